@@ -1,0 +1,110 @@
+//! `INV.ALERTS`.
+
+use redis_module::{AclPermissions, Context, RedisResult, RedisString};
+use redis_module_macros::command;
+
+use super::args::Args;
+use super::reply::Reply;
+use crate::engine::Keyspace;
+use crate::engine::alerts::{AlertQuery, list};
+use crate::inventory::alert::{Alert, AlertType};
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::{KeyStyle, Product};
+use crate::server::keyspace::ServerKeyspace;
+
+const GRAMMAR: &str = "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [COUNT n]";
+
+/// How many alerts are listed where COUNT does not say.
+const DEFAULT_COUNT: i64 = 100;
+
+#[command(
+    {
+        name: "INV.ALERTS",
+        flags: [ReadOnly],
+        arity: -1,
+        summary: "Lists low-stock, out-of-stock and back-in-stock alerts, newest first.",
+        complexity: "O(N) where N is the number of alerts looked at.",
+        since: "0.1.0",
+        key_spec: [
+            {
+                notes: "The product.",
+                flags: [ReadOnly, Access],
+                begin_search: Keyword({ keyword: "PRODUCT", startfrom: 1 }),
+                find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),
+            }
+        ],
+        args: [
+            { name: "product", arg_type: Key, key_spec_index: 0, token: "PRODUCT", flags: [Optional] },
+            {
+                name: "type", arg_type: OneOf, token: "TYPE", flags: [Optional],
+                subargs: [
+                    { name: "low-stock", arg_type: PureToken, token: "LOW_STOCK" },
+                    { name: "out-of-stock", arg_type: PureToken, token: "OUT_OF_STOCK" },
+                    { name: "back-in-stock", arg_type: PureToken, token: "BACK_IN_STOCK" }
+                ]
+            },
+            { name: "since", arg_type: UnixTime, token: "SINCE", flags: [Optional] },
+            { name: "count", arg_type: Integer, token: "COUNT", flags: [Optional] }
+        ]
+    }
+)]
+fn inv_alerts(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    let mut keys = ServerKeyspace::new(ctx.ctx);
+    let query = parse(&args, keys.style())?;
+    // The server has checked a product that is named; a walk over all shows what the caller may read.
+    let walks = query.product.is_none();
+    let caller = ctx.get_current_user();
+    let found = list(&mut keys, &query, |product| {
+        let name = RedisString::create_from_slice(std::ptr::null_mut(), product.as_str().as_bytes());
+        !walks || ctx.acl_check_key_permission(&caller, &name, &AclPermissions::ACCESS).is_ok()
+    });
+    let reply = Reply(ctx);
+    reply.array(found.len());
+    for alert in &found {
+        write(&reply, alert);
+    }
+    reply.done()
+}
+
+fn parse(words: &[RedisString], style: KeyStyle) -> Result<AlertQuery, Refusal> {
+    let mut args = Args::new(words, GRAMMAR)?;
+    let (mut product, mut kind, mut since, mut count) = (None, None, None, None);
+    while let Some(word) = args.option() {
+        match word.to_ascii_uppercase().as_slice() {
+            b"PRODUCT" => {
+                let named = Product::parse(args.value("PRODUCT")?, style)?;
+                args.once(&mut product, "PRODUCT", named)?;
+            }
+            b"TYPE" => {
+                let named = AlertType::parse(args.value("TYPE")?)
+                    .ok_or_else(|| args.wrong("TYPE is LOW_STOCK, OUT_OF_STOCK or BACK_IN_STOCK"))?;
+                args.once(&mut kind, "TYPE", named)?;
+            }
+            b"SINCE" => {
+                let at = args.number("SINCE", 0)?;
+                args.once(&mut since, "SINCE", at)?;
+            }
+            b"COUNT" => {
+                let most = args.number("COUNT", 1)?;
+                args.once(&mut count, "COUNT", most)?;
+            }
+            _ => return Err(args.unknown(word)),
+        }
+    }
+    let count = usize::try_from(count.unwrap_or(DEFAULT_COUNT)).unwrap_or(usize::MAX);
+    Ok(AlertQuery { product, kind, since: since.unwrap_or(0), count })
+}
+
+fn write(reply: &Reply<'_>, alert: &Alert) {
+    reply.map(5);
+    reply.text("product_id");
+    reply.text(&alert.product_id);
+    reply.text("type");
+    reply.text(alert.kind.name());
+    for (name, number) in
+        [("available", alert.available), ("threshold", alert.threshold), ("timestamp", alert.timestamp)]
+    {
+        reply.text(name);
+        reply.number(number);
+    }
+}

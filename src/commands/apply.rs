@@ -1,0 +1,52 @@
+//! `INV.APPLY`: the internal form in which every command replicates. Not for clients.
+
+use redis_module::{Context, RedisResult, RedisString, raw};
+use redis_module_macros::command;
+
+use super::reply;
+use crate::engine::apply::replay;
+use crate::inventory::error::Refusal;
+use crate::server::api;
+use crate::server::keyspace::ServerKeyspace;
+
+#[command(
+    {
+        name: "INV.APPLY",
+        flags: [Write],
+        arity: -6,
+        summary: "Internal: what a master did, for its replicas and the AOF.",
+        complexity: "O(N) where N is the number of effects.",
+        since: "0.1.0",
+        key_spec: [
+            {
+                notes: "The reservation or sku of the first effect: all are in its slot.",
+                flags: [ReadWrite, Access, Update],
+                begin_search: Index({ index: 3 }),
+                find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),
+            }
+        ],
+        args: [
+            { name: "version", arg_type: Integer },
+            {
+                name: "effect", arg_type: Block, flags: [Multiple],
+                subargs: [
+                    { name: "word", arg_type: String },
+                    { name: "id", arg_type: Key, key_spec_index: 0 },
+                    { name: "first", arg_type: Integer },
+                    { name: "second", arg_type: String }
+                ]
+            }
+        ]
+    }
+)]
+fn inv_apply(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    let from_a_copy = raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING;
+    if api::context_flags(ctx.ctx) & from_a_copy == 0 {
+        return Err(Refusal::invalid("INV.APPLY is internal: only a master and the AOF may send it").into());
+    }
+    let arguments: Vec<&[u8]> = args.iter().skip(1).map(RedisString::as_slice).collect();
+    replay(&mut ServerKeyspace::new(ctx.ctx), &arguments)?;
+    // Behind the writes, so that a replica's own AOF and replicas get it as well.
+    api::replicate_verbatim(ctx.ctx);
+    Ok(reply::ok(()))
+}

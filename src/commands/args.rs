@@ -1,0 +1,128 @@
+//! The argument cursor.
+
+use redis_module::RedisString;
+
+use crate::inventory::error::Refusal;
+use crate::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
+use crate::inventory::reservation::{Line, add_line};
+use crate::inventory::sku::{KeyStyle, Sku};
+
+/// Every word that is an option somewhere. Where a sku is expected, one of them is a slip of the pen.
+const OPTION_WORDS: [&str; 8] = ["ITEMS", "EX", "PX", "EXAT", "PXAT", "DATA", "SPLIT", "ONCE"];
+
+/// Walks over the arguments of one command.
+pub struct Args<'a> {
+    grammar: &'static str,
+    rest: &'a [RedisString],
+}
+
+impl<'a> Args<'a> {
+    /// The arguments behind the command's name. `ERR` where one is not printable UTF-8: the server compares keywords
+    /// up to a NUL, and a control character in a log or a terminal is not what it seems.
+    pub fn new(words: &'a [RedisString], grammar: &'static str) -> Result<Self, Refusal> {
+        let rest = words.get(1..).unwrap_or_default();
+        for (index, word) in rest.iter().enumerate() {
+            let position = index.saturating_add(1);
+            let text = std::str::from_utf8(word.as_slice())
+                .map_err(|_| Refusal::invalid(format!("argument {position} is not valid UTF-8")))?;
+            if text.chars().any(char::is_control) {
+                return Err(Refusal::invalid(format!("argument {position} holds a control character")));
+            }
+        }
+        Ok(Self { grammar, rest })
+    }
+
+    /// The next argument; `what` it should be is said where there is none.
+    pub fn next(&mut self, what: &str) -> Result<&'a [u8], Refusal> {
+        match self.option() {
+            Some(word) => Ok(word),
+            None => Err(self.wrong(format!("{what} is missing"))),
+        }
+    }
+
+    /// The next argument, if there is one.
+    pub fn option(&mut self) -> Option<&'a [u8]> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(first.as_slice())
+    }
+
+    /// The value of an option. `ITEMS` and `PRODUCT` are none: with one of them as a value the server, which looks for
+    /// the keyword to find the keys, would take other arguments for keys.
+    pub fn value(&mut self, option: &str) -> Result<&'a [u8], Refusal> {
+        let value = self.next(&format!("the value of {option}"))?;
+        if value.eq_ignore_ascii_case(b"ITEMS") || value.eq_ignore_ascii_case(b"PRODUCT") {
+            return Err(self.wrong(format!("the value of {option} cannot be {}", quoted(value))));
+        }
+        Ok(value)
+    }
+
+    /// The value of an option as an integer from `min` to 2^53 - 1.
+    pub fn number(&mut self, option: &str, min: i64) -> Result<i64, Refusal> {
+        let value = self.value(option)?;
+        parse_integer(value).filter(|number| (min..=MAX_EXACT).contains(number)).ok_or_else(|| {
+            self.wrong(format!("{option} {} is not an integer from {min} to {MAX_EXACT}", quoted(value)))
+        })
+    }
+
+    /// Takes `value` for an option that is given once.
+    pub fn once<T>(&self, slot: &mut Option<T>, option: &str, value: T) -> Result<(), Refusal> {
+        match slot.replace(value) {
+            None => Ok(()),
+            Some(_) => Err(self.wrong(format!("{option} stands twice, or with another of its kind"))),
+        }
+    }
+
+    /// `sku quantity …` to the end, each sku added up.
+    pub fn items(&mut self, style: KeyStyle, max: usize) -> Result<Vec<Line>, Refusal> {
+        if self.rest.is_empty() {
+            return Err(self.wrong("no items behind ITEMS"));
+        }
+        if self.rest.len().div_ceil(2) > max {
+            let asked = self.rest.len().div_ceil(2);
+            return Err(Refusal::invalid(format!("{asked} items, at most {max} (inv.max-items)")));
+        }
+        let mut items = Vec::with_capacity(self.rest.len().div_ceil(2));
+        while let Some(sku) = self.option() {
+            if let Some(option) = OPTION_WORDS.iter().find(|word| sku.eq_ignore_ascii_case(word.as_bytes())) {
+                return Err(
+                    self.wrong(format!("{option} stands where a sku is expected: options go before ITEMS"))
+                );
+            }
+            let quantity = self.next(&format!("the quantity of {}", quoted(sku)))?;
+            let sku = Sku::parse(sku, style)?;
+            let quantity = Quantity::parse(quantity).ok_or_else(|| {
+                self.wrong(format!(
+                    "quantity {} of {sku} is not an integer from 1 to {MAX_EXACT}",
+                    quoted(quantity)
+                ))
+            })?;
+            add_line(&mut items, Line { sku, quantity })?;
+        }
+        Ok(items)
+    }
+
+    /// There must be nothing more.
+    pub fn end(&mut self) -> Result<(), Refusal> {
+        match self.option() {
+            None => Ok(()),
+            Some(word) => Err(self.unknown(word)),
+        }
+    }
+
+    /// The refusal of a word that is no option here.
+    pub fn unknown(&self, word: &[u8]) -> Refusal {
+        self.wrong(format!("unknown option {}", quoted(word)))
+    }
+
+    /// A refusal that shows the grammar.
+    pub fn wrong(&self, what: impl Into<String>) -> Refusal {
+        Refusal::Grammar { what: what.into(), grammar: self.grammar }
+    }
+}
+
+/// An argument in an error: the first 64 characters.
+fn quoted(word: &[u8]) -> String {
+    let shown: String = String::from_utf8_lossy(word).chars().take(64).collect();
+    format!("'{shown}'")
+}

@@ -1,0 +1,73 @@
+//! `INV.GET`.
+
+use redis_module::{Context, RedisResult, RedisString};
+use redis_module_macros::command;
+
+use super::args::Args;
+use super::reply::Reply;
+use crate::engine::Keyspace;
+use crate::engine::look::{ReservationView, get};
+use crate::inventory::sku::ReservationId;
+use crate::server::keyspace::ServerKeyspace;
+
+const GRAMMAR: &str = "INV.GET id";
+
+#[command(
+    {
+        name: "INV.GET",
+        flags: [ReadOnly],
+        arity: -2,
+        summary: "Tells how a reservation stands, live or remembered.",
+        complexity: "O(N) where N is the number of lines of the reservation.",
+        since: "0.1.0",
+        key_spec: [
+            {
+                notes: "The reservation.",
+                flags: [ReadOnly, Access],
+                begin_search: Index({ index: 1 }),
+                find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),
+            }
+        ],
+        args: [{ name: "id", arg_type: Key, key_spec_index: 0 }]
+    }
+)]
+fn inv_get(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    let mut keys = ServerKeyspace::new(ctx.ctx);
+    let mut args = Args::new(&args, GRAMMAR)?;
+    let id = ReservationId::parse(args.next("the reservation id")?, keys.style())?;
+    args.end()?;
+    let found = get(&mut keys, &id)?;
+    let reply = Reply(ctx);
+    match found {
+        Some(view) => write(&reply, &id, &view),
+        None => reply.null(),
+    }
+    reply.done()
+}
+
+/// Fields that are not known are left out.
+fn write(reply: &Reply<'_>, id: &ReservationId, view: &ReservationView) {
+    let optional = [view.created_at.is_some(), view.resolved_at.is_some(), view.data.is_some()];
+    let known = optional.into_iter().filter(|known| *known).count();
+    reply.map(known.saturating_add(4));
+    reply.text("reservation_id");
+    reply.text(id.as_str());
+    reply.text("state");
+    reply.text(view.state);
+    if let Some(created_at) = view.created_at {
+        reply.text("created_at");
+        reply.number(created_at);
+    }
+    reply.text("expires_at");
+    reply.number(view.expires_at);
+    if let Some(resolved_at) = view.resolved_at {
+        reply.text("resolved_at");
+        reply.number(resolved_at);
+    }
+    reply.text("items");
+    reply.lines(&view.items);
+    if let Some(data) = &view.data {
+        reply.text("data");
+        reply.text(data);
+    }
+}

@@ -1,0 +1,77 @@
+//! Replies, RESP2 and RESP3: a map is a map in RESP3, and flat in RESP2.
+
+use std::ffi::{c_char, c_long};
+
+use redis_module::{Context, RedisError, RedisResult, RedisValue, raw};
+
+use crate::inventory::error::Refusal;
+use crate::inventory::reservation::Line;
+use crate::server::state;
+
+/// Every refusal becomes a reply here, and is counted for INFO.
+impl From<Refusal> for RedisError {
+    fn from(refusal: Refusal) -> Self {
+        state::refused(refusal.code());
+        RedisError::String(refusal.to_string())
+    }
+}
+
+/// `OK`.
+pub fn ok((): ()) -> RedisValue {
+    RedisValue::SimpleStringStatic("OK")
+}
+
+/// Writes a reply piece by piece, in the order in which its fields are documented.
+pub struct Reply<'a>(pub &'a Context);
+
+impl Reply<'_> {
+    /// A map of `fields` fields: each a [`Reply::text`] and a value.
+    pub fn map(&self, fields: usize) {
+        raw::reply_with_map(self.0.ctx, length(fields));
+    }
+
+    /// An array.
+    pub fn array(&self, elements: usize) {
+        raw::reply_with_array(self.0.ctx, length(elements));
+    }
+
+    /// A string.
+    pub fn text(&self, text: &str) {
+        raw::reply_with_string_buffer(self.0.ctx, text.as_ptr().cast::<c_char>(), text.len());
+    }
+
+    /// An integer.
+    pub fn number(&self, number: i64) {
+        raw::reply_with_long_long(self.0.ctx, number);
+    }
+
+    /// Nothing known.
+    pub fn null(&self) {
+        raw::reply_with_null(self.0.ctx);
+    }
+
+    /// Lines, as the stored record shows them.
+    pub fn lines(&self, lines: &[Line]) {
+        self.array(lines.len());
+        for Line { sku, quantity } in lines {
+            self.map(if sku.warehouse().is_some() { 3 } else { 2 });
+            self.text("product_id");
+            self.text(sku.product());
+            if let Some(warehouse) = sku.warehouse() {
+                self.text("warehouse");
+                self.text(warehouse);
+            }
+            self.text("quantity");
+            self.number(quantity.units());
+        }
+    }
+
+    /// The reply is written.
+    pub fn done(self) -> RedisResult {
+        Ok(RedisValue::NoReply)
+    }
+}
+
+fn length(elements: usize) -> c_long {
+    c_long::try_from(elements).unwrap_or(c_long::MAX)
+}

@@ -1,0 +1,133 @@
+//! `INV.RESERVE`.
+
+use redis_module::{Context, RedisResult, RedisString};
+use redis_module_macros::command;
+use uuid::Uuid;
+
+use super::args::Args;
+use super::reply::Reply;
+use crate::engine::Keyspace;
+use crate::engine::reserve::{Lifetime, ReserveRequest, Reserved, reserve};
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::{KeyStyle, ReservationId};
+use crate::server::keyspace::ServerKeyspace;
+
+const GRAMMAR: &str =
+    "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text] ITEMS sku quantity [sku quantity ...]";
+
+#[command(
+    {
+        name: "INV.RESERVE",
+        flags: [Write, DenyOOM],
+        arity: -5,
+        summary: "Holds units of one or more skus until a deadline, all or nothing.",
+        complexity: "O(N) where N is the number of items.",
+        since: "0.1.0",
+        key_spec: [
+            {
+                notes: "The reservation.",
+                flags: [ReadWrite, Access, Update],
+                begin_search: Index({ index: 1 }),
+                find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),
+            },
+            {
+                notes: "The skus.",
+                flags: [ReadWrite, Access, Update],
+                begin_search: Keyword({ keyword: "ITEMS", startfrom: 2 }),
+                find_keys: Range({ last_key: -1, steps: 2, limit: 0 }),
+            }
+        ],
+        args: [
+            { name: "id", arg_type: Key, key_spec_index: 0 },
+            {
+                name: "lifetime", arg_type: OneOf, flags: [Optional],
+                subargs: [
+                    { name: "seconds", arg_type: Integer, token: "EX" },
+                    { name: "milliseconds", arg_type: Integer, token: "PX" },
+                    { name: "unix-time-seconds", arg_type: UnixTime, token: "EXAT" },
+                    { name: "unix-time-milliseconds", arg_type: UnixTime, token: "PXAT" }
+                ]
+            },
+            { name: "text", arg_type: String, token: "DATA", flags: [Optional] },
+            {
+                name: "item", arg_type: Block, token: "ITEMS", flags: [Multiple],
+                subargs: [
+                    { name: "sku", arg_type: Key, key_spec_index: 1 },
+                    { name: "quantity", arg_type: Integer }
+                ]
+            }
+        ]
+    }
+)]
+fn inv_reserve(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    let mut keys = ServerKeyspace::new(ctx.ctx);
+    let request = parse(&args, &keys)?;
+    let Reserved { record, deadline } = reserve(&mut keys, &request)?;
+    let reply = Reply(ctx);
+    reply.map(3);
+    reply.text("reservation_id");
+    reply.text(record.id.as_str());
+    reply.text("expires_at");
+    reply.number(deadline);
+    reply.text("items");
+    reply.lines(&record.items);
+    reply.done()
+}
+
+fn parse(words: &[RedisString], keys: &ServerKeyspace) -> Result<ReserveRequest, Refusal> {
+    let (style, settings) = (keys.style(), keys.settings());
+    let mut args = Args::new(words, GRAMMAR)?;
+    let id = resolve_id(args.next("the reservation id")?, style)?;
+    let (mut lifetime, mut data) = (None, None);
+    loop {
+        let word = args.next("ITEMS")?;
+        match word.to_ascii_uppercase().as_slice() {
+            b"EX" => {
+                let ms = args.number("EX", 1)?.saturating_mul(1000);
+                args.once(&mut lifetime, "EX", Lifetime::For(ms))?;
+            }
+            b"PX" => {
+                let ms = args.number("PX", 1)?;
+                args.once(&mut lifetime, "PX", Lifetime::For(ms))?;
+            }
+            b"EXAT" => {
+                let at = args.number("EXAT", 1)?.saturating_mul(1000);
+                args.once(&mut lifetime, "EXAT", Lifetime::Until(at))?;
+            }
+            b"PXAT" => {
+                let at = args.number("PXAT", 1)?;
+                args.once(&mut lifetime, "PXAT", Lifetime::Until(at))?;
+            }
+            b"DATA" => {
+                let text = args.value("DATA")?;
+                if text.len() > settings.max_data_bytes {
+                    return Err(Refusal::invalid(format!(
+                        "DATA has {} bytes, at most {} (inv.max-data-bytes)",
+                        text.len(),
+                        settings.max_data_bytes
+                    )));
+                }
+                args.once(&mut data, "DATA", String::from_utf8_lossy(text).into_owned())?;
+            }
+            b"ITEMS" => break,
+            _ => return Err(args.unknown(word)),
+        }
+    }
+    let items = args.items(style, settings.max_items)?;
+    Ok(ReserveRequest { id, lifetime: lifetime.unwrap_or(Lifetime::Default), data, items })
+}
+
+/// The star at the end of an id becomes a fresh UUID, version 7, so that ids sort by time.
+fn resolve_id(given: &[u8], style: KeyStyle) -> Result<ReservationId, Refusal> {
+    let Some(prefix) = given.strip_suffix(b"*") else {
+        return ReservationId::parse(given, style);
+    };
+    if style == KeyStyle::Tagged && !prefix.contains(&b'{') {
+        return Err(Refusal::invalid(
+            "a generated id needs a tag here, so that it is in the slot of its products: write {tag}*",
+        ));
+    }
+    let mut id = prefix.to_vec();
+    id.extend_from_slice(Uuid::now_v7().hyphenated().to_string().as_bytes());
+    ReservationId::parse(&id, style)
+}

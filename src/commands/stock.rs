@@ -1,0 +1,71 @@
+//! `INV.STOCK`.
+
+use redis_module::{Context, RedisResult, RedisString};
+use redis_module_macros::command;
+
+use super::args::Args;
+use super::reply::Reply;
+use crate::engine::Keyspace;
+use crate::engine::look::{StockView, stock};
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::Product;
+use crate::server::keyspace::ServerKeyspace;
+
+const GRAMMAR: &str = "INV.STOCK product [product ...]";
+
+#[command(
+    {
+        name: "INV.STOCK",
+        flags: [ReadOnly],
+        arity: -2,
+        summary: "Tells the stock of products: available, reserved, on hand, threshold.",
+        complexity: "O(N) where N is the number of products.",
+        since: "0.1.0",
+        key_spec: [
+            {
+                notes: "The products.",
+                flags: [ReadOnly, Access],
+                begin_search: Index({ index: 1 }),
+                find_keys: Range({ last_key: -1, steps: 1, limit: 0 }),
+            }
+        ],
+        args: [{ name: "product", arg_type: Key, key_spec_index: 0, flags: [Multiple] }]
+    }
+)]
+fn inv_stock(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    let mut keys = ServerKeyspace::new(ctx.ctx);
+    let mut args = Args::new(&args, GRAMMAR)?;
+    let mut products = vec![Product::parse(args.next("the product")?, keys.style())?];
+    while let Some(word) = args.option() {
+        products.push(Product::parse(word, keys.style())?);
+    }
+    // All are read before the first is answered: one broken counter refuses the command.
+    let found =
+        products.iter().map(|product| stock(&mut keys, product)).collect::<Result<Vec<_>, Refusal>>()?;
+    let reply = Reply(ctx);
+    reply.array(found.len());
+    for view in found {
+        match view {
+            Some(view) => write(&reply, &view),
+            None => reply.null(),
+        }
+    }
+    reply.done()
+}
+
+fn write(reply: &Reply<'_>, view: &StockView) {
+    reply.map(6);
+    reply.text("product_id");
+    reply.text(view.product.as_str());
+    for (name, units) in [
+        ("available", view.available),
+        ("reserved", view.reserved),
+        ("on_hand", view.on_hand),
+        ("threshold", view.threshold),
+    ] {
+        reply.text(name);
+        reply.number(units);
+    }
+    reply.text("warehouses");
+    reply.array(0);
+}

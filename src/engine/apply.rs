@@ -1,0 +1,214 @@
+//! The writes: what a decision does to the keys, here and on every copy.
+//!
+//! **Invariant:** a command replicates as the list of its effects, and a replica or an AOF replay carries out that
+//! list with the code that the master used. It reads no clock, no configuration and no limit. Form and version are
+//! in ARCHITECTURE.md: AOF files are for ever, so words are added here, never changed.
+
+use super::{Argument, Keyspace, Reading};
+use crate::inventory::error::Refusal;
+use crate::inventory::outcome::Outcome;
+use crate::inventory::quantity::{UnixMs, parse_integer};
+use crate::inventory::reservation::Record;
+use crate::inventory::sku::{Key, KeyStyle, ReservationId, Sku};
+
+/// The version of the replicated form.
+const VERSION: i64 = 1;
+
+/// The internal command.
+pub const COMMAND: &std::ffi::CStr = c"INV.APPLY";
+
+/// One change of the data set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// `HOLD id deadline record`: write the record; its items go from available to reserved.
+    Hold {
+        /// The record.
+        record: Record,
+        /// Its TTL, absolute.
+        deadline: UnixMs,
+    },
+    /// `UNITS sku available reserved`: add to both counters (0: leave that one alone).
+    Units {
+        /// The sku.
+        sku: Sku,
+        /// Added to available.
+        available: i64,
+        /// Added to reserved.
+        reserved: i64,
+    },
+    /// `END id deadline outcome`: delete the record; write the outcome, unless its deadline is 0.
+    End {
+        /// The reservation.
+        id: ReservationId,
+        /// How it ended.
+        outcome: Outcome,
+        /// The outcome's TTL, absolute; 0: none is kept.
+        deadline: UnixMs,
+    },
+    /// `OUTCOME id deadline outcome`: write the outcome alone.
+    Outcome {
+        /// The reservation.
+        id: ReservationId,
+        /// How it ended.
+        outcome: Outcome,
+        /// The outcome's TTL, absolute.
+        deadline: UnixMs,
+    },
+}
+
+/// Carries the effects out and sends them to the copies. After this point nothing may fail.
+pub fn commit<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
+    for effect in effects {
+        carry_out(keys, effect);
+    }
+    propagate(keys, effects);
+}
+
+/// Writes one effect into the keys, tells of it as the Lua scripts' commands did, and keeps the ledger in step.
+pub fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect) {
+    match effect {
+        Effect::Hold { record, deadline } => {
+            for line in &record.items {
+                let units = line.quantity.units();
+                add(keys, Key::Available(&line.sku), units.saturating_neg());
+                add(keys, Key::Reserved(&line.sku), units);
+            }
+            write(keys, Key::Reservation(&record.id), &record.to_json(), *deadline);
+            keys.ledger(|ledger| ledger.enter(record, *deadline));
+        }
+        Effect::Units { sku, available, reserved } => {
+            add(keys, Key::Available(sku), *available);
+            add(keys, Key::Reserved(sku), *reserved);
+        }
+        Effect::End { id, outcome, deadline } => {
+            keys.remove(Key::Reservation(id));
+            keys.ledger(|ledger| ledger.leave(id));
+            keys.notify(c"del", Key::Reservation(id));
+            if *deadline > 0 {
+                write(keys, Key::Outcome(id), &outcome.to_json(id), *deadline);
+            }
+        }
+        Effect::Outcome { id, outcome, deadline } => {
+            write(keys, Key::Outcome(id), &outcome.to_json(id), *deadline);
+        }
+    }
+}
+
+/// Adds to a counter. Every server tells of a DECRBY as `incrby` too.
+pub(super) fn add<K: Keyspace>(keys: &mut K, key: Key<'_>, delta: i64) {
+    if delta != 0 {
+        keys.add(key, delta);
+        keys.notify(c"incrby", key);
+    }
+}
+
+/// Writes a string with a TTL, and tells of it as SETEX does.
+pub(super) fn write<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[u8], until: UnixMs) {
+    keys.write(key, value, until);
+    keys.notify(c"set", key);
+    keys.notify(c"expire", key);
+}
+
+fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
+    // The JSON has to outlive the arguments that point at it.
+    let documents: Vec<Vec<u8>> = effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::Hold { record, .. } => record.to_json(),
+            Effect::Units { .. } => Vec::new(),
+            Effect::End { id, outcome, .. } | Effect::Outcome { id, outcome, .. } => outcome.to_json(id),
+        })
+        .collect();
+    let mut arguments = Vec::with_capacity(effects.len().saturating_mul(4).saturating_add(1));
+    arguments.push(Argument::Number(VERSION));
+    for (effect, document) in effects.iter().zip(&documents) {
+        let (word, id) = match effect {
+            Effect::Hold { record, .. } => ("HOLD", record.id.as_str()),
+            Effect::Units { sku, .. } => ("UNITS", sku.as_str()),
+            Effect::End { id, .. } => ("END", id.as_str()),
+            Effect::Outcome { id, .. } => ("OUTCOME", id.as_str()),
+        };
+        arguments.extend([Argument::Word(word), Argument::Text(id.as_bytes())]);
+        match effect {
+            Effect::Hold { deadline, .. }
+            | Effect::End { deadline, .. }
+            | Effect::Outcome { deadline, .. } => {
+                arguments.extend([Argument::Number(*deadline), Argument::Text(document)]);
+            }
+            Effect::Units { available, reserved, .. } => {
+                arguments.extend([Argument::Number(*available), Argument::Number(*reserved)]);
+            }
+        }
+    }
+    keys.replicate(COMMAND, &arguments);
+}
+
+/// Reads the replicated form: the arguments of `INV.APPLY`.
+pub fn parse(arguments: &[&[u8]], style: KeyStyle) -> Result<Vec<Effect>, Refusal> {
+    let unreadable =
+        |what: &str| Refusal::invalid(format!("INV.APPLY: {what}; is this module older than its master's?"));
+    let (version, mut rest) = arguments.split_first().ok_or_else(|| unreadable("no version"))?;
+    if parse_integer(version) != Some(VERSION) {
+        return Err(unreadable("unknown version"));
+    }
+    let mut effects = Vec::new();
+    while let Some((effect, behind)) = rest.split_first_chunk::<4>() {
+        effects.push(parse_effect(effect, style).ok_or_else(|| unreadable("unknown effect"))?);
+        rest = behind;
+    }
+    if rest.is_empty() { Ok(effects) } else { Err(unreadable("half an effect")) }
+}
+
+/// Every effect of version 1 is a word, an id or sku, and two values.
+fn parse_effect([word, id, first, second]: &[&[u8]; 4], style: KeyStyle) -> Option<Effect> {
+    let reservation = || ReservationId::parse(id, style).ok();
+    let deadline = parse_integer(first)?;
+    Some(match *word {
+        b"HOLD" => Effect::Hold { record: Record::from_json(&reservation()?, second, style)?, deadline },
+        b"UNITS" => Effect::Units {
+            sku: Sku::replicated(id, style)?,
+            available: deadline,
+            reserved: parse_integer(second)?,
+        },
+        b"END" => {
+            let id = reservation()?;
+            Effect::End { outcome: Outcome::from_json(&id, second, style)?, id, deadline }
+        }
+        b"OUTCOME" => {
+            let id = reservation()?;
+            Effect::Outcome { outcome: Outcome::from_json(&id, second, style)?, id, deadline }
+        }
+        _ => return None,
+    })
+}
+
+/// Carries out what a master did: `INV.APPLY` on a replica, or while an AOF is replayed.
+pub fn replay<K: Keyspace>(keys: &mut K, arguments: &[&[u8]]) -> Result<(), Refusal> {
+    let effects = parse(arguments, keys.style())?;
+    for effect in &effects {
+        check_replayed(keys, effect)?;
+    }
+    for effect in &effects {
+        carry_out(keys, effect);
+    }
+    Ok(())
+}
+
+/// A copy that agrees with its master has integers where the master had them. One that does not has already lost
+/// its way: better to say so, and let the server stop it, than to write over what is there.
+fn check_replayed<K: Keyspace>(keys: &mut K, effect: &Effect) -> Result<(), Refusal> {
+    let mut check = |sku: &Sku| -> Result<(), Refusal> {
+        super::counter(keys, Key::Available(sku))?;
+        super::counter(keys, Key::Reserved(sku)).map(|_| ())
+    };
+    match effect {
+        Effect::Hold { record, .. } => record.items.iter().try_for_each(|line| check(&line.sku)),
+        Effect::Units { sku, .. } => check(sku),
+        Effect::End { .. } | Effect::Outcome { .. } => Ok(()),
+    }
+}
+
+/// Whether a key reads as nothing. Never expires anything.
+pub(super) fn is_free<K: Keyspace>(keys: &mut K, key: Key<'_>) -> bool {
+    keys.peek(key) == Reading::Absent
+}

@@ -1,0 +1,287 @@
+//! How units come back by themselves: what the events note, and how the notes are settled.
+//!
+//! **Invariants.** An event handler only takes notes ([`record_removed`], [`Ledger::touch`]); writing comes after.
+//! A note is settled once, by whoever comes first: the write command whose own read caused it, a later one, the job
+//! behind the event, or the cron. No release moves more than the counter holds beyond what all other reservations
+//! hold (CLAMP): a script that settled one of our records with its own commands must not bring the units back twice.
+
+use super::ledger::{Gone, Ledger, Touched};
+use super::{Argument, Counter, Keyspace, Reading, Tally, alerts, apply, judge};
+use crate::inventory::alert::Alert;
+use crate::inventory::outcome::{Ending, Outcome};
+use crate::inventory::quantity::{Quantity, UnixMs};
+use crate::inventory::reservation::{Line, Record, State};
+use crate::inventory::sku::{Key, ReservationId};
+
+/// How long a due record that did not go when it was opened is left alone (the server is paused, or imports).
+const RETRY_MS: i64 = 1000;
+
+/// What takes a key away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// DEL, UNLINK, RENAME away, MOVE away, …
+    Deleted,
+    /// Its TTL.
+    Expired,
+    /// Memory pressure.
+    Evicted,
+    /// SET, RESTORE REPLACE, … over it.
+    Overwritten,
+}
+
+/// Notes that a `reservation:` key goes. `name` is its name, `value` what it holds while it can still be read,
+/// `ttl` its deadline. Notes for a release are taken only where `releasing`: on a master that is not loading.
+pub fn record_removed(
+    ledger: &mut Ledger,
+    name: &[u8],
+    record: Option<Record>,
+    ttl: Option<UnixMs>,
+    how: Removal,
+    releasing: bool,
+) {
+    let was_foreign = ledger.leave_foreign(name);
+    let Some(record) = record else { return };
+    let deadline = ttl.or_else(|| ledger.deadline(&record.id)).unwrap_or(record.expires_at);
+    if was_foreign || !releasing {
+        ledger.leave(&record.id);
+        return;
+    }
+    let gone = Gone { record, deadline };
+    match how {
+        Removal::Expired | Removal::Evicted => ledger.pend(gone),
+        Removal::Deleted | Removal::Overwritten => ledger.note_removed(gone),
+    }
+}
+
+/// Where a release happens. A job may run inside the server's own scan for expired keys, which has saved its next
+/// entry: it must not take away any other key that has a TTL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A command, or the cron.
+    Open,
+    /// The job behind an event.
+    Job,
+}
+
+/// What a write command does before it looks at anything: settle what earlier commands of its unit left.
+pub fn catch_up<K: Keyspace>(keys: &mut K) {
+    if keys.ledger(|ledger| ledger.has_notes()) {
+        settle_pending(keys);
+        look_at_touched(keys);
+    }
+}
+
+/// Settles every pending entry.
+pub fn settle_pending<K: Keyspace>(keys: &mut K) {
+    while let Some(gone) = keys.ledger(Ledger::take_pending) {
+        settle(keys, &gone, true);
+    }
+}
+
+/// The job behind an event, and the cron's first act: settles and looks at everything that was noted.
+pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place) {
+    // Those that are put back are not tried twice.
+    for _ in 0..keys.ledger(|ledger| ledger.pending_count()) {
+        let Some(gone) = keys.ledger(Ledger::take_pending) else { break };
+        if place == Place::Job && !can_settle_in_job(keys, &gone) {
+            keys.ledger(|ledger| ledger.put_back(gone));
+        } else {
+            settle(keys, &gone, true);
+        }
+    }
+    look_at_touched(keys);
+    while let Some(gone) = keys.ledger(Ledger::take_removed) {
+        let left = match keys.ledger(|ledger| ledger.foreign_count()) {
+            0 => movable(keys, &gone.record.items),
+            // A script may have settled it: what it left shows as drift.
+            _ => Vec::new(),
+        };
+        keys.ledger(|ledger| ledger.remember(gone, left));
+    }
+}
+
+/// An available counter that reads as absent may be there still, expired: creating it would take that one away.
+fn can_settle_in_job<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
+    gone.record.items.iter().all(|line| keys.peek(Key::Available(&line.sku)) != Reading::Absent)
+}
+
+/// Opens what is due until nothing is left or `time_is_up`. Says whether something is left. Only on a master that
+/// may write now.
+pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    let now = keys.now();
+    work_off_notes(keys, Place::Open);
+    while let Some(gone) = keys.ledger(|ledger| ledger.take_remembered_due(now)) {
+        settle(keys, &gone, true);
+        if time_is_up() {
+            return true;
+        }
+    }
+    while let Some(id) = keys.ledger(|ledger| ledger.next_due(now)) {
+        open_due(keys, &id);
+        settle_pending(keys);
+        if time_is_up() {
+            return true;
+        }
+    }
+    false
+}
+
+/// Opens a record that the index has due; that is enough for the server to expire it.
+fn open_due<K: Keyspace>(keys: &mut K, id: &ReservationId) {
+    let now = keys.now();
+    let found = keys.read(Key::Reservation(id));
+    if keys.ledger(|ledger| ledger.deadline(id)).is_none() {
+        return;
+    }
+    match found {
+        Reading::Absent => {
+            keys.ledger(|ledger| ledger.postpone(id, now.saturating_add(RETRY_MS)));
+        }
+        found @ (Reading::Text(..) | Reading::Other(_)) => match judge(keys, id, found) {
+            Ok(State::Live(record, deadline)) if now > deadline => end_overdue(keys, record, deadline),
+            // Someone moved its TTL.
+            Ok(State::Live(record, deadline)) => keys.ledger(|ledger| ledger.enter(&record, deadline)),
+            Ok(State::Unknown | State::Lapsed { .. } | State::Ended(_) | State::Foreign) | Err(_) => {
+                keys.ledger(|ledger| ledger.leave(id));
+            }
+        },
+    }
+}
+
+/// Ends a record that is overdue but has no TTL: the module deletes it, as the server would have done.
+pub(super) fn end_overdue<K: Keyspace>(keys: &mut K, record: Record, deadline: UnixMs) {
+    let id = record.id.clone();
+    keys.remove(Key::Reservation(&id));
+    keys.notify(c"del", Key::Reservation(&id));
+    keys.replicate(c"DEL", &[Argument::Key(Key::Reservation(&id))]);
+    let gone = Gone { record, deadline };
+    keys.ledger(|ledger| ledger.pend(gone));
+    settle_pending(keys);
+}
+
+/// Settles what is remembered of an id that is about to be reserved anew: the new reservation will write its own
+/// outcome.
+pub(super) fn settle_remembered<K: Keyspace>(keys: &mut K, id: &ReservationId) {
+    while let Some(gone) = keys.ledger(|ledger| ledger.take_remembered(id)) {
+        settle(keys, &gone, false);
+    }
+}
+
+/// Gives the units of `gone` back under CLAMP, writes the outcome where none is remembered, and sends both to the
+/// copies as plain commands. On entry its lines are held; on return they are not.
+fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
+    let now = keys.now();
+    let id = &gone.record.id;
+    let moved = movable(keys, &gone.record.items);
+    let mut moves = alerts::Moves::default();
+    for Line { sku, quantity } in &moved {
+        let units = quantity.units();
+        let before = Counter::from(keys.peek(Key::Available(sku)));
+        apply::add(keys, Key::Available(sku), units);
+        apply::add(keys, Key::Reserved(sku), units.saturating_neg());
+        keys.replicate(c"INCRBY", &[Argument::Key(Key::Available(sku)), Argument::Number(units)]);
+        keys.replicate(c"DECRBY", &[Argument::Key(Key::Reserved(sku)), Argument::Number(units)]);
+        moves.moved(sku, &before, units);
+    }
+    keys.ledger(|ledger| ledger.settled(&gone.record.items));
+    let outcome_ttl = keys.settings().outcome_ttl_ms;
+    if write_outcome && outcome_ttl > 0 && apply::is_free(keys, Key::Outcome(id)) {
+        let outcome = Outcome {
+            returned: Some(moved.clone()),
+            ..Outcome::of(&gone.record, gone.deadline, Ending::Expired, now)
+        };
+        let until = now.saturating_add(outcome_ttl);
+        let json = outcome.to_json(id);
+        apply::write(keys, Key::Outcome(id), &json, until);
+        keys.replicate(
+            c"SET",
+            &[
+                Argument::Key(Key::Outcome(id)),
+                Argument::Text(&json),
+                Argument::Word("PXAT"),
+                Argument::Number(until),
+            ],
+        );
+    }
+    alerts::raise(keys, moves);
+    keys.tally(Tally::Expired, 1);
+    keys.tally(Tally::UnexplainedUnits, total(&gone.record.items).saturating_sub(total(&moved)));
+    keys.lag(now.saturating_sub(gone.deadline).max(0));
+}
+
+/// The part of these held lines that a release may move: CLAMP. An absent reserved counter counts as 0, and nothing
+/// moves where a counter is not a number or would overflow.
+fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Vec<Line> {
+    let mut moved = Vec::with_capacity(held.len());
+    for Line { sku, quantity } in held {
+        let Counter::Units(reserved) = Counter::from(keys.peek(Key::Reserved(sku))) else { continue };
+        let available = match Counter::from(keys.peek(Key::Available(sku))) {
+            Counter::Absent => 0,
+            Counter::Units(units) => units,
+            Counter::Broken(_) => continue,
+        };
+        let others = keys.ledger(|ledger| ledger.held_by_others(sku, quantity.units()));
+        let units = reserved.saturating_sub(others).min(quantity.units());
+        if let Some(quantity) = Quantity::new(units).filter(|_| available.checked_add(units).is_some()) {
+            moved.push(Line { sku: sku.clone(), quantity });
+        }
+    }
+    moved
+}
+
+fn total(lines: &[Line]) -> i64 {
+    lines.iter().fold(0, |sum: i64, line| sum.saturating_add(line.quantity.units()))
+}
+
+/// Looks at the keys that events named. Reads only, and takes nothing away: this runs on replicas and in jobs too.
+pub fn look_at_touched<K: Keyspace>(keys: &mut K) {
+    for touched in keys.ledger(Ledger::take_touched) {
+        match touched {
+            Touched::Reservation(id) => look_at_record(keys, &id),
+            Touched::Threshold(product) => {
+                let threshold = match Counter::from(keys.peek(Key::Threshold(product.as_str()))) {
+                    Counter::Units(units) => Some(units),
+                    Counter::Absent | Counter::Broken(_) => None,
+                };
+                keys.ledger(|ledger| ledger.set_threshold(product, threshold));
+            }
+            Touched::Alert(product, at) => {
+                if let Reading::Text(json, _) = keys.peek(Key::Alert(product.as_str(), at)) {
+                    let kind = Alert::from_json(&json).map(|alert| alert.kind);
+                    keys.ledger(|ledger| ledger.enter_alert(&product, at, kind));
+                }
+            }
+        }
+    }
+}
+
+/// A `reservation:` key appeared or changed without a command of ours: is it one of our records?
+fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
+    let style = keys.style();
+    let name = Key::Reservation(id).name(style);
+    let found = keys.peek(Key::Reservation(id));
+    if found == Reading::Absent {
+        keys.ledger(|ledger| ledger.leave_foreign(name.as_bytes()));
+        return;
+    }
+    let ended = keys.peek(Key::Outcome(id)) != Reading::Absent;
+    let record = match found {
+        Reading::Text(json, ttl) if !ended => Record::from_json(id, &json, style).map(|record| (record, ttl)),
+        Reading::Text(..) | Reading::Other(_) | Reading::Absent => None,
+    };
+    keys.ledger(|ledger| match record {
+        Some((record, ttl)) => {
+            ledger.leave_foreign(name.as_bytes());
+            // It is back: what was remembered of it is not to be given back as well.
+            while let Some(gone) = ledger.take_remembered(id) {
+                ledger.settled(&gone.record.items);
+            }
+            let deadline = ttl.unwrap_or(record.expires_at);
+            ledger.enter(&record, deadline);
+        }
+        None => {
+            ledger.leave(id);
+            ledger.enter_foreign(name.as_bytes());
+        }
+    });
+}

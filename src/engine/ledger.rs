@@ -1,0 +1,358 @@
+//! What is kept in memory of one database: which reservations are live, by deadline; how much of each sku they hold;
+//! what was taken away and is not settled yet; alerts by time; thresholds.
+//!
+//! **Invariant:** derived from the keys, never the truth. A lost entry delays a release, it cannot lose a unit or
+//! sell one twice.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+
+use crate::inventory::alert::AlertType;
+use crate::inventory::quantity::UnixMs;
+use crate::inventory::reservation::{Line, Record};
+use crate::inventory::sku::{Product, ReservationId, Sku};
+
+/// A live reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Hold {
+    deadline: UnixMs,
+    /// When the sweep looks at it next: its deadline, or later where it did not go when it was opened.
+    wake: UnixMs,
+    lines: Box<[Line]>,
+}
+
+/// A reservation whose record is gone, with what it held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Its record; the lines are what it still holds in the counters.
+    pub record: Record,
+    /// Its deadline.
+    pub deadline: UnixMs,
+}
+
+/// A key that an event named: to be looked at when looking is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// A `reservation:` key.
+    Reservation(ReservationId),
+    /// A `stock:threshold:` key.
+    Threshold(Product),
+    /// An `alert:` key.
+    Alert(Product, UnixMs),
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    live: HashMap<ReservationId, Hold>,
+    by_wake: BTreeSet<(UnixMs, ReservationId)>,
+    /// Units of each sku that live, pending, removed and remembered reservations hold.
+    held: HashMap<Sku, i64>,
+    /// Expired or evicted, not settled yet.
+    pending: VecDeque<Gone>,
+    /// Deleted or overwritten by hand, not looked at yet.
+    removed: Vec<Gone>,
+    /// Deleted or overwritten by hand: settled at the deadline.
+    remembered: HashMap<ReservationId, Gone>,
+    remembered_by_deadline: BTreeSet<(UnixMs, ReservationId)>,
+    /// Names of `reservation:` keys that are not ours.
+    foreign: HashSet<Box<[u8]>>,
+    touched: Vec<Touched>,
+    alerts: HashMap<Product, BTreeSet<UnixMs>>,
+    alerts_by_time: BTreeSet<(UnixMs, Product)>,
+    last_alert: BTreeMap<(Product, AlertType), UnixMs>,
+    thresholds: HashMap<Product, i64>,
+}
+
+impl Ledger {
+    // --- live reservations ---
+
+    /// Enters a live reservation, or its new deadline or lines.
+    pub fn enter(&mut self, record: &Record, deadline: UnixMs) {
+        self.leave(&record.id);
+        self.hold(&record.items);
+        self.by_wake.insert((deadline, record.id.clone()));
+        let hold = Hold { deadline, wake: deadline, lines: record.items.clone().into_boxed_slice() };
+        self.live.insert(record.id.clone(), hold);
+    }
+
+    /// Takes a live reservation out.
+    pub fn leave(&mut self, id: &ReservationId) {
+        if let Some(hold) = self.live.remove(id) {
+            self.by_wake.remove(&(hold.wake, id.clone()));
+            self.unhold(&hold.lines);
+        }
+    }
+
+    /// The deadline of a live reservation.
+    pub fn deadline(&self, id: &ReservationId) -> Option<UnixMs> {
+        self.live.get(id).map(|hold| hold.deadline)
+    }
+
+    /// What the index knows of a live reservation whose key cannot be read.
+    pub fn lines(&self, id: &ReservationId) -> Option<&[Line]> {
+        self.live.get(id).map(|hold| &*hold.lines)
+    }
+
+    /// The deadline of a reservation that is over by now and not settled: still in the index, or pending.
+    pub fn lapsed(&self, id: &ReservationId, now: UnixMs) -> Option<UnixMs> {
+        let overdue = self.deadline(id).filter(|deadline| now > *deadline);
+        overdue.or_else(|| self.pending(id).map(|gone| gone.deadline))
+    }
+
+    /// How many reservations are live.
+    pub fn live_count(&self) -> usize {
+        self.live.len()
+    }
+
+    /// The reservation that is due first, if one is.
+    pub fn next_due(&self, now: UnixMs) -> Option<ReservationId> {
+        self.by_wake.first().filter(|(wake, _)| now > *wake).map(|(_, id)| id.clone())
+    }
+
+    /// The first due reservation after `after` that holds one of `skus`.
+    pub fn next_due_of(
+        &self,
+        skus: &[Sku],
+        after: Option<&(UnixMs, ReservationId)>,
+        now: UnixMs,
+    ) -> Option<(UnixMs, ReservationId)> {
+        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        self.by_wake
+            .range::<(UnixMs, ReservationId), _>((from, std::ops::Bound::Unbounded))
+            .take_while(|(wake, _)| now > *wake)
+            .find(|(_, id)| {
+                self.lines(id).is_some_and(|lines| lines.iter().any(|line| skus.contains(&line.sku)))
+            })
+            .cloned()
+    }
+
+    /// It did not go when it was opened: look again at `wake`.
+    pub fn postpone(&mut self, id: &ReservationId, wake: UnixMs) {
+        if let Some(hold) = self.live.get_mut(id) {
+            self.by_wake.remove(&(hold.wake, id.clone()));
+            hold.wake = wake;
+            self.by_wake.insert((wake, id.clone()));
+        }
+    }
+
+    // --- sums held ---
+
+    /// Units of `sku` that are held by anything but a reservation with this `own` line.
+    pub fn held_by_others(&self, sku: &Sku, own: i64) -> i64 {
+        self.held.get(sku).copied().unwrap_or(0).saturating_sub(own).max(0)
+    }
+
+    fn hold(&mut self, lines: &[Line]) {
+        for Line { sku, quantity } in lines {
+            match self.held.get_mut(sku) {
+                Some(sum) => *sum = sum.saturating_add(quantity.units()),
+                None => {
+                    self.held.insert(sku.clone(), quantity.units());
+                }
+            }
+        }
+    }
+
+    fn unhold(&mut self, lines: &[Line]) {
+        for Line { sku, quantity } in lines {
+            if let Some(sum) = self.held.get_mut(sku) {
+                *sum = sum.saturating_sub(quantity.units());
+                if *sum <= 0 {
+                    self.held.remove(sku);
+                }
+            }
+        }
+    }
+
+    // --- what was taken away ---
+
+    /// A record expired or was evicted: its units wait to be settled.
+    pub fn pend(&mut self, gone: Gone) {
+        self.leave(&gone.record.id);
+        self.hold(&gone.record.items);
+        self.pending.push_back(gone);
+    }
+
+    /// The pending entry of an id.
+    pub fn pending(&self, id: &ReservationId) -> Option<&Gone> {
+        self.pending.iter().find(|gone| gone.record.id == *id)
+    }
+
+    /// The next entry to settle. Its lines stay held until [`Ledger::settled`].
+    pub fn take_pending(&mut self) -> Option<Gone> {
+        self.pending.pop_front()
+    }
+
+    /// Puts an entry back that could not be settled here.
+    pub fn put_back(&mut self, gone: Gone) {
+        self.pending.push_back(gone);
+    }
+
+    /// How many entries wait to be settled.
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// These lines are not held any more.
+    pub fn settled(&mut self, lines: &[Line]) {
+        self.unhold(lines);
+    }
+
+    /// A record was deleted or overwritten by hand.
+    pub fn note_removed(&mut self, gone: Gone) {
+        self.leave(&gone.record.id);
+        self.hold(&gone.record.items);
+        self.removed.push(gone);
+    }
+
+    /// The next record that was taken away by hand and not looked at. Its lines stay held.
+    pub fn take_removed(&mut self) -> Option<Gone> {
+        self.removed.pop()
+    }
+
+    /// Remembers what is left of `gone` until its deadline; `cut` replaces its lines.
+    pub fn remember(&mut self, mut gone: Gone, cut: Vec<Line>) {
+        self.unhold(&gone.record.items);
+        if cut.is_empty() {
+            return;
+        }
+        self.hold(&cut);
+        gone.record.items = cut;
+        let id = gone.record.id.clone();
+        self.remembered_by_deadline.insert((gone.deadline, id.clone()));
+        if let Some(older) = self.remembered.insert(id, gone) {
+            self.remembered_by_deadline.remove(&(older.deadline, older.record.id.clone()));
+            self.unhold(&older.record.items);
+        }
+    }
+
+    /// Takes what is remembered or noted of an id. Its lines stay held.
+    pub fn take_remembered(&mut self, id: &ReservationId) -> Option<Gone> {
+        if let Some(at) = self.removed.iter().position(|gone| gone.record.id == *id) {
+            return Some(self.removed.swap_remove(at));
+        }
+        let gone = self.remembered.remove(id)?;
+        self.remembered_by_deadline.remove(&(gone.deadline, id.clone()));
+        Some(gone)
+    }
+
+    /// The remembered reservation whose deadline passed first, if one has. Its lines stay held.
+    pub fn take_remembered_due(&mut self, now: UnixMs) -> Option<Gone> {
+        let (_, id) = self.remembered_by_deadline.first().filter(|(deadline, _)| now > *deadline)?;
+        let id = id.clone();
+        self.take_remembered(&id)
+    }
+
+    /// Forgets everything pending, removed and remembered: the role changed, or another data set was loaded.
+    pub fn drop_notes(&mut self) {
+        let gone = std::mem::take(&mut self.pending).into_iter().chain(std::mem::take(&mut self.removed));
+        for gone in gone.chain(std::mem::take(&mut self.remembered).into_values()) {
+            self.unhold(&gone.record.items);
+        }
+        self.remembered_by_deadline.clear();
+    }
+
+    // --- foreign records ---
+
+    /// A `reservation:` key that is not ours was seen.
+    pub fn enter_foreign(&mut self, name: &[u8]) {
+        self.foreign.insert(name.into());
+    }
+
+    /// That key is gone, or ours. Says whether it was foreign.
+    pub fn leave_foreign(&mut self, name: &[u8]) -> bool {
+        self.foreign.remove(name)
+    }
+
+    /// How many foreign records live here.
+    pub fn foreign_count(&self) -> usize {
+        self.foreign.len()
+    }
+
+    // --- keys to look at ---
+
+    /// An event named this key.
+    pub fn touch(&mut self, key: Touched) {
+        // A burst of events on one key is one look.
+        if self.touched.last() != Some(&key) {
+            self.touched.push(key);
+        }
+    }
+
+    /// The keys that events named since the last look.
+    pub fn take_touched(&mut self) -> Vec<Touched> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Whether anything waits for a job, a command or the cron.
+    pub fn has_notes(&self) -> bool {
+        !(self.pending.is_empty() && self.removed.is_empty() && self.touched.is_empty())
+    }
+
+    // --- alerts and thresholds ---
+
+    /// Enters an alert.
+    pub fn enter_alert(&mut self, product: &Product, at: UnixMs, kind: Option<AlertType>) {
+        self.alerts.entry(product.clone()).or_default().insert(at);
+        self.alerts_by_time.insert((at, product.clone()));
+        if let Some(kind) = kind {
+            let last = self.last_alert.entry((product.clone(), kind)).or_insert(at);
+            *last = (*last).max(at);
+        }
+    }
+
+    /// That alert is gone.
+    pub fn leave_alert(&mut self, product: &Product, at: UnixMs) {
+        if let Some(times) = self.alerts.get_mut(product.as_str()) {
+            times.remove(&at);
+            if times.is_empty() {
+                self.alerts.remove(product.as_str());
+            }
+        }
+        self.alerts_by_time.remove(&(at, product.clone()));
+    }
+
+    /// When this alert was raised last.
+    pub fn last_alert(&self, product: &Product, kind: AlertType) -> Option<UnixMs> {
+        self.last_alert.get(&(product.clone(), kind)).copied()
+    }
+
+    /// The alert before `before`, of one product or of any: a walk from the newest to the oldest.
+    pub fn alert_before(
+        &self,
+        product: Option<&Product>,
+        before: Option<&(UnixMs, Product)>,
+    ) -> Option<(UnixMs, Product)> {
+        match product {
+            Some(product) => {
+                let times = self.alerts.get(product.as_str())?;
+                let at = match before {
+                    Some((before, _)) => times.range(..before).next_back(),
+                    None => times.last(),
+                };
+                at.map(|at| (*at, product.clone()))
+            }
+            None => match before {
+                Some(before) => self.alerts_by_time.range(..before).next_back().cloned(),
+                None => self.alerts_by_time.last().cloned(),
+            },
+        }
+    }
+
+    /// The threshold of a product, where it has one of its own.
+    pub fn threshold(&self, product: &str) -> Option<i64> {
+        self.thresholds.get(product).copied()
+    }
+
+    /// A product's own threshold is this now.
+    pub fn set_threshold(&mut self, product: Product, threshold: Option<i64>) {
+        match threshold {
+            Some(units) => {
+                self.thresholds.insert(product, units);
+            }
+            None => {
+                self.thresholds.remove(product.as_str());
+            }
+        }
+    }
+}

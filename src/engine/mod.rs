@@ -1,0 +1,252 @@
+//! What happens around a decision: the reads before it, the writes after it, and what time and other hands do to the
+//! keys meanwhile. It runs over the small trait [`Keyspace`], which the real server implements and a simulated one
+//! can implement as well.
+//!
+//! **Invariants:** everything is checked before the first write, and after it nothing may fail. A refusal writes
+//! nothing of its own. No borrow of the [`Ledger`] outlives a call into the keyspace, because reading a key can
+//! expire it, and that changes the ledger.
+
+pub mod alerts;
+pub mod apply;
+pub mod expire;
+pub mod ledger;
+pub mod look;
+pub mod recover;
+pub mod reserve;
+pub mod resolve;
+
+use std::borrow::Cow;
+
+use crate::inventory::error::Refusal;
+use crate::inventory::outcome::Outcome;
+use crate::inventory::quantity::{UnixMs, parse_integer};
+use crate::inventory::reservation::{Record, State};
+use crate::inventory::sku::{Key, KeyStyle, ReservationId};
+use ledger::Ledger;
+
+/// The configuration, as one command sees it. Times in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Life of a reservation without a time of its own.
+    pub hold_ttl_ms: i64,
+    /// Longest whole life of a reservation; 0: no limit.
+    pub max_hold_ms: i64,
+    /// How long an outcome is remembered; 0: not at all.
+    pub outcome_ttl_ms: i64,
+    /// Low-stock threshold of a product that has none of its own.
+    pub low_stock_threshold: i64,
+    /// Life of an alert.
+    pub alert_ttl_ms: i64,
+    /// The same alert of the same product is not raised again within this time.
+    pub alert_cooldown_ms: i64,
+    /// Most items in a request.
+    pub max_items: usize,
+    /// Longest `DATA`, in bytes.
+    pub max_data_bytes: usize,
+}
+
+/// What a key holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Nothing, or something whose time is over.
+    Absent,
+    /// A string, and the moment at which it goes, if it has one.
+    Text(Vec<u8>, Option<UnixMs>),
+    /// Another type: its name with an article.
+    Other(&'static str),
+}
+
+/// What a counter key holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// No key.
+    Absent,
+    /// So many units.
+    Units(i64),
+    /// Something that is no integer: what it is.
+    Broken(Cow<'static, str>),
+}
+
+impl Counter {
+    /// The units; an absent counter counts as 0, a broken one is a refusal.
+    pub fn units(self, key: Key<'_>, style: KeyStyle) -> Result<i64, Refusal> {
+        match self {
+            Counter::Absent => Ok(0),
+            Counter::Units(units) => Ok(units),
+            Counter::Broken(found) => {
+                Err(Refusal::WrongType { key: key.name(style), found, wanted: "an integer" })
+            }
+        }
+    }
+}
+
+impl From<Reading> for Counter {
+    fn from(reading: Reading) -> Self {
+        match reading {
+            Reading::Absent => Counter::Absent,
+            Reading::Other(kind) => Counter::Broken(kind.into()),
+            Reading::Text(text, _) => match parse_integer(&text) {
+                Some(units) => Counter::Units(units),
+                None => {
+                    let shown: String = String::from_utf8_lossy(&text).chars().take(24).collect();
+                    let shown = shown.replace(char::is_control, "?");
+                    Counter::Broken(format!("'{shown}'").into())
+                }
+            },
+        }
+    }
+}
+
+/// One argument of a command that is propagated.
+#[derive(Clone, Copy, Debug)]
+pub enum Argument<'a> {
+    /// The name of a key.
+    Key(Key<'a>),
+    /// A word.
+    Word(&'static str),
+    /// Any text.
+    Text(&'a [u8]),
+    /// A number.
+    Number(i64),
+}
+
+/// What is counted for the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tally {
+    /// Reservations made.
+    Reserved,
+    /// Reservations sold.
+    Committed,
+    /// Reservations given back by a command.
+    RolledBack,
+    /// Reservations given back by their deadline, or by whatever removed the record.
+    Expired,
+    /// Alerts raised.
+    Alerts,
+    /// Alerts that the cooldown held back.
+    AlertsHeldBack,
+    /// Units that a release found missing in the counters, and did not move.
+    UnexplainedUnits,
+}
+
+/// The data set that the engine works on: one database of the server, at one moment.
+///
+/// Implementations keep two promises. Time stands still: [`Keyspace::now`] gives the same moment for the life of the
+/// value, and it is the moment by which keys expire. And whatever takes a `reservation:` key away tells
+/// [`expire::record_removed`] before it is gone, with its value, except what [`Keyspace::remove`] and
+/// [`Keyspace::write`] themselves take away.
+pub trait Keyspace {
+    /// The moment of this command, by the clock that keys expire by.
+    fn now(&self) -> UnixMs;
+
+    /// The configuration.
+    fn settings(&self) -> Settings;
+
+    /// How keys are named.
+    fn style(&self) -> KeyStyle;
+
+    /// Reads a key as a client's command would: a key that is due goes.
+    fn read(&mut self, key: Key<'_>) -> Reading;
+
+    /// Reads a key without any effect: one that is due reads as absent and stays.
+    fn peek(&mut self, key: Key<'_>) -> Reading;
+
+    /// Writes a string that goes at `until`.
+    fn write(&mut self, key: Key<'_>, value: &[u8], until: UnixMs);
+
+    /// Adds to a counter, creates it where there is none, keeps its TTL. The caller has seen that it is an integer
+    /// and that the sum fits.
+    fn add(&mut self, key: Key<'_>, delta: i64) -> i64;
+
+    /// Deletes a key.
+    fn remove(&mut self, key: Key<'_>);
+
+    /// Tells the world that `event` happened to a key.
+    fn notify(&mut self, event: &'static std::ffi::CStr, key: Key<'_>);
+
+    /// Sends a command to replicas and AOF, in one transaction with everything else of this unit.
+    fn replicate(&mut self, command: &'static std::ffi::CStr, arguments: &[Argument<'_>]);
+
+    /// Sends a message to the subscribers of a channel.
+    fn publish(&mut self, channel: &'static str, message: &[u8]);
+
+    /// Looks at what is kept in memory of this database.
+    fn ledger<T>(&mut self, look: impl FnOnce(&mut Ledger) -> T) -> T;
+
+    /// Counts for the operator.
+    fn tally(&mut self, what: Tally, by: i64);
+
+    /// How late a release was, in milliseconds.
+    fn lag(&mut self, late_ms: i64);
+}
+
+/// Reads a counter as a command does.
+pub(crate) fn counter<K: Keyspace>(keys: &mut K, key: Key<'_>) -> Result<i64, Refusal> {
+    let style = keys.style();
+    Counter::from(keys.read(key)).units(key, style)
+}
+
+/// How a reservation id stands, after whatever was due of it has been settled. For commands that write.
+pub(crate) fn settled_state<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<State, Refusal> {
+    expire::catch_up(keys);
+    let now = keys.now();
+    let found = keys.read(Key::Reservation(id));
+    let lapsed = keys.ledger(|ledger| ledger.lapsed(id, now));
+    expire::settle_pending(keys);
+    let state = judge(keys, id, found)?;
+    if let State::Live(record, deadline) = &state
+        && now > *deadline
+    {
+        // The TTL was taken away (PERSIST): nobody but us ends this record.
+        let at = *deadline;
+        expire::end_overdue(keys, record.clone(), at);
+        return lapsed_state(keys, id, at);
+    }
+    match (state, lapsed) {
+        (State::Unknown, Some(at)) => lapsed_state(keys, id, at),
+        (state, _) => Ok(state),
+    }
+}
+
+/// The state of an id whose deadline `at` has passed: its outcome, where one was written.
+fn lapsed_state<K: Keyspace>(keys: &mut K, id: &ReservationId, at: UnixMs) -> Result<State, Refusal> {
+    let now = keys.now();
+    Ok(match outcome(keys, id)? {
+        Some(outcome) => State::Ended(outcome),
+        None => State::Lapsed { at, settled: keys.ledger(|ledger| ledger.lapsed(id, now)).is_none() },
+    })
+}
+
+/// How a reservation id stands by what its keys say. `found` is what its record key holds.
+pub(crate) fn judge<K: Keyspace>(keys: &mut K, id: &ReservationId, found: Reading) -> Result<State, Refusal> {
+    let style = keys.style();
+    let outcome = outcome(keys, id)?;
+    Ok(match (found, outcome) {
+        (Reading::Absent, None) => State::Unknown,
+        (Reading::Absent, Some(outcome)) => State::Ended(outcome),
+        // A record under an id that has ended is a copy, or an old dump.
+        (_, Some(_)) | (Reading::Other(_), None) => State::Foreign,
+        (Reading::Text(json, ttl), None) => match Record::from_json(id, &json, style) {
+            Some(record) => {
+                let deadline = ttl.unwrap_or(record.expires_at);
+                State::Live(record, deadline)
+            }
+            None => State::Foreign,
+        },
+    })
+}
+
+/// The remembered outcome of an id.
+fn outcome<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Outcome>, Refusal> {
+    let key = Key::Outcome(id);
+    let style = keys.style();
+    let wrong = |found| Refusal::WrongType { key: key.name(style), found, wanted: "an outcome" };
+    match keys.read(key) {
+        Reading::Absent => Ok(None),
+        Reading::Other(kind) => Err(wrong(kind.into())),
+        Reading::Text(json, _) => match Outcome::from_json(id, &json, style) {
+            Some(outcome) => Ok(Some(outcome)),
+            None => Err(wrong("something else".into())),
+        },
+    }
+}

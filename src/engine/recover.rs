@@ -1,0 +1,50 @@
+//! How memory is rebuilt from the keys: after a load, and when the module is loaded into a running server.
+
+use super::ledger::{Ledger, Touched};
+use crate::inventory::quantity::UnixMs;
+use crate::inventory::reservation::Record;
+use crate::inventory::sku::{KeyStyle, ReservationId, Watched};
+
+/// One walk over the keys of a database. The walk sees a key as it is stored, also one that is due and would go, or
+/// read as absent, if it were opened: so no due reservation is missed.
+#[derive(Debug, Default)]
+pub struct Walk {
+    /// Ids that have ended: a record under one of them is foreign. Which of the two keys the walk meets first is not
+    /// known, so they are compared at its end.
+    ended: Vec<ReservationId>,
+}
+
+impl Walk {
+    /// Takes one key in. `read` gives its string, if it is one, and its TTL; it is called for few keys only.
+    pub fn meet<'a>(
+        &mut self,
+        ledger: &mut Ledger,
+        name: &[u8],
+        watched: Watched,
+        style: KeyStyle,
+        read: impl FnOnce() -> (Option<&'a [u8]>, Option<UnixMs>),
+    ) {
+        match watched {
+            Watched::Reservation(Some(id)) => {
+                let (value, ttl) = read();
+                match value.and_then(|json| Record::from_json(&id, json, style)) {
+                    Some(record) => ledger.enter(&record, ttl.unwrap_or(record.expires_at)),
+                    None => ledger.enter_foreign(name),
+                }
+            }
+            Watched::Reservation(None) => ledger.enter_foreign(name),
+            Watched::Threshold(product) => ledger.touch(Touched::Threshold(product)),
+            Watched::Alert(product, at) => ledger.touch(Touched::Alert(product, at)),
+            Watched::Outcome(id) => self.ended.push(id),
+        }
+    }
+
+    /// The walk is over: records whose id has ended are to be looked at again.
+    pub fn finish(self, ledger: &mut Ledger) {
+        for id in self.ended {
+            if ledger.deadline(&id).is_some() {
+                ledger.touch(Touched::Reservation(id));
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! `INV.RESERVE`: hold stock, all or nothing.
+
+use super::apply::{self, Effect};
+use super::{Counter, Keyspace, Settings, Tally, alerts, expire, settled_state};
+use crate::inventory::error::{Refusal, Shortage};
+use crate::inventory::quantity::{MAX_EXACT, UnixMs};
+use crate::inventory::reservation::{Decision, Line, Record};
+use crate::inventory::sku::{Key, ReservationId, Sku};
+
+/// How long a reservation shall live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// As `inv.hold-ttl-ms` says.
+    Default,
+    /// For so many milliseconds.
+    For(i64),
+    /// Until this moment.
+    Until(UnixMs),
+}
+
+impl Lifetime {
+    /// The deadline of a life that began at `begun`, said at `now`. `ERR` where it is over, or longer than allowed.
+    pub fn deadline(self, now: UnixMs, begun: UnixMs, settings: &Settings) -> Result<UnixMs, Refusal> {
+        let deadline = match self {
+            Lifetime::Default => now.checked_add(settings.hold_ttl_ms),
+            Lifetime::For(ms) => now.checked_add(ms),
+            Lifetime::Until(at) => Some(at),
+        };
+        let deadline = deadline
+            .filter(|deadline| *deadline <= MAX_EXACT)
+            .ok_or_else(|| Refusal::invalid("the deadline is beyond the range of the clock"))?;
+        if deadline <= now {
+            return Err(Refusal::invalid(format!(
+                "the deadline {deadline} is not in the future (it is {now})"
+            )));
+        }
+        let longest = settings.max_hold_ms;
+        if longest > 0 && deadline.saturating_sub(begun) > longest {
+            // A reservation without a time of its own takes the longest life that it may have.
+            if self == Lifetime::Default {
+                return Ok(begun.saturating_add(longest));
+            }
+            return Err(Refusal::invalid(format!(
+                "a reservation may live {longest} ms at most (inv.max-hold-ms)"
+            )));
+        }
+        Ok(deadline)
+    }
+}
+
+/// What a client asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReserveRequest {
+    /// The id, resolved.
+    pub id: ReservationId,
+    /// How long.
+    pub lifetime: Lifetime,
+    /// Free text.
+    pub data: Option<String>,
+    /// What: each sku once, at least one.
+    pub items: Vec<Line>,
+}
+
+/// A live reservation, as the reply shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    /// Its record.
+    pub record: Record,
+    /// Its deadline.
+    pub deadline: UnixMs,
+}
+
+/// Holds the units, or answers what an equal request was answered.
+pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Reserved, Refusal> {
+    let id = &request.id;
+    let now = keys.now();
+    let state = settled_state(keys, id)?;
+    let mut shelves = Shelves::read(keys, &request.items)?;
+    if let Decision::Already((record, deadline)) = state.reserve(id, &request.items)? {
+        return Ok(Reserved { record, deadline });
+    }
+    let deadline = request.lifetime.deadline(now, now, &keys.settings())?;
+    expire::settle_remembered(keys, id);
+    shelves.release_overdue(keys, &request.items)?;
+    let record = Record {
+        id: id.clone(),
+        created_at: now,
+        expires_at: deadline,
+        items: request.items.clone(),
+        data: request.data.clone(),
+    };
+    // After this point nothing may fail.
+    let moves = shelves.moves(&record.items);
+    apply::commit(keys, &[Effect::Hold { record: record.clone(), deadline }]);
+    alerts::raise(keys, moves);
+    keys.tally(Tally::Reserved, 1);
+    Ok(Reserved { record, deadline })
+}
+
+/// The counters of the skus of a request, in its order.
+struct Shelves(Vec<Shelf>);
+
+struct Shelf {
+    available: Counter,
+    units: i64,
+}
+
+impl Shelves {
+    /// Reads both counters of each line. `WRONGTYPE` where one is no integer, `ERR` where `reserved` would overflow.
+    fn read<K: Keyspace>(keys: &mut K, items: &[Line]) -> Result<Self, Refusal> {
+        let style = keys.style();
+        let mut shelves = Vec::with_capacity(items.len());
+        for Line { sku, quantity } in items {
+            let available = Counter::from(keys.read(Key::Available(sku)));
+            let units = available.clone().units(Key::Available(sku), style)?;
+            let reserved = super::counter(keys, Key::Reserved(sku))?;
+            if reserved.checked_add(quantity.units()).is_none() {
+                return Err(Refusal::invalid(format!("the reserved units of {sku} would overflow")));
+            }
+            shelves.push(Shelf { available, units });
+        }
+        Ok(Self(shelves))
+    }
+
+    fn shortages(&self, items: &[Line]) -> Vec<Shortage> {
+        let short = |(shelf, line): (&Shelf, &Line)| {
+            (shelf.units < line.quantity.units()).then(|| Shortage {
+                sku: line.sku.clone(),
+                requested: line.quantity.units(),
+                available: shelf.units,
+            })
+        };
+        self.0.iter().zip(items).filter_map(short).collect()
+    }
+
+    /// Before `INSUFFICIENT` is said, overdue reservations of the short skus are released, as many as are needed:
+    /// their units are free, only the sweep has not been there yet.
+    fn release_overdue<K: Keyspace>(&mut self, keys: &mut K, items: &[Line]) -> Result<(), Refusal> {
+        let now = keys.now();
+        let mut last = None;
+        loop {
+            let shortages = self.shortages(items);
+            if shortages.is_empty() {
+                return Ok(());
+            }
+            let short: Vec<Sku> = shortages.iter().map(|shortage| shortage.sku.clone()).collect();
+            let Some(due) = keys.ledger(|ledger| ledger.next_due_of(&short, last.as_ref(), now)) else {
+                return Err(Refusal::Insufficient(shortages));
+            };
+            // Opening it is enough: its event notes it, and the note is settled.
+            settled_state(keys, &due.1)?;
+            last = Some(due);
+            *self = Self::read(keys, items)?;
+        }
+    }
+
+    fn moves(&self, items: &[Line]) -> alerts::Moves {
+        let mut moves = alerts::Moves::default();
+        for (shelf, line) in self.0.iter().zip(items) {
+            moves.moved(&line.sku, &shelf.available, line.quantity.units().saturating_neg());
+        }
+        moves
+    }
+}

@@ -1,0 +1,137 @@
+//! Every refusal: its code, what was asked and what was there, in the order in which they win.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::outcome::Ending;
+use super::quantity::UnixMs;
+use super::reservation::{Line, describe};
+use super::sku::{ReservationId, Sku};
+
+/// Why a command was refused. The variants stand in order of precedence: where several apply, the first is said.
+/// A refusal means that nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `ERR`: the words of the command do not fit its grammar.
+    Grammar {
+        /// What does not fit.
+        what: String,
+        /// The grammar line of the command.
+        grammar: &'static str,
+    },
+    /// `ERR`: an argument is outside what can be done.
+    Invalid(String),
+    /// `WRONGTYPE`: a key holds something that this command cannot use.
+    WrongType {
+        /// The key's name.
+        key: String,
+        /// What was found there.
+        found: Cow<'static, str>,
+        /// What belongs there.
+        wanted: &'static str,
+    },
+    /// `FOREIGN`: the reservation key is not a record of this module.
+    Foreign(ReservationId),
+    /// `COMMITTED`, `ROLLEDBACK` or `EXPIRED`: the reservation has ended.
+    Ended {
+        /// Which.
+        id: ReservationId,
+        /// How it ended.
+        how: Ending,
+        /// When: the moment of the step, or the deadline.
+        at: UnixMs,
+    },
+    /// `MISMATCH`: the id is taken by a reservation of other items.
+    Mismatch {
+        /// Which.
+        id: ReservationId,
+        /// The items that it was asked for.
+        held: Vec<Line>,
+    },
+    /// `NOTFOUND`: no such reservation, now or remembered.
+    NotFound(ReservationId),
+    /// `DRIFT`: the counters hold less than the reservation says; they were written by hand.
+    Drift {
+        /// Which counter.
+        sku: Sku,
+        /// What the reservation holds of it.
+        held: i64,
+        /// What the counter says.
+        reserved: i64,
+    },
+    /// `INSUFFICIENT`: not enough units; every short sku is named.
+    Insufficient(Vec<Shortage>),
+}
+
+/// One sku of which there is not enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// The sku.
+    pub sku: Sku,
+    /// Units asked for.
+    pub requested: i64,
+    /// Units that were there.
+    pub available: i64,
+}
+
+impl Refusal {
+    /// An `ERR` with its message.
+    pub fn invalid(what: impl Into<String>) -> Self {
+        Self::Invalid(what.into())
+    }
+
+    /// The code: the first word of the reply, for clients to branch on.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Grammar { .. } | Self::Invalid(_) => "ERR",
+            Self::WrongType { .. } => "WRONGTYPE",
+            Self::Foreign(_) => "FOREIGN",
+            Self::Ended { how: Ending::Committed, .. } => "COMMITTED",
+            Self::Ended { how: Ending::RolledBack, .. } => "ROLLEDBACK",
+            Self::Ended { how: Ending::Expired, .. } => "EXPIRED",
+            Self::Mismatch { .. } => "MISMATCH",
+            Self::NotFound(_) => "NOTFOUND",
+            Self::Drift { .. } => "DRIFT",
+            Self::Insufficient(_) => "INSUFFICIENT",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} ", self.code())?;
+        match self {
+            Self::Grammar { what, grammar } => write!(out, "{what}. Usage: {grammar}"),
+            Self::Invalid(what) => out.write_str(what),
+            Self::WrongType { key, found, wanted } => write!(out, "key {key} holds {found}, not {wanted}"),
+            Self::Foreign(id) => write!(
+                out,
+                "reservation:{id} is not a record of this module (a script's, or a copy): it is left alone"
+            ),
+            Self::Ended { id, how, at } => {
+                let verb = match how {
+                    Ending::Committed => "was committed",
+                    Ending::RolledBack => "was rolled back",
+                    Ending::Expired => "expired",
+                };
+                write!(out, "reservation {id} {verb} at {at}")
+            }
+            Self::Mismatch { id, held } => {
+                write!(out, "reservation {id} exists with other items: {}", describe(held))
+            }
+            Self::NotFound(id) => write!(out, "no reservation {id} is live or remembered"),
+            Self::Drift { sku, held, reserved } => write!(
+                out,
+                "{sku} reserved {reserved}, but this reservation holds {held}: its counter was written by hand"
+            ),
+            Self::Insufficient(shortages) => {
+                for (index, short) in shortages.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { "; " };
+                    let Shortage { sku, requested, available } = short;
+                    write!(out, "{comma}{sku} requested {requested}, available {available}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

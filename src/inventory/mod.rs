@@ -1,0 +1,11 @@
+//! The decisions: what a command means for the stock.
+//!
+//! **Invariant:** pure. Nothing here knows a server, a clock or a configuration; all of it comes in as values,
+//! so that every rule can be tried in microseconds.
+
+pub mod alert;
+pub mod error;
+pub mod outcome;
+pub mod quantity;
+pub mod reservation;
+pub mod sku;

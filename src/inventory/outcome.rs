@@ -1,0 +1,126 @@
+//! How a reservation ended, and its JSON.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Refusal;
+use super::quantity::UnixMs;
+use super::reservation::{Line, LineJson, Record, lines_from_json};
+use super::sku::{KeyStyle, ReservationId};
+
+/// The step that ended a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Sold.
+    Committed,
+    /// Given back by a command.
+    RolledBack,
+    /// Given back by the deadline, or by whatever removed the record.
+    Expired,
+}
+
+impl Ending {
+    /// The state as replies and JSON name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Ending::Committed => "committed",
+            Ending::RolledBack => "rolled_back",
+            Ending::Expired => "expired",
+        }
+    }
+}
+
+/// A finished reservation, as `inventory:outcome:{id}` stores it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// How it ended.
+    pub ending: Ending,
+    /// When it was made.
+    pub created_at: UnixMs,
+    /// Its last deadline.
+    pub expires_at: UnixMs,
+    /// When it ended.
+    pub resolved_at: UnixMs,
+    /// What it held.
+    pub items: Vec<Line>,
+    /// What went back to available when its deadline ended it.
+    pub returned: Option<Vec<Line>>,
+    /// Free text of the client.
+    pub data: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutcomeJson {
+    reservation_id: String,
+    state: Ending,
+    created_at: UnixMs,
+    expires_at: UnixMs,
+    resolved_at: UnixMs,
+    items: Vec<LineJson>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    returned: Option<Vec<LineJson>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+}
+
+impl Outcome {
+    /// The outcome of `record`, whose last deadline was `deadline`, by a step at `now`.
+    pub fn of(record: &Record, deadline: UnixMs, ending: Ending, now: UnixMs) -> Self {
+        Self {
+            ending,
+            created_at: record.created_at,
+            expires_at: deadline,
+            resolved_at: now,
+            items: record.items.clone(),
+            returned: None,
+            data: record.data.clone(),
+        }
+    }
+
+    /// The outcome that `json` holds under the name of `id`; `None` where it is not one.
+    pub fn from_json(id: &ReservationId, json: &[u8], style: KeyStyle) -> Option<Self> {
+        let read: OutcomeJson = serde_json::from_slice(json).ok()?;
+        if read.reservation_id != id.as_str() {
+            return None;
+        }
+        let returned = match read.returned {
+            None => None,
+            Some(lines) => Some(lines_from_json(lines, style)?),
+        };
+        Some(Self {
+            ending: read.state,
+            created_at: read.created_at,
+            expires_at: read.expires_at,
+            resolved_at: read.resolved_at,
+            items: lines_from_json(read.items, style)?,
+            returned,
+            data: read.data,
+        })
+    }
+
+    /// The stored form.
+    pub fn to_json(&self, id: &ReservationId) -> Vec<u8> {
+        let json = OutcomeJson {
+            reservation_id: id.as_str().to_owned(),
+            state: self.ending,
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            resolved_at: self.resolved_at,
+            items: self.items.iter().map(LineJson::of).collect(),
+            returned: self.returned.as_ref().map(|lines| lines.iter().map(LineJson::of).collect()),
+            data: self.data.clone(),
+        };
+        // Strings and integers cannot fail to serialize.
+        serde_json::to_vec(&json).unwrap_or_default()
+    }
+
+    /// The refusal that tells of this outcome.
+    pub fn refusal(&self, id: &ReservationId) -> Refusal {
+        let at = match self.ending {
+            Ending::Committed | Ending::RolledBack => self.resolved_at,
+            Ending::Expired => self.expires_at,
+        };
+        Refusal::Ended { id: id.clone(), how: self.ending, at }
+    }
+}

@@ -1,0 +1,233 @@
+//! The record of a reservation, its JSON, its states, and what each command may do in each of them.
+//!
+//! **Invariant:** a record exists exactly as long as it holds stock. Its JSON is read by any client and loaded by
+//! later versions: fields are added, never renamed.
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Refusal;
+use super::outcome::{Ending, Outcome};
+use super::quantity::{MAX_EXACT, Quantity, UnixMs};
+use super::sku::{KeyStyle, ReservationId, Sku};
+
+/// So many units of one sku.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What.
+    pub sku: Sku,
+    /// How many.
+    pub quantity: Quantity,
+}
+
+/// The lines for a reader: `PROD-123 5, PROD-9 1`.
+pub fn describe(lines: &[Line]) -> String {
+    let mut out = String::new();
+    for Line { sku, quantity } in lines {
+        let comma = if out.is_empty() { "" } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{comma}{sku} {}", quantity.units());
+    }
+    out
+}
+
+/// Adds `line` to `lines`: a sku named twice is added up. `ERR` where the sum leaves the range of quantities.
+pub fn add_line(lines: &mut Vec<Line>, line: Line) -> Result<(), Refusal> {
+    let Some(same) = lines.iter_mut().find(|known| known.sku == line.sku) else {
+        lines.push(line);
+        return Ok(());
+    };
+    same.quantity = same.quantity.plus(line.quantity).ok_or_else(|| {
+        Refusal::invalid(format!("the quantities of {} add up to more than {MAX_EXACT}", line.sku))
+    })?;
+    Ok(())
+}
+
+/// Whether two lists of lines, each sku once in each, name the same units in any order.
+fn same_lines(a: &[Line], b: &[Line]) -> bool {
+    a.len() == b.len() && a.iter().all(|line| b.contains(line))
+}
+
+/// One live reservation, as `reservation:{id}` stores it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its id.
+    pub id: ReservationId,
+    /// When it was made.
+    pub created_at: UnixMs,
+    /// The deadline that it was written with. The key's TTL decides, where it has one.
+    pub expires_at: UnixMs,
+    /// What it holds: each sku once.
+    pub items: Vec<Line>,
+    /// Free text of the client.
+    pub data: Option<String>,
+}
+
+/// A line in JSON, in records, outcomes and replies.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LineJson {
+    product_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    warehouse: Option<String>,
+    quantity: i64,
+}
+
+impl LineJson {
+    pub(super) fn of(line: &Line) -> Self {
+        Self {
+            product_id: line.sku.product().to_owned(),
+            warehouse: line.sku.warehouse().map(str::to_owned),
+            quantity: line.quantity.units(),
+        }
+    }
+
+    pub(super) fn into_line(self, style: KeyStyle) -> Option<Line> {
+        let sku = Sku::from_parts(&self.product_id, self.warehouse.as_deref(), style).ok()?;
+        Some(Line { sku, quantity: Quantity::new(self.quantity)? })
+    }
+}
+
+/// Lines read from JSON; `None` where one is not valid or a sku stands twice.
+pub(super) fn lines_from_json(json: Vec<LineJson>, style: KeyStyle) -> Option<Vec<Line>> {
+    let mut lines: Vec<Line> = Vec::with_capacity(json.len());
+    for line in json {
+        let line = line.into_line(style)?;
+        if lines.iter().any(|known| known.sku == line.sku) {
+            return None;
+        }
+        lines.push(line);
+    }
+    Some(lines)
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordJson {
+    reservation_id: String,
+    created_at: UnixMs,
+    expires_at: UnixMs,
+    items: Vec<LineJson>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+}
+
+impl Record {
+    /// The record that `json` holds under the name of `id`; `None` where it is not such a record (foreign).
+    pub fn from_json(id: &ReservationId, json: &[u8], style: KeyStyle) -> Option<Self> {
+        let read: RecordJson = serde_json::from_slice(json).ok()?;
+        if read.reservation_id != id.as_str() || read.items.is_empty() {
+            return None;
+        }
+        Some(Self {
+            id: id.clone(),
+            created_at: read.created_at,
+            expires_at: read.expires_at,
+            items: lines_from_json(read.items, style)?,
+            data: read.data,
+        })
+    }
+
+    /// The stored form.
+    pub fn to_json(&self) -> Vec<u8> {
+        let json = RecordJson {
+            reservation_id: self.id.as_str().to_owned(),
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            items: self.items.iter().map(LineJson::of).collect(),
+            data: self.data.clone(),
+        };
+        // Strings and integers cannot fail to serialize.
+        serde_json::to_vec(&json).unwrap_or_default()
+    }
+}
+
+/// All that is known of one reservation id at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Neither a record nor an outcome.
+    Unknown,
+    /// It holds stock until its deadline.
+    Live(Record, UnixMs),
+    /// Its deadline has passed, and no outcome is remembered (not yet, or outcomes are turned off).
+    Lapsed {
+        /// The deadline.
+        at: UnixMs,
+        /// Whether its units are back.
+        settled: bool,
+    },
+    /// It has ended.
+    Ended(Outcome),
+    /// The key holds something else.
+    Foreign,
+}
+
+/// What a step does to the reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision<T> {
+    /// It was done before: answer the same, change nothing.
+    Already(T),
+    /// Do it.
+    Proceed,
+}
+
+impl State {
+    /// May `id` be reserved with `asked` lines? Gives the live record of an earlier, equal request.
+    pub fn reserve(self, id: &ReservationId, asked: &[Line]) -> Result<Decision<(Record, UnixMs)>, Refusal> {
+        match self {
+            State::Unknown => Ok(Decision::Proceed),
+            State::Live(record, deadline) if same_lines(&record.items, asked) => {
+                Ok(Decision::Already((record, deadline)))
+            }
+            State::Live(record, _) => Err(Refusal::Mismatch { id: id.clone(), held: record.items }),
+            // The outcome is what keeps an id from being used again, and none is remembered.
+            State::Lapsed { settled: true, .. } => Ok(Decision::Proceed),
+            State::Lapsed { at, settled: false } => {
+                Err(Refusal::Ended { id: id.clone(), how: Ending::Expired, at })
+            }
+            State::Ended(outcome) => Err(outcome.refusal(id)),
+            State::Foreign => Err(Refusal::Foreign(id.clone())),
+        }
+    }
+
+    /// May it be committed? Gives the record to sell.
+    pub fn commit(self, id: &ReservationId) -> Result<Option<Record>, Refusal> {
+        match self {
+            State::Unknown => Err(Refusal::NotFound(id.clone())),
+            State::Live(record, _) => Ok(Some(record)),
+            State::Lapsed { at, .. } => Err(Refusal::Ended { id: id.clone(), how: Ending::Expired, at }),
+            State::Ended(outcome) => match outcome.ending {
+                Ending::Committed => Ok(None),
+                Ending::RolledBack | Ending::Expired => Err(outcome.refusal(id)),
+            },
+            State::Foreign => Err(Refusal::Foreign(id.clone())),
+        }
+    }
+
+    /// May it be rolled back?
+    pub fn rollback(self, id: &ReservationId) -> Result<Rollback, Refusal> {
+        match self {
+            State::Unknown => Err(Refusal::NotFound(id.clone())),
+            State::Live(record, _) => Ok(Rollback::Return(record)),
+            State::Lapsed { .. } => Ok(Rollback::Already),
+            State::Ended(outcome) => match outcome.ending {
+                Ending::Committed => Err(outcome.refusal(id)),
+                Ending::RolledBack => Ok(Rollback::Already),
+                Ending::Expired => Ok(Rollback::Rename(outcome)),
+            },
+            State::Foreign => Err(Refusal::Foreign(id.clone())),
+        }
+    }
+}
+
+/// What a rollback has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rollback {
+    /// Nothing: the units are back.
+    Already,
+    /// The units came back by the deadline; only the outcome changes, to `rolled_back`.
+    Rename(Outcome),
+    /// Give the units of this record back.
+    Return(Record),
+}

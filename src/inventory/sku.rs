@@ -1,0 +1,329 @@
+//! Ids, and how they become keys.
+//!
+//! **Invariant:** every key name of the module is built here and nowhere else, so that one look tells what is in the
+//! keyspace, and a cluster finds everything that one command touches in one slot.
+
+use std::borrow::Borrow;
+use std::fmt;
+
+use super::error::Refusal;
+use super::quantity::{UnixMs, parse_integer};
+
+/// The longest id, in bytes.
+pub const MAX_ID_BYTES: usize = 256;
+
+/// How ids stand in key names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyStyle {
+    /// `stock:available:PROD-123`: one server, as the Lua scripts name their keys.
+    Plain,
+    /// `stock:available:{PROD-123}`: the braces make the server's cluster keep all keys of an id in one slot.
+    Tagged,
+}
+
+macro_rules! id_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The id as users see it. In tagged style `{X}` and `X` are the same id, `X`.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id_type!(
+    /// The name of one reservation. It may hold an `@`.
+    ReservationId
+);
+id_type!(
+    /// The name of one product.
+    Product
+);
+id_type!(
+    /// One place that holds units of one product: `product`, or `product@warehouse`.
+    Sku
+);
+
+impl ReservationId {
+    /// Reads an id; an `ERR` refusal that names what is wrong with it.
+    pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, Refusal> {
+        let text = check_id("reservation id", text)?;
+        Ok(Self(canonical("reservation id", text, style)?.into()))
+    }
+}
+
+impl Product {
+    /// Reads a product: an id without `@`.
+    pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, Refusal> {
+        let text = check_id("product", text)?;
+        if text.contains('@') {
+            return Err(Refusal::invalid(format!(
+                "product '{text}' holds an '@': name the product alone, without a warehouse"
+            )));
+        }
+        Ok(Self(canonical("product", text, style)?.into()))
+    }
+}
+
+impl Sku {
+    /// Reads `product` or `product@warehouse`.
+    pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, Refusal> {
+        // The limit holds for each part; the sum only keeps an error from repeating a huge argument.
+        if text.len() > MAX_ID_BYTES.saturating_mul(2).saturating_add(1) {
+            return Err(Refusal::invalid(format!(
+                "sku has {} bytes, at most {MAX_ID_BYTES} a part",
+                text.len()
+            )));
+        }
+        let Some(at) = text.iter().position(|byte| *byte == b'@') else {
+            let product = check_id("sku", text)?;
+            return Ok(Self(canonical("sku", product, style)?.into()));
+        };
+        let (product, warehouse) = text.split_at(at);
+        let product = check_id("product", product)?;
+        let warehouse = check_id("warehouse", warehouse.strip_prefix(b"@").unwrap_or(warehouse))?;
+        if warehouse.contains('@') {
+            return Err(Refusal::invalid(format!("sku '{product}@{warehouse}' holds more than one '@'")));
+        }
+        if style == KeyStyle::Tagged {
+            if warehouse.contains(['{', '}']) {
+                return Err(Refusal::invalid(format!("warehouse '{warehouse}' holds braces")));
+            }
+            if !product.contains('{') {
+                return Err(Refusal::invalid(format!(
+                    "sku '{product}@{warehouse}' is in another slot than its product: write {{{product}}}@{warehouse}"
+                )));
+            }
+        }
+        let product = canonical("product", product, style)?;
+        Ok(Self(format!("{product}@{warehouse}").into()))
+    }
+
+    /// The sku of a product and, where it is kept in one, its warehouse, as a stored record names them.
+    pub fn from_parts(product: &str, warehouse: Option<&str>, style: KeyStyle) -> Result<Self, Refusal> {
+        let product = Product::parse(product.as_bytes(), style)?;
+        match warehouse {
+            None => Ok(Self(product.0)),
+            Some(warehouse) => {
+                let warehouse = check_id("warehouse", warehouse.as_bytes())?;
+                if warehouse.contains('@') {
+                    return Err(Refusal::invalid(format!("warehouse '{warehouse}' holds an '@'")));
+                }
+                Ok(Self(format!("{product}@{warehouse}").into()))
+            }
+        }
+    }
+
+    /// Reads a sku as [`Sku::as_str`] spells it, which is how it is replicated: tagged style adds no braces there.
+    pub fn replicated(text: &[u8], style: KeyStyle) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        match text.split_once('@') {
+            None => Self::from_parts(text, None, style).ok(),
+            Some((product, warehouse)) => Self::from_parts(product, Some(warehouse), style).ok(),
+        }
+    }
+
+    /// The product of this sku.
+    pub fn product(&self) -> &str {
+        self.0.split_once('@').map_or(&self.0, |(product, _)| product)
+    }
+
+    /// The warehouse, where the sku names one.
+    pub fn warehouse(&self) -> Option<&str> {
+        self.0.split_once('@').map(|(_, warehouse)| warehouse)
+    }
+}
+
+impl From<&Product> for Sku {
+    fn from(product: &Product) -> Self {
+        Self(product.0.clone())
+    }
+}
+
+/// The rules for every id: 1 to 256 bytes of UTF-8 without control characters.
+fn check_id<'a>(what: &str, text: &'a [u8]) -> Result<&'a str, Refusal> {
+    if text.is_empty() {
+        return Err(Refusal::invalid(format!("{what} is empty")));
+    }
+    if text.len() > MAX_ID_BYTES {
+        return Err(Refusal::invalid(format!("{what} has {} bytes, at most {MAX_ID_BYTES}", text.len())));
+    }
+    let text =
+        std::str::from_utf8(text).map_err(|_| Refusal::invalid(format!("{what} is not valid UTF-8")))?;
+    if text.chars().any(char::is_control) {
+        return Err(Refusal::invalid(format!("{what} holds a control character")));
+    }
+    Ok(text)
+}
+
+/// The one spelling of an id. Braces mean something in tagged style only: none, or exactly one tag that is not empty.
+fn canonical<'a>(what: &str, text: &'a str, style: KeyStyle) -> Result<&'a str, Refusal> {
+    if style == KeyStyle::Plain || !text.contains(['{', '}']) {
+        return Ok(text);
+    }
+    let Some((before, rest)) = text.split_once('{') else {
+        return Err(Refusal::invalid(format!("{what} '{text}' has a '}}' without a '{{'")));
+    };
+    let Some((tag, after)) = rest.split_once('}') else {
+        return Err(Refusal::invalid(format!("{what} '{text}' has a '{{' without a '}}'")));
+    };
+    if tag.is_empty() || [before, tag, after].iter().any(|part| part.contains(['{', '}'])) {
+        return Err(Refusal::invalid(format!(
+            "{what} '{text}' must have exactly one tag in braces, not empty"
+        )));
+    }
+    Ok(if before.is_empty() && after.is_empty() { tag } else { text })
+}
+
+/// A key of the module, before it has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key<'a> {
+    /// `stock:available:{sku}`: integer, units that can be reserved.
+    Available(&'a Sku),
+    /// `stock:reserved:{sku}`: integer, units that live reservations hold.
+    Reserved(&'a Sku),
+    /// `reservation:{id}`: the record of one live reservation, with a TTL.
+    Reservation(&'a ReservationId),
+    /// `inventory:outcome:{id}`: how a reservation ended, with a TTL.
+    Outcome(&'a ReservationId),
+    /// `stock:warehouses:{product}`: sorted set, warehouse to priority.
+    Warehouses(&'a str),
+    /// `stock:threshold:{product}`: integer, where it is not the default.
+    Threshold(&'a str),
+    /// `alert:{product}:{timestamp}`: one alert, with a TTL.
+    Alert(&'a str, UnixMs),
+    /// `inventory:once:{kind}:{length}:{id}:{token}`: what a command with that token answered, with a TTL.
+    Once {
+        /// The command.
+        kind: &'a str,
+        /// The reservation id or sku that it named, as it was given.
+        id: &'a str,
+        /// The token.
+        token: &'a str,
+    },
+}
+
+const AVAILABLE: &str = "stock:available:";
+const RESERVED: &str = "stock:reserved:";
+const RESERVATION: &str = "reservation:";
+const OUTCOME: &str = "inventory:outcome:";
+const WAREHOUSES: &str = "stock:warehouses:";
+const THRESHOLD: &str = "stock:threshold:";
+const ALERT: &str = "alert:";
+const ONCE: &str = "inventory:once:";
+
+impl Key<'_> {
+    /// Appends the key's name to `out`.
+    pub fn write_name(&self, style: KeyStyle, out: &mut String) {
+        match self {
+            Key::Available(sku) => push_sku(out, AVAILABLE, sku, style),
+            Key::Reserved(sku) => push_sku(out, RESERVED, sku, style),
+            Key::Reservation(id) => push_id(out, RESERVATION, id.as_str(), style),
+            Key::Outcome(id) => push_id(out, OUTCOME, id.as_str(), style),
+            Key::Warehouses(product) => push_id(out, WAREHOUSES, product, style),
+            Key::Threshold(product) => push_id(out, THRESHOLD, product, style),
+            Key::Alert(product, timestamp) => {
+                push_id(out, ALERT, product, style);
+                out.push(':');
+                out.push_str(&timestamp.to_string());
+            }
+            Key::Once { kind, id, token } => {
+                out.push_str(ONCE);
+                out.push_str(kind);
+                out.push(':');
+                out.push_str(&id.len().to_string());
+                push_id(out, ":", id, style);
+                out.push(':');
+                out.push_str(token);
+            }
+        }
+    }
+
+    /// The key's name.
+    pub fn name(&self, style: KeyStyle) -> String {
+        let mut out = String::with_capacity(64);
+        self.write_name(style, &mut out);
+        out
+    }
+}
+
+fn push_id(out: &mut String, prefix: &str, id: &str, style: KeyStyle) {
+    out.push_str(prefix);
+    if style == KeyStyle::Tagged && !id.contains('{') {
+        out.push('{');
+        out.push_str(id);
+        out.push('}');
+    } else {
+        out.push_str(id);
+    }
+}
+
+fn push_sku(out: &mut String, prefix: &str, sku: &Sku, style: KeyStyle) {
+    push_id(out, prefix, sku.product(), style);
+    if let Some(warehouse) = sku.warehouse() {
+        out.push('@');
+        out.push_str(warehouse);
+    }
+}
+
+/// A key name that the module cares about when an event names it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// `reservation:*`; `None` where the rest is no id, so that the key can only be foreign.
+    Reservation(Option<ReservationId>),
+    /// `stock:threshold:*`.
+    Threshold(Product),
+    /// `alert:*`.
+    Alert(Product, UnixMs),
+    /// `inventory:outcome:*`.
+    Outcome(ReservationId),
+}
+
+/// Recognises a key name. Most keys of a server are none of ours: the first comparison says so, and nothing is
+/// allocated before that.
+pub fn watched(name: &[u8], style: KeyStyle) -> Option<Watched> {
+    if let Some(rest) = name.strip_prefix(RESERVATION.as_bytes()) {
+        let id = ReservationId::parse(rest, style).ok();
+        return Some(Watched::Reservation(id.filter(|id| named_so(Key::Reservation(id), name, style))));
+    }
+    if let Some(rest) = name.strip_prefix(THRESHOLD.as_bytes()) {
+        let product = Product::parse(rest, style).ok()?;
+        return named_so(Key::Threshold(product.as_str()), name, style)
+            .then_some(Watched::Threshold(product));
+    }
+    if let Some(rest) = name.strip_prefix(ALERT.as_bytes()) {
+        let colon = rest.iter().rposition(|byte| *byte == b':')?;
+        let (product, timestamp) = rest.split_at(colon);
+        let product = Product::parse(product, style).ok()?;
+        let timestamp = parse_integer(timestamp.strip_prefix(b":")?)?;
+        return named_so(Key::Alert(product.as_str(), timestamp), name, style)
+            .then_some(Watched::Alert(product, timestamp));
+    }
+    if let Some(rest) = name.strip_prefix(OUTCOME.as_bytes()) {
+        let id = ReservationId::parse(rest, style).ok()?;
+        return named_so(Key::Outcome(&id), name, style).then_some(Watched::Outcome(id));
+    }
+    None
+}
+
+/// In tagged style `X` and `{X}` are one id, but only `{X}` is a name of ours.
+fn named_so(key: Key<'_>, name: &[u8], style: KeyStyle) -> bool {
+    style == KeyStyle::Plain || key.name(style).as_bytes() == name
+}

@@ -1,0 +1,477 @@
+//! The server's module API, as safe functions: nearly all unsafe code of the module is here.
+//!
+//! Three things hold for every block, and are not repeated at each: the server calls the module on its main thread
+//! only, with a context that is valid until the callback returns; the functions in [`REQUIRED`] are there, because
+//! the module does not load otherwise; and a handle ([`Text`], [`OpenKey`]) is released exactly once, by its Drop.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+use std::slice;
+
+use redis_module::raw;
+
+/// The server's context of one callback.
+pub type RawContext = *mut raw::RedisModuleCtx;
+
+/// Calls a function of the module API. Whether it is there was checked at load, so the other arm is never taken.
+macro_rules! call {
+    ($name:ident($($argument:expr),* $(,)?)) => {
+        match raw::$name {
+            Some(function) => function($($argument),*),
+            None => std::process::abort(),
+        }
+    };
+}
+
+macro_rules! required {
+    ($($name:ident),* $(,)?) => {
+        /// Whether the server has every function that the module calls; the name of the first that it has not.
+        pub fn missing_function() -> Option<&'static str> {
+            $(
+                // SAFETY: the table of functions is written once, before this, on this thread.
+                if unsafe { raw::$name }.is_none() {
+                    return Some(stringify!($name));
+                }
+            )*
+            None
+        }
+    };
+}
+
+required!(
+    RedisModule_AddPostNotificationJob,
+    RedisModule_AvoidReplicaTraffic,
+    RedisModule_CachedMicroseconds,
+    RedisModule_CloseKey,
+    RedisModule_CreateString,
+    RedisModule_DbSize,
+    RedisModule_DeleteKey,
+    RedisModule_FreeString,
+    RedisModule_GetAbsExpire,
+    RedisModule_GetClusterNodeInfo,
+    RedisModule_GetContextFlags,
+    RedisModule_GetKeyNameFromModuleKey,
+    RedisModule_GetMyClusterID,
+    RedisModule_GetSelectedDb,
+    RedisModule_InfoAddFieldLongLong,
+    RedisModule_InfoAddSection,
+    RedisModule_KeyType,
+    RedisModule_NotifyKeyspaceEvent,
+    RedisModule_OpenKey,
+    RedisModule_PublishMessage,
+    RedisModule_Replicate,
+    RedisModule_ReplicateVerbatim,
+    RedisModule_Scan,
+    RedisModule_ScanCursorCreate,
+    RedisModule_ScanCursorDestroy,
+    RedisModule_SelectDb,
+    RedisModule_SetAbsExpire,
+    RedisModule_SetCommandACLCategories,
+    RedisModule_StringDMA,
+    RedisModule_StringPtrLen,
+    RedisModule_StringSet,
+    RedisModule_StringTruncate,
+    RedisModule_SubscribeToKeyspaceEvents,
+    RedisModule_SubscribeToServerEvent,
+    RedisModule_ValueLength,
+);
+
+/// A string of the server.
+pub struct Text(NonNull<raw::RedisModuleString>);
+
+impl Text {
+    /// A copy of `bytes`.
+    pub fn new(bytes: &[u8]) -> Self {
+        // SAFETY: pointer and length are of one slice, which the server copies.
+        let string = unsafe {
+            call!(RedisModule_CreateString(ptr::null_mut(), bytes.as_ptr().cast::<c_char>(), bytes.len()))
+        };
+        match NonNull::new(string) {
+            Some(string) => Self(string),
+            // The server ends the process itself when memory is over.
+            None => std::process::abort(),
+        }
+    }
+
+    fn as_ptr(&self) -> *mut raw::RedisModuleString {
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for Text {
+    fn drop(&mut self) {
+        // SAFETY: made by `new` without automatic memory, released here alone.
+        unsafe { call!(RedisModule_FreeString(ptr::null_mut(), self.as_ptr())) }
+    }
+}
+
+/// The bytes of a string that the server owns.
+///
+/// # Safety
+/// `string` is a valid string of the server for the whole of `'a`, and nothing writes to it meanwhile.
+unsafe fn bytes_of<'a>(string: *const raw::RedisModuleString) -> &'a [u8] {
+    let mut length = 0;
+    // SAFETY: the caller's promise.
+    let start = unsafe { call!(RedisModule_StringPtrLen(string, &raw mut length)) };
+    // SAFETY: the server gave pointer and length of one buffer.
+    unsafe { slice_of(start, length) }
+}
+
+/// # Safety
+/// `start` points at `length` bytes that stay as they are for the whole of `'a`, or is null.
+unsafe fn slice_of<'a>(start: *const c_char, length: usize) -> &'a [u8] {
+    if start.is_null() || length == 0 {
+        return &[];
+    }
+    // SAFETY: the caller's promise.
+    unsafe { slice::from_raw_parts(start.cast(), length) }
+}
+
+/// How a key is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// As a reading command: a key that is due goes.
+    Read,
+    /// Without any effect: a key that is due reads as absent and stays.
+    Peek,
+    /// To change it. Clients that WATCH the key are told when it is closed, changed or not.
+    Write,
+}
+
+/// What type a key is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No key.
+    Absent,
+    /// A string.
+    String,
+    /// Another type: its name with an article.
+    Other(&'static str),
+}
+
+/// An open key.
+pub struct OpenKey<'a> {
+    /// Null where there is no key.
+    key: *mut raw::RedisModuleKey,
+    /// A key that an event lends must not be closed.
+    owned: bool,
+    context: PhantomData<&'a ()>,
+}
+
+impl OpenKey<'_> {
+    /// Opens a key of the selected database.
+    pub fn open(ctx: RawContext, name: &Text, mode: Mode) -> Self {
+        let flags = match mode {
+            Mode::Read => raw::REDISMODULE_READ,
+            Mode::Write => raw::REDISMODULE_READ | raw::REDISMODULE_WRITE,
+            Mode::Peek => {
+                raw::REDISMODULE_READ
+                    | raw::REDISMODULE_OPEN_KEY_NOEXPIRE
+                    | raw::REDISMODULE_OPEN_KEY_NOTOUCH
+                    | raw::REDISMODULE_OPEN_KEY_NONOTIFY
+                    | raw::REDISMODULE_OPEN_KEY_NOSTATS
+            }
+        };
+        // SAFETY: context and name are valid; the flags fit an int.
+        let key = unsafe { call!(RedisModule_OpenKey(ctx, name.as_ptr(), flags.cast_signed())) };
+        Self { key: key.cast(), owned: true, context: PhantomData }
+    }
+
+    /// The type of the value.
+    pub fn kind(&self) -> Kind {
+        // SAFETY: the handle is open; null is allowed and means absent.
+        let kind = unsafe { call!(RedisModule_KeyType(self.key)) };
+        match isize::try_from(kind).unwrap_or(raw::REDISMODULE_KEYTYPE_EMPTY) {
+            raw::REDISMODULE_KEYTYPE_EMPTY => Kind::Absent,
+            raw::REDISMODULE_KEYTYPE_STRING => Kind::String,
+            raw::REDISMODULE_KEYTYPE_LIST => Kind::Other("a list"),
+            raw::REDISMODULE_KEYTYPE_HASH => Kind::Other("a hash"),
+            raw::REDISMODULE_KEYTYPE_SET => Kind::Other("a set"),
+            raw::REDISMODULE_KEYTYPE_ZSET => Kind::Other("a sorted set"),
+            raw::REDISMODULE_KEYTYPE_STREAM => Kind::Other("a stream"),
+            _ => Kind::Other("a module's type"),
+        }
+    }
+
+    /// How long the string is.
+    pub fn length(&self) -> usize {
+        // SAFETY: the handle is open.
+        unsafe { call!(RedisModule_ValueLength(self.key)) }
+    }
+
+    /// The string. Empty where the key holds none.
+    pub fn text(&self) -> &[u8] {
+        if self.kind() != Kind::String {
+            return &[];
+        }
+        let mut length = 0;
+        let read = raw::REDISMODULE_READ.cast_signed();
+        // SAFETY: the handle is open and holds a string.
+        let start = unsafe { call!(RedisModule_StringDMA(self.key, &raw mut length, read)) };
+        // SAFETY: the buffer stays until the key is written or closed, and both need this handle.
+        unsafe { slice_of(start, length) }
+    }
+
+    /// When the key goes, Unix ms; `None` without a TTL.
+    pub fn deadline(&self) -> Option<i64> {
+        // SAFETY: the handle is open.
+        let at = unsafe { call!(RedisModule_GetAbsExpire(self.key)) };
+        (at >= 0).then_some(at)
+    }
+
+    /// Writes a string over whatever is there; the TTL goes.
+    pub fn set(&mut self, text: &Text) {
+        // SAFETY: the handle is open for writing; the server takes a reference of its own to the string.
+        let _ = unsafe { call!(RedisModule_StringSet(self.key, text.as_ptr())) };
+    }
+
+    /// Writes over the string in place; the TTL stays.
+    pub fn overwrite(&mut self, text: &[u8]) {
+        // SAFETY: the handle is open for writing and holds a string.
+        let _ = unsafe { call!(RedisModule_StringTruncate(self.key, text.len())) };
+        let mut length = 0;
+        let write = raw::REDISMODULE_WRITE.cast_signed();
+        // SAFETY: as above.
+        let start = unsafe { call!(RedisModule_StringDMA(self.key, &raw mut length, write)) };
+        if !start.is_null() && length == text.len() {
+            // SAFETY: `length` bytes at `start` are the key's own, and `text` is not among them: it is ours.
+            unsafe { ptr::copy_nonoverlapping(text.as_ptr(), start.cast(), length) }
+        }
+    }
+
+    /// Sets when the key goes, Unix ms.
+    pub fn set_deadline(&mut self, at: i64) {
+        // SAFETY: the handle is open for writing and holds a value.
+        let _ = unsafe { call!(RedisModule_SetAbsExpire(self.key, at)) };
+    }
+
+    /// Deletes the key.
+    pub fn delete(&mut self) {
+        // SAFETY: the handle is open for writing.
+        let _ = unsafe { call!(RedisModule_DeleteKey(self.key)) };
+    }
+}
+
+impl Drop for OpenKey<'_> {
+    fn drop(&mut self) {
+        if self.owned && !self.key.is_null() {
+            // SAFETY: opened by `open`, closed here alone.
+            unsafe { call!(RedisModule_CloseKey(self.key)) }
+        }
+    }
+}
+
+/// The moment of this unit of work, Unix ms, by which the server expires keys. It does not move inside the unit.
+pub fn now_ms() -> i64 {
+    // SAFETY: takes nothing.
+    let micros = unsafe { call!(RedisModule_CachedMicroseconds()) };
+    micros.checked_div(1000).unwrap_or_default()
+}
+
+/// The selected database.
+pub fn selected_db(ctx: RawContext) -> c_int {
+    // SAFETY: the context is valid.
+    unsafe { call!(RedisModule_GetSelectedDb(ctx)) }
+}
+
+/// Selects a database; false where there is none of that number.
+pub fn select_db(ctx: RawContext, db: c_int) -> bool {
+    // SAFETY: the context is valid.
+    let status = unsafe { call!(RedisModule_SelectDb(ctx, db)) };
+    status == raw::REDISMODULE_OK as c_int
+}
+
+/// How many keys the selected database has.
+pub fn db_size(ctx: RawContext) -> u64 {
+    // SAFETY: the context is valid.
+    unsafe { call!(RedisModule_DbSize(ctx)) }
+}
+
+/// The context flags (`REDISMODULE_CTX_FLAGS_…`).
+pub fn context_flags(ctx: RawContext) -> u32 {
+    // SAFETY: the context is valid; null asks for the flags that do not depend on a client.
+    unsafe { call!(RedisModule_GetContextFlags(ctx)) }.cast_unsigned()
+}
+
+/// Whether the server must not make replication traffic of its own now: clients are paused, or a failover runs.
+pub fn avoid_traffic() -> bool {
+    // SAFETY: takes nothing.
+    unsafe { call!(RedisModule_AvoidReplicaTraffic()) != 0 }
+}
+
+/// Whether this cluster node is a master by its own flag in the cluster; `None` outside a cluster.
+pub fn is_cluster_master(ctx: RawContext) -> Option<bool> {
+    // SAFETY: takes nothing.
+    let id = unsafe { call!(RedisModule_GetMyClusterID()) };
+    if id.is_null() {
+        return None;
+    }
+    let mut flags = 0;
+    // SAFETY: the id is the server's own, 40 bytes; the outputs that may be null are.
+    let status = unsafe {
+        call!(RedisModule_GetClusterNodeInfo(
+            ctx,
+            id,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+            &raw mut flags
+        ))
+    };
+    let master = raw::REDISMODULE_NODE_MASTER.cast_signed();
+    Some(status == raw::REDISMODULE_OK as c_int && flags & master != 0)
+}
+
+/// Tells of an event on a key.
+pub fn notify(ctx: RawContext, kind: c_int, event: &CStr, name: &Text) {
+    // SAFETY: context, event and name are valid for the call.
+    let _ = unsafe { call!(RedisModule_NotifyKeyspaceEvent(ctx, kind, event.as_ptr(), name.as_ptr())) };
+}
+
+/// Sends a command to the replicas and, where `to_aof`, to the AOF.
+pub fn replicate(ctx: RawContext, command: &CStr, arguments: &[Text], to_aof: bool) {
+    let mut pointers: Vec<*mut raw::RedisModuleString> = arguments.iter().map(Text::as_ptr).collect();
+    let format = if to_aof { c"v" } else { c"Av" };
+    // SAFETY: `v` takes an array of strings and its length; the server takes references of its own.
+    let _ = unsafe {
+        call!(RedisModule_Replicate(
+            ctx,
+            command.as_ptr(),
+            format.as_ptr(),
+            pointers.as_mut_ptr(),
+            pointers.len()
+        ))
+    };
+}
+
+/// Sends the command at hand to replicas and AOF as it came.
+pub fn replicate_verbatim(ctx: RawContext) {
+    // SAFETY: the context is that of a command.
+    let _ = unsafe { call!(RedisModule_ReplicateVerbatim(ctx)) };
+}
+
+/// Publishes a message.
+pub fn publish(ctx: RawContext, channel: &Text, message: &Text) {
+    // SAFETY: context and strings are valid for the call.
+    let _ = unsafe { call!(RedisModule_PublishMessage(ctx, channel.as_ptr(), message.as_ptr())) };
+}
+
+/// Queues `job` to run behind the unit of work at hand. False where the server takes none (loading, a replica).
+pub fn queue_job(ctx: RawContext, job: unsafe extern "C" fn(RawContext, *mut c_void)) -> bool {
+    // SAFETY: the job takes no data, so nothing has to live until it runs; the module refuses to be unloaded before.
+    let status = unsafe { call!(RedisModule_AddPostNotificationJob(ctx, Some(job), ptr::null_mut(), None)) };
+    status == raw::REDISMODULE_OK as c_int
+}
+
+/// Subscribes to a server event. There is one subscription for each module and event.
+pub fn subscribe(
+    ctx: RawContext,
+    event: u64,
+    handler: unsafe extern "C" fn(RawContext, raw::RedisModuleEvent, u64, *mut c_void),
+) -> bool {
+    let event = raw::RedisModuleEvent { id: event, dataver: 1 };
+    // SAFETY: the handler lives as long as the module.
+    let status = unsafe { call!(RedisModule_SubscribeToServerEvent(ctx, event, Some(handler))) };
+    status == raw::REDISMODULE_OK as c_int
+}
+
+/// Subscribes to keyspace notifications of these kinds.
+pub fn subscribe_keyspace(
+    ctx: RawContext,
+    kinds: c_int,
+    handler: unsafe extern "C" fn(RawContext, c_int, *const c_char, *mut raw::RedisModuleString) -> c_int,
+) -> bool {
+    // SAFETY: the handler lives as long as the module.
+    let status = unsafe { call!(RedisModule_SubscribeToKeyspaceEvents(ctx, kinds, Some(handler))) };
+    status == raw::REDISMODULE_OK as c_int
+}
+
+/// The key that a Key event lends, with its name.
+///
+/// # Safety
+/// `data` is what the server handed to a handler of that event, and the result does not outlive the handler.
+pub unsafe fn lent_key<'a>(data: *mut c_void) -> (&'a [u8], OpenKey<'a>) {
+    // SAFETY: the caller's promise: it points at this structure.
+    let key = unsafe { (*data.cast::<raw::RedisModuleKeyInfo>()).key };
+    // SAFETY: the key is open for the length of the handler.
+    let name = unsafe { call!(RedisModule_GetKeyNameFromModuleKey(key)) };
+    // SAFETY: the name belongs to the open key.
+    let name = unsafe { bytes_of(name) };
+    (name, OpenKey { key, owned: false, context: PhantomData })
+}
+
+/// The key name that a keyspace notification lends.
+///
+/// # Safety
+/// `name` is what the server handed to the handler, and the result does not outlive the handler.
+pub unsafe fn lent_name<'a>(name: *mut raw::RedisModuleString) -> &'a [u8] {
+    // SAFETY: the caller's promise.
+    unsafe { bytes_of(name) }
+}
+
+/// Calls `meet` with the name of every key of the selected database, and the key as it is stored. `meet` must not
+/// open keys.
+pub fn walk_keys<F: FnMut(&[u8], &OpenKey<'_>)>(ctx: RawContext, mut meet: F) {
+    unsafe extern "C" fn each<F: FnMut(&[u8], &OpenKey<'_>)>(
+        _ctx: RawContext,
+        name: *mut raw::RedisModuleString,
+        key: *mut raw::RedisModuleKey,
+        meet: *mut c_void,
+    ) {
+        // SAFETY: it is the closure below, which outlives the walk, and nothing else uses it meanwhile.
+        let meet = unsafe { &mut *meet.cast::<F>() };
+        // SAFETY: the name is valid for this call.
+        let name = unsafe { bytes_of(name) };
+        meet(name, &OpenKey { key, owned: false, context: PhantomData });
+    }
+    // SAFETY: takes nothing.
+    let cursor = unsafe { call!(RedisModule_ScanCursorCreate()) };
+    loop {
+        let data = (&raw mut meet).cast::<c_void>();
+        // SAFETY: context, cursor and closure are valid for the call; `each` matches the closure's type.
+        let more = unsafe { call!(RedisModule_Scan(ctx, cursor, Some(each::<F>), data)) };
+        if more == 0 {
+            break;
+        }
+    }
+    // SAFETY: made above, destroyed here alone.
+    unsafe { call!(RedisModule_ScanCursorDestroy(cursor)) }
+}
+
+/// Adds `@category` to the server's ACL categories, where the server can. One that is there already is as good.
+pub fn add_acl_category(ctx: RawContext, category: &CStr) -> bool {
+    // SAFETY: the table of functions is written once, before this, on this thread.
+    match unsafe { raw::RedisModule_AddACLCategory } {
+        None => false,
+        Some(add) => {
+            // SAFETY: context and name are valid for the call. It fails only where the category is there.
+            let _ = unsafe { add(ctx, category.as_ptr()) };
+            true
+        }
+    }
+}
+
+/// Puts a command into an ACL category.
+pub fn set_acl_category(ctx: RawContext, command: &CStr, category: &CStr) -> bool {
+    // SAFETY: context and name are valid for the call.
+    let command = unsafe { call!(RedisModule_GetCommand(ctx, command.as_ptr())) };
+    if command.is_null() {
+        return false;
+    }
+    // SAFETY: the command is one of this module.
+    let status = unsafe { call!(RedisModule_SetCommandACLCategories(command, category.as_ptr())) };
+    status == raw::REDISMODULE_OK as c_int
+}
+
+/// Adds the section to INFO that bears the module's name alone.
+pub fn info_section(ctx: *mut raw::RedisModuleInfoCtx) {
+    // SAFETY: the server handed this context to the INFO handler.
+    let _ = unsafe { call!(RedisModule_InfoAddSection(ctx, c"".as_ptr())) };
+}
+
+/// Adds a number to INFO.
+pub fn info_number(ctx: *mut raw::RedisModuleInfoCtx, name: &CStr, value: i64) {
+    // SAFETY: as above; the name is valid for the call.
+    let _ = unsafe { call!(RedisModule_InfoAddFieldLongLong(ctx, name.as_ptr(), value)) };
+}

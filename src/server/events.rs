@@ -1,0 +1,262 @@
+//! The server's events. Handlers of keys take notes; a job behind the unit of work, or the cron, works them off.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::time::Instant;
+
+use redis_module::raw;
+
+use super::api::{self, Kind, OpenKey, RawContext};
+use super::keyspace::ServerKeyspace;
+use super::{config, state};
+use crate::engine::expire::{self, Place, Removal};
+use crate::engine::ledger::{Ledger, Touched};
+use crate::engine::recover::Walk;
+use crate::inventory::reservation::Record;
+use crate::inventory::sku::{Watched, watched};
+
+/// No record is shorter. Reading a short string makes the server rewrite it in place, which is not wanted of a key
+/// that is going.
+const SHORTEST_RECORD: usize = 90;
+
+/// Subscribes to everything that the module has to know. False where the server refuses.
+pub fn subscribe(ctx: RawContext) -> bool {
+    let kinds = raw::REDISMODULE_NOTIFY_GENERIC | raw::REDISMODULE_NOTIFY_STRING;
+    api::subscribe(ctx, raw::REDISMODULE_EVENT_KEY, on_key)
+        && api::subscribe(ctx, raw::REDISMODULE_EVENT_CRON_LOOP, on_cron)
+        && api::subscribe(ctx, raw::REDISMODULE_EVENT_FLUSHDB, on_flush)
+        && api::subscribe(ctx, raw::REDISMODULE_EVENT_SWAPDB, on_swap)
+        && api::subscribe(ctx, raw::REDISMODULE_EVENT_LOADING, on_loading)
+        && api::subscribe(ctx, raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, on_role)
+        && api::subscribe_keyspace(ctx, kinds, on_notification)
+}
+
+/// Whether this server takes notes for releases: a master that is not loading.
+fn is_releasing(ctx: RawContext) -> bool {
+    let flags = api::context_flags(ctx);
+    let loading = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
+    // A restarting replica of a cluster says MASTER for a moment; its own flag in the cluster does not.
+    let master = api::is_cluster_master(ctx).unwrap_or(flags & raw::REDISMODULE_CTX_FLAGS_MASTER != 0);
+    master && flags & raw::REDISMODULE_CTX_FLAGS_MASTER != 0 && flags & loading == 0
+}
+
+/// Whether the module may write by itself now. Replicating while clients are paused ends the server.
+fn may_write(ctx: RawContext) -> bool {
+    is_releasing(ctx) && !api::avoid_traffic()
+}
+
+/// The value of a reservation key, where it may be a record.
+fn record_text<'a>(key: &'a OpenKey<'_>) -> Option<&'a [u8]> {
+    (key.kind() == Kind::String && key.length() >= SHORTEST_RECORD).then(|| key.text())
+}
+
+/// A key goes. It fires for every key of the server.
+unsafe extern "C" fn on_key(
+    ctx: RawContext,
+    _event: raw::RedisModuleEvent,
+    subevent: u64,
+    data: *mut c_void,
+) {
+    // SAFETY: the server hands a key to the handlers of this event; it is not kept.
+    let (name, key) = unsafe { api::lent_key(data) };
+    let style = state::style();
+    let Some(watched) = watched(name, style) else { return };
+    let how = match subevent {
+        raw::REDISMODULE_SUBEVENT_KEY_EXPIRED => Removal::Expired,
+        raw::REDISMODULE_SUBEVENT_KEY_EVICTED => Removal::Evicted,
+        raw::REDISMODULE_SUBEVENT_KEY_OVERWRITTEN => Removal::Overwritten,
+        _ => Removal::Deleted,
+    };
+    let by_hand = matches!(how, Removal::Deleted | Removal::Overwritten);
+    let db = api::selected_db(ctx);
+    match watched {
+        Watched::Reservation(_) if by_hand && state::is_own_write(name) => {}
+        Watched::Reservation(id) => {
+            let record = id
+                .as_ref()
+                .and_then(|id| record_text(&key).and_then(|json| Record::from_json(id, json, style)));
+            let releasing = is_releasing(ctx);
+            let ttl = key.deadline();
+            state::ledger(db, |ledger| expire::record_removed(ledger, name, record, ttl, how, releasing));
+            if releasing {
+                queue_job(ctx);
+            }
+        }
+        Watched::Threshold(product) => {
+            state::ledger(db, |ledger| ledger.touch(Touched::Threshold(product)));
+            queue_job(ctx);
+        }
+        Watched::Alert(product, at) if how != Removal::Overwritten => {
+            state::ledger(db, |ledger| ledger.leave_alert(&product, at));
+        }
+        Watched::Alert(..) | Watched::Outcome(_) => {}
+    }
+}
+
+/// A key appeared or changed without a command of ours.
+unsafe extern "C" fn on_notification(
+    ctx: RawContext,
+    _kind: c_int,
+    event: *const c_char,
+    name: *mut raw::RedisModuleString,
+) -> c_int {
+    let done = raw::REDISMODULE_OK as c_int;
+    if state::is_own_notification() {
+        return done;
+    }
+    // SAFETY: the server lends the name for the length of this call.
+    let name = unsafe { api::lent_name(name) };
+    let Some(watched) = watched(name, state::style()) else { return done };
+    // SAFETY: the server hands a string that ends in NUL.
+    let event = unsafe { CStr::from_ptr(event) };
+    if matches!(event.to_bytes(), b"del" | b"expired" | b"evicted" | b"rename_from" | b"move_from") {
+        return done;
+    }
+    let loading = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
+    if api::context_flags(ctx) & loading != 0 {
+        // The walk at the end of the load sees it.
+        return done;
+    }
+    let db = api::selected_db(ctx);
+    let touched = match watched {
+        Watched::Reservation(Some(id)) => Touched::Reservation(id),
+        Watched::Reservation(None) => {
+            state::ledger(db, |ledger| ledger.enter_foreign(name));
+            return done;
+        }
+        Watched::Threshold(product) => Touched::Threshold(product),
+        Watched::Alert(product, at) => Touched::Alert(product, at),
+        Watched::Outcome(_) => return done,
+    };
+    state::ledger(db, |ledger| ledger.touch(touched));
+    queue_job(ctx);
+    done
+}
+
+/// One job settles the notes of all databases, so one is enough. Where the server takes none, the cron does it.
+fn queue_job(ctx: RawContext) {
+    if !state::is_job_queued() && api::queue_job(ctx, on_job) {
+        state::set_job_queued(true);
+    }
+}
+
+/// Behind the unit of work that an event belonged to.
+unsafe extern "C" fn on_job(ctx: RawContext, _data: *mut c_void) {
+    state::set_job_queued(false);
+    work_off(ctx, |keys, may_write| {
+        if may_write {
+            expire::work_off_notes(keys, Place::Job);
+        } else {
+            expire::look_at_touched(keys);
+        }
+    });
+}
+
+/// Ten times a second (at `hz` 10).
+unsafe extern "C" fn on_cron(
+    ctx: RawContext,
+    _event: raw::RedisModuleEvent,
+    _subevent: u64,
+    _data: *mut c_void,
+) {
+    let begun = Instant::now();
+    let budget = config::sweep_budget();
+    work_off(ctx, |keys, may_write| {
+        if may_write {
+            expire::sweep(keys, || begun.elapsed() >= budget);
+        } else {
+            expire::look_at_touched(keys);
+        }
+    });
+}
+
+/// Does `work` in each database that has a ledger.
+fn work_off(ctx: RawContext, mut work: impl FnMut(&mut ServerKeyspace, bool)) {
+    let may_write = may_write(ctx);
+    let selected = api::selected_db(ctx);
+    for db in state::databases() {
+        if api::select_db(ctx, db) {
+            work(&mut ServerKeyspace::new(ctx), may_write);
+        }
+    }
+    api::select_db(ctx, selected);
+}
+
+/// A database is flushed, or all are (-1). No key has an event of its own.
+unsafe extern "C" fn on_flush(
+    _ctx: RawContext,
+    _event: raw::RedisModuleEvent,
+    subevent: u64,
+    data: *mut c_void,
+) {
+    if subevent != raw::REDISMODULE_SUBEVENT_FLUSHDB_START {
+        return;
+    }
+    // SAFETY: the server hands this structure to the handlers of this event.
+    let db = unsafe { (*data.cast::<raw::RedisModuleFlushInfo>()).dbnum };
+    state::ledgers(|ledgers| {
+        ledgers.retain(|number, _| db >= 0 && *number != db);
+    });
+}
+
+/// Two databases were swapped.
+unsafe extern "C" fn on_swap(
+    _ctx: RawContext,
+    _event: raw::RedisModuleEvent,
+    _subevent: u64,
+    data: *mut c_void,
+) {
+    // SAFETY: the server hands this structure to the handlers of this event.
+    let swap = unsafe { *data.cast::<raw::RedisModuleSwapDbInfo>() };
+    let (first, second) = (swap.dbnum_first, swap.dbnum_second);
+    state::ledgers(|ledgers| {
+        let (one, other) = (ledgers.remove(&first), ledgers.remove(&second));
+        ledgers.extend(one.map(|ledger| (second, ledger)));
+        ledgers.extend(other.map(|ledger| (first, ledger)));
+    });
+}
+
+/// A data set is loaded: what memory knew is of another one.
+unsafe extern "C" fn on_loading(
+    ctx: RawContext,
+    _event: raw::RedisModuleEvent,
+    subevent: u64,
+    _data: *mut c_void,
+) {
+    state::ledgers(std::collections::BTreeMap::clear);
+    if subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED {
+        rebuild(ctx);
+    }
+}
+
+/// What was pending was the business of the old role.
+unsafe extern "C" fn on_role(
+    _ctx: RawContext,
+    _event: raw::RedisModuleEvent,
+    _subevent: u64,
+    _data: *mut c_void,
+) {
+    state::ledgers(|ledgers| ledgers.values_mut().for_each(Ledger::drop_notes));
+}
+
+/// Rebuilds memory from the keys.
+pub fn rebuild(ctx: RawContext) {
+    let style = state::style();
+    let selected = api::selected_db(ctx);
+    for db in 0.. {
+        if !api::select_db(ctx, db) {
+            break;
+        }
+        if api::db_size(ctx) == 0 {
+            continue;
+        }
+        let mut walk = Walk::default();
+        api::walk_keys(ctx, |name, key| {
+            if let Some(watched) = watched(name, style) {
+                let read = || (record_text(key), key.deadline());
+                state::ledger(db, |ledger| walk.meet(ledger, name, watched, style, read));
+            }
+        });
+        state::ledger(db, |ledger| walk.finish(ledger));
+    }
+    api::select_db(ctx, selected);
+}

@@ -1,0 +1,146 @@
+//! The engine's [`Keyspace`] over the key API of a real server.
+
+use std::ffi::CStr;
+
+use redis_module::raw;
+
+use super::api::{self, Kind, Mode, OpenKey, RawContext, Text};
+use super::{config, state};
+use crate::engine::ledger::Ledger;
+use crate::engine::{Argument, Keyspace, Reading, Settings, Tally};
+use crate::inventory::quantity::{UnixMs, parse_integer};
+use crate::inventory::sku::{Key, KeyStyle};
+
+/// The selected database of a context, for the length of one callback.
+pub struct ServerKeyspace {
+    ctx: RawContext,
+    db: state::Db,
+    now: UnixMs,
+    style: KeyStyle,
+}
+
+impl ServerKeyspace {
+    /// The database that `ctx` has selected, at the moment of its unit of work.
+    pub fn new(ctx: RawContext) -> Self {
+        Self { ctx, db: api::selected_db(ctx), now: api::now_ms(), style: state::style() }
+    }
+
+    fn name(&self, key: Key<'_>) -> Text {
+        Text::new(key.name(self.style).as_bytes())
+    }
+
+    fn look(&self, key: Key<'_>, mode: Mode) -> Reading {
+        let open = OpenKey::open(self.ctx, &self.name(key), mode);
+        match open.kind() {
+            Kind::Absent => Reading::Absent,
+            Kind::Other(kind) => Reading::Other(kind),
+            Kind::String => Reading::Text(open.text().to_vec(), open.deadline()),
+        }
+    }
+
+    /// Runs a write that may take a value away, so that the event it causes is known as our own.
+    fn writing<T>(&self, key: Key<'_>, write: impl FnOnce() -> T) -> T {
+        match key {
+            Key::Reservation(_) => state::writing(&key.name(self.style), write),
+            // Events on other keys are not taken for a release.
+            Key::Available(_)
+            | Key::Reserved(_)
+            | Key::Outcome(_)
+            | Key::Warehouses(_)
+            | Key::Threshold(_)
+            | Key::Alert(..)
+            | Key::Once { .. } => write(),
+        }
+    }
+}
+
+impl Keyspace for ServerKeyspace {
+    fn now(&self) -> UnixMs {
+        self.now
+    }
+
+    fn settings(&self) -> Settings {
+        config::settings()
+    }
+
+    fn style(&self) -> KeyStyle {
+        self.style
+    }
+
+    fn read(&mut self, key: Key<'_>) -> Reading {
+        self.look(key, Mode::Read)
+    }
+
+    fn peek(&mut self, key: Key<'_>) -> Reading {
+        self.look(key, Mode::Peek)
+    }
+
+    fn write(&mut self, key: Key<'_>, value: &[u8], until: UnixMs) {
+        let text = Text::new(value);
+        self.writing(key, || {
+            let mut open = OpenKey::open(self.ctx, &self.name(key), Mode::Write);
+            open.set(&text);
+            open.set_deadline(until);
+        });
+    }
+
+    fn add(&mut self, key: Key<'_>, delta: i64) -> i64 {
+        let mut open = OpenKey::open(self.ctx, &self.name(key), Mode::Write);
+        if open.kind() == Kind::Absent {
+            open.set(&Text::new(delta.to_string().as_bytes()));
+            return delta;
+        }
+        let sum = parse_integer(open.text()).unwrap_or_default().saturating_add(delta);
+        open.overwrite(sum.to_string().as_bytes());
+        sum
+    }
+
+    fn remove(&mut self, key: Key<'_>) {
+        self.writing(key, || OpenKey::open(self.ctx, &self.name(key), Mode::Write).delete());
+    }
+
+    fn notify(&mut self, event: &'static CStr, key: Key<'_>) {
+        let kind = if event == c"set" || event == c"incrby" {
+            raw::REDISMODULE_NOTIFY_STRING
+        } else {
+            raw::REDISMODULE_NOTIFY_GENERIC
+        };
+        let name = self.name(key);
+        state::notifying(|| api::notify(self.ctx, kind, event, &name));
+    }
+
+    fn replicate(&mut self, command: &'static CStr, arguments: &[Argument<'_>]) {
+        let texts: Vec<Text> = arguments
+            .iter()
+            .map(|argument| match argument {
+                Argument::Key(key) => self.name(*key),
+                Argument::Word(word) => Text::new(word.as_bytes()),
+                Argument::Text(text) => Text::new(text),
+                Argument::Number(number) => Text::new(number.to_string().as_bytes()),
+            })
+            .collect();
+        api::replicate(self.ctx, command, &texts, true);
+    }
+
+    fn publish(&mut self, channel: &'static str, message: &[u8]) {
+        let (channel, message) = (Text::new(channel.as_bytes()), Text::new(message));
+        api::publish(self.ctx, &channel, &message);
+        if api::context_flags(self.ctx) & raw::REDISMODULE_CTX_FLAGS_CLUSTER == 0 {
+            // In a cluster the bus carries it; outside, a message reaches the subscribers of a replica only through
+            // the replication stream, as the server's own PUBLISH does.
+            api::replicate(self.ctx, c"PUBLISH", &[channel, message], false);
+        }
+    }
+
+    fn ledger<T>(&mut self, look: impl FnOnce(&mut Ledger) -> T) -> T {
+        state::ledger(self.db, look)
+    }
+
+    fn tally(&mut self, what: Tally, by: i64) {
+        state::TOTALS.add(what, by);
+    }
+
+    fn lag(&mut self, late_ms: i64) {
+        state::TOTALS.lag(late_ms);
+    }
+}

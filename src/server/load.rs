@@ -1,0 +1,103 @@
+//! How the server loads and unloads the module.
+//!
+//! The `redis_module!` macro is not used: it ends the load on an ACL category that an earlier load has left behind,
+//! and the server itself where a function is missing. A server that is too old gets one line instead.
+
+use std::ffi::{c_char, c_int};
+
+use redis_module::{Context, MODULE_CONTEXT, commands, raw};
+
+use super::api::{self, RawContext};
+use super::{config, events, info, state};
+use crate::commands::PUBLIC;
+
+const VERSION: c_int = 1;
+const OK: c_int = raw::REDISMODULE_OK as c_int;
+const ERR: c_int = raw::REDISMODULE_ERR as c_int;
+
+/// Called by the server to load the module.
+///
+/// # Safety
+/// Only the server calls it, on its main thread, with a context that is valid until it returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn RedisModule_OnLoad(
+    ctx: RawContext,
+    _argv: *mut *mut raw::RedisModuleString,
+    _argc: c_int,
+) -> c_int {
+    // Nothing may be allocated before this call: it makes the server's allocator known.
+    // SAFETY: the context is the server's, the name ends in NUL.
+    let status = unsafe {
+        raw::Export_RedisModule_Init(
+            ctx,
+            c"inv".as_ptr().cast::<c_char>(),
+            VERSION,
+            raw::REDISMODULE_APIVER_1 as c_int,
+        )
+    };
+    if status != OK {
+        return ERR;
+    }
+    let context = Context::new(ctx);
+    if let Some(function) = api::missing_function() {
+        context.log_warning(&format!(
+            "inv needs Redis 7.2 or Valkey 7.2, or newer: this server has no {function}"
+        ));
+        return ERR;
+    }
+    match load(&context) {
+        Ok(()) => OK,
+        Err(reason) => {
+            context.log_warning(&format!("inv is not loaded: {reason}"));
+            ERR
+        }
+    }
+}
+
+fn load(ctx: &Context) -> Result<(), &'static str> {
+    // The crate's own logging goes through it; a second load in one process finds it set.
+    let _ = MODULE_CONTEXT.set_context(ctx);
+    // The library may have stayed in the process since an earlier load.
+    state::ledgers(std::collections::BTreeMap::clear);
+    state::set_job_queued(false);
+
+    config::register(ctx);
+    // SAFETY: the context is that of the load, and all options are registered.
+    if let Some(status) = unsafe { raw::RedisModule_LoadConfigs.map(|load| load(ctx.ctx)) }
+        && status != OK
+    {
+        return Err("an inv.* line of the configuration is not valid");
+    }
+    let in_cluster = api::context_flags(ctx.ctx) & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0;
+    state::set_style(config::key_style(in_cluster));
+
+    let categories = api::add_acl_category(ctx.ctx, c"inventory");
+    if commands::register_commands(ctx) == raw::Status::Err {
+        return Err("its commands cannot be registered");
+    }
+    if categories && !PUBLIC.iter().all(|command| api::set_acl_category(ctx.ctx, command, c"inventory")) {
+        return Err("its commands cannot be put into the ACL category @inventory");
+    }
+    raw::register_info_function(ctx.ctx, Some(info::on_info));
+    if !events::subscribe(ctx.ctx) {
+        return Err("the server's events cannot be subscribed to");
+    }
+    events::rebuild(ctx.ctx);
+    Ok(())
+}
+
+/// Called by the server to unload the module.
+///
+/// # Safety
+/// Only the server calls it, on its main thread, with a context that is valid until it returns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
+    if state::is_job_queued() {
+        // It would run in code that is gone.
+        Context::new(ctx)
+            .log_warning("inv is not unloaded: a release is queued behind this transaction; try again");
+        return ERR;
+    }
+    state::ledgers(std::collections::BTreeMap::clear);
+    OK
+}

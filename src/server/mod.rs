@@ -1,0 +1,12 @@
+//! The real server: [`keyspace`] over its key API, its events, the configuration, INFO, and the registration.
+//!
+//! **Invariant:** all unsafe code of the module is in this folder, most of it in [`api`].
+
+mod alloc;
+pub mod api;
+pub mod config;
+mod events;
+mod info;
+pub mod keyspace;
+mod load;
+pub mod state;

@@ -1,0 +1,159 @@
+//! What the module keeps beside the keys: one ledger a database, counters for INFO, and two marks that tell events
+//! of our own making from those of others.
+//!
+//! All of it lives on the server's main thread. The locks are never waited for: no call into the server is made while
+//! one is held, so none can be taken twice.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::engine::Tally;
+use crate::engine::ledger::Ledger;
+use crate::inventory::sku::KeyStyle;
+
+/// The number of a database.
+pub type Db = i32;
+
+static LEDGERS: Mutex<BTreeMap<Db, Ledger>> = Mutex::new(BTreeMap::new());
+static OWN_WRITE: Mutex<String> = Mutex::new(String::new());
+static NOTIFYING: AtomicBool = AtomicBool::new(false);
+static JOB_QUEUED: AtomicBool = AtomicBool::new(false);
+static TAGGED: AtomicBool = AtomicBool::new(false);
+
+fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
+    // A panic is caught before it could leave a half-written ledger that matters: it is derived state.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Looks at the ledger of one database.
+pub fn ledger<T>(db: Db, look: impl FnOnce(&mut Ledger) -> T) -> T {
+    look(lock(&LEDGERS).entry(db).or_default())
+}
+
+/// Looks at all ledgers.
+pub fn ledgers<T>(look: impl FnOnce(&mut BTreeMap<Db, Ledger>) -> T) -> T {
+    look(&mut lock(&LEDGERS))
+}
+
+/// The databases that have a ledger.
+pub fn databases() -> Vec<Db> {
+    lock(&LEDGERS).keys().copied().collect()
+}
+
+/// How keys are named; set once, at load.
+pub fn style() -> KeyStyle {
+    if TAGGED.load(Ordering::Relaxed) { KeyStyle::Tagged } else { KeyStyle::Plain }
+}
+
+/// Sets how keys are named.
+pub fn set_style(style: KeyStyle) {
+    TAGGED.store(style == KeyStyle::Tagged, Ordering::Relaxed);
+}
+
+/// Runs `write`, which takes the key `name` away or overwrites it: its event is our own.
+pub fn writing<T>(name: &str, write: impl FnOnce() -> T) -> T {
+    lock(&OWN_WRITE).push_str(name);
+    let done = write();
+    lock(&OWN_WRITE).clear();
+    done
+}
+
+/// Whether the module itself is writing this key.
+pub fn is_own_write(name: &[u8]) -> bool {
+    lock(&OWN_WRITE).as_bytes() == name
+}
+
+/// Runs `notify`, which tells of a change of our own.
+pub fn notifying(notify: impl FnOnce()) {
+    NOTIFYING.store(true, Ordering::Relaxed);
+    notify();
+    NOTIFYING.store(false, Ordering::Relaxed);
+}
+
+/// Whether the notification at hand is our own.
+pub fn is_own_notification() -> bool {
+    NOTIFYING.load(Ordering::Relaxed)
+}
+
+/// Marks that a job is queued, or has begun. Says what it was before.
+pub fn set_job_queued(queued: bool) -> bool {
+    JOB_QUEUED.swap(queued, Ordering::Relaxed)
+}
+
+/// Whether a job is queued.
+pub fn is_job_queued() -> bool {
+    JOB_QUEUED.load(Ordering::Relaxed)
+}
+
+/// Numbers for the operator, since the module was loaded.
+#[derive(Debug)]
+pub struct Totals {
+    /// Reservations made.
+    pub reserved: AtomicI64,
+    /// Reservations sold.
+    pub committed: AtomicI64,
+    /// Reservations given back by a command.
+    pub rolled_back: AtomicI64,
+    /// Reservations given back by their deadline.
+    pub expired: AtomicI64,
+    /// Alerts raised.
+    pub alerts: AtomicI64,
+    /// Alerts held back by the cooldown.
+    pub alerts_held_back: AtomicI64,
+    /// Units that a release did not find.
+    pub unexplained_units: AtomicI64,
+    /// How late the last release was, ms.
+    pub lag_ms: AtomicI64,
+    /// How late the latest release was, ms.
+    pub lag_max_ms: AtomicI64,
+}
+
+/// See [`Totals`].
+pub static TOTALS: Totals = Totals {
+    reserved: AtomicI64::new(0),
+    committed: AtomicI64::new(0),
+    rolled_back: AtomicI64::new(0),
+    expired: AtomicI64::new(0),
+    alerts: AtomicI64::new(0),
+    alerts_held_back: AtomicI64::new(0),
+    unexplained_units: AtomicI64::new(0),
+    lag_ms: AtomicI64::new(0),
+    lag_max_ms: AtomicI64::new(0),
+};
+
+static REFUSED: Mutex<BTreeMap<&'static str, i64>> = Mutex::new(BTreeMap::new());
+
+impl Totals {
+    /// Adds to a total.
+    pub fn add(&self, what: Tally, by: i64) {
+        let total = match what {
+            Tally::Reserved => &self.reserved,
+            Tally::Committed => &self.committed,
+            Tally::RolledBack => &self.rolled_back,
+            Tally::Expired => &self.expired,
+            Tally::Alerts => &self.alerts,
+            Tally::AlertsHeldBack => &self.alerts_held_back,
+            Tally::UnexplainedUnits => &self.unexplained_units,
+        };
+        total.fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Notes how late a release was.
+    pub fn lag(&self, late_ms: i64) {
+        self.lag_ms.store(late_ms, Ordering::Relaxed);
+        self.lag_max_ms.fetch_max(late_ms, Ordering::Relaxed);
+    }
+}
+
+/// Counts a refusal by its code.
+pub fn refused(code: &'static str) {
+    let mut refused = lock(&REFUSED);
+    let count = refused.entry(code).or_default();
+    *count = count.saturating_add(1);
+}
+
+/// Refusals by code.
+pub fn refusals() -> BTreeMap<&'static str, i64> {
+    lock(&REFUSED).clone()
+}
