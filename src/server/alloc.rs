@@ -40,8 +40,8 @@ unsafe impl GlobalAlloc for ServerAlloc {
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as in `alloc`.
         match unsafe { raw::RedisModule_Realloc } {
-            // SAFETY: `alloc` took it from the server's malloc for this layout.
             Some(realloc) if layout.align() <= MALLOC_ALIGN => {
+                // SAFETY: `alloc` took it from the server's malloc for this layout.
                 unsafe { realloc(pointer.cast(), size) }.cast()
             }
             // SAFETY: `alloc` took it from the system for this layout.

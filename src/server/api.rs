@@ -14,6 +14,14 @@ use redis_module::raw;
 /// The server's context of one callback.
 pub type RawContext = *mut raw::RedisModuleCtx;
 
+/// What a function of the module API answers when it did what it was asked.
+#[expect(clippy::cast_possible_truncation, reason = "it is 0")]
+pub const OK: c_int = raw::REDISMODULE_OK as c_int;
+
+/// The other answer.
+#[expect(clippy::cast_possible_truncation, reason = "it is 1")]
+pub const ERR: c_int = raw::REDISMODULE_ERR as c_int;
+
 /// Calls a function of the module API. Whether it is there was checked at load, so the other arm is never taken.
 macro_rules! call {
     ($name:ident($($argument:expr),* $(,)?)) => {
@@ -57,6 +65,7 @@ required!(
     RedisModule_InfoAddFieldLongLong,
     RedisModule_InfoAddSection,
     RedisModule_KeyType,
+    RedisModule_LoadConfigs,
     RedisModule_NotifyKeyspaceEvent,
     RedisModule_OpenKey,
     RedisModule_PublishMessage,
@@ -279,7 +288,7 @@ pub fn selected_db(ctx: RawContext) -> c_int {
 pub fn select_db(ctx: RawContext, db: c_int) -> bool {
     // SAFETY: the context is valid.
     let status = unsafe { call!(RedisModule_SelectDb(ctx, db)) };
-    status == raw::REDISMODULE_OK as c_int
+    status == OK
 }
 
 /// How many keys the selected database has.
@@ -320,7 +329,7 @@ pub fn is_cluster_master(ctx: RawContext) -> Option<bool> {
         ))
     };
     let master = raw::REDISMODULE_NODE_MASTER.cast_signed();
-    Some(status == raw::REDISMODULE_OK as c_int && flags & master != 0)
+    Some(status == OK && flags & master != 0)
 }
 
 /// Tells of an event on a key.
@@ -361,7 +370,7 @@ pub fn publish(ctx: RawContext, channel: &Text, message: &Text) {
 pub fn queue_job(ctx: RawContext, job: unsafe extern "C" fn(RawContext, *mut c_void)) -> bool {
     // SAFETY: the job takes no data, so nothing has to live until it runs; the module refuses to be unloaded before.
     let status = unsafe { call!(RedisModule_AddPostNotificationJob(ctx, Some(job), ptr::null_mut(), None)) };
-    status == raw::REDISMODULE_OK as c_int
+    status == OK
 }
 
 /// Subscribes to a server event. There is one subscription for each module and event.
@@ -373,7 +382,7 @@ pub fn subscribe(
     let event = raw::RedisModuleEvent { id: event, dataver: 1 };
     // SAFETY: the handler lives as long as the module.
     let status = unsafe { call!(RedisModule_SubscribeToServerEvent(ctx, event, Some(handler))) };
-    status == raw::REDISMODULE_OK as c_int
+    status == OK
 }
 
 /// Subscribes to keyspace notifications of these kinds.
@@ -384,7 +393,7 @@ pub fn subscribe_keyspace(
 ) -> bool {
     // SAFETY: the handler lives as long as the module.
     let status = unsafe { call!(RedisModule_SubscribeToKeyspaceEvents(ctx, kinds, Some(handler))) };
-    status == raw::REDISMODULE_OK as c_int
+    status == OK
 }
 
 /// The key that a Key event lends, with its name.
@@ -461,7 +470,13 @@ pub fn set_acl_category(ctx: RawContext, command: &CStr, category: &CStr) -> boo
     }
     // SAFETY: the command is one of this module.
     let status = unsafe { call!(RedisModule_SetCommandACLCategories(command, category.as_ptr())) };
-    status == raw::REDISMODULE_OK as c_int
+    status == OK
+}
+
+/// Hands the `inv.*` lines of the configuration to the options. Called once, when all are registered.
+pub fn load_configs(ctx: RawContext) -> bool {
+    // SAFETY: the context is that of the load.
+    unsafe { call!(RedisModule_LoadConfigs(ctx)) == OK }
 }
 
 /// Adds the section to INFO that bears the module's name alone.

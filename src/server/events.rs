@@ -99,37 +99,36 @@ unsafe extern "C" fn on_notification(
     event: *const c_char,
     name: *mut raw::RedisModuleString,
 ) -> c_int {
-    let done = raw::REDISMODULE_OK as c_int;
     if state::is_own_notification() {
-        return done;
+        return api::OK;
     }
     // SAFETY: the server lends the name for the length of this call.
     let name = unsafe { api::lent_name(name) };
-    let Some(watched) = watched(name, state::style()) else { return done };
+    let Some(watched) = watched(name, state::style()) else { return api::OK };
     // SAFETY: the server hands a string that ends in NUL.
     let event = unsafe { CStr::from_ptr(event) };
     if matches!(event.to_bytes(), b"del" | b"expired" | b"evicted" | b"rename_from" | b"move_from") {
-        return done;
+        return api::OK;
     }
     let loading = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
     if api::context_flags(ctx) & loading != 0 {
         // The walk at the end of the load sees it.
-        return done;
+        return api::OK;
     }
     let db = api::selected_db(ctx);
     let touched = match watched {
         Watched::Reservation(Some(id)) => Touched::Reservation(id),
         Watched::Reservation(None) => {
             state::ledger(db, |ledger| ledger.enter_foreign(name));
-            return done;
+            return api::OK;
         }
         Watched::Threshold(product) => Touched::Threshold(product),
         Watched::Alert(product, at) => Touched::Alert(product, at),
-        Watched::Outcome(_) => return done,
+        Watched::Outcome(_) => return api::OK,
     };
     state::ledger(db, |ledger| ledger.touch(touched));
     queue_job(ctx);
-    done
+    api::OK
 }
 
 /// One job settles the notes of all databases, so one is enough. Where the server takes none, the cron does it.

@@ -7,13 +7,11 @@ use std::ffi::{c_char, c_int};
 
 use redis_module::{Context, MODULE_CONTEXT, commands, raw};
 
-use super::api::{self, RawContext};
+use super::api::{self, ERR, OK, RawContext};
 use super::{config, events, info, state};
 use crate::commands::PUBLIC;
 
 const VERSION: c_int = 1;
-const OK: c_int = raw::REDISMODULE_OK as c_int;
-const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 
 /// Called by the server to load the module.
 ///
@@ -32,7 +30,7 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
             ctx,
             c"inv".as_ptr().cast::<c_char>(),
             VERSION,
-            raw::REDISMODULE_APIVER_1 as c_int,
+            raw::REDISMODULE_APIVER_1.cast_signed(),
         )
     };
     if status != OK {
@@ -62,10 +60,7 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
     state::set_job_queued(false);
 
     config::register(ctx);
-    // SAFETY: the context is that of the load, and all options are registered.
-    if let Some(status) = unsafe { raw::RedisModule_LoadConfigs.map(|load| load(ctx.ctx)) }
-        && status != OK
-    {
+    if !api::load_configs(ctx.ctx) {
         return Err("an inv.* line of the configuration is not valid");
     }
     let in_cluster = api::context_flags(ctx.ctx) & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0;
