@@ -2,10 +2,12 @@
 
 use redis_module::RedisString;
 
+use crate::engine::reserve::Lifetime;
 use crate::inventory::error::Refusal;
+use crate::inventory::once::Once;
 use crate::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
-use crate::inventory::reservation::{Line, add_line};
-use crate::inventory::sku::{KeyStyle, Sku};
+use crate::inventory::reservation::{Line, add_line, describe};
+use crate::inventory::sku::{KeyStyle, OnceName, Sku};
 
 /// Every word that is an option somewhere. Where a sku is expected, one of them is a slip of the pen.
 const OPTION_WORDS: [&str; 8] = ["ITEMS", "EX", "PX", "EXAT", "PXAT", "DATA", "SPLIT", "ONCE"];
@@ -73,6 +75,40 @@ impl<'a> Args<'a> {
         }
     }
 
+    /// The value of an option as any integer within 2^53 - 1 of 0.
+    pub fn signed(&mut self, what: &str) -> Result<i64, Refusal> {
+        let value = self.next(what)?;
+        let exact = MAX_EXACT.saturating_neg()..=MAX_EXACT;
+        parse_integer(value).filter(|number| exact.contains(number)).ok_or_else(|| {
+            self.wrong(format!("{what} {} is not an integer within {MAX_EXACT} of 0", quoted(value)))
+        })
+    }
+
+    /// Takes `word` with its value, if it is one of `EX`, `PX`, `EXAT`, `PXAT`. Says whether it was.
+    pub fn lifetime(&mut self, word: &[u8], slot: &mut Option<Lifetime>) -> Result<bool, Refusal> {
+        let (option, unit, lifetime): (_, i64, fn(i64) -> Lifetime) =
+            match word.to_ascii_uppercase().as_slice() {
+                b"EX" => ("EX", 1000, Lifetime::For),
+                b"PX" => ("PX", 1, Lifetime::For),
+                b"EXAT" => ("EXAT", 1000, Lifetime::Until),
+                b"PXAT" => ("PXAT", 1, Lifetime::Until),
+                _ => return Ok(false),
+            };
+        let ms = self.number(option, 1)?.saturating_mul(unit);
+        self.once(slot, option, lifetime(ms))?;
+        Ok(true)
+    }
+
+    /// Takes `word` with its value, if it is `ONCE`. Says whether it was.
+    pub fn token(&mut self, word: &[u8], slot: &mut Option<&'a [u8]>) -> Result<bool, Refusal> {
+        if !word.eq_ignore_ascii_case(b"ONCE") {
+            return Ok(false);
+        }
+        let token = self.value("ONCE")?;
+        self.once(slot, "ONCE", token)?;
+        Ok(true)
+    }
+
     /// `sku quantity …` to the end, each sku added up.
     pub fn items(&mut self, style: KeyStyle, max: usize) -> Result<Vec<Line>, Refusal> {
         if self.rest.is_empty() {
@@ -119,6 +155,25 @@ impl<'a> Args<'a> {
     pub fn wrong(&self, what: impl Into<String>) -> Refusal {
         Refusal::Grammar { what: what.into(), grammar: self.grammar }
     }
+}
+
+/// The token of `command` for the id or sku `given`, if there is one. `asked` spells the rest of the command.
+pub fn once(
+    token: Option<&[u8]>,
+    command: &str,
+    given: &str,
+    style: KeyStyle,
+    asked: impl FnOnce() -> String,
+) -> Result<Option<Once>, Refusal> {
+    let Some(token) = token else { return Ok(None) };
+    Ok(Some(Once { name: OnceName::new(command, given, token, style)?, asked: asked() }))
+}
+
+/// Lines in one spelling, whatever their order.
+pub fn spell(lines: &[Line]) -> String {
+    let mut lines: Vec<Line> = lines.to_vec();
+    lines.sort_by(|a, b| a.sku.cmp(&b.sku));
+    describe(&lines)
 }
 
 /// An argument in an error: the first 64 characters.

@@ -4,16 +4,16 @@ use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 use uuid::Uuid;
 
-use super::args::Args;
+use super::args::{self, Args};
 use super::reply::Reply;
 use crate::engine::Keyspace;
-use crate::engine::reserve::{Lifetime, ReserveRequest, Reserved, reserve};
+use crate::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use crate::inventory::error::Refusal;
+use crate::inventory::once::Reserved;
 use crate::inventory::sku::{KeyStyle, ReservationId};
 use crate::server::keyspace::ServerKeyspace;
 
-const GRAMMAR: &str =
-    "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text] ITEMS sku quantity [sku quantity ...]";
+const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text] [ONCE token] ITEMS sku quantity [sku quantity ...]";
 
 #[command(
     {
@@ -49,6 +49,7 @@ const GRAMMAR: &str =
                 ]
             },
             { name: "text", arg_type: String, token: "DATA", flags: [Optional] },
+            { name: "token", arg_type: String, token: "ONCE", flags: [Optional] },
             {
                 name: "item", arg_type: Block, token: "ITEMS", flags: [Multiple],
                 subargs: [
@@ -62,59 +63,48 @@ const GRAMMAR: &str =
 fn inv_reserve(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let request = parse(&args, &keys)?;
-    let Reserved { record, deadline } = reserve(&mut keys, &request)?;
+    let Reserved { id, expires_at, items } = reserve(&mut keys, &request)?;
     let reply = Reply(ctx);
     reply.map(3);
     reply.text("reservation_id");
-    reply.text(record.id.as_str());
+    reply.text(id.as_str());
     reply.text("expires_at");
-    reply.number(deadline);
+    reply.number(expires_at);
     reply.text("items");
-    reply.lines(&record.items);
+    reply.lines(&items);
     reply.done()
 }
 
 fn parse(words: &[RedisString], keys: &ServerKeyspace) -> Result<ReserveRequest, Refusal> {
     let (style, settings) = (keys.style(), keys.settings());
     let mut args = Args::new(words, GRAMMAR)?;
-    let id = resolve_id(args.next("the reservation id")?, style)?;
-    let (mut lifetime, mut data) = (None, None);
+    let given = args.next("the reservation id")?;
+    let id = resolve_id(given, style)?;
+    let (mut lifetime, mut data, mut token) = (None, None, None);
     loop {
         let word = args.next("ITEMS")?;
-        match word.to_ascii_uppercase().as_slice() {
-            b"EX" => {
-                let ms = args.number("EX", 1)?.saturating_mul(1000);
-                args.once(&mut lifetime, "EX", Lifetime::For(ms))?;
+        if word.eq_ignore_ascii_case(b"ITEMS") {
+            break;
+        } else if word.eq_ignore_ascii_case(b"DATA") {
+            let text = args.value("DATA")?;
+            if text.len() > settings.max_data_bytes {
+                return Err(Refusal::invalid(format!(
+                    "DATA has {} bytes, at most {} (inv.max-data-bytes)",
+                    text.len(),
+                    settings.max_data_bytes
+                )));
             }
-            b"PX" => {
-                let ms = args.number("PX", 1)?;
-                args.once(&mut lifetime, "PX", Lifetime::For(ms))?;
-            }
-            b"EXAT" => {
-                let at = args.number("EXAT", 1)?.saturating_mul(1000);
-                args.once(&mut lifetime, "EXAT", Lifetime::Until(at))?;
-            }
-            b"PXAT" => {
-                let at = args.number("PXAT", 1)?;
-                args.once(&mut lifetime, "PXAT", Lifetime::Until(at))?;
-            }
-            b"DATA" => {
-                let text = args.value("DATA")?;
-                if text.len() > settings.max_data_bytes {
-                    return Err(Refusal::invalid(format!(
-                        "DATA has {} bytes, at most {} (inv.max-data-bytes)",
-                        text.len(),
-                        settings.max_data_bytes
-                    )));
-                }
-                args.once(&mut data, "DATA", String::from_utf8_lossy(text).into_owned())?;
-            }
-            b"ITEMS" => break,
-            _ => return Err(args.unknown(word)),
+            args.once(&mut data, "DATA", String::from_utf8_lossy(text).into_owned())?;
+        } else if !args.lifetime(word, &mut lifetime)? && !args.token(word, &mut token)? {
+            return Err(args.unknown(word));
         }
     }
     let items = args.items(style, settings.max_items)?;
-    Ok(ReserveRequest { id, lifetime: lifetime.unwrap_or(Lifetime::Default), data, items })
+    // The id counts as it was given: a star asks for one reservation a token, whatever id it got.
+    let given = String::from_utf8_lossy(given);
+    let given = given.strip_suffix('*').map_or(id.as_str(), |_| &given);
+    let once = args::once(token, "reserve", given, style, || args::spell(&items))?;
+    Ok(ReserveRequest { id, lifetime: lifetime.unwrap_or(Lifetime::Default), data, items, once })
 }
 
 /// The star at the end of an id becomes a fresh UUID, version 7, so that ids sort by time.

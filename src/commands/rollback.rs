@@ -3,21 +3,18 @@
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
-use super::args::Args;
-use super::reply;
-use crate::engine::Keyspace;
+use super::{parts, reply};
 use crate::engine::resolve::rollback;
-use crate::inventory::sku::ReservationId;
 use crate::server::keyspace::ServerKeyspace;
 
-const GRAMMAR: &str = "INV.ROLLBACK id";
+const GRAMMAR: &str = "INV.ROLLBACK id [ONCE token] [ITEMS sku quantity [sku quantity ...]]";
 
 #[command(
     {
         name: "INV.ROLLBACK",
         flags: [Write],
         arity: -2,
-        summary: "Gives back what a reservation holds: the units can be reserved again.",
+        summary: "Gives back what a reservation holds, or a part of it: the units can be reserved again.",
         complexity: "O(N) where N is the number of lines of the reservation.",
         since: "0.1.0",
         key_spec: [
@@ -26,15 +23,29 @@ const GRAMMAR: &str = "INV.ROLLBACK id";
                 flags: [ReadWrite, Access, Delete],
                 begin_search: Index({ index: 1 }),
                 find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),
+            },
+            {
+                notes: "The skus.",
+                flags: [ReadWrite, Access, Update],
+                begin_search: Keyword({ keyword: "ITEMS", startfrom: 2 }),
+                find_keys: Range({ last_key: -1, steps: 2, limit: 0 }),
             }
         ],
-        args: [{ name: "id", arg_type: Key, key_spec_index: 0 }]
+        args: [
+            { name: "id", arg_type: Key, key_spec_index: 0 },
+            { name: "token", arg_type: String, token: "ONCE", flags: [Optional] },
+            {
+                name: "item", arg_type: Block, token: "ITEMS", flags: [Optional, Multiple],
+                subargs: [
+                    { name: "sku", arg_type: Key, key_spec_index: 1 },
+                    { name: "quantity", arg_type: Integer }
+                ]
+            }
+        ]
     }
 )]
 fn inv_rollback(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
-    let mut args = Args::new(&args, GRAMMAR)?;
-    let id = ReservationId::parse(args.next("the reservation id")?, keys.style())?;
-    args.end()?;
-    Ok(rollback(&mut keys, &id).map(reply::ok)?)
+    let request = parts::parse(&args, &keys, "rollback", GRAMMAR)?;
+    Ok(rollback(&mut keys, &request).map(reply::ok)?)
 }

@@ -9,7 +9,7 @@ use crate::inventory::error::Refusal;
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::reservation::Record;
-use crate::inventory::sku::{Key, KeyStyle, ReservationId, Sku};
+use crate::inventory::sku::{Key, KeyStyle, OnceName, Product, ReservationId, Sku};
 
 /// The version of the replicated form.
 const VERSION: i64 = 1;
@@ -27,7 +27,14 @@ pub enum Effect {
         /// Its TTL, absolute.
         deadline: UnixMs,
     },
-    /// `UNITS sku available reserved`: add to both counters (0: leave that one alone).
+    /// `RECORD id deadline record`: write the record; no units move.
+    Record {
+        /// The record.
+        record: Record,
+        /// Its TTL, absolute.
+        deadline: UnixMs,
+    },
+    /// `UNITS sku available reserved`: add to both counters (0: leave that one alone; both 0: create available).
     Units {
         /// The sku.
         sku: Sku,
@@ -44,6 +51,22 @@ pub enum Effect {
         outcome: Outcome,
         /// The outcome's TTL, absolute; 0: none is kept.
         deadline: UnixMs,
+    },
+    /// `ONCE name deadline answer`: remember what a command with a token asked and was answered.
+    Once {
+        /// The name of its key.
+        name: OnceName,
+        /// The answer's TTL, absolute.
+        deadline: UnixMs,
+        /// The stored form of question and answer.
+        answer: Vec<u8>,
+    },
+    /// `THRESHOLD product units 0`: the product's own threshold; -1 units: none.
+    Threshold {
+        /// The product.
+        product: Product,
+        /// The threshold.
+        units: Option<i64>,
     },
     /// `OUTCOME id deadline outcome`: write the outcome alone.
     Outcome {
@@ -76,9 +99,32 @@ pub fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect) {
             write(keys, Key::Reservation(&record.id), &record.to_json(), *deadline);
             keys.ledger(|ledger| ledger.enter(record, *deadline));
         }
+        Effect::Record { record, deadline } => {
+            write(keys, Key::Reservation(&record.id), &record.to_json(), *deadline);
+            keys.ledger(|ledger| ledger.enter(record, *deadline));
+        }
+        Effect::Units { sku, available: 0, reserved: 0 } => {
+            keys.add(Key::Available(sku), 0);
+            keys.notify(c"incrby", Key::Available(sku));
+        }
         Effect::Units { sku, available, reserved } => {
             add(keys, Key::Available(sku), *available);
             add(keys, Key::Reserved(sku), *reserved);
+        }
+        Effect::Once { name, deadline, answer } => write(keys, Key::Once(name), answer, *deadline),
+        Effect::Threshold { product, units } => {
+            let key = Key::Threshold(product.as_str());
+            match units {
+                Some(units) => {
+                    keys.write(key, units.to_string().as_bytes(), None);
+                    keys.notify(c"set", key);
+                }
+                None => {
+                    keys.remove(key);
+                    keys.notify(c"del", key);
+                }
+            }
+            keys.ledger(|ledger| ledger.set_threshold(product.clone(), *units));
         }
         Effect::End { id, outcome, deadline } => {
             keys.remove(Key::Reservation(id));
@@ -104,7 +150,7 @@ pub(super) fn add<K: Keyspace>(keys: &mut K, key: Key<'_>, delta: i64) {
 
 /// Writes a string with a TTL, and tells of it as SETEX does.
 pub(super) fn write<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[u8], until: UnixMs) {
-    keys.write(key, value, until);
+    keys.write(key, value, Some(until));
     keys.notify(c"set", key);
     keys.notify(c"expire", key);
 }
@@ -114,8 +160,9 @@ fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
     let documents: Vec<Vec<u8>> = effects
         .iter()
         .map(|effect| match effect {
-            Effect::Hold { record, .. } => record.to_json(),
-            Effect::Units { .. } => Vec::new(),
+            Effect::Hold { record, .. } | Effect::Record { record, .. } => record.to_json(),
+            Effect::Units { .. } | Effect::Threshold { .. } => Vec::new(),
+            Effect::Once { answer, .. } => answer.clone(),
             Effect::End { id, outcome, .. } | Effect::Outcome { id, outcome, .. } => outcome.to_json(id),
         })
         .collect();
@@ -124,16 +171,24 @@ fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
     for (effect, document) in effects.iter().zip(&documents) {
         let (word, id) = match effect {
             Effect::Hold { record, .. } => ("HOLD", record.id.as_str()),
+            Effect::Record { record, .. } => ("RECORD", record.id.as_str()),
             Effect::Units { sku, .. } => ("UNITS", sku.as_str()),
+            Effect::Once { name, .. } => ("ONCE", name.as_str()),
+            Effect::Threshold { product, .. } => ("THRESHOLD", product.as_str()),
             Effect::End { id, .. } => ("END", id.as_str()),
             Effect::Outcome { id, .. } => ("OUTCOME", id.as_str()),
         };
         arguments.extend([Argument::Word(word), Argument::Text(id.as_bytes())]);
         match effect {
             Effect::Hold { deadline, .. }
+            | Effect::Record { deadline, .. }
+            | Effect::Once { deadline, .. }
             | Effect::End { deadline, .. }
             | Effect::Outcome { deadline, .. } => {
                 arguments.extend([Argument::Number(*deadline), Argument::Text(document)]);
+            }
+            Effect::Threshold { units, .. } => {
+                arguments.extend([Argument::Number(units.unwrap_or(-1)), Argument::Number(0)]);
             }
             Effect::Units { available, reserved, .. } => {
                 arguments.extend([Argument::Number(*available), Argument::Number(*reserved)]);
@@ -162,14 +217,21 @@ pub fn parse(arguments: &[&[u8]], style: KeyStyle) -> Result<Vec<Effect>, Refusa
 /// Every effect of version 1 is a word, an id or sku, and two values.
 fn parse_effect([word, id, first, second]: &[&[u8]; 4], style: KeyStyle) -> Option<Effect> {
     let reservation = || ReservationId::parse(id, style).ok();
-    let deadline = parse_integer(first)?;
+    let number = parse_integer(first)?;
+    let deadline = number;
     Some(match *word {
         b"HOLD" => Effect::Hold { record: Record::from_json(&reservation()?, second, style)?, deadline },
         b"UNITS" => Effect::Units {
             sku: Sku::replicated(id, style)?,
-            available: deadline,
+            available: number,
             reserved: parse_integer(second)?,
         },
+        b"RECORD" => Effect::Record { record: Record::from_json(&reservation()?, second, style)?, deadline },
+        b"ONCE" => Effect::Once { name: OnceName::replicated(id)?, deadline, answer: second.to_vec() },
+        b"THRESHOLD" => {
+            let product = Product::parse(id, style).ok()?;
+            Effect::Threshold { product, units: (number >= 0).then_some(number) }
+        }
         b"END" => {
             let id = reservation()?;
             Effect::End { outcome: Outcome::from_json(&id, second, style)?, id, deadline }
@@ -204,7 +266,11 @@ fn check_replayed<K: Keyspace>(keys: &mut K, effect: &Effect) -> Result<(), Refu
     match effect {
         Effect::Hold { record, .. } => record.items.iter().try_for_each(|line| check(&line.sku)),
         Effect::Units { sku, .. } => check(sku),
-        Effect::End { .. } | Effect::Outcome { .. } => Ok(()),
+        Effect::Record { .. }
+        | Effect::Once { .. }
+        | Effect::Threshold { .. }
+        | Effect::End { .. }
+        | Effect::Outcome { .. } => Ok(()),
     }
 }
 

@@ -186,10 +186,7 @@ fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
     keys.ledger(|ledger| ledger.settled(&gone.record.items));
     let outcome_ttl = keys.settings().outcome_ttl_ms;
     if write_outcome && outcome_ttl > 0 && apply::is_free(keys, Key::Outcome(id)) {
-        let outcome = Outcome {
-            returned: Some(moved.clone()),
-            ..Outcome::of(&gone.record, gone.deadline, Ending::Expired, now)
-        };
+        let outcome = Outcome::of(&gone.record, gone.deadline, Ending::Expired, now, &moved);
         let until = now.saturating_add(outcome_ttl);
         let json = outcome.to_json(id);
         apply::write(keys, Key::Outcome(id), &json, until);

@@ -11,9 +11,11 @@ pub mod apply;
 pub mod expire;
 pub mod ledger;
 pub mod look;
+pub mod once;
 pub mod recover;
 pub mod reserve;
 pub mod resolve;
+pub mod restock;
 
 use std::borrow::Cow;
 
@@ -151,8 +153,8 @@ pub trait Keyspace {
     /// Reads a key without any effect: one that is due reads as absent and stays.
     fn peek(&mut self, key: Key<'_>) -> Reading;
 
-    /// Writes a string that goes at `until`.
-    fn write(&mut self, key: Key<'_>, value: &[u8], until: UnixMs);
+    /// Writes a string that goes at `until`, or stays.
+    fn write(&mut self, key: Key<'_>, value: &[u8], until: Option<UnixMs>);
 
     /// Adds to a counter, creates it where there is none, keeps its TTL. The caller has seen that it is an integer
     /// and that the sum fits.

@@ -1,10 +1,11 @@
 //! `INV.RESERVE`: hold stock, all or nothing.
 
 use super::apply::{self, Effect};
-use super::{Counter, Keyspace, Settings, Tally, alerts, expire, settled_state};
+use super::{Counter, Keyspace, Settings, Tally, alerts, expire, once, settled_state};
 use crate::inventory::error::{Refusal, Shortage};
+use crate::inventory::once::{Answer, Once, Reserved};
 use crate::inventory::quantity::{MAX_EXACT, UnixMs};
-use crate::inventory::reservation::{Decision, Line, Record};
+use crate::inventory::reservation::{Decision, Line, Record, State};
 use crate::inventory::sku::{Key, ReservationId, Sku};
 
 /// How long a reservation shall live.
@@ -59,15 +60,8 @@ pub struct ReserveRequest {
     pub data: Option<String>,
     /// What: each sku once, at least one.
     pub items: Vec<Line>,
-}
-
-/// A live reservation, as the reply shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reserved {
-    /// Its record.
-    pub record: Record,
-    /// Its deadline.
-    pub deadline: UnixMs,
+    /// Its token.
+    pub once: Option<Once>,
 }
 
 /// Holds the units, or answers what an equal request was answered.
@@ -76,48 +70,65 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     let now = keys.now();
     let state = settled_state(keys, id)?;
     let mut shelves = Shelves::read(keys, &request.items)?;
-    if let Decision::Already((record, deadline)) = state.reserve(id, &request.items)? {
-        return Ok(Reserved { record, deadline });
+    if state == State::Foreign {
+        return Err(Refusal::Foreign(id.clone()));
+    }
+    match once::answered(keys, request.once.as_ref())? {
+        Some(Answer::Reserved(reserved)) => return Ok(reserved),
+        Some(other @ (Answer::Ok | Answer::Number(_))) => return Err(once::unexpected(&other)),
+        None => {}
+    }
+    if let Decision::Already((record, expires_at)) = state.reserve(id, &request.items)? {
+        return Ok(Reserved { id: record.id, expires_at, items: record.items });
     }
     let deadline = request.lifetime.deadline(now, now, &keys.settings())?;
     expire::settle_remembered(keys, id);
     shelves.release_overdue(keys, &request.items)?;
-    let record = Record {
-        id: id.clone(),
-        created_at: now,
-        expires_at: deadline,
-        items: request.items.clone(),
-        data: request.data.clone(),
-    };
     // After this point nothing may fail.
-    let moves = shelves.moves(&record.items);
-    apply::commit(keys, &[Effect::Hold { record: record.clone(), deadline }]);
+    let moves = shelves.moves(&request.items);
+    let record = Record::new(id.clone(), now, deadline, request.items.clone(), request.data.clone());
+    let reserved = Reserved { id: id.clone(), expires_at: deadline, items: record.items.clone() };
+    let mut effects = vec![Effect::Hold { record, deadline }];
+    if request.once.is_some() {
+        effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone())));
+    }
+    apply::commit(keys, &effects);
     alerts::raise(keys, moves);
     keys.tally(Tally::Reserved, 1);
-    Ok(Reserved { record, deadline })
+    Ok(reserved)
 }
 
 /// The counters of the skus of a request, in its order.
 struct Shelves(Vec<Shelf>);
 
-struct Shelf {
-    available: Counter,
-    units: i64,
+/// The available counter of one sku.
+pub(super) struct Shelf {
+    /// As the key holds it.
+    pub(super) available: Counter,
+    /// As a number.
+    pub(super) units: i64,
+}
+
+impl Shelf {
+    /// `WRONGTYPE` where it is no integer.
+    pub(super) fn read<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Self, Refusal> {
+        let available = Counter::from(keys.read(Key::Available(sku)));
+        let units = available.clone().units(Key::Available(sku), keys.style())?;
+        Ok(Self { available, units })
+    }
 }
 
 impl Shelves {
     /// Reads both counters of each line. `WRONGTYPE` where one is no integer, `ERR` where `reserved` would overflow.
     fn read<K: Keyspace>(keys: &mut K, items: &[Line]) -> Result<Self, Refusal> {
-        let style = keys.style();
         let mut shelves = Vec::with_capacity(items.len());
         for Line { sku, quantity } in items {
-            let available = Counter::from(keys.read(Key::Available(sku)));
-            let units = available.clone().units(Key::Available(sku), style)?;
+            let shelf = Shelf::read(keys, sku)?;
             let reserved = super::counter(keys, Key::Reserved(sku))?;
             if reserved.checked_add(quantity.units()).is_none() {
                 return Err(Refusal::invalid(format!("the reserved units of {sku} would overflow")));
             }
-            shelves.push(Shelf { available, units });
+            shelves.push(shelf);
         }
         Ok(Self(shelves))
     }

@@ -1,71 +1,150 @@
-//! `INV.COMMIT` and `INV.ROLLBACK`: how a reservation ends by a command.
+//! `INV.COMMIT`, `INV.ROLLBACK` and `INV.EXTEND`: what a command does to a live reservation.
 
 use super::apply::{self, Effect};
-use super::{Counter, Keyspace, Tally, alerts, settled_state};
+use super::reserve::Lifetime;
+use super::{Counter, Keyspace, Tally, alerts, once, settled_state};
 use crate::inventory::error::Refusal;
+use crate::inventory::once::{Answer, Once};
 use crate::inventory::outcome::{Ending, Outcome};
-use crate::inventory::reservation::{Line, Record, Rollback};
+use crate::inventory::quantity::UnixMs;
+use crate::inventory::reservation::{Line, Record, Rollback, State, sum_lines};
 use crate::inventory::sku::{Key, ReservationId};
 
-/// Sells what the reservation holds. Again: nothing more.
-pub fn commit<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<(), Refusal> {
-    let Some(record) = settled_state(keys, id)?.commit(id)? else { return Ok(()) };
-    check_held(keys, &record.items)?;
-    // After this point nothing may fail.
-    let units = record.items.iter().map(|line| Effect::Units {
-        sku: line.sku.clone(),
-        available: 0,
-        reserved: line.quantity.units().saturating_neg(),
-    });
-    let effects: Vec<Effect> = units.chain([end(keys, &record, Ending::Committed)]).collect();
-    apply::commit(keys, &effects);
-    keys.tally(Tally::Committed, 1);
-    Ok(())
+/// A commit or a rollback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolveRequest {
+    /// The reservation.
+    pub id: ReservationId,
+    /// So much of it; `None`: the whole.
+    pub part: Option<Vec<Line>>,
+    /// Its token.
+    pub once: Option<Once>,
 }
 
-/// Gives back what the reservation holds. Again, or after its deadline gave it back: nothing more.
-pub fn rollback<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<(), Refusal> {
-    let record = match settled_state(keys, id)?.rollback(id)? {
-        Rollback::Already => return Ok(()),
-        Rollback::Rename(outcome) => {
-            rename_outcome(keys, id, outcome);
-            return Ok(());
-        }
-        Rollback::Return(record) => record,
+/// Sells what the reservation holds, or a part of it. The whole again: nothing more.
+pub fn commit<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(), Refusal> {
+    let Some(state) = unanswered(keys, &request.id, request.once.as_ref())? else { return Ok(()) };
+    let (record, deadline) = match &request.part {
+        Some(_) => state.live(&request.id)?,
+        None => match state.commit(&request.id)? {
+            Some(live) => live,
+            None => return Ok(()),
+        },
     };
-    check_held(keys, &record.items)?;
-    let mut moves = alerts::Moves::default();
-    for Line { sku, quantity } in &record.items {
-        let key = Key::Available(sku);
-        let available = Counter::from(keys.read(key));
-        if available.clone().units(key, keys.style())?.checked_add(quantity.units()).is_none() {
-            return Err(Refusal::invalid(format!("the available units of {sku} would overflow")));
-        }
-        moves.moved(sku, &available, quantity.units());
+    resolve(keys, request, &record, deadline, Ending::Committed)
+}
+
+/// Gives back what the reservation holds, or a part of it. The whole again, or after its deadline gave it back:
+/// nothing more.
+pub fn rollback<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(), Refusal> {
+    let Some(state) = unanswered(keys, &request.id, request.once.as_ref())? else { return Ok(()) };
+    let (record, deadline) = match &request.part {
+        Some(_) => state.live(&request.id)?,
+        None => match state.rollback(&request.id)? {
+            Rollback::Already => return Ok(()),
+            Rollback::Rename(outcome) => {
+                rename_outcome(keys, request, outcome);
+                return Ok(());
+            }
+            Rollback::Return(record, deadline) => (record, deadline),
+        },
+    };
+    resolve(keys, request, &record, deadline, Ending::RolledBack)
+}
+
+/// A new deadline for a live reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtendRequest {
+    /// The reservation.
+    pub id: ReservationId,
+    /// How long from now, or until when.
+    pub lifetime: Lifetime,
+    /// Its token.
+    pub once: Option<Once>,
+}
+
+/// Moves the deadline of a live reservation, later or earlier. Gives the new one.
+pub fn extend<K: Keyspace>(keys: &mut K, request: &ExtendRequest) -> Result<UnixMs, Refusal> {
+    let state = settled_state(keys, &request.id)?;
+    if state == State::Foreign {
+        return Err(Refusal::Foreign(request.id.clone()));
     }
+    match once::answered(keys, request.once.as_ref())? {
+        Some(Answer::Number(deadline)) => return Ok(deadline),
+        Some(other @ (Answer::Ok | Answer::Reserved(_))) => return Err(once::unexpected(&other)),
+        None => {}
+    }
+    let (record, _) = state.live(&request.id)?;
+    let deadline = request.lifetime.deadline(keys.now(), record.created_at, &keys.settings())?;
     // After this point nothing may fail.
-    let units = record.items.iter().map(|line| Effect::Units {
-        sku: line.sku.clone(),
-        available: line.quantity.units(),
-        reserved: line.quantity.units().saturating_neg(),
+    let record = Record { expires_at: deadline, ..record };
+    let mut effects = vec![Effect::Record { record, deadline }];
+    effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Number(deadline)));
+    apply::commit(keys, &effects);
+    Ok(deadline)
+}
+
+/// The state of the reservation, unless this very command was answered before.
+fn unanswered<K: Keyspace>(
+    keys: &mut K,
+    id: &ReservationId,
+    token: Option<&Once>,
+) -> Result<Option<State>, Refusal> {
+    let state = settled_state(keys, id)?;
+    if state == State::Foreign {
+        return Err(Refusal::Foreign(id.clone()));
+    }
+    Ok(once::answered(keys, token)?.is_none().then_some(state))
+}
+
+/// Takes the step on the live `record`.
+fn resolve<K: Keyspace>(
+    keys: &mut K,
+    request: &ResolveRequest,
+    record: &Record,
+    deadline: UnixMs,
+    ending: Ending,
+) -> Result<(), Refusal> {
+    let lines = match &request.part {
+        Some(part) => record.resolve_part(part)?,
+        None => record.items.clone(),
+    };
+    check_held(keys, &lines)?;
+    let moves = match ending {
+        Ending::Committed => alerts::Moves::default(),
+        Ending::RolledBack | Ending::Expired => check_room(keys, &lines)?,
+    };
+    // After this point nothing may fail.
+    let mut effects: Vec<Effect> = lines.iter().map(|line| units_effect(line, ending)).collect();
+    let left = record.without(&lines);
+    let ended = left.is_empty();
+    effects.push(if ended {
+        end_effect(keys, record, deadline, ending, &lines)
+    } else {
+        Effect::Record { record: shrunk(record, left, &lines, ending, deadline), deadline }
     });
-    let effects: Vec<Effect> = units.chain([end(keys, &record, Ending::RolledBack)]).collect();
+    effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
     apply::commit(keys, &effects);
     alerts::raise(keys, moves);
-    keys.tally(Tally::RolledBack, 1);
+    if ended {
+        keys.tally(if ending == Ending::Committed { Tally::Committed } else { Tally::RolledBack }, 1);
+    }
     Ok(())
 }
 
 /// A rollback after the deadline: the units are back, and from now on nobody takes them again for this id.
-fn rename_outcome<K: Keyspace>(keys: &mut K, id: &ReservationId, outcome: Outcome) {
+fn rename_outcome<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Outcome) {
     let now = keys.now();
+    // Outcomes may have been turned off since this one was written: it keeps the shortest life that it can have.
     let deadline = now.saturating_add(keys.settings().outcome_ttl_ms.max(1));
     let outcome = Outcome { ending: Ending::RolledBack, resolved_at: now, ..outcome };
-    apply::commit(keys, &[Effect::Outcome { id: id.clone(), outcome, deadline }]);
+    let mut effects = vec![Effect::Outcome { id: request.id.clone(), outcome, deadline }];
+    effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
+    apply::commit(keys, &effects);
     keys.tally(Tally::RolledBack, 1);
 }
 
-/// `DRIFT` where a counter holds less than the reservation says.
+/// `DRIFT` where a counter holds less than the reservation says; `WRONGTYPE` before that.
 fn check_held<K: Keyspace>(keys: &mut K, items: &[Line]) -> Result<(), Refusal> {
     let mut drift = None;
     for Line { sku, quantity } in items {
@@ -77,13 +156,51 @@ fn check_held<K: Keyspace>(keys: &mut K, items: &[Line]) -> Result<(), Refusal> 
     drift.map_or(Ok(()), Err)
 }
 
-fn end<K: Keyspace>(keys: &mut K, record: &Record, ending: Ending) -> Effect {
+/// How available moves when these lines go back. `ERR` where it would overflow.
+fn check_room<K: Keyspace>(keys: &mut K, lines: &[Line]) -> Result<alerts::Moves, Refusal> {
+    let mut moves = alerts::Moves::default();
+    for Line { sku, quantity } in lines {
+        let key = Key::Available(sku);
+        let available = Counter::from(keys.read(key));
+        if available.clone().units(key, keys.style())?.checked_add(quantity.units()).is_none() {
+            return Err(Refusal::invalid(format!("the available units of {sku} would overflow")));
+        }
+        moves.moved(sku, &available, quantity.units());
+    }
+    Ok(moves)
+}
+
+fn units_effect(line: &Line, ending: Ending) -> Effect {
+    let units = line.quantity.units();
+    let available = match ending {
+        Ending::Committed => 0,
+        Ending::RolledBack | Ending::Expired => units,
+    };
+    Effect::Units { sku: line.sku.clone(), available, reserved: units.saturating_neg() }
+}
+
+fn end_effect<K: Keyspace>(
+    keys: &K,
+    record: &Record,
+    deadline: UnixMs,
+    ending: Ending,
+    lines: &[Line],
+) -> Effect {
     let now = keys.now();
     let outcome_ttl = keys.settings().outcome_ttl_ms;
-    let expires_at = keys.ledger(|ledger| ledger.deadline(&record.id)).unwrap_or(record.expires_at);
     Effect::End {
         id: record.id.clone(),
-        outcome: Outcome::of(record, expires_at, ending, now),
+        outcome: Outcome::of(record, deadline, ending, now, lines),
         deadline: if outcome_ttl > 0 { now.saturating_add(outcome_ttl) } else { 0 },
     }
+}
+
+/// The record when `gone` is sold or given back of it and `left` is held still.
+fn shrunk(record: &Record, left: Vec<Line>, gone: &[Line], ending: Ending, deadline: UnixMs) -> Record {
+    let mut shrunk = Record { items: left, expires_at: deadline, ..record.clone() };
+    match ending {
+        Ending::Committed => shrunk.sold = sum_lines(&[&record.sold, gone]),
+        Ending::RolledBack | Ending::Expired => shrunk.returned = sum_lines(&[&record.returned, gone]),
+    }
+    shrunk
 }

@@ -48,6 +48,11 @@ pub enum Refusal {
         /// The items that it was asked for.
         held: Vec<Line>,
     },
+    /// `MISMATCH`: the token was used with other arguments.
+    OtherOnce {
+        /// What the first command asked.
+        asked: String,
+    },
     /// `NOTFOUND`: no such reservation, now or remembered.
     NotFound(ReservationId),
     /// `DRIFT`: the counters hold less than the reservation says; they were written by hand.
@@ -61,6 +66,15 @@ pub enum Refusal {
     },
     /// `INSUFFICIENT`: not enough units; every short sku is named.
     Insufficient(Vec<Shortage>),
+    /// `OVERCOMMITTED`: a count is below what is reserved.
+    Overcommitted {
+        /// Of which sku.
+        sku: Sku,
+        /// Units counted.
+        on_hand: i64,
+        /// Units reserved.
+        reserved: i64,
+    },
 }
 
 /// One sku of which there is not enough.
@@ -89,10 +103,11 @@ impl Refusal {
             Self::Ended { how: Ending::Committed, .. } => "COMMITTED",
             Self::Ended { how: Ending::RolledBack, .. } => "ROLLEDBACK",
             Self::Ended { how: Ending::Expired, .. } => "EXPIRED",
-            Self::Mismatch { .. } => "MISMATCH",
+            Self::Mismatch { .. } | Self::OtherOnce { .. } => "MISMATCH",
             Self::NotFound(_) => "NOTFOUND",
             Self::Drift { .. } => "DRIFT",
             Self::Insufficient(_) => "INSUFFICIENT",
+            Self::Overcommitted { .. } => "OVERCOMMITTED",
         }
     }
 }
@@ -119,10 +134,17 @@ impl fmt::Display for Refusal {
             Self::Mismatch { id, held } => {
                 write!(out, "reservation {id} exists with other items: {}", describe(held))
             }
+            Self::OtherOnce { asked } => {
+                write!(out, "this ONCE token was used with other arguments: {asked}")
+            }
             Self::NotFound(id) => write!(out, "no reservation {id} is live or remembered"),
             Self::Drift { sku, held, reserved } => write!(
                 out,
                 "{sku} reserved {reserved}, but this reservation holds {held}: its counter was written by hand"
+            ),
+            Self::Overcommitted { sku, on_hand, reserved } => write!(
+                out,
+                "{sku} counted {on_hand}, but {reserved} are reserved: commit or roll back reservations first"
             ),
             Self::Insufficient(shortages) => {
                 for (index, short) in shortages.iter().enumerate() {

@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod error;
+pub mod once;
 pub mod outcome;
 pub mod quantity;
 pub mod reservation;

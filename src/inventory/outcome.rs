@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Refusal;
 use super::quantity::UnixMs;
-use super::reservation::{Line, LineJson, Record, lines_from_json};
+use super::reservation::{Line, LineJson, Record, lines_from_json, sum_lines};
 use super::sku::{KeyStyle, ReservationId};
 
 /// The step that ended a reservation.
@@ -41,12 +41,21 @@ pub struct Outcome {
     pub expires_at: UnixMs,
     /// When it ended.
     pub resolved_at: UnixMs,
-    /// What it held.
+    /// What it held when it ended.
     pub items: Vec<Line>,
-    /// What went back to available when its deadline ended it.
-    pub returned: Option<Vec<Line>>,
+    /// All that was sold of it and all that went back, where it ended in parts or by its deadline.
+    pub parts: Option<Parts>,
     /// Free text of the client.
     pub data: Option<String>,
+}
+
+/// Where the units of a reservation went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// Sold.
+    pub sold: Vec<Line>,
+    /// Back to available.
+    pub returned: Vec<Line>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,21 +68,32 @@ struct OutcomeJson {
     resolved_at: UnixMs,
     items: Vec<LineJson>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    sold: Option<Vec<LineJson>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     returned: Option<Vec<LineJson>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data: Option<String>,
 }
 
 impl Outcome {
-    /// The outcome of `record`, whose last deadline was `deadline`, by a step at `now`.
-    pub fn of(record: &Record, deadline: UnixMs, ending: Ending, now: UnixMs) -> Self {
+    /// The outcome of `record`, whose last deadline was `deadline`, by a step at `now` that moved the lines `moved`.
+    pub fn of(record: &Record, deadline: UnixMs, ending: Ending, now: UnixMs, moved: &[Line]) -> Self {
+        let (sold, returned): (&[Line], &[Line]) = match ending {
+            Ending::Committed => (moved, &[]),
+            Ending::RolledBack | Ending::Expired => (&[], moved),
+        };
+        let in_parts = !record.sold.is_empty() || !record.returned.is_empty();
+        let parts = (in_parts || ending == Ending::Expired).then(|| Parts {
+            sold: sum_lines(&[&record.sold, sold]),
+            returned: sum_lines(&[&record.returned, returned]),
+        });
         Self {
             ending,
             created_at: record.created_at,
             expires_at: deadline,
             resolved_at: now,
             items: record.items.clone(),
-            returned: None,
+            parts,
             data: record.data.clone(),
         }
     }
@@ -84,9 +104,12 @@ impl Outcome {
         if read.reservation_id != id.as_str() {
             return None;
         }
-        let returned = match read.returned {
-            None => None,
-            Some(lines) => Some(lines_from_json(lines, style)?),
+        let parts = match (read.sold, read.returned) {
+            (None, None) => None,
+            (sold, returned) => Some(Parts {
+                sold: lines_from_json(sold.unwrap_or_default(), style)?,
+                returned: lines_from_json(returned.unwrap_or_default(), style)?,
+            }),
         };
         Some(Self {
             ending: read.state,
@@ -94,7 +117,7 @@ impl Outcome {
             expires_at: read.expires_at,
             resolved_at: read.resolved_at,
             items: lines_from_json(read.items, style)?,
-            returned,
+            parts,
             data: read.data,
         })
     }
@@ -108,7 +131,8 @@ impl Outcome {
             expires_at: self.expires_at,
             resolved_at: self.resolved_at,
             items: self.items.iter().map(LineJson::of).collect(),
-            returned: self.returned.as_ref().map(|lines| lines.iter().map(LineJson::of).collect()),
+            sold: self.parts.as_ref().map(|parts| parts.sold.iter().map(LineJson::of).collect()),
+            returned: self.parts.as_ref().map(|parts| parts.returned.iter().map(LineJson::of).collect()),
             data: self.data.clone(),
         };
         // Strings and integers cannot fail to serialize.

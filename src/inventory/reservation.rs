@@ -44,6 +44,16 @@ pub fn add_line(lines: &mut Vec<Line>, line: Line) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Lists of lines as one, each sku once.
+pub fn sum_lines(lists: &[&[Line]]) -> Vec<Line> {
+    let mut sum = Vec::new();
+    for line in lists.iter().flat_map(|list| list.iter()) {
+        // These lists are parts of one request, whose sums were checked.
+        let _ = add_line(&mut sum, line.clone());
+    }
+    sum
+}
+
 /// Whether two lists of lines, each sku once in each, name the same units in any order.
 fn same_lines(a: &[Line], b: &[Line]) -> bool {
     a.len() == b.len() && a.iter().all(|line| b.contains(line))
@@ -60,6 +70,10 @@ pub struct Record {
     pub expires_at: UnixMs,
     /// What it holds: each sku once.
     pub items: Vec<Line>,
+    /// What has been sold of it, in parts.
+    pub sold: Vec<Line>,
+    /// What has been given back of it, in parts.
+    pub returned: Vec<Line>,
     /// Free text of the client.
     pub data: Option<String>,
 }
@@ -109,11 +123,74 @@ struct RecordJson {
     created_at: UnixMs,
     expires_at: UnixMs,
     items: Vec<LineJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sold: Vec<LineJson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    returned: Vec<LineJson>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data: Option<String>,
 }
 
 impl Record {
+    /// A new reservation, made at `now`.
+    pub fn new(
+        id: ReservationId,
+        now: UnixMs,
+        deadline: UnixMs,
+        items: Vec<Line>,
+        data: Option<String>,
+    ) -> Self {
+        let (sold, returned) = (Vec::new(), Vec::new());
+        Self { id, created_at: now, expires_at: deadline, items, sold, returned, data }
+    }
+
+    /// What it was asked for: what it holds, and what went in parts.
+    pub fn asked(&self) -> Vec<Line> {
+        sum_lines(&[&self.items, &self.sold, &self.returned])
+    }
+
+    /// The lines of this record that `part` names. A product without a warehouse takes from the record's lines of
+    /// it, in their order. `ERR` where more is asked than is held.
+    pub fn resolve_part(&self, part: &[Line]) -> Result<Vec<Line>, Refusal> {
+        let mut left: Vec<(&Sku, i64)> =
+            self.items.iter().map(|line| (&line.sku, line.quantity.units())).collect();
+        let mut taken = Vec::new();
+        // Lines that are named as they are held go first: a product takes what is left.
+        let exact = |line: &&Line| self.items.iter().any(|held| held.sku == line.sku);
+        for wanted in part.iter().filter(exact).chain(part.iter().filter(|line| !exact(line))) {
+            let mut open = wanted.quantity.units();
+            let fits = |sku: &Sku| *sku == wanted.sku || sku.product() == wanted.sku.as_str();
+            for (sku, units) in left.iter_mut().filter(|(sku, _)| fits(sku)) {
+                let take = open.min(*units);
+                open = open.saturating_sub(take);
+                *units = units.saturating_sub(take);
+                if let Some(quantity) = Quantity::new(take) {
+                    add_line(&mut taken, Line { sku: (*sku).clone(), quantity })?;
+                }
+            }
+            if open > 0 {
+                return Err(Refusal::invalid(format!(
+                    "{} {} is more than reservation {} holds: {}",
+                    wanted.sku,
+                    wanted.quantity.units(),
+                    self.id,
+                    describe(&self.items)
+                )));
+            }
+        }
+        Ok(taken)
+    }
+
+    /// What it holds without `part`, which is a part of it.
+    pub fn without(&self, part: &[Line]) -> Vec<Line> {
+        let rest = |line: &Line| {
+            let gone = part.iter().find(|gone| gone.sku == line.sku).map_or(0, |gone| gone.quantity.units());
+            let quantity = Quantity::new(line.quantity.units().saturating_sub(gone))?;
+            Some(Line { sku: line.sku.clone(), quantity })
+        };
+        self.items.iter().filter_map(rest).collect()
+    }
+
     /// The record that `json` holds under the name of `id`; `None` where it is not such a record (foreign).
     pub fn from_json(id: &ReservationId, json: &[u8], style: KeyStyle) -> Option<Self> {
         let read: RecordJson = serde_json::from_slice(json).ok()?;
@@ -125,6 +202,8 @@ impl Record {
             created_at: read.created_at,
             expires_at: read.expires_at,
             items: lines_from_json(read.items, style)?,
+            sold: lines_from_json(read.sold, style)?,
+            returned: lines_from_json(read.returned, style)?,
             data: read.data,
         })
     }
@@ -136,6 +215,8 @@ impl Record {
             created_at: self.created_at,
             expires_at: self.expires_at,
             items: self.items.iter().map(LineJson::of).collect(),
+            sold: self.sold.iter().map(LineJson::of).collect(),
+            returned: self.returned.iter().map(LineJson::of).collect(),
             data: self.data.clone(),
         };
         // Strings and integers cannot fail to serialize.
@@ -177,10 +258,10 @@ impl State {
     pub fn reserve(self, id: &ReservationId, asked: &[Line]) -> Result<Decision<(Record, UnixMs)>, Refusal> {
         match self {
             State::Unknown => Ok(Decision::Proceed),
-            State::Live(record, deadline) if same_lines(&record.items, asked) => {
+            State::Live(record, deadline) if same_lines(&record.asked(), asked) => {
                 Ok(Decision::Already((record, deadline)))
             }
-            State::Live(record, _) => Err(Refusal::Mismatch { id: id.clone(), held: record.items }),
+            State::Live(record, _) => Err(Refusal::Mismatch { id: id.clone(), held: record.asked() }),
             // The outcome is what keeps an id from being used again, and none is remembered.
             State::Lapsed { settled: true, .. } => Ok(Decision::Proceed),
             State::Lapsed { at, settled: false } => {
@@ -191,17 +272,15 @@ impl State {
         }
     }
 
-    /// May it be committed? Gives the record to sell.
-    pub fn commit(self, id: &ReservationId) -> Result<Option<Record>, Refusal> {
+    /// May it be committed? Gives the record to sell, with its deadline, or nothing to do.
+    pub fn commit(self, id: &ReservationId) -> Result<Option<(Record, UnixMs)>, Refusal> {
         match self {
-            State::Unknown => Err(Refusal::NotFound(id.clone())),
-            State::Live(record, _) => Ok(Some(record)),
-            State::Lapsed { at, .. } => Err(Refusal::Ended { id: id.clone(), how: Ending::Expired, at }),
-            State::Ended(outcome) => match outcome.ending {
-                Ending::Committed => Ok(None),
-                Ending::RolledBack | Ending::Expired => Err(outcome.refusal(id)),
-            },
-            State::Foreign => Err(Refusal::Foreign(id.clone())),
+            State::Ended(Outcome { ending: Ending::Committed, .. }) => Ok(None),
+            other @ (State::Unknown
+            | State::Live(..)
+            | State::Lapsed { .. }
+            | State::Ended(_)
+            | State::Foreign) => other.live(id).map(Some),
         }
     }
 
@@ -209,13 +288,24 @@ impl State {
     pub fn rollback(self, id: &ReservationId) -> Result<Rollback, Refusal> {
         match self {
             State::Unknown => Err(Refusal::NotFound(id.clone())),
-            State::Live(record, _) => Ok(Rollback::Return(record)),
+            State::Live(record, deadline) => Ok(Rollback::Return(record, deadline)),
             State::Lapsed { .. } => Ok(Rollback::Already),
             State::Ended(outcome) => match outcome.ending {
                 Ending::Committed => Err(outcome.refusal(id)),
                 Ending::RolledBack => Ok(Rollback::Already),
                 Ending::Expired => Ok(Rollback::Rename(outcome)),
             },
+            State::Foreign => Err(Refusal::Foreign(id.clone())),
+        }
+    }
+
+    /// The live record, with its deadline: for a step that only a live reservation can take.
+    pub fn live(self, id: &ReservationId) -> Result<(Record, UnixMs), Refusal> {
+        match self {
+            State::Unknown => Err(Refusal::NotFound(id.clone())),
+            State::Live(record, deadline) => Ok((record, deadline)),
+            State::Lapsed { at, .. } => Err(Refusal::Ended { id: id.clone(), how: Ending::Expired, at }),
+            State::Ended(outcome) => Err(outcome.refusal(id)),
             State::Foreign => Err(Refusal::Foreign(id.clone())),
         }
     }
@@ -228,6 +318,6 @@ pub enum Rollback {
     Already,
     /// The units came back by the deadline; only the outcome changes, to `rolled_back`.
     Rename(Outcome),
-    /// Give the units of this record back.
-    Return(Record),
+    /// Give the units of this record back; its deadline.
+    Return(Record, UnixMs),
 }

@@ -192,6 +192,39 @@ fn canonical<'a>(what: &str, text: &'a str, style: KeyStyle) -> Result<&'a str, 
     Ok(if before.is_empty() && after.is_empty() { tag } else { text })
 }
 
+/// What follows `inventory:once:` in a key name. The id's length stands before it, so that no id and token can be
+/// mistaken for another id and token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnceName(Box<str>);
+
+impl OnceName {
+    /// The name for a command, the id or sku that it was given, and a token. `ERR` where the token is no id.
+    pub fn new(command: &str, given: &str, token: &[u8], style: KeyStyle) -> Result<Self, Refusal> {
+        let token = check_id("ONCE token", token)?;
+        let mut id = String::new();
+        match given.split_once('@') {
+            // The tag is around the product, also where a warehouse follows.
+            Some((product, rest)) => {
+                push_id(&mut id, "", product, style);
+                id.push('@');
+                id.push_str(rest);
+            }
+            None => push_id(&mut id, "", given, style),
+        }
+        Ok(Self(format!("{command}:{}:{id}:{token}", id.len()).into()))
+    }
+
+    /// The name as it was replicated.
+    pub fn replicated(text: &[u8]) -> Option<Self> {
+        std::str::from_utf8(text).ok().map(|text| Self(text.into()))
+    }
+
+    /// The text of the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A key of the module, before it has a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key<'a> {
@@ -210,14 +243,7 @@ pub enum Key<'a> {
     /// `alert:{product}:{timestamp}`: one alert, with a TTL.
     Alert(&'a str, UnixMs),
     /// `inventory:once:{kind}:{length}:{id}:{token}`: what a command with that token answered, with a TTL.
-    Once {
-        /// The command.
-        kind: &'a str,
-        /// The reservation id or sku that it named, as it was given.
-        id: &'a str,
-        /// The token.
-        token: &'a str,
-    },
+    Once(&'a OnceName),
 }
 
 const AVAILABLE: &str = "stock:available:";
@@ -244,14 +270,9 @@ impl Key<'_> {
                 out.push(':');
                 out.push_str(&timestamp.to_string());
             }
-            Key::Once { kind, id, token } => {
+            Key::Once(name) => {
                 out.push_str(ONCE);
-                out.push_str(kind);
-                out.push(':');
-                out.push_str(&id.len().to_string());
-                push_id(out, ":", id, style);
-                out.push(':');
-                out.push_str(token);
+                out.push_str(name.as_str());
             }
         }
     }

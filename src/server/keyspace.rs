@@ -49,7 +49,7 @@ impl ServerKeyspace {
             | Key::Warehouses(_)
             | Key::Threshold(_)
             | Key::Alert(..)
-            | Key::Once { .. } => write(),
+            | Key::Once(_) => write(),
         }
     }
 }
@@ -75,12 +75,14 @@ impl Keyspace for ServerKeyspace {
         self.look(key, Mode::Peek)
     }
 
-    fn write(&mut self, key: Key<'_>, value: &[u8], until: UnixMs) {
+    fn write(&mut self, key: Key<'_>, value: &[u8], until: Option<UnixMs>) {
         let text = Text::new(value);
         self.writing(key, || {
             let mut open = OpenKey::open(self.ctx, &self.name(key), Mode::Write);
             open.set(&text);
-            open.set_deadline(until);
+            if let Some(until) = until {
+                open.set_deadline(until);
+            }
         });
     }
 

@@ -1,0 +1,56 @@
+//! `INV.ADJUST`.
+
+use redis_module::{Context, RedisResult, RedisString, RedisValue};
+use redis_module_macros::command;
+
+use super::args::{self, Args};
+use crate::engine::Keyspace;
+use crate::engine::restock::{AdjustRequest, adjust};
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::{KeyStyle, Sku};
+use crate::server::keyspace::ServerKeyspace;
+
+const GRAMMAR: &str = "INV.ADJUST sku delta [ONCE token]";
+
+#[command(
+    {
+        name: "INV.ADJUST",
+        flags: [Write, DenyOOM],
+        arity: -3,
+        summary: "Adds to the available units of a sku, or takes from them.",
+        complexity: "O(1)",
+        since: "0.1.0",
+        key_spec: [
+            {
+                notes: "The sku.",
+                flags: [ReadWrite, Access, Update],
+                begin_search: Index({ index: 1 }),
+                find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),
+            }
+        ],
+        args: [
+            { name: "sku", arg_type: Key, key_spec_index: 0 },
+            { name: "delta", arg_type: Integer },
+            { name: "token", arg_type: String, token: "ONCE", flags: [Optional] }
+        ]
+    }
+)]
+fn inv_adjust(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    let mut keys = ServerKeyspace::new(ctx.ctx);
+    let request = parse(&args, keys.style())?;
+    Ok(adjust(&mut keys, &request).map(RedisValue::Integer)?)
+}
+
+fn parse(words: &[RedisString], style: KeyStyle) -> Result<AdjustRequest, Refusal> {
+    let mut args = Args::new(words, GRAMMAR)?;
+    let sku = Sku::parse(args.next("the sku")?, style)?;
+    let delta = args.signed("delta")?;
+    let mut token = None;
+    while let Some(word) = args.option() {
+        if !args.token(word, &mut token)? {
+            return Err(args.unknown(word));
+        }
+    }
+    let once = args::once(token, "adjust", sku.as_str(), style, || delta.to_string())?;
+    Ok(AdjustRequest { sku, delta, once })
+}

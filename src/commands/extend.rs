@@ -1,0 +1,69 @@
+//! `INV.EXTEND`.
+
+use redis_module::{Context, RedisResult, RedisString, RedisValue};
+use redis_module_macros::command;
+
+use super::args::{self, Args};
+use crate::engine::Keyspace;
+use crate::engine::reserve::Lifetime;
+use crate::engine::resolve::{ExtendRequest, extend};
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::{KeyStyle, ReservationId};
+use crate::server::keyspace::ServerKeyspace;
+
+const GRAMMAR: &str = "INV.EXTEND id EX s | PX ms | EXAT s | PXAT ms [ONCE token]";
+
+#[command(
+    {
+        name: "INV.EXTEND",
+        flags: [Write, DenyOOM],
+        arity: -4,
+        summary: "Moves the deadline of a live reservation, later or earlier.",
+        complexity: "O(N) where N is the number of lines of the reservation.",
+        since: "0.1.0",
+        key_spec: [
+            {
+                notes: "The reservation.",
+                flags: [ReadWrite, Access, Update],
+                begin_search: Index({ index: 1 }),
+                find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),
+            }
+        ],
+        args: [
+            { name: "id", arg_type: Key, key_spec_index: 0 },
+            {
+                name: "lifetime", arg_type: OneOf,
+                subargs: [
+                    { name: "seconds", arg_type: Integer, token: "EX" },
+                    { name: "milliseconds", arg_type: Integer, token: "PX" },
+                    { name: "unix-time-seconds", arg_type: UnixTime, token: "EXAT" },
+                    { name: "unix-time-milliseconds", arg_type: UnixTime, token: "PXAT" }
+                ]
+            },
+            { name: "token", arg_type: String, token: "ONCE", flags: [Optional] }
+        ]
+    }
+)]
+fn inv_extend(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    let mut keys = ServerKeyspace::new(ctx.ctx);
+    let request = parse(&args, keys.style())?;
+    Ok(extend(&mut keys, &request).map(RedisValue::Integer)?)
+}
+
+fn parse(words: &[RedisString], style: KeyStyle) -> Result<ExtendRequest, Refusal> {
+    let mut args = Args::new(words, GRAMMAR)?;
+    let id = ReservationId::parse(args.next("the reservation id")?, style)?;
+    let (mut lifetime, mut token) = (None, None);
+    while let Some(word) = args.option() {
+        if !args.lifetime(word, &mut lifetime)? && !args.token(word, &mut token)? {
+            return Err(args.unknown(word));
+        }
+    }
+    let lifetime = lifetime.ok_or_else(|| args.wrong("EX, PX, EXAT or PXAT is missing"))?;
+    let once = args::once(token, "extend", id.as_str(), style, || match lifetime {
+        Lifetime::Default => String::new(),
+        Lifetime::For(ms) => format!("PX {ms}"),
+        Lifetime::Until(at) => format!("PXAT {at}"),
+    })?;
+    Ok(ExtendRequest { id, lifetime, once })
+}

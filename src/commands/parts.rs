@@ -1,0 +1,33 @@
+//! What `INV.COMMIT` and `INV.ROLLBACK` have in common: their arguments.
+
+use redis_module::RedisString;
+
+use super::args::{self, Args};
+use crate::engine::Keyspace;
+use crate::engine::resolve::ResolveRequest;
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::ReservationId;
+use crate::server::keyspace::ServerKeyspace;
+
+/// Reads `id [ONCE token] [ITEMS sku quantity …]`; `command` is its name in the names of `ONCE` keys.
+pub fn parse(
+    words: &[RedisString],
+    keys: &ServerKeyspace,
+    command: &str,
+    grammar: &'static str,
+) -> Result<ResolveRequest, Refusal> {
+    let (style, settings) = (keys.style(), keys.settings());
+    let mut args = Args::new(words, grammar)?;
+    let id = ReservationId::parse(args.next("the reservation id")?, style)?;
+    let (mut token, mut part) = (None, None);
+    while let Some(word) = args.option() {
+        if word.eq_ignore_ascii_case(b"ITEMS") {
+            part = Some(args.items(style, settings.max_items)?);
+        } else if !args.token(word, &mut token)? {
+            return Err(args.unknown(word));
+        }
+    }
+    let asked = || part.as_deref().map_or_else(|| "the whole".to_owned(), args::spell);
+    let once = args::once(token, command, id.as_str(), style, asked)?;
+    Ok(ResolveRequest { id, part, once })
+}

@@ -1,0 +1,84 @@
+//! `INV.SET`.
+
+use redis_module::{Context, RedisResult, RedisString, RedisValue};
+use redis_module_macros::command;
+
+use super::args::{self, Args};
+use crate::engine::Keyspace;
+use crate::engine::restock::{Measure, SetRequest, set};
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::{KeyStyle, Sku};
+use crate::server::keyspace::ServerKeyspace;
+
+const GRAMMAR: &str = "INV.SET sku AVAILABLE | ONHAND n [IFEQ current] [ONCE token]";
+
+#[command(
+    {
+        name: "INV.SET",
+        flags: [Write, DenyOOM],
+        arity: -4,
+        summary: "Sets the available units of a sku, or its units on hand: available is what is not reserved of them.",
+        complexity: "O(1)",
+        since: "0.1.0",
+        key_spec: [
+            {
+                notes: "The sku.",
+                flags: [ReadWrite, Access, Update],
+                begin_search: Index({ index: 1 }),
+                find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),
+            }
+        ],
+        args: [
+            { name: "sku", arg_type: Key, key_spec_index: 0 },
+            {
+                name: "count", arg_type: OneOf,
+                subargs: [
+                    { name: "available", arg_type: Integer, token: "AVAILABLE" },
+                    { name: "on-hand", arg_type: Integer, token: "ONHAND" }
+                ]
+            },
+            { name: "current", arg_type: Integer, token: "IFEQ", flags: [Optional] },
+            { name: "token", arg_type: String, token: "ONCE", flags: [Optional] }
+        ]
+    }
+)]
+fn inv_set(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    let mut keys = ServerKeyspace::new(ctx.ctx);
+    let request = parse(&args, keys.style())?;
+    Ok(set(&mut keys, &request).map(|available| available.map_or(RedisValue::Null, RedisValue::Integer))?)
+}
+
+fn parse(words: &[RedisString], style: KeyStyle) -> Result<SetRequest, Refusal> {
+    let mut args = Args::new(words, GRAMMAR)?;
+    let sku = Sku::parse(args.next("the sku")?, style)?;
+    let (mut count, mut if_equal, mut token) = (None, None, None);
+    while let Some(word) = args.option() {
+        match word.to_ascii_uppercase().as_slice() {
+            b"AVAILABLE" => {
+                let units = args.number("AVAILABLE", 0)?;
+                args.once(&mut count, "AVAILABLE", (Measure::Available, units))?;
+            }
+            b"ONHAND" => {
+                let units = args.number("ONHAND", 0)?;
+                args.once(&mut count, "ONHAND", (Measure::OnHand, units))?;
+            }
+            b"IFEQ" => {
+                let current = args.signed("the value of IFEQ")?;
+                args.once(&mut if_equal, "IFEQ", current)?;
+            }
+            _ if args.token(word, &mut token)? => {}
+            _ => return Err(args.unknown(word)),
+        }
+    }
+    let (measure, units) = count.ok_or_else(|| args.wrong("AVAILABLE or ONHAND is missing"))?;
+    let asked = || {
+        let measure = match measure {
+            Measure::Available => "AVAILABLE",
+            Measure::OnHand => "ONHAND",
+        };
+        let condition = if_equal.map(|current| format!(" IFEQ {current}")).unwrap_or_default();
+        format!("{measure} {units}{condition}")
+    };
+    let once = args::once(token, "set", sku.as_str(), style, asked)?;
+    Ok(SetRequest { sku, measure, units, if_equal, once })
+}

@@ -1,0 +1,62 @@
+//! `INV.THRESHOLD`.
+
+use redis_module::{Context, RedisResult, RedisString};
+use redis_module_macros::command;
+
+use super::args::Args;
+use super::reply;
+use crate::engine::Keyspace;
+use crate::engine::restock::set_threshold;
+use crate::inventory::error::Refusal;
+use crate::inventory::quantity::{MAX_EXACT, parse_integer};
+use crate::inventory::sku::{KeyStyle, Product};
+use crate::server::keyspace::ServerKeyspace;
+
+const GRAMMAR: &str = "INV.THRESHOLD product n | DEFAULT";
+
+#[command(
+    {
+        name: "INV.THRESHOLD",
+        flags: [Write],
+        arity: 3,
+        summary: "Sets at how many available units the stock of a product is low.",
+        complexity: "O(1)",
+        since: "0.1.0",
+        key_spec: [
+            {
+                notes: "The product.",
+                flags: [ReadWrite, Update],
+                begin_search: Index({ index: 1 }),
+                find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),
+            }
+        ],
+        args: [
+            { name: "product", arg_type: Key, key_spec_index: 0 },
+            {
+                name: "threshold", arg_type: OneOf,
+                subargs: [
+                    { name: "n", arg_type: Integer },
+                    { name: "default", arg_type: PureToken, token: "DEFAULT" }
+                ]
+            }
+        ]
+    }
+)]
+fn inv_threshold(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    let mut keys = ServerKeyspace::new(ctx.ctx);
+    let (product, units) = parse(&args, keys.style())?;
+    Ok(set_threshold(&mut keys, &product, units).map(reply::ok)?)
+}
+
+fn parse(words: &[RedisString], style: KeyStyle) -> Result<(Product, Option<i64>), Refusal> {
+    let mut args = Args::new(words, GRAMMAR)?;
+    let product = Product::parse(args.next("the product")?, style)?;
+    let word = args.next("the threshold")?;
+    if word.eq_ignore_ascii_case(b"DEFAULT") {
+        return Ok((product, None));
+    }
+    let units = parse_integer(word).filter(|units| (0..=MAX_EXACT).contains(units)).ok_or_else(|| {
+        args.wrong(format!("the threshold is not DEFAULT or an integer from 0 to {MAX_EXACT}"))
+    })?;
+    Ok((product, Some(units)))
+}

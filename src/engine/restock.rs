@@ -1,0 +1,160 @@
+//! `INV.ADJUST`, `INV.SET` and `INV.THRESHOLD`: what the warehouse tells the inventory.
+
+use super::apply::{self, Effect};
+use super::reserve::Shelf;
+use super::{Keyspace, Reading, alerts, expire, once};
+use crate::inventory::error::{Refusal, Shortage};
+use crate::inventory::once::{Answer, Once};
+use crate::inventory::quantity::MAX_EXACT;
+use crate::inventory::sku::{Key, Product, Sku};
+
+/// Units that came, or went without a sale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdjustRequest {
+    /// Of which sku.
+    pub sku: Sku,
+    /// Added to available; negative: taken away.
+    pub delta: i64,
+    /// Its token.
+    pub once: Option<Once>,
+}
+
+/// Which number a count sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Units that can be reserved.
+    Available,
+    /// Units in the house: open reservations are respected.
+    OnHand,
+}
+
+/// A count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetRequest {
+    /// Of which sku.
+    pub sku: Sku,
+    /// What was counted.
+    pub measure: Measure,
+    /// The count.
+    pub units: i64,
+    /// Only where the same number is this now.
+    pub if_equal: Option<i64>,
+    /// Its token.
+    pub once: Option<Once>,
+}
+
+/// Adds to available units. Gives what is available then.
+pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64, Refusal> {
+    let AdjustRequest { sku, delta, once } = request;
+    let shelf = open_shelf(keys, sku)?;
+    if let Some(answer) = answered_number(keys, once.as_ref())? {
+        return Ok(answer);
+    }
+    let sum = shelf.units.saturating_add(*delta);
+    if sum < 0 && *delta < 0 {
+        return Err(Refusal::Insufficient(vec![Shortage {
+            sku: sku.clone(),
+            requested: delta.saturating_neg(),
+            available: shelf.units,
+        }]));
+    }
+    if sum > MAX_EXACT {
+        return Err(Refusal::invalid(format!(
+            "{sku} has {} available: {delta} more is beyond {MAX_EXACT}",
+            shelf.units
+        )));
+    }
+    restock(keys, sku, &shelf, sum, once.as_ref());
+    Ok(sum)
+}
+
+/// Sets available units, or units on hand. Gives what is available then; `None` where `if_equal` differs.
+pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64>, Refusal> {
+    let SetRequest { sku, measure, units, if_equal, once } = request;
+    let shelf = open_shelf(keys, sku)?;
+    let reserved = super::counter(keys, Key::Reserved(sku))?;
+    if let Some(answer) = answered_number(keys, once.as_ref())? {
+        return Ok(Some(answer));
+    }
+    let (current, available) = match measure {
+        Measure::Available => (shelf.units, *units),
+        Measure::OnHand => (shelf.units.saturating_add(reserved), units.saturating_sub(reserved)),
+    };
+    if if_equal.is_some_and(|expected| expected != current) {
+        return Ok(None);
+    }
+    if available < 0 {
+        return Err(Refusal::Overcommitted { sku: sku.clone(), on_hand: *units, reserved });
+    }
+    if available > MAX_EXACT {
+        return Err(Refusal::invalid(format!("{sku} would have {available} available, beyond {MAX_EXACT}")));
+    }
+    restock(keys, sku, &shelf, available, once.as_ref());
+    Ok(Some(available))
+}
+
+/// Sets the low-stock threshold of a product; `None`: the default.
+pub fn set_threshold<K: Keyspace>(
+    keys: &mut K,
+    product: &Product,
+    units: Option<i64>,
+) -> Result<(), Refusal> {
+    let key = Key::Threshold(product.as_str());
+    if let Reading::Other(kind) = keys.read(key) {
+        let key = key.name(keys.style());
+        return Err(Refusal::WrongType { key, found: kind.into(), wanted: "a threshold" });
+    }
+    let current = super::Counter::from(keys.read(key));
+    let wanted = units.map_or(super::Counter::Absent, super::Counter::Units);
+    if current != wanted {
+        // After this point nothing may fail.
+        apply::commit(keys, &[Effect::Threshold { product: product.clone(), units }]);
+    }
+    Ok(())
+}
+
+/// The counters of a sku that is to be restocked. A product that has warehouses is restocked in one of them.
+fn open_shelf<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Shelf, Refusal> {
+    expire::catch_up(keys);
+    let key = Key::Warehouses(sku.product());
+    match keys.read(key) {
+        Reading::Other("a sorted set") if sku.warehouse().is_none() => Err(Refusal::invalid(format!(
+            "{sku} is kept in warehouses: name one of them, as {sku}@warehouse"
+        ))),
+        Reading::Absent | Reading::Other("a sorted set") => Shelf::read(keys, sku),
+        found @ (Reading::Text(..) | Reading::Other(_)) => {
+            let found = match found {
+                Reading::Other(kind) => kind,
+                Reading::Absent | Reading::Text(..) => "a string",
+            };
+            let key = key.name(keys.style());
+            Err(Refusal::WrongType { key, found: found.into(), wanted: "a sorted set" })
+        }
+    }
+}
+
+fn answered_number<K: Keyspace>(keys: &mut K, token: Option<&Once>) -> Result<Option<i64>, Refusal> {
+    match once::answered(keys, token)? {
+        None => Ok(None),
+        Some(Answer::Number(number)) => Ok(Some(number)),
+        Some(other @ (Answer::Ok | Answer::Reserved(_))) => Err(once::unexpected(&other)),
+    }
+}
+
+/// Makes `available` of the sku this number, and creates a sku that is not there.
+fn restock<K: Keyspace>(keys: &mut K, sku: &Sku, shelf: &Shelf, available: i64, token: Option<&Once>) {
+    let delta = available.saturating_sub(shelf.units);
+    let mut effects = Vec::with_capacity(2);
+    if delta != 0 || shelf.available == super::Counter::Absent {
+        effects.push(Effect::Units { sku: sku.clone(), available: delta, reserved: 0 });
+    }
+    effects.extend(once::remember(keys, token, &Answer::Number(available)));
+    if effects.is_empty() {
+        return;
+    }
+    // After this point nothing may fail.
+    apply::commit(keys, &effects);
+    let mut moves = alerts::Moves::default();
+    moves.moved(sku, &shelf.available, delta);
+    alerts::raise(keys, moves);
+}

@@ -1,0 +1,82 @@
+//! What a command with a `ONCE` token answered, so that the same command, sent again, answers the same.
+
+use serde::{Deserialize, Serialize};
+
+use super::quantity::UnixMs;
+use super::reservation::{Line, LineJson, lines_from_json};
+use super::sku::{KeyStyle, OnceName, ReservationId};
+
+/// A command's token, and what it asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// The name under which the answer is kept: command, id as it was given, token.
+    pub name: OnceName,
+    /// What was asked, in one spelling: the same token with anything else is a mismatch.
+    pub asked: String,
+}
+
+/// An answer that can be given again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// `OK`.
+    Ok,
+    /// A number: a deadline, or available units.
+    Number(i64),
+    /// A reservation.
+    Reserved(Reserved),
+}
+
+/// A reservation, as the reply to `INV.RESERVE` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    /// Its id.
+    pub id: ReservationId,
+    /// Its deadline.
+    pub expires_at: UnixMs,
+    /// Its lines.
+    pub items: Vec<Line>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RememberedJson {
+    asked: String,
+    answer: AnswerJson,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AnswerJson {
+    Ok,
+    Number(i64),
+    Reserved { reservation_id: String, expires_at: UnixMs, items: Vec<LineJson> },
+}
+
+/// The stored form of an answer.
+pub fn to_json(asked: &str, answer: &Answer) -> Vec<u8> {
+    let answer = match answer {
+        Answer::Ok => AnswerJson::Ok,
+        Answer::Number(number) => AnswerJson::Number(*number),
+        Answer::Reserved(Reserved { id, expires_at, items }) => AnswerJson::Reserved {
+            reservation_id: id.as_str().to_owned(),
+            expires_at: *expires_at,
+            items: items.iter().map(LineJson::of).collect(),
+        },
+    };
+    // Strings and integers cannot fail to serialize.
+    serde_json::to_vec(&RememberedJson { asked: asked.to_owned(), answer }).unwrap_or_default()
+}
+
+/// What was asked and answered; `None` where `json` is something else.
+pub fn from_json(json: &[u8], style: KeyStyle) -> Option<(String, Answer)> {
+    let read: RememberedJson = serde_json::from_slice(json).ok()?;
+    let answer = match read.answer {
+        AnswerJson::Ok => Answer::Ok,
+        AnswerJson::Number(number) => Answer::Number(number),
+        AnswerJson::Reserved { reservation_id, expires_at, items } => Answer::Reserved(Reserved {
+            id: ReservationId::parse(reservation_id.as_bytes(), style).ok()?,
+            expires_at,
+            items: lines_from_json(items, style)?,
+        }),
+    };
+    Some((read.asked, answer))
+}
