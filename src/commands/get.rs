@@ -16,7 +16,7 @@ const GRAMMAR: &str = "INV.GET id";
     {
         name: "INV.GET",
         flags: [ReadOnly],
-        arity: -2,
+        arity: 2,
         summary: "Tells how a reservation stands, live or remembered.",
         complexity: "O(N) where N is the number of lines of the reservation.",
         since: "0.1.0",

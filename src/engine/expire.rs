@@ -91,10 +91,12 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place) {
     }
     look_at_touched(keys);
     while let Some(gone) = keys.ledger(Ledger::take_removed) {
-        let left = match keys.ledger(|ledger| ledger.foreign_count()) {
-            0 => movable(keys, &gone.record.items),
+        let name = Key::Reservation(&gone.record.id).name(keys.style());
+        let left = if keys.ledger(|ledger| ledger.has_foreign_beside(name.as_bytes())) {
             // A script may have settled it: what it left shows as drift.
-            _ => Vec::new(),
+            Vec::new()
+        } else {
+            movable(keys, &gone.record.items)
         };
         keys.ledger(|ledger| ledger.remember(gone, left));
     }

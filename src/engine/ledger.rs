@@ -264,6 +264,11 @@ impl Ledger {
         self.foreign.remove(name)
     }
 
+    /// Whether a foreign record lives here under another name than `name`.
+    pub fn has_foreign_beside(&self, name: &[u8]) -> bool {
+        self.foreign.len() > usize::from(self.foreign.contains(name))
+    }
+
     /// How many foreign records live here.
     pub fn foreign_count(&self) -> usize {
         self.foreign.len()
