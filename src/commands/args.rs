@@ -10,7 +10,7 @@ use crate::inventory::reservation::{Line, add_line, describe};
 use crate::inventory::sku::{KeyStyle, OnceName, Sku};
 
 /// Every word that is an option somewhere. Where a sku is expected, one of them is a slip of the pen.
-const OPTION_WORDS: [&str; 8] = ["ITEMS", "EX", "PX", "EXAT", "PXAT", "DATA", "SPLIT", "ONCE"];
+const OPTION_WORDS: [&str; 9] = ["ITEMS", "LATE", "EX", "PX", "EXAT", "PXAT", "DATA", "SPLIT", "ONCE"];
 
 /// Walks over the arguments of one command.
 pub struct Args<'a> {

@@ -7,7 +7,7 @@ use super::{parts, reply};
 use crate::engine::resolve::commit;
 use crate::server::keyspace::ServerKeyspace;
 
-const GRAMMAR: &str = "INV.COMMIT id [ONCE token] [ITEMS sku quantity [sku quantity ...]]";
+const GRAMMAR: &str = "INV.COMMIT id [LATE] [ONCE token] [ITEMS sku quantity [sku quantity ...]]";
 
 #[command(
     {
@@ -33,6 +33,7 @@ const GRAMMAR: &str = "INV.COMMIT id [ONCE token] [ITEMS sku quantity [sku quant
         ],
         args: [
             { name: "id", arg_type: Key, key_spec_index: 0 },
+            { name: "late", arg_type: PureToken, token: "LATE", flags: [Optional] },
             { name: "token", arg_type: String, token: "ONCE", flags: [Optional] },
             {
                 name: "item", arg_type: Block, token: "ITEMS", flags: [Optional, Multiple],
@@ -46,6 +47,6 @@ const GRAMMAR: &str = "INV.COMMIT id [ONCE token] [ITEMS sku quantity [sku quant
 )]
 fn inv_commit(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
-    let request = parts::parse(&args, &keys, "commit", GRAMMAR)?;
+    let request = parts::parse(&args, &keys, "commit", true, GRAMMAR)?;
     Ok(commit(&mut keys, &request).map(reply::ok)?)
 }

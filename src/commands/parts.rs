@@ -9,25 +9,31 @@ use crate::inventory::error::Refusal;
 use crate::inventory::sku::ReservationId;
 use crate::server::keyspace::ServerKeyspace;
 
-/// Reads `id [ONCE token] [ITEMS sku quantity …]`; `command` is its name in the names of `ONCE` keys.
+/// Reads `id [LATE] [ONCE token] [ITEMS sku quantity …]`, `LATE` where the command `may_be_late`; `command` is its name in the names of `ONCE` keys.
 pub fn parse(
     words: &[RedisString],
     keys: &ServerKeyspace,
     command: &str,
+    may_be_late: bool,
     grammar: &'static str,
 ) -> Result<ResolveRequest, Refusal> {
     let (style, settings) = (keys.style(), keys.settings());
     let mut args = Args::new(words, grammar)?;
     let id = ReservationId::parse(args.next("the reservation id")?, style)?;
-    let (mut token, mut part) = (None, None);
+    let (mut token, mut part, mut late) = (None, None, None);
     while let Some(word) = args.option() {
         if word.eq_ignore_ascii_case(b"ITEMS") {
             part = Some(args.items(style, settings.max_items)?);
+        } else if may_be_late && word.eq_ignore_ascii_case(b"LATE") {
+            args.once(&mut late, "LATE", ())?;
         } else if !args.token(word, &mut token)? {
             return Err(args.unknown(word));
         }
     }
+    if late.is_some() && part.is_some() {
+        return Err(args.wrong("LATE sells the whole: it goes without ITEMS"));
+    }
     let asked = || part.as_deref().map_or_else(|| "the whole".to_owned(), args::spell);
     let once = args::once(token, command, id.as_str(), style, asked)?;
-    Ok(ResolveRequest { id, part, once })
+    Ok(ResolveRequest { id, part, late: late.is_some(), once })
 }

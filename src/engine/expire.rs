@@ -6,7 +6,7 @@
 //! hold (CLAMP): a script that settled one of our records with its own commands must not bring the units back twice.
 
 use super::ledger::{Gone, Ledger, Touched};
-use super::{Argument, Counter, Keyspace, Reading, Tally, alerts, apply, judge};
+use super::{Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, repair};
 use crate::inventory::alert::Alert;
 use crate::inventory::outcome::{Ending, Outcome};
 use crate::inventory::quantity::{Quantity, UnixMs};
@@ -100,6 +100,7 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place) {
         };
         keys.ledger(|ledger| ledger.remember(gone, left));
     }
+    repair::unmark(keys);
 }
 
 /// An available counter that reads as absent may be there still, expired: creating it would take that one away.
@@ -125,7 +126,7 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
             return true;
         }
     }
-    false
+    keys.ledger(|ledger| ledger.is_checking() && !ledger.has_notes()) && repair::go_on(keys, time_is_up)
 }
 
 /// Opens a record that the index has due; that is enough for the server to expire it.
@@ -202,6 +203,7 @@ fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
             ],
         );
     }
+    feed::tell_lines(keys, feed::Event::Expired, id, &moved);
     alerts::raise(keys, moves);
     keys.tally(Tally::Expired, 1);
     keys.tally(Tally::UnexplainedUnits, total(&gone.record.items).saturating_sub(total(&moved)));
@@ -237,6 +239,7 @@ pub fn look_at_touched<K: Keyspace>(keys: &mut K) {
     for touched in keys.ledger(Ledger::take_touched) {
         match touched {
             Touched::Reservation(id) => look_at_record(keys, &id),
+            Touched::Managed => repair::look_at_mark(keys),
             Touched::Threshold(product) => {
                 let threshold = match Counter::from(keys.peek(Key::Threshold(product.as_str()))) {
                     Counter::Units(units) => Some(units),

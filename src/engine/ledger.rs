@@ -20,6 +20,15 @@ struct Hold {
     lines: Box<[Line]>,
 }
 
+impl Hold {
+    fn bytes(&self, id: &ReservationId) -> usize {
+        // The id stands in both maps; each entry has its share of a table or a node.
+        let entry = size_of::<(ReservationId, Hold)>().saturating_add(size_of::<(UnixMs, ReservationId)>());
+        let lines = self.lines.iter().map(|line| size_of::<Line>().saturating_add(line.sku.as_str().len()));
+        lines.fold(entry.saturating_add(id.as_str().len().saturating_mul(2)), usize::saturating_add)
+    }
+}
+
 /// A reservation whose record is gone, with what it held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gone {
@@ -38,6 +47,20 @@ pub enum Touched {
     Threshold(Product),
     /// An `alert:` key.
     Alert(Product, UnixMs),
+    /// `inventory:managed`.
+    Managed,
+}
+
+/// Whether a database is the module's alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    /// Nothing speaks against it: it was empty, or every reserved counter was found to be what is held.
+    #[default]
+    Clean,
+    /// Not known yet, or something spoke against it.
+    Unproven,
+    /// It bears the mark.
+    Managed,
 }
 
 /// See the module.
@@ -61,6 +84,13 @@ pub struct Ledger {
     alerts_by_time: BTreeSet<(UnixMs, Product)>,
     last_alert: BTreeMap<(Product, AlertType), UnixMs>,
     thresholds: HashMap<Product, i64>,
+    standing: Standing,
+    /// Skus whose reserved counter is to be compared with what is held.
+    to_check: Vec<Sku>,
+    is_checking: bool,
+    has_drift: bool,
+    /// Bytes that live reservations take here, about.
+    bytes: usize,
 }
 
 impl Ledger {
@@ -72,12 +102,14 @@ impl Ledger {
         self.hold(&record.items);
         self.by_wake.insert((deadline, record.id.clone()));
         let hold = Hold { deadline, wake: deadline, lines: record.items.clone().into_boxed_slice() };
+        self.bytes = self.bytes.saturating_add(hold.bytes(&record.id));
         self.live.insert(record.id.clone(), hold);
     }
 
     /// Takes a live reservation out.
     pub fn leave(&mut self, id: &ReservationId) {
         if let Some(hold) = self.live.remove(id) {
+            self.bytes = self.bytes.saturating_sub(hold.bytes(id));
             self.by_wake.remove(&(hold.wake, id.clone()));
             self.unhold(&hold.lines);
         }
@@ -133,6 +165,64 @@ impl Ledger {
             hold.wake = wake;
             self.by_wake.insert((wake, id.clone()));
         }
+    }
+
+    /// Bytes that live reservations take in memory beside their keys, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    // --- the repair ---
+
+    /// A walk over the keys has begun: what it finds is to be checked.
+    pub fn begin_check(&mut self) {
+        self.to_check.clear();
+        self.is_checking = true;
+        self.has_drift = false;
+        self.standing = Standing::Unproven;
+    }
+
+    /// The walk met a reserved counter.
+    pub fn to_check(&mut self, sku: Sku) {
+        self.to_check.push(sku);
+    }
+
+    /// Whether the check is not done.
+    pub fn is_checking(&self) -> bool {
+        self.is_checking
+    }
+
+    /// The next sku to compare.
+    pub fn next_to_check(&mut self) -> Option<Sku> {
+        self.to_check.pop()
+    }
+
+    /// A counter was found that is not what is held, and stays so.
+    pub fn found_drift(&mut self) {
+        self.has_drift = true;
+    }
+
+    /// Every counter was compared.
+    pub fn checked_all(&mut self) {
+        self.is_checking = false;
+        if self.standing == Standing::Unproven && !self.has_drift && self.foreign.is_empty() {
+            self.standing = Standing::Clean;
+        }
+    }
+
+    /// Whether this database bears the mark of being the module's alone.
+    pub fn is_managed(&self) -> bool {
+        self.standing == Standing::Managed
+    }
+
+    /// Whether it may be marked.
+    pub fn is_to_be_marked(&self) -> bool {
+        self.standing == Standing::Clean && self.foreign.is_empty()
+    }
+
+    /// The mark is there, or it was taken away: then only a new walk can bring it back.
+    pub fn set_managed(&mut self, managed: bool) {
+        self.standing = if managed { Standing::Managed } else { Standing::Unproven };
     }
 
     // --- sums held ---

@@ -9,10 +9,12 @@
 pub mod alerts;
 pub mod apply;
 pub mod expire;
+pub mod feed;
 pub mod ledger;
 pub mod look;
 pub mod once;
 pub mod recover;
+pub mod repair;
 pub mod reserve;
 pub mod resolve;
 pub mod restock;
@@ -41,10 +43,27 @@ pub struct Settings {
     pub alert_ttl_ms: i64,
     /// The same alert of the same product is not raised again within this time.
     pub alert_cooldown_ms: i64,
+    /// Whether this is a node of a cluster.
+    pub in_cluster: bool,
+    /// What the repair does with reserved units that nothing holds.
+    pub load_repair: LoadRepair,
+    /// Entries kept in the feed; 0: there is none.
+    pub feed_maxlen: i64,
     /// Most items in a request.
     pub max_items: usize,
     /// Longest `DATA`, in bytes.
     pub max_data_bytes: usize,
+}
+
+/// What the repair does with reserved units that nothing holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadRepair {
+    /// Gives them back where the database is the module's alone, and reports them elsewhere.
+    Auto,
+    /// Reports them.
+    Report,
+    /// Gives them back.
+    Return,
 }
 
 /// What a key holds.
@@ -119,6 +138,10 @@ pub enum Tally {
     Reserved,
     /// Reservations sold.
     Committed,
+    /// Reservations sold after their deadline.
+    LateCommits,
+    /// Units that the repair gave back.
+    RepairedUnits,
     /// Reservations given back by a command.
     RolledBack,
     /// Reservations given back by their deadline, or by whatever removed the record.
@@ -160,6 +183,9 @@ pub trait Keyspace {
     /// and that the sum fits.
     fn add(&mut self, key: Key<'_>, delta: i64) -> i64;
 
+    /// Appends an entry to a stream, keeps the newest `most` entries, and sends both to the copies with the entry's id.
+    fn append(&mut self, key: Key<'_>, fields: &[(&str, &str)], most: i64);
+
     /// Deletes a key.
     fn remove(&mut self, key: Key<'_>);
 
@@ -177,6 +203,9 @@ pub trait Keyspace {
 
     /// Counts for the operator.
     fn tally(&mut self, what: Tally, by: i64);
+
+    /// Tells the operator, in the server's log.
+    fn report(&mut self, line: &str);
 
     /// How late a release was, in milliseconds.
     fn lag(&mut self, late_ms: i64);

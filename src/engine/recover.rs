@@ -36,6 +36,9 @@ impl Walk {
             Watched::Threshold(product) => ledger.touch(Touched::Threshold(product)),
             Watched::Alert(product, at) => ledger.touch(Touched::Alert(product, at)),
             Watched::Outcome(id) => self.ended.push(id),
+            Watched::Reserved(sku) => ledger.to_check(sku),
+            Watched::Managed => ledger.set_managed(true),
+            Watched::Available => {}
         }
     }
 

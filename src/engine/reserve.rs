@@ -1,7 +1,7 @@
 //! `INV.RESERVE`: hold stock, all or nothing.
 
 use super::apply::{self, Effect};
-use super::{Counter, Keyspace, Settings, Tally, alerts, expire, once, settled_state};
+use super::{Counter, Keyspace, Settings, Tally, alerts, expire, feed, once, repair, settled_state};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once, Reserved};
 use crate::inventory::quantity::{MAX_EXACT, UnixMs};
@@ -93,13 +93,15 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
         effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone())));
     }
     apply::commit(keys, &effects);
+    repair::mark(keys);
+    feed::tell_lines(keys, feed::Event::Reserved, id, &reserved.items);
     alerts::raise(keys, moves);
     keys.tally(Tally::Reserved, 1);
     Ok(reserved)
 }
 
-/// The counters of the skus of a request, in its order.
-struct Shelves(Vec<Shelf>);
+/// The available counters of the skus of some lines, in their order.
+pub(super) struct Shelves(Vec<Shelf>);
 
 /// The available counter of one sku.
 pub(super) struct Shelf {
@@ -120,7 +122,7 @@ impl Shelf {
 
 impl Shelves {
     /// Reads both counters of each line. `WRONGTYPE` where one is no integer, `ERR` where `reserved` would overflow.
-    fn read<K: Keyspace>(keys: &mut K, items: &[Line]) -> Result<Self, Refusal> {
+    pub(super) fn read<K: Keyspace>(keys: &mut K, items: &[Line]) -> Result<Self, Refusal> {
         let mut shelves = Vec::with_capacity(items.len());
         for Line { sku, quantity } in items {
             let shelf = Shelf::read(keys, sku)?;
@@ -146,7 +148,11 @@ impl Shelves {
 
     /// Before `INSUFFICIENT` is said, overdue reservations of the short skus are released, as many as are needed:
     /// their units are free, only the sweep has not been there yet.
-    fn release_overdue<K: Keyspace>(&mut self, keys: &mut K, items: &[Line]) -> Result<(), Refusal> {
+    pub(super) fn release_overdue<K: Keyspace>(
+        &mut self,
+        keys: &mut K,
+        items: &[Line],
+    ) -> Result<(), Refusal> {
         let now = keys.now();
         let mut last = None;
         loop {
@@ -165,7 +171,8 @@ impl Shelves {
         }
     }
 
-    fn moves(&self, items: &[Line]) -> alerts::Moves {
+    /// How available moves when these items are taken.
+    pub(super) fn moves(&self, items: &[Line]) -> alerts::Moves {
         let mut moves = alerts::Moves::default();
         for (shelf, line) in self.0.iter().zip(items) {
             moves.moved(&line.sku, &shelf.available, line.quantity.units().saturating_neg());

@@ -1,8 +1,8 @@
 //! `INV.COMMIT`, `INV.ROLLBACK` and `INV.EXTEND`: what a command does to a live reservation.
 
 use super::apply::{self, Effect};
-use super::reserve::Lifetime;
-use super::{Counter, Keyspace, Tally, alerts, once, settled_state};
+use super::reserve::{Lifetime, Shelves};
+use super::{Counter, Keyspace, Tally, alerts, feed, once, settled_state};
 use crate::inventory::error::Refusal;
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::outcome::{Ending, Outcome};
@@ -17,6 +17,8 @@ pub struct ResolveRequest {
     pub id: ReservationId,
     /// So much of it; `None`: the whole.
     pub part: Option<Vec<Line>>,
+    /// A commit only: if the deadline has given the units back, and they are still free, take them again.
+    pub late: bool,
     /// Its token.
     pub once: Option<Once>,
 }
@@ -26,12 +28,44 @@ pub fn commit<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(),
     let Some(state) = unanswered(keys, &request.id, request.once.as_ref())? else { return Ok(()) };
     let (record, deadline) = match &request.part {
         Some(_) => state.live(&request.id)?,
-        None => match state.commit(&request.id)? {
-            Some(live) => live,
-            None => return Ok(()),
-        },
+        None => {
+            if request.late
+                && let State::Ended(outcome) = &state
+                && outcome.ending == Ending::Expired
+            {
+                return commit_late(keys, request, outcome.clone());
+            }
+            match state.commit(&request.id)? {
+                Some(live) => live,
+                None => return Ok(()),
+            }
+        }
     };
     resolve(keys, request, &record, deadline, Ending::Committed)
+}
+
+/// The deadline was faster than the payment: what went back is taken again and sold in one step, if it is still free.
+fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Outcome) -> Result<(), Refusal> {
+    let lines = outcome.to_take_again()?;
+    let mut shelves = Shelves::read(keys, &lines)?;
+    shelves.release_overdue(keys, &lines)?;
+    // After this point nothing may fail.
+    let now = keys.now();
+    let deadline = now.saturating_add(keys.settings().outcome_ttl_ms.max(1));
+    let taken = |line: &Line| Effect::Units {
+        sku: line.sku.clone(),
+        available: line.quantity.units().saturating_neg(),
+        reserved: 0,
+    };
+    let mut effects: Vec<Effect> = lines.iter().map(taken).collect();
+    let id = request.id.clone();
+    effects.push(Effect::Outcome { id, outcome: outcome.sold_late(now), deadline });
+    effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
+    apply::commit(keys, &effects);
+    feed::tell_lines(keys, feed::Event::CommittedLate, &request.id, &lines);
+    alerts::raise(keys, shelves.moves(&lines));
+    keys.tally(Tally::LateCommits, 1);
+    Ok(())
 }
 
 /// Gives back what the reservation holds, or a part of it. The whole again, or after its deadline gave it back:
@@ -125,6 +159,11 @@ fn resolve<K: Keyspace>(
     });
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
     apply::commit(keys, &effects);
+    let event = match ending {
+        Ending::Committed => feed::Event::Committed,
+        Ending::RolledBack | Ending::Expired => feed::Event::RolledBack,
+    };
+    feed::tell_lines(keys, event, &request.id, &lines);
     alerts::raise(keys, moves);
     if ended {
         keys.tally(if ending == Ending::Committed { Tally::Committed } else { Tally::RolledBack }, 1);

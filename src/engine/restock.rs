@@ -2,7 +2,7 @@
 
 use super::apply::{self, Effect};
 use super::reserve::Shelf;
-use super::{Keyspace, Reading, alerts, expire, once};
+use super::{Keyspace, Reading, alerts, expire, feed, once};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::quantity::MAX_EXACT;
@@ -64,7 +64,7 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
             shelf.units
         )));
     }
-    restock(keys, sku, &shelf, sum, once.as_ref());
+    restock(keys, sku, &shelf, sum, feed::Event::Adjusted, once.as_ref());
     Ok(sum)
 }
 
@@ -89,7 +89,7 @@ pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64
     if available > MAX_EXACT {
         return Err(Refusal::invalid(format!("{sku} would have {available} available, beyond {MAX_EXACT}")));
     }
-    restock(keys, sku, &shelf, available, once.as_ref());
+    restock(keys, sku, &shelf, available, feed::Event::Set, once.as_ref());
     Ok(Some(available))
 }
 
@@ -142,7 +142,14 @@ fn answered_number<K: Keyspace>(keys: &mut K, token: Option<&Once>) -> Result<Op
 }
 
 /// Makes `available` of the sku this number, and creates a sku that is not there.
-fn restock<K: Keyspace>(keys: &mut K, sku: &Sku, shelf: &Shelf, available: i64, token: Option<&Once>) {
+fn restock<K: Keyspace>(
+    keys: &mut K,
+    sku: &Sku,
+    shelf: &Shelf,
+    available: i64,
+    event: feed::Event,
+    token: Option<&Once>,
+) {
     let delta = available.saturating_sub(shelf.units);
     let mut effects = Vec::with_capacity(2);
     if delta != 0 || shelf.available == super::Counter::Absent {
@@ -154,6 +161,7 @@ fn restock<K: Keyspace>(keys: &mut K, sku: &Sku, shelf: &Shelf, available: i64, 
     }
     // After this point nothing may fail.
     apply::commit(keys, &effects);
+    feed::tell_units(keys, event, sku, delta);
     let mut moves = alerts::Moves::default();
     moves.moved(sku, &shelf.available, delta);
     alerts::raise(keys, moves);

@@ -89,6 +89,21 @@ pub struct Shortage {
 }
 
 impl Refusal {
+    /// Every code, in order of precedence.
+    pub const CODES: [&str; 11] = [
+        "ERR",
+        "WRONGTYPE",
+        "FOREIGN",
+        "COMMITTED",
+        "ROLLEDBACK",
+        "EXPIRED",
+        "MISMATCH",
+        "NOTFOUND",
+        "DRIFT",
+        "INSUFFICIENT",
+        "OVERCOMMITTED",
+    ];
+
     /// An `ERR` with its message.
     pub fn invalid(what: impl Into<String>) -> Self {
         Self::Invalid(what.into())

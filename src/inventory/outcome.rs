@@ -41,7 +41,7 @@ pub struct Outcome {
     pub expires_at: UnixMs,
     /// When it ended.
     pub resolved_at: UnixMs,
-    /// What it held when it ended.
+    /// What it was asked for: all that it held, sold and gave back in its life.
     pub items: Vec<Line>,
     /// All that was sold of it and all that went back, where it ended in parts or by its deadline.
     pub parts: Option<Parts>,
@@ -92,7 +92,7 @@ impl Outcome {
             created_at: record.created_at,
             expires_at: deadline,
             resolved_at: now,
-            items: record.items.clone(),
+            items: record.asked(),
             parts,
             data: record.data.clone(),
         }
@@ -137,6 +137,27 @@ impl Outcome {
         };
         // Strings and integers cannot fail to serialize.
         serde_json::to_vec(&json).unwrap_or_default()
+    }
+
+    /// The lines that a late commit takes again: all that went back. `DRIFT` where less went back than should have,
+    /// because someone had written the counters by hand.
+    pub fn to_take_again(&self) -> Result<Vec<Line>, Refusal> {
+        let parts = self.parts.clone().unwrap_or(Parts { sold: Vec::new(), returned: Vec::new() });
+        let gone = sum_lines(&[&parts.sold, &parts.returned]);
+        for Line { sku, quantity } in &self.items {
+            let known = gone.iter().find(|line| line.sku == *sku).map_or(0, |line| line.quantity.units());
+            if known != quantity.units() {
+                return Err(Refusal::Drift { sku: sku.clone(), held: quantity.units(), reserved: known });
+            }
+        }
+        Ok(parts.returned)
+    }
+
+    /// The outcome when what had gone back is sold after all, at `now`.
+    pub fn sold_late(self, now: UnixMs) -> Self {
+        let sold = self.items.clone();
+        let parts = Some(Parts { sold, returned: Vec::new() });
+        Self { ending: Ending::Committed, resolved_at: now, parts, ..self }
     }
 
     /// The refusal that tells of this outcome.

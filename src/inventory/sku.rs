@@ -242,6 +242,10 @@ pub enum Key<'a> {
     Threshold(&'a str),
     /// `alert:{product}:{timestamp}`: one alert, with a TTL.
     Alert(&'a str, UnixMs),
+    /// `inventory:managed`: the mark of a database in which every reserved unit is the module's.
+    Managed,
+    /// `inventory:feed`, in tagged style `inventory:feed:{tag}` with the tag of this product.
+    Feed(&'a str),
     /// `inventory:once:{kind}:{length}:{id}:{token}`: what a command with that token answered, with a TTL.
     Once(&'a OnceName),
 }
@@ -253,6 +257,8 @@ const OUTCOME: &str = "inventory:outcome:";
 const WAREHOUSES: &str = "stock:warehouses:";
 const THRESHOLD: &str = "stock:threshold:";
 const ALERT: &str = "alert:";
+const MANAGED: &str = "inventory:managed";
+const FEED: &str = "inventory:feed";
 const ONCE: &str = "inventory:once:";
 
 impl Key<'_> {
@@ -269,6 +275,14 @@ impl Key<'_> {
                 push_id(out, ALERT, product, style);
                 out.push(':');
                 out.push_str(&timestamp.to_string());
+            }
+            Key::Managed => out.push_str(MANAGED),
+            Key::Feed(product) => {
+                out.push_str(FEED);
+                if style == KeyStyle::Tagged {
+                    let tag = product.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+                    push_id(out, ":", tag.map_or(product, |(tag, _)| tag), style);
+                }
             }
             Key::Once(name) => {
                 out.push_str(ONCE);
@@ -315,6 +329,12 @@ pub enum Watched {
     Alert(Product, UnixMs),
     /// `inventory:outcome:*`.
     Outcome(ReservationId),
+    /// `stock:available:*`.
+    Available,
+    /// `stock:reserved:*`.
+    Reserved(Sku),
+    /// `inventory:managed`.
+    Managed,
 }
 
 /// Recognises a key name. Most keys of a server are none of ours: the first comparison says so, and nothing is
@@ -341,7 +361,14 @@ pub fn watched(name: &[u8], style: KeyStyle) -> Option<Watched> {
         let id = ReservationId::parse(rest, style).ok()?;
         return named_so(Key::Outcome(&id), name, style).then_some(Watched::Outcome(id));
     }
-    None
+    if let Some(rest) = name.strip_prefix(RESERVED.as_bytes()) {
+        let sku = Sku::parse(rest, style).ok()?;
+        return named_so(Key::Reserved(&sku), name, style).then_some(Watched::Reserved(sku));
+    }
+    if name.starts_with(AVAILABLE.as_bytes()) {
+        return Some(Watched::Available);
+    }
+    (name == MANAGED.as_bytes()).then_some(Watched::Managed)
 }
 
 /// In tagged style `X` and `{X}` are one id, but only `{X}` is a name of ours.

@@ -77,6 +77,8 @@ required!(
     RedisModule_SelectDb,
     RedisModule_SetAbsExpire,
     RedisModule_SetCommandACLCategories,
+    RedisModule_StreamAdd,
+    RedisModule_StreamTrimByLength,
     RedisModule_StringDMA,
     RedisModule_StringPtrLen,
     RedisModule_StringSet,
@@ -253,6 +255,25 @@ impl OpenKey<'_> {
     pub fn set_deadline(&mut self, at: i64) {
         // SAFETY: the handle is open for writing and holds a value.
         let _ = unsafe { call!(RedisModule_SetAbsExpire(self.key, at)) };
+    }
+
+    /// Appends an entry to a stream, in place of an absent key too, and keeps the newest `most` entries. Gives the
+    /// entry's id; `None` where the key holds something else. `fields` are names and values in turn.
+    pub fn append(&mut self, fields: &[Text], most: i64) -> Option<String> {
+        let mut pointers: Vec<*mut raw::RedisModuleString> = fields.iter().map(Text::as_ptr).collect();
+        let mut id = raw::RedisModuleStreamID { ms: 0, seq: 0 };
+        let flags = raw::REDISMODULE_STREAM_ADD_AUTOID.cast_signed();
+        let pairs = i64::try_from(fields.len().div_euclid(2)).ok()?;
+        // SAFETY: the handle is open for writing; there are two strings for each of the `pairs` fields.
+        let status = unsafe {
+            call!(RedisModule_StreamAdd(self.key, flags, &raw mut id, pointers.as_mut_ptr(), pairs))
+        };
+        if status != OK {
+            return None;
+        }
+        // SAFETY: the handle is open for writing and holds a stream.
+        unsafe { call!(RedisModule_StreamTrimByLength(self.key, 0, most)) };
+        Some(format!("{}-{}", id.ms, id.seq))
     }
 
     /// Deletes the key.

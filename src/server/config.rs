@@ -1,14 +1,14 @@
 //! The options: name, default, range, in one place. Times in milliseconds.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use redis_module::configuration::{
     ConfigurationFlags, register_enum_configuration, register_i64_configuration,
 };
-use redis_module::{Context, enum_configuration};
+use redis_module::{Context, EnumConfigurationValue, RedisError};
 
-use crate::engine::Settings;
+use crate::engine::{LoadRepair, Settings};
 use crate::inventory::quantity::MAX_EXACT;
 use crate::inventory::sku::KeyStyle;
 
@@ -33,37 +33,74 @@ static OUTCOME_TTL_MS: Number = number("outcome-ttl-ms", 3_600_000, 0, CENTURY_M
 static LOW_STOCK_THRESHOLD: Number = number("low-stock-threshold", 10, 0, MAX_EXACT);
 static ALERT_TTL_MS: Number = number("alert-ttl-ms", 604_800_000, 1, CENTURY_MS);
 static ALERT_COOLDOWN_MS: Number = number("alert-cooldown-ms", 60_000, 0, CENTURY_MS);
+static FEED_MAXLEN: Number = number("feed-maxlen", 0, 0, 1_000_000_000);
 static MAX_ITEMS: Number = number("max-items", 128, 1, 1024);
 static MAX_DATA_BYTES: Number = number("max-data-bytes", 4096, 0, 1_048_576);
 static SWEEP_BUDGET_US: Number = number("sweep-budget-us", 2000, 100, 1_000_000);
 
-static NUMBERS: [&Number; 9] = [
+static NUMBERS: [&Number; 10] = [
     &HOLD_TTL_MS,
     &MAX_HOLD_MS,
     &OUTCOME_TTL_MS,
     &LOW_STOCK_THRESHOLD,
     &ALERT_TTL_MS,
     &ALERT_COOLDOWN_MS,
+    &FEED_MAXLEN,
     &MAX_ITEMS,
     &MAX_DATA_BYTES,
     &SWEEP_BUDGET_US,
 ];
 
-enum_configuration! {
-    /// `inv.key-style`.
-    #[derive(Debug, PartialEq, Eq)]
-    #[allow(non_camel_case_types, reason = "the names of the variants are the words of the configuration")]
-    pub enum StyleOption {
-        /// Tagged in a cluster, plain elsewhere.
-        auto = 0,
-        /// Plain.
-        plain = 1,
-        /// Tagged.
-        tagged = 2,
-    }
+/// An option that is one of a few words. The crate's own macro takes the words from the names of the variants, and one
+/// of ours is a word of Rust.
+macro_rules! word_option {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $number:literal $word:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum $name {
+            $($variant),*
+        }
+
+        impl TryFrom<i32> for $name {
+            type Error = RedisError;
+
+            fn try_from(number: i32) -> Result<Self, RedisError> {
+                match number {
+                    $($number => Ok(Self::$variant),)*
+                    _ => Err(RedisError::Str("ERR no such word")),
+                }
+            }
+        }
+
+        impl From<$name> for i32 {
+            fn from(option: $name) -> i32 {
+                match option {
+                    $($name::$variant => $number),*
+                }
+            }
+        }
+
+        impl EnumConfigurationValue for $name {
+            fn get_options(&self) -> (Vec<String>, Vec<i32>) {
+                (vec![$($word.to_owned()),*], vec![$($number),*])
+            }
+        }
+    };
 }
 
-static KEY_STYLE: Mutex<StyleOption> = Mutex::new(StyleOption::auto);
+word_option!(
+    /// `inv.key-style`: auto is tagged in a cluster, plain elsewhere.
+    StyleOption { Auto = 0 "auto", Plain = 1 "plain", Tagged = 2 "tagged" }
+);
+
+word_option!(
+    /// `inv.load-repair`: see [`LoadRepair`].
+    RepairOption { Auto = 0 "auto", Report = 1 "report", Return = 2 "return" }
+);
+
+static IN_CLUSTER: AtomicBool = AtomicBool::new(false);
+static LOAD_REPAIR: Mutex<RepairOption> = Mutex::new(RepairOption::Auto);
+static KEY_STYLE: Mutex<StyleOption> = Mutex::new(StyleOption::Auto);
 
 /// Registers every option with the server.
 pub fn register(ctx: &Context) {
@@ -81,9 +118,17 @@ pub fn register(ctx: &Context) {
     }
     register_enum_configuration(
         ctx,
+        "load-repair",
+        &LOAD_REPAIR,
+        RepairOption::Auto,
+        ConfigurationFlags::DEFAULT,
+        None,
+    );
+    register_enum_configuration(
+        ctx,
         "key-style",
         &KEY_STYLE,
-        StyleOption::auto,
+        StyleOption::Auto,
         ConfigurationFlags::IMMUTABLE,
         None,
     );
@@ -102,6 +147,13 @@ pub fn settings() -> Settings {
         low_stock_threshold: get(&LOW_STOCK_THRESHOLD),
         alert_ttl_ms: get(&ALERT_TTL_MS),
         alert_cooldown_ms: get(&ALERT_COOLDOWN_MS),
+        in_cluster: IN_CLUSTER.load(Ordering::Relaxed),
+        load_repair: match &*LOAD_REPAIR.lock().unwrap_or_else(PoisonError::into_inner) {
+            RepairOption::Auto => LoadRepair::Auto,
+            RepairOption::Report => LoadRepair::Report,
+            RepairOption::Return => LoadRepair::Return,
+        },
+        feed_maxlen: get(&FEED_MAXLEN),
         max_items: usize::try_from(get(&MAX_ITEMS)).unwrap_or(usize::MAX),
         max_data_bytes: usize::try_from(get(&MAX_DATA_BYTES)).unwrap_or(usize::MAX),
     }
@@ -112,10 +164,11 @@ pub fn sweep_budget() -> std::time::Duration {
     std::time::Duration::from_micros(u64::try_from(get(&SWEEP_BUDGET_US)).unwrap_or_default())
 }
 
-/// How keys are named, in a cluster or not.
+/// Notes whether this is a node of a cluster, and says how keys are named.
 pub fn key_style(in_cluster: bool) -> KeyStyle {
+    IN_CLUSTER.store(in_cluster, Ordering::Relaxed);
     match (&*KEY_STYLE.lock().unwrap_or_else(PoisonError::into_inner), in_cluster) {
-        (StyleOption::tagged, _) | (StyleOption::auto, true) => KeyStyle::Tagged,
-        (StyleOption::plain, _) | (StyleOption::auto, false) => KeyStyle::Plain,
+        (StyleOption::Tagged, _) | (StyleOption::Auto, true) => KeyStyle::Tagged,
+        (StyleOption::Plain, _) | (StyleOption::Auto, false) => KeyStyle::Plain,
     }
 }

@@ -1,9 +1,10 @@
 //! The server's events. Handlers of keys take notes; a job behind the unit of work, or the cron, works them off.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use redis_module::raw;
+use redis_module::{Context, raw};
 
 use super::api::{self, Kind, OpenKey, RawContext};
 use super::keyspace::ServerKeyspace;
@@ -88,7 +89,18 @@ unsafe extern "C" fn on_key(
         Watched::Alert(product, at) if how != Removal::Overwritten => {
             state::ledger(db, |ledger| ledger.leave_alert(&product, at));
         }
-        Watched::Alert(..) | Watched::Outcome(_) => {}
+        Watched::Managed => {
+            state::ledger(db, |ledger| ledger.touch(Touched::Managed));
+            queue_job(ctx);
+        }
+        Watched::Available | Watched::Reserved(_) if how == Removal::Evicted => {
+            state::TOTALS.evicted_counters.fetch_add(1, Ordering::Relaxed);
+            let name = String::from_utf8_lossy(name);
+            Context::new(ctx).log_warning(&format!(
+                "the counter {name} was evicted: its stock is lost (set maxmemory-policy noeviction)"
+            ));
+        }
+        Watched::Alert(..) | Watched::Outcome(_) | Watched::Available | Watched::Reserved(_) => {}
     }
 }
 
@@ -124,7 +136,8 @@ unsafe extern "C" fn on_notification(
         }
         Watched::Threshold(product) => Touched::Threshold(product),
         Watched::Alert(product, at) => Touched::Alert(product, at),
-        Watched::Outcome(_) => return api::OK,
+        Watched::Managed => Touched::Managed,
+        Watched::Outcome(_) | Watched::Available | Watched::Reserved(_) => return api::OK,
     };
     state::ledger(db, |ledger| ledger.touch(touched));
     queue_job(ctx);
@@ -157,6 +170,9 @@ unsafe extern "C" fn on_cron(
     _subevent: u64,
     _data: *mut c_void,
 ) {
+    if may_write(ctx) && state::take_wanted_walk() {
+        rebuild(ctx);
+    }
     let begun = Instant::now();
     let budget = config::sweep_budget();
     work_off(ctx, |keys, may_write| {
@@ -222,9 +238,11 @@ unsafe extern "C" fn on_loading(
     _data: *mut c_void,
 ) {
     state::ledgers(std::collections::BTreeMap::clear);
-    if subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED {
+    let ended = subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED;
+    if ended {
         rebuild(ctx);
     }
+    state::set_index_ready(ended || subevent == raw::REDISMODULE_SUBEVENT_LOADING_FAILED);
 }
 
 /// What was pending was the business of the old role.
@@ -235,6 +253,8 @@ unsafe extern "C" fn on_role(
     _data: *mut c_void,
 ) {
     state::ledgers(|ledgers| ledgers.values_mut().for_each(Ledger::drop_notes));
+    // A new master looks for units that the old one left behind.
+    state::want_walk();
 }
 
 /// Rebuilds memory from the keys.
@@ -249,6 +269,7 @@ pub fn rebuild(ctx: RawContext) {
             continue;
         }
         let mut walk = Walk::default();
+        state::ledger(db, Ledger::begin_check);
         api::walk_keys(ctx, |name, key| {
             if let Some(watched) = watched(name, style) {
                 let read = || (record_text(key), key.deadline());

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use redis_module::raw;
+use redis_module::{Context, raw};
 
 use super::api::{self, Kind, Mode, OpenKey, RawContext, Text};
 use super::{config, state};
@@ -49,6 +49,8 @@ impl ServerKeyspace {
             | Key::Warehouses(_)
             | Key::Threshold(_)
             | Key::Alert(..)
+            | Key::Managed
+            | Key::Feed(_)
             | Key::Once(_) => write(),
         }
     }
@@ -97,6 +99,25 @@ impl Keyspace for ServerKeyspace {
         sum
     }
 
+    fn append(&mut self, key: Key<'_>, fields: &[(&str, &str)], most: i64) {
+        let name = self.name(key);
+        let texts: Vec<Text> = fields
+            .iter()
+            .flat_map(|(name, value)| [name, value])
+            .map(|text| Text::new(text.as_bytes()))
+            .collect();
+        let Some(id) = OpenKey::open(self.ctx, &name, Mode::Write).append(&texts, most) else {
+            // Someone keeps something else under that name: the stock goes on without a feed.
+            return;
+        };
+        state::notifying(|| api::notify(self.ctx, raw::REDISMODULE_NOTIFY_STREAM, c"xadd", &name));
+        let mut arguments = vec![name];
+        arguments.extend([b"MAXLEN".as_slice(), b"=", most.to_string().as_bytes()].map(Text::new));
+        arguments.push(Text::new(id.as_bytes()));
+        arguments.extend(texts);
+        api::replicate(self.ctx, c"XADD", &arguments, true);
+    }
+
     fn remove(&mut self, key: Key<'_>) {
         self.writing(key, || OpenKey::open(self.ctx, &self.name(key), Mode::Write).delete());
     }
@@ -140,6 +161,10 @@ impl Keyspace for ServerKeyspace {
 
     fn tally(&mut self, what: Tally, by: i64) {
         state::TOTALS.add(what, by);
+    }
+
+    fn report(&mut self, line: &str) {
+        Context::new(self.ctx).log_warning(line);
     }
 
     fn lag(&mut self, late_ms: i64) {

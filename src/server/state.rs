@@ -18,6 +18,8 @@ pub type Db = i32;
 static LEDGERS: Mutex<BTreeMap<Db, Ledger>> = Mutex::new(BTreeMap::new());
 static OWN_WRITE: Mutex<String> = Mutex::new(String::new());
 static NOTIFYING: AtomicBool = AtomicBool::new(false);
+static INDEX_READY: AtomicBool = AtomicBool::new(true);
+static WALK_WANTED: AtomicBool = AtomicBool::new(false);
 static JOB_QUEUED: AtomicBool = AtomicBool::new(false);
 static TAGGED: AtomicBool = AtomicBool::new(false);
 
@@ -76,6 +78,26 @@ pub fn is_own_notification() -> bool {
     NOTIFYING.load(Ordering::Relaxed)
 }
 
+/// Marks whether the ledgers are whole. They are not while a data set is loaded.
+pub fn set_index_ready(ready: bool) {
+    INDEX_READY.store(ready, Ordering::Relaxed);
+}
+
+/// Whether the ledgers are whole.
+pub fn is_index_ready() -> bool {
+    INDEX_READY.load(Ordering::Relaxed)
+}
+
+/// Asks the cron for a new walk over all keys.
+pub fn want_walk() {
+    WALK_WANTED.store(true, Ordering::Relaxed);
+}
+
+/// Whether a walk was asked for; asks once.
+pub fn take_wanted_walk() -> bool {
+    WALK_WANTED.swap(false, Ordering::Relaxed)
+}
+
 /// Marks that a job is queued, or has begun. Says what it was before.
 pub fn set_job_queued(queued: bool) -> bool {
     JOB_QUEUED.swap(queued, Ordering::Relaxed)
@@ -93,6 +115,12 @@ pub struct Totals {
     pub reserved: AtomicI64,
     /// Reservations sold.
     pub committed: AtomicI64,
+    /// Reservations sold after their deadline.
+    pub late_commits: AtomicI64,
+    /// Units that the repair gave back.
+    pub repaired_units: AtomicI64,
+    /// Counters of ours that were evicted.
+    pub evicted_counters: AtomicI64,
     /// Reservations given back by a command.
     pub rolled_back: AtomicI64,
     /// Reservations given back by their deadline.
@@ -113,6 +141,9 @@ pub struct Totals {
 pub static TOTALS: Totals = Totals {
     reserved: AtomicI64::new(0),
     committed: AtomicI64::new(0),
+    late_commits: AtomicI64::new(0),
+    repaired_units: AtomicI64::new(0),
+    evicted_counters: AtomicI64::new(0),
     rolled_back: AtomicI64::new(0),
     expired: AtomicI64::new(0),
     alerts: AtomicI64::new(0),
@@ -130,6 +161,8 @@ impl Totals {
         let total = match what {
             Tally::Reserved => &self.reserved,
             Tally::Committed => &self.committed,
+            Tally::LateCommits => &self.late_commits,
+            Tally::RepairedUnits => &self.repaired_units,
             Tally::RolledBack => &self.rolled_back,
             Tally::Expired => &self.expired,
             Tally::Alerts => &self.alerts,

@@ -1,0 +1,93 @@
+//! The repair: units in `reserved` that nothing holds, such as those of records that an RDB load dropped because they
+//! were due.
+//!
+//! **Invariant:** units are given back by themselves only where the module alone reserves, which the mark
+//! `inventory:managed` says of a database. Elsewhere a script may hold them: they are reported.
+
+use super::{Argument, Counter, Keyspace, LoadRepair, Reading, Tally, alerts, apply, feed};
+use crate::inventory::sku::{Key, Sku};
+
+/// Goes on with the repair of this database until it is done or `time_is_up`. To be called when nothing of it is due or
+/// pending: what is about to be released is not to be repaired as well. Says whether something is left.
+pub fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    while let Some(sku) = keys.ledger(|ledger| ledger.next_to_check()) {
+        check(keys, &sku);
+        if time_is_up() {
+            return true;
+        }
+    }
+    keys.ledger(|ledger| ledger.checked_all());
+    false
+}
+
+fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
+    let Counter::Units(reserved) = Counter::from(keys.read(Key::Reserved(sku))) else { return };
+    let drift = reserved.saturating_sub(keys.ledger(|ledger| ledger.held_by_others(sku, 0)));
+    if drift == 0 {
+        return;
+    }
+    let returns = match keys.settings().load_repair {
+        LoadRepair::Return => true,
+        LoadRepair::Report => false,
+        // In a cluster slots come and go, and what they bring may be another's.
+        LoadRepair::Auto if keys.settings().in_cluster => false,
+        LoadRepair::Auto => keys.ledger(|ledger| ledger.is_managed() && ledger.foreign_count() == 0),
+    };
+    if drift < 0 || !returns || !give_back(keys, sku, drift) {
+        keys.ledger(|ledger| ledger.found_drift());
+        keys.tally(Tally::UnexplainedUnits, drift.max(0));
+        keys.report(&format!(
+            "{sku}: {reserved} units are reserved, {drift} more than live reservations hold; left alone (inv.load-repair)"
+        ));
+    }
+}
+
+/// Moves `drift` units from reserved to available. False where available is no number, or would overflow.
+fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
+    let before = Counter::from(keys.read(Key::Available(sku)));
+    let has_room = match &before {
+        Counter::Absent => true,
+        Counter::Units(units) => units.checked_add(drift).is_some(),
+        Counter::Broken(_) => false,
+    };
+    if !has_room {
+        return false;
+    }
+    apply::add(keys, Key::Available(sku), drift);
+    apply::add(keys, Key::Reserved(sku), drift.saturating_neg());
+    keys.replicate(c"INCRBY", &[Argument::Key(Key::Available(sku)), Argument::Number(drift)]);
+    keys.replicate(c"DECRBY", &[Argument::Key(Key::Reserved(sku)), Argument::Number(drift)]);
+    feed::tell_units(keys, feed::Event::Repaired, sku, drift);
+    let mut moves = alerts::Moves::default();
+    moves.moved(sku, &before, drift);
+    alerts::raise(keys, moves);
+    keys.tally(Tally::RepairedUnits, drift);
+    keys.report(&format!("{sku}: gave back {drift} reserved units that no reservation holds"));
+    true
+}
+
+/// Writes the mark, when this database was found to be the module's alone. Called by a command that reserves.
+pub(super) fn mark<K: Keyspace>(keys: &mut K) {
+    if keys.ledger(|ledger| ledger.is_to_be_marked()) && !keys.settings().in_cluster {
+        keys.write(Key::Managed, b"1", None);
+        keys.notify(c"set", Key::Managed);
+        keys.replicate(c"SET", &[Argument::Key(Key::Managed), Argument::Word("1")]);
+        keys.ledger(|ledger| ledger.set_managed(true));
+    }
+}
+
+/// Takes the mark away where a foreign record was seen: the module is not alone here any more.
+pub(super) fn unmark<K: Keyspace>(keys: &mut K) {
+    if keys.ledger(|ledger| ledger.is_managed() && ledger.foreign_count() > 0) {
+        keys.remove(Key::Managed);
+        keys.notify(c"del", Key::Managed);
+        keys.replicate(c"DEL", &[Argument::Key(Key::Managed)]);
+        keys.ledger(|ledger| ledger.set_managed(false));
+    }
+}
+
+/// The mark appeared or went by another hand.
+pub(super) fn look_at_mark<K: Keyspace>(keys: &mut K) {
+    let managed = keys.peek(Key::Managed) != Reading::Absent;
+    keys.ledger(|ledger| ledger.set_managed(managed));
+}
