@@ -130,7 +130,7 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
 }
 
 /// Opens a record that the index has due; that is enough for the server to expire it.
-fn open_due<K: Keyspace>(keys: &mut K, id: &ReservationId) {
+pub(super) fn open_due<K: Keyspace>(keys: &mut K, id: &ReservationId) {
     let now = keys.now();
     let found = keys.read(Key::Reservation(id));
     if keys.ledger(|ledger| ledger.deadline(id)).is_none() {

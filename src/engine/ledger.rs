@@ -141,10 +141,10 @@ impl Ledger {
         self.by_wake.first().filter(|(wake, _)| now > *wake).map(|(_, id)| id.clone())
     }
 
-    /// The first due reservation after `after` that holds one of `skus`.
+    /// The first due reservation after `after` that holds a sku of which units are `missing`.
     pub fn next_due_of(
         &self,
-        skus: &[Sku],
+        missing: &[(Sku, i64)],
         after: Option<&(UnixMs, ReservationId)>,
         now: UnixMs,
     ) -> Option<(UnixMs, ReservationId)> {
@@ -153,7 +153,8 @@ impl Ledger {
             .range::<(UnixMs, ReservationId), _>((from, std::ops::Bound::Unbounded))
             .take_while(|(wake, _)| now > *wake)
             .find(|(_, id)| {
-                self.lines(id).is_some_and(|lines| lines.iter().any(|line| skus.contains(&line.sku)))
+                let wanted = |line: &Line| missing.iter().any(|(sku, units)| *units > 0 && *sku == line.sku);
+                self.lines(id).is_some_and(|lines| lines.iter().any(wanted))
             })
             .cloned()
     }

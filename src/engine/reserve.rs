@@ -160,13 +160,30 @@ impl Shelves {
             if shortages.is_empty() {
                 return Ok(());
             }
-            let short: Vec<Sku> = shortages.iter().map(|shortage| shortage.sku.clone()).collect();
-            let Some(due) = keys.ledger(|ledger| ledger.next_due_of(&short, last.as_ref(), now)) else {
+            let mut missing: Vec<(Sku, i64)> = shortages
+                .iter()
+                .map(|short| (short.sku.clone(), short.requested.saturating_sub(short.available)))
+                .collect();
+            let before = last.clone();
+            // So many as hold what is missing; then the counters say whether it has come back.
+            while missing.iter().any(|(_, units)| *units > 0) {
+                let next = keys.ledger(|ledger| {
+                    let due = ledger.next_due_of(&missing, last.as_ref(), now)?;
+                    for line in ledger.lines(&due.1).unwrap_or_default() {
+                        if let Some((_, units)) = missing.iter_mut().find(|(sku, _)| *sku == line.sku) {
+                            *units = units.saturating_sub(line.quantity.units());
+                        }
+                    }
+                    Some(due)
+                });
+                let Some(due) = next else { break };
+                expire::open_due(keys, &due.1);
+                expire::settle_pending(keys);
+                last = Some(due);
+            }
+            if last == before {
                 return Err(Refusal::Insufficient(shortages));
-            };
-            // Opening it is enough: its event notes it, and the note is settled.
-            settled_state(keys, &due.1)?;
-            last = Some(due);
+            }
             *self = Self::read(keys, items)?;
         }
     }

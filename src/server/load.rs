@@ -5,10 +5,10 @@
 
 use std::ffi::{c_char, c_int};
 
-use redis_module::{Context, MODULE_CONTEXT, commands, raw};
+use redis_module::{Context, MODULE_CONTEXT, commands, raw, server_events};
 
 use super::api::{self, ERR, OK, RawContext};
-use super::{config, events, info, state};
+use super::{advice, config, events, info, state};
 use crate::commands::PUBLIC;
 
 const VERSION: c_int = 1;
@@ -74,10 +74,11 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
         return Err("its commands cannot be put into the ACL category @inventory");
     }
     raw::register_info_function(ctx.ctx, Some(info::on_info));
-    if !events::subscribe(ctx.ctx) {
+    if server_events::register_server_events(ctx).is_err() || !events::subscribe(ctx.ctx) {
         return Err("the server's events cannot be subscribed to");
     }
     events::rebuild(ctx.ctx);
+    advice::give(ctx);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** all unsafe code of the module is in this folder, most of it in [`api`].
 
+mod advice;
 mod alloc;
 pub mod api;
 pub mod config;

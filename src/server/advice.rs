@@ -1,0 +1,31 @@
+//! Settings of the server that are unsafe or slow for stock, said in the log when the module loads and when they are
+//! set.
+
+use redis_module::Context;
+use redis_module_macros::config_changed_event_handler;
+
+/// The log lines for the settings as they are.
+pub fn give(ctx: &Context) {
+    let policy = ctx.server_info("memory").field("maxmemory_policy");
+    let policy = policy.map(|text| text.to_string_lossy()).unwrap_or_default();
+    if policy != "noeviction" {
+        ctx.log_warning(&format!(
+            "maxmemory-policy {policy} can evict reservations of customers who are paying, outcomes, even counters: \
+             set it to noeviction"
+        ));
+    }
+    let hz = ctx.server_info("server").field("configured_hz");
+    let hz = hz.and_then(|text| text.to_string_lossy().parse::<i64>().ok()).unwrap_or(10);
+    if hz < 10 {
+        ctx.log_warning(&format!(
+            "hz {hz}: units of abandoned reservations come back late; set it to 10 or more"
+        ));
+    }
+}
+
+#[config_changed_event_handler]
+fn on_config_changed(ctx: &Context, names: &[&str]) {
+    if names.iter().any(|name| ["maxmemory-policy", "hz"].contains(name)) {
+        give(ctx);
+    }
+}
