@@ -46,7 +46,7 @@ pub fn record_removed(
         ledger.leave(&record.id);
         return;
     }
-    let gone = Gone { record, deadline };
+    let gone = Gone::new(record, deadline);
     match how {
         Removal::Expired | Removal::Evicted => ledger.pend(gone),
         Removal::Deleted | Removal::Overwritten => ledger.note_removed(gone),
@@ -96,16 +96,17 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place) {
             // A script may have settled it: what it left shows as drift.
             Vec::new()
         } else {
-            movable(keys, &gone.record.items)
+            movable(keys, &gone.lines)
         };
         keys.ledger(|ledger| ledger.remember(gone, left));
     }
     repair::unmark(keys);
 }
 
-/// An available counter that reads as absent may be there still, expired: creating it would take that one away.
+/// What reads as absent may be there still, its time over, and writing would take it away: an available counter, and an
+/// outcome, where no RESERVE has looked for one.
 fn can_settle_in_job<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
-    gone.record.items.iter().all(|line| keys.peek(Key::Available(&line.sku)) != Reading::Absent)
+    !gone.by_hand && gone.lines.iter().all(|line| keys.peek(Key::Available(&line.sku)) != Reading::Absent)
 }
 
 /// Opens what is due until nothing is left or `time_is_up`. Says whether something is left. Only on a master that
@@ -157,17 +158,20 @@ pub(super) fn end_overdue<K: Keyspace>(keys: &mut K, record: Record, deadline: U
     keys.remove(Key::Reservation(&id));
     keys.notify(c"del", Key::Reservation(&id));
     keys.replicate(c"DEL", &[Argument::Key(Key::Reservation(&id))]);
-    let gone = Gone { record, deadline };
+    let gone = Gone::new(record, deadline);
     keys.ledger(|ledger| ledger.pend(gone));
     settle_pending(keys);
 }
 
 /// Settles what is remembered of an id that is about to be reserved anew: the new reservation will write its own
-/// outcome.
-pub(super) fn settle_remembered<K: Keyspace>(keys: &mut K, id: &ReservationId) {
+/// outcome. Says whether there was anything.
+pub(super) fn settle_remembered<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
+    let mut found = false;
     while let Some(gone) = keys.ledger(|ledger| ledger.take_remembered(id)) {
         settle(keys, &gone, false);
+        found = true;
     }
+    found
 }
 
 /// Gives the units of `gone` back under CLAMP, writes the outcome where none is remembered, and sends both to the
@@ -175,7 +179,7 @@ pub(super) fn settle_remembered<K: Keyspace>(keys: &mut K, id: &ReservationId) {
 fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
     let now = keys.now();
     let id = &gone.record.id;
-    let moved = movable(keys, &gone.record.items);
+    let moved = movable(keys, &gone.lines);
     let mut moves = alerts::Moves::default();
     for Line { sku, quantity } in &moved {
         let units = quantity.units();
@@ -186,7 +190,7 @@ fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
         keys.replicate(c"DECRBY", &[Argument::Key(Key::Reserved(sku)), Argument::Number(units)]);
         moves.moved(sku, &before, units);
     }
-    keys.ledger(|ledger| ledger.settled(&gone.record.items));
+    keys.ledger(|ledger| ledger.settled(&gone.lines));
     let outcome_ttl = keys.settings().outcome_ttl_ms;
     if write_outcome && outcome_ttl > 0 && apply::is_free(keys, Key::Outcome(id)) {
         let outcome = Outcome::of(&gone.record, gone.deadline, Ending::Expired, now, &moved);
@@ -206,7 +210,7 @@ fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
     feed::tell_lines(keys, feed::Event::Expired, id, &moved);
     alerts::raise(keys, moves);
     keys.tally(Tally::Expired, 1);
-    keys.tally(Tally::UnexplainedUnits, total(&gone.record.items).saturating_sub(total(&moved)));
+    keys.tally(Tally::UnexplainedUnits, total(&gone.lines).saturating_sub(total(&moved)));
     keys.lag(now.saturating_sub(gone.deadline).max(0));
 }
 
@@ -266,7 +270,8 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
         keys.ledger(|ledger| ledger.leave_foreign(name.as_bytes()));
         return;
     }
-    let ended = keys.peek(Key::Outcome(id)) != Reading::Absent;
+    let ended = keys.ledger(|ledger| ledger.is_foreign(name.as_bytes()))
+        || keys.peek(Key::Outcome(id)) != Reading::Absent;
     let record = match found {
         Reading::Text(json, ttl) if !ended => Record::from_json(id, &json, style).map(|record| (record, ttl)),
         Reading::Text(..) | Reading::Other(_) | Reading::Absent => None,
@@ -276,10 +281,10 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
             ledger.leave_foreign(name.as_bytes());
             // It is back: what was remembered of it is not to be given back as well.
             while let Some(gone) = ledger.take_remembered(id) {
-                ledger.settled(&gone.record.items);
+                ledger.settled(&gone.lines);
             }
             let deadline = ttl.unwrap_or(record.expires_at);
-            ledger.enter(&record, deadline);
+            ledger.enter_by_hand(&record, deadline);
         }
         None => {
             ledger.leave(id);

@@ -18,6 +18,8 @@ struct Hold {
     /// When the sweep looks at it next: its deadline, or later where it did not go when it was opened.
     wake: UnixMs,
     lines: Box<[Line]>,
+    /// It appeared without a command of ours, so its id was not looked at as RESERVE does.
+    by_hand: bool,
 }
 
 impl Hold {
@@ -32,10 +34,21 @@ impl Hold {
 /// A reservation whose record is gone, with what it held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gone {
-    /// Its record; the lines are what it still holds in the counters.
+    /// Its record, as it was.
     pub record: Record,
+    /// What it still holds in the counters: all of its items, or what was left of them when it was cut.
+    pub lines: Vec<Line>,
     /// Its deadline.
     pub deadline: UnixMs,
+    /// It had not been made by a command of ours: an old outcome of its id may still lie there, its time over.
+    pub by_hand: bool,
+}
+
+impl Gone {
+    /// A record that is gone; the ledger knows where it came from.
+    pub fn new(record: Record, deadline: UnixMs) -> Self {
+        Self { lines: record.items.clone(), record, deadline, by_hand: false }
+    }
 }
 
 /// A key that an event named: to be looked at when looking is allowed.
@@ -98,10 +111,19 @@ impl Ledger {
 
     /// Enters a live reservation, or its new deadline or lines.
     pub fn enter(&mut self, record: &Record, deadline: UnixMs) {
+        self.enter_from(record, deadline, false);
+    }
+
+    /// Enters a record that appeared without a command of ours.
+    pub fn enter_by_hand(&mut self, record: &Record, deadline: UnixMs) {
+        self.enter_from(record, deadline, true);
+    }
+
+    fn enter_from(&mut self, record: &Record, deadline: UnixMs, by_hand: bool) {
         self.leave(&record.id);
         self.hold(&record.items);
         self.by_wake.insert((deadline, record.id.clone()));
-        let hold = Hold { deadline, wake: deadline, lines: record.items.clone().into_boxed_slice() };
+        let hold = Hold { deadline, wake: deadline, lines: record.items.clone().into_boxed_slice(), by_hand };
         self.bytes = self.bytes.saturating_add(hold.bytes(&record.id));
         self.live.insert(record.id.clone(), hold);
     }
@@ -258,9 +280,10 @@ impl Ledger {
     // --- what was taken away ---
 
     /// A record expired or was evicted: its units wait to be settled.
-    pub fn pend(&mut self, gone: Gone) {
+    pub fn pend(&mut self, mut gone: Gone) {
+        gone.by_hand = self.live.get(&gone.record.id).is_none_or(|hold| hold.by_hand);
         self.leave(&gone.record.id);
-        self.hold(&gone.record.items);
+        self.hold(&gone.lines);
         self.pending.push_back(gone);
     }
 
@@ -292,7 +315,7 @@ impl Ledger {
     /// A record was deleted or overwritten by hand.
     pub fn note_removed(&mut self, gone: Gone) {
         self.leave(&gone.record.id);
-        self.hold(&gone.record.items);
+        self.hold(&gone.lines);
         self.removed.push(gone);
     }
 
@@ -303,17 +326,17 @@ impl Ledger {
 
     /// Remembers what is left of `gone` until its deadline; `cut` replaces its lines.
     pub fn remember(&mut self, mut gone: Gone, cut: Vec<Line>) {
-        self.unhold(&gone.record.items);
+        self.unhold(&gone.lines);
         if cut.is_empty() {
             return;
         }
         self.hold(&cut);
-        gone.record.items = cut;
+        gone.lines = cut;
         let id = gone.record.id.clone();
         self.remembered_by_deadline.insert((gone.deadline, id.clone()));
         if let Some(older) = self.remembered.insert(id, gone) {
             self.remembered_by_deadline.remove(&(older.deadline, older.record.id.clone()));
-            self.unhold(&older.record.items);
+            self.unhold(&older.lines);
         }
     }
 
@@ -338,7 +361,7 @@ impl Ledger {
     pub fn drop_notes(&mut self) {
         let gone = std::mem::take(&mut self.pending).into_iter().chain(std::mem::take(&mut self.removed));
         for gone in gone.chain(std::mem::take(&mut self.remembered).into_values()) {
-            self.unhold(&gone.record.items);
+            self.unhold(&gone.lines);
         }
         self.remembered_by_deadline.clear();
     }
@@ -348,6 +371,12 @@ impl Ledger {
     /// A `reservation:` key that is not ours was seen.
     pub fn enter_foreign(&mut self, name: &[u8]) {
         self.foreign.insert(name.into());
+    }
+
+    /// Whether that key was found not to be ours. Once it is, it stays so until it goes: also when what spoke against it,
+    /// an outcome, is forgotten.
+    pub fn is_foreign(&self, name: &[u8]) -> bool {
+        self.foreign.contains(name)
     }
 
     /// That key is gone, or ours. Says whether it was foreign.

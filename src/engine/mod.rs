@@ -252,6 +252,12 @@ fn lapsed_state<K: Keyspace>(keys: &mut K, id: &ReservationId, at: UnixMs) -> Re
 pub(crate) fn judge<K: Keyspace>(keys: &mut K, id: &ReservationId, found: Reading) -> Result<State, Refusal> {
     let style = keys.style();
     let outcome = outcome(keys, id)?;
+    let name = || Key::Reservation(id).name(style);
+    if found != Reading::Absent
+        && keys.ledger(|ledger| ledger.foreign_count() > 0 && ledger.is_foreign(name().as_bytes()))
+    {
+        return Ok(State::Foreign);
+    }
     Ok(match (found, outcome) {
         (Reading::Absent, None) => State::Unknown,
         (Reading::Absent, Some(outcome)) => State::Ended(outcome),

@@ -82,7 +82,9 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
         return Ok(Reserved { id: record.id, expires_at, items: record.items });
     }
     let deadline = request.lifetime.deadline(now, now, &keys.settings())?;
-    expire::settle_remembered(keys, id);
+    if expire::settle_remembered(keys, id) {
+        shelves = Shelves::read(keys, &request.items)?;
+    }
     shelves.release_overdue(keys, &request.items)?;
     // After this point nothing may fail.
     let moves = shelves.moves(&request.items);

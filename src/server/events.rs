@@ -268,12 +268,12 @@ pub fn rebuild(ctx: RawContext) {
         if api::db_size(ctx) == 0 {
             continue;
         }
-        let mut walk = Walk::default();
+        let mut walk = Walk::new(api::now_ms(), style);
         state::ledger(db, Ledger::begin_check);
         api::walk_keys(ctx, |name, key| {
             if let Some(watched) = watched(name, style) {
                 let read = || (record_text(key), key.deadline());
-                state::ledger(db, |ledger| walk.meet(ledger, name, watched, style, read));
+                state::ledger(db, |ledger| walk.meet(ledger, name, watched, read));
             }
         });
         state::ledger(db, |ledger| walk.finish(ledger));
