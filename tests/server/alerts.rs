@@ -1,0 +1,303 @@
+//! Alerts: on the edge and not on the level, as a key, in INV.ALERTS and on the channel.
+
+use crate::harness::{Client, Json, SOON, Server, json, wait_for, wait_until};
+use crate::shop::{shop_with, tick};
+
+/// A server on which the same alert may come again at once.
+fn shop(available: i64) -> (Server, Client) {
+    shop_with(&["inv.alert-cooldown-ms 0"], &[("P", available)])
+}
+
+/// Every alert that is kept, oldest first: `LOW_STOCK P 10`.
+fn raised(shop: &mut Client) -> Vec<String> {
+    let mut alerts: Vec<Json> = Vec::new();
+    for key in shop.ask("KEYS alert:*").as_array().expect("an array") {
+        alerts.push(shop.document(key.as_str().expect("a name")));
+    }
+    alerts.sort_by_key(|alert| alert["timestamp"].as_i64());
+    let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
+    alerts
+        .iter()
+        .map(|alert| {
+            format!("{} {} {}", text(&alert["type"]), text(&alert["product_id"]), alert["available"])
+        })
+        .collect()
+}
+
+#[test]
+fn low_stock_comes_at_the_threshold_and_not_before() {
+    let (_server, mut shop) = shop(20);
+    shop.ask("INV.RESERVE R1 ITEMS P 9");
+    assert_eq!(raised(&mut shop), Vec::<String>::new());
+    shop.ask("INV.RESERVE R2 ITEMS P 1");
+    assert_eq!(raised(&mut shop), ["LOW_STOCK P 10"]);
+}
+
+#[test]
+fn low_stock_comes_once_until_stock_has_been_above() {
+    let (_server, mut shop) = shop(20);
+    shop.ask("INV.RESERVE R1 ITEMS P 12");
+    shop.ask("INV.RESERVE R2 ITEMS P 1");
+    shop.ask("INV.RESERVE R3 ITEMS P 1");
+    // Up, but not above, and down again.
+    shop.ask("INV.ROLLBACK R3");
+    shop.ask("INV.RESERVE R4 ITEMS P 2");
+    assert_eq!(raised(&mut shop), ["LOW_STOCK P 8"]);
+
+    shop.ask("INV.ROLLBACK R1");
+    tick(&mut shop);
+    shop.ask("INV.RESERVE R5 ITEMS P 7");
+    assert_eq!(raised(&mut shop), ["LOW_STOCK P 8", "LOW_STOCK P 10"]);
+}
+
+#[test]
+fn out_of_stock_comes_at_zero() {
+    let (_server, mut shop) = shop(5);
+    shop.ask("INV.RESERVE R1 ITEMS P 4");
+    assert_eq!(raised(&mut shop), Vec::<String>::new());
+    shop.ask("INV.RESERVE R2 ITEMS P 1");
+    assert_eq!(raised(&mut shop), ["OUT_OF_STOCK P 0"]);
+}
+
+#[test]
+fn out_of_stock_comes_alone_when_the_threshold_is_crossed_too() {
+    let (_server, mut shop) = shop(20);
+    shop.ask("INV.RESERVE R1 ITEMS P 20");
+    assert_eq!(raised(&mut shop), ["OUT_OF_STOCK P 0"]);
+}
+
+#[test]
+fn back_in_stock_comes_when_a_rollback_lifts_it_from_zero() {
+    let (_server, mut shop) = shop(5);
+    shop.ask("INV.RESERVE R1 ITEMS P 2");
+    shop.ask("INV.RESERVE R2 ITEMS P 3");
+    tick(&mut shop);
+    shop.ask("INV.ROLLBACK R1");
+    tick(&mut shop);
+    shop.ask("INV.ROLLBACK R2");
+    assert_eq!(raised(&mut shop), ["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 2"]);
+}
+
+#[test]
+fn back_in_stock_comes_when_a_deadline_lifts_it_from_zero() {
+    let (_server, mut shop) = shop(5);
+    shop.ask("INV.RESERVE R1 PX 50 ITEMS P 5");
+    wait_for("the units are back", SOON, (5, 0), || shop.counters("P"));
+    assert_eq!(raised(&mut shop), ["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 5"]);
+}
+
+#[test]
+fn a_commit_moves_nothing_available_and_raises_nothing() {
+    let (_server, mut shop) = shop(5);
+    shop.ask("INV.RESERVE R1 ITEMS P 5");
+    shop.ask("INV.COMMIT R1");
+    assert_eq!(raised(&mut shop), ["OUT_OF_STOCK P 0"]);
+}
+
+#[test]
+fn a_refusal_and_a_retry_raise_nothing() {
+    let (_server, mut shop) = shop(20);
+    shop.refusal("INV.RESERVE R1 ITEMS P 21");
+    shop.ask("INV.RESERVE R1 ITEMS P 15");
+    shop.ask("INV.RESERVE R1 ITEMS P 15");
+    shop.refusal("INV.RESERVE R2 ITEMS P 6");
+    assert_eq!(raised(&mut shop), ["LOW_STOCK P 5"]);
+}
+
+#[test]
+fn each_product_of_a_reservation_has_its_own_alert() {
+    let (_server, mut shop) = shop(20);
+    shop.ask("SET stock:available:Q 3");
+    shop.ask("SET stock:available:MANY 1000");
+    shop.ask("INV.RESERVE R1 ITEMS P 15 Q 3 MANY 1");
+    let mut alerts = raised(&mut shop);
+    alerts.sort();
+    assert_eq!(alerts, ["LOW_STOCK P 5", "OUT_OF_STOCK Q 0"]);
+}
+
+#[test]
+fn the_threshold_is_a_setting_and_a_key_of_the_product_goes_before_it() {
+    let (_server, mut shop) = shop_with(&["inv.low-stock-threshold 3"], &[("P", 20), ("Q", 20)]);
+    shop.ask("SET stock:threshold:Q 15");
+    assert_eq!(shop.ask("INV.STOCK P")[0]["threshold"], 3);
+    assert_eq!(shop.ask("INV.STOCK Q")[0]["threshold"], 15);
+    shop.ask("INV.RESERVE R1 ITEMS P 16 Q 4");
+    assert_eq!(raised(&mut shop), Vec::<String>::new());
+    shop.ask("INV.RESERVE R2 ITEMS P 1");
+    tick(&mut shop);
+    shop.ask("INV.RESERVE R3 ITEMS Q 1");
+    assert_eq!(raised(&mut shop), ["LOW_STOCK P 3", "LOW_STOCK Q 15"]);
+
+    shop.ask("DEL stock:threshold:Q");
+    assert_eq!(shop.ask("INV.STOCK Q")[0]["threshold"], 3);
+}
+
+#[test]
+fn an_alert_is_a_key_named_by_product_and_time_with_a_ttl() {
+    let (_server, mut shop) = shop(20);
+    let before = shop.now();
+    shop.ask("INV.RESERVE R1 ITEMS P 15");
+    let after = shop.now();
+    let keys = shop.ask("KEYS alert:*");
+    let key = keys[0].as_str().expect("one alert");
+    let timestamp: i64 = key.strip_prefix("alert:P:").and_then(|at| at.parse().ok()).expect("alert:P:time");
+    assert!((before..=after).contains(&timestamp));
+    let written = format!(
+        r#"{{"product_id":"P","type":"LOW_STOCK","available":5,"threshold":10,"timestamp":{timestamp}}}"#
+    );
+    assert_eq!(shop.ask(["GET", key]), written);
+    let week = 604_800_000;
+    assert_eq!(shop.ask(["PEXPIRETIME", key]), timestamp + week);
+}
+
+#[test]
+fn two_alerts_of_one_millisecond_take_the_next_free_one() {
+    let (_server, mut shop) = shop(5);
+    // Time stands still in a transaction.
+    shop.burst(&["MULTI", "INV.RESERVE R1 ITEMS P 5", "INV.ROLLBACK R1", "INV.RESERVE R2 ITEMS P 5", "EXEC"]);
+    assert_eq!(raised(&mut shop), ["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 5", "OUT_OF_STOCK P 0"]);
+    let alerts = shop.ask("INV.ALERTS PRODUCT P");
+    let at = |index: usize| alerts[index]["timestamp"].as_i64().expect("a time");
+    assert_eq!((at(0), at(1)), (at(2) + 2, at(2) + 1));
+}
+
+#[test]
+fn an_alert_ends_after_its_time() {
+    let (_server, mut shop) = shop_with(&["inv.alert-ttl-ms 100"], &[("P", 5)]);
+    shop.ask("INV.RESERVE R1 ITEMS P 5");
+    assert_eq!(shop.ask("INV.ALERTS").as_array().map(Vec::len), Some(1));
+    wait_for("the alert is gone", SOON, json!([]), || shop.ask("INV.ALERTS"));
+    wait_for("the key is gone", SOON, json!([]), || shop.ask("KEYS alert:*"));
+}
+
+#[test]
+fn an_alert_deleted_by_hand_is_no_longer_listed() {
+    let (_server, mut shop) = shop(5);
+    shop.ask("INV.RESERVE R1 ITEMS P 5");
+    let keys = shop.ask("KEYS alert:*");
+    shop.ask(["DEL", keys[0].as_str().expect("one alert")]);
+    assert_eq!(shop.ask("INV.ALERTS"), json!([]));
+    assert_eq!(shop.ask("INV.ALERTS PRODUCT P"), json!([]));
+}
+
+#[test]
+fn after_a_flush_there_are_no_alerts() {
+    let (_server, mut shop) = shop(5);
+    shop.ask("INV.RESERVE R1 ITEMS P 5");
+    shop.ask("FLUSHALL");
+    assert_eq!(shop.ask("INV.ALERTS"), json!([]));
+}
+
+#[test]
+fn alerts_are_listed_newest_first_and_filtered() {
+    let (_server, mut shop) = shop(20);
+    shop.ask("MSET stock:available:Q 5 stock:available:R 20");
+    for step in [
+        "INV.RESERVE R1 ITEMS P 15",
+        "INV.RESERVE R2 ITEMS Q 5",
+        "INV.RESERVE R3 ITEMS R 15",
+        "INV.RESERVE R4 ITEMS P 5",
+        "INV.ROLLBACK R4",
+    ] {
+        shop.ask(step);
+        tick(&mut shop);
+    }
+    let everything = shop.ask("INV.ALERTS");
+    let everything = everything.as_array().expect("an array");
+    let mut list = |filter: &str| {
+        let reply = shop.ask(format!("INV.ALERTS {filter}"));
+        let text = |alert: &Json, field: &str| alert[field].as_str().unwrap_or_default().to_owned();
+        let line = |alert| format!("{} {}", text(alert, "product_id"), text(alert, "type"));
+        reply.as_array().expect("an array").iter().map(line).collect::<Vec<_>>().join(", ")
+    };
+    let all = "P BACK_IN_STOCK, P OUT_OF_STOCK, R LOW_STOCK, Q OUT_OF_STOCK, P LOW_STOCK";
+    assert_eq!(list(""), all);
+    assert_eq!(list("PRODUCT P"), "P BACK_IN_STOCK, P OUT_OF_STOCK, P LOW_STOCK");
+    assert_eq!(list("TYPE LOW_STOCK"), "R LOW_STOCK, P LOW_STOCK");
+    assert_eq!(list("type LOW_STOCK"), "R LOW_STOCK, P LOW_STOCK");
+    assert_eq!(list("TYPE OUT_OF_STOCK PRODUCT Q"), "Q OUT_OF_STOCK");
+    assert_eq!(list("COUNT 2"), "P BACK_IN_STOCK, P OUT_OF_STOCK");
+    assert_eq!(list("PRODUCT P COUNT 1"), "P BACK_IN_STOCK");
+    assert_eq!(list("COUNT 1 TYPE LOW_STOCK"), "R LOW_STOCK");
+    assert_eq!(list(&format!("SINCE {}", everything[1]["timestamp"])), "P BACK_IN_STOCK, P OUT_OF_STOCK");
+    assert_eq!(list(&format!("PRODUCT P SINCE {}", everything[0]["timestamp"])), "P BACK_IN_STOCK");
+    assert_eq!(list("SINCE 99999999999999"), "");
+    assert_eq!(list("SINCE 0 COUNT 1000"), all);
+    assert_eq!(list("PRODUCT NOPE"), "");
+
+    let of_product = &everything[4];
+    assert_eq!(
+        *of_product,
+        json!({
+            "product_id": "P", "type": "LOW_STOCK", "available": 5, "threshold": 10,
+            "timestamp": of_product["timestamp"],
+        })
+    );
+    for wrong in ["TYPE NONSENSE", "COUNT x", "SINCE x", "PRODUCT", "COUNT 1 COUNT 2"] {
+        let refusal = shop.refusal(format!("INV.ALERTS {wrong}"));
+        assert!(refusal.starts_with("ERR "), "{wrong}: {refusal}");
+    }
+}
+
+#[test]
+fn a_hundred_alerts_are_listed_by_default() {
+    let (_server, mut shop) = shop(0);
+    for n in 0..110 {
+        shop.ask(format!("SET stock:available:P{n} 1"));
+        shop.ask(format!("INV.RESERVE R{n} ITEMS P{n} 1"));
+    }
+    assert_eq!(shop.ask("INV.ALERTS").as_array().map(Vec::len), Some(100));
+    assert_eq!(shop.ask("INV.ALERTS COUNT 105").as_array().map(Vec::len), Some(105));
+}
+
+#[test]
+fn an_alert_is_a_message_on_the_channel() {
+    let (server, mut shop) = shop(20);
+    let mut listener = server.connect();
+    listener.listen("inventory:alerts");
+    shop.ask("INV.RESERVE R1 ITEMS P 15");
+    shop.ask("INV.RESERVE R2 ITEMS P 5");
+    shop.ask("INV.ROLLBACK R2");
+    let heard: Vec<Json> = listener.heard().iter().map(|message| message[2].clone()).collect();
+    let mut kept = Vec::new();
+    for alert in shop.ask("INV.ALERTS").as_array().expect("an array").iter().rev() {
+        kept.push(shop.ask(format!("GET alert:P:{}", alert["timestamp"])));
+    }
+    assert_eq!(heard, kept);
+    assert_eq!(kept.len(), 3);
+}
+
+#[test]
+fn an_item_that_flaps_does_not_flood() {
+    let (_server, mut shop) = shop_with(&[], &[("P", 5), ("Q", 5)]);
+    for n in 0..5 {
+        shop.ask(format!("INV.RESERVE R{n} ITEMS P 5"));
+        shop.ask(format!("INV.ROLLBACK R{n}"));
+    }
+    tick(&mut shop);
+    // Another product has its own time.
+    shop.ask("INV.RESERVE R9 ITEMS Q 5");
+    assert_eq!(raised(&mut shop), ["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 5", "OUT_OF_STOCK Q 0"]);
+}
+
+#[test]
+fn after_the_cooldown_the_same_alert_comes_again() {
+    let (_server, mut shop) = shop_with(&["inv.alert-cooldown-ms 100"], &[("P", 5)]);
+    shop.ask("INV.RESERVE R1 ITEMS P 5");
+    shop.ask("INV.ROLLBACK R1");
+    let first = shop.now();
+    wait_until("the cooldown is over", SOON, || shop.now() > first + 100);
+    shop.ask("INV.RESERVE R2 ITEMS P 5");
+    assert_eq!(raised(&mut shop), ["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 5", "OUT_OF_STOCK P 0"]);
+}
+
+#[test]
+fn stock_filled_by_hand_counts_for_the_next_edge() {
+    let (_server, mut shop) = shop(5);
+    shop.ask("INV.RESERVE R1 ITEMS P 5");
+    shop.ask("SET stock:available:P 50");
+    shop.ask("INV.RESERVE R2 ITEMS P 1");
+    tick(&mut shop);
+    shop.ask("INV.RESERVE R3 ITEMS P 40");
+    assert_eq!(raised(&mut shop), ["OUT_OF_STOCK P 0", "LOW_STOCK P 9"]);
+}

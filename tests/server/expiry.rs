@@ -1,0 +1,426 @@
+//! The deadline: units come back by themselves, once, whatever else made the record disappear.
+//!
+//! "The sweep has not come yet" is made certain by one burst: the server runs commands that lie in one read one after the
+//! other, and its own work (cron, active expiry) between reads. `DEBUG SLEEP` in the burst lets the deadline pass.
+
+use crate::harness::{Json, SOON, code, json, wait_for, wire_code};
+use crate::shop::{let_pass, let_the_sweep_pass, shop};
+
+const STOCK: &[(&str, i64)] = &[("P", 100)];
+
+#[test]
+fn units_come_back_beside_many_keys_with_a_later_ttl() {
+    // The server's own expiry looks at samples: beside these, it would find the record after about a minute.
+    let (_server, mut shop) = shop(STOCK);
+    let fill = "for i = 1, 20000 do redis.call('SET', 'session:' .. i, 'x', 'EX', 1000) end";
+    shop.ask(["EVAL", fill, "0"]);
+    for round in 0..5 {
+        shop.ask(format!("INV.RESERVE R{round} PX 50 ITEMS P 5"));
+        wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+    }
+}
+
+#[test]
+fn units_are_back_within_150_ms() {
+    let (_server, mut shop) = shop(STOCK);
+    // The best of some: on a machine that has other things to do one may come late.
+    let late = (0..10).map(|round| {
+        let deadline = shop.ask(format!("INV.RESERVE R{round} PX 30 ITEMS P 5"))["expires_at"].as_i64();
+        wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+        let resolved_at = shop.document(&format!("inventory:outcome:R{round}"))["resolved_at"].as_i64();
+        resolved_at.expect("a time") - deadline.expect("a time")
+    });
+    let best = late.min().expect("ten rounds");
+    assert!((0..=150).contains(&best), "{best} ms after the deadline");
+}
+
+#[test]
+fn a_thousand_deadlines_at_once_give_everything_back() {
+    let (_server, mut shop) = shop(STOCK);
+    shop.ask("SET stock:available:P 1000");
+    let at = shop.now() + 400;
+    let reserve: Vec<String> = (0..1000).map(|n| format!("INV.RESERVE R{n} PXAT {at} ITEMS P 1")).collect();
+    let reserve: Vec<&str> = reserve.iter().map(String::as_str).collect();
+    for part in reserve.chunks(100) {
+        shop.burst(part);
+    }
+    assert_eq!(shop.counters("P"), (0, 1000));
+    wait_for("the units are back", SOON, (1000, 0), || shop.counters("P"));
+}
+
+#[test]
+fn past_the_deadline_commit_rollback_and_reserve_answer_by_the_clock_not_by_the_sweep() {
+    let (_server, mut shop) = shop(STOCK);
+    let replies = shop.burst(&[
+        "INV.RESERVE A PX 50 ITEMS P 5",
+        "INV.RESERVE B PX 50 ITEMS P 5",
+        "INV.RESERVE C PX 50 ITEMS P 5",
+        "DEBUG SLEEP 0.1",
+        "INV.COMMIT A",
+        "INV.ROLLBACK B",
+        "INV.RESERVE C PX 50 ITEMS P 5",
+        "INV.ROLLBACK A",
+        "INV.COMMIT B",
+    ]);
+    assert_eq!(wire_code(&replies[4]), "-EXPIRED");
+    assert_eq!(replies[5], "OK");
+    assert_eq!(wire_code(&replies[6]), "-EXPIRED");
+    assert_eq!(replies[7], "OK");
+    assert_eq!(wire_code(&replies[8]), "-ROLLEDBACK");
+    let_the_sweep_pass(&mut shop);
+    assert_eq!(shop.counters("P"), (100, 0));
+    for (id, state) in [("A", "rolled_back"), ("B", "rolled_back"), ("C", "expired")] {
+        assert_eq!(shop.ask(format!("INV.GET {id}"))["state"], state, "{id}");
+    }
+}
+
+#[test]
+fn each_of_them_alone_gives_the_units_back_at_once() {
+    for (command, expected) in [
+        ("INV.COMMIT A", "-EXPIRED"),
+        ("INV.ROLLBACK A", "OK"),
+        ("INV.RESERVE A ITEMS P 5", "-EXPIRED"),
+        // A plain reader opens the record too; the server then takes it away, and its units go back with it.
+        ("GET reservation:A", ""),
+    ] {
+        let (_server, mut shop) = shop(STOCK);
+        let replies = shop.burst(&[
+            "INV.RESERVE A PX 50 ITEMS P 5",
+            "DEBUG SLEEP 0.1",
+            command,
+            "GET stock:available:P",
+            "GET stock:reserved:P",
+            "EXISTS reservation:A",
+        ]);
+        assert_eq!(wire_code(&replies[2]), expected, "{command}");
+        assert_eq!(replies[3..], [json!("100"), json!("0"), json!(0)], "{command}");
+        let_the_sweep_pass(&mut shop);
+        assert_eq!(shop.counters("P"), (100, 0), "{command}");
+    }
+}
+
+#[test]
+fn reserve_takes_overdue_units_in_the_same_command() {
+    let (_server, mut shop) = shop(STOCK);
+    let replies = shop.burst(&[
+        "INV.RESERVE A PX 50 ITEMS P 60",
+        "INV.RESERVE B PX 50 ITEMS P 40",
+        "INV.RESERVE C ITEMS P 1",
+        "DEBUG SLEEP 0.1",
+        "INV.RESERVE D ITEMS P 90",
+    ]);
+    assert_eq!(wire_code(&replies[2]), "-INSUFFICIENT");
+    assert_eq!(replies[4]["reservation_id"], "D");
+    let_the_sweep_pass(&mut shop);
+    assert_eq!(shop.counters("P"), (10, 90));
+}
+
+#[test]
+fn reserve_takes_overdue_units_in_a_transaction() {
+    for first in ["PING", "INV.COMMIT A", "INV.ROLLBACK A", "GET reservation:A", "INV.RESERVE A ITEMS P 1"] {
+        let (_server, mut shop) = shop(STOCK);
+        let replies = shop.burst(&[
+            "INV.RESERVE A PX 50 ITEMS P 100",
+            "DEBUG SLEEP 0.1",
+            "MULTI",
+            first,
+            "INV.RESERVE D ITEMS P 100",
+            "GET stock:reserved:P",
+            "EXEC",
+        ]);
+        assert_eq!(replies[6][1]["reservation_id"], "D", "after {first}: {}", replies[6]);
+        assert_eq!(replies[6][2], "100", "after {first}");
+        let_the_sweep_pass(&mut shop);
+        assert_eq!(shop.counters("P"), (0, 100), "after {first}");
+    }
+}
+
+#[test]
+fn reserve_takes_overdue_units_in_a_script() {
+    for first in ["'PING'", "'INV.COMMIT','A'", "'INV.ROLLBACK','A'", "'GET','reservation:A'"] {
+        let (_server, mut shop) = shop(STOCK);
+        // A script names no blanks here: `burst` splits at them.
+        let script =
+            format!("EVAL redis.pcall({first});return{{redis.pcall('INV.RESERVE','D','ITEMS','P','100')}} 0");
+        let replies = shop.burst(&["INV.RESERVE A PX 50 ITEMS P 100", "DEBUG SLEEP 0.1", &script]);
+        assert_eq!(replies[2][0][1], "D", "after {first}: {}", replies[2]);
+        let_the_sweep_pass(&mut shop);
+        assert_eq!(shop.counters("P"), (0, 100), "after {first}");
+    }
+}
+
+#[test]
+fn a_refused_reserve_counts_overdue_units_and_says_the_true_number() {
+    let (_server, mut shop) = shop(STOCK);
+    let replies =
+        shop.burst(&["INV.RESERVE A PX 50 ITEMS P 60", "DEBUG SLEEP 0.1", "INV.RESERVE D ITEMS P 101"]);
+    assert_eq!(replies[2], "-INSUFFICIENT P requested 101, available 100");
+    assert_eq!(shop.counters("P"), (100, 0));
+}
+
+#[test]
+fn get_calls_an_overdue_reservation_expired_before_the_sweep_comes() {
+    let (_server, mut shop) = shop(STOCK);
+    let replies = shop.burst(&[
+        "INV.RESERVE A PX 50 ITEMS P 5",
+        "DEBUG SLEEP 0.1",
+        "MULTI",
+        "INV.GET A",
+        "EXEC",
+        "INV.GET A",
+    ]);
+    assert_eq!(replies[4][0]["state"], "expired", "{}", replies[4]);
+    assert_eq!(replies[5]["state"], "expired", "{}", replies[5]);
+    wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+}
+
+#[test]
+fn a_record_in_another_database_gives_its_units_back_there() {
+    let (_server, mut shop) = shop(STOCK);
+    shop.ask("SELECT 3");
+    shop.ask("SET stock:available:P 7");
+    shop.ask("INV.RESERVE A PX 50 ITEMS P 5");
+    shop.ask("SELECT 0");
+    shop.ask("INV.RESERVE A PX 50 ITEMS P 1");
+    wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+    shop.ask("SELECT 3");
+    wait_for("the units are back", SOON, (7, 0), || shop.counters("P"));
+    assert_eq!(shop.ask("INV.GET A")["state"], "expired");
+}
+
+#[test]
+fn a_record_deleted_by_hand_gives_its_units_back_at_the_deadline_once() {
+    let (_server, mut shop) = shop(STOCK);
+    let deadline = shop.ask("INV.RESERVE A PX 300 ITEMS P 5")["expires_at"].clone();
+    shop.ask("INV.RESERVE B ITEMS P 7");
+    shop.ask("DEL reservation:A");
+    assert_eq!(shop.counters("P"), (88, 12));
+    wait_for("the units are back", SOON, (93, 7), || shop.counters("P"));
+    assert!(shop.now() >= deadline.as_i64().expect("a time"), "not before the deadline");
+    let_the_sweep_pass(&mut shop);
+    assert_eq!(shop.counters("P"), (93, 7));
+    assert_eq!(shop.ask("INV.COMMIT B"), "OK");
+    assert_eq!(shop.counters("P"), (93, 0));
+}
+
+#[test]
+fn an_id_deleted_by_hand_can_be_reserved_again_and_holds_its_units_once() {
+    let (_server, mut shop) = shop(STOCK);
+    let deadline = shop.ask("INV.RESERVE A PX 300 ITEMS P 5")["expires_at"].clone();
+    shop.ask("DEL reservation:A");
+    assert_eq!(code(&shop.refusal("INV.COMMIT A")), "NOTFOUND");
+    shop.ask("INV.RESERVE A ITEMS P 8");
+    assert_eq!(shop.counters("P"), (92, 8));
+    let_pass(&mut shop, &deadline);
+    assert_eq!(shop.counters("P"), (92, 8));
+    assert_eq!(shop.ask("INV.COMMIT A"), "OK");
+    assert_eq!(shop.counters("P"), (92, 0));
+}
+
+#[test]
+fn a_record_set_anew_by_hand_gives_the_old_units_back_once() {
+    let (_server, mut shop) = shop(STOCK);
+    shop.ask("INV.RESERVE A PX 300 ITEMS P 5");
+    shop.ask("SET reservation:A something-else");
+    assert_eq!(code(&shop.refusal("INV.COMMIT A")), "FOREIGN");
+    wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+    let_the_sweep_pass(&mut shop);
+    assert_eq!(shop.counters("P"), (100, 0));
+    assert_eq!(shop.ask("GET reservation:A"), "something-else");
+}
+
+#[test]
+fn unlink_expire_0_and_a_past_expireat_are_deletions_by_hand() {
+    for by_hand in [
+        "UNLINK reservation:A",
+        "EXPIRE reservation:A 0",
+        "PEXPIREAT reservation:A 1",
+        "GETDEL reservation:A",
+    ] {
+        let (_server, mut shop) = shop(STOCK);
+        shop.ask("INV.RESERVE A PX 200 ITEMS P 5");
+        shop.ask(by_hand);
+        wait_for(by_hand, SOON, (100, 0), || shop.counters("P"));
+        let_the_sweep_pass(&mut shop);
+        assert_eq!(shop.counters("P"), (100, 0), "{by_hand}");
+    }
+}
+
+#[test]
+fn a_shorter_ttl_by_hand_moves_the_deadline() {
+    let (_server, mut shop) = shop(STOCK);
+    shop.ask("INV.RESERVE A EX 900 ITEMS P 5");
+    shop.ask("PEXPIRE reservation:A 50");
+    wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+    assert_eq!(code(&shop.refusal("INV.COMMIT A")), "EXPIRED");
+}
+
+#[test]
+fn a_longer_ttl_by_hand_moves_the_deadline() {
+    let (_server, mut shop) = shop(STOCK);
+    let replies = shop.burst(&[
+        "INV.RESERVE A PX 50 ITEMS P 5",
+        "PEXPIRE reservation:A 900000",
+        "DEBUG SLEEP 0.1",
+        "INV.RESERVE A ITEMS P 5",
+        "PEXPIRETIME reservation:A",
+        "INV.GET A",
+        "EXISTS reservation:A",
+    ]);
+    assert_eq!(replies[3]["expires_at"], replies[4]);
+    assert_eq!(replies[5]["expires_at"], replies[4]);
+    assert_eq!(replies[6], 1);
+    let_the_sweep_pass(&mut shop);
+    assert_eq!(shop.counters("P"), (95, 5));
+    assert_eq!(shop.ask("INV.COMMIT A"), "OK");
+    assert_eq!(shop.counters("P"), (95, 0));
+}
+
+#[test]
+fn a_record_whose_ttl_was_taken_away_ends_at_its_expires_at() {
+    let (_server, mut shop) = shop(STOCK);
+    shop.ask("INV.RESERVE A PX 200 ITEMS P 5");
+    assert_eq!(shop.ask("PERSIST reservation:A"), 1);
+    wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+    assert_eq!(shop.ask("EXISTS reservation:A"), 0);
+    assert_eq!(shop.ask("INV.GET A")["state"], "expired");
+    let_the_sweep_pass(&mut shop);
+    assert_eq!(shop.counters("P"), (100, 0));
+}
+
+#[test]
+fn a_record_whose_ttl_was_taken_away_is_expired_by_the_clock_too() {
+    let (_server, mut shop) = shop(STOCK);
+    let replies = shop.burst(&[
+        "INV.RESERVE A PX 50 ITEMS P 5",
+        "PERSIST reservation:A",
+        "DEBUG SLEEP 0.1",
+        "INV.COMMIT A",
+        "INV.RESERVE D ITEMS P 100",
+    ]);
+    assert_eq!(wire_code(&replies[3]), "-EXPIRED");
+    assert_eq!(replies[4]["reservation_id"], "D", "{}", replies[4]);
+    let_the_sweep_pass(&mut shop);
+    assert_eq!(shop.counters("P"), (0, 100));
+}
+
+#[test]
+fn after_flushall_nothing_comes_back() {
+    for flush in ["FLUSHALL", "FLUSHDB", "FLUSHALL ASYNC"] {
+        let (_server, mut shop) = shop(STOCK);
+        let deadline = shop.ask("INV.RESERVE A PX 200 ITEMS P 5")["expires_at"].clone();
+        shop.ask("INV.RESERVE B PX 200 ITEMS P 5");
+        // Remembered lines go as well.
+        shop.ask("DEL reservation:B");
+        shop.ask(flush);
+        assert_eq!(shop.ask("KEYS *"), json!([]), "{flush}");
+        shop.ask("MSET stock:available:P 7 stock:reserved:P 20");
+        let_pass(&mut shop, &deadline);
+        assert_eq!(shop.counters("P"), (7, 20), "{flush}");
+        assert_eq!(shop.ask("INV.GET A"), Json::Null, "{flush}");
+    }
+}
+
+#[test]
+fn a_due_record_that_is_opened_and_flushed_in_one_transaction_brings_nothing_back() {
+    let (_server, mut shop) = shop(STOCK);
+    shop.burst(&[
+        "INV.RESERVE A PX 50 ITEMS P 5",
+        "DEBUG SLEEP 0.1",
+        "MULTI",
+        "GET reservation:A",
+        "FLUSHALL",
+        "EXEC",
+    ]);
+    assert_eq!(shop.ask("KEYS *"), json!([]));
+}
+
+#[test]
+fn a_due_record_that_is_opened_and_swapped_in_one_transaction_gives_its_units_back_there() {
+    let (server, mut shop) = shop(STOCK);
+    shop.burst(&[
+        "INV.RESERVE A PX 50 ITEMS P 5",
+        "DEBUG SLEEP 0.1",
+        "MULTI",
+        "GET reservation:A",
+        "SWAPDB 0 1",
+        "EXEC",
+    ]);
+    // Another connection: Valkey 8.1 leaves this one in the database of the last event that a module saw
+    // (valkey-io/valkey#4024).
+    let mut shop = server.connect();
+    assert_eq!(shop.ask("KEYS *"), json!([]));
+    shop.ask("SELECT 1");
+    assert_eq!(shop.counters("P"), (100, 0));
+}
+
+#[test]
+fn a_swapped_database_keeps_its_deadlines() {
+    let (_server, mut shop) = shop(STOCK);
+    shop.ask("INV.RESERVE A PX 200 ITEMS P 5");
+    shop.ask("INV.RESERVE B PX 200 ITEMS P 5");
+    shop.ask("DEL reservation:B");
+    shop.ask("SWAPDB 0 1");
+    shop.ask("SELECT 1");
+    assert_eq!(shop.counters("P"), (90, 10));
+    wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+    shop.ask("SELECT 0");
+    assert_eq!(shop.ask("KEYS *"), json!([]));
+}
+
+#[test]
+fn a_release_moves_no_more_than_is_reserved() {
+    let (_server, mut shop) = shop(STOCK);
+    let deadline = shop.ask("INV.RESERVE A PX 200 ITEMS P 5")["expires_at"].clone();
+    shop.ask("SET stock:reserved:P 2");
+    wait_for("two are back", SOON, (97, 0), || shop.counters("P"));
+    let_pass(&mut shop, &deadline);
+    assert_eq!(shop.counters("P"), (97, 0));
+    let returned = &shop.document("inventory:outcome:A")["returned"];
+    assert_eq!(*returned, json!([{"product_id": "P", "quantity": 2}]));
+}
+
+#[test]
+fn a_release_leaves_what_the_others_hold() {
+    let (_server, mut shop) = shop(STOCK);
+    shop.ask("INV.RESERVE B ITEMS P 5");
+    let deadline = shop.ask("INV.RESERVE A PX 200 ITEMS P 5")["expires_at"].clone();
+    // Somebody sold three by hand: two of the seven are beyond what B holds.
+    shop.ask("SET stock:reserved:P 7");
+    wait_for("two are back", SOON, (92, 5), || shop.counters("P"));
+    let_pass(&mut shop, &deadline);
+    assert_eq!(shop.ask("INV.COMMIT B"), "OK");
+    assert_eq!(shop.counters("P"), (92, 0));
+}
+
+#[test]
+fn an_absent_reserved_counter_gives_nothing_and_is_not_created() {
+    let (_server, mut shop) = shop(STOCK);
+    let deadline = shop.ask("INV.RESERVE A PX 100 ITEMS P 5")["expires_at"].clone();
+    shop.ask("DEL stock:reserved:P");
+    let_pass(&mut shop, &deadline);
+    assert_eq!(shop.ask("EXISTS reservation:A stock:reserved:P"), 0);
+    assert_eq!(shop.ask("GET stock:available:P"), "95");
+    assert_eq!(shop.ask("INV.GET A")["state"], "expired");
+}
+
+#[test]
+fn an_absent_available_counter_is_created_by_the_units_that_return() {
+    let (_server, mut shop) = shop(STOCK);
+    shop.ask("INV.RESERVE A PX 100 ITEMS P 5");
+    shop.ask("DEL stock:available:P");
+    wait_for("the units are back", SOON, (5, 0), || shop.counters("P"));
+}
+
+#[test]
+fn a_counter_of_another_type_keeps_no_other_units_back() {
+    let (_server, mut shop) = shop(STOCK);
+    shop.ask("SET stock:available:Q 10");
+    shop.ask("INV.RESERVE A PX 100 ITEMS P 5 Q 5");
+    shop.ask("DEL stock:available:Q");
+    shop.ask("RPUSH stock:available:Q list");
+    wait_for("the other units are back", SOON, (100, 0), || shop.counters("P"));
+    assert_eq!(shop.ask("LRANGE stock:available:Q 0 -1"), json!(["list"]));
+    let_the_sweep_pass(&mut shop);
+    assert_eq!(shop.counters("P"), (100, 0));
+}

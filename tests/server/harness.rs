@@ -1,0 +1,555 @@
+//! A real server for each test: on a free port, in a folder of its own, and gone when the test ends.
+//!
+//! Nothing here sleeps for a time that was guessed: [`wait_until`] polls for a condition and fails with its name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis::{Connection, Value};
+pub use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+
+/// What is due at once may take this long on a machine that has other things to do.
+pub const SOON: Duration = Duration::from_secs(2);
+
+/// What needs a start, a full sync or a rewrite may take this long.
+const LATER: Duration = Duration::from_secs(20);
+
+/// Polls until the condition holds; after the limit the test fails with what it waited for.
+pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited {limit:?} in vain: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Polls until the value is the expected one; the failure shows the last value seen.
+pub fn wait_for<T: PartialEq + Debug>(
+    what: &str,
+    limit: Duration,
+    expected: T,
+    mut value: impl FnMut() -> T,
+) {
+    let deadline = Instant::now() + limit;
+    loop {
+        let seen = value();
+        if seen == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "waited {limit:?} in vain: {what}: {seen:?} is not {expected:?}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A running server. Dropping it kills exactly the process that was started here.
+pub struct Server {
+    child: Option<Child>,
+    program: PathBuf,
+    port: u16,
+    folder: TempDir,
+    options: Vec<String>,
+}
+
+impl Server {
+    /// A server with the module and its defaults.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// A server with the module and further lines of configuration, such as `inv.outcome-ttl-ms 0` or `appendonly yes`.
+    pub fn start_with(options: &[&str]) -> Self {
+        let mut server = Self::new(server_program(), options);
+        server.start_again();
+        server
+    }
+
+    /// Another program without the module.
+    pub fn start_without_module(program: &Path, options: &[&str]) -> Self {
+        let mut server = Self::new(program, options);
+        server.start_again_without_module();
+        server
+    }
+
+    /// The log of a program that does not start with these lines of configuration.
+    pub fn refused_start(program: &Path, lines: &[&str]) -> String {
+        let mut server = Self::new(program, &[]);
+        let own = server.lines(None);
+        let lines: Vec<&str> = own.iter().map(String::as_str).chain(lines.iter().copied()).collect();
+        std::fs::write(server.configuration(), lines.join("\n")).expect("a configuration file");
+        let child = server.spawn();
+        wait_until("the server ends", LATER, || child.try_wait().expect("a child of ours").is_some());
+        server.log()
+    }
+
+    fn new(program: &Path, options: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let options = options.iter().map(|&option| option.to_owned()).collect();
+        Self { child: None, program: program.into(), port: free_port(), folder, options }
+    }
+
+    /// A replica of this server that has caught up with it.
+    pub fn replica(&self) -> Self {
+        self.replica_with(&[])
+    }
+
+    /// The same with further lines of configuration.
+    pub fn replica_with(&self, options: &[&str]) -> Self {
+        let replica_of = format!("replicaof 127.0.0.1 {}", self.port);
+        let replica = Self::start_with(&[&[&*replica_of], options].concat());
+        replica.wait_for_info("replication", "master_link_status", "up");
+        // The master may send nothing yet for a second; a message shows that it does, and leaves no key.
+        self.connect().ask("PUBLISH harness up");
+        replica.catch_up_with(self);
+        replica
+    }
+
+    /// Starts on the port and folder that it had.
+    pub fn start_again(&mut self) {
+        self.run(Some(&module()));
+    }
+
+    /// The same without the module and without its options.
+    pub fn start_again_without_module(&mut self) {
+        self.run(None);
+    }
+
+    /// Ends in good order; nothing is saved but what the AOF has.
+    pub fn shut_down(&mut self) {
+        self.connect().send("SHUTDOWN NOSAVE");
+        self.child.take().expect("a running server").wait().expect("the server ends");
+    }
+
+    /// Ends as in a power cut: kill -9.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("a running server");
+        child.kill().expect("a child of ours");
+        child.wait().expect("the server ends");
+    }
+
+    /// A client that speaks RESP3.
+    pub fn connect(&self) -> Client {
+        Client::open(self.port, redis::ProtocolVersion::RESP3).expect("the server takes connections")
+    }
+
+    /// A client that speaks RESP2.
+    pub fn connect_resp2(&self) -> Client {
+        Client::open(self.port, redis::ProtocolVersion::RESP2).expect("the server takes connections")
+    }
+
+    /// Waits until this replica has received all that its master has sent.
+    pub fn catch_up_with(&self, master: &Self) {
+        wait_until("the replica has what the master sent", LATER, || {
+            let sent = master.connect().info("replication", "master_repl_offset");
+            sent == self.connect().info("replication", "slave_repl_offset")
+        });
+    }
+
+    /// Rewrites the AOF, or the RDB with `BGSAVE`, and waits for the end of it.
+    pub fn rewrite(&self, command: &str) {
+        self.connect().ask(command);
+        for field in ["aof_rewrite_in_progress", "aof_rewrite_scheduled", "rdb_bgsave_in_progress"] {
+            self.wait_for_info("persistence", field, "0");
+        }
+    }
+
+    /// What was propagated while the step ran: each command as one line, from the AOF (`appendonly yes`). The server
+    /// writes it before it answers, so that nothing has to be waited for. SELECT is left out.
+    pub fn propagated_by(&self, step: impl FnOnce()) -> Vec<String> {
+        let before = self.propagated().len();
+        step();
+        self.propagated().split_off(before)
+    }
+
+    /// All that was propagated since the start.
+    pub fn propagated(&self) -> Vec<String> {
+        let aof = self.folder.path().join("appendonlydir/appendonly.aof.1.incr.aof");
+        let commands = commands_of(&std::fs::read(aof).expect("a server with `appendonly yes`"));
+        commands.into_iter().filter(|command| !command.starts_with("SELECT")).collect()
+    }
+
+    /// The file that the server was started with.
+    pub fn configuration(&self) -> PathBuf {
+        self.folder.path().join("server.conf")
+    }
+
+    /// All that it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
+    }
+
+    /// The port that it listens on.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn wait_for_info(&self, section: &str, field: &str, expected: &str) {
+        wait_for(field, LATER, expected.to_owned(), || self.connect().info(section, field));
+    }
+
+    fn run(&mut self, module: Option<&Path>) {
+        // A file and not arguments: CONFIG REWRITE wants one.
+        let configuration = self.configuration();
+        if !configuration.exists() || module.is_none() {
+            std::fs::write(&configuration, self.lines(module).join("\n")).expect("a configuration file");
+        }
+        let port = self.port;
+        let child = self.spawn();
+        wait_until("the server answers", LATER, || {
+            if let Some(status) = child.try_wait().expect("a child of ours") {
+                panic!("the server ended at its start: {status}");
+            }
+            let client = Client::open(port, redis::ProtocolVersion::RESP2);
+            client.is_ok_and(|mut client| client.try_ask("PING").is_ok())
+        });
+    }
+
+    fn spawn(&mut self) -> &mut Child {
+        let child = Command::new(&self.program)
+            .arg(self.configuration())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        // Held from here on, so that it is killed whatever happens.
+        self.child.insert(child)
+    }
+
+    fn lines(&self, module: Option<&Path>) -> Vec<String> {
+        let mut lines = vec![
+            format!("port {}", self.port),
+            format!("dir {}", self.folder.path().display()),
+            "bind 127.0.0.1".to_owned(),
+            "logfile server.log".to_owned(),
+            "save \"\"".to_owned(),
+            "hz 10".to_owned(),
+            "enable-debug-command yes".to_owned(),
+            "appendfsync always".to_owned(),
+            "aof-use-rdb-preamble no".to_owned(),
+            "repl-diskless-sync-delay 0".to_owned(),
+        ];
+        lines.extend(module.map(|path| format!("loadmodule {}", path.display())));
+        // A server without the module does not start with options of the module.
+        lines.extend(
+            self.options.iter().filter(|line| module.is_some() || !line.starts_with("inv.")).cloned(),
+        );
+        lines
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if thread::panicking() {
+            eprintln!("--- log of the server on port {} ---\n{}---", self.port, self.log());
+        }
+    }
+}
+
+/// A connection, with commands written as one types them.
+pub struct Client {
+    connection: Connection,
+    heard: Vec<Json>,
+}
+
+impl Client {
+    fn open(port: u16, protocol: redis::ProtocolVersion) -> redis::RedisResult<Self> {
+        let address = redis::ConnectionAddr::Tcp("127.0.0.1".to_owned(), port);
+        let settings = redis::RedisConnectionInfo::default().set_protocol(protocol);
+        let info = redis::IntoConnectionInfo::into_connection_info(address)?.set_redis_settings(settings);
+        let connection = redis::Client::open(info)?.get_connection()?;
+        connection.set_read_timeout(Some(LATER))?;
+        Ok(Self { connection, heard: Vec::new() })
+    }
+
+    /// The reply, as JSON; an error fails the test.
+    #[track_caller]
+    pub fn ask(&mut self, command: impl Words) -> Json {
+        let words = show(&command);
+        self.try_ask(command).unwrap_or_else(|error| panic!("{words}: {error}"))
+    }
+
+    /// The text of the error; any other reply fails the test.
+    #[track_caller]
+    pub fn refusal(&mut self, command: impl Words) -> String {
+        let words = show(&command);
+        match self.try_ask(command) {
+            Err(error) => error,
+            Ok(reply) => panic!("{words}: not refused: {reply}"),
+        }
+    }
+
+    /// The reply, or the text of the error.
+    pub fn try_ask(&mut self, command: impl Words) -> Result<Json, String> {
+        self.send(command);
+        match self.receive() {
+            Value::ServerError(error) => Err(error_text(&error)),
+            reply => Ok(to_json(reply)),
+        }
+    }
+
+    /// All commands in one write, so that the server runs them one after the other and nothing of its own between them;
+    /// then their replies. An error is a text that starts with `-`, as on the wire.
+    pub fn burst(&mut self, commands: &[&str]) -> Vec<Json> {
+        let packed: Vec<u8> = commands.iter().flat_map(|command| pack(command)).collect();
+        self.connection.send_packed_command(&packed).expect("the server reads");
+        commands.iter().map(|_| to_json(self.receive())).collect()
+    }
+
+    /// Sends a command and does not wait for its reply.
+    pub fn send(&mut self, command: impl Words) {
+        self.connection.send_packed_command(&pack(command)).expect("the server reads");
+    }
+
+    /// The available and the reserved units of a sku, by plain GET; an absent counter counts as 0.
+    pub fn counters(&mut self, sku: &str) -> (i64, i64) {
+        let mut counter = |kind| match self.ask(format!("GET stock:{kind}:{sku}")) {
+            Json::Null => 0,
+            units => units.as_str().and_then(|units| units.parse().ok()).expect("an integer"),
+        };
+        (counter("available"), counter("reserved"))
+    }
+
+    /// A string key that holds JSON.
+    #[track_caller]
+    pub fn document(&mut self, key: &str) -> Json {
+        let text = self.ask(["GET", key]);
+        serde_json::from_str(text.as_str().unwrap_or_else(|| panic!("{key} is not there"))).expect("JSON")
+    }
+
+    /// The server's clock, Unix ms.
+    pub fn now(&mut self) -> i64 {
+        let time = self.ask("TIME");
+        let part =
+            |index: usize| time[index].as_str().and_then(|part| part.parse::<i64>().ok()).expect("TIME");
+        part(0) * 1000 + part(1) / 1000
+    }
+
+    /// A field of INFO.
+    pub fn info(&mut self, section: &str, field: &str) -> String {
+        let text = self.ask(["INFO", section]);
+        let mut lines = text.as_str().expect("text").lines();
+        let value = lines.find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        value.unwrap_or_default().to_owned()
+    }
+
+    /// Every key of every database with its type, value and deadline.
+    pub fn contents(&mut self) -> Contents {
+        let mut contents = BTreeMap::new();
+        for database in 0..16 {
+            self.ask(format!("SELECT {database}"));
+            for key in self.ask("KEYS *").as_array().expect("an array") {
+                let key = key.as_str().expect("text");
+                let kind = self.ask(["TYPE", key]);
+                let value = match kind.as_str().expect("text") {
+                    "string" => self.ask(["GET", key]),
+                    "list" => self.ask(["LRANGE", key, "0", "-1"]),
+                    "hash" => self.ask(["HGETALL", key]),
+                    "zset" => self.ask(["ZRANGE", key, "0", "-1", "WITHSCORES"]),
+                    other => panic!("{key} is a {other}"),
+                };
+                let deadline = self.ask(["PEXPIRETIME", key]);
+                contents.insert(format!("{database} {key}"), format!("{value} until {deadline}"));
+            }
+        }
+        self.ask("SELECT 0");
+        contents
+    }
+
+    /// From now on [`Client::heard`] tells what comes in on these channels.
+    pub fn listen(&mut self, pattern: &str) {
+        self.send(["PSUBSCRIBE", pattern]);
+        self.heard();
+    }
+
+    /// What the server pushed to this client since the last call. All that came from commands that were answered before
+    /// is in it: the server writes to a connection in order.
+    pub fn heard(&mut self) -> Vec<Json> {
+        self.ask("PING");
+        std::mem::take(&mut self.heard)
+    }
+
+    fn receive(&mut self) -> Value {
+        loop {
+            match self.connection.recv_response().expect("the server answers") {
+                Value::Push { data, .. } => self.heard.push(to_json(Value::Array(data))),
+                reply => return reply,
+            }
+        }
+    }
+}
+
+/// A command: a line, split at blanks, or its words one by one.
+pub trait Words {
+    fn words(&self) -> Vec<Vec<u8>>;
+}
+
+impl<T: Words + ?Sized> Words for &T {
+    fn words(&self) -> Vec<Vec<u8>> {
+        (*self).words()
+    }
+}
+
+impl Words for str {
+    fn words(&self) -> Vec<Vec<u8>> {
+        self.split_whitespace().map(Into::into).collect()
+    }
+}
+
+impl Words for String {
+    fn words(&self) -> Vec<Vec<u8>> {
+        self.as_str().words()
+    }
+}
+
+impl<const N: usize, T: AsRef<[u8]>> Words for [T; N] {
+    fn words(&self) -> Vec<Vec<u8>> {
+        self.iter().map(|word| word.as_ref().to_vec()).collect()
+    }
+}
+
+impl Words for Vec<Vec<u8>> {
+    fn words(&self) -> Vec<Vec<u8>> {
+        self.clone()
+    }
+}
+
+/// The first word of a refusal, which clients branch on.
+pub fn code(error: &str) -> &str {
+    error.split(' ').next().unwrap_or_default()
+}
+
+/// The first word of an error among other replies, as on the wire: `-EXPIRED`.
+pub fn wire_code(reply: &Json) -> &str {
+    code(reply.as_str().unwrap_or_default())
+}
+
+/// Every key of a server, from [`Client::contents`].
+pub type Contents = BTreeMap<String, String>;
+
+/// Two servers, or one at two times, hold the same; a failure shows only what differs.
+#[track_caller]
+pub fn assert_same(one: &Contents, other: &Contents) {
+    let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    let differing = keys.into_iter().filter(|&key| one.get(key) != other.get(key));
+    let shown: Vec<String> =
+        differing.map(|key| format!("{key}\n   {:?}\n   {:?}", one.get(key), other.get(key))).collect();
+    assert!(shown.is_empty(), "these keys differ:\n{}", shown.join("\n"));
+}
+
+/// Master and copy hold the same: the keys one by one, and by the server's own digest.
+#[track_caller]
+pub fn assert_same_data(one: &mut Client, other: &mut Client) {
+    assert_same(&one.contents(), &other.contents());
+    assert_eq!(one.ask("DEBUG DIGEST"), other.ask("DEBUG DIGEST"));
+}
+
+fn show(command: &impl Words) -> String {
+    let words = command.words();
+    words.iter().map(|word| String::from_utf8_lossy(word)).collect::<Vec<_>>().join(" ")
+}
+
+fn pack(command: impl Words) -> Vec<u8> {
+    let mut packed = redis::Cmd::new();
+    for word in command.words() {
+        packed.arg(word);
+    }
+    packed.get_packed_command()
+}
+
+fn error_text(error: &redis::ServerError) -> String {
+    [error.code(), error.details().unwrap_or_default()].join(" ").trim_end().to_owned()
+}
+
+fn to_json(value: Value) -> Json {
+    match value {
+        Value::Nil => Json::Null,
+        Value::Int(number) => number.into(),
+        Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into(),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => text.into(),
+        Value::Okay => "OK".into(),
+        Value::Double(number) => number.into(),
+        Value::Boolean(truth) => truth.into(),
+        Value::Array(values) | Value::Set(values) => values.into_iter().map(to_json).collect(),
+        Value::Map(fields) => {
+            let name = |name| to_json(name).as_str().expect("a text").to_owned();
+            fields.into_iter().map(|(key, value)| (name(key), to_json(value))).collect()
+        }
+        Value::ServerError(error) => format!("-{}", error_text(&error)).into(),
+        other => panic!("no test expects {other:?}"),
+    }
+}
+
+/// The commands of an append-only file, each as one line.
+fn commands_of(mut aof: &[u8]) -> Vec<String> {
+    let mut commands = Vec::new();
+    while let Some(count) = number_after(b'*', &mut aof) {
+        let words = (0..count).map(|_| {
+            let length = number_after(b'$', &mut aof).expect("a word");
+            let (word, rest) = aof.split_at(length);
+            aof = &rest[2..];
+            String::from_utf8_lossy(word).into_owned()
+        });
+        commands.push(words.collect::<Vec<_>>().join(" "));
+    }
+    commands
+}
+
+/// Takes a line such as `*3` off the front. A command that is not wholly written ends in the middle: there is none then.
+fn number_after(mark: u8, bytes: &mut &[u8]) -> Option<usize> {
+    let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
+    let (line, rest) = bytes.split_at(end);
+    assert_eq!(line[0], mark, "not an AOF: {}", String::from_utf8_lossy(line));
+    *bytes = &rest[2..];
+    std::str::from_utf8(&line[1..]).ok()?.parse().ok()
+}
+
+/// Ports below those that the system gives to clients, so that no connection of another test sits on one.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let spread = (std::process::id() % 120) as u16 * 100;
+    loop {
+        let port = 20_000 + (spread + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// The server that is tested.
+pub fn server_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| match std::env::var_os("INV_SERVER") {
+        Some(path) => path.into(),
+        None => {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/find-server.sh");
+            let found =
+                Command::new(script).stderr(Stdio::inherit()).output().expect("scripts/find-server.sh");
+            assert!(found.status.success(), "no server: a test without one fails");
+            String::from_utf8(found.stdout).expect("a path").trim().into()
+        }
+    })
+}
+
+/// The module that was built together with this test. It lies beside the test: in the folder above there is one only
+/// after `cargo build`, and then of that time.
+pub fn module() -> PathBuf {
+    if let Some(path) = std::env::var_os("INV_MODULE") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("a path");
+    let name = format!("{}redis_inventory{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    test.with_file_name(name)
+}

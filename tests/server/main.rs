@@ -1,0 +1,26 @@
+//! The module in a real server. Each test starts a server of its own, so that they run side by side; each name is a
+//! sentence of the contract.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::wildcard_enum_match_arm,
+    reason = "a panic ends a test, not a server"
+)]
+
+mod harness;
+mod shop;
+
+mod alerts;
+mod dropin;
+mod expiry;
+mod feed;
+mod flow;
+mod race;
+mod readme;
+mod refusals;
+mod repair;
+mod replication;

@@ -1,0 +1,204 @@
+//! MODULE LOAD and UNLOAD while the server runs, and servers that the module, or its configuration, is not for.
+//!
+//! The server's own search for expired keys is off where a deadline matters: what comes back, the module has released.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::harness::{Client, Json, SOON, Server, json, module, server_program, wait_for, wait_until};
+use crate::shop::shop_with;
+
+/// MODULE LOAD of the module.
+fn load() -> String {
+    format!("MODULE LOAD {}", module().display())
+}
+
+/// A server without the module; before, it had it, and left 100 units of P with these reservations of one unit each.
+fn left_behind(reservations: &[&str]) -> (Server, Client) {
+    let (mut server, mut shop) = shop_with(&["appendonly yes", "enable-module-command yes"], &[("P", 100)]);
+    for id in reservations {
+        shop.ask(format!("INV.RESERVE {id} EX 900 ITEMS P 1"));
+    }
+    // The module's own command in the AOF would not be known.
+    server.rewrite("BGREWRITEAOF");
+    server.shut_down();
+    server.start_again_without_module();
+    let mut shop = server.connect();
+    shop.ask("DEBUG SET-ACTIVE-EXPIRE 0");
+    (server, shop)
+}
+
+/// Lets the deadline of a reservation pass while nobody releases it.
+fn let_lapse(shop: &mut Client, id: &str) {
+    let reservation = format!("reservation:{id}");
+    assert_eq!(shop.ask(["PEXPIRE", &reservation, "20"]), 1);
+    let deadline = shop.ask(["PEXPIRETIME", &reservation]).as_i64().expect("a time");
+    wait_until("the deadline has passed", SOON, || shop.now() > deadline);
+}
+
+#[test]
+fn loaded_twice_and_unloaded_twice_it_keeps_the_deadlines_that_it_finds() {
+    let (_server, mut shop) = left_behind(&["FIRST", "SECOND", "THIRD", "FOURTH", "SOLD"]);
+    for (lapsed, to_come) in [("FIRST", "SECOND"), ("THIRD", "FOURTH")] {
+        let (available, reserved) = shop.counters("P");
+        assert!(shop.refusal("INV.STOCK P").contains("unknown command"));
+        let_lapse(&mut shop, lapsed);
+        assert_eq!(shop.counters("P"), (available, reserved), "nobody is there who releases");
+
+        assert_eq!(shop.ask(load()), "OK");
+        wait_for("what lapsed before is back", SOON, (available + 1, reserved - 1), || shop.counters("P"));
+        shop.ask(format!("PEXPIRE reservation:{to_come} 20"));
+        wait_for("what lapses now is back", SOON, (available + 2, reserved - 2), || shop.counters("P"));
+        for id in [lapsed, to_come] {
+            assert_eq!(shop.ask(format!("INV.GET {id}"))["state"], "expired");
+        }
+        assert_eq!(shop.ask("INV.STOCK P")[0]["reserved"], reserved - 2);
+        shop.ask(format!("INV.RESERVE {lapsed}-AGAIN ITEMS P 1"));
+        shop.ask(format!("INV.ROLLBACK {lapsed}-AGAIN"));
+        if lapsed == "THIRD" {
+            assert_eq!(shop.ask("INV.COMMIT SOLD"), "OK");
+        }
+        assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
+    }
+    assert_eq!(shop.counters("P"), (99, 0));
+    assert!(shop.refusal("CONFIG SET inv.hold-ttl-ms 1").contains("Unknown"));
+}
+
+#[test]
+fn a_deadline_that_the_first_load_made_is_kept_by_the_second() {
+    let (_server, mut shop) = left_behind(&[]);
+    shop.ask(load());
+    let deadline = shop.ask("INV.RESERVE R PX 300 ITEMS P 5")["expires_at"].as_i64().expect("a time");
+    shop.ask("MODULE UNLOAD inv");
+    shop.ask(load());
+    wait_until("the deadline has passed", SOON, || shop.now() > deadline);
+    wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+}
+
+#[test]
+fn a_second_load_beside_the_first_is_refused_and_changes_nothing() {
+    let (_server, mut shop) = left_behind(&["R"]);
+    shop.ask(load());
+    shop.refusal(load());
+    assert_eq!(shop.ask("INV.GET R")["state"], "reserved");
+    shop.ask("PEXPIRE reservation:R 20");
+    wait_for("the unit is back", SOON, (100, 0), || shop.counters("P"));
+}
+
+#[test]
+fn unload_is_refused_with_a_reason_while_a_release_is_queued() {
+    let (server, mut shop) = left_behind(&[]);
+    for _ in 0..2 {
+        shop.ask(load());
+        let replies = shop.burst(&[
+            "INV.RESERVE * PX 20 ITEMS P 5",
+            "INV.RESERVE R PX 20 ITEMS P 5",
+            "DEBUG SLEEP 0.05",
+            "MULTI",
+            "GET reservation:R",
+            "MODULE UNLOAD inv",
+            "EXEC",
+        ]);
+        let [.., executed] = &replies[..] else { panic!("seven replies") };
+        assert_eq!(executed[0], Json::Null);
+        assert!(executed[1].as_str().is_some_and(|text| text.starts_with("-ERR Error unloading module")));
+        wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+        assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
+        shop.ask("DEL inventory:outcome:R");
+    }
+    let reasons = server.log().lines().filter(|line| line.contains("a release is queued")).count();
+    assert_eq!(reasons, 2, "one line for each refusal");
+}
+
+#[test]
+fn the_acl_category_works_also_after_a_second_load() {
+    let (_server, mut shop) = left_behind(&[]);
+    shop.ask(load());
+    if !knows(&mut shop, "RedisModule_AddACLCategory") {
+        eprintln!("left out: this server knows no ACL categories of modules");
+        return;
+    }
+    for _ in 0..2 {
+        assert_eq!(shop.ask("ACL SETUSER buyer reset on nopass +@inventory ~*"), "OK");
+        let allowed = |shop: &mut Client, command| shop.ask(format!("ACL DRYRUN buyer {command}")) == "OK";
+        assert!(allowed(&mut shop, "INV.STOCK P"));
+        assert!(!allowed(&mut shop, "GET P"), "of another category");
+        assert!(!allowed(&mut shop, "INV.APPLY 1 END R 0 0"), "not for clients");
+        shop.ask("MODULE UNLOAD inv");
+        shop.ask(load());
+    }
+    shop.ask("ACL SETUSER buyer reset on nopass +@inventory ~*");
+    shop.ask("AUTH buyer any");
+    assert_eq!(shop.ask("INV.STOCK P")[0]["available"], 100);
+    assert!(shop.refusal("GET stock:available:P").starts_with("NOPERM"));
+}
+
+#[test]
+fn without_a_category_the_commands_are_granted_by_name() {
+    let (_server, mut shop) = left_behind(&[]);
+    shop.ask(load());
+    shop.ask("ACL SETUSER buyer on nopass +inv.stock ~*");
+    shop.ask("AUTH buyer any");
+    assert_eq!(shop.ask("INV.STOCK P")[0]["available"], 100);
+    assert!(shop.refusal("INV.ADJUST P 1").starts_with("NOPERM"));
+}
+
+/// Whether the module API of the running server has a function: the names of all are in its program.
+fn knows(shop: &mut Client, function: &str) -> bool {
+    let pid = shop.info("server", "process_id");
+    // A wrapper may have started it: what counts is what is in memory. Where there is no /proc, it is no wrapper.
+    let files: BTreeSet<PathBuf> = std::fs::read_to_string(format!("/proc/{pid}/maps")).map_or_else(
+        |_| [server_program().to_owned()].into(),
+        |maps| maps.lines().filter_map(|line| Some(line[line.find('/')?..].into())).collect(),
+    );
+    let ours = module().canonicalize().expect("the module");
+    let in_file = |file: &Path| {
+        let bytes = std::fs::read(file).unwrap_or_default();
+        bytes.windows(function.len()).any(|window| window == function.as_bytes())
+    };
+    files.iter().any(|file| *file != ours && in_file(file))
+}
+
+#[test]
+fn options_of_the_module_without_the_module_end_the_start() {
+    let log = Server::refused_start(server_program(), &["inv.hold-ttl-ms 1000"]);
+    assert!(log.contains("Module Configuration detected without loadmodule directive"), "{log}");
+}
+
+/// Debian's Redis 7.0.15, which `make servers` fetches.
+fn too_old() -> PathBuf {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".servers/too-old/redis-7.0/bin/redis-server");
+    assert!(program.exists(), "{} is not there: make servers", program.display());
+    program
+}
+
+/// What the module said there: one line, which names what it needs.
+fn assert_one_clear_line(log: &str) {
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("<inv>")).collect();
+    let [line] = lines[..] else { panic!("one line of ours is expected:\n{log}") };
+    assert!(line.contains("inv needs Redis 7.2 or Valkey 7.2, or newer"), "{line}");
+    assert!(!log.contains("REPORT"), "a crash:\n{log}");
+}
+
+#[test]
+fn a_server_older_than_7_2_does_not_start_with_the_module_and_says_why() {
+    let module = format!("loadmodule {}", module().display());
+    for options in [&[&*module][..], &[&*module, "inv.hold-ttl-ms 1000"]] {
+        assert_one_clear_line(&Server::refused_start(&too_old(), options));
+    }
+}
+
+#[test]
+fn a_server_older_than_7_2_goes_on_without_the_module_and_says_why() {
+    let server = Server::start_without_module(&too_old(), &["enable-module-command yes"]);
+    let mut shop = server.connect();
+    shop.ask("SET stock:available:P 100");
+    assert!(shop.refusal(load()).contains("Error loading the extension"));
+    assert_one_clear_line(&server.log());
+    assert!(
+        !knows(&mut shop, "RedisModule_AddPostNotificationJob"),
+        "what the module misses is told by name"
+    );
+    assert_eq!(shop.ask("MODULE LIST"), json!([]));
+    assert_eq!(shop.counters("P"), (100, 0));
+}

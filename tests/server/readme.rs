@@ -1,0 +1,126 @@
+//! The README is run: its transcripts from top to bottom on one server, as a person would type them, and its table of
+//! options against what the server says.
+
+use redis::Value;
+
+use crate::harness::Server;
+
+const README: &str = include_str!("../../README.md");
+const PROMPT: &str = "127.0.0.1:6379> ";
+
+#[test]
+fn the_transcripts_show_what_the_server_answers() {
+    let server = Server::start();
+    let client = redis::Client::open(("127.0.0.1", server.port())).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let mut typed = 0;
+    for block in README.split("```redis\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        for exchange in block.split(PROMPT).skip(1) {
+            let (line, shown) = exchange.split_once('\n').unwrap_or((exchange, ""));
+            let mut command = redis::Cmd::new();
+            words(line).into_iter().for_each(|word| {
+                command.arg(word);
+            });
+            connection.send_packed_command(&command.get_packed_command()).unwrap();
+            let mut answered = String::new();
+            render(&connection.recv_response().unwrap(), "", &mut answered);
+            assert_eq!(timeless(answered.trim_end()), timeless(shown.trim_end()), "{line}");
+            typed += 1;
+        }
+    }
+    assert!(typed > 20, "only {typed} commands were found");
+}
+
+#[test]
+fn the_table_of_options_is_what_the_server_has() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let documented: Vec<(String, String)> = README
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `inv."))
+        .map(|row| {
+            let mut cells = row.split('|').map(str::trim);
+            let name = cells.next().unwrap().trim_end_matches('`');
+            (format!("inv.{name}"), cells.next().unwrap().to_owned())
+        })
+        .collect();
+    let configured = client.ask("CONFIG GET inv.*");
+    let configured = configured.as_object().unwrap();
+    assert_eq!(documented.len(), configured.len(), "{configured:?}");
+    for (name, default) in &documented {
+        assert_eq!(configured[name], *default, "{name}");
+        assert!(include_str!("../../redis.conf").contains(&format!("# {name} {default}\n")), "{name}");
+    }
+    for row in README.lines().filter(|line| line.starts_with("| `inv.") && line.contains(" to ")) {
+        let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let (least, most) = cells[3].split_once(" to ").unwrap();
+        for (value, fits) in [(least, true), (most, true)] {
+            assert_eq!(client.try_ask(["CONFIG", "SET", cells[1], value]).is_ok(), fits, "{row}");
+        }
+        let beyond = [least.parse::<i64>().unwrap() - 1, most.parse::<i64>().unwrap() + 1];
+        for value in beyond {
+            let error = client.refusal(["CONFIG", "SET", cells[1], &value.to_string()]);
+            assert!(error.contains("between"), "{row}: {error}");
+        }
+    }
+}
+
+/// A line as redis-cli splits it: blanks, and quotes around words that have some.
+fn words(line: &str) -> Vec<String> {
+    let quoted = |(index, part): (usize, &str)| match index % 2 {
+        0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+        _ => vec![part.to_owned()],
+    };
+    line.split('"').enumerate().flat_map(quoted).collect()
+}
+
+/// Times and generated ids are others each time.
+fn timeless(text: &str) -> String {
+    let word = |word: &str| {
+        let is_time = word.len() == 13 && word.bytes().all(|byte| byte.is_ascii_digit());
+        let is_uuid = word.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
+        if is_time {
+            "<ms>".to_owned()
+        } else if is_uuid {
+            "<uuid>".to_owned()
+        } else {
+            word.to_owned()
+        }
+    };
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
+        let (before, behind) = rest.split_at(at);
+        let stop = behind.chars().next().unwrap();
+        out += &word(before.strip_prefix("order-").unwrap_or(before));
+        out.push(stop);
+        rest = &behind[stop.len_utf8()..];
+    }
+    out + &word(rest)
+}
+
+/// A reply as redis-cli shows it on a terminal.
+fn render(value: &Value, indent: &str, out: &mut String) {
+    match value {
+        Value::Nil => *out += "(nil)\n",
+        Value::Okay => *out += "OK\n",
+        Value::SimpleString(text) => *out += &format!("{text}\n"),
+        Value::Int(number) => *out += &format!("(integer) {number}\n"),
+        Value::BulkString(bytes) => *out += &format!("\"{}\"\n", String::from_utf8_lossy(bytes)),
+        Value::ServerError(error) => {
+            *out += &format!("(error) {} {}\n", error.code(), error.details().unwrap_or_default());
+        }
+        Value::Array(items) if items.is_empty() => *out += "(empty array)\n",
+        Value::Array(items) => {
+            let width = items.len().to_string().len();
+            let deeper = format!("{indent}{}", " ".repeat(width + 2));
+            for (index, item) in items.iter().enumerate() {
+                let lead = if index == 0 { "" } else { indent };
+                *out += &format!("{lead}{:>width$}) ", index + 1);
+                render(item, &deeper, out);
+            }
+        }
+        other => panic!("no reply of RESP2: {other:?}"),
+    }
+}

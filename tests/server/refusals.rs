@@ -1,0 +1,257 @@
+//! What is refused, with which code, in which order; and that a refusal leaves no trace.
+
+use crate::harness::{Client, Server, assert_same, code, json, wire_code};
+
+/// One reservation of each kind, and a key of each wrong kind. The refusals below are all of these.
+const SETUP: &[&str] = &[
+    "SET stock:available:P 10",
+    "SET stock:available:Q 1",
+    "SET stock:reserved:ODD abc",
+    "SET stock:available:ODD 10",
+    "RPUSH stock:available:LIST 1",
+    "INV.RESERVE LIVE ITEMS P 2",
+    "INV.RESERVE SOLD ITEMS P 1",
+    "INV.COMMIT SOLD",
+    "INV.RESERVE BACK ITEMS P 1",
+    "INV.ROLLBACK BACK",
+    // More is held than its counter will say.
+    "SET stock:available:DRIFT 5",
+    "INV.RESERVE DRIFTED ITEMS DRIFT 5",
+    "SET stock:reserved:DRIFT 2",
+    "SET reservation:LUA {\"sku\":\"P\"} EX 900",
+    "HSET reservation:HASH field value",
+    "SET reservation:SOLD {\"sku\":\"P\"} EX 900",
+];
+
+/// Each command with its code.
+const REFUSED: &[(&str, &str)] = &[
+    ("INV.RESERVE R1 ITEMS P 0", "ERR"),
+    ("INV.RESERVE R1 ITEMS P x", "ERR"),
+    ("INV.RESERVE R1 ITEMS P 1 Q", "ERR"),
+    ("INV.RESERVE R1 NONSENSE 5 ITEMS P 1", "ERR"),
+    ("INV.RESERVE R1 PXAT 1000 ITEMS P 1", "ERR"),
+    ("INV.COMMIT LIVE NONSENSE", "ERR"),
+    ("INV.RESERVE R1 ITEMS LIST 1", "WRONGTYPE"),
+    ("INV.RESERVE R1 ITEMS ODD 1", "WRONGTYPE"),
+    ("INV.RESERVE LUA ITEMS P 1", "FOREIGN"),
+    ("INV.COMMIT LUA", "FOREIGN"),
+    ("INV.ROLLBACK LUA", "FOREIGN"),
+    ("INV.COMMIT HASH", "FOREIGN"),
+    ("INV.ROLLBACK HASH", "FOREIGN"),
+    ("INV.RESERVE HASH ITEMS P 1", "FOREIGN"),
+    // A record under an id whose outcome is remembered is somebody else's.
+    ("INV.COMMIT SOLD", "FOREIGN"),
+    ("INV.RESERVE SOLD ITEMS P 1", "FOREIGN"),
+    ("INV.COMMIT BACK", "ROLLEDBACK"),
+    ("INV.RESERVE BACK ITEMS P 1", "ROLLEDBACK"),
+    ("INV.RESERVE LIVE ITEMS P 1", "MISMATCH"),
+    ("INV.COMMIT NOBODY", "NOTFOUND"),
+    ("INV.ROLLBACK NOBODY", "NOTFOUND"),
+    ("INV.COMMIT DRIFTED", "DRIFT"),
+    ("INV.ROLLBACK DRIFTED", "DRIFT"),
+    ("INV.RESERVE R1 ITEMS P 1 Q 2", "INSUFFICIENT"),
+];
+
+fn shop(options: &[&str]) -> (Server, Client) {
+    let server = Server::start_with(options);
+    let mut shop = server.connect();
+    for step in SETUP {
+        shop.ask(step);
+    }
+    (server, shop)
+}
+
+#[test]
+fn each_refusal_has_its_code_and_leaves_every_key_as_it_was() {
+    let (_server, mut shop) = shop(&[]);
+    let before = shop.contents();
+    for (command, expected) in REFUSED {
+        let refusal = shop.refusal(command);
+        assert_eq!(code(&refusal), *expected, "{command}: {refusal}");
+        assert_same(&shop.contents(), &before);
+    }
+}
+
+#[test]
+fn a_refusal_replicates_nothing() {
+    let (server, mut shop) = shop(&["appendonly yes"]);
+    for (command, _) in REFUSED {
+        let propagated = server.propagated_by(|| {
+            shop.refusal(command);
+        });
+        assert_eq!(propagated, Vec::<String>::new(), "{command}");
+    }
+}
+
+#[test]
+fn a_refusal_breaks_no_watch() {
+    let (server, mut shop) = shop(&[]);
+    let mut watcher = server.connect();
+    let keys = shop.ask("KEYS *");
+    let keys = keys.as_array().expect("an array").iter().filter_map(|key| key.as_str());
+    let watch = ["WATCH", "reservation:R1", "inventory:outcome:R1"].into_iter().chain(keys);
+    let watch: Vec<Vec<u8>> = watch.map(Into::into).collect();
+    for (command, _) in REFUSED {
+        watcher.ask(watch.clone());
+        shop.refusal(command);
+        let replies = watcher.burst(&["MULTI", "PING", "EXEC"]);
+        assert_eq!(replies[2], json!(["PONG"]), "{command}");
+    }
+}
+
+#[test]
+fn a_refusal_in_a_transaction_lets_the_others_through() {
+    let (_server, mut shop) = shop(&[]);
+    let replies = shop.burst(&["MULTI", "INV.COMMIT NOBODY", "INV.COMMIT LIVE", "EXEC"]);
+    assert_eq!(wire_code(&replies[3][0]), "-NOTFOUND");
+    assert_eq!(replies[3][1], "OK");
+}
+
+/// Two reasons apply to each; the first of the two codes is said.
+#[test]
+fn refusals_are_judged_in_the_order_of_the_contract() {
+    let (_server, mut shop) = shop(&[]);
+    shop.ask("INV.RESERVE DONE ITEMS P 1");
+    shop.ask("INV.COMMIT DONE");
+    for (command, first, second) in [
+        ("INV.RESERVE R1 ITEMS LIST 0", "ERR", "WRONGTYPE"),
+        ("INV.RESERVE LUA ITEMS P 0", "ERR", "FOREIGN"),
+        ("INV.COMMIT LUA NONSENSE", "ERR", "FOREIGN"),
+        ("INV.RESERVE LUA ITEMS LIST 1", "WRONGTYPE", "FOREIGN"),
+        ("INV.RESERVE DONE ITEMS LIST 1", "WRONGTYPE", "COMMITTED"),
+        ("INV.RESERVE LIVE ITEMS LIST 1", "WRONGTYPE", "MISMATCH"),
+        ("INV.RESERVE R1 ITEMS Q 2 LIST 1", "WRONGTYPE", "INSUFFICIENT"),
+        ("INV.RESERVE SOLD ITEMS P 1", "FOREIGN", "COMMITTED"),
+        ("INV.RESERVE LUA ITEMS Q 2", "FOREIGN", "INSUFFICIENT"),
+        ("INV.RESERVE DONE ITEMS P 2", "COMMITTED", "MISMATCH"),
+        ("INV.RESERVE DONE ITEMS Q 2", "COMMITTED", "INSUFFICIENT"),
+        ("INV.RESERVE LIVE ITEMS P 99", "MISMATCH", "INSUFFICIENT"),
+    ] {
+        let refusal = shop.refusal(command);
+        assert_eq!(code(&refusal), first, "{command}: before {second}: {refusal}");
+    }
+}
+
+#[test]
+fn a_retry_is_answered_before_anything_that_came_later_is_judged() {
+    let (_server, mut shop) = shop(&[]);
+    shop.ask("INV.RESERVE R1 EX 900 ITEMS Q 1");
+    // Nothing is left, and the limit on items, data and time is for new reservations.
+    assert_eq!(shop.ask("INV.RESERVE R1 EX 900 ITEMS Q 1")["reservation_id"], "R1");
+    assert_eq!(shop.ask("INV.RESERVE R1 PXAT 1000 ITEMS Q 1")["reservation_id"], "R1");
+}
+
+#[test]
+fn a_grammar_error_shows_the_grammar() {
+    let (_server, mut shop) = shop(&[]);
+    const RESERVE: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text]";
+    for (command, grammar) in [
+        ("INV.RESERVE R1 NONSENSE 5 ITEMS P 1", RESERVE),
+        ("INV.RESERVE R1 EX 60 PX 5 ITEMS P 1", RESERVE),
+        ("INV.RESERVE R1 EX 60 EX 60 ITEMS P 1", RESERVE),
+        ("INV.RESERVE R1 DATA a DATA b ITEMS P 1", RESERVE),
+        ("INV.RESERVE R1 ITEMS P 1 Q", RESERVE),
+        ("INV.RESERVE R1 EX 60 DATA x", RESERVE),
+        ("INV.RESERVE R1 EX ITEMS P 1", RESERVE),
+        ("INV.COMMIT LIVE NONSENSE", "INV.COMMIT id"),
+        ("INV.ROLLBACK LIVE NONSENSE", "INV.ROLLBACK id"),
+        ("INV.ALERTS NONSENSE", "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [COUNT n]"),
+    ] {
+        let refusal = shop.refusal(command);
+        assert_eq!(code(&refusal), "ERR", "{command}: {refusal}");
+        assert!(refusal.contains(grammar), "{command}: {refusal}");
+    }
+}
+
+#[test]
+fn an_option_behind_the_items_is_an_error_that_says_so() {
+    let (_server, mut shop) = shop(&[]);
+    for command in ["INV.RESERVE R1 ITEMS P 5 EX 60", "INV.RESERVE R1 ITEMS P 5 data 60"] {
+        let refusal = shop.refusal(command);
+        assert_eq!(code(&refusal), "ERR", "{refusal}");
+        assert!(refusal.contains("before ITEMS"), "{refusal}");
+    }
+}
+
+#[test]
+fn no_option_takes_the_word_items_as_its_value() {
+    // A cluster client finds the keys behind that word.
+    let (_server, mut shop) = shop(&[]);
+    for word in ["ITEMS", "items", "Items"] {
+        let refusal = shop.refusal(format!("INV.RESERVE R1 DATA {word} ITEMS P 1"));
+        assert_eq!(code(&refusal), "ERR", "{refusal}");
+    }
+}
+
+#[test]
+fn the_wrong_number_of_arguments_is_the_servers_own_error() {
+    let (_server, mut shop) = shop(&[]);
+    for command in [
+        "INV.RESERVE",
+        "INV.RESERVE R1 ITEMS",
+        "INV.COMMIT",
+        "INV.ROLLBACK",
+        "INV.GET",
+        "INV.GET R1 R2",
+        "INV.STOCK",
+    ] {
+        let refusal = shop.refusal(command);
+        assert!(refusal.starts_with("ERR wrong number of arguments for '"), "{command}: {refusal}");
+    }
+}
+
+#[test]
+fn a_deadline_in_the_past_is_an_error() {
+    let (_server, mut shop) = shop(&[]);
+    let now = shop.now();
+    for time in [format!("PXAT {}", now - 1), format!("EXAT {}", now / 1000 - 1), "PXAT 1".to_owned()] {
+        let refusal = shop.refusal(format!("INV.RESERVE R1 {time} ITEMS P 1"));
+        assert_eq!(code(&refusal), "ERR", "{refusal}");
+    }
+    for time in ["EX 0", "PX 0", "EX -5", "EX 1.5", "PX 99999999999999999999", "EX 9223372036854775"] {
+        let refusal = shop.refusal(format!("INV.RESERVE R1 {time} ITEMS P 1"));
+        assert_eq!(code(&refusal), "ERR", "{time}: {refusal}");
+    }
+}
+
+#[test]
+fn quantities_are_whole_numbers_from_one_up() {
+    let (_server, mut shop) = shop(&[]);
+    for quantity in ["0", "-1", "1.5", "1e3", "+1", "x", "0x10", "9007199254740992", "9223372036854775808"] {
+        let refusal = shop.refusal(format!("INV.RESERVE R1 ITEMS P {quantity}"));
+        assert_eq!(code(&refusal), "ERR", "{quantity}: {refusal}");
+    }
+    let most = "9007199254740991";
+    assert_eq!(code(&shop.refusal(format!("INV.RESERVE R1 ITEMS P {most}"))), "INSUFFICIENT");
+    let sum = shop.refusal(format!("INV.RESERVE R1 ITEMS P {most} P 1"));
+    assert_eq!(code(&sum), "ERR", "{sum}");
+}
+
+#[test]
+fn ids_that_no_key_can_be_made_of_are_an_error() {
+    let (_server, mut shop) = shop(&[]);
+    let long = "x".repeat(257);
+    let before = shop.contents();
+    let bad: [&[u8]; 6] = [b"", b"a\nb", b"a\0b", b"\x7f", b"\xff\xfe", long.as_bytes()];
+    for id in bad {
+        for command in [
+            &[b"INV.RESERVE", id, b"ITEMS", b"P", b"1"][..],
+            &[b"INV.RESERVE", b"R1", b"ITEMS", id, b"1"],
+            &[b"INV.COMMIT", id],
+            &[b"INV.ROLLBACK", id],
+            &[b"INV.GET", id],
+            &[b"INV.STOCK", id],
+        ] {
+            let words: Vec<Vec<u8>> = command.iter().map(|word| word.to_vec()).collect();
+            assert_eq!(code(&shop.refusal(words)), "ERR");
+        }
+    }
+    for sku in ["P@", "@A", "P@A@B"] {
+        assert_eq!(code(&shop.refusal(format!("INV.RESERVE R1 ITEMS {sku} 1"))), "ERR", "{sku}");
+    }
+    assert_same(&shop.contents(), &before);
+
+    let longest = "x".repeat(256);
+    shop.ask(["INV.RESERVE", &longest, "ITEMS", "P", "1"]);
+    assert_eq!(shop.ask(["INV.COMMIT", &longest]), "OK");
+}

@@ -1,0 +1,75 @@
+//! What the tests of a shop have in common: its stock, its documents, its clock.
+
+use crate::harness::{Client, Json, SOON, Server, json, wait_for, wait_until};
+
+/// A server with these units available.
+pub fn shop(stock: &[(&str, i64)]) -> (Server, Client) {
+    shop_with(&[], stock)
+}
+
+/// The same with further lines of configuration.
+pub fn shop_with(options: &[&str], stock: &[(&str, i64)]) -> (Server, Client) {
+    let server = Server::start_with(options);
+    let mut shop = server.connect();
+    for (sku, units) in stock {
+        shop.ask(format!("SET stock:available:{sku} {units}"));
+    }
+    (server, shop)
+}
+
+/// A line of a product without warehouses, as replies and documents have it.
+pub fn item(sku: &str, quantity: i64) -> Json {
+    json!({"product_id": sku, "quantity": quantity})
+}
+
+/// A document and its deadline, as they are stored.
+pub fn stored(shop: &mut Client, key: &str) -> (String, Json) {
+    let text = shop.ask(["GET", key]).as_str().expect("a stored text").to_owned();
+    (text, shop.ask(["PEXPIRETIME", key]))
+}
+
+pub fn between(low: i64, number: &Json, high: i64) -> bool {
+    number.as_i64().is_some_and(|number| (low..=high).contains(&number))
+}
+
+/// Lets the server's clock move on, so that two things do not share a millisecond.
+pub fn tick(shop: &mut Client) {
+    let now = shop.now();
+    wait_until("the clock moves on", SOON, || shop.now() > now);
+}
+
+/// Waits until the sweep has been there after this moment: a later deadline of another product has been kept.
+pub fn let_the_sweep_pass(shop: &mut Client) {
+    shop.ask("SET stock:available:SWEPT 1");
+    shop.ask("INV.RESERVE swept:* PX 20 ITEMS SWEPT 1");
+    wait_for("a later deadline has been kept", SOON, (1, 0), || shop.counters("SWEPT"));
+}
+
+/// Waits until the server's clock is past this moment, and the sweep has been there since.
+pub fn let_pass(shop: &mut Client, deadline: &Json) {
+    let deadline = deadline.as_i64().expect("a time");
+    wait_until("the deadline has passed", SOON, || shop.now() > deadline);
+    let_the_sweep_pass(shop);
+}
+
+/// A generator that gives each test, and each client of it, its own course, the same in every run (xorshift64).
+pub struct Dice(u64);
+
+impl Dice {
+    pub const fn new(seed: u64) -> Self {
+        Self(0x9E37_79B9_7F4A_7C15 ^ (seed + 1))
+    }
+
+    /// A number below `sides`.
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    /// One of these.
+    pub fn pick<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
+        choices[usize::try_from(self.roll(choices.len() as u64)).expect("a small number")]
+    }
+}
