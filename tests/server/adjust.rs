@@ -199,10 +199,7 @@ fn a_warehouse_is_a_plain_sku_of_its_own() {
     assert_eq!(shop.document("reservation:R1")["items"], lines);
     assert_eq!(shop.counters("P@A"), (3, 2));
     assert_eq!(shop.counters("P@B"), (6, 1));
-    assert_eq!(
-        shop.refusal("INV.RESERVE R2 ITEMS P@A 4"),
-        "INSUFFICIENT P@A requested 4, available 3"
-    );
+    assert_eq!(shop.refusal("INV.RESERVE R2 ITEMS P@A 4"), "INSUFFICIENT P@A requested 4, available 3");
     shop.ask("INV.COMMIT R1");
     assert_eq!(shop.counters("P@A"), (3, 0));
     assert_eq!(shop.counters("P"), (0, 0));

@@ -113,7 +113,9 @@ fn a_deadline_that_is_none_is_an_error() {
     let (_server, mut shop) = shop(STOCK);
     shop.ask("INV.RESERVE R1 ITEMS P 5");
     let before = shop.contents();
-    for time in ["EX 0", "PX -1", "PXAT 1", "EX x", "EX", "PX 99999999999999999999", "EX 60 PX 5", "NONSENSE 5", ""] {
+    for time in
+        ["EX 0", "PX -1", "PXAT 1", "EX x", "EX", "PX 99999999999999999999", "EX 60 PX 5", "NONSENSE 5", ""]
+    {
         let refusal = shop.refusal(format!("INV.EXTEND R1 {time}"));
         assert_eq!(code(&refusal), "ERR", "{time}: {refusal}");
     }

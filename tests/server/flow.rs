@@ -512,6 +512,20 @@ fn the_whole_flow_works_in_a_script() {
 }
 
 #[test]
+fn the_whole_flow_works_in_a_function() {
+    let (_server, mut shop) = shop(&[("P", 10)]);
+    let library = "#!lua name=orders
+        redis.register_function('order', function(keys, args)
+            redis.call('INV.RESERVE', keys[1], 'ITEMS', keys[2], args[1])
+            return redis.call('INV.COMMIT', keys[1])
+        end)";
+    shop.ask(["FUNCTION", "LOAD", library]);
+    assert_eq!(shop.ask("FCALL order 2 R1 P 3"), "OK");
+    assert_eq!(code(&shop.refusal("FCALL order 2 R2 P 8")), "INSUFFICIENT");
+    assert_eq!(shop.counters("P"), (7, 0));
+}
+
+#[test]
 fn every_database_has_its_own_stock() {
     let (_server, mut shop) = shop(&[("P", 10)]);
     shop.ask("SELECT 9");

@@ -104,11 +104,21 @@ impl Server {
     pub fn replica_with(&self, options: &[&str]) -> Self {
         let replica_of = format!("replicaof 127.0.0.1 {}", self.port);
         let replica = Self::start_with(&[&[&*replica_of], options].concat());
-        replica.wait_for_info("replication", "master_link_status", "up");
-        // The master may send nothing yet for a second; a message shows that it does, and leaves no key.
-        self.connect().ask("PUBLISH harness up");
-        replica.catch_up_with(self);
+        replica.wait_for_master(self);
         replica
+    }
+
+    /// Waits until what the master does arrives here.
+    pub fn wait_for_master(&self, master: &Self) {
+        self.wait_for_info("replication", "master_link_status", "up");
+        // The master may send nothing yet for a second; a message shows that it does, and leaves no key.
+        master.connect().ask("PUBLISH harness up");
+        self.catch_up_with(master);
+    }
+
+    /// Whether the process is gone.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().expect("a child of ours").is_some())
     }
 
     /// Starts on the port and folder that it had.
@@ -303,7 +313,7 @@ impl Client {
     /// All commands in one write, so that the server runs them one after the other and nothing of its own between them;
     /// then their replies. An error is a text that starts with `-`, as on the wire.
     pub fn burst(&mut self, commands: &[&str]) -> Vec<Json> {
-        let packed: Vec<u8> = commands.iter().flat_map(|command| pack(command)).collect();
+        let packed: Vec<u8> = commands.iter().flat_map(pack).collect();
         self.connection.send_packed_command(&packed).expect("the server reads");
         commands.iter().map(|_| to_json(self.receive())).collect()
     }

@@ -14,11 +14,18 @@
 mod harness;
 mod shop;
 
+mod adjust;
 mod alerts;
+mod bad_input;
+mod config;
+mod declarations;
 mod dropin;
 mod expiry;
+mod extend;
 mod feed;
 mod flow;
+mod once;
+mod parts;
 mod race;
 mod readme;
 mod refusals;

@@ -231,7 +231,9 @@ fn a_token_is_checked_like_an_id() {
         let words: [&[u8]; 5] = [b"INV.ADJUST", b"P", b"1", b"ONCE", token];
         assert_eq!(code(&shop.refusal(words)), "ERR");
     }
-    for command in ["INV.ADJUST P 1 ONCE", "INV.ADJUST P 1 ONCE a ONCE b", "INV.RESERVE R1 ONCE ITEMS ITEMS P 1"] {
+    for command in
+        ["INV.ADJUST P 1 ONCE", "INV.ADJUST P 1 ONCE a ONCE b", "INV.RESERVE R1 ONCE ITEMS ITEMS P 1"]
+    {
         assert_eq!(code(&shop.refusal(command)), "ERR", "{command}");
     }
     assert_eq!(shop.counters("P"), (100, 0));

@@ -186,9 +186,10 @@ fn a_partial_rollback_from_zero_is_back_in_stock() {
 fn a_part_propagates_its_units_and_the_record_that_is_left() {
     let (server, mut shop) = shop_with(&["appendonly yes"], STOCK);
     shop.ask("INV.RESERVE R1 ITEMS P 5 Q 2");
-    for (command, units) in
-        [("INV.COMMIT R1 ITEMS P 3", "UNITS P 0 -3"), ("INV.ROLLBACK R1 ITEMS P 1 Q 2", "UNITS P 1 -1 UNITS Q 2 -2")]
-    {
+    for (command, units) in [
+        ("INV.COMMIT R1 ITEMS P 3", "UNITS P 0 -3"),
+        ("INV.ROLLBACK R1 ITEMS P 1 Q 2", "UNITS P 1 -1 UNITS Q 2 -2"),
+    ] {
         let propagated = server.propagated_by(|| {
             shop.ask(command);
         });

@@ -1,7 +1,8 @@
 //! Every copy the same: what each command propagates, word by word; and that master, replica and AOF agree.
 
 use crate::harness::{
-    Client, Json, SOON, Server, assert_same, assert_same_data, code, wait_for, wait_until, wire_code,
+    Client, Json, SOON, Server, assert_same, assert_same_data, code, server_program, wait_for, wait_until,
+    wire_code,
 };
 use crate::shop::{shop_with, stored};
 
@@ -185,7 +186,7 @@ fn the_propagated_form_is_refused_from_a_client() {
     assert_same(&shop.contents(), &before);
 }
 
-/// A course of events with everything in it; the live reservations that are left have hours to live.
+/// A course of events with every command in it; the live reservations that are left have hours to live.
 fn history(shop: &mut Client) {
     for sku in 0..8 {
         shop.ask(format!("SET stock:available:P{sku} {}", 5 + sku * 6));
@@ -221,6 +222,23 @@ fn history(shop: &mut Client) {
             }
             _ => {}
         }
+        // The other commands, with and without a token; many are refused.
+        let other_step = match n % 13 {
+            0 => format!("INV.ADJUST P{sku} {units} ONCE t{}", n % 3),
+            1 => format!("INV.ADJUST P{other} -1"),
+            2 => format!("INV.SET P{sku} ONHAND {}", 20 + n % 40),
+            3 => format!("INV.SET NEW{n} AVAILABLE {units} ONCE t"),
+            4 => format!("INV.EXTEND R{n} PX 8000000 ONCE t"),
+            5 => format!("INV.COMMIT R{n} ONCE t ITEMS P{other} 1"),
+            6 => format!("INV.ROLLBACK R{earlier} ONCE t ITEMS P{sku} 1"),
+            7 => format!("INV.COMMIT R{} LATE", n - n % 11 + 3),
+            8 => format!("INV.THRESHOLD P{sku} {n}"),
+            9 => format!("INV.THRESHOLD P{other} DEFAULT"),
+            10 => format!("INV.RESERVE *  ONCE t{} EX 9000 ITEMS P{sku} 1", n % 5),
+            11 => format!("INV.ROLLBACK R{} ONCE t", n - n % 11 + 3),
+            _ => format!("INV.RESERVE R{n} ITEMS P{sku} {units} P{other} 1"),
+        };
+        _ = shop.try_ask(other_step);
         match n {
             // One that comes back at its deadline. What a deleted record holds for longer, a restart gives back.
             146 => {
@@ -403,4 +421,46 @@ fn an_rdb_loads_without_the_module_and_with_it() {
     server.kill();
     server.start_again_without_module();
     assert_same(&server.connect().contents(), &before);
+}
+
+#[test]
+fn units_that_come_back_in_two_databases_at_once_are_propagated_each_to_its_own() {
+    let (mut server, mut shop) = shop_with(&["appendonly yes"], &[("P", 100)]);
+    let replica = server.replica();
+    shop.burst(&[
+        "SELECT 1",
+        "SET stock:available:P 50",
+        "INV.RESERVE B PX 50 ITEMS P 7",
+        "SELECT 0",
+        "INV.RESERVE A PX 50 ITEMS P 5",
+        "DEBUG SLEEP 0.1",
+        "MULTI",
+        "GET reservation:A",
+        "SELECT 1",
+        "GET reservation:B",
+        "SELECT 0",
+        "EXEC",
+    ]);
+    // Another connection: see expiry.rs on Valkey 8.1.
+    let mut shop = server.connect();
+    assert_eq!(shop.counters("P"), (100, 0));
+    shop.ask("SELECT 1");
+    assert_eq!(shop.counters("P"), (50, 0));
+    replica.catch_up_with(&server);
+    assert_same_data(&mut shop, &mut replica.connect());
+    let before = shop.contents();
+    server.kill();
+    server.start_again();
+    assert_same(&server.connect().contents(), &before);
+}
+
+#[test]
+fn a_replica_without_the_module_stops_instead_of_drifting() {
+    let (server, mut shop) = shop_with(&[], &[("P", 100)]);
+    let replica_of = format!("replicaof 127.0.0.1 {}", server.port());
+    let options = [&*replica_of, "propagation-error-behavior panic-on-replicas"];
+    let mut replica = Server::start_without_module(server_program(), &options);
+    replica.wait_for_master(&server);
+    shop.ask("INV.RESERVE R1 ITEMS P 5");
+    wait_until("the replica has stopped", SOON, || replica.has_ended());
 }

@@ -1,0 +1,179 @@
+//! What the server says of the commands: flags, arity, documents, keys, ACL.
+
+use crate::harness::{Client, Server, code, json};
+use crate::shop::shop;
+
+/// Name, arity, whether it writes, whether a full server refuses it.
+const COMMANDS: &[(&str, i64, bool, bool)] = &[
+    ("INV.RESERVE", -5, true, true),
+    ("INV.COMMIT", -2, true, false),
+    ("INV.ROLLBACK", -2, true, false),
+    ("INV.EXTEND", -4, true, true),
+    ("INV.ADJUST", -3, true, true),
+    ("INV.SET", -4, true, true),
+    ("INV.THRESHOLD", 3, true, false),
+    ("INV.GET", 2, false, false),
+    ("INV.STOCK", -2, false, false),
+    ("INV.ALERTS", -1, false, false),
+];
+
+#[test]
+fn flags_and_arity_are_those_of_the_contract() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for &(name, arity, writes, deny_oom) in COMMANDS {
+        let info = &client.ask(["COMMAND", "INFO", name])[0];
+        assert_eq!(info[1], arity, "{name}");
+        let flags = info[2].to_string();
+        assert_eq!(flags.contains("\"write\""), writes, "{name}: {flags}");
+        assert_eq!(flags.contains("\"readonly\""), !writes, "{name}: {flags}");
+        assert_eq!(flags.contains("\"denyoom\""), deny_oom, "{name}: {flags}");
+        assert!(flags.contains("\"module\""), "{name}: {flags}");
+    }
+}
+
+#[test]
+fn the_documents_of_each_command_are_complete() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for (name, ..) in COMMANDS {
+        let documents = client.ask(["COMMAND", "DOCS", name]);
+        let document = documents.as_object().and_then(|documents| documents.values().next()).expect(name);
+        for field in ["summary", "since", "complexity"] {
+            let text = document[field].as_str().unwrap_or_default();
+            assert!(text.len() > 3, "{name} {field}: {text}");
+        }
+        assert_eq!(document["module"], "inv", "{name}");
+        let arguments = document["arguments"].as_array().expect(name);
+        assert!(!arguments.is_empty(), "{name}");
+        for argument in arguments {
+            assert!(argument["name"].is_string() && argument["type"].is_string(), "{name}: {argument}");
+        }
+    }
+}
+
+#[test]
+fn the_keys_of_a_command_are_its_ids() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for (command, keys) in [
+        ("INV.RESERVE R1 ITEMS P 1", json!(["R1", "P"])),
+        ("INV.RESERVE R1 EX 60 DATA text items P 1 Q 2 S 3", json!(["R1", "P", "Q", "S"])),
+        ("INV.RESERVE ITEMS ITEMS P 1", json!(["ITEMS", "P"])),
+        ("INV.COMMIT R1", json!(["R1"])),
+        ("INV.COMMIT R1 ONCE t ITEMS P 1 Q 2", json!(["R1", "P", "Q"])),
+        ("INV.ROLLBACK R1", json!(["R1"])),
+        ("INV.ROLLBACK R1 ITEMS P 1", json!(["R1", "P"])),
+        ("INV.EXTEND R1 EX 60", json!(["R1"])),
+        ("INV.GET R1", json!(["R1"])),
+        ("INV.STOCK P Q S", json!(["P", "Q", "S"])),
+        ("INV.ADJUST P 5", json!(["P"])),
+        ("INV.SET P AVAILABLE 5", json!(["P"])),
+        ("INV.THRESHOLD P 5", json!(["P"])),
+        ("INV.ALERTS PRODUCT P COUNT 5", json!(["P"])),
+        ("INV.ALERTS COUNT 5 product P", json!(["P"])),
+    ] {
+        assert_eq!(client.ask(format!("COMMAND GETKEYS {command}")), keys, "{command}");
+    }
+}
+
+/// A value that spells a keyword would make the server take other arguments for keys.
+#[test]
+fn no_value_of_an_option_hides_a_key() {
+    let (_server, mut shop) = shop(&[("P", 10)]);
+    shop.ask("INV.RESERVE LIVE ITEMS P 1");
+    for command in [
+        "INV.RESERVE R1 DATA ITEMS ITEMS P 1",
+        "INV.RESERVE R1 ONCE items ITEMS P 1",
+        "INV.RESERVE R1 DATA Items ONCE t ITEMS P 1",
+        "INV.COMMIT LIVE ONCE ITEMS ITEMS P 1",
+        "INV.ROLLBACK LIVE ONCE ITEMS",
+        "INV.ALERTS TYPE PRODUCT PRODUCT P",
+        "INV.ALERTS PRODUCT product",
+    ] {
+        let refusal = shop.refusal(command);
+        assert_eq!(code(&refusal), "ERR", "{command}: {refusal}");
+    }
+}
+
+/// A connection of a user with these rules.
+fn user(server: &Server, rules: &str) -> Client {
+    server.connect().ask(format!("ACL SETUSER clerk reset on nopass -@all {rules}"));
+    let mut client = server.connect();
+    client.ask("AUTH clerk any");
+    client
+}
+
+#[test]
+fn the_category_inventory_holds_all_commands() {
+    let (server, mut shop) = shop(&[("P", 10)]);
+    let mut clerk = user(&server, "~* +@inventory");
+    for command in [
+        "INV.RESERVE R1 ITEMS P 3",
+        "INV.EXTEND R1 EX 60",
+        "INV.COMMIT R1 ITEMS P 1",
+        "INV.ROLLBACK R1",
+        "INV.GET R1",
+        "INV.STOCK P",
+        "INV.ADJUST P 1",
+        "INV.SET P AVAILABLE 1",
+        "INV.THRESHOLD P 1",
+        "INV.ALERTS",
+    ] {
+        assert!(clerk.try_ask(command).is_ok(), "{command}: {:?}", clerk.try_ask(command));
+    }
+    assert_eq!(code(&clerk.refusal("GET stock:available:P")), "NOPERM");
+
+    let mut other = user(&server, "~* +@all -@inventory");
+    assert_eq!(other.ask("GET stock:available:P"), shop.ask("GET stock:available:P"));
+    assert_eq!(code(&other.refusal("INV.GET R1")), "NOPERM");
+}
+
+#[test]
+fn key_patterns_of_a_user_see_the_ids() {
+    let (server, mut shop) = shop(&[("shop1:p", 10), ("shop2:p", 10)]);
+    shop.ask("INV.RESERVE shop2:r ITEMS shop2:p 1");
+    let mut clerk = user(&server, "~shop1:* +@inventory");
+    assert_eq!(clerk.ask("INV.RESERVE shop1:r ITEMS shop1:p 1")["reservation_id"], "shop1:r");
+    assert_eq!(clerk.ask("INV.COMMIT shop1:r"), "OK");
+    for command in [
+        "INV.RESERVE shop1:x ITEMS shop2:p 1",
+        "INV.RESERVE shop1:x ITEMS shop1:p 1 shop2:p 1",
+        "INV.RESERVE shop2:x ITEMS shop1:p 1",
+        "INV.COMMIT shop2:r",
+        "INV.ROLLBACK shop2:r",
+        "INV.GET shop2:r",
+        "INV.STOCK shop1:p shop2:p",
+        "INV.ADJUST shop2:p 1",
+        "INV.ALERTS PRODUCT shop2:p",
+    ] {
+        assert_eq!(code(&clerk.refusal(command)), "NOPERM", "{command}");
+    }
+    assert_eq!(shop.counters("shop2:p"), (9, 1));
+}
+
+#[test]
+fn alerts_of_the_node_show_only_what_the_user_may_see() {
+    let (server, mut shop) = shop(&[("shop1:p", 5), ("shop2:p", 5)]);
+    shop.ask("INV.RESERVE R1 ITEMS shop1:p 5 shop2:p 5");
+    assert_eq!(shop.ask("INV.ALERTS").as_array().map(Vec::len), Some(2));
+    let seen = user(&server, "~shop1:* +@inventory").ask("INV.ALERTS");
+    assert_eq!((seen.as_array().map(Vec::len), &seen[0]["product_id"]), (Some(1), &json!("shop1:p")));
+}
+
+#[test]
+fn a_full_server_still_sells_and_releases() {
+    let (_server, mut shop) = shop(&[("P", 10)]);
+    shop.ask("INV.RESERVE R1 ITEMS P 1");
+    shop.ask("INV.RESERVE R2 ITEMS P 1");
+    shop.ask("CONFIG SET maxmemory 1");
+    for command in
+        ["INV.RESERVE R3 ITEMS P 1", "INV.EXTEND R1 EX 60", "INV.ADJUST P 1", "INV.SET P AVAILABLE 1"]
+    {
+        assert_eq!(code(&shop.refusal(command)), "OOM", "{command}");
+    }
+    for command in ["INV.COMMIT R1", "INV.ROLLBACK R2"] {
+        assert_eq!(shop.ask(command), "OK", "{command}");
+    }
+    assert_eq!(shop.counters("P"), (9, 0));
+}
