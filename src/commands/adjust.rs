@@ -7,7 +7,7 @@ use super::args::{self, Args};
 use crate::engine::Keyspace;
 use crate::engine::restock::{AdjustRequest, adjust};
 use crate::inventory::error::Refusal;
-use crate::inventory::sku::{KeyStyle, Sku};
+use crate::inventory::sku::{KeyStyle, OnceName, Sku};
 use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str = "INV.ADJUST sku delta [ONCE token]";
@@ -51,6 +51,7 @@ fn parse(words: &[RedisString], style: KeyStyle) -> Result<AdjustRequest, Refusa
             return Err(args.unknown(word));
         }
     }
-    let once = args::once(token, "adjust", sku.as_str(), style, || delta.to_string())?;
+    let once =
+        args::once(token, |token| OnceName::of_sku("adjust", &sku, token, style), || delta.to_string())?;
     Ok(AdjustRequest { sku, delta, once })
 }

@@ -157,16 +157,15 @@ impl<'a> Args<'a> {
     }
 }
 
-/// The token of `command` for the id or sku `given`, if there is one. `asked` spells the rest of the command.
+/// The token of a command, if there is one, under the name that `name` makes of it. `asked` spells the rest of the
+/// command.
 pub fn once(
     token: Option<&[u8]>,
-    command: &str,
-    given: &str,
-    style: KeyStyle,
+    name: impl FnOnce(&[u8]) -> Result<OnceName, Refusal>,
     asked: impl FnOnce() -> String,
 ) -> Result<Option<Once>, Refusal> {
     let Some(token) = token else { return Ok(None) };
-    Ok(Some(Once { name: OnceName::new(command, given, token, style)?, asked: asked() }))
+    Ok(Some(Once { name: name(token)?, asked: asked() }))
 }
 
 /// Lines in one spelling, whatever their order.

@@ -8,7 +8,7 @@ use crate::engine::Keyspace;
 use crate::engine::reserve::Lifetime;
 use crate::engine::resolve::{ExtendRequest, extend};
 use crate::inventory::error::Refusal;
-use crate::inventory::sku::{KeyStyle, ReservationId};
+use crate::inventory::sku::{KeyStyle, OnceName, ReservationId};
 use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str = "INV.EXTEND id EX s | PX ms | EXAT s | PXAT ms [ONCE token]";
@@ -60,10 +60,11 @@ fn parse(words: &[RedisString], style: KeyStyle) -> Result<ExtendRequest, Refusa
         }
     }
     let lifetime = lifetime.ok_or_else(|| args.wrong("EX, PX, EXAT or PXAT is missing"))?;
-    let once = args::once(token, "extend", id.as_str(), style, || match lifetime {
+    let asked = || match lifetime {
         Lifetime::Default => String::new(),
         Lifetime::For(ms) => format!("PX {ms}"),
         Lifetime::Until(at) => format!("PXAT {at}"),
-    })?;
+    };
+    let once = args::once(token, |token| OnceName::new("extend", id.as_str(), token, style), asked)?;
     Ok(ExtendRequest { id, lifetime, once })
 }

@@ -6,7 +6,7 @@ use super::args::{self, Args};
 use crate::engine::Keyspace;
 use crate::engine::resolve::ResolveRequest;
 use crate::inventory::error::Refusal;
-use crate::inventory::sku::ReservationId;
+use crate::inventory::sku::{OnceName, ReservationId};
 use crate::server::keyspace::ServerKeyspace;
 
 /// Reads `id [LATE] [ONCE token] [ITEMS sku quantity …]`, `LATE` where the command `may_be_late`; `command` is its name in the names of `ONCE` keys.
@@ -34,6 +34,6 @@ pub fn parse(
         return Err(args.wrong("LATE sells the whole: it goes without ITEMS"));
     }
     let asked = || part.as_deref().map_or_else(|| "the whole".to_owned(), args::spell);
-    let once = args::once(token, command, id.as_str(), style, asked)?;
+    let once = args::once(token, |token| OnceName::new(command, id.as_str(), token, style), asked)?;
     Ok(ResolveRequest { id, part, late: late.is_some(), once })
 }

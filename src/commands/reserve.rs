@@ -10,7 +10,7 @@ use crate::engine::Keyspace;
 use crate::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use crate::inventory::error::Refusal;
 use crate::inventory::once::Reserved;
-use crate::inventory::sku::{KeyStyle, ReservationId};
+use crate::inventory::sku::{KeyStyle, OnceName, ReservationId};
 use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text] [ONCE token] ITEMS sku quantity [sku quantity ...]";
@@ -103,7 +103,8 @@ fn parse(words: &[RedisString], keys: &ServerKeyspace) -> Result<ReserveRequest,
     // The id counts as it was given: a star asks for one reservation a token, whatever id it got.
     let given = String::from_utf8_lossy(given);
     let given = given.strip_suffix('*').map_or(id.as_str(), |_| &given);
-    let once = args::once(token, "reserve", given, style, || args::spell(&items))?;
+    let once =
+        args::once(token, |token| OnceName::new("reserve", given, token, style), || args::spell(&items))?;
     Ok(ReserveRequest { id, lifetime: lifetime.unwrap_or(Lifetime::Default), data, items, once })
 }
 

@@ -7,7 +7,7 @@ use super::args::{self, Args};
 use crate::engine::Keyspace;
 use crate::engine::restock::{Measure, SetRequest, set};
 use crate::inventory::error::Refusal;
-use crate::inventory::sku::{KeyStyle, Sku};
+use crate::inventory::sku::{KeyStyle, OnceName, Sku};
 use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str = "INV.SET sku AVAILABLE | ONHAND n [IFEQ current] [ONCE token]";
@@ -79,6 +79,6 @@ fn parse(words: &[RedisString], style: KeyStyle) -> Result<SetRequest, Refusal> 
         let condition = if_equal.map(|current| format!(" IFEQ {current}")).unwrap_or_default();
         format!("{measure} {units}{condition}")
     };
-    let once = args::once(token, "set", sku.as_str(), style, asked)?;
+    let once = args::once(token, |token| OnceName::of_sku("set", &sku, token, style), asked)?;
     Ok(SetRequest { sku, measure, units, if_equal, once })
 }

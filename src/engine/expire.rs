@@ -91,16 +91,21 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place) {
     }
     look_at_touched(keys);
     while let Some(gone) = keys.ledger(Ledger::take_removed) {
-        let name = Key::Reservation(&gone.record.id).name(keys.style());
-        let left = if keys.ledger(|ledger| ledger.has_foreign_beside(name.as_bytes())) {
-            // A script may have settled it: what it left shows as drift.
-            Vec::new()
-        } else {
-            movable(keys, &gone.lines)
-        };
-        keys.ledger(|ledger| ledger.remember(gone, left));
+        remember(keys, gone);
     }
     repair::unmark(keys);
+}
+
+/// Remembers what CLAMP would move now of a record that was taken away by hand. While another foreign record lives here
+/// that is nothing: a script may have settled it, and what it left shows as drift.
+fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
+    let name = Key::Reservation(&gone.record.id).name(keys.style());
+    let left = if keys.ledger(|ledger| ledger.has_foreign_beside(name.as_bytes())) {
+        Vec::new()
+    } else {
+        movable(keys, &gone.lines)
+    };
+    keys.ledger(|ledger| ledger.remember(gone, left));
 }
 
 /// What reads as absent may be there still, its time over, and writing would take it away: an available counter, and an
@@ -166,6 +171,10 @@ pub(super) fn end_overdue<K: Keyspace>(keys: &mut K, record: Record, deadline: U
 /// Settles what is remembered of an id that is about to be reserved anew: the new reservation will write its own
 /// outcome. Says whether there was anything.
 pub(super) fn settle_remembered<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
+    // It was taken away in this very unit: the job that would cut it has not run.
+    while let Some(gone) = keys.ledger(|ledger| ledger.take_removed_of(id)) {
+        remember(keys, gone);
+    }
     let mut found = false;
     while let Some(gone) = keys.ledger(|ledger| ledger.take_remembered(id)) {
         settle(keys, &gone, false);
@@ -244,6 +253,7 @@ pub fn look_at_touched<K: Keyspace>(keys: &mut K) {
         match touched {
             Touched::Reservation(id) => look_at_record(keys, &id),
             Touched::Managed => repair::look_at_mark(keys),
+            Touched::Reserved(sku) => repair::look_at_reserved(keys, &sku),
             Touched::Threshold(product) => {
                 let threshold = match Counter::from(keys.peek(Key::Threshold(product.as_str()))) {
                     Counter::Units(units) => Some(units),
@@ -280,7 +290,7 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
         Some((record, ttl)) => {
             ledger.leave_foreign(name.as_bytes());
             // It is back: what was remembered of it is not to be given back as well.
-            while let Some(gone) = ledger.take_remembered(id) {
+            while let Some(gone) = ledger.take_removed_of(id).or_else(|| ledger.take_remembered(id)) {
                 ledger.settled(&gone.lines);
             }
             let deadline = ttl.unwrap_or(record.expires_at);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use crate::inventory::alert::AlertType;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Line, Record};
-use crate::inventory::sku::{Product, ReservationId, Sku};
+use crate::inventory::sku::{Product, ReservationId, Sku, Watched};
 
 /// A live reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub enum Touched {
     Alert(Product, UnixMs),
     /// `inventory:managed`.
     Managed,
+    /// A `stock:reserved:` key.
+    Reserved(Sku),
 }
 
 /// Whether a database is the module's alone.
@@ -225,6 +227,13 @@ impl Ledger {
         self.has_drift = true;
     }
 
+    /// A reserved counter was written by another hand, and is not what is held: the module is not alone here.
+    pub fn found_others(&mut self) {
+        if self.standing == Standing::Clean {
+            self.standing = Standing::Unproven;
+        }
+    }
+
     /// Every counter was compared.
     pub fn checked_all(&mut self) {
         self.is_checking = false;
@@ -340,11 +349,14 @@ impl Ledger {
         }
     }
 
-    /// Takes what is remembered or noted of an id. Its lines stay held.
+    /// Takes the note of an id that was taken away by hand and not looked at. Its lines stay held.
+    pub fn take_removed_of(&mut self, id: &ReservationId) -> Option<Gone> {
+        let at = self.removed.iter().position(|gone| gone.record.id == *id)?;
+        Some(self.removed.swap_remove(at))
+    }
+
+    /// Takes what is remembered of an id. Its lines stay held.
     pub fn take_remembered(&mut self, id: &ReservationId) -> Option<Gone> {
-        if let Some(at) = self.removed.iter().position(|gone| gone.record.id == *id) {
-            return Some(self.removed.swap_remove(at));
-        }
         let gone = self.remembered.remove(id)?;
         self.remembered_by_deadline.remove(&(gone.deadline, id.clone()));
         Some(gone)
@@ -395,6 +407,25 @@ impl Ledger {
     }
 
     // --- keys to look at ---
+
+    /// An event told of a change of this key that no command of ours made. Says whether it is to be looked at.
+    pub fn touch_watched(&mut self, name: &[u8], watched: Watched) -> bool {
+        let touched = match watched {
+            Watched::Reservation(Some(id)) => Touched::Reservation(id),
+            Watched::Reservation(None) => {
+                self.enter_foreign(name);
+                return true;
+            }
+            Watched::Threshold(product) => Touched::Threshold(product),
+            Watched::Alert(product, at) => Touched::Alert(product, at),
+            Watched::Managed => Touched::Managed,
+            // Beside scripts every reservation of theirs comes by here: it is of interest once.
+            Watched::Reserved(sku) if self.standing == Standing::Clean => Touched::Reserved(sku),
+            Watched::Reserved(_) | Watched::Outcome(_) | Watched::Available => return false,
+        };
+        self.touch(touched);
+        true
+    }
 
     /// An event named this key.
     pub fn touch(&mut self, key: Touched) {

@@ -91,3 +91,17 @@ pub(super) fn look_at_mark<K: Keyspace>(keys: &mut K) {
     let managed = keys.peek(Key::Managed) != Reading::Absent;
     keys.ledger(|ledger| ledger.set_managed(managed));
 }
+
+/// A reserved counter was written by another hand, in a database that has no mark yet.
+pub(super) fn look_at_reserved<K: Keyspace>(keys: &mut K, sku: &Sku) {
+    let reserved = match Counter::from(keys.peek(Key::Reserved(sku))) {
+        Counter::Units(units) => Some(units),
+        Counter::Absent => Some(0),
+        Counter::Broken(_) => None,
+    };
+    keys.ledger(|ledger| {
+        if reserved != Some(ledger.held_by_others(sku, 0)) {
+            ledger.found_others();
+        }
+    });
+}

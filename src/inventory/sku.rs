@@ -198,19 +198,22 @@ fn canonical<'a>(what: &str, text: &'a str, style: KeyStyle) -> Result<&'a str, 
 pub struct OnceName(Box<str>);
 
 impl OnceName {
-    /// The name for a command, the id or sku that it was given, and a token. `ERR` where the token is no id.
+    /// The name for a command on a reservation, with the id as it was given, and a token. `ERR` where the token is no id.
     pub fn new(command: &str, given: &str, token: &[u8], style: KeyStyle) -> Result<Self, Refusal> {
-        let token = check_id("ONCE token", token)?;
         let mut id = String::new();
-        match given.split_once('@') {
-            // The tag is around the product, also where a warehouse follows.
-            Some((product, rest)) => {
-                push_id(&mut id, "", product, style);
-                id.push('@');
-                id.push_str(rest);
-            }
-            None => push_id(&mut id, "", given, style),
-        }
+        push_id(&mut id, "", given, style);
+        Self::with(command, &id, token)
+    }
+
+    /// The same for a command on a sku.
+    pub fn of_sku(command: &str, sku: &Sku, token: &[u8], style: KeyStyle) -> Result<Self, Refusal> {
+        let mut id = String::new();
+        push_sku(&mut id, "", sku, style);
+        Self::with(command, &id, token)
+    }
+
+    fn with(command: &str, id: &str, token: &[u8]) -> Result<Self, Refusal> {
+        let token = check_id("ONCE token", token)?;
         Ok(Self(format!("{command}:{}:{id}:{token}", id.len()).into()))
     }
 

@@ -127,20 +127,9 @@ unsafe extern "C" fn on_notification(
         // The walk at the end of the load sees it.
         return api::OK;
     }
-    let db = api::selected_db(ctx);
-    let touched = match watched {
-        Watched::Reservation(Some(id)) => Touched::Reservation(id),
-        Watched::Reservation(None) => {
-            state::ledger(db, |ledger| ledger.enter_foreign(name));
-            return api::OK;
-        }
-        Watched::Threshold(product) => Touched::Threshold(product),
-        Watched::Alert(product, at) => Touched::Alert(product, at),
-        Watched::Managed => Touched::Managed,
-        Watched::Outcome(_) | Watched::Available | Watched::Reserved(_) => return api::OK,
-    };
-    state::ledger(db, |ledger| ledger.touch(touched));
-    queue_job(ctx);
+    if state::ledger(api::selected_db(ctx), |ledger| ledger.touch_watched(name, watched)) {
+        queue_job(ctx);
+    }
     api::OK
 }
 

@@ -1,0 +1,18 @@
+//! The engine on a simulated server with a simulated clock: a year of deadlines, scripts, deletions by hand, restarts
+//! and failovers in a minute.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::wildcard_enum_match_arm,
+    reason = "a panic ends a test, not a server"
+)]
+
+mod simulation;
+
+mod histories;
+mod model;
+mod rules;

@@ -1,0 +1,796 @@
+//! The naive model: what the contract says that a history must lead to, in sets and sums, without keys, indexes or
+//! events.
+//!
+//! It leaves open what the contract leaves open: which overdue reservations a command releases on its way, and what a
+//! job leaves to the cron. The model looks which records are gone, insists that their time was over, and says what
+//! that means.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use redis_inventory::inventory::outcome::Ending;
+use redis_inventory::inventory::quantity::UnixMs;
+
+/// The skus of every history, by number.
+pub const SKUS: [&str; 4] = ["P", "Q", "R@north", "S"];
+/// The reservation ids of every history, by number.
+pub const IDS: [&str; 5] = ["one", "two", "three", "four", "five@shop"];
+
+pub type Id = usize;
+pub type Sku = usize;
+pub type Lines = Vec<(Sku, i64)>;
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub lines: Lines,
+    pub sold: Lines,
+    pub returned: Lines,
+    /// When it is over, if its key has no TTL.
+    pub expires_at: UnixMs,
+}
+
+impl Held {
+    fn asked(&self) -> Lines {
+        sum(&[&self.lines, &self.sold, &self.returned])
+    }
+}
+
+/// The key `reservation:{id}`.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// What it says, where it is a record of this id.
+    pub record: Option<Held>,
+    pub until: Option<UnixMs>,
+    /// Not the module's: no record, or one that appeared under an id that had ended.
+    pub foreign: bool,
+}
+
+impl Slot {
+    fn deadline(&self) -> Option<UnixMs> {
+        self.until.or_else(|| self.record.as_ref().map(|record| record.expires_at))
+    }
+
+    /// What it holds.
+    fn held(&self) -> Option<&Held> {
+        self.record.as_ref().filter(|_| !self.foreign)
+    }
+}
+
+/// Something that is gone and not settled.
+#[derive(Clone, Debug)]
+struct Gone {
+    id: Id,
+    /// What its record said.
+    record: Held,
+    /// What is still held of it.
+    lines: Lines,
+    deadline: UnixMs,
+}
+
+/// How a reservation ended, for as long as that is remembered.
+#[derive(Clone, Debug)]
+struct Outcome {
+    ending: Ending,
+    asked: Lines,
+    sold: Lines,
+    returned: Lines,
+    until: UnixMs,
+}
+
+/// A `ONCE` token: what names it, and what was asked with it.
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub name: String,
+    pub asked: String,
+}
+
+/// What a command answers, and whether it changes anything of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The answer; of most refusals the code.
+    pub answer: String,
+    pub writes: bool,
+}
+
+impl Expected {
+    fn done() -> Self {
+        Self::number("OK", true)
+    }
+
+    fn already() -> Self {
+        Self::number("OK", false)
+    }
+
+    fn number(answer: impl ToString, writes: bool) -> Self {
+        Self { answer: answer.to_string(), writes }
+    }
+
+    fn refused(answer: impl Into<String>) -> Self {
+        Self { answer: answer.into(), writes: false }
+    }
+}
+
+enum State {
+    Unknown,
+    Live(Held, UnixMs),
+    /// Over, and no outcome tells of it.
+    Lapsed,
+    Ended(Outcome),
+    Foreign,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    pub now: UnixMs,
+    /// 0: outcomes are not kept.
+    pub outcome_ttl: i64,
+    /// Whether the repair gives units back.
+    pub repairs: bool,
+    /// Counters; one that is not here has no key.
+    pub available: BTreeMap<Sku, i64>,
+    pub reserved: BTreeMap<Sku, i64>,
+    /// Available and reserved: moved by what was sold, by counts and by other hands, by nothing else.
+    pub on_hand: BTreeMap<Sku, i64>,
+    pub slots: BTreeMap<Id, Slot>,
+    /// Records that other hands renamed away.
+    pub backups: BTreeMap<Id, Slot>,
+    outcomes: BTreeMap<Id, Outcome>,
+    /// What was asked and answered with a token, and until when that is known.
+    once: BTreeMap<String, (String, String, UnixMs)>,
+    pending: Vec<Gone>,
+    /// Taken away by hand in this unit.
+    removed: Vec<Gone>,
+    /// Came by hand in this unit.
+    appeared: BTreeSet<Id>,
+    remembered: Vec<Gone>,
+    /// An event on a reservation's key has asked for a job behind this unit.
+    job: bool,
+    /// The cron has to walk over the keys first.
+    walk: bool,
+    /// Counters that a walk has found, to be compared with what is held.
+    to_check: BTreeSet<Sku>,
+}
+
+impl Model {
+    // --- what can be asked of it ---
+
+    fn outcome(&self, id: Id) -> Option<&Outcome> {
+        self.outcomes.get(&id).filter(|outcome| self.now <= outcome.until)
+    }
+
+    pub fn ending(&self, id: Id) -> Option<Ending> {
+        self.outcome(id).map(|outcome| outcome.ending)
+    }
+
+    /// Units of `sku` that anything holds.
+    pub fn held(&self, sku: Sku) -> i64 {
+        let gone = self.pending.iter().chain(&self.removed).chain(&self.remembered).map(|gone| &gone.lines);
+        gone.flatten().filter(|line| line.0 == sku).map(|line| line.1).sum::<i64>()
+            + self.held_by_records(sku)
+    }
+
+    /// Units of `sku` that records hold: all that a replica knows.
+    pub fn held_by_records(&self, sku: Sku) -> i64 {
+        let lines = self.slots.values().filter_map(Slot::held).flat_map(|held| &held.lines);
+        lines.filter(|line| line.0 == sku).map(|line| line.1).sum()
+    }
+
+    pub fn live_count(&self) -> usize {
+        self.slots.values().filter(|slot| slot.held().is_some()).count()
+    }
+
+    pub fn foreign_count(&self) -> usize {
+        self.slots.values().filter(|slot| slot.foreign).count()
+    }
+
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether a command, on `id` if it names one, may find anything to settle.
+    pub fn is_quiet(&self, id: Option<Id>) -> bool {
+        self.pending.is_empty()
+            && self.remembered.iter().all(|gone| Some(gone.id) != id)
+            && self.slots.values().all(|slot| !self.is_overdue(slot))
+    }
+
+    /// Whether a client finds the key.
+    pub fn is_readable(&self, slot: &Slot) -> bool {
+        slot.until.is_none_or(|until| self.now <= until)
+    }
+
+    /// Whether nothing of this id waits for a command.
+    fn is_settled(&self, id: Id) -> bool {
+        self.pending.iter().all(|gone| gone.id != id)
+    }
+
+    /// Whether other hands can put a record under this id without meeting units of it that wait for a command.
+    pub fn can_be_put(&self, id: Id) -> bool {
+        self.is_settled(id) && self.slots.get(&id).is_none_or(|slot| self.is_readable(slot))
+    }
+
+    fn is_overdue(&self, slot: &Slot) -> bool {
+        slot.deadline().is_some_and(|deadline| self.now > deadline)
+    }
+
+    /// The module's reservations that are over and not gone, first those that were over first.
+    fn overdue(&self) -> Vec<Id> {
+        let is_over = |slot: &Slot| slot.held().is_some() && self.is_overdue(slot);
+        let over = self.slots.iter().filter(|(_, slot)| is_over(slot));
+        let mut over: Vec<_> = over.map(|(id, slot)| (slot.deadline(), IDS[*id], *id)).collect();
+        over.sort_unstable();
+        over.into_iter().map(|(.., id)| id).collect()
+    }
+
+    fn units(&self, sku: Sku) -> i64 {
+        self.available.get(&sku).copied().unwrap_or(0)
+    }
+
+    // --- releases ---
+
+    /// CLAMP: what of `lines`, which are among the held, may go back.
+    fn movable(&self, lines: &Lines) -> Lines {
+        let part = |&(sku, quantity): &(Sku, i64)| {
+            let reserved = *self.reserved.get(&sku)?;
+            let others = self.held(sku) - quantity;
+            Some((sku, quantity.min(reserved - others))).filter(|line| line.1 > 0)
+        };
+        lines.iter().filter_map(part).collect()
+    }
+
+    /// Gives back what `moved` says.
+    fn give_back(&mut self, gone: &Gone, moved: &Lines, with_outcome: bool) {
+        for &(sku, units) in moved {
+            *self.available.entry(sku).or_default() += units;
+            *self.reserved.entry(sku).or_default() -= units;
+        }
+        if with_outcome && self.outcome(gone.id).is_none() {
+            self.end(gone.id, &gone.record, Ending::Expired, moved);
+        }
+    }
+
+    /// The step that ended a reservation moved these lines.
+    fn end(&mut self, id: Id, record: &Held, ending: Ending, moved: &Lines) {
+        let nothing = Lines::new();
+        let (sold, returned) =
+            if ending == Ending::Committed { (moved, &nothing) } else { (&nothing, moved) };
+        self.outcomes.remove(&id);
+        if self.outcome_ttl > 0 {
+            let outcome = Outcome {
+                ending,
+                asked: record.asked(),
+                sold: sum(&[&record.sold, sold]),
+                returned: sum(&[&record.returned, returned]),
+                until: self.now + self.outcome_ttl,
+            };
+            self.outcomes.insert(id, outcome);
+        }
+    }
+
+    fn settle_pending(&mut self) {
+        while let Some(gone) = self.pending.first() {
+            self.settle_pending_of(gone.id);
+        }
+    }
+
+    fn settle_pending_of(&mut self, id: Id) {
+        let at = self.pending.iter().position(|gone| gone.id == id).unwrap();
+        let moved = self.movable(&self.pending[at].lines);
+        let gone = self.pending.remove(at);
+        self.give_back(&gone, &moved, true);
+    }
+
+    fn settle_remembered(&mut self, which: impl Fn(&Gone) -> bool, with_outcome: bool) {
+        self.remembered.sort_by_key(|gone| (gone.deadline, IDS[gone.id]));
+        while let Some(at) = self.remembered.iter().position(&which) {
+            let moved = self.movable(&self.remembered[at].lines);
+            let gone = self.remembered.remove(at);
+            self.give_back(&gone, &moved, with_outcome);
+        }
+    }
+
+    /// Takes note of the records that are gone because they were opened. `is_there` looks at the real keys.
+    fn look_who_is_gone(&mut self, is_there: impl Fn(&str) -> bool) {
+        for id in self.overdue() {
+            if !is_there(&format!("reservation:{}", IDS[id])) {
+                self.expire(id);
+            }
+        }
+    }
+
+    fn expire(&mut self, id: Id) {
+        self.job = true;
+        let slot = self.slots.remove(&id).unwrap();
+        self.pending.extend(Self::gone(id, &slot));
+    }
+
+    fn gone(id: Id, slot: &Slot) -> Option<Gone> {
+        let record = slot.held()?.clone();
+        Some(Gone { id, lines: record.lines.clone(), record, deadline: slot.deadline()? })
+    }
+
+    /// The end of a unit: the job behind it, which may leave some of what is pending.
+    pub fn finish(&mut self, is_left: impl Fn(Id) -> bool) {
+        if !std::mem::take(&mut self.job) {
+            return;
+        }
+        let ready: Vec<Id> = self.pending.iter().map(|gone| gone.id).filter(|id| !is_left(*id)).collect();
+        for id in ready {
+            self.settle_pending_of(id);
+        }
+        for id in std::mem::take(&mut self.appeared) {
+            self.judge(id);
+            if self.slots.get(&id).is_some_and(|slot| !slot.foreign) {
+                self.removed.retain(|gone| gone.id != id);
+                self.remembered.retain(|gone| gone.id != id);
+            }
+        }
+        // A unit of these histories takes one record away at most.
+        while let Some(gone) = self.removed.last() {
+            let others = self.slots.iter().any(|(id, slot)| slot.foreign && *id != gone.id);
+            let lines = if others { Lines::new() } else { self.movable(&gone.lines) };
+            let gone = Gone { lines, ..self.removed.pop().unwrap() };
+            if !gone.lines.is_empty() {
+                self.remembered.push(gone);
+            }
+        }
+    }
+
+    fn judge(&mut self, id: Id) {
+        let ended = self.outcome(id).is_some();
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.foreign = ended || slot.record.is_none();
+        }
+    }
+
+    /// The cron: everything that is over goes back; after a walk, what nothing holds as well.
+    pub fn sweep(&mut self) {
+        if std::mem::take(&mut self.walk) {
+            self.begin_check();
+        }
+        let now = self.now;
+        self.settle_pending();
+        self.settle_remembered(|gone| now > gone.deadline, true);
+        for id in self.overdue() {
+            self.expire(id);
+        }
+        self.settle_pending();
+        for sku in std::mem::take(&mut self.to_check) {
+            let drift = self.reserved.get(&sku).map_or(0, |reserved| reserved - self.held(sku));
+            if drift > 0 && self.repairs {
+                *self.available.entry(sku).or_default() += drift;
+                *self.reserved.get_mut(&sku).unwrap() -= drift;
+            }
+        }
+    }
+
+    fn begin_check(&mut self) {
+        self.to_check = self.reserved.keys().copied().collect();
+    }
+
+    // --- the module's commands ---
+
+    /// How `id` stands, after what was due of it has been settled.
+    fn state(&mut self, id: Id) -> State {
+        self.settle_pending();
+        let mut lapsed = false;
+        if let Some(slot) = self.slots.get(&id) {
+            let unclear = slot.foreign || self.outcome(id).is_some();
+            match (self.is_readable(slot), unclear, self.is_overdue(slot)) {
+                (true, true, _) => return State::Foreign,
+                (true, false, false) => {
+                    return State::Live(slot.record.clone().unwrap(), slot.deadline().unwrap());
+                }
+                (true, false, true) | (false, ..) => {
+                    lapsed = slot.held().is_some();
+                    self.expire(id);
+                    self.settle_pending();
+                }
+            }
+        }
+        match self.outcome(id) {
+            Some(outcome) => State::Ended(outcome.clone()),
+            None if lapsed => State::Lapsed,
+            None => State::Unknown,
+        }
+    }
+
+    /// What a command with this token was answered before.
+    fn answered(&self, token: Option<&Token>) -> Option<Expected> {
+        let token = token?;
+        if self.outcome_ttl == 0 {
+            return Some(Expected::refused("ERR"));
+        }
+        let (asked, answer, _) = self.once.get(&token.name).filter(|(.., until)| self.now <= *until)?;
+        Some(if *asked == token.asked {
+            Expected::number(answer, false)
+        } else {
+            Expected::refused("MISMATCH")
+        })
+    }
+
+    /// Remembers the answer to a command with a token: that is a change too.
+    fn remember(&mut self, token: Option<&Token>, mut expected: Expected) -> Expected {
+        if let Some(token) = token {
+            let until = self.now + self.outcome_ttl;
+            self.once.insert(token.name.clone(), (token.asked.clone(), expected.answer.clone(), until));
+            expected.writes = true;
+        }
+        expected
+    }
+
+    pub fn reserve(
+        &mut self,
+        id: Id,
+        lines: &Lines,
+        life: i64,
+        token: Option<&Token>,
+        is_there: impl Fn(&str) -> bool,
+    ) -> Expected {
+        let state = self.state(id);
+        if matches!(state, State::Foreign) {
+            return Expected::refused("FOREIGN");
+        }
+        if let Some(answer) = self.answered(token) {
+            return answer;
+        }
+        match state {
+            State::Ended(outcome) => return Expected::refused(code(outcome.ending)),
+            State::Live(held, _) if held.asked() == sum(&[lines]) => return Expected::already(),
+            State::Live(..) => return Expected::refused("MISMATCH"),
+            State::Lapsed | State::Unknown | State::Foreign => {}
+        }
+        self.settle_remembered(|gone| gone.id == id, false);
+        if let Some(refusal) = self.take_overdue(lines, is_there) {
+            return refusal;
+        }
+        for &(sku, quantity) in lines {
+            *self.available.entry(sku).or_default() -= quantity;
+            *self.reserved.entry(sku).or_default() += quantity;
+        }
+        let expires_at = self.now + life;
+        let record = Held { lines: lines.clone(), sold: vec![], returned: vec![], expires_at };
+        self.slots.insert(id, Slot { record: Some(record), until: Some(expires_at), foreign: false });
+        self.remember(token, Expected::done())
+    }
+
+    /// The refusal where `lines` are not available, though overdue reservations of their skus were released.
+    fn take_overdue(&mut self, lines: &Lines, is_there: impl Fn(&str) -> bool) -> Option<Expected> {
+        let shortages = self.shortages(lines);
+        self.look_who_is_gone(is_there);
+        self.settle_pending();
+        (!shortages.is_empty()).then(|| Expected::refused(format!("INSUFFICIENT {}", shortages.join("; "))))
+    }
+
+    /// What is still short when everything overdue of the short skus is back.
+    fn shortages(&self, lines: &Lines) -> Vec<String> {
+        let mut later = self.clone();
+        let is_short =
+            |model: &Self, sku: Sku| lines.iter().any(|line| line.0 == sku && model.units(sku) < line.1);
+        for id in self.overdue() {
+            if self.slots[&id].held().unwrap().lines.iter().any(|line| is_short(self, line.0)) {
+                later.expire(id);
+            }
+        }
+        later.settle_pending();
+        let short = lines.iter().filter(|line| is_short(&later, line.0));
+        let tell = |&(sku, quantity): &(Sku, i64)| {
+            format!("{} requested {quantity}, available {}", SKUS[sku], later.units(sku))
+        };
+        short.map(tell).collect()
+    }
+
+    pub fn commit(
+        &mut self,
+        id: Id,
+        late: bool,
+        token: Option<&Token>,
+        is_there: impl Fn(&str) -> bool,
+    ) -> Expected {
+        let state = self.state(id);
+        if let Some(answer) = self.unless_foreign(&state, token) {
+            return answer;
+        }
+        match state {
+            State::Ended(outcome) if outcome.ending == Ending::Expired && late => {
+                self.commit_late(id, &outcome, token, is_there)
+            }
+            State::Ended(outcome) if outcome.ending == Ending::Committed => Expected::already(),
+            state => self.take(id, state, None, Ending::Committed, token),
+        }
+    }
+
+    fn commit_late(
+        &mut self,
+        id: Id,
+        outcome: &Outcome,
+        token: Option<&Token>,
+        is_there: impl Fn(&str) -> bool,
+    ) -> Expected {
+        if sum(&[&outcome.sold, &outcome.returned]) != outcome.asked {
+            return Expected::refused("DRIFT");
+        }
+        if let Some(refusal) = self.take_overdue(&outcome.returned, is_there) {
+            return refusal;
+        }
+        for &(sku, quantity) in &outcome.returned {
+            *self.available.entry(sku).or_default() -= quantity;
+            *self.on_hand.get_mut(&sku).unwrap() -= quantity;
+        }
+        let until = self.now + self.outcome_ttl.max(1);
+        let sold = outcome.asked.clone();
+        let asked = outcome.asked.clone();
+        let sold = Outcome { ending: Ending::Committed, asked, sold, returned: vec![], until };
+        self.outcomes.insert(id, sold);
+        self.remember(token, Expected::done())
+    }
+
+    pub fn rollback(&mut self, id: Id, token: Option<&Token>) -> Expected {
+        let state = self.state(id);
+        if let Some(answer) = self.unless_foreign(&state, token) {
+            return answer;
+        }
+        match state {
+            State::Lapsed => Expected::already(),
+            State::Ended(outcome) if outcome.ending == Ending::RolledBack => Expected::already(),
+            State::Ended(outcome) if outcome.ending == Ending::Expired => {
+                let until = self.now + self.outcome_ttl.max(1);
+                self.outcomes.insert(id, Outcome { ending: Ending::RolledBack, until, ..outcome });
+                self.remember(token, Expected::done())
+            }
+            state => self.take(id, state, None, Ending::RolledBack, token),
+        }
+    }
+
+    /// COMMIT and ROLLBACK with ITEMS.
+    pub fn resolve_part(&mut self, id: Id, part: &Lines, ending: Ending, token: Option<&Token>) -> Expected {
+        let state = self.state(id);
+        match self.unless_foreign(&state, token) {
+            Some(answer) => answer,
+            None => self.take(id, state, Some(part), ending, token),
+        }
+    }
+
+    pub fn extend(&mut self, id: Id, life: i64, token: Option<&Token>) -> Expected {
+        let state = self.state(id);
+        if let Some(answer) = self.unless_foreign(&state, token) {
+            return answer;
+        }
+        match state {
+            State::Live(held, _) => {
+                let expires_at = self.now + life;
+                self.put(id, Held { expires_at, ..held }, expires_at);
+                self.remember(token, Expected::number(expires_at, true))
+            }
+            state => refuse(&state),
+        }
+    }
+
+    fn unless_foreign(&self, state: &State, token: Option<&Token>) -> Option<Expected> {
+        match state {
+            State::Foreign => Some(Expected::refused("FOREIGN")),
+            _ => self.answered(token),
+        }
+    }
+
+    fn put(&mut self, id: Id, record: Held, until: UnixMs) {
+        self.slots.insert(id, Slot { record: Some(record), until: Some(until), foreign: false });
+    }
+
+    /// Sells or gives back a live reservation, or a part of it.
+    fn take(
+        &mut self,
+        id: Id,
+        state: State,
+        part: Option<&Lines>,
+        ending: Ending,
+        token: Option<&Token>,
+    ) -> Expected {
+        let State::Live(mut held, deadline) = state else { return refuse(&state) };
+        let part = part.unwrap_or(&held.lines).clone();
+        let held_of = |sku| held.lines.iter().find(|line| line.0 == sku).map_or(0, |line| line.1);
+        if part.iter().any(|&(sku, quantity)| quantity > held_of(sku)) {
+            return Expected::refused("ERR");
+        }
+        let reserved = |sku: &Sku| self.reserved.get(sku).copied().unwrap_or(0);
+        if part.iter().any(|(sku, quantity)| reserved(sku) < *quantity) {
+            return Expected::refused("DRIFT");
+        }
+        for &(sku, quantity) in &part {
+            *self.reserved.get_mut(&sku).unwrap() -= quantity;
+            match ending {
+                Ending::Committed => *self.on_hand.get_mut(&sku).unwrap() -= quantity,
+                _ => *self.available.entry(sku).or_default() += quantity,
+            }
+        }
+        let negative: Lines = part.iter().map(|(sku, quantity)| (*sku, -quantity)).collect();
+        let left = sum(&[&held.lines, &negative]);
+        if left.is_empty() {
+            self.slots.remove(&id);
+            self.end(id, &held, ending, &part);
+        } else {
+            let gone = if ending == Ending::Committed { &mut held.sold } else { &mut held.returned };
+            *gone = sum(&[gone, &part]);
+            self.put(id, Held { lines: left, expires_at: deadline, ..held }, deadline);
+        }
+        self.remember(token, Expected::done())
+    }
+
+    pub fn adjust(&mut self, sku: Sku, delta: i64, token: Option<&Token>) -> Expected {
+        self.settle_pending();
+        if let Some(answer) = self.answered(token) {
+            return answer;
+        }
+        let before = self.units(sku);
+        if delta < 0 && before + delta < 0 {
+            let text = format!("INSUFFICIENT {} requested {}, available {before}", SKUS[sku], -delta);
+            return Expected::refused(text);
+        }
+        self.restock(sku, before + delta, token)
+    }
+
+    /// SET. With `on_hand`, the number counts reserved units too.
+    pub fn set(
+        &mut self,
+        sku: Sku,
+        on_hand: bool,
+        units: i64,
+        if_equal: Option<i64>,
+        token: Option<&Token>,
+    ) -> Expected {
+        self.settle_pending();
+        if let Some(answer) = self.answered(token) {
+            return answer;
+        }
+        let reserved = if on_hand { self.reserved.get(&sku).copied().unwrap_or(0) } else { 0 };
+        if if_equal.is_some_and(|expected| expected != self.units(sku) + reserved) {
+            return Expected::number("null", false);
+        }
+        if units < reserved {
+            return Expected::refused("OVERCOMMITTED");
+        }
+        self.restock(sku, units - reserved, token)
+    }
+
+    fn restock(&mut self, sku: Sku, units: i64, token: Option<&Token>) -> Expected {
+        let before = self.available.insert(sku, units);
+        *self.on_hand.get_mut(&sku).unwrap() += units - before.unwrap_or(0);
+        self.remember(token, Expected::number(units, before != Some(units)))
+    }
+
+    /// What INV.GET says: a state, `FOREIGN`, or nothing.
+    pub fn get(&self, id: Id) -> Option<&'static str> {
+        let slot = self.slots.get(&id);
+        if let Some(slot) = slot.filter(|slot| self.is_readable(slot)) {
+            return Some(match (slot.foreign || self.outcome(id).is_some(), self.is_overdue(slot)) {
+                (true, _) => "FOREIGN",
+                (false, true) => "expired",
+                (false, false) => "reserved",
+            });
+        }
+        let waits = slot.is_some_and(|slot| slot.held().is_some()) || !self.is_settled(id);
+        self.ending(id).map(Ending::name).or(waits.then_some("expired"))
+    }
+
+    // --- other hands ---
+
+    /// What a client's command finds: a record that is due by its TTL goes when it is looked at.
+    pub fn find_by_hand(&mut self, id: Id) -> bool {
+        let Some(slot) = self.slots.get(&id) else { return false };
+        if self.is_readable(slot) {
+            return true;
+        }
+        self.expire(id);
+        false
+    }
+
+    /// DEL, and the first half of an overwriting SET.
+    pub fn take_by_hand(&mut self, id: Id) -> Option<Slot> {
+        if !self.find_by_hand(id) {
+            return None;
+        }
+        self.job = true;
+        let slot = self.slots.remove(&id)?;
+        self.removed.extend(Self::gone(id, &slot));
+        Some(slot)
+    }
+
+    /// SET, RESTORE, RENAME onto the key.
+    pub fn put_by_hand(&mut self, id: Id, record: Option<Held>, until: Option<UnixMs>) {
+        self.take_by_hand(id);
+        // It counts for nothing until the job has looked at it.
+        self.slots.insert(id, Slot { record, until, foreign: true });
+        self.appeared.insert(id);
+        self.job = true;
+    }
+
+    /// PERSIST and PEXPIREAT. Nobody does that to a foreign record in these histories.
+    pub fn set_ttl_by_hand(&mut self, id: Id, until: Option<UnixMs>) {
+        if self.find_by_hand(id) {
+            self.slots.get_mut(&id).unwrap().until = until;
+            self.job = true;
+        }
+    }
+
+    /// INCRBY and DECRBY of both counters.
+    pub fn count_by_hand(&mut self, sku: Sku, available: i64, reserved: i64) {
+        for (counters, by) in [(&mut self.available, available), (&mut self.reserved, reserved)] {
+            if by != 0 {
+                *counters.entry(sku).or_default() += by;
+            }
+        }
+        *self.on_hand.get_mut(&sku).unwrap() += available + reserved;
+    }
+
+    /// DEL of a counter.
+    pub fn drop_counter(&mut self, sku: Sku, of_available: bool) {
+        let counters = if of_available { &mut self.available } else { &mut self.reserved };
+        *self.on_hand.get_mut(&sku).unwrap() -= counters.remove(&sku).unwrap_or(0);
+    }
+
+    /// Memory pressure takes a record, as if its time were over.
+    pub fn evict(&mut self, id: Id) {
+        if self.find_by_hand(id) {
+            self.expire(id);
+        }
+    }
+
+    pub fn forget_outcome(&mut self, id: Id) {
+        self.outcomes.remove(&id);
+    }
+
+    /// What waited or was remembered is known to nobody any more: it stays in `reserved`, for the repair.
+    fn lose_memory(&mut self) {
+        self.pending.clear();
+        self.remembered.clear();
+        self.to_check.clear();
+    }
+
+    /// The server starts again, and judges every record anew. An RDB leaves out what is due, without a word.
+    pub fn restart(&mut self, from_rdb: bool) {
+        self.lose_memory();
+        self.walk = false;
+        self.begin_check();
+        let now = self.now;
+        if from_rdb {
+            self.slots.retain(|_, slot| slot.until.is_none_or(|until| now <= until));
+        }
+        for id in 0..IDS.len() {
+            self.judge(id);
+        }
+    }
+
+    /// The replica becomes the master.
+    pub fn fail_over(&mut self) {
+        self.lose_memory();
+        self.walk = true;
+    }
+}
+
+/// The refusal of a step that only a live reservation can take.
+fn refuse(state: &State) -> Expected {
+    Expected::refused(match state {
+        State::Unknown => "NOTFOUND",
+        State::Lapsed => "EXPIRED",
+        State::Ended(outcome) => code(outcome.ending),
+        State::Foreign => "FOREIGN",
+        State::Live(..) => panic!("a live reservation is not refused"),
+    })
+}
+
+fn code(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Committed => "COMMITTED",
+        Ending::RolledBack => "ROLLEDBACK",
+        Ending::Expired => "EXPIRED",
+    }
+}
+
+/// Lists of lines as one, by sku.
+fn sum(lists: &[&Lines]) -> Lines {
+    let mut sum = BTreeMap::new();
+    for (sku, quantity) in lists.iter().copied().flatten() {
+        *sum.entry(*sku).or_insert(0) += quantity;
+    }
+    sum.into_iter().filter(|(_, quantity)| *quantity != 0).collect()
+}

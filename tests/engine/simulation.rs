@@ -1,0 +1,618 @@
+//! A server in memory: one database, a clock that stands still until it is told to move, and a copy of it that lives
+//! on what was replicated.
+//!
+//! It does what SERVER-FACTS.md found real servers to do. Opening a key whose time is over takes it away on a master,
+//! and reads as nothing on a replica; commands of the master's link see it alive. Whatever takes a key away tells the
+//! module first. A job runs behind the whole unit of work. It also watches the engine: a promise of [`Keyspace`] that
+//! is broken is a panic.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CStr;
+
+use redis_inventory::engine::expire::{self, Place, Removal};
+use redis_inventory::engine::ledger::{Ledger, Touched};
+use redis_inventory::engine::recover::Walk;
+use redis_inventory::engine::{Argument, Keyspace, LoadRepair, Reading, Settings, Tally, apply};
+use redis_inventory::inventory::quantity::UnixMs;
+use redis_inventory::inventory::reservation::Record;
+use redis_inventory::inventory::sku::{Key, KeyStyle, Watched, watched};
+
+/// When every simulation begins.
+pub const BEGIN: UnixMs = 1_763_820_000_000;
+
+/// What a key holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Text(String),
+    Hash,
+    /// Entries, as they are replicated.
+    Stream(Vec<String>),
+}
+
+/// A key, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub value: Value,
+    pub until: Option<UnixMs>,
+}
+
+/// The data set, with what is due and not gone yet.
+pub type Data = BTreeMap<String, Entry>;
+
+/// A command with its arguments.
+pub type Command = Vec<String>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Master,
+    Replica,
+}
+
+/// For whom the server is at work: it decides what becomes of a key whose time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum For {
+    Client,
+    Job,
+    Link,
+}
+
+pub struct Simulation {
+    pub clock: UnixMs,
+    pub settings: Settings,
+    pub style: KeyStyle,
+    pub role: Role,
+    /// Clients are paused, or a failover runs: what is due reads as missing and stays, and nothing may be written.
+    pub paused: bool,
+    /// Valkey's import mode: what is due reads as missing and stays.
+    pub importing: bool,
+    pub data: Data,
+    /// What was sent to the copies, one entry a transaction.
+    pub stream: Vec<Vec<Command>>,
+    /// Event and key, in order.
+    pub events: Vec<(String, String)>,
+    /// Channel and message.
+    pub published: Vec<(String, String)>,
+    /// How late the releases were.
+    pub lags: Vec<i64>,
+    /// Lines of the server's log.
+    pub log: Vec<String>,
+    tallies: Vec<(Tally, i64)>,
+    ledger: Ledger,
+    at_work_for: For,
+    unit: Vec<Command>,
+    job_queued: bool,
+    own_write: Option<String>,
+    /// Keys that the engine changed without telling of it yet.
+    untold: BTreeSet<String>,
+    /// The cron has to walk over the keys.
+    walk_wanted: bool,
+}
+
+/// The defaults of the configuration, but for round times.
+pub fn settings() -> Settings {
+    Settings {
+        hold_ttl_ms: 900_000,
+        max_hold_ms: 0,
+        outcome_ttl_ms: 3_600_000,
+        low_stock_threshold: 10,
+        alert_ttl_ms: 604_800_000,
+        alert_cooldown_ms: 60_000,
+        in_cluster: false,
+        load_repair: LoadRepair::Auto,
+        feed_maxlen: 0,
+        max_items: 128,
+        max_data_bytes: 4096,
+    }
+}
+
+impl Simulation {
+    /// An empty master.
+    pub fn new() -> Self {
+        Self {
+            clock: BEGIN,
+            settings: settings(),
+            style: KeyStyle::Plain,
+            role: Role::Master,
+            paused: false,
+            importing: false,
+            data: Data::new(),
+            stream: Vec::new(),
+            events: Vec::new(),
+            published: Vec::new(),
+            lags: Vec::new(),
+            log: Vec::new(),
+            tallies: Vec::new(),
+            ledger: Ledger::default(),
+            at_work_for: For::Client,
+            unit: Vec::new(),
+            job_queued: false,
+            own_write: None,
+            untold: BTreeSet::new(),
+            walk_wanted: false,
+        }
+    }
+
+    /// A replica that has just received the whole data set.
+    pub fn replica_of(master: &Self) -> Self {
+        let mut replica = Self {
+            clock: master.clock,
+            settings: master.settings,
+            style: master.style,
+            role: Role::Replica,
+            data: master.data.clone(),
+            ..Self::new()
+        };
+        replica.rebuild();
+        replica
+    }
+
+    // --- units of work ---
+
+    /// One unit of work: a command, a script, a MULTI/EXEC. The job runs behind it, in the same transaction.
+    pub fn unit<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let done = work(self);
+        self.finish();
+        done
+    }
+
+    /// The end of a unit whose parts were run one by one.
+    pub fn finish(&mut self) {
+        assert!(self.untold.is_empty(), "changed without a notification: {:?}", self.untold);
+        while std::mem::take(&mut self.job_queued) {
+            if self.role == Role::Master && !self.paused {
+                self.at_work_for = For::Job;
+                expire::work_off_notes(self, Place::Job);
+                self.at_work_for = For::Client;
+            } else {
+                expire::look_at_touched(self);
+            }
+        }
+        assert!(self.untold.is_empty(), "changed without a notification: {:?}", self.untold);
+        if !self.unit.is_empty() {
+            self.stream.push(std::mem::take(&mut self.unit));
+        }
+    }
+
+    /// The cron, with all the time it needs.
+    pub fn sweep(&mut self) {
+        self.sweep_slice(usize::MAX);
+    }
+
+    /// The cron, with time for so many records. Says whether something is left.
+    pub fn sweep_slice(&mut self, mut records: usize) -> bool {
+        self.unit(|server| {
+            if server.role == Role::Replica || server.paused {
+                expire::look_at_touched(server);
+                return false;
+            }
+            if std::mem::take(&mut server.walk_wanted) {
+                server.walk();
+            }
+            expire::sweep(server, || {
+                records = records.saturating_sub(1);
+                records == 0
+            })
+        })
+    }
+
+    /// A client's command, as a unit of its own.
+    pub fn client(&mut self, words: &[&str]) {
+        self.unit(|server| server.execute(words));
+    }
+
+    /// Clients' commands in one unit, as a script runs them.
+    pub fn script(&mut self, commands: &[&[&str]]) {
+        self.unit(|server| commands.iter().for_each(|words| server.execute(words)));
+    }
+
+    pub fn advance(&mut self, ms: i64) {
+        self.clock += ms;
+    }
+
+    // --- copies ---
+
+    /// What was replicated since the last time.
+    pub fn take_stream(&mut self) -> Vec<Vec<Command>> {
+        std::mem::take(&mut self.stream)
+    }
+
+    /// Carries out what the master sent.
+    pub fn receive(&mut self, stream: &[Vec<Command>]) {
+        assert_eq!(self.role, Role::Replica);
+        self.at_work_for = For::Link;
+        for command in stream.iter().flatten() {
+            let words: Vec<&str> = command.iter().map(String::as_str).collect();
+            self.execute(&words);
+        }
+        self.at_work_for = For::Client;
+        self.finish();
+        assert!(self.stream.is_empty(), "a replica replicates nothing of its own: {:?}", self.stream);
+    }
+
+    /// A failover: the replica becomes the master, or the other way round.
+    pub fn change_role(&mut self) {
+        self.role = match self.role {
+            Role::Master => Role::Replica,
+            Role::Replica => Role::Master,
+        };
+        self.ledger.drop_notes();
+        // A new master looks for units that the old one left behind.
+        self.walk_wanted = true;
+    }
+
+    /// The server goes down and comes up with the same keys. From an RDB it drops what is due, without a word.
+    pub fn restart(&mut self, from_rdb: bool) {
+        let now = self.clock;
+        if from_rdb {
+            self.data.retain(|_, entry| entry.until.is_none_or(|until| now <= until));
+        }
+        self.rebuild();
+    }
+
+    fn rebuild(&mut self) {
+        self.ledger = Ledger::default();
+        self.job_queued = false;
+        self.walk_wanted = false;
+        self.walk();
+        // The first tick of the cron, before the first client.
+        expire::look_at_touched(self);
+    }
+
+    /// A walk over all keys, into what is kept in memory.
+    fn walk(&mut self) {
+        if self.data.is_empty() {
+            return;
+        }
+        let (style, mut walk) = (self.style, Walk::new(self.clock, self.style));
+        self.ledger.begin_check();
+        for (name, entry) in &self.data {
+            if let Some(watched) = watched(name.as_bytes(), style) {
+                let read = || (text_of(entry), entry.until);
+                walk.meet(&mut self.ledger, name.as_bytes(), watched, read);
+            }
+        }
+        walk.finish(&mut self.ledger);
+    }
+
+    // --- looking ---
+
+    /// The string that is stored under `name`, due or not.
+    pub fn stored(&self, name: &str) -> Option<&str> {
+        match &self.data.get(name)?.value {
+            Value::Text(text) => Some(text),
+            Value::Hash | Value::Stream(_) => None,
+        }
+    }
+
+    /// The integer that is stored under `name`.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        self.stored(name).map(|text| text.parse().expect("an integer"))
+    }
+
+    /// What the operator reads of `what`.
+    pub fn total(&self, what: Tally) -> i64 {
+        self.tallies.iter().filter(|(kind, _)| *kind == what).map(|(_, by)| by).sum()
+    }
+
+    /// What the unit at hand has sent so far.
+    pub fn unit_so_far(&self) -> &[Command] {
+        &self.unit
+    }
+
+    /// What is kept in memory.
+    pub fn memory(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn is_due(&self, name: &str) -> bool {
+        self.data.get(name).and_then(|entry| entry.until).is_some_and(|until| self.clock > until)
+    }
+
+    // --- what a server does ---
+
+    /// Whether a command finds the key. One that is due goes.
+    fn finds(&mut self, name: &str) -> bool {
+        if self.is_due(name) && self.at_work_for != For::Link {
+            if self.role == Role::Master && !self.paused && !self.importing {
+                assert_ne!(self.at_work_for, For::Job, "a job took {name} away inside the server's scan");
+                self.goes(name, Removal::Expired);
+                self.data.remove(name);
+                self.tell("expired", name);
+                self.unit.push(vec!["DEL".to_owned(), name.to_owned()]);
+            }
+            return false;
+        }
+        self.data.contains_key(name)
+    }
+
+    fn reading(&self, name: &str) -> Reading {
+        match self.data.get(name) {
+            None => Reading::Absent,
+            Some(Entry { value: Value::Hash, .. }) => Reading::Other("a hash"),
+            Some(Entry { value: Value::Stream(_), .. }) => Reading::Other("a stream"),
+            Some(Entry { value: Value::Text(text), until }) => {
+                Reading::Text(text.clone().into_bytes(), *until)
+            }
+        }
+    }
+
+    /// The Key event: the module is told before the key is gone.
+    fn goes(&mut self, name: &str, how: Removal) {
+        let by_hand = matches!(how, Removal::Deleted | Removal::Overwritten);
+        let entry = &self.data[name];
+        match watched(name.as_bytes(), self.style) {
+            Some(Watched::Reservation(_)) if by_hand && self.own_write.as_deref() == Some(name) => {}
+            Some(Watched::Reservation(id)) => {
+                let json = text_of(entry);
+                let record = id.and_then(|id| Record::from_json(&id, json?, self.style));
+                let releasing = self.role == Role::Master;
+                let (ledger, name) = (&mut self.ledger, name.as_bytes());
+                expire::record_removed(ledger, name, record, entry.until, how, releasing);
+                self.job_queued |= releasing;
+            }
+            Some(Watched::Threshold(product)) => {
+                self.ledger.touch(Touched::Threshold(product));
+                self.job_queued = true;
+            }
+            Some(Watched::Alert(product, at)) if how != Removal::Overwritten => {
+                self.ledger.leave_alert(&product, at);
+            }
+            Some(Watched::Managed) => {
+                self.ledger.touch(Touched::Managed);
+                self.job_queued = true;
+            }
+            Some(Watched::Alert(..) | Watched::Outcome(_) | Watched::Available | Watched::Reserved(_))
+            | None => {}
+        }
+    }
+
+    /// A keyspace notification that is not of the module's own making.
+    fn tell(&mut self, event: &str, name: &str) {
+        self.events.push((event.to_owned(), name.to_owned()));
+        if matches!(event, "del" | "expired" | "evicted" | "rename_from") {
+            return;
+        }
+        if let Some(watched) = watched(name.as_bytes(), self.style) {
+            self.job_queued |= self.ledger.touch_watched(name.as_bytes(), watched);
+        }
+    }
+
+    /// A command that is not the module's, or what the master sent. One that fails changes nothing.
+    pub fn execute(&mut self, words: &[&str]) {
+        let changed = match words {
+            ["GET", name] => {
+                self.finds(name);
+                false
+            }
+            ["DEL", name] => self.take_away(name, Removal::Deleted, "del"),
+            // Not a command: memory pressure.
+            ["EVICT", name] => self.take_away(name, Removal::Evicted, "evicted"),
+            ["SET", name, value] => self.put(name, Value::Text((*value).to_owned()), None, &["set"]),
+            ["SET", name, value, "PXAT", until] => {
+                let until = Some(until.parse().unwrap());
+                self.put(name, Value::Text((*value).to_owned()), until, &["set", "expire"])
+            }
+            ["HSET", name, ..] => self.put(name, Value::Hash, None, &["hset"]),
+            ["INCRBY", name, by] => self.count(name, by.parse().unwrap()),
+            ["DECRBY", name, by] => self.count(name, -by.parse::<i64>().unwrap()),
+            ["PERSIST", name] => self.set_ttl(name, None, "persist"),
+            ["PEXPIREAT", name, until] => self.set_ttl(name, Some(until.parse().unwrap()), "expire"),
+            ["RENAME", from, to] => self.rename(from, to),
+            ["PUBLISH", ..] => false,
+            ["XADD", name, "MAXLEN", "=", most, entry @ ..] => {
+                self.append_entry(name, entry.join(" "), most.parse().unwrap())
+            }
+            ["INV.APPLY", arguments @ ..] => {
+                assert_eq!(self.at_work_for, For::Link, "INV.APPLY is not for clients");
+                let arguments: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
+                apply::replay(self, &arguments).expect("a copy takes what its master sends");
+                false
+            }
+            _ => panic!("the simulation does not know {words:?}"),
+        };
+        if changed && self.at_work_for == For::Client {
+            let sent =
+                if words[0] == "EVICT" { ["DEL"].iter().chain(&words[1..]) } else { [].iter().chain(words) };
+            self.unit.push(sent.map(|word| (*word).to_owned()).collect());
+        }
+    }
+
+    fn take_away(&mut self, name: &str, how: Removal, event: &str) -> bool {
+        if !self.finds(name) {
+            return false;
+        }
+        self.goes(name, how);
+        self.data.remove(name);
+        self.tell(event, name);
+        true
+    }
+
+    fn put(&mut self, name: &str, value: Value, until: Option<UnixMs>, events: &[&str]) -> bool {
+        if self.finds(name) {
+            self.goes(name, Removal::Overwritten);
+        }
+        self.data.insert(name.to_owned(), Entry { value, until });
+        events.iter().for_each(|event| self.tell(event, name));
+        true
+    }
+
+    fn count(&mut self, name: &str, by: i64) -> bool {
+        let until = if self.finds(name) { self.data[name].until } else { None };
+        let before = match self.stored(name) {
+            Some(text) => text.parse().ok(),
+            None if self.data.contains_key(name) => None,
+            None => Some(0),
+        };
+        let Some(after) = before.and_then(|before: i64| before.checked_add(by)) else { return false };
+        self.data.insert(name.to_owned(), Entry { value: Value::Text(after.to_string()), until });
+        self.tell("incrby", name);
+        true
+    }
+
+    fn set_ttl(&mut self, name: &str, until: Option<UnixMs>, event: &str) -> bool {
+        let found = self.finds(name);
+        if found {
+            self.data.get_mut(name).unwrap().until = until;
+            self.tell(event, name);
+        }
+        found
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> bool {
+        if !self.finds(from) {
+            return false;
+        }
+        if self.finds(to) {
+            self.goes(to, Removal::Deleted);
+        }
+        self.data.insert(to.to_owned(), self.data[from].clone());
+        self.goes(from, Removal::Deleted);
+        self.data.remove(from);
+        self.tell("rename_from", from);
+        self.tell("rename_to", to);
+        true
+    }
+
+    fn append_entry(&mut self, name: &str, entry: String, most: usize) -> bool {
+        let empty = Entry { value: Value::Stream(Vec::new()), until: None };
+        let stored = self.data.entry(name.to_owned()).or_insert(empty);
+        let Value::Stream(entries) = &mut stored.value else { return false };
+        entries.push(entry);
+        let excess = entries.len().saturating_sub(most);
+        entries.drain(..excess);
+        true
+    }
+
+    /// Opens a key in order to write it.
+    fn open_to_write(&mut self, key: Key<'_>) -> (String, bool) {
+        assert!(self.role == Role::Master || self.at_work_for == For::Link, "a replica writes on its own");
+        assert!(!self.paused, "a write while the clients are paused ends a real server");
+        let name = key.name(self.style);
+        let found = self.finds(&name);
+        self.untold.insert(name.clone());
+        (name, found)
+    }
+}
+
+impl Keyspace for Simulation {
+    fn now(&self) -> UnixMs {
+        self.clock
+    }
+
+    fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    fn style(&self) -> KeyStyle {
+        self.style
+    }
+
+    fn read(&mut self, key: Key<'_>) -> Reading {
+        let name = key.name(self.style);
+        if self.finds(&name) { self.reading(&name) } else { Reading::Absent }
+    }
+
+    fn peek(&mut self, key: Key<'_>) -> Reading {
+        let name = key.name(self.style);
+        if self.is_due(&name) && self.at_work_for != For::Link {
+            return Reading::Absent;
+        }
+        self.reading(&name)
+    }
+
+    fn write(&mut self, key: Key<'_>, value: &[u8], until: Option<UnixMs>) {
+        let value = Value::Text(String::from_utf8(value.to_vec()).expect("the engine writes text"));
+        let (name, found) = self.open_to_write(key);
+        if found {
+            self.own_write = Some(name.clone());
+            self.goes(&name, Removal::Overwritten);
+            self.own_write = None;
+        }
+        self.data.insert(name, Entry { value, until });
+    }
+
+    fn add(&mut self, key: Key<'_>, delta: i64) -> i64 {
+        assert!(matches!(key, Key::Available(_) | Key::Reserved(_)), "{key:?} is no counter");
+        let (name, _) = self.open_to_write(key);
+        let entry =
+            self.data.entry(name).or_insert(Entry { value: Value::Text("0".to_owned()), until: None });
+        let Value::Text(text) = &mut entry.value else { panic!("{key:?} is no string") };
+        let sum = text.parse::<i64>().expect("an integer").checked_add(delta).expect("the sum fits");
+        *text = sum.to_string();
+        sum
+    }
+
+    fn append(&mut self, key: Key<'_>, fields: &[(&str, &str)], most: i64) {
+        let (name, _) = self.open_to_write(key);
+        self.untold.remove(&name);
+        let id = format!("{}-{}", self.clock, self.unit.len());
+        let words = fields.iter().flat_map(|(name, value)| [*name, *value]);
+        let words: Vec<String> = [id.as_str()].into_iter().chain(words).map(str::to_owned).collect();
+        if self.append_entry(&name, words.join(" "), usize::try_from(most).unwrap()) {
+            self.events.push(("xadd".to_owned(), name.clone()));
+            let mut command = ["XADD", &name, "MAXLEN", "=", &most.to_string()].map(str::to_owned).to_vec();
+            command.extend(words);
+            self.unit.push(command);
+        }
+    }
+
+    fn remove(&mut self, key: Key<'_>) {
+        let (name, found) = self.open_to_write(key);
+        if found {
+            self.own_write = Some(name.clone());
+            self.goes(&name, Removal::Deleted);
+            self.own_write = None;
+            self.data.remove(&name);
+        }
+    }
+
+    fn notify(&mut self, event: &'static CStr, key: Key<'_>) {
+        let name = key.name(self.style);
+        self.untold.remove(&name);
+        self.events.push((event.to_str().unwrap().to_owned(), name));
+    }
+
+    fn replicate(&mut self, command: &'static CStr, arguments: &[Argument<'_>]) {
+        assert_eq!(self.role, Role::Master, "a replica replicates {command:?}");
+        let words = arguments.iter().map(|argument| match argument {
+            Argument::Key(key) => key.name(self.style),
+            Argument::Word(word) => (*word).to_owned(),
+            Argument::Text(text) => String::from_utf8(text.to_vec()).expect("the engine sends text"),
+            Argument::Number(number) => number.to_string(),
+        });
+        let command = [command.to_str().unwrap().to_owned()].into_iter().chain(words).collect();
+        self.unit.push(command);
+    }
+
+    fn publish(&mut self, channel: &'static str, message: &[u8]) {
+        let message = String::from_utf8(message.to_vec()).expect("the engine publishes text");
+        self.unit.push(vec!["PUBLISH".to_owned(), channel.to_owned(), message.clone()]);
+        self.published.push((channel.to_owned(), message));
+    }
+
+    fn ledger<T>(&mut self, look: impl FnOnce(&mut Ledger) -> T) -> T {
+        look(&mut self.ledger)
+    }
+
+    fn tally(&mut self, what: Tally, by: i64) {
+        match self.tallies.iter_mut().find(|(kind, _)| *kind == what) {
+            Some((_, total)) => *total += by,
+            None => self.tallies.push((what, by)),
+        }
+    }
+
+    fn report(&mut self, line: &str) {
+        self.log.push(line.to_owned());
+    }
+
+    fn lag(&mut self, late_ms: i64) {
+        self.lags.push(late_ms);
+    }
+}
+
+fn text_of(entry: &Entry) -> Option<&[u8]> {
+    match &entry.value {
+        Value::Text(text) => Some(text.as_bytes()),
+        Value::Hash | Value::Stream(_) => None,
+    }
+}

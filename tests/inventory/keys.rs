@@ -1,0 +1,189 @@
+//! How ids become key names, and key names ids.
+
+use redis_inventory::inventory::sku::KeyStyle::{Plain, Tagged};
+use redis_inventory::inventory::sku::{
+    Key, KeyStyle, OnceName, Product, ReservationId, Sku, Watched, watched,
+};
+
+fn name(key: Key<'_>, style: KeyStyle) -> String {
+    key.name(style)
+}
+
+/// What the server's cluster hashes of a key: what stands in its first braces, or all of it.
+fn tag(name: &str) -> &str {
+    let inside = name.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
+    inside.filter(|tag| !tag.is_empty()).unwrap_or(name)
+}
+
+#[test]
+fn plain_names_are_those_of_the_lua_scripts() {
+    let sku = Sku::parse(b"PROD-123", Plain).unwrap();
+    let stored = Sku::parse(b"PROD-123@A", Plain).unwrap();
+    let id = ReservationId::parse(b"RES-456", Plain).unwrap();
+    for (key, expected) in [
+        (Key::Available(&sku), "stock:available:PROD-123"),
+        (Key::Available(&stored), "stock:available:PROD-123@A"),
+        (Key::Reserved(&sku), "stock:reserved:PROD-123"),
+        (Key::Reserved(&stored), "stock:reserved:PROD-123@A"),
+        (Key::Reservation(&id), "reservation:RES-456"),
+        (Key::Outcome(&id), "inventory:outcome:RES-456"),
+        (Key::Warehouses("PROD-123"), "stock:warehouses:PROD-123"),
+        (Key::Threshold("PROD-123"), "stock:threshold:PROD-123"),
+        (Key::Alert("PROD-123", 1_763_820_000_000), "alert:PROD-123:1763820000000"),
+        (Key::Managed, "inventory:managed"),
+        (Key::Feed("PROD-123"), "inventory:feed"),
+    ] {
+        assert_eq!(name(key, Plain), expected);
+    }
+}
+
+#[test]
+fn tagged_names_have_braces_around_the_product_or_the_id() {
+    let sku = Sku::parse(b"PROD-123", Tagged).unwrap();
+    let stored = Sku::parse(b"{PROD-123}@A", Tagged).unwrap();
+    let id = ReservationId::parse(b"{RES-456}", Tagged).unwrap();
+    for (key, expected) in [
+        (Key::Available(&sku), "stock:available:{PROD-123}"),
+        (Key::Available(&stored), "stock:available:{PROD-123}@A"),
+        (Key::Reserved(&stored), "stock:reserved:{PROD-123}@A"),
+        (Key::Reservation(&id), "reservation:{RES-456}"),
+        (Key::Outcome(&id), "inventory:outcome:{RES-456}"),
+        (Key::Warehouses("PROD-123"), "stock:warehouses:{PROD-123}"),
+        (Key::Threshold("PROD-123"), "stock:threshold:{PROD-123}"),
+        (Key::Alert("PROD-123", 7), "alert:{PROD-123}:7"),
+        (Key::Managed, "inventory:managed"),
+        (Key::Feed("PROD-123"), "inventory:feed:{PROD-123}"),
+        (Key::Feed("{shop7}:PROD-123"), "inventory:feed:{shop7}"),
+    ] {
+        assert_eq!(name(key, Tagged), expected);
+    }
+}
+
+#[test]
+fn a_tag_inside_an_id_is_not_tagged_again() {
+    let sku = Sku::parse(b"{shop7}:P@A", Tagged).unwrap();
+    let id = ReservationId::parse(b"{shop7}:RES-1", Tagged).unwrap();
+    assert_eq!(name(Key::Available(&sku), Tagged), "stock:available:{shop7}:P@A");
+    assert_eq!(name(Key::Reservation(&id), Tagged), "reservation:{shop7}:RES-1");
+    assert_eq!(name(Key::Alert("{shop7}:P", 7), Tagged), "alert:{shop7}:P:7");
+}
+
+#[test]
+fn all_keys_of_a_command_are_in_the_slot_of_what_it_names() {
+    for text in ["R", "{R}", "R@shop", "{R}@shop", "{R@shop}", "{shop7}:R", "a{b}c@d"] {
+        let id = ReservationId::parse(text.as_bytes(), Tagged).unwrap();
+        let once = OnceName::new("commit", id.as_str(), b"token", Tagged).unwrap();
+        let slot = tag(text);
+        assert_eq!(tag(&name(Key::Reservation(&id), Tagged)), slot, "the record of {text}");
+        assert_eq!(tag(&name(Key::Outcome(&id), Tagged)), slot, "the outcome of {text}");
+        assert_eq!(tag(&name(Key::Once(&once), Tagged)), slot, "the ONCE answer of {text}");
+    }
+    for text in ["P", "{P}", "{P}@A", "{shop7}:P", "{shop7}:P@A", "a{b}c@d"] {
+        let sku = Sku::parse(text.as_bytes(), Tagged).unwrap();
+        let once = OnceName::of_sku("adjust", &sku, b"token", Tagged).unwrap();
+        let slot = tag(text);
+        for key in [
+            Key::Available(&sku),
+            Key::Reserved(&sku),
+            Key::Warehouses(sku.product()),
+            Key::Threshold(sku.product()),
+            Key::Alert(sku.product(), 7),
+            Key::Feed(sku.product()),
+            Key::Once(&once),
+        ] {
+            assert_eq!(tag(&name(key, Tagged)), slot, "{key:?} of {text}");
+        }
+    }
+}
+
+#[test]
+fn no_id_and_token_share_the_name_of_another_id_and_token() {
+    let name_of = |id: &str, token: &str| {
+        name(Key::Once(&OnceName::new("commit", id, token.as_bytes(), Plain).unwrap()), Plain)
+    };
+    assert_eq!(name_of("R", "t1"), "inventory:once:commit:1:R:t1");
+    assert_ne!(name_of("R", "a:b"), name_of("R:a", "b"));
+    assert_ne!(name_of("1:R", "t"), name_of("1", "R:t"));
+    let other = OnceName::new("rollback", "R", b"t1", Plain).unwrap();
+    assert_eq!(name(Key::Once(&other), Plain), "inventory:once:rollback:1:R:t1");
+}
+
+#[test]
+fn a_once_token_is_an_id() {
+    for (token, expected) in [
+        (&b""[..], "ERR ONCE token is empty"),
+        (b"a\0b", "ERR ONCE token holds a control character"),
+        (b"\xff", "ERR ONCE token is not valid UTF-8"),
+    ] {
+        assert_eq!(OnceName::new("commit", "R", token, Plain).unwrap_err().to_string(), expected);
+    }
+    let name = OnceName::new("commit", "R", b"t", Plain).unwrap();
+    assert_eq!(OnceName::replicated(name.as_str().as_bytes()), Some(name));
+}
+
+#[test]
+fn an_event_names_what_the_module_watches() {
+    let id = |text: &str, style| ReservationId::parse(text.as_bytes(), style).unwrap();
+    let product = |text: &str, style| Product::parse(text.as_bytes(), style).unwrap();
+    let sku = |text: &str, style| Sku::parse(text.as_bytes(), style).unwrap();
+    for (name, style, expected) in [
+        ("reservation:R-1", Plain, Some(Watched::Reservation(Some(id("R-1", Plain))))),
+        ("reservation:{R-1}", Plain, Some(Watched::Reservation(Some(id("{R-1}", Plain))))),
+        ("reservation:{R-1}", Tagged, Some(Watched::Reservation(Some(id("R-1", Tagged))))),
+        ("inventory:outcome:R-1", Plain, Some(Watched::Outcome(id("R-1", Plain)))),
+        ("inventory:outcome:{R-1}", Tagged, Some(Watched::Outcome(id("R-1", Tagged)))),
+        ("stock:threshold:P", Plain, Some(Watched::Threshold(product("P", Plain)))),
+        ("stock:threshold:{P}", Tagged, Some(Watched::Threshold(product("P", Tagged)))),
+        ("alert:P:7", Plain, Some(Watched::Alert(product("P", Plain), 7))),
+        ("alert:a:b:7", Plain, Some(Watched::Alert(product("a:b", Plain), 7))),
+        ("alert:{P}:7", Tagged, Some(Watched::Alert(product("P", Tagged), 7))),
+        ("stock:available:P", Plain, Some(Watched::Available)),
+        ("stock:reserved:P@A", Plain, Some(Watched::Reserved(sku("P@A", Plain)))),
+        ("stock:reserved:{P}@A", Tagged, Some(Watched::Reserved(sku("{P}@A", Tagged)))),
+        ("inventory:managed", Plain, Some(Watched::Managed)),
+        ("inventory:managed:", Plain, None),
+        ("inventory:feed", Plain, None),
+        ("stock:warehouses:P", Plain, None),
+        ("reservation", Plain, None),
+        ("Reservation:R", Plain, None),
+        ("session:1", Plain, None),
+        ("", Plain, None),
+    ] {
+        assert_eq!(watched(name.as_bytes(), style), expected, "{name} {style:?}");
+    }
+}
+
+#[test]
+fn a_reservation_key_that_spells_no_id_can_only_be_foreign() {
+    for (name, style) in [
+        (&b"reservation:"[..], Plain),
+        (b"reservation:\xff", Plain),
+        (b"reservation:a\nb", Plain),
+        // The module's own name of this id has braces.
+        (b"reservation:R-1", Tagged),
+        (b"reservation:{}", Tagged),
+        (b"reservation:{a}{b}", Tagged),
+    ] {
+        assert_eq!(watched(name, style), Some(Watched::Reservation(None)), "{name:?} {style:?}");
+    }
+}
+
+#[test]
+fn other_keys_that_are_no_names_of_the_module_are_not_watched() {
+    for (name, style) in [
+        ("alert:P:soon", Plain),
+        ("alert:7", Plain),
+        ("alert:P:07", Plain),
+        ("alert::7", Plain),
+        ("alert:P@A:7", Plain),
+        ("alert:P:7", Tagged),
+        ("stock:threshold:P@A", Plain),
+        ("stock:threshold:P", Tagged),
+        ("stock:reserved:P", Tagged),
+        ("stock:reserved:P@A@B", Plain),
+        ("inventory:outcome:", Plain),
+        ("inventory:outcome:R", Tagged),
+    ] {
+        assert_eq!(watched(name.as_bytes(), style), None, "{name} {style:?}");
+    }
+}

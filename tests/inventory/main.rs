@@ -1,0 +1,51 @@
+//! The core in tables: ids and key names, quantities, records, outcomes, states, refusals, alerts, and the form in which
+//! decisions are replicated. No server, no clock.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::wildcard_enum_match_arm,
+    reason = "a panic ends a test, not a server"
+)]
+
+mod alerts;
+mod ids;
+mod keys;
+mod quantities;
+mod records;
+mod refusals;
+mod replicated;
+mod states;
+
+use redis_inventory::inventory::quantity::Quantity;
+use redis_inventory::inventory::reservation::{Line, Record};
+use redis_inventory::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
+
+fn id(text: &str) -> ReservationId {
+    ReservationId::parse(text.as_bytes(), KeyStyle::Plain).unwrap()
+}
+
+fn product(text: &str) -> Product {
+    Product::parse(text.as_bytes(), KeyStyle::Plain).unwrap()
+}
+
+fn sku(text: &str) -> Sku {
+    Sku::parse(text.as_bytes(), KeyStyle::Plain).unwrap()
+}
+
+/// Lines from `"P 5, Q@north 1"`.
+fn lines(text: &str) -> Vec<Line> {
+    let line = |line: &str| {
+        let (name, units) = line.split_once(' ').unwrap();
+        Line { sku: sku(name), quantity: Quantity::new(units.parse().unwrap()).unwrap() }
+    };
+    text.split(", ").filter(|line| !line.is_empty()).map(line).collect()
+}
+
+/// A record made at 1000 for 900 ms.
+fn record(name: &str, items: &str) -> Record {
+    Record::new(id(name), 1000, 1900, lines(items), None)
+}

@@ -1,0 +1,262 @@
+//! The JSON of records and outcomes, and what of it is foreign.
+
+use redis_inventory::inventory::outcome::{Ending, Outcome, Parts};
+use redis_inventory::inventory::reservation::Record;
+use redis_inventory::inventory::sku::KeyStyle::{Plain, Tagged};
+use redis_inventory::inventory::sku::{ReservationId, Sku};
+
+use super::{id, lines, record};
+
+const EXAMPLE: &str = concat!(
+    r#"{"reservation_id":"RES-456","created_at":1763820000000,"expires_at":1763820900000,"#,
+    r#""items":[{"product_id":"PROD-123","warehouse":"A","quantity":50},{"product_id":"PROD-9","quantity":1}],"#,
+    r#""data":"cart 77"}"#
+);
+
+fn example() -> Record {
+    let items = lines("PROD-123@A 50, PROD-9 1");
+    Record::new(id("RES-456"), 1_763_820_000_000, 1_763_820_900_000, items, Some("cart 77".to_owned()))
+}
+
+#[test]
+fn a_record_is_stored_as_the_contract_shows_it() {
+    assert_eq!(String::from_utf8(example().to_json()).unwrap(), EXAMPLE);
+    assert_eq!(Record::from_json(&id("RES-456"), EXAMPLE.as_bytes(), Plain), Some(example()));
+}
+
+#[test]
+fn a_record_names_data_and_parts_only_where_there_are_some() {
+    let plain = record("R", "P 5");
+    assert_eq!(
+        String::from_utf8(plain.to_json()).unwrap(),
+        r#"{"reservation_id":"R","created_at":1000,"expires_at":1900,"items":[{"product_id":"P","quantity":5}]}"#
+    );
+    let parts = Record { sold: lines("P 2"), returned: lines("Q@n 1"), data: Some(String::new()), ..plain };
+    let json = parts.to_json();
+    assert_eq!(
+        String::from_utf8(json.clone()).unwrap(),
+        concat!(
+            r#"{"reservation_id":"R","created_at":1000,"expires_at":1900,"items":[{"product_id":"P","quantity":5}],"#,
+            r#""sold":[{"product_id":"P","quantity":2}],"#,
+            r#""returned":[{"product_id":"Q","warehouse":"n","quantity":1}],"data":""}"#
+        )
+    );
+    assert_eq!(Record::from_json(&id("R"), &json, Plain), Some(parts));
+}
+
+#[test]
+fn any_text_survives_in_a_record() {
+    for text in ["\"quoted\" \\ back", "line\nbreak\0nul", "注文 é 🛒", "{\"a\":[1]}"] {
+        let with_data = Record { data: Some(text.to_owned()), ..example() };
+        assert_eq!(Record::from_json(&id("RES-456"), &with_data.to_json(), Plain), Some(with_data));
+    }
+}
+
+#[test]
+fn another_clients_spelling_of_the_same_json_is_the_same_record() {
+    let spaced = EXAMPLE.replace(':', " : ").replace(',', " ,\n");
+    assert_eq!(Record::from_json(&id("RES-456"), spaced.as_bytes(), Plain), Some(example()));
+}
+
+#[test]
+fn a_record_in_tagged_style_names_ids_as_users_see_them() {
+    let id = ReservationId::parse(b"{RES-456}", Tagged).unwrap();
+    let read = Record::from_json(&id, EXAMPLE.as_bytes(), Tagged).unwrap();
+    assert_eq!(read.items[0].sku, Sku::parse(b"{PROD-123}@A", Tagged).unwrap());
+    assert_eq!(String::from_utf8(read.to_json()).unwrap(), EXAMPLE);
+}
+
+#[test]
+fn whatever_is_no_record_of_this_id_is_foreign() {
+    let item = r#"{"product_id":"P","quantity":1}"#;
+    let with_items =
+        |items: &str| format!(r#"{{"reservation_id":"R","created_at":1,"expires_at":2,"items":[{items}]}}"#);
+    assert!(Record::from_json(&id("R"), with_items(item).as_bytes(), Plain).is_some());
+    for (why, json) in [
+        ("no JSON", "reserved".to_owned()),
+        ("empty", String::new()),
+        ("a number", "5".to_owned()),
+        ("a script's", r#"{"sku":"P","qty":1}"#.to_owned()),
+        ("cut off", with_items(item)[..40].to_owned()),
+        ("something behind it", with_items(item) + "x"),
+        ("another id's", with_items(item).replace("\"R\"", "\"S\"")),
+        ("another spelling of the id", with_items(item).replace("\"R\"", "\"{R}\"")),
+        ("no items", with_items("")),
+        ("a sku twice", with_items(&format!("{item},{item}"))),
+        ("quantity 0", with_items(r#"{"product_id":"P","quantity":0}"#)),
+        ("quantity below 0", with_items(r#"{"product_id":"P","quantity":-1}"#)),
+        ("quantity too large", with_items(r#"{"product_id":"P","quantity":9007199254740992}"#)),
+        ("quantity no integer", with_items(r#"{"product_id":"P","quantity":1.0}"#)),
+        ("quantity a string", with_items(r#"{"product_id":"P","quantity":"1"}"#)),
+        ("a product with an at sign", with_items(r#"{"product_id":"P@A","quantity":1}"#)),
+        ("an empty product", with_items(r#"{"product_id":"","quantity":1}"#)),
+        ("an empty warehouse", with_items(r#"{"product_id":"P","warehouse":"","quantity":1}"#)),
+        ("a field of a line that is not ours", with_items(r#"{"product_id":"P","quantity":1,"price":9}"#)),
+        ("a field that is not ours", with_items(item).replace("\"items\"", "\"user\":7,\"items\"")),
+        ("a field twice", with_items(item).replace("\"items\"", "\"created_at\":1,\"items\"")),
+        ("no time", with_items(item).replace("\"created_at\":1,", "")),
+        ("a time as text", with_items(item).replace("\"created_at\":1", "\"created_at\":\"1\"")),
+        ("an outcome", with_items(item).replace("\"items\"", "\"state\":\"committed\",\"items\"")),
+    ] {
+        assert_eq!(Record::from_json(&id("R"), json.as_bytes(), Plain), None, "{why}: {json}");
+    }
+    assert_eq!(Record::from_json(&id("R"), b"\xff\xfe", Plain), None);
+}
+
+#[test]
+fn what_was_asked_is_what_is_held_and_what_went_in_parts() {
+    let record = Record { sold: lines("P 2, Q 4"), returned: lines("P 1"), ..record("R", "P 5") };
+    assert_eq!(record.asked(), lines("P 8, Q 4"));
+}
+
+#[test]
+fn a_part_is_taken_from_the_lines_that_are_held() {
+    let record = record("R", "P@north 5, Q 3, P@south 2, P@west 1");
+    for (part, taken) in [
+        ("Q 3", "Q 3"),
+        ("P@south 2", "P@south 2"),
+        // A product without a warehouse takes from its lines, in their order.
+        ("P 1", "P@north 1"),
+        ("P 6", "P@north 5, P@south 1"),
+        ("P 8, Q 1", "Q 1, P@north 5, P@south 2, P@west 1"),
+        // A warehouse that is named has its units first, whatever the order.
+        ("P 3, P@north 5", "P@north 5, P@south 2, P@west 1"),
+        ("P@north 4, P 3", "P@north 5, P@south 2"),
+    ] {
+        assert_eq!(record.resolve_part(&lines(part)), Ok(lines(taken)), "{part}");
+    }
+}
+
+#[test]
+fn a_part_that_is_more_than_held_is_refused_and_says_what_is_held() {
+    let record = record("R", "P@north 5, Q 3");
+    for (part, named) in [
+        ("Q 4", "Q 4"),
+        ("Q 3, P 6", "P 6"),
+        ("P@south 1", "P@south 1"),
+        ("X 1", "X 1"),
+        ("P@north 3, P 3", "P 3"),
+    ] {
+        assert_eq!(
+            record.resolve_part(&lines(part)).unwrap_err().to_string(),
+            format!("ERR {named} is more than reservation R holds: P@north 5, Q 3")
+        );
+    }
+}
+
+#[test]
+fn what_is_left_is_what_is_held_without_the_part() {
+    let record = record("R", "P 5, Q 3");
+    assert_eq!(record.without(&lines("P 2")), lines("P 3, Q 3"));
+    assert_eq!(record.without(&lines("P 5")), lines("Q 3"));
+    assert_eq!(record.without(&lines("Q 3, P 5")), []);
+}
+
+#[test]
+fn an_outcome_is_stored_with_how_and_when_it_ended() {
+    for (ending, name) in
+        [(Ending::Committed, "committed"), (Ending::RolledBack, "rolled_back"), (Ending::Expired, "expired")]
+    {
+        assert_eq!(ending.name(), name);
+        let outcome = Outcome {
+            ending,
+            created_at: 1,
+            expires_at: 2,
+            resolved_at: 3,
+            items: lines("P@A 5"),
+            parts: None,
+            data: None,
+        };
+        let json = outcome.to_json(&id("R"));
+        assert_eq!(
+            String::from_utf8(json.clone()).unwrap(),
+            format!(
+                concat!(
+                    r#"{{"reservation_id":"R","state":"{}","created_at":1,"expires_at":2,"resolved_at":3,"#,
+                    r#""items":[{{"product_id":"P","warehouse":"A","quantity":5}}]}}"#
+                ),
+                name
+            )
+        );
+        assert_eq!(Outcome::from_json(&id("R"), &json, Plain), Some(outcome));
+    }
+}
+
+#[test]
+fn an_outcome_in_parts_or_by_the_deadline_lists_sold_and_returned() {
+    let whole = Record { data: Some("cart 77".to_owned()), ..record("R", "P 5") };
+    let in_parts = Record { sold: lines("P 2"), returned: lines("Q 1"), ..whole.clone() };
+    let moved = lines("P 5");
+    for (record, ending, expected) in [
+        (&whole, Ending::Committed, None),
+        (&whole, Ending::RolledBack, None),
+        (&whole, Ending::Expired, Some(("", "P 5"))),
+        (&in_parts, Ending::Committed, Some(("P 7", "Q 1"))),
+        (&in_parts, Ending::RolledBack, Some(("P 2", "Q 1, P 5"))),
+        (&in_parts, Ending::Expired, Some(("P 2", "Q 1, P 5"))),
+    ] {
+        let outcome = Outcome::of(record, 1950, ending, 2000, &moved);
+        let parts = expected.map(|(sold, returned)| Parts { sold: lines(sold), returned: lines(returned) });
+        assert_eq!(outcome.parts, parts, "{ending:?}");
+        assert_eq!((outcome.created_at, outcome.expires_at, outcome.resolved_at), (1000, 1950, 2000));
+        assert_eq!(outcome.data.as_deref(), Some("cart 77"));
+        assert_eq!(Outcome::from_json(&id("R"), &outcome.to_json(&id("R")), Plain), Some(outcome));
+    }
+}
+
+#[test]
+fn a_release_that_was_cut_lists_what_came_back() {
+    let outcome = Outcome::of(&record("R", "P 5, Q 1"), 1900, Ending::Expired, 2000, &lines("P 3"));
+    assert_eq!(outcome.items, lines("P 5, Q 1"));
+    assert_eq!(outcome.parts, Some(Parts { sold: Vec::new(), returned: lines("P 3") }));
+}
+
+#[test]
+fn an_outcome_lists_all_that_was_asked_whatever_parts_have_gone() {
+    let in_parts = Record { sold: lines("P 2"), returned: lines("Q 1"), ..record("R", "P 5") };
+    let outcome = Outcome::of(&in_parts, 1900, Ending::Committed, 2000, &lines("P 5"));
+    assert_eq!(outcome.items, lines("P 7, Q 1"));
+}
+
+#[test]
+fn a_late_commit_takes_again_what_went_back_and_sells_all() {
+    let whole = Outcome::of(&record("R", "P 5, Q 1"), 1900, Ending::Expired, 2000, &lines("P 5, Q 1"));
+    assert_eq!(whole.to_take_again(), Ok(lines("P 5, Q 1")));
+    let record = Record { sold: lines("P 2"), ..record("R", "P 3, Q 1") };
+    let in_parts = Outcome::of(&record, 1900, Ending::Expired, 2000, &lines("P 3, Q 1"));
+    assert_eq!(in_parts.to_take_again(), Ok(lines("P 3, Q 1")));
+    let sold = in_parts.sold_late(2500);
+    assert_eq!((sold.ending, sold.expires_at, sold.resolved_at), (Ending::Committed, 1900, 2500));
+    assert_eq!(sold.parts.map(|parts| (parts.sold, parts.returned)), Some((lines("P 5, Q 1"), Vec::new())));
+}
+
+#[test]
+fn a_late_commit_of_a_release_that_was_cut_is_drift() {
+    for (returned, refusal) in [
+        ("P 4, Q 1", "DRIFT P reserved 4, but this reservation holds 5: its counter was written by hand"),
+        ("P 5", "DRIFT Q reserved 0, but this reservation holds 1: its counter was written by hand"),
+        ("", "DRIFT P reserved 0, but this reservation holds 5: its counter was written by hand"),
+    ] {
+        let cut = Outcome::of(&record("R", "P 5, Q 1"), 1900, Ending::Expired, 2000, &lines(returned));
+        assert_eq!(cut.to_take_again().unwrap_err().to_string(), refusal);
+    }
+}
+
+#[test]
+fn what_is_no_outcome_of_this_id_is_none() {
+    let good = concat!(
+        r#"{"reservation_id":"R","state":"committed","created_at":1,"expires_at":2,"resolved_at":3,"#,
+        r#""items":[{"product_id":"P","quantity":5}]}"#
+    );
+    assert!(Outcome::from_json(&id("R"), good.as_bytes(), Plain).is_some());
+    for json in [
+        String::new(),
+        EXAMPLE.to_owned(),
+        good.replace("\"R\"", "\"S\""),
+        good.replace("committed", "sold"),
+        good.replace("\"quantity\":5", "\"quantity\":0"),
+        good.replace("\"items\"", "\"note\":1,\"items\""),
+    ] {
+        assert_eq!(Outcome::from_json(&id("R"), json.as_bytes(), Plain), None, "{json}");
+    }
+}

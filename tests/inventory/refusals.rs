@@ -1,0 +1,88 @@
+//! Every refusal: its code, and what it says.
+
+use redis_inventory::inventory::error::{Refusal, Shortage};
+use redis_inventory::inventory::outcome::Ending;
+
+use super::{id, lines, sku};
+
+/// One of each, in the order in which they win.
+fn every_refusal() -> Vec<(Refusal, &'static str)> {
+    let ended = |how, at| Refusal::Ended { id: id("RES-456"), how, at };
+    let short = |name, requested, available| Shortage { sku: sku(name), requested, available };
+    vec![
+        (
+            Refusal::Grammar { what: "ITEMS is missing".to_owned(), grammar: "INV.X id ITEMS sku quantity" },
+            "ERR ITEMS is missing. Usage: INV.X id ITEMS sku quantity",
+        ),
+        (Refusal::invalid("the deadline is over"), "ERR the deadline is over"),
+        (
+            Refusal::WrongType {
+                key: "stock:available:P".to_owned(),
+                found: "a list".into(),
+                wanted: "an integer",
+            },
+            "WRONGTYPE key stock:available:P holds a list, not an integer",
+        ),
+        (
+            Refusal::Foreign(id("RES-456")),
+            "FOREIGN reservation:RES-456 is not a record of this module (a script's, or a copy): it is left alone",
+        ),
+        (
+            Refusal::OtherOnce { asked: "P 5".to_owned() },
+            "MISMATCH this ONCE token was used with other arguments: P 5",
+        ),
+        (ended(Ending::Committed, 7), "COMMITTED reservation RES-456 was committed at 7"),
+        (ended(Ending::RolledBack, 7), "ROLLEDBACK reservation RES-456 was rolled back at 7"),
+        (ended(Ending::Expired, 1_763_820_900_000), "EXPIRED reservation RES-456 expired at 1763820900000"),
+        (
+            Refusal::Mismatch { id: id("RES-456"), held: lines("P 5, Q@north 1") },
+            "MISMATCH reservation RES-456 exists with other items: P 5, Q@north 1",
+        ),
+        (Refusal::NotFound(id("RES-456")), "NOTFOUND no reservation RES-456 is live or remembered"),
+        (
+            Refusal::Drift { sku: sku("P"), held: 5, reserved: 3 },
+            "DRIFT P reserved 3, but this reservation holds 5: its counter was written by hand",
+        ),
+        (
+            Refusal::Insufficient(vec![short("PROD-123", 5, 1), short("PROD-9", 2, 0)]),
+            "INSUFFICIENT PROD-123 requested 5, available 1; PROD-9 requested 2, available 0",
+        ),
+        (
+            Refusal::Overcommitted { sku: sku("P"), on_hand: 3, reserved: 5 },
+            "OVERCOMMITTED P counted 3, but 5 are reserved: commit or roll back reservations first",
+        ),
+    ]
+}
+
+#[test]
+fn every_refusal_says_what_was_asked_and_what_was_there() {
+    for (refusal, text) in every_refusal() {
+        assert_eq!(refusal.to_string(), text);
+    }
+}
+
+#[test]
+fn the_first_word_is_the_code() {
+    for (refusal, text) in every_refusal() {
+        assert_eq!(text.split(' ').next(), Some(refusal.code()));
+        assert!(refusal.code().bytes().all(|byte| byte.is_ascii_uppercase()), "{}", refusal.code());
+    }
+}
+
+#[test]
+fn the_list_of_codes_has_every_one_in_order_of_precedence() {
+    let codes: Vec<&str> = every_refusal().iter().map(|(refusal, _)| refusal.code()).collect();
+    assert!(Refusal::CODES.iter().all(|code| codes.contains(code)));
+    let rank = |code: &&str| Refusal::CODES.iter().position(|known| known == code).expect("a code");
+    // A token's mismatch is judged before how the reservation stands.
+    let by_state = every_refusal();
+    let by_state = by_state.iter().filter(|(refusal, _)| !matches!(refusal, Refusal::OtherOnce { .. }));
+    assert!(by_state.map(|(refusal, _)| rank(&refusal.code())).is_sorted());
+}
+
+#[test]
+fn no_refusal_breaks_the_line() {
+    for (refusal, _) in every_refusal() {
+        assert!(!refusal.to_string().contains(['\r', '\n']), "{refusal}");
+    }
+}

@@ -1,0 +1,112 @@
+//! The form in which a command replicates itself. AOF files are for ever: these words never change.
+
+use redis_inventory::engine::apply::{Effect, parse};
+use redis_inventory::inventory::outcome::{Ending, Outcome};
+use redis_inventory::inventory::sku::{KeyStyle, OnceName, Sku};
+
+use super::{id, lines, product, record, sku};
+
+const RECORD: &str =
+    r#"{"reservation_id":"R","created_at":1000,"expires_at":1900,"items":[{"product_id":"P","quantity":5}]}"#;
+const OUTCOME: &str = concat!(
+    r#"{"reservation_id":"R","state":"committed","created_at":1000,"expires_at":1900,"resolved_at":1500,"#,
+    r#""items":[{"product_id":"P","quantity":5}]}"#
+);
+
+fn read(words: &[&str]) -> Result<Vec<Effect>, String> {
+    let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+    parse(&words, KeyStyle::Plain).map_err(|refusal| refusal.to_string())
+}
+
+fn outcome() -> Outcome {
+    Outcome::of(&record("R", "P 5"), 1900, Ending::Committed, 1500, &lines("P 5"))
+}
+
+#[test]
+fn each_effect_has_one_form() {
+    let once = OnceName::new("commit", "R", b"token", KeyStyle::Plain).unwrap();
+    let hold = Effect::Hold { record: record("R", "P 5"), deadline: 1900 };
+    let table: [(&[&str], Effect); 9] = [
+        (&["HOLD", "R", "1900", RECORD], hold),
+        (&["RECORD", "R", "2900", RECORD], Effect::Record { record: record("R", "P 5"), deadline: 2900 }),
+        (&["UNITS", "P@A", "-5", "5"], Effect::Units { sku: sku("P@A"), available: -5, reserved: 5 }),
+        (&["UNITS", "P", "0", "0"], Effect::Units { sku: sku("P"), available: 0, reserved: 0 }),
+        (&["END", "R", "0", OUTCOME], Effect::End { id: id("R"), outcome: outcome(), deadline: 0 }),
+        (&["OUTCOME", "R", "9", OUTCOME], Effect::Outcome { id: id("R"), outcome: outcome(), deadline: 9 }),
+        (
+            &["ONCE", "commit:1:R:token", "9", "answer"],
+            Effect::Once { name: once, deadline: 9, answer: b"answer".to_vec() },
+        ),
+        (&["THRESHOLD", "P", "7", "0"], Effect::Threshold { product: product("P"), units: Some(7) }),
+        (&["THRESHOLD", "P", "-1", "0"], Effect::Threshold { product: product("P"), units: None }),
+    ];
+    for (words, effect) in &table {
+        assert_eq!(read(&[&["1"], *words].concat()), Ok(vec![effect.clone()]), "{words:?}");
+    }
+    let all: Vec<&str> =
+        ["1"].into_iter().chain(table.iter().flat_map(|(words, _)| words.iter().copied())).collect();
+    assert_eq!(read(&all), Ok(table.into_iter().map(|(_, effect)| effect).collect()));
+}
+
+#[test]
+fn skus_are_spelled_as_users_see_them_in_tagged_style_too() {
+    let words: [&[u8]; 5] = [b"1", b"UNITS", b"P@A", b"1", b"0"];
+    let sku = Sku::parse(b"{P}@A", KeyStyle::Tagged).unwrap();
+    let effect = Effect::Units { sku, available: 1, reserved: 0 };
+    assert_eq!(parse(&words, KeyStyle::Tagged), Ok(vec![effect]));
+}
+
+#[test]
+fn another_version_is_refused() {
+    let refusal = Err("ERR INV.APPLY: unknown version; is this module older than its master's?".to_owned());
+    for version in ["2", "0", "-1", "01", "1.0", "", "HOLD"] {
+        assert_eq!(read(&[version, "UNITS", "P", "1", "0"]), refusal, "{version:?}");
+    }
+    assert_eq!(
+        read(&[]),
+        Err("ERR INV.APPLY: no version; is this module older than its master's?".to_owned())
+    );
+}
+
+#[test]
+fn an_unknown_effect_is_refused_with_all_that_stands_beside_it() {
+    let refusal = Err("ERR INV.APPLY: unknown effect; is this module older than its master's?".to_owned());
+    let unknown: [&[&str]; 16] = [
+        &["SHIP", "P", "1", "0"],
+        // The words stand as the master sends them.
+        &["units", "P", "1", "0"],
+        &["UNITS ", "P", "1", "0"],
+        &["UNITS", "", "1", "0"],
+        &["UNITS", "P@A@B", "1", "0"],
+        &["UNITS", "P", "+1", "0"],
+        &["UNITS", "P", "1", "x"],
+        &["UNITS", "P", "9223372036854775808", "0"],
+        &["HOLD", "R", "soon", RECORD],
+        &["HOLD", "S", "1900", RECORD],
+        &["HOLD", "R", "1900", OUTCOME],
+        &["HOLD", "", "1900", RECORD],
+        &["END", "R", "0", RECORD],
+        &["END", "S", "0", OUTCOME],
+        &["OUTCOME", "R", "9", "{}"],
+        &["THRESHOLD", "P@A", "7", "0"],
+    ];
+    for words in unknown {
+        assert_eq!(read(&[&["1"], words].concat()), refusal, "{words:?}");
+        assert_eq!(read(&[&["1", "UNITS", "P", "1", "0"], words].concat()), refusal, "{words:?}");
+    }
+}
+
+#[test]
+fn half_an_effect_is_refused() {
+    let refusal = Err("ERR INV.APPLY: half an effect; is this module older than its master's?".to_owned());
+    let whole = ["UNITS", "P", "1", "0"];
+    for length in 1..whole.len() {
+        assert_eq!(read(&[&["1"], &whole[..length]].concat()), refusal);
+        assert_eq!(read(&[&["1"], &whole[..], &whole[..length]].concat()), refusal);
+    }
+}
+
+#[test]
+fn no_effect_at_all_is_nothing_to_do() {
+    assert_eq!(read(&["1"]), Ok(Vec::new()));
+}
