@@ -24,6 +24,7 @@ mod expiry;
 mod extend;
 mod feed;
 mod flow;
+mod modules;
 mod once;
 mod parts;
 mod race;
