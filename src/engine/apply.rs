@@ -79,16 +79,29 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// What is stored, where the effect stores a document: written and propagated as these very bytes.
+    fn document(&self) -> Vec<u8> {
+        match self {
+            Effect::Hold { record, .. } | Effect::Record { record, .. } => record.to_json(),
+            Effect::Units { .. } | Effect::Threshold { .. } => Vec::new(),
+            Effect::Once { answer, .. } => answer.clone(),
+            Effect::End { id, outcome, .. } | Effect::Outcome { id, outcome, .. } => outcome.to_json(id),
+        }
+    }
+}
+
 /// Carries the effects out and sends them to the copies. After this point nothing may fail.
 pub fn commit<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
-    for effect in effects {
-        carry_out(keys, effect);
+    let documents: Vec<Vec<u8>> = effects.iter().map(Effect::document).collect();
+    for (effect, document) in effects.iter().zip(&documents) {
+        carry_out(keys, effect, document);
     }
-    propagate(keys, effects);
+    propagate(keys, effects, &documents);
 }
 
 /// Writes one effect into the keys, tells of it as the Lua scripts' commands did, and keeps the ledger in step.
-pub fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect) {
+fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
     match effect {
         Effect::Hold { record, deadline } => {
             for line in &record.items {
@@ -96,11 +109,11 @@ pub fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect) {
                 add(keys, Key::Available(&line.sku), units.saturating_neg());
                 add(keys, Key::Reserved(&line.sku), units);
             }
-            write(keys, Key::Reservation(&record.id), &record.to_json(), *deadline);
+            write(keys, Key::Reservation(&record.id), document, *deadline);
             keys.ledger(|ledger| ledger.enter(record, *deadline));
         }
         Effect::Record { record, deadline } => {
-            write(keys, Key::Reservation(&record.id), &record.to_json(), *deadline);
+            write(keys, Key::Reservation(&record.id), document, *deadline);
             keys.ledger(|ledger| ledger.enter(record, *deadline));
         }
         Effect::Units { sku, available: 0, reserved: 0 } => {
@@ -111,7 +124,7 @@ pub fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect) {
             add(keys, Key::Available(sku), *available);
             add(keys, Key::Reserved(sku), *reserved);
         }
-        Effect::Once { name, deadline, answer } => write(keys, Key::Once(name), answer, *deadline),
+        Effect::Once { name, deadline, .. } => write(keys, Key::Once(name), document, *deadline),
         Effect::Threshold { product, units } => {
             let key = Key::Threshold(product.as_str());
             match units {
@@ -126,16 +139,16 @@ pub fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect) {
             }
             keys.ledger(|ledger| ledger.set_threshold(product.clone(), *units));
         }
-        Effect::End { id, outcome, deadline } => {
+        Effect::End { id, deadline, .. } => {
             keys.remove(Key::Reservation(id));
             keys.ledger(|ledger| ledger.leave(id));
             keys.notify(c"del", Key::Reservation(id));
             if *deadline > 0 {
-                write(keys, Key::Outcome(id), &outcome.to_json(id), *deadline);
+                write(keys, Key::Outcome(id), document, *deadline);
             }
         }
-        Effect::Outcome { id, outcome, deadline } => {
-            write(keys, Key::Outcome(id), &outcome.to_json(id), *deadline);
+        Effect::Outcome { id, deadline, .. } => {
+            write(keys, Key::Outcome(id), document, *deadline);
         }
     }
 }
@@ -155,20 +168,10 @@ pub(super) fn write<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[u8], until
     keys.notify(c"expire", key);
 }
 
-fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
-    // The JSON has to outlive the arguments that point at it.
-    let documents: Vec<Vec<u8>> = effects
-        .iter()
-        .map(|effect| match effect {
-            Effect::Hold { record, .. } | Effect::Record { record, .. } => record.to_json(),
-            Effect::Units { .. } | Effect::Threshold { .. } => Vec::new(),
-            Effect::Once { answer, .. } => answer.clone(),
-            Effect::End { id, outcome, .. } | Effect::Outcome { id, outcome, .. } => outcome.to_json(id),
-        })
-        .collect();
+fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect], documents: &[Vec<u8>]) {
     let mut arguments = Vec::with_capacity(effects.len().saturating_mul(4).saturating_add(1));
     arguments.push(Argument::Number(VERSION));
-    for (effect, document) in effects.iter().zip(&documents) {
+    for (effect, document) in effects.iter().zip(documents) {
         let (word, id) = match effect {
             Effect::Hold { record, .. } => ("HOLD", record.id.as_str()),
             Effect::Record { record, .. } => ("RECORD", record.id.as_str()),
@@ -250,8 +253,10 @@ pub fn replay<K: Keyspace>(keys: &mut K, arguments: &[&[u8]]) -> Result<(), Refu
     for effect in &effects {
         check_replayed(keys, effect)?;
     }
-    for effect in &effects {
-        carry_out(keys, effect);
+    // The last word of each effect is its document, as the master stored it.
+    let documents = arguments.iter().skip(1).skip(3).step_by(4);
+    for (effect, document) in effects.iter().zip(documents) {
+        carry_out(keys, effect, document);
     }
     Ok(())
 }
