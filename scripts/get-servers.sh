@@ -4,6 +4,8 @@
 #     scripts/get-servers.sh                          all of them
 #     scripts/get-servers.sh redis-8.0 valkey-9.1     these
 #
+# The one in too-old/ is for a test that the module is not loaded there; the suite does not run on it.
+#
 # They are Debian's packages, unpacked: no root needed, and apt's own lists stay untouched. Those that are there already
 # are left as they are; delete a folder to have it fetched anew.
 set -euo pipefail
@@ -14,10 +16,11 @@ set -euo pipefail
 
 # server, suite that has it, suite below it (a backport takes its libraries from there)
 readonly table="
-redis-8.0   trixie
-valkey-8.0  bookworm-backports  bookworm
-valkey-8.1  trixie
-valkey-9.1  sid
+redis-8.0          trixie
+valkey-8.0         bookworm-backports  bookworm
+valkey-8.1         trixie
+valkey-9.1         sid
+too-old/redis-7.0  bookworm
 "
 readonly apt_folder=$root/.servers/.apt
 missing=0
@@ -64,7 +67,8 @@ is_version() {
 }
 
 get() {
-    local server=$1 suite=$2 below=${3:-} name=${1%-*} version=${1##*-} folder=$root/.servers/$1
+    local server=$1 suite=$2 below=${3:-} name=${1##*/} version=${1##*-} folder=$root/.servers/$1
+    name=${name%-*}
     local binary=$folder/bin/$name-server home=$apt_folder/$suite package=$name-server
     if [[ -x $binary ]] && is_version "$binary" "$version"; then
         say "$server: there already"

@@ -21,7 +21,7 @@ test_on() {
     say "=== $name ($version)"
     start=$SECONDS
     # A run of no test is no pass.
-    if ! INV_SERVER=$server scripts/cargo.sh test --test server 2>&1 | tee "$log" || [[ $(count passed "$log") == 0 ]]; then
+    if ! SERVER=$server scripts/test.sh --test server 2>&1 | tee "$log" || [[ $(count passed "$log") == 0 ]]; then
         failures=$((failures + 1))
     fi
     seconds=$((SECONDS - start))

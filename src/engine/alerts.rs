@@ -51,7 +51,9 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &Product, kind: AlertType, avai
     let now = keys.now();
     let settings = keys.settings();
     let last = keys.ledger(|ledger| ledger.last_alert(product, kind));
-    if last.is_some_and(|last| now < last.saturating_add(settings.alert_cooldown_ms)) {
+    let cooldown = settings.alert_cooldown_ms;
+    // The last one may bear a time a little ahead: the next free one of its millisecond.
+    if cooldown > 0 && last.is_some_and(|last| now < last.saturating_add(cooldown)) {
         keys.tally(Tally::AlertsHeldBack, 1);
         return;
     }

@@ -717,3 +717,25 @@ fn a_copy_that_has_lost_its_way_says_so_and_writes_nothing() {
     assert_eq!(refusal.to_string(), "WRONGTYPE key stock:available:P holds a hash, not an integer");
     assert_eq!(copy.data, before);
 }
+
+// --- alerts ---
+
+#[test]
+fn without_a_cooldown_an_alert_in_the_next_millisecond_is_not_held_back() {
+    let mut shop = Simulation::new();
+    shop.settings.alert_cooldown_ms = 0;
+    shop.client(&["SET", "stock:available:P", "1"]);
+    let mut raised = 0;
+    // Several in one millisecond take the names of the next ones.
+    for _ in 0..2 {
+        for _ in 0..3 {
+            shop.unit(|shop| assert_eq!(shop.reserve("A", "P 1", 5000), "OK"));
+            shop.settings.outcome_ttl_ms = 0;
+            shop.unit(|shop| assert_eq!(shop.rollback("A"), "OK"));
+            raised += 2;
+        }
+        shop.advance(1);
+    }
+    let alerts = shop.data.keys().filter(|name| name.starts_with("alert:")).count();
+    assert_eq!(alerts, raised);
+}
