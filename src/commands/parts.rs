@@ -33,7 +33,11 @@ pub fn parse(
     if late.is_some() && part.is_some() {
         return Err(args.wrong("LATE sells the whole: it goes without ITEMS"));
     }
-    let asked = || part.as_deref().map_or_else(|| "the whole".to_owned(), args::spell);
+    let asked = || match &part {
+        Some(part) => args::spell(part),
+        None if late.is_some() => "the whole, LATE".to_owned(),
+        None => "the whole".to_owned(),
+    };
     let once = args::once(token, |token| OnceName::new(command, id.as_str(), token, style), asked)?;
     Ok(ResolveRequest { id, part, late: late.is_some(), once })
 }

@@ -71,7 +71,10 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &Product, kind: AlertType, avai
         &[Argument::Key(key), Argument::Text(&json), Argument::Word("PXAT"), Argument::Number(until)],
     );
     keys.publish(CHANNEL, &json);
-    keys.ledger(|ledger| ledger.enter_alert(product, at, Some(kind)));
+    keys.ledger(|ledger| {
+        ledger.forget_alerts_before(now.saturating_sub(cooldown));
+        ledger.enter_alert(product, at, Some(kind));
+    });
     keys.tally(Tally::Alerts, 1);
 }
 

@@ -261,16 +261,22 @@ pub fn replay<K: Keyspace>(keys: &mut K, arguments: &[&[u8]]) -> Result<(), Refu
     Ok(())
 }
 
-/// A copy that agrees with its master has integers where the master had them. One that does not has already lost
-/// its way: better to say so, and let the server stop it, than to write over what is there.
+/// A copy that agrees with its master has integers where the master changed them. One that does not has already lost its
+/// way: better to say so, and let the server stop it, than to write over what is there. What the master did not change
+/// it did not look at either.
 fn check_replayed<K: Keyspace>(keys: &mut K, effect: &Effect) -> Result<(), Refusal> {
-    let mut check = |sku: &Sku| -> Result<(), Refusal> {
-        super::counter(keys, Key::Available(sku))?;
-        super::counter(keys, Key::Reserved(sku)).map(|_| ())
-    };
+    let mut check = |key: Key<'_>| super::counter(keys, key).map(|_| ());
     match effect {
-        Effect::Hold { record, .. } => record.items.iter().try_for_each(|line| check(&line.sku)),
-        Effect::Units { sku, .. } => check(sku),
+        Effect::Hold { record, .. } => record.items.iter().try_for_each(|line| {
+            check(Key::Available(&line.sku))?;
+            check(Key::Reserved(&line.sku))
+        }),
+        Effect::Units { sku, available, reserved } => {
+            if *available != 0 || *reserved == 0 {
+                check(Key::Available(sku))?;
+            }
+            if *reserved != 0 { check(Key::Reserved(sku)) } else { Ok(()) }
+        }
         Effect::Record { .. }
         | Effect::Once { .. }
         | Effect::Threshold { .. }

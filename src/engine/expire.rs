@@ -119,12 +119,7 @@ fn can_settle_in_job<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
 pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let now = keys.now();
     work_off_notes(keys, Place::Open);
-    while let Some(gone) = keys.ledger(|ledger| ledger.take_remembered_due(now)) {
-        settle(keys, &gone, true);
-        if time_is_up() {
-            return true;
-        }
-    }
+    settle_remembered_due(keys, &mut time_is_up);
     while let Some(id) = keys.ledger(|ledger| ledger.next_due(now)) {
         open_due(keys, &id);
         settle_pending(keys);
@@ -133,6 +128,20 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
         }
     }
     keys.ledger(|ledger| ledger.is_checking() && !ledger.has_notes()) && repair::go_on(keys, time_is_up)
+}
+
+/// Gives back what is remembered and due. Says whether there was anything.
+pub(super) fn settle_remembered_due<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    let now = keys.now();
+    let mut found = false;
+    while let Some(gone) = keys.ledger(|ledger| ledger.take_remembered_due(now)) {
+        settle(keys, &gone, true);
+        found = true;
+        if time_is_up() {
+            break;
+        }
+    }
+    found
 }
 
 /// Opens a record that the index has due; that is enough for the server to expire it.
@@ -144,6 +153,10 @@ pub(super) fn open_due<K: Keyspace>(keys: &mut K, id: &ReservationId) {
     }
     match found {
         Reading::Absent => {
+            keys.ledger(|ledger| ledger.postpone(id, now.saturating_add(RETRY_MS)));
+        }
+        // It is over by our clock, but the server has let us read it.
+        Reading::Text(_, Some(ttl)) if now > ttl => {
             keys.ledger(|ledger| ledger.postpone(id, now.saturating_add(RETRY_MS)));
         }
         found @ (Reading::Text(..) | Reading::Other(_)) => match judge(keys, id, found) {
@@ -273,7 +286,7 @@ pub fn look_at_touched<K: Keyspace>(keys: &mut K) {
 
 /// A `reservation:` key appeared or changed without a command of ours: is it one of our records?
 fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
-    let style = keys.style();
+    let (style, now) = (keys.style(), keys.now());
     let name = Key::Reservation(id).name(style);
     let found = keys.peek(Key::Reservation(id));
     if found == Reading::Absent {
@@ -297,7 +310,12 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
             ledger.enter_by_hand(&record, deadline);
         }
         None => {
-            ledger.leave(id);
+            // One of ours that was changed in place (APPEND, SETRANGE): no event told of its end. When it was made is
+            // not known any more.
+            if let (Some(lines), Some(deadline)) = (ledger.lines(id), ledger.deadline(id)) {
+                let record = Record::new(id.clone(), now, deadline, lines.to_vec(), None);
+                ledger.note_removed(Gone::new(record, deadline));
+            }
             ledger.enter_foreign(name.as_bytes());
         }
     });

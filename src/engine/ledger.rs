@@ -468,6 +468,14 @@ impl Ledger {
         self.alerts_by_time.remove(&(at, product.clone()));
     }
 
+    /// Forgets alerts that were raised before `before`: no cooldown reaches back to them.
+    pub fn forget_alerts_before(&mut self, before: UnixMs) {
+        // Now and then, not each time.
+        if self.last_alert.len() % 1024 == 1023 {
+            self.last_alert.retain(|_, at| *at >= before);
+        }
+    }
+
     /// When this alert was raised last.
     pub fn last_alert(&self, product: &Product, kind: AlertType) -> Option<UnixMs> {
         self.last_alert.get(&(product.clone(), kind)).copied()

@@ -1,6 +1,6 @@
 //! The readers: `INV.GET` and `INV.STOCK`. They settle nothing, and work on a replica.
 
-use super::{Counter, Keyspace, judge};
+use super::{Counter, Keyspace, Reading, judge};
 use crate::inventory::error::Refusal;
 use crate::inventory::outcome::Ending;
 use crate::inventory::quantity::UnixMs;
@@ -28,10 +28,11 @@ pub struct ReservationView {
 pub fn get<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<ReservationView>, Refusal> {
     let now = keys.now();
     let found = keys.read(Key::Reservation(id));
+    let without_ttl = matches!(found, Reading::Text(_, None));
     let state = judge(keys, id, found)?;
     Ok(match state {
         State::Live(record, deadline) => Some(ReservationView {
-            state: if now > deadline { Ending::Expired.name() } else { "reserved" },
+            state: if without_ttl && now > deadline { Ending::Expired.name() } else { "reserved" },
             created_at: Some(record.created_at),
             expires_at: deadline,
             resolved_at: None,

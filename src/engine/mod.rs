@@ -224,8 +224,11 @@ pub(crate) fn settled_state<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Re
     let found = keys.read(Key::Reservation(id));
     let lapsed = keys.ledger(|ledger| ledger.lapsed(id, now));
     expire::settle_pending(keys);
+    // Whether a key with a TTL is over is the server's to say: it has let us read it.
+    let without_ttl = matches!(found, Reading::Text(_, None));
     let state = judge(keys, id, found)?;
     if let State::Live(record, deadline) = &state
+        && without_ttl
         && now > *deadline
     {
         // The TTL was taken away (PERSIST): nobody but us ends this record.

@@ -1,14 +1,37 @@
 //! `ONCE`: a token that makes a command harmless to send again.
 
-use super::apply::Effect;
+use super::apply::{self, Effect};
 use super::{Keyspace, Reading};
 use crate::inventory::error::Refusal;
 use crate::inventory::once::{Answer, Once, from_json, to_json};
 use crate::inventory::sku::Key;
 
-/// What the same command was answered before, if it was. `MISMATCH` where the token was used with other arguments.
-pub(super) fn answered<K: Keyspace>(keys: &mut K, once: Option<&Once>) -> Result<Option<Answer>, Refusal> {
-    let Some(once) = once else { return Ok(None) };
+/// What is known of a command's token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// The command has no token, or it was not seen.
+    New,
+    /// This very command was answered so.
+    Answered(Answer),
+    /// It was used with other arguments: what was asked.
+    Other(String),
+}
+
+impl Seen {
+    /// What was `decided`, unless the token was used with other arguments: `MISMATCH`, which gives way to an end that the
+    /// reservation has had.
+    pub(super) fn or<T>(self, decided: Result<T, Refusal>) -> Result<T, Refusal> {
+        match (self, decided) {
+            (Seen::Other(_), Err(ended @ Refusal::Ended { .. })) => Err(ended),
+            (Seen::Other(asked), _) => Err(Refusal::OtherOnce { asked }),
+            (Seen::New | Seen::Answered(_), decided) => decided,
+        }
+    }
+}
+
+/// Looks a token up. `WRONGTYPE` where something else is in its place.
+pub(super) fn look_up<K: Keyspace>(keys: &mut K, once: Option<&Once>) -> Result<Seen, Refusal> {
+    let Some(once) = once else { return Ok(Seen::New) };
     if keys.settings().outcome_ttl_ms == 0 {
         return Err(Refusal::invalid("ONCE needs inv.outcome-ttl-ms above 0: nothing is remembered now"));
     }
@@ -16,13 +39,20 @@ pub(super) fn answered<K: Keyspace>(keys: &mut K, once: Option<&Once>) -> Result
     let style = keys.style();
     let wrong = |found| Refusal::WrongType { key: key.name(style), found, wanted: "a remembered answer" };
     match keys.read(key) {
-        Reading::Absent => Ok(None),
+        Reading::Absent => Ok(Seen::New),
         Reading::Other(kind) => Err(wrong(kind.into())),
         Reading::Text(json, _) => match from_json(&json, style) {
-            Some((asked, answer)) if asked == once.asked => Ok(Some(answer)),
-            Some((asked, _)) => Err(Refusal::OtherOnce { asked }),
+            Some((asked, answer)) if asked == once.asked => Ok(Seen::Answered(answer)),
+            Some((asked, _)) => Ok(Seen::Other(asked)),
             None => Err(wrong("something else".into())),
         },
+    }
+}
+
+/// Remembers the answer of a command that had nothing to do.
+pub(super) fn remember_alone<K: Keyspace>(keys: &mut K, once: Option<&Once>, answer: &Answer) {
+    if let Some(effect) = remember(keys, once, answer) {
+        apply::commit(keys, &[effect]);
     }
 }
 

@@ -70,22 +70,28 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     let now = keys.now();
     let state = settled_state(keys, id)?;
     let mut shelves = Shelves::read(keys, &request.items)?;
+    let seen = once::look_up(keys, request.once.as_ref())?;
     if state == State::Foreign {
         return Err(Refusal::Foreign(id.clone()));
     }
-    match once::answered(keys, request.once.as_ref())? {
-        Some(Answer::Reserved(reserved)) => return Ok(reserved),
-        Some(other @ (Answer::Ok | Answer::Number(_))) => return Err(once::unexpected(&other)),
-        None => {}
+    match seen {
+        once::Seen::Answered(Answer::Reserved(reserved)) => return Ok(reserved),
+        once::Seen::Answered(other @ (Answer::Ok | Answer::Number(_))) => {
+            return Err(once::unexpected(&other));
+        }
+        once::Seen::New | once::Seen::Other(_) => {}
     }
-    if let Decision::Already((record, expires_at)) = state.reserve(id, &request.items)? {
-        return Ok(Reserved { id: record.id, expires_at, items: record.items });
+    if let Decision::Already((record, expires_at)) = seen.or(state.reserve(id, &request.items))? {
+        let reserved = Reserved { id: record.id, expires_at, items: record.items };
+        once::remember_alone(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone()));
+        return Ok(reserved);
     }
     let deadline = request.lifetime.deadline(now, now, &keys.settings())?;
     if expire::settle_remembered(keys, id) {
         shelves = Shelves::read(keys, &request.items)?;
     }
     shelves.release_overdue(keys, &request.items)?;
+    shelves.check_room(&request.items)?;
     // After this point nothing may fail.
     let moves = shelves.moves(&request.items);
     let record = Record::new(id.clone(), now, deadline, request.items.clone(), request.data.clone());
@@ -105,36 +111,40 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
 /// The available counters of the skus of some lines, in their order.
 pub(super) struct Shelves(Vec<Shelf>);
 
-/// The available counter of one sku.
+/// The counters of one sku.
 pub(super) struct Shelf {
-    /// As the key holds it.
+    /// The available counter, as the key holds it.
     pub(super) available: Counter,
     /// As a number.
     pub(super) units: i64,
+    /// The reserved counter.
+    pub(super) reserved: i64,
 }
 
 impl Shelf {
-    /// `WRONGTYPE` where it is no integer.
+    /// Reads both counters of a sku. `WRONGTYPE` where one is no integer.
     pub(super) fn read<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Self, Refusal> {
         let available = Counter::from(keys.read(Key::Available(sku)));
         let units = available.clone().units(Key::Available(sku), keys.style())?;
-        Ok(Self { available, units })
+        let reserved = super::counter(keys, Key::Reserved(sku))?;
+        Ok(Self { available, units, reserved })
     }
 }
 
 impl Shelves {
-    /// Reads both counters of each line. `WRONGTYPE` where one is no integer, `ERR` where `reserved` would overflow.
+    /// Reads the counters of each line. `WRONGTYPE` where one is no integer.
     pub(super) fn read<K: Keyspace>(keys: &mut K, items: &[Line]) -> Result<Self, Refusal> {
-        let mut shelves = Vec::with_capacity(items.len());
-        for Line { sku, quantity } in items {
-            let shelf = Shelf::read(keys, sku)?;
-            let reserved = super::counter(keys, Key::Reserved(sku))?;
-            if reserved.checked_add(quantity.units()).is_none() {
+        items.iter().map(|line| Shelf::read(keys, &line.sku)).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// `ERR` where a reserved counter would overflow.
+    fn check_room(&self, items: &[Line]) -> Result<(), Refusal> {
+        for (shelf, Line { sku, quantity }) in self.0.iter().zip(items) {
+            if shelf.reserved.checked_add(quantity.units()).is_none() {
                 return Err(Refusal::invalid(format!("the reserved units of {sku} would overflow")));
             }
-            shelves.push(shelf);
         }
-        Ok(Self(shelves))
+        Ok(())
     }
 
     fn shortages(&self, items: &[Line]) -> Vec<Shortage> {
@@ -157,6 +167,9 @@ impl Shelves {
     ) -> Result<(), Refusal> {
         let now = keys.now();
         let mut last = None;
+        if !self.shortages(items).is_empty() && expire::settle_remembered_due(keys, || false) {
+            *self = Self::read(keys, items)?;
+        }
         loop {
             let shortages = self.shortages(items);
             if shortages.is_empty() {

@@ -25,19 +25,23 @@ pub struct ResolveRequest {
 
 /// Sells what the reservation holds, or a part of it. The whole again: nothing more.
 pub fn commit<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(), Refusal> {
-    let Some(state) = unanswered(keys, &request.id, request.once.as_ref())? else { return Ok(()) };
+    let Some((state, seen)) = unanswered(keys, &request.id, request.once.as_ref())? else { return Ok(()) };
     let (record, deadline) = match &request.part {
-        Some(_) => state.live(&request.id)?,
+        Some(_) => seen.or(state.live(&request.id))?,
         None => {
             if request.late
                 && let State::Ended(outcome) = &state
                 && outcome.ending == Ending::Expired
             {
-                return commit_late(keys, request, outcome.clone());
+                let outcome = seen.or(Ok(outcome.clone()))?;
+                return commit_late(keys, request, outcome);
             }
-            match state.commit(&request.id)? {
+            match seen.or(state.commit(&request.id))? {
                 Some(live) => live,
-                None => return Ok(()),
+                None => {
+                    once::remember_alone(keys, request.once.as_ref(), &Answer::Ok);
+                    return Ok(());
+                }
             }
         }
     };
@@ -46,6 +50,7 @@ pub fn commit<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(),
 
 /// The deadline was faster than the payment: what went back is taken again and sold in one step, if it is still free.
 fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Outcome) -> Result<(), Refusal> {
+    Shelves::read(keys, &outcome.items)?;
     let lines = outcome.to_take_again()?;
     let mut shelves = Shelves::read(keys, &lines)?;
     shelves.release_overdue(keys, &lines)?;
@@ -71,11 +76,14 @@ fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Out
 /// Gives back what the reservation holds, or a part of it. The whole again, or after its deadline gave it back:
 /// nothing more.
 pub fn rollback<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(), Refusal> {
-    let Some(state) = unanswered(keys, &request.id, request.once.as_ref())? else { return Ok(()) };
+    let Some((state, seen)) = unanswered(keys, &request.id, request.once.as_ref())? else { return Ok(()) };
     let (record, deadline) = match &request.part {
-        Some(_) => state.live(&request.id)?,
-        None => match state.rollback(&request.id)? {
-            Rollback::Already => return Ok(()),
+        Some(_) => seen.or(state.live(&request.id))?,
+        None => match seen.or(state.rollback(&request.id))? {
+            Rollback::Already => {
+                once::remember_alone(keys, request.once.as_ref(), &Answer::Ok);
+                return Ok(());
+            }
             Rollback::Rename(outcome) => {
                 rename_outcome(keys, request, outcome);
                 return Ok(());
@@ -100,15 +108,18 @@ pub struct ExtendRequest {
 /// Moves the deadline of a live reservation, later or earlier. Gives the new one.
 pub fn extend<K: Keyspace>(keys: &mut K, request: &ExtendRequest) -> Result<UnixMs, Refusal> {
     let state = settled_state(keys, &request.id)?;
+    let seen = once::look_up(keys, request.once.as_ref())?;
     if state == State::Foreign {
         return Err(Refusal::Foreign(request.id.clone()));
     }
-    match once::answered(keys, request.once.as_ref())? {
-        Some(Answer::Number(deadline)) => return Ok(deadline),
-        Some(other @ (Answer::Ok | Answer::Reserved(_))) => return Err(once::unexpected(&other)),
-        None => {}
+    match seen {
+        once::Seen::Answered(Answer::Number(deadline)) => return Ok(deadline),
+        once::Seen::Answered(other @ (Answer::Ok | Answer::Reserved(_))) => {
+            return Err(once::unexpected(&other));
+        }
+        once::Seen::New | once::Seen::Other(_) => {}
     }
-    let (record, _) = state.live(&request.id)?;
+    let (record, _) = seen.or(state.live(&request.id))?;
     let deadline = request.lifetime.deadline(keys.now(), record.created_at, &keys.settings())?;
     // After this point nothing may fail.
     let record = Record { expires_at: deadline, ..record };
@@ -118,17 +129,21 @@ pub fn extend<K: Keyspace>(keys: &mut K, request: &ExtendRequest) -> Result<Unix
     Ok(deadline)
 }
 
-/// The state of the reservation, unless this very command was answered before.
+/// The state of the reservation and what is known of the token, unless this very command was answered before.
 fn unanswered<K: Keyspace>(
     keys: &mut K,
     id: &ReservationId,
     token: Option<&Once>,
-) -> Result<Option<State>, Refusal> {
+) -> Result<Option<(State, once::Seen)>, Refusal> {
     let state = settled_state(keys, id)?;
+    let seen = once::look_up(keys, token)?;
     if state == State::Foreign {
         return Err(Refusal::Foreign(id.clone()));
     }
-    Ok(once::answered(keys, token)?.is_none().then_some(state))
+    Ok(match seen {
+        once::Seen::Answered(_) => None,
+        seen @ (once::Seen::New | once::Seen::Other(_)) => Some((state, seen)),
+    })
 }
 
 /// Takes the step on the live `record`.
@@ -143,11 +158,7 @@ fn resolve<K: Keyspace>(
         Some(part) => record.resolve_part(part)?,
         None => record.items.clone(),
     };
-    check_held(keys, &lines)?;
-    let moves = match ending {
-        Ending::Committed => alerts::Moves::default(),
-        Ending::RolledBack | Ending::Expired => check_room(keys, &lines)?,
-    };
+    let moves = check_counters(keys, &lines, ending)?;
     // After this point nothing may fail.
     let mut effects: Vec<Effect> = lines.iter().map(|line| units_effect(line, ending)).collect();
     let left = record.without(&lines);
@@ -183,30 +194,36 @@ fn rename_outcome<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: 
     keys.tally(Tally::RolledBack, 1);
 }
 
-/// `DRIFT` where a counter holds less than the reservation says; `WRONGTYPE` before that.
-fn check_held<K: Keyspace>(keys: &mut K, items: &[Line]) -> Result<(), Refusal> {
-    let mut drift = None;
-    for Line { sku, quantity } in items {
-        let reserved = super::counter(keys, Key::Reserved(sku))?;
-        if reserved < quantity.units() && drift.is_none() {
-            drift = Some(Refusal::Drift { sku: sku.clone(), held: quantity.units(), reserved });
-        }
-    }
-    drift.map_or(Ok(()), Err)
-}
-
-/// How available moves when these lines go back. `ERR` where it would overflow.
-fn check_room<K: Keyspace>(keys: &mut K, lines: &[Line]) -> Result<alerts::Moves, Refusal> {
+/// Whether the counters can take the step, and how available moves by it. `WRONGTYPE` where one is no integer, then
+/// `DRIFT` where a reserved counter holds less than the reservation says, then `ERR` where available would overflow.
+fn check_counters<K: Keyspace>(
+    keys: &mut K,
+    lines: &[Line],
+    ending: Ending,
+) -> Result<alerts::Moves, Refusal> {
     let mut moves = alerts::Moves::default();
+    let (mut drift, mut overflow) = (None, None);
     for Line { sku, quantity } in lines {
+        let units = quantity.units();
+        let reserved = super::counter(keys, Key::Reserved(sku))?;
+        if reserved < units {
+            drift.get_or_insert_with(|| Refusal::Drift { sku: sku.clone(), held: units, reserved });
+        }
+        if ending == Ending::Committed {
+            continue;
+        }
         let key = Key::Available(sku);
         let available = Counter::from(keys.read(key));
-        if available.clone().units(key, keys.style())?.checked_add(quantity.units()).is_none() {
-            return Err(Refusal::invalid(format!("the available units of {sku} would overflow")));
+        if available.clone().units(key, keys.style())?.checked_add(units).is_none() {
+            let what = || Refusal::invalid(format!("the available units of {sku} would overflow"));
+            overflow.get_or_insert_with(what);
         }
-        moves.moved(sku, &available, quantity.units());
+        moves.moved(sku, &available, units);
     }
-    Ok(moves)
+    match drift.or(overflow) {
+        Some(refusal) => Err(refusal),
+        None => Ok(moves),
+    }
 }
 
 fn units_effect(line: &Line, ending: Ending) -> Effect {

@@ -58,13 +58,13 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
             available: shelf.units,
         }]));
     }
-    if sum > MAX_EXACT {
+    if sum > MAX_EXACT && *delta > 0 {
         return Err(Refusal::invalid(format!(
             "{sku} has {} available: {delta} more is beyond {MAX_EXACT}",
             shelf.units
         )));
     }
-    restock(keys, sku, &shelf, sum, feed::Event::Adjusted, once.as_ref());
+    restock(keys, sku, &shelf, sum, feed::Event::Adjusted, once.as_ref())?;
     Ok(sum)
 }
 
@@ -72,7 +72,7 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
 pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64>, Refusal> {
     let SetRequest { sku, measure, units, if_equal, once } = request;
     let shelf = open_shelf(keys, sku)?;
-    let reserved = super::counter(keys, Key::Reserved(sku))?;
+    let reserved = shelf.reserved;
     if let Some(answer) = answered_number(keys, once.as_ref())? {
         return Ok(Some(answer));
     }
@@ -89,7 +89,7 @@ pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64
     if available > MAX_EXACT {
         return Err(Refusal::invalid(format!("{sku} would have {available} available, beyond {MAX_EXACT}")));
     }
-    restock(keys, sku, &shelf, available, feed::Event::Set, once.as_ref());
+    restock(keys, sku, &shelf, available, feed::Event::Set, once.as_ref())?;
     Ok(Some(available))
 }
 
@@ -134,10 +134,11 @@ fn open_shelf<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Shelf, Refusal> {
 }
 
 fn answered_number<K: Keyspace>(keys: &mut K, token: Option<&Once>) -> Result<Option<i64>, Refusal> {
-    match once::answered(keys, token)? {
-        None => Ok(None),
-        Some(Answer::Number(number)) => Ok(Some(number)),
-        Some(other @ (Answer::Ok | Answer::Reserved(_))) => Err(once::unexpected(&other)),
+    match once::look_up(keys, token)? {
+        once::Seen::New => Ok(None),
+        once::Seen::Answered(Answer::Number(number)) => Ok(Some(number)),
+        once::Seen::Answered(other @ (Answer::Ok | Answer::Reserved(_))) => Err(once::unexpected(&other)),
+        once::Seen::Other(asked) => Err(Refusal::OtherOnce { asked }),
     }
 }
 
@@ -149,15 +150,17 @@ fn restock<K: Keyspace>(
     available: i64,
     event: feed::Event,
     token: Option<&Once>,
-) {
-    let delta = available.saturating_sub(shelf.units);
+) -> Result<(), Refusal> {
+    let delta = available.checked_sub(shelf.units).ok_or_else(|| {
+        Refusal::invalid(format!("{sku} has {} available: {available} is too far from it", shelf.units))
+    })?;
     let mut effects = Vec::with_capacity(2);
     if delta != 0 || shelf.available == super::Counter::Absent {
         effects.push(Effect::Units { sku: sku.clone(), available: delta, reserved: 0 });
     }
     effects.extend(once::remember(keys, token, &Answer::Number(available)));
     if effects.is_empty() {
-        return;
+        return Ok(());
     }
     // After this point nothing may fail.
     apply::commit(keys, &effects);
@@ -165,4 +168,5 @@ fn restock<K: Keyspace>(
     let mut moves = alerts::Moves::default();
     moves.moved(sku, &shelf.available, delta);
     alerts::raise(keys, moves);
+    Ok(())
 }

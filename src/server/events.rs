@@ -21,7 +21,14 @@ const SHORTEST_RECORD: usize = 90;
 
 /// Subscribes to everything that the module has to know. False where the server refuses.
 pub fn subscribe(ctx: RawContext) -> bool {
-    let kinds = raw::REDISMODULE_NOTIFY_GENERIC | raw::REDISMODULE_NOTIFY_STRING;
+    // A script's record may be of any type.
+    let kinds = raw::REDISMODULE_NOTIFY_GENERIC
+        | raw::REDISMODULE_NOTIFY_STRING
+        | raw::REDISMODULE_NOTIFY_HASH
+        | raw::REDISMODULE_NOTIFY_LIST
+        | raw::REDISMODULE_NOTIFY_SET
+        | raw::REDISMODULE_NOTIFY_ZSET
+        | raw::REDISMODULE_NOTIFY_STREAM;
     api::subscribe(ctx, raw::REDISMODULE_EVENT_KEY, on_key)
         && api::subscribe(ctx, raw::REDISMODULE_EVENT_CRON_LOOP, on_cron)
         && api::subscribe(ctx, raw::REDISMODULE_EVENT_FLUSHDB, on_flush)

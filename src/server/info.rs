@@ -10,7 +10,11 @@ use crate::engine::ledger::Ledger;
 use crate::inventory::error::Refusal;
 
 /// The server asks for the module's section.
-pub unsafe extern "C" fn on_info(ctx: *mut raw::RedisModuleInfoCtx, _for_crash_report: std::ffi::c_int) {
+pub unsafe extern "C" fn on_info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: std::ffi::c_int) {
+    if for_crash_report != 0 {
+        // What crashed may hold the locks, and memory may be over.
+        return;
+    }
     let sum = |count: fn(&Ledger) -> usize| {
         let sum = state::ledgers(|ledgers| ledgers.values().map(count).fold(0_usize, usize::saturating_add));
         i64::try_from(sum).unwrap_or(i64::MAX)

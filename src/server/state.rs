@@ -169,7 +169,9 @@ impl Totals {
             Tally::AlertsHeldBack => &self.alerts_held_back,
             Tally::UnexplainedUnits => &self.unexplained_units,
         };
-        total.fetch_add(by, Ordering::Relaxed);
+        // One thread writes; a sum that wraps around would be a lie.
+        let sum = total.load(Ordering::Relaxed).saturating_add(by);
+        total.store(sum, Ordering::Relaxed);
     }
 
     /// Notes how late a release was.

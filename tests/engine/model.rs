@@ -190,7 +190,7 @@ impl Model {
     /// Whether a command, on `id` if it names one, may find anything to settle.
     pub fn is_quiet(&self, id: Option<Id>) -> bool {
         self.pending.is_empty()
-            && self.remembered.iter().all(|gone| Some(gone.id) != id)
+            && self.remembered.iter().all(|gone| Some(gone.id) != id && self.now <= gone.deadline)
             && self.slots.values().all(|slot| !self.is_overdue(slot))
     }
 
@@ -395,8 +395,9 @@ impl Model {
         }
     }
 
-    /// What a command with this token was answered before.
-    fn answered(&self, token: Option<&Token>) -> Option<Expected> {
+    /// What a command with this token was answered before. A token of other arguments gives way to the code `ended`, where
+    /// the command is refused because the reservation has ended.
+    fn answered(&self, token: Option<&Token>, ended: Option<&str>) -> Option<Expected> {
         let token = token?;
         if self.outcome_ttl == 0 {
             return Some(Expected::refused("ERR"));
@@ -405,7 +406,7 @@ impl Model {
         Some(if *asked == token.asked {
             Expected::number(answer, false)
         } else {
-            Expected::refused("MISMATCH")
+            Expected::refused(ended.unwrap_or("MISMATCH"))
         })
     }
 
@@ -428,15 +429,18 @@ impl Model {
         is_there: impl Fn(&str) -> bool,
     ) -> Expected {
         let state = self.state(id);
-        if matches!(state, State::Foreign) {
-            return Expected::refused("FOREIGN");
-        }
-        if let Some(answer) = self.answered(token) {
+        let ended = match &state {
+            State::Ended(outcome) => Some(code(outcome.ending)),
+            _ => None,
+        };
+        if let Some(answer) = self.unless_foreign(&state, token, ended) {
             return answer;
         }
         match state {
             State::Ended(outcome) => return Expected::refused(code(outcome.ending)),
-            State::Live(held, _) if held.asked() == sum(&[lines]) => return Expected::already(),
+            State::Live(held, _) if held.asked() == sum(&[lines]) => {
+                return self.remember(token, Expected::already());
+            }
             State::Live(..) => return Expected::refused("MISMATCH"),
             State::Lapsed | State::Unknown | State::Foreign => {}
         }
@@ -456,6 +460,10 @@ impl Model {
 
     /// The refusal where `lines` are not available, though overdue reservations of their skus were released.
     fn take_overdue(&mut self, lines: &Lines, is_there: impl Fn(&str) -> bool) -> Option<Expected> {
+        let now = self.now;
+        if lines.iter().any(|&(sku, quantity)| self.units(sku) < quantity) {
+            self.settle_remembered(|gone| now > gone.deadline, true);
+        }
         let shortages = self.shortages(lines);
         self.look_who_is_gone(is_there);
         self.settle_pending();
@@ -488,14 +496,21 @@ impl Model {
         is_there: impl Fn(&str) -> bool,
     ) -> Expected {
         let state = self.state(id);
-        if let Some(answer) = self.unless_foreign(&state, token) {
+        let ended = match &state {
+            State::Ended(outcome) if outcome.ending == Ending::Committed => None,
+            State::Ended(outcome) if outcome.ending == Ending::Expired && late => None,
+            state => no_longer(state),
+        };
+        if let Some(answer) = self.unless_foreign(&state, token, ended) {
             return answer;
         }
         match state {
             State::Ended(outcome) if outcome.ending == Ending::Expired && late => {
                 self.commit_late(id, &outcome, token, is_there)
             }
-            State::Ended(outcome) if outcome.ending == Ending::Committed => Expected::already(),
+            State::Ended(outcome) if outcome.ending == Ending::Committed => {
+                self.remember(token, Expected::already())
+            }
             state => self.take(id, state, None, Ending::Committed, token),
         }
     }
@@ -527,12 +542,18 @@ impl Model {
 
     pub fn rollback(&mut self, id: Id, token: Option<&Token>) -> Expected {
         let state = self.state(id);
-        if let Some(answer) = self.unless_foreign(&state, token) {
+        let ended = match &state {
+            State::Ended(outcome) if outcome.ending == Ending::Committed => Some("COMMITTED"),
+            _ => None,
+        };
+        if let Some(answer) = self.unless_foreign(&state, token, ended) {
             return answer;
         }
         match state {
-            State::Lapsed => Expected::already(),
-            State::Ended(outcome) if outcome.ending == Ending::RolledBack => Expected::already(),
+            State::Lapsed => self.remember(token, Expected::already()),
+            State::Ended(outcome) if outcome.ending == Ending::RolledBack => {
+                self.remember(token, Expected::already())
+            }
             State::Ended(outcome) if outcome.ending == Ending::Expired => {
                 let until = self.now + self.outcome_ttl.max(1);
                 self.outcomes.insert(id, Outcome { ending: Ending::RolledBack, until, ..outcome });
@@ -545,7 +566,7 @@ impl Model {
     /// COMMIT and ROLLBACK with ITEMS.
     pub fn resolve_part(&mut self, id: Id, part: &Lines, ending: Ending, token: Option<&Token>) -> Expected {
         let state = self.state(id);
-        match self.unless_foreign(&state, token) {
+        match self.unless_foreign(&state, token, no_longer(&state)) {
             Some(answer) => answer,
             None => self.take(id, state, Some(part), ending, token),
         }
@@ -553,7 +574,7 @@ impl Model {
 
     pub fn extend(&mut self, id: Id, life: i64, token: Option<&Token>) -> Expected {
         let state = self.state(id);
-        if let Some(answer) = self.unless_foreign(&state, token) {
+        if let Some(answer) = self.unless_foreign(&state, token, no_longer(&state)) {
             return answer;
         }
         match state {
@@ -566,10 +587,11 @@ impl Model {
         }
     }
 
-    fn unless_foreign(&self, state: &State, token: Option<&Token>) -> Option<Expected> {
+    fn unless_foreign(&self, state: &State, token: Option<&Token>, ended: Option<&str>) -> Option<Expected> {
         match state {
+            _ if token.is_some() && self.outcome_ttl == 0 => Some(Expected::refused("ERR")),
             State::Foreign => Some(Expected::refused("FOREIGN")),
-            _ => self.answered(token),
+            _ => self.answered(token, ended),
         }
     }
 
@@ -618,7 +640,7 @@ impl Model {
 
     pub fn adjust(&mut self, sku: Sku, delta: i64, token: Option<&Token>) -> Expected {
         self.settle_pending();
-        if let Some(answer) = self.answered(token) {
+        if let Some(answer) = self.answered(token, None) {
             return answer;
         }
         let before = self.units(sku);
@@ -639,7 +661,7 @@ impl Model {
         token: Option<&Token>,
     ) -> Expected {
         self.settle_pending();
-        if let Some(answer) = self.answered(token) {
+        if let Some(answer) = self.answered(token, None) {
             return answer;
         }
         let reserved = if on_hand { self.reserved.get(&sku).copied().unwrap_or(0) } else { 0 };
@@ -776,6 +798,15 @@ fn refuse(state: &State) -> Expected {
         State::Foreign => "FOREIGN",
         State::Live(..) => panic!("a live reservation is not refused"),
     })
+}
+
+/// The code of a refusal for what only a live reservation can take.
+fn no_longer(state: &State) -> Option<&'static str> {
+    match state {
+        State::Ended(outcome) => Some(code(outcome.ending)),
+        State::Lapsed => Some("EXPIRED"),
+        State::Live(..) | State::Unknown | State::Foreign => None,
+    }
 }
 
 fn code(ending: Ending) -> &'static str {

@@ -477,6 +477,17 @@ fn what_a_script_may_have_settled_is_not_given_back_to_a_new_reservation_of_its_
 }
 
 #[test]
+fn what_was_deleted_by_hand_and_is_due_counts_before_insufficient_is_said() {
+    let mut shop = shop();
+    shop.client(&["DEL", "reservation:A"]);
+    shop.advance(101);
+    // The sweep has not been there.
+    shop.unit(|shop| assert_eq!(shop.reserve("B", "P 10", 5000), "OK"));
+    assert_eq!(shop.counters("P"), "0 10");
+    assert_eq!(shop.outcome("A"), expired("P 5"));
+}
+
+#[test]
 fn a_record_that_comes_back_holds_its_units_once() {
     let mut shop = shop();
     let json = shop.stored("reservation:A").unwrap().to_owned();

@@ -1,7 +1,7 @@
 //! In the place of the Lua scripts, and beside them: their counters, their records, their events.
 
 use crate::harness::{Client, Json, SOON, Server, assert_same, code, json, wait_for};
-use crate::shop::{let_pass, shop};
+use crate::shop::{let_pass, let_the_sweep_pass, shop};
 
 /// The script of DESIGN.md, section 10, as the shops run it.
 const LUA_RESERVE: &str = "
@@ -352,4 +352,26 @@ fn events(listener: &mut Client) -> Vec<String> {
     };
     let ours = |event: &String| event.contains(" stock:") || event.contains(" reservation:");
     listener.heard().iter().map(event).filter(ours).collect()
+}
+
+#[test]
+fn a_record_of_a_script_is_foreign_whatever_its_type() {
+    for record in [
+        "HSET reservation:L sku P",
+        "RPUSH reservation:L P",
+        "SADD reservation:L P",
+        "ZADD reservation:L 1 P",
+    ] {
+        let (_server, mut shop) = shop(&[("P", 100)]);
+        shop.ask("INV.RESERVE OURS PX 100 ITEMS P 5");
+        assert_eq!(shop.ask("EXISTS inventory:managed"), 1);
+        // The script holds 5 for its record, and has sold ours: what is reserved is its own.
+        shop.ask(record);
+        shop.ask("DEL reservation:OURS");
+        let_the_sweep_pass(&mut shop);
+        assert_eq!(shop.counters("P"), (95, 5), "{record}");
+        assert_eq!(shop.info("inv", "inv_foreign_records"), "1", "{record}");
+        assert_eq!(shop.ask("EXISTS inventory:managed"), 0, "{record}");
+        assert_eq!(code(&shop.refusal("INV.COMMIT L")), "FOREIGN", "{record}");
+    }
 }

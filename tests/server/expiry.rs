@@ -424,3 +424,16 @@ fn a_counter_of_another_type_keeps_no_other_units_back() {
     let_the_sweep_pass(&mut shop);
     assert_eq!(shop.counters("P"), (100, 0));
 }
+
+#[test]
+fn a_record_changed_in_place_gives_its_units_back_at_its_deadline() {
+    for change in ["APPEND reservation:A x", "SETRANGE reservation:A 0 x"] {
+        let (_server, mut shop) = shop(&[("P", 100)]);
+        shop.ask("INV.RESERVE A PX 150 ITEMS P 5");
+        shop.ask(change);
+        assert_eq!(code(&shop.refusal("INV.COMMIT A")), "FOREIGN");
+        wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+        let_the_sweep_pass(&mut shop);
+        assert_eq!(shop.counters("P"), (100, 0), "{change}");
+    }
+}

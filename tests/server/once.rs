@@ -238,3 +238,24 @@ fn a_token_is_checked_like_an_id() {
     }
     assert_eq!(shop.counters("P"), (100, 0));
 }
+
+#[test]
+fn an_answer_that_had_nothing_to_do_is_remembered_too() {
+    let (_server, mut shop) = shop(&[("P", 10)]);
+    shop.ask("INV.RESERVE R1 ITEMS P 1");
+    let again = shop.ask("INV.RESERVE R1 ONCE a ITEMS P 1");
+    shop.ask("INV.COMMIT R1");
+    assert_eq!(shop.ask("INV.RESERVE R1 ONCE a ITEMS P 1"), again);
+    shop.ask("INV.COMMIT R1 ONCE b");
+    shop.ask("DEL inventory:outcome:R1");
+    assert_eq!(shop.ask("INV.COMMIT R1 ONCE b"), "OK");
+    assert_eq!(code(&shop.refusal("INV.COMMIT R1 ONCE c")), "NOTFOUND");
+}
+
+#[test]
+fn late_counts_among_the_arguments() {
+    let (_server, mut shop) = shop(&[("P", 10)]);
+    shop.ask("INV.RESERVE R1 ITEMS P 1");
+    shop.ask("INV.COMMIT R1 LATE ONCE a");
+    assert_eq!(code(&shop.refusal("INV.COMMIT R1 ONCE a")), "MISMATCH");
+}

@@ -1,6 +1,6 @@
 //! What is refused, with which code, in which order; and that a refusal leaves no trace.
 
-use crate::harness::{Client, Server, assert_same, code, json, wire_code};
+use crate::harness::{Client, SOON, Server, assert_same, code, json, wait_until, wire_code};
 
 /// One reservation of each kind, and a key of each wrong kind. The refusals below are all of these.
 const SETUP: &[&str] = &[
@@ -254,4 +254,32 @@ fn ids_that_no_key_can_be_made_of_are_an_error() {
     let longest = "x".repeat(256);
     shop.ask(["INV.RESERVE", &longest, "ITEMS", "P", "1"]);
     assert_eq!(shop.ask(["INV.COMMIT", &longest]), "OK");
+}
+
+#[test]
+fn wrongtype_wins_over_foreign_and_drift_and_an_end_over_a_mismatch_of_the_token() {
+    let server = Server::start();
+    let mut shop = server.connect();
+    shop.ask("MSET stock:available:A 5 stock:available:D 5 stock:available:F 5");
+    shop.ask("INV.RESERVE ra ITEMS A 2");
+    shop.ask("MSET stock:available:A abc stock:reserved:A 0");
+    assert_eq!(code(&shop.refusal("INV.ROLLBACK ra")), "WRONGTYPE");
+
+    shop.ask("INV.RESERVE rd PX 30 ITEMS D 2");
+    shop.ask("SET stock:reserved:D 1");
+    wait_until("it has expired", SOON, || shop.ask("INV.GET rd")["resolved_at"].is_number());
+    assert_eq!(code(&shop.refusal("INV.COMMIT rd LATE")), "DRIFT");
+    shop.ask("SET stock:available:D abc");
+    assert_eq!(code(&shop.refusal("INV.COMMIT rd LATE")), "WRONGTYPE");
+
+    shop.ask("SET reservation:fo bar");
+    shop.ask("LPUSH inventory:once:commit:2:fo:t x");
+    assert_eq!(code(&shop.refusal("INV.COMMIT fo ONCE t")), "WRONGTYPE");
+
+    // A retry while it lives is answered, whatever has become of the counter.
+    let first = shop.ask("INV.RESERVE rf ONCE t ITEMS F 2");
+    shop.ask(["SET", "stock:reserved:F", &(i64::MAX - 1).to_string()]);
+    assert_eq!(shop.ask("INV.RESERVE rf ITEMS F 2"), first);
+    shop.ask("INV.ROLLBACK rf");
+    assert_eq!(code(&shop.refusal("INV.RESERVE rf ONCE t ITEMS F 1")), "ROLLEDBACK");
 }

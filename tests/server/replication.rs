@@ -464,3 +464,20 @@ fn a_replica_without_the_module_stops_instead_of_drifting() {
     shop.ask("INV.RESERVE R1 ITEMS P 5");
     wait_until("the replica has stopped", SOON, || replica.has_ended());
 }
+
+#[test]
+fn a_counter_that_a_command_did_not_touch_may_hold_anything_on_every_copy() {
+    let mut server = Server::start_with(&["appendonly yes", "propagation-error-behavior panic-on-replicas"]);
+    let mut shop = server.connect();
+    let replica = server.replica();
+    shop.ask("SET stock:available:Y 5");
+    shop.ask("INV.RESERVE y1 ITEMS Y 2");
+    shop.ask("SET stock:available:Y abc");
+    assert_eq!(shop.ask("INV.COMMIT y1"), "OK");
+    replica.catch_up_with(&server);
+    assert_same_data(&mut shop, &mut replica.connect());
+    let before = shop.contents();
+    server.kill();
+    server.start_again();
+    assert_eq!(server.connect().contents(), before);
+}
