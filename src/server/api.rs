@@ -55,6 +55,7 @@ required!(
     RedisModule_CreateString,
     RedisModule_DbSize,
     RedisModule_DeleteKey,
+    RedisModule_EventLoopAddOneShot,
     RedisModule_FreeString,
     RedisModule_GetAbsExpire,
     RedisModule_GetClusterNodeInfo,
@@ -391,6 +392,13 @@ pub fn publish(ctx: RawContext, channel: &Text, message: &Text) {
 pub fn queue_job(ctx: RawContext, job: unsafe extern "C" fn(RawContext, *mut c_void)) -> bool {
     // SAFETY: the job takes no data, so nothing has to live until it runs; the module refuses to be unloaded before.
     let status = unsafe { call!(RedisModule_AddPostNotificationJob(ctx, Some(job), ptr::null_mut(), None)) };
+    status == OK
+}
+
+/// Makes the event loop turn once more at once, and calls `woken` then. Until that the module must not be unloaded.
+pub fn wake_event_loop(woken: unsafe extern "C" fn(*mut c_void)) -> bool {
+    // SAFETY: the function takes no data, and the module refuses to be unloaded before it was called.
+    let status = unsafe { call!(RedisModule_EventLoopAddOneShot(Some(woken), ptr::null_mut())) };
     status == OK
 }
 

@@ -31,6 +31,7 @@ pub fn subscribe(ctx: RawContext) -> bool {
         | raw::REDISMODULE_NOTIFY_STREAM;
     api::subscribe(ctx, raw::REDISMODULE_EVENT_KEY, on_key)
         && api::subscribe(ctx, raw::REDISMODULE_EVENT_CRON_LOOP, on_cron)
+        && api::subscribe(ctx, raw::REDISMODULE_EVENT_EVENTLOOP, on_event_loop)
         && api::subscribe(ctx, raw::REDISMODULE_EVENT_FLUSHDB, on_flush)
         && api::subscribe(ctx, raw::REDISMODULE_EVENT_SWAPDB, on_swap)
         && api::subscribe(ctx, raw::REDISMODULE_EVENT_LOADING, on_loading)
@@ -169,15 +170,43 @@ unsafe extern "C" fn on_cron(
     if may_write(ctx) && state::take_wanted_walk() {
         rebuild(ctx);
     }
+    slice(ctx);
+}
+
+/// Between two rounds of the server's work. While a backlog is left, each round does a slice of it, and the next round
+/// comes at once instead of a tenth of a second later.
+unsafe extern "C" fn on_event_loop(
+    ctx: RawContext,
+    _event: raw::RedisModuleEvent,
+    subevent: u64,
+    _data: *mut c_void,
+) {
+    if subevent == raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP && state::has_backlog() {
+        slice(ctx);
+    }
+}
+
+/// A slice of expiry work, `inv.sweep-budget-us` long at most.
+fn slice(ctx: RawContext) {
     let begun = Instant::now();
     let budget = config::sweep_budget();
+    let mut backlog = false;
     work_off(ctx, |keys, may_write| {
         if may_write {
-            expire::sweep(keys, || begun.elapsed() >= budget);
+            backlog |= expire::sweep(keys, || begun.elapsed() >= budget);
         } else {
             expire::look_at_touched(keys);
         }
     });
+    state::set_backlog(backlog);
+    if backlog && !state::set_wake_queued(true) && !api::wake_event_loop(on_woken) {
+        state::set_wake_queued(false);
+    }
+}
+
+/// The event loop turns: that was all that was wanted.
+unsafe extern "C" fn on_woken(_data: *mut c_void) {
+    state::set_wake_queued(false);
 }
 
 /// Does `work` in each database that has a ledger.

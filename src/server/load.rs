@@ -58,6 +58,8 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
     // The library may have stayed in the process since an earlier load.
     state::ledgers(std::collections::BTreeMap::clear);
     state::set_job_queued(false);
+    state::set_wake_queued(false);
+    state::set_backlog(false);
 
     config::register(ctx);
     if !api::load_configs(ctx.ctx) {
@@ -88,10 +90,9 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
 /// Only the server calls it, on its main thread, with a context that is valid until it returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
-    if state::is_job_queued() {
+    if state::is_awaited() {
         // It would run in code that is gone.
-        Context::new(ctx)
-            .log_warning("inv is not unloaded: a release is queued behind this transaction; try again");
+        Context::new(ctx).log_warning("inv is not unloaded: a release is queued; try again");
         return ERR;
     }
     state::ledgers(std::collections::BTreeMap::clear);

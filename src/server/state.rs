@@ -20,6 +20,8 @@ static OWN_WRITE: Mutex<String> = Mutex::new(String::new());
 static NOTIFYING: AtomicBool = AtomicBool::new(false);
 static INDEX_READY: AtomicBool = AtomicBool::new(true);
 static WALK_WANTED: AtomicBool = AtomicBool::new(false);
+static BACKLOG: AtomicBool = AtomicBool::new(false);
+static WAKE_QUEUED: AtomicBool = AtomicBool::new(false);
 static JOB_QUEUED: AtomicBool = AtomicBool::new(false);
 static TAGGED: AtomicBool = AtomicBool::new(false);
 
@@ -96,6 +98,26 @@ pub fn want_walk() {
 /// Whether a walk was asked for; asks once.
 pub fn take_wanted_walk() -> bool {
     WALK_WANTED.swap(false, Ordering::Relaxed)
+}
+
+/// Marks whether a slice of expiry work ended before the work did.
+pub fn set_backlog(backlog: bool) {
+    BACKLOG.store(backlog, Ordering::Relaxed);
+}
+
+/// Whether expiry work is left over.
+pub fn has_backlog() -> bool {
+    BACKLOG.load(Ordering::Relaxed)
+}
+
+/// Marks that the event loop was asked to turn once more, or has. Says what it was before.
+pub fn set_wake_queued(queued: bool) -> bool {
+    WAKE_QUEUED.swap(queued, Ordering::Relaxed)
+}
+
+/// Whether the server holds a function of ours that it has not called yet: the module must not be unloaded.
+pub fn is_awaited() -> bool {
+    is_job_queued() || WAKE_QUEUED.load(Ordering::Relaxed)
 }
 
 /// Marks that a job is queued, or has begun. Says what it was before.

@@ -3,8 +3,14 @@
 //! "The sweep has not come yet" is made certain by one burst: the server runs commands that lie in one read one after the
 //! other, and its own work (cron, active expiry) between reads. `DEBUG SLEEP` in the burst lets the deadline pass.
 
-use crate::harness::{Json, SOON, code, json, wait_for, wire_code};
-use crate::shop::{let_pass, let_the_sweep_pass, shop};
+use std::time::Duration;
+
+use crate::harness::{Json, SOON, code, json, wait_for, wait_until, wire_code};
+
+use crate::shop::{let_pass, let_the_sweep_pass, shop, shop_with};
+
+/// Thousands of releases on a machine that has other things to do.
+const LONG: Duration = Duration::from_secs(20);
 
 const STOCK: &[(&str, i64)] = &[("P", 100)];
 
@@ -436,4 +442,19 @@ fn a_record_changed_in_place_gives_its_units_back_at_its_deadline() {
         let_the_sweep_pass(&mut shop);
         assert_eq!(shop.counters("P"), (100, 0), "{change}");
     }
+}
+
+#[test]
+fn a_storm_goes_on_between_the_rounds_of_the_server_until_all_units_are_back() {
+    // A slice of this length does a few releases; ten slices a second would take minutes.
+    let (_server, mut shop) = shop_with(&["inv.sweep-budget-us 100"], &[("P", 5000)]);
+    let deadline = shop.now() + 1500;
+    let reserve =
+        "for i = 1, 5000 do redis.call('INV.RESERVE', 'R' .. i, 'PXAT', ARGV[1], 'ITEMS', 'P', 1) end";
+    shop.ask(["EVAL", reserve, "0", &deadline.to_string()]);
+    assert_eq!(shop.counters("P"), (0, 5000));
+    wait_until("the deadline passes", SOON, || shop.now() > deadline);
+    // Clients are answered meanwhile.
+    wait_for("all units are back", LONG, (5000, 0), || shop.counters("P"));
+    assert_eq!(shop.info("inv", "inv_expired_total"), "5000");
 }
