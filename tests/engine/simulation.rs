@@ -1,7 +1,7 @@
 //! A server in memory: one database, a clock that stands still until it is told to move, and a copy of it that lives
 //! on what was replicated.
 //!
-//! It does what SERVER-FACTS.md found real servers to do. Opening a key whose time is over takes it away on a master,
+//! It does what real servers were found to do. Opening a key whose time is over takes it away on a master,
 //! and reads as nothing on a replica; commands of the master's link see it alive. Whatever takes a key away tells the
 //! module first. A job runs behind the whole unit of work. It also watches the engine: a promise of [`Keyspace`] that
 //! is broken is a panic.

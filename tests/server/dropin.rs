@@ -3,7 +3,7 @@
 use crate::harness::{Client, Json, SOON, Server, assert_same, code, json, wait_for};
 use crate::shop::{let_pass, let_the_sweep_pass, shop};
 
-/// The script of DESIGN.md, section 10, as the shops run it.
+/// The script that shops run for a reservation.
 const LUA_RESERVE: &str = "
 local quantity = tonumber(ARGV[1])
 local available = tonumber(redis.call('GET', KEYS[1]) or 0)
