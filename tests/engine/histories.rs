@@ -549,7 +549,7 @@ impl History {
         }
     }
 
-    /// The scripts of section 10 of the contract, run on a record of the module.
+    /// The scripts of a shop, run on a record of the module.
     fn script(&mut self, id: Id, rollback: bool) {
         let Some((_, held)) = self.copies.get(&id) else { return };
         for (sku, units) in held.lines.clone() {

@@ -355,7 +355,7 @@ fn likely(dice: &mut Dice) -> Vec<Vec<u8>> {
     command
 }
 
-/// Section 1 of the contract: no counter below zero, and what is reserved of a sku is what live reservations hold of it.
+/// No counter below zero, and what is reserved of a sku is what live reservations hold of it.
 fn is_consistent(shop: &mut Client) -> Result<(), String> {
     let mut held = std::collections::BTreeMap::<String, i64>::new();
     for key in texts(&shop.ask("KEYS reservation:*")) {
