@@ -1,6 +1,6 @@
 //! Alerts: raised behind every change of available units, listed from the newest.
 
-use super::{Argument, Counter, Keyspace, Reading, Tally, apply};
+use super::{Counter, Keyspace, Reading, Tally, apply};
 use crate::inventory::alert::{Alert, AlertType, crossing};
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::{Key, Product, Sku};
@@ -65,11 +65,7 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &Product, kind: AlertType, avai
     let json = alert.to_json();
     let key = Key::Alert(product.as_str(), at);
     let until = now.saturating_add(settings.alert_ttl_ms);
-    apply::write(keys, key, &json, until);
-    keys.replicate(
-        c"SET",
-        &[Argument::Key(key), Argument::Text(&json), Argument::Word("PXAT"), Argument::Number(until)],
-    );
+    apply::write_by_itself(keys, key, &json, until);
     keys.publish(CHANNEL, &json);
     keys.ledger(|ledger| {
         ledger.forget_alerts_before(now.saturating_sub(cooldown));

@@ -168,6 +168,22 @@ pub(super) fn write<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[u8], until
     keys.notify(c"expire", key);
 }
 
+/// Writes a string with a TTL that no command asked for; it goes to the copies as a plain command.
+pub(super) fn write_by_itself<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[u8], until: UnixMs) {
+    write(keys, key, value, until);
+    let arguments =
+        [Argument::Key(key), Argument::Text(value), Argument::Word("PXAT"), Argument::Number(until)];
+    keys.replicate(c"SET", &arguments);
+}
+
+/// Moves units from reserved to available that no command asked for; it goes to the copies as plain commands.
+pub(super) fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, units: i64) {
+    add(keys, Key::Available(sku), units);
+    add(keys, Key::Reserved(sku), units.saturating_neg());
+    keys.replicate(c"INCRBY", &[Argument::Key(Key::Available(sku)), Argument::Number(units)]);
+    keys.replicate(c"DECRBY", &[Argument::Key(Key::Reserved(sku)), Argument::Number(units)]);
+}
+
 fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect], documents: &[Vec<u8>]) {
     let mut arguments = Vec::with_capacity(effects.len().saturating_mul(4).saturating_add(1));
     arguments.push(Argument::Number(VERSION));

@@ -29,24 +29,30 @@ pub enum Removal {
     Overwritten,
 }
 
-/// Notes that a `reservation:` key goes. `name` is its name, `value` what it holds while it can still be read,
-/// `ttl` its deadline. Notes for a release are taken only where `releasing`: on a master that is not loading.
+/// Notes that a `reservation:` key goes. `name` is its name, `id` the id in it, `record` what it holds while it can still
+/// be read, `ttl` its deadline. Notes for a release are taken only where `releasing`: on a master that is not loading.
 pub fn record_removed(
     ledger: &mut Ledger,
     name: &[u8],
+    id: Option<&ReservationId>,
     record: Option<Record>,
     ttl: Option<UnixMs>,
     how: Removal,
     releasing: bool,
 ) {
     let was_foreign = ledger.leave_foreign(name);
-    let Some(record) = record else { return };
-    let deadline = ttl.or_else(|| ledger.deadline(&record.id)).unwrap_or(record.expires_at);
+    let gone = match record {
+        Some(record) => {
+            let deadline = ttl.or_else(|| ledger.deadline(&record.id)).unwrap_or(record.expires_at);
+            Some(Gone::new(record, deadline))
+        }
+        None => id.and_then(|id| ledger.as_indexed(id)),
+    };
+    let Some(gone) = gone else { return };
     if was_foreign || !releasing {
-        ledger.leave(&record.id);
+        ledger.leave(&gone.record.id);
         return;
     }
-    let gone = Gone::new(record, deadline);
     match how {
         Removal::Expired | Removal::Evicted => ledger.pend(gone),
         Removal::Deleted | Removal::Overwritten => ledger.note_removed(gone),
@@ -206,10 +212,7 @@ fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
     for Line { sku, quantity } in &moved {
         let units = quantity.units();
         let before = Counter::from(keys.peek(Key::Available(sku)));
-        apply::add(keys, Key::Available(sku), units);
-        apply::add(keys, Key::Reserved(sku), units.saturating_neg());
-        keys.replicate(c"INCRBY", &[Argument::Key(Key::Available(sku)), Argument::Number(units)]);
-        keys.replicate(c"DECRBY", &[Argument::Key(Key::Reserved(sku)), Argument::Number(units)]);
+        apply::give_back(keys, sku, units);
         moves.moved(sku, &before, units);
     }
     keys.ledger(|ledger| ledger.settled(&gone.lines));
@@ -217,17 +220,7 @@ fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
     if write_outcome && outcome_ttl > 0 && apply::is_free(keys, Key::Outcome(id)) {
         let outcome = Outcome::of(&gone.record, gone.deadline, Ending::Expired, now, &moved);
         let until = now.saturating_add(outcome_ttl);
-        let json = outcome.to_json(id);
-        apply::write(keys, Key::Outcome(id), &json, until);
-        keys.replicate(
-            c"SET",
-            &[
-                Argument::Key(Key::Outcome(id)),
-                Argument::Text(&json),
-                Argument::Word("PXAT"),
-                Argument::Number(until),
-            ],
-        );
+        apply::write_by_itself(keys, Key::Outcome(id), &outcome.to_json(id), until);
     }
     feed::tell_lines(keys, feed::Event::Expired, id, &moved);
     alerts::raise(keys, moves);
@@ -286,7 +279,7 @@ pub fn look_at_touched<K: Keyspace>(keys: &mut K) {
 
 /// A `reservation:` key appeared or changed without a command of ours: is it one of our records?
 fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
-    let (style, now) = (keys.style(), keys.now());
+    let style = keys.style();
     let name = Key::Reservation(id).name(style);
     let found = keys.peek(Key::Reservation(id));
     if found == Reading::Absent {
@@ -310,11 +303,8 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
             ledger.enter_by_hand(&record, deadline);
         }
         None => {
-            // One of ours that was changed in place (APPEND, SETRANGE): no event told of its end. When it was made is
-            // not known any more.
-            if let (Some(lines), Some(deadline)) = (ledger.lines(id), ledger.deadline(id)) {
-                let record = Record::new(id.clone(), now, deadline, lines.to_vec(), None);
-                ledger.note_removed(Gone::new(record, deadline));
+            if let Some(gone) = ledger.as_indexed(id) {
+                ledger.note_removed(gone);
             }
             ledger.enter_foreign(name.as_bytes());
         }

@@ -149,6 +149,14 @@ impl Ledger {
         self.live.get(id).map(|hold| &*hold.lines)
     }
 
+    /// What the index knows of a live reservation whose key holds something else by now, without an event that told of
+    /// its end (APPEND, SETRANGE). When it was made is not known any more: its deadline stands in.
+    pub fn as_indexed(&self, id: &ReservationId) -> Option<Gone> {
+        let hold = self.live.get(id)?;
+        let record = Record::new(id.clone(), hold.deadline, hold.deadline, hold.lines.to_vec(), None);
+        Some(Gone::new(record, hold.deadline))
+    }
+
     /// The deadline of a reservation that is over by now and not settled: still in the index, or pending.
     pub fn lapsed(&self, id: &ReservationId, now: UnixMs) -> Option<UnixMs> {
         let overdue = self.deadline(id).filter(|deadline| now > *deadline);
@@ -342,11 +350,11 @@ impl Ledger {
         self.hold(&cut);
         gone.lines = cut;
         let id = gone.record.id.clone();
-        self.remembered_by_deadline.insert((gone.deadline, id.clone()));
-        if let Some(older) = self.remembered.insert(id, gone) {
-            self.remembered_by_deadline.remove(&(older.deadline, older.record.id.clone()));
+        if let Some(older) = self.take_remembered(&id) {
             self.unhold(&older.lines);
         }
+        self.remembered_by_deadline.insert((gone.deadline, id.clone()));
+        self.remembered.insert(id, gone);
     }
 
     /// Takes the note of an id that was taken away by hand and not looked at. Its lines stay held.

@@ -53,10 +53,7 @@ fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
     if !has_room {
         return false;
     }
-    apply::add(keys, Key::Available(sku), drift);
-    apply::add(keys, Key::Reserved(sku), drift.saturating_neg());
-    keys.replicate(c"INCRBY", &[Argument::Key(Key::Available(sku)), Argument::Number(drift)]);
-    keys.replicate(c"DECRBY", &[Argument::Key(Key::Reserved(sku)), Argument::Number(drift)]);
+    apply::give_back(keys, sku, drift);
     feed::tell_units(keys, feed::Event::Repaired, sku, drift);
     let mut moves = alerts::Moves::default();
     moves.moved(sku, &before, drift);

@@ -25,7 +25,10 @@ pub struct ResolveRequest {
 
 /// Sells what the reservation holds, or a part of it. The whole again: nothing more.
 pub fn commit<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(), Refusal> {
-    let Some((state, seen)) = unanswered(keys, &request.id, request.once.as_ref())? else { return Ok(()) };
+    let (state, seen) = open(keys, &request.id, request.once.as_ref())?;
+    if let once::Seen::Answered(_) = seen {
+        return Ok(());
+    }
     let (record, deadline) = match &request.part {
         Some(_) => seen.or(state.live(&request.id))?,
         None => {
@@ -76,7 +79,10 @@ fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Out
 /// Gives back what the reservation holds, or a part of it. The whole again, or after its deadline gave it back:
 /// nothing more.
 pub fn rollback<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(), Refusal> {
-    let Some((state, seen)) = unanswered(keys, &request.id, request.once.as_ref())? else { return Ok(()) };
+    let (state, seen) = open(keys, &request.id, request.once.as_ref())?;
+    if let once::Seen::Answered(_) = seen {
+        return Ok(());
+    }
     let (record, deadline) = match &request.part {
         Some(_) => seen.or(state.live(&request.id))?,
         None => match seen.or(state.rollback(&request.id))? {
@@ -107,11 +113,7 @@ pub struct ExtendRequest {
 
 /// Moves the deadline of a live reservation, later or earlier. Gives the new one.
 pub fn extend<K: Keyspace>(keys: &mut K, request: &ExtendRequest) -> Result<UnixMs, Refusal> {
-    let state = settled_state(keys, &request.id)?;
-    let seen = once::look_up(keys, request.once.as_ref())?;
-    if state == State::Foreign {
-        return Err(Refusal::Foreign(request.id.clone()));
-    }
+    let (state, seen) = open(keys, &request.id, request.once.as_ref())?;
     match seen {
         once::Seen::Answered(Answer::Number(deadline)) => return Ok(deadline),
         once::Seen::Answered(other @ (Answer::Ok | Answer::Reserved(_))) => {
@@ -129,21 +131,18 @@ pub fn extend<K: Keyspace>(keys: &mut K, request: &ExtendRequest) -> Result<Unix
     Ok(deadline)
 }
 
-/// The state of the reservation and what is known of the token, unless this very command was answered before.
-fn unanswered<K: Keyspace>(
+/// How the reservation stands, and what is known of the command's token.
+fn open<K: Keyspace>(
     keys: &mut K,
     id: &ReservationId,
     token: Option<&Once>,
-) -> Result<Option<(State, once::Seen)>, Refusal> {
+) -> Result<(State, once::Seen), Refusal> {
     let state = settled_state(keys, id)?;
     let seen = once::look_up(keys, token)?;
     if state == State::Foreign {
         return Err(Refusal::Foreign(id.clone()));
     }
-    Ok(match seen {
-        once::Seen::Answered(_) => None,
-        seen @ (once::Seen::New | once::Seen::Other(_)) => Some((state, seen)),
-    })
+    Ok((state, seen))
 }
 
 /// Takes the step on the live `record`.

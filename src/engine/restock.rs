@@ -100,11 +100,12 @@ pub fn set_threshold<K: Keyspace>(
     units: Option<i64>,
 ) -> Result<(), Refusal> {
     let key = Key::Threshold(product.as_str());
-    if let Reading::Other(kind) = keys.read(key) {
+    let found = keys.read(key);
+    if let Reading::Other(kind) = found {
         let key = key.name(keys.style());
         return Err(Refusal::WrongType { key, found: kind.into(), wanted: "a threshold" });
     }
-    let current = super::Counter::from(keys.read(key));
+    let current = super::Counter::from(found);
     let wanted = units.map_or(super::Counter::Absent, super::Counter::Units);
     if current != wanted {
         // After this point nothing may fail.

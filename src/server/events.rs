@@ -85,7 +85,10 @@ unsafe extern "C" fn on_key(
                 .and_then(|id| record_text(&key).and_then(|json| Record::from_json(id, json, style)));
             let releasing = is_releasing(ctx);
             let ttl = key.deadline();
-            state::ledger(db, |ledger| expire::record_removed(ledger, name, record, ttl, how, releasing));
+            let id = id.as_ref();
+            state::ledger(db, |ledger| {
+                expire::record_removed(ledger, name, id, record, ttl, how, releasing);
+            });
             if releasing {
                 queue_job(ctx);
             }

@@ -26,7 +26,7 @@ static JOB_QUEUED: AtomicBool = AtomicBool::new(false);
 static TAGGED: AtomicBool = AtomicBool::new(false);
 
 fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
-    // A panic is caught before it could leave a half-written ledger that matters: it is derived state.
+    // A panic ends the server before anybody could find the lock poisoned.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,13 +1,14 @@
 //! The four rules of ARCHITECTURE.md, one test a sentence. Each closes histories in which real servers lost
 //! units or doubled them.
 
+use redis_inventory::engine::ledger::{Gone, Ledger};
 use redis_inventory::engine::look::{self, ReservationView};
 use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ExtendRequest, ResolveRequest, commit, extend, rollback};
 use redis_inventory::engine::{LoadRepair, Tally, apply};
 use redis_inventory::inventory::outcome::Outcome;
 use redis_inventory::inventory::quantity::Quantity;
-use redis_inventory::inventory::reservation::{Line, describe};
+use redis_inventory::inventory::reservation::{Line, Record, describe};
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 
 use super::simulation::{Command, Simulation};
@@ -485,6 +486,21 @@ fn what_was_deleted_by_hand_and_is_due_counts_before_insufficient_is_said() {
     shop.unit(|shop| assert_eq!(shop.reserve("B", "P 10", 5000), "OK"));
     assert_eq!(shop.counters("P"), "0 10");
     assert_eq!(shop.outcome("A"), expired("P 5"));
+}
+
+#[test]
+fn what_is_remembered_twice_of_an_id_is_given_back_by_its_last_word() {
+    let p = Sku::parse(b"P", KeyStyle::Plain).unwrap();
+    let line = |units| Line { sku: p.clone(), quantity: Quantity::new(units).unwrap() };
+    let mut ledger = Ledger::default();
+    for units in [5, 3] {
+        let gone = Gone::new(Record::new(id("A"), 0, 100, vec![line(units)], None), 100);
+        ledger.note_removed(gone);
+        let gone = ledger.take_removed().unwrap();
+        ledger.remember(gone, vec![line(units)]);
+    }
+    assert_eq!(ledger.held_by_others(&p, 0), 3);
+    assert_eq!(ledger.take_remembered_due(101).map(|gone| gone.lines), Some(vec![line(3)]));
 }
 
 #[test]

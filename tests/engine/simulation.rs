@@ -344,10 +344,10 @@ impl Simulation {
             Some(Watched::Reservation(_)) if by_hand && self.own_write.as_deref() == Some(name) => {}
             Some(Watched::Reservation(id)) => {
                 let json = text_of(entry);
-                let record = id.and_then(|id| Record::from_json(&id, json?, self.style));
+                let record = id.as_ref().and_then(|id| Record::from_json(id, json?, self.style));
                 let releasing = self.role == Role::Master;
                 let (ledger, name) = (&mut self.ledger, name.as_bytes());
-                expire::record_removed(ledger, name, record, entry.until, how, releasing);
+                expire::record_removed(ledger, name, id.as_ref(), record, entry.until, how, releasing);
                 self.job_queued |= releasing;
             }
             Some(Watched::Threshold(product)) => {

@@ -458,3 +458,17 @@ fn a_storm_goes_on_between_the_rounds_of_the_server_until_all_units_are_back() {
     wait_for("all units are back", LONG, (5000, 0), || shop.counters("P"));
     assert_eq!(shop.info("inv", "inv_expired_total"), "5000");
 }
+
+#[test]
+fn a_record_changed_in_place_and_then_taken_away_gives_its_units_back() {
+    for end in ["DEL reservation:A", "PEXPIRE reservation:A 1", "SET reservation:A other"] {
+        let (_server, mut shop) = shop(STOCK);
+        shop.ask("INV.RESERVE A PX 150 ITEMS P 5");
+        // Nothing looks at it between the two.
+        shop.burst(&["MULTI", "APPEND reservation:A x", end, "EXEC"]);
+        wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+        let_the_sweep_pass(&mut shop);
+        assert_eq!(shop.counters("P"), (100, 0), "{end}");
+        assert_eq!(shop.info("inv", "inv_holds"), "0", "{end}");
+    }
+}
