@@ -130,6 +130,13 @@ impl Ledger {
         self.live.insert(record.id.clone(), hold);
     }
 
+    /// An old outcome of this live reservation lies there, its time over: it is as if it had appeared by hand.
+    pub fn doubt(&mut self, id: &ReservationId) {
+        if let Some(hold) = self.live.get_mut(id) {
+            hold.by_hand = true;
+        }
+    }
+
     /// Takes a live reservation out.
     pub fn leave(&mut self, id: &ReservationId) {
         if let Some(hold) = self.live.remove(id) {

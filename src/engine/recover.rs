@@ -14,12 +14,14 @@ pub struct Walk {
     /// Ids that have ended: a record under one of them is foreign. Which of the two keys the walk meets first is not
     /// known, so they are compared at its end.
     ended: Vec<ReservationId>,
+    /// Ids whose outcome lies there with its time over: a job must not write over it.
+    forgotten: Vec<ReservationId>,
 }
 
 impl Walk {
     /// A walk at this moment.
     pub fn new(now: UnixMs, style: KeyStyle) -> Self {
-        Self { now, style, ended: Vec::new() }
+        Self { now, style, ended: Vec::new(), forgotten: Vec::new() }
     }
 
     /// Takes one key in. `read` gives its string, if it is one, and its TTL; it is called for few keys only.
@@ -49,6 +51,8 @@ impl Walk {
                 let (_, ttl) = read();
                 if ttl.is_none_or(|until| self.now <= until) {
                     self.ended.push(id);
+                } else {
+                    self.forgotten.push(id);
                 }
             }
             Watched::Reserved(sku) => ledger.to_check(sku),
@@ -59,6 +63,9 @@ impl Walk {
 
     /// The walk is over: records whose id has ended are not ours.
     pub fn finish(self, ledger: &mut Ledger) {
+        for id in &self.forgotten {
+            ledger.doubt(id);
+        }
         for id in self.ended {
             if ledger.deadline(&id).is_some() {
                 ledger.leave(&id);
