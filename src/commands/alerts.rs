@@ -1,9 +1,10 @@
 //! `INV.ALERTS`.
 
-use redis_module::{AclPermissions, Context, RedisResult, RedisString};
+use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
 use super::args::Args;
+use super::page;
 use super::reply::Reply;
 use crate::engine::Keyspace;
 use crate::engine::alerts::{AlertQuery, list};
@@ -13,9 +14,6 @@ use crate::inventory::sku::{KeyStyle, Product};
 use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str = "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [COUNT n]";
-
-/// How many alerts are listed where COUNT does not say.
-const DEFAULT_COUNT: i64 = 100;
 
 #[command(
     {
@@ -53,11 +51,8 @@ fn inv_alerts(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let query = parse(&args, keys.style())?;
     // The server has checked a product that is named; a walk over all shows what the caller may read.
     let walks = query.product.is_none();
-    let caller = ctx.get_current_user();
-    let found = list(&mut keys, &query, |product| {
-        let name = RedisString::create_from_slice(std::ptr::null_mut(), product.as_str().as_bytes());
-        !walks || ctx.acl_check_key_permission(&caller, &name, &AclPermissions::ACCESS).is_ok()
-    });
+    let may_see = page::sight(ctx);
+    let found = list(&mut keys, &query, |product| !walks || may_see(product.as_str()));
     let reply = Reply(ctx);
     reply.array(found.len());
     for alert in &found {
@@ -84,14 +79,11 @@ fn parse(words: &[RedisString], style: KeyStyle) -> Result<AlertQuery, Refusal> 
                 let at = args.number("SINCE", 0)?;
                 args.once(&mut since, "SINCE", at)?;
             }
-            b"COUNT" => {
-                let most = args.number("COUNT", 1)?;
-                args.once(&mut count, "COUNT", most)?;
-            }
+            b"COUNT" => page::count(&mut args, &mut count)?,
             _ => return Err(args.unknown(word)),
         }
     }
-    let count = usize::try_from(count.unwrap_or(DEFAULT_COUNT)).unwrap_or(usize::MAX);
+    let count = usize::try_from(count.unwrap_or(page::DEFAULT_COUNT)).unwrap_or(usize::MAX);
     Ok(AlertQuery { product, kind, since: since.unwrap_or(0), count })
 }
 

@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_long};
 
 use redis_module::{Context, RedisError, RedisResult, RedisValue, raw};
 
+use crate::engine::audit::Audit;
 use crate::inventory::error::Refusal;
 use crate::inventory::reservation::Line;
 use crate::server::state;
@@ -63,6 +64,17 @@ impl Reply<'_> {
             }
             self.text("quantity");
             self.number(quantity.units());
+        }
+    }
+
+    /// A sku's reserved counter beside what is held.
+    pub fn audit(&self, audit: &Audit) {
+        self.map(4);
+        self.text("sku");
+        self.text(audit.sku.as_str());
+        for (name, units) in [("reserved", audit.reserved), ("held", audit.held), ("drift", audit.drift())] {
+            self.text(name);
+            self.number(units);
         }
     }
 

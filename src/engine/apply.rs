@@ -11,8 +11,14 @@ use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::{Key, KeyStyle, OnceName, Product, ReservationId, Sku};
 
-/// The version of the replicated form.
-const VERSION: i64 = 1;
+/// The version of the replicated form. It says how the keys are named as well: whoever replays it has to write the keys
+/// that its master wrote, whatever its own configuration says.
+const fn version(style: KeyStyle) -> i64 {
+    match style {
+        KeyStyle::Plain => 1,
+        KeyStyle::Tagged => 2,
+    }
+}
 
 /// The internal command.
 pub const COMMAND: &std::ffi::CStr = c"INV.APPLY";
@@ -186,7 +192,7 @@ pub(super) fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, units: i64) {
 
 fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect], documents: &[Vec<u8>]) {
     let mut arguments = Vec::with_capacity(effects.len().saturating_mul(4).saturating_add(1));
-    arguments.push(Argument::Number(VERSION));
+    arguments.push(Argument::Number(version(keys.style())));
     for (effect, document) in effects.iter().zip(documents) {
         let (word, id) = match effect {
             Effect::Hold { record, .. } => ("HOLD", record.id.as_str()),
@@ -217,23 +223,23 @@ fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect], documents: &[Vec<u8>
     keys.replicate(COMMAND, &arguments);
 }
 
-/// Reads the replicated form: the arguments of `INV.APPLY`.
-pub fn parse(arguments: &[&[u8]], style: KeyStyle) -> Result<Vec<Effect>, Refusal> {
+/// Reads the replicated form, the arguments of `INV.APPLY`: how its keys are named, and its effects.
+pub fn parse(arguments: &[&[u8]]) -> Result<(KeyStyle, Vec<Effect>), Refusal> {
     let unreadable =
         |what: &str| Refusal::invalid(format!("INV.APPLY: {what}; is this module older than its master's?"));
-    let (version, mut rest) = arguments.split_first().ok_or_else(|| unreadable("no version"))?;
-    if parse_integer(version) != Some(VERSION) {
-        return Err(unreadable("unknown version"));
-    }
+    let (number, mut rest) = arguments.split_first().ok_or_else(|| unreadable("no version"))?;
+    let number = parse_integer(number);
+    let style = [KeyStyle::Plain, KeyStyle::Tagged].into_iter().find(|style| Some(version(*style)) == number);
+    let style = style.ok_or_else(|| unreadable("unknown version"))?;
     let mut effects = Vec::new();
     while let Some((effect, behind)) = rest.split_first_chunk::<4>() {
         effects.push(parse_effect(effect, style).ok_or_else(|| unreadable("unknown effect"))?);
         rest = behind;
     }
-    if rest.is_empty() { Ok(effects) } else { Err(unreadable("half an effect")) }
+    if rest.is_empty() { Ok((style, effects)) } else { Err(unreadable("half an effect")) }
 }
 
-/// Every effect of version 1 is a word, an id or sku, and two values.
+/// Every effect is a word, an id or sku, and two values.
 fn parse_effect([word, id, first, second]: &[&[u8]; 4], style: KeyStyle) -> Option<Effect> {
     let reservation = || ReservationId::parse(id, style).ok();
     let number = parse_integer(first)?;
@@ -265,8 +271,24 @@ fn parse_effect([word, id, first, second]: &[&[u8]; 4], style: KeyStyle) -> Opti
 
 /// Carries out what a master did: `INV.APPLY` on a replica, or while an AOF is replayed.
 pub fn replay<K: Keyspace>(keys: &mut K, arguments: &[&[u8]]) -> Result<(), Refusal> {
-    let effects = parse(arguments, keys.style())?;
-    for effect in &effects {
+    let (style, effects) = parse(arguments)?;
+    let own = keys.style();
+    keys.set_style(style);
+    let done = replay_effects(keys, &effects, arguments);
+    keys.set_style(own);
+    if style != own {
+        // None of it is to be released from here: the keys are not where this server would look.
+        for effect in effects {
+            if let Effect::Hold { record, .. } | Effect::Record { record, .. } = effect {
+                keys.ledger(|ledger| ledger.leave(&record.id));
+            }
+        }
+    }
+    done
+}
+
+fn replay_effects<K: Keyspace>(keys: &mut K, effects: &[Effect], arguments: &[&[u8]]) -> Result<(), Refusal> {
+    for effect in effects {
         check_replayed(keys, effect)?;
     }
     // The last word of each effect is its document, as the master stored it.

@@ -73,33 +73,70 @@ pub enum Place {
 pub fn catch_up<K: Keyspace>(keys: &mut K) {
     if keys.ledger(|ledger| ledger.has_notes()) {
         settle_pending(keys);
-        look_at_touched(keys);
+        look_at_touched(keys, || false);
     }
 }
 
-/// Settles every pending entry.
-pub fn settle_pending<K: Keyspace>(keys: &mut K) {
-    while let Some(gone) = keys.ledger(Ledger::take_pending) {
+/// Settles what is pending, as much of it as a command has time for. Says whether there was anything. While the index is
+/// not complete, what others hold is not known: it waits.
+pub fn settle_pending<K: Keyspace>(keys: &mut K) -> bool {
+    let mut time_is_up = few();
+    let mut settled = false;
+    while let Some(gone) = keys.ledger(|ledger| ledger.is_complete().then(|| ledger.take_pending()).flatten())
+    {
+        settle(keys, &gone, true);
+        settled = true;
+        if time_is_up() {
+            break;
+        }
+    }
+    settled
+}
+
+/// Settles what is pending of an id: the command at hand is about it, so that the rest of the index does not matter.
+pub(super) fn settle_pending_of<K: Keyspace>(keys: &mut K, id: &ReservationId) {
+    while let Some(gone) = keys.ledger(|ledger| ledger.take_pending_of(id)) {
         settle(keys, &gone, true);
     }
 }
 
-/// The job behind an event, and the cron's first act: settles and looks at everything that was noted.
-pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place) {
-    // Those that are put back are not tried twice.
-    for _ in 0..keys.ledger(|ledger| ledger.pending_count()) {
-        let Some(gone) = keys.ledger(Ledger::take_pending) else { break };
-        if place == Place::Job && !can_settle_in_job(keys, &gone) {
-            keys.ledger(|ledger| ledger.put_back(gone));
-        } else {
-            settle(keys, &gone, true);
+/// The budget of a command for notes that do not concern it: a few steps. The cron does the rest.
+pub(super) fn few() -> impl FnMut() -> bool {
+    let mut left = 64_usize;
+    move || {
+        left = left.saturating_sub(1);
+        left == 0
+    }
+}
+
+/// The job behind an event, and the cron's first act: settles and looks at what was noted, until nothing is left or
+/// `time_is_up`. Says whether something is left.
+pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place, mut time_is_up: impl FnMut() -> bool) -> bool {
+    if keys.ledger(|ledger| ledger.is_complete()) {
+        // Those that are put back are not tried twice.
+        for _ in 0..keys.ledger(|ledger| ledger.pending_count()) {
+            let Some(gone) = keys.ledger(Ledger::take_pending) else { break };
+            if place == Place::Job && !can_settle_in_job(keys, &gone) {
+                keys.ledger(|ledger| ledger.put_back(gone));
+            } else {
+                settle(keys, &gone, true);
+            }
+            if time_is_up() {
+                return true;
+            }
         }
     }
-    look_at_touched(keys);
+    if look_at_touched(keys, &mut time_is_up) {
+        return true;
+    }
     while let Some(gone) = keys.ledger(Ledger::take_removed) {
         remember(keys, gone);
+        if time_is_up() {
+            return true;
+        }
     }
     repair::unmark(keys);
+    false
 }
 
 /// Remembers what CLAMP would move now of a record that was taken away by hand. While another foreign record lives here
@@ -124,7 +161,12 @@ fn can_settle_in_job<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
 /// may write now.
 pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let now = keys.now();
-    work_off_notes(keys, Place::Open);
+    if work_off_notes(keys, Place::Open, &mut time_is_up) {
+        return true;
+    }
+    if !keys.ledger(|ledger| ledger.is_complete()) {
+        return false;
+    }
     settle_remembered_due(keys, &mut time_is_up);
     while let Some(id) = keys.ledger(|ledger| ledger.next_due(now)) {
         open_due(keys, &id);
@@ -133,7 +175,7 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
             return true;
         }
     }
-    keys.ledger(|ledger| ledger.is_checking() && !ledger.has_notes()) && repair::go_on(keys, time_is_up)
+    keys.ledger(|ledger| ledger.may_check() && !ledger.has_notes()) && repair::go_on(keys, time_is_up)
 }
 
 /// Gives back what is remembered and due. Says whether there was anything.
@@ -150,30 +192,33 @@ pub(super) fn settle_remembered_due<K: Keyspace>(keys: &mut K, mut time_is_up: i
     found
 }
 
-/// Opens a record that the index has due; that is enough for the server to expire it.
-pub(super) fn open_due<K: Keyspace>(keys: &mut K, id: &ReservationId) {
+/// Opens a record that the index has due; that is enough for the server to expire it. False where it stays: the server
+/// expires nothing now.
+pub(super) fn open_due<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     let now = keys.now();
     let found = keys.read(Key::Reservation(id));
     if keys.ledger(|ledger| ledger.deadline(id)).is_none() {
-        return;
+        return true;
     }
-    match found {
-        Reading::Absent => {
-            keys.ledger(|ledger| ledger.postpone(id, now.saturating_add(RETRY_MS)));
-        }
+    let stays = match &found {
+        Reading::Absent => true,
         // It is over by our clock, but the server has let us read it.
-        Reading::Text(_, Some(ttl)) if now > ttl => {
-            keys.ledger(|ledger| ledger.postpone(id, now.saturating_add(RETRY_MS)));
-        }
-        found @ (Reading::Text(..) | Reading::Other(_)) => match judge(keys, id, found) {
-            Ok(State::Live(record, deadline)) if now > deadline => end_overdue(keys, record, deadline),
-            // Someone moved its TTL.
-            Ok(State::Live(record, deadline)) => keys.ledger(|ledger| ledger.enter(&record, deadline)),
-            Ok(State::Unknown | State::Lapsed { .. } | State::Ended(_) | State::Foreign) | Err(_) => {
-                keys.ledger(|ledger| ledger.leave(id));
-            }
-        },
+        Reading::Text(_, ttl) => ttl.is_some_and(|ttl| now > ttl),
+        Reading::Other(_) => false,
+    };
+    if stays {
+        keys.ledger(|ledger| ledger.postpone(id, now.saturating_add(RETRY_MS)));
+        return false;
     }
+    match judge(keys, id, found) {
+        Ok(State::Live(record, deadline)) if now > deadline => end_overdue(keys, record, deadline),
+        // Someone moved its TTL.
+        Ok(State::Live(record, deadline)) => keys.ledger(|ledger| ledger.enter(&record, deadline)),
+        Ok(State::Unknown | State::Lapsed { .. } | State::Ended(_) | State::Foreign) | Err(_) => {
+            keys.ledger(|ledger| ledger.leave(id));
+        }
+    }
+    true
 }
 
 /// Ends a record that is overdue but has no TTL: the module deletes it, as the server would have done.
@@ -184,7 +229,7 @@ pub(super) fn end_overdue<K: Keyspace>(keys: &mut K, record: Record, deadline: U
     keys.replicate(c"DEL", &[Argument::Key(Key::Reservation(&id))]);
     let gone = Gone::new(record, deadline);
     keys.ledger(|ledger| ledger.pend(gone));
-    settle_pending(keys);
+    settle_pending_of(keys, &id);
 }
 
 /// Settles what is remembered of an id that is about to be reserved anew: the new reservation will write its own
@@ -253,25 +298,35 @@ fn total(lines: &[Line]) -> i64 {
     lines.iter().fold(0, |sum: i64, line| sum.saturating_add(line.quantity.units()))
 }
 
-/// Looks at the keys that events named. Reads only, and takes nothing away: this runs on replicas and in jobs too.
-pub fn look_at_touched<K: Keyspace>(keys: &mut K) {
-    for touched in keys.ledger(Ledger::take_touched) {
-        match touched {
-            Touched::Reservation(id) => look_at_record(keys, &id),
-            Touched::Managed => repair::look_at_mark(keys),
-            Touched::Reserved(sku) => repair::look_at_reserved(keys, &sku),
-            Touched::Threshold(product) => {
-                let threshold = match Counter::from(keys.peek(Key::Threshold(product.as_str()))) {
-                    Counter::Units(units) => Some(units),
-                    Counter::Absent | Counter::Broken(_) => None,
-                };
-                keys.ledger(|ledger| ledger.set_threshold(product, threshold));
-            }
-            Touched::Alert(product, at) => {
-                if let Reading::Text(json, _) = keys.peek(Key::Alert(product.as_str(), at)) {
-                    let kind = Alert::from_json(&json).map(|alert| alert.kind);
-                    keys.ledger(|ledger| ledger.enter_alert(&product, at, kind));
-                }
+/// Looks at the keys that events named, until none is left or `time_is_up`. Says whether some are left. Reads only, and
+/// takes nothing away: this runs on replicas and in jobs too.
+pub fn look_at_touched<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    while let Some(touched) = keys.ledger(Ledger::take_touched) {
+        look_at(keys, touched);
+        if time_is_up() {
+            return true;
+        }
+    }
+    false
+}
+
+/// Looks at one key.
+pub(super) fn look_at<K: Keyspace>(keys: &mut K, touched: Touched) {
+    match touched {
+        Touched::Reservation(id) => look_at_record(keys, &id),
+        Touched::Managed => repair::look_at_mark(keys),
+        Touched::Reserved(sku) => repair::look_at_reserved(keys, &sku),
+        Touched::Threshold(product) => {
+            let threshold = match Counter::from(keys.peek(Key::Threshold(product.as_str()))) {
+                Counter::Units(units) => Some(units),
+                Counter::Absent | Counter::Broken(_) => None,
+            };
+            keys.ledger(|ledger| ledger.set_threshold(product, threshold));
+        }
+        Touched::Alert(product, at) => {
+            if let Reading::Text(json, _) = keys.peek(Key::Alert(product.as_str(), at)) {
+                let kind = Alert::from_json(&json).map(|alert| alert.kind);
+                keys.ledger(|ledger| ledger.enter_alert(&product, at, kind));
             }
         }
     }

@@ -6,30 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
+use super::holds::Holds;
 use crate::inventory::alert::AlertType;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Line, Record};
 use crate::inventory::sku::{Product, ReservationId, Sku, Watched};
-
-/// A live reservation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Hold {
-    deadline: UnixMs,
-    /// When the sweep looks at it next: its deadline, or later where it did not go when it was opened.
-    wake: UnixMs,
-    lines: Box<[Line]>,
-    /// It appeared without a command of ours, so its id was not looked at as RESERVE does.
-    by_hand: bool,
-}
-
-impl Hold {
-    fn bytes(&self, id: &ReservationId) -> usize {
-        // The id stands in both maps; each entry has its share of a table or a node.
-        let entry = size_of::<(ReservationId, Hold)>().saturating_add(size_of::<(UnixMs, ReservationId)>());
-        let lines = self.lines.iter().map(|line| size_of::<Line>().saturating_add(line.sku.as_str().len()));
-        lines.fold(entry.saturating_add(id.as_str().len().saturating_mul(2)), usize::saturating_add)
-    }
-}
 
 /// A reservation whose record is gone, with what it held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,13 +59,24 @@ enum Standing {
     Managed,
 }
 
+/// Whether a walk over the keys is under way, and what for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Walking {
+    /// None is.
+    #[default]
+    No,
+    /// To find counters: what is live is known.
+    Checks,
+    /// To find what is live.
+    Indexes,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    live: HashMap<ReservationId, Hold>,
-    by_wake: BTreeSet<(UnixMs, ReservationId)>,
-    /// Units of each sku that live, pending, removed and remembered reservations hold.
-    held: HashMap<Sku, i64>,
+    /// The live reservations, and the units of each sku that live, pending, removed and remembered ones hold.
+    holds: Holds,
+    walk: Walking,
     /// Expired or evicted, not settled yet.
     pending: VecDeque<Gone>,
     /// Deleted or overwritten by hand, not looked at yet.
@@ -94,7 +86,9 @@ pub struct Ledger {
     remembered_by_deadline: BTreeSet<(UnixMs, ReservationId)>,
     /// Names of `reservation:` keys that are not ours.
     foreign: HashSet<Box<[u8]>>,
-    touched: Vec<Touched>,
+    touched: VecDeque<Touched>,
+    /// Keys that a walk met: to be read when there is time.
+    to_learn: Vec<Touched>,
     alerts: HashMap<Product, BTreeSet<UnixMs>>,
     alerts_by_time: BTreeSet<(UnixMs, Product)>,
     last_alert: BTreeMap<(Product, AlertType), UnixMs>,
@@ -104,8 +98,6 @@ pub struct Ledger {
     to_check: Vec<Sku>,
     is_checking: bool,
     has_drift: bool,
-    /// Bytes that live reservations take here, about.
-    bytes: usize,
 }
 
 impl Ledger {
@@ -122,46 +114,35 @@ impl Ledger {
     }
 
     fn enter_from(&mut self, record: &Record, deadline: UnixMs, by_hand: bool) {
-        self.leave(&record.id);
-        self.hold(&record.items);
-        self.by_wake.insert((deadline, record.id.clone()));
-        let hold = Hold { deadline, wake: deadline, lines: record.items.clone().into_boxed_slice(), by_hand };
-        self.bytes = self.bytes.saturating_add(hold.bytes(&record.id));
-        self.live.insert(record.id.clone(), hold);
+        self.holds.enter(record, deadline, by_hand);
     }
 
     /// An old outcome of this live reservation lies there, its time over: it is as if it had appeared by hand.
     pub fn doubt(&mut self, id: &ReservationId) {
-        if let Some(hold) = self.live.get_mut(id) {
-            hold.by_hand = true;
-        }
+        self.holds.doubt(id);
     }
 
     /// Takes a live reservation out.
     pub fn leave(&mut self, id: &ReservationId) {
-        if let Some(hold) = self.live.remove(id) {
-            self.bytes = self.bytes.saturating_sub(hold.bytes(id));
-            self.by_wake.remove(&(hold.wake, id.clone()));
-            self.unhold(&hold.lines);
-        }
+        self.holds.leave(id);
     }
 
     /// The deadline of a live reservation.
     pub fn deadline(&self, id: &ReservationId) -> Option<UnixMs> {
-        self.live.get(id).map(|hold| hold.deadline)
+        self.holds.deadline(id)
     }
 
     /// What the index knows of a live reservation whose key cannot be read.
-    pub fn lines(&self, id: &ReservationId) -> Option<&[Line]> {
-        self.live.get(id).map(|hold| &*hold.lines)
+    pub fn lines(&self, id: &ReservationId) -> Option<Vec<Line>> {
+        self.holds.lines(id)
     }
 
     /// What the index knows of a live reservation whose key holds something else by now, without an event that told of
     /// its end (APPEND, SETRANGE). When it was made is not known any more: its deadline stands in.
     pub fn as_indexed(&self, id: &ReservationId) -> Option<Gone> {
-        let hold = self.live.get(id)?;
-        let record = Record::new(id.clone(), hold.deadline, hold.deadline, hold.lines.to_vec(), None);
-        Some(Gone::new(record, hold.deadline))
+        let deadline = self.deadline(id)?;
+        let record = Record::new(id.clone(), deadline, deadline, self.lines(id)?, None);
+        Some(Gone::new(record, deadline))
     }
 
     /// The deadline of a reservation that is over by now and not settled: still in the index, or pending.
@@ -172,64 +153,73 @@ impl Ledger {
 
     /// How many reservations are live.
     pub fn live_count(&self) -> usize {
-        self.live.len()
+        self.holds.count()
     }
 
     /// The reservation that is due first, if one is.
     pub fn next_due(&self, now: UnixMs) -> Option<ReservationId> {
-        self.by_wake.first().filter(|(wake, _)| now > *wake).map(|(_, id)| id.clone())
+        self.holds.next_due(now).cloned()
     }
 
-    /// The first due reservation after `after` that holds a sku of which units are `missing`.
-    pub fn next_due_of(
-        &self,
-        missing: &[(Sku, i64)],
-        after: Option<&(UnixMs, ReservationId)>,
-        now: UnixMs,
-    ) -> Option<(UnixMs, ReservationId)> {
-        let from = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        self.by_wake
-            .range::<(UnixMs, ReservationId), _>((from, std::ops::Bound::Unbounded))
-            .take_while(|(wake, _)| now > *wake)
-            .find(|(_, id)| {
-                let wanted = |line: &Line| missing.iter().any(|(sku, units)| *units > 0 && *sku == line.sku);
-                self.lines(id).is_some_and(|lines| lines.iter().any(wanted))
-            })
-            .cloned()
+    /// The reservation that holds units of `sku` and is due first, if one is.
+    pub fn next_due_of(&self, sku: &Sku, now: UnixMs) -> Option<ReservationId> {
+        self.holds.next_due_of(sku, now).cloned()
     }
 
     /// It did not go when it was opened: look again at `wake`.
     pub fn postpone(&mut self, id: &ReservationId, wake: UnixMs) {
-        if let Some(hold) = self.live.get_mut(id) {
-            self.by_wake.remove(&(hold.wake, id.clone()));
-            hold.wake = wake;
-            self.by_wake.insert((wake, id.clone()));
-        }
+        self.holds.postpone(id, wake);
+    }
+
+    /// The live reservations in the order of their deadlines, to walk over.
+    pub fn holds(&self) -> &Holds {
+        &self.holds
     }
 
     /// Bytes that live reservations take in memory beside their keys, about.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.holds.bytes()
     }
 
-    // --- the repair ---
+    // --- the walk over the keys ---
 
-    /// A walk over the keys has begun: what it finds is to be checked.
-    pub fn begin_check(&mut self) {
+    /// A walk over the keys begins. `known`: what is live is known already (a replica has followed its master), and the
+    /// walk is for the check only.
+    pub fn begin_walk(&mut self, known: bool) {
+        self.walk = if known && self.is_complete() { Walking::Checks } else { Walking::Indexes };
         self.to_check.clear();
         self.is_checking = true;
         self.has_drift = false;
         self.standing = Standing::Unproven;
     }
 
+    /// The walk is over.
+    pub fn end_walk(&mut self) {
+        self.walk = Walking::No;
+    }
+
+    /// Whether every live reservation is known. While they are not, what others hold of a sku is not known either, and
+    /// overdue units wait.
+    pub fn is_complete(&self) -> bool {
+        self.walk != Walking::Indexes
+    }
+
+    // --- the repair ---
+
     /// The walk met a reserved counter.
     pub fn to_check(&mut self, sku: Sku) {
         self.to_check.push(sku);
     }
 
-    /// Whether the check is not done.
-    pub fn is_checking(&self) -> bool {
-        self.is_checking
+    /// Nothing is to be compared: these counters are not named as the module names them now.
+    pub fn leave_unchecked(&mut self) {
+        self.to_check.clear();
+        self.is_checking = false;
+    }
+
+    /// Whether every counter that the walk met is known, and the comparison is not done.
+    pub fn may_check(&self) -> bool {
+        self.is_checking && self.walk == Walking::No
     }
 
     /// The next sku to compare.
@@ -244,6 +234,7 @@ impl Ledger {
 
     /// A reserved counter was written by another hand, and is not what is held: the module is not alone here.
     pub fn found_others(&mut self) {
+        self.has_drift |= self.is_checking;
         if self.standing == Standing::Clean {
             self.standing = Standing::Unproven;
         }
@@ -276,38 +267,16 @@ impl Ledger {
 
     /// Units of `sku` that are held by anything but a reservation with this `own` line.
     pub fn held_by_others(&self, sku: &Sku, own: i64) -> i64 {
-        self.held.get(sku).copied().unwrap_or(0).saturating_sub(own).max(0)
-    }
-
-    fn hold(&mut self, lines: &[Line]) {
-        for Line { sku, quantity } in lines {
-            match self.held.get_mut(sku) {
-                Some(sum) => *sum = sum.saturating_add(quantity.units()),
-                None => {
-                    self.held.insert(sku.clone(), quantity.units());
-                }
-            }
-        }
-    }
-
-    fn unhold(&mut self, lines: &[Line]) {
-        for Line { sku, quantity } in lines {
-            if let Some(sum) = self.held.get_mut(sku) {
-                *sum = sum.saturating_sub(quantity.units());
-                if *sum <= 0 {
-                    self.held.remove(sku);
-                }
-            }
-        }
+        self.holds.held(sku).saturating_sub(own).max(0)
     }
 
     // --- what was taken away ---
 
     /// A record expired or was evicted: its units wait to be settled.
     pub fn pend(&mut self, mut gone: Gone) {
-        gone.by_hand = self.live.get(&gone.record.id).is_none_or(|hold| hold.by_hand);
+        gone.by_hand = self.holds.is_by_hand(&gone.record.id).unwrap_or(true);
         self.leave(&gone.record.id);
-        self.hold(&gone.lines);
+        self.holds.hold(&gone.lines);
         self.pending.push_back(gone);
     }
 
@@ -319,6 +288,12 @@ impl Ledger {
     /// The next entry to settle. Its lines stay held until [`Ledger::settled`].
     pub fn take_pending(&mut self) -> Option<Gone> {
         self.pending.pop_front()
+    }
+
+    /// The entry of an id, to settle it. Its lines stay held.
+    pub fn take_pending_of(&mut self, id: &ReservationId) -> Option<Gone> {
+        let at = self.pending.iter().position(|gone| gone.record.id == *id)?;
+        self.pending.remove(at)
     }
 
     /// Puts an entry back that could not be settled here.
@@ -333,13 +308,13 @@ impl Ledger {
 
     /// These lines are not held any more.
     pub fn settled(&mut self, lines: &[Line]) {
-        self.unhold(lines);
+        self.holds.unhold(lines);
     }
 
     /// A record was deleted or overwritten by hand.
     pub fn note_removed(&mut self, gone: Gone) {
         self.leave(&gone.record.id);
-        self.hold(&gone.lines);
+        self.holds.hold(&gone.lines);
         self.removed.push(gone);
     }
 
@@ -350,15 +325,15 @@ impl Ledger {
 
     /// Remembers what is left of `gone` until its deadline; `cut` replaces its lines.
     pub fn remember(&mut self, mut gone: Gone, cut: Vec<Line>) {
-        self.unhold(&gone.lines);
+        self.holds.unhold(&gone.lines);
         if cut.is_empty() {
             return;
         }
-        self.hold(&cut);
+        self.holds.hold(&cut);
         gone.lines = cut;
         let id = gone.record.id.clone();
         if let Some(older) = self.take_remembered(&id) {
-            self.unhold(&older.lines);
+            self.holds.unhold(&older.lines);
         }
         self.remembered_by_deadline.insert((gone.deadline, id.clone()));
         self.remembered.insert(id, gone);
@@ -388,7 +363,7 @@ impl Ledger {
     pub fn drop_notes(&mut self) {
         let gone = std::mem::take(&mut self.pending).into_iter().chain(std::mem::take(&mut self.removed));
         for gone in gone.chain(std::mem::take(&mut self.remembered).into_values()) {
-            self.unhold(&gone.lines);
+            self.holds.unhold(&gone.lines);
         }
         self.remembered_by_deadline.clear();
     }
@@ -432,10 +407,16 @@ impl Ledger {
                 return true;
             }
             Watched::Threshold(product) => Touched::Threshold(product),
-            Watched::Alert(product, at) => Touched::Alert(product, at),
+            Watched::Alert(product, at) => {
+                self.enter_alert(&product, at, None);
+                Touched::Alert(product, at)
+            }
             Watched::Managed => Touched::Managed,
-            // Beside scripts every reservation of theirs comes by here: it is of interest once.
-            Watched::Reserved(sku) if self.standing == Standing::Clean => Touched::Reserved(sku),
+            // Beside scripts every reservation of theirs comes by here: it is of interest once, and where a walk has
+            // passed the counter already.
+            Watched::Reserved(sku) if self.standing == Standing::Clean || self.is_checking => {
+                Touched::Reserved(sku)
+            }
             Watched::Reserved(_) | Watched::Outcome(_) | Watched::Available => return false,
         };
         self.touch(touched);
@@ -445,14 +426,27 @@ impl Ledger {
     /// An event named this key.
     pub fn touch(&mut self, key: Touched) {
         // A burst of events on one key is one look.
-        if self.touched.last() != Some(&key) {
-            self.touched.push(key);
+        if self.touched.back() != Some(&key) {
+            self.touched.push_back(key);
         }
     }
 
-    /// The keys that events named since the last look.
-    pub fn take_touched(&mut self) -> Vec<Touched> {
-        std::mem::take(&mut self.touched)
+    /// The next key that an event named and that was not looked at.
+    pub fn take_touched(&mut self) -> Option<Touched> {
+        self.touched.pop_front()
+    }
+
+    /// A walk met this key; nothing waits for what it holds.
+    pub fn learn(&mut self, key: Touched) {
+        if let Touched::Alert(product, at) = &key {
+            self.enter_alert(product, *at, None);
+        }
+        self.to_learn.push(key);
+    }
+
+    /// The next key to learn of.
+    pub fn take_to_learn(&mut self) -> Option<Touched> {
+        self.to_learn.pop()
     }
 
     /// Whether anything waits for a job, a command or the cron.

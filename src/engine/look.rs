@@ -1,6 +1,7 @@
-//! The readers: `INV.GET` and `INV.STOCK`. They settle nothing, and work on a replica.
+//! The readers: `INV.GET`, `INV.SCAN` and `INV.STOCK`. They settle nothing, and work on a replica.
 
-use super::{Counter, Keyspace, Reading, judge};
+use super::holds::Place;
+use super::{Counter, Keyspace, Reading, audit, expire, judge};
 use crate::inventory::error::Refusal;
 use crate::inventory::outcome::Ending;
 use crate::inventory::quantity::UnixMs;
@@ -68,6 +69,48 @@ fn overdue<K: Keyspace>(keys: &mut K, id: &ReservationId, now: UnixMs) -> Option
             data: record.and_then(|record| record.data.clone()),
         })
     })
+}
+
+/// Which live reservations to list.
+#[derive(Clone, Debug)]
+pub struct ScanQuery {
+    /// Behind this place; `None`: from the first deadline.
+    pub from: Option<Place>,
+    /// At most so many.
+    pub count: usize,
+    /// Those that hold units of this product only.
+    pub product: Option<Product>,
+}
+
+/// So many reservations are looked at for a page, listed or not.
+const HOLDS_A_PAGE: usize = 1024;
+
+/// The next page of a walk over live reservations by deadline, and where it goes on; `None` at the end. One that is live
+/// and not moved during the whole walk is listed. `may_see` says which the caller may see.
+pub fn scan<K: Keyspace>(
+    keys: &mut K,
+    query: &ScanQuery,
+    may_see: impl Fn(&ReservationId) -> bool,
+) -> Result<(Option<Place>, Vec<ReservationId>), Refusal> {
+    expire::look_at_touched(keys, || false);
+    audit::require_index(keys)?;
+    let now = keys.now();
+    Ok(keys.ledger(|ledger| {
+        let holds = ledger.holds();
+        let (mut place, mut found) = (query.from, Vec::new());
+        for _ in 0..HOLDS_A_PAGE {
+            if found.len() >= query.count {
+                break;
+            }
+            let Some((at, id, deadline)) = holds.behind(place) else { return (None, found) };
+            place = Some(at);
+            let is_wanted = query.product.as_ref().is_none_or(|product| holds.is_of(id, product.as_str()));
+            if deadline >= now && is_wanted && may_see(id) {
+                found.push(id.clone());
+            }
+        }
+        (place, found)
+    }))
 }
 
 /// The stock of one product.

@@ -8,8 +8,10 @@
 
 pub mod alerts;
 pub mod apply;
+pub mod audit;
 pub mod expire;
 pub mod feed;
+pub mod holds;
 pub mod ledger;
 pub mod look;
 pub mod once;
@@ -25,7 +27,7 @@ use crate::inventory::error::Refusal;
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::reservation::{Record, State};
-use crate::inventory::sku::{Key, KeyStyle, ReservationId};
+use crate::inventory::sku::{Key, KeyStyle, ReservationId, Sku};
 use ledger::Ledger;
 
 /// The configuration, as one command sees it. Times in milliseconds.
@@ -170,6 +172,9 @@ pub trait Keyspace {
     /// How keys are named.
     fn style(&self) -> KeyStyle;
 
+    /// From now on keys are named so: what is replayed names them as its master did.
+    fn set_style(&mut self, style: KeyStyle);
+
     /// Reads a key as a client's command would: a key that is due goes.
     fn read(&mut self, key: Key<'_>) -> Reading;
 
@@ -198,6 +203,10 @@ pub trait Keyspace {
     /// Sends a message to the subscribers of a channel.
     fn publish(&mut self, channel: &'static str, message: &[u8]);
 
+    /// Some skus that have a reserved counter, from this cursor on, and the next cursor; about `count` keys are looked at.
+    /// 0 starts, and ends.
+    fn reserved_counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Sku>), Refusal>;
+
     /// Looks at what is kept in memory of this database.
     fn ledger<T>(&mut self, look: impl FnOnce(&mut Ledger) -> T) -> T;
 
@@ -223,7 +232,7 @@ pub(crate) fn settled_state<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Re
     let now = keys.now();
     let found = keys.read(Key::Reservation(id));
     let lapsed = keys.ledger(|ledger| ledger.lapsed(id, now));
-    expire::settle_pending(keys);
+    expire::settle_pending_of(keys, id);
     // Whether a key with a TTL is over is the server's to say: it has let us read it.
     let without_ttl = matches!(found, Reading::Text(_, None));
     let state = judge(keys, id, found)?;

@@ -1,12 +1,17 @@
-//! How memory is rebuilt from the keys: after a load, and when the module is loaded into a running server.
+//! How memory is rebuilt from the keys: after a load, when the module is loaded into a running server, and, for the
+//! check, when a replica becomes a master.
 
+use super::expire;
 use super::ledger::{Ledger, Touched};
+use super::{Keyspace, Reading, repair};
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::Record;
-use crate::inventory::sku::{Key, KeyStyle, ReservationId, Watched};
+use crate::inventory::sku::{Key, KeyStyle, ReservationId, Watched, is_of_other_style};
 
 /// One walk over the keys of a database. The walk sees a key as it is stored, also one that is due and would go, or
 /// read as absent, if it were opened: so no due reservation is missed.
+///
+/// The keys may change while it is under way: what has been met is followed by the events, what has not will be met.
 #[derive(Debug)]
 pub struct Walk {
     now: UnixMs,
@@ -16,26 +21,36 @@ pub struct Walk {
     ended: Vec<ReservationId>,
     /// Ids whose outcome lies there with its time over: a job must not write over it.
     forgotten: Vec<ReservationId>,
+    /// How many counters look as if they were named in the other style, and one of them.
+    of_other_style: (u64, String),
 }
 
 impl Walk {
     /// A walk at this moment.
     pub fn new(now: UnixMs, style: KeyStyle) -> Self {
-        Self { now, style, ended: Vec::new(), forgotten: Vec::new() }
+        Self { now, style, ended: Vec::new(), forgotten: Vec::new(), of_other_style: (0, String::new()) }
     }
 
-    /// Takes one key in. `read` gives its string, if it is one, and its TTL; it is called for few keys only.
+    /// Takes one key in, if the module knows its kind. `read` gives its string, if it is one, and its TTL; it is called
+    /// for few keys only.
     pub fn meet<'a>(
         &mut self,
         ledger: &mut Ledger,
         name: &[u8],
-        watched: Watched,
+        watched: Option<Watched>,
         read: impl FnOnce() -> (Option<&'a [u8]>, Option<UnixMs>),
     ) {
+        if is_of_other_style(name, self.style) {
+            let (count, example) = &mut self.of_other_style;
+            *count = count.saturating_add(1);
+            if example.is_empty() {
+                *example = String::from_utf8_lossy(name).into_owned();
+            }
+        }
         match watched {
-            Watched::Reservation(Some(id)) => {
-                if ledger.is_foreign(name) {
-                    // Found to be so before: a walk must not adopt it.
+            Some(Watched::Reservation(Some(id))) => {
+                // Found to be foreign before: a walk must not adopt it. Known: the events have followed it.
+                if ledger.is_foreign(name) || ledger.deadline(&id).is_some() {
                     return;
                 }
                 let (value, ttl) = read();
@@ -44,10 +59,10 @@ impl Walk {
                     None => ledger.enter_foreign(name),
                 }
             }
-            Watched::Reservation(None) => ledger.enter_foreign(name),
-            Watched::Threshold(product) => ledger.touch(Touched::Threshold(product)),
-            Watched::Alert(product, at) => ledger.touch(Touched::Alert(product, at)),
-            Watched::Outcome(id) => {
+            Some(Watched::Reservation(None)) => ledger.enter_foreign(name),
+            Some(Watched::Threshold(product)) => ledger.learn(Touched::Threshold(product)),
+            Some(Watched::Alert(product, at)) => ledger.learn(Touched::Alert(product, at)),
+            Some(Watched::Outcome(id)) => {
                 let (_, ttl) = read();
                 if ttl.is_none_or(|until| self.now <= until) {
                     self.ended.push(id);
@@ -55,22 +70,73 @@ impl Walk {
                     self.forgotten.push(id);
                 }
             }
-            Watched::Reserved(sku) => ledger.to_check(sku),
-            Watched::Managed => ledger.set_managed(true),
-            Watched::Available => {}
+            Some(Watched::Reserved(sku)) => ledger.to_check(sku),
+            Some(Watched::Managed) => ledger.set_managed(true),
+            Some(Watched::Available) | None => {}
         }
     }
 
-    /// The walk is over: records whose id has ended are not ours.
-    pub fn finish(self, ledger: &mut Ledger) {
-        for id in &self.forgotten {
-            ledger.doubt(id);
-        }
-        for id in self.ended {
-            if ledger.deadline(&id).is_some() {
-                ledger.leave(&id);
-                ledger.enter_foreign(Key::Reservation(&id).name(self.style).as_bytes());
+    /// Every key was met: records whose id has ended are not ours. Goes on until `time_is_up`; says whether something is
+    /// left to compare.
+    pub fn finish<K: Keyspace>(&mut self, keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+        while let Some(id) = self.forgotten.pop() {
+            keys.ledger(|ledger| ledger.doubt(&id));
+            if time_is_up() {
+                return true;
             }
         }
+        while let Some(id) = self.ended.pop() {
+            self.compare(keys, &id);
+            if time_is_up() {
+                return true;
+            }
+        }
+        self.compare_style(keys);
+        keys.ledger(Ledger::end_walk);
+        false
     }
+
+    /// Whether other names were used here before: by the mark, which says how, or by the look of the counters.
+    fn compare_style<K: Keyspace>(&self, keys: &mut K) {
+        let (count, example) = &self.of_other_style;
+        let changed = match repair::marked_style(keys) {
+            Some(style) => style != self.style,
+            None => *count > 0,
+        };
+        if changed {
+            let example = if example.is_empty() { "" } else { &format!(", such as {example}") };
+            keys.report(&format!(
+                "inv.key-style has changed: {count} counters{example} are named in the other style. Nothing is repaired \
+                 in this database; load the module with the style that it was written with, or delete inventory:managed"
+            ));
+            keys.ledger(Ledger::leave_unchecked);
+        }
+    }
+
+    fn compare<K: Keyspace>(&self, keys: &mut K, id: &ReservationId) {
+        let is_known = |ledger: &mut Ledger| ledger.deadline(id).is_some() || ledger.pending(id).is_some();
+        // The outcome may have gone since it was met, and the id been used again.
+        if keys.ledger(is_known) && keys.peek(Key::Outcome(id)) != Reading::Absent {
+            keys.ledger(|ledger| {
+                if ledger.deadline(id).is_some() {
+                    ledger.leave(id);
+                    ledger.enter_foreign(Key::Reservation(id).name(self.style).as_bytes());
+                }
+                while let Some(gone) = ledger.take_pending_of(id) {
+                    ledger.settled(&gone.lines);
+                }
+            });
+        }
+    }
+}
+
+/// Reads what the walk met and nothing waits for, until nothing is left or `time_is_up`. Says whether something is left.
+pub fn learn<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    while let Some(key) = keys.ledger(Ledger::take_to_learn) {
+        expire::look_at(keys, key);
+        if time_is_up() {
+            return true;
+        }
+    }
+    false
 }

@@ -5,7 +5,7 @@
 //! `inventory:managed` says of a database. Elsewhere a script may hold them: they are reported.
 
 use super::{Argument, Counter, Keyspace, LoadRepair, Reading, Tally, alerts, apply, feed};
-use crate::inventory::sku::{Key, Sku};
+use crate::inventory::sku::{Key, KeyStyle, Sku};
 
 /// Goes on with the repair of this database until it is done or `time_is_up`. To be called when nothing of it is due or
 /// pending: what is about to be released is not to be repaired as well. Says whether something is left.
@@ -66,10 +66,21 @@ fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
 /// Writes the mark, when this database was found to be the module's alone. Called by a command that reserves.
 pub(super) fn mark<K: Keyspace>(keys: &mut K) {
     if keys.ledger(|ledger| ledger.is_to_be_marked()) && !keys.settings().in_cluster {
-        keys.write(Key::Managed, b"1", None);
+        let style = keys.style().word();
+        keys.write(Key::Managed, style.as_bytes(), None);
         keys.notify(c"set", Key::Managed);
-        keys.replicate(c"SET", &[Argument::Key(Key::Managed), Argument::Word("1")]);
+        keys.replicate(c"SET", &[Argument::Key(Key::Managed), Argument::Word(style)]);
         keys.ledger(|ledger| ledger.set_managed(true));
+    }
+}
+
+/// How the keys of a marked database are named, by the mark.
+pub(super) fn marked_style<K: Keyspace>(keys: &mut K) -> Option<KeyStyle> {
+    match keys.peek(Key::Managed) {
+        Reading::Text(word, _) => {
+            [KeyStyle::Plain, KeyStyle::Tagged].into_iter().find(|style| style.word().as_bytes() == word)
+        }
+        Reading::Absent | Reading::Other(_) => None,
     }
 }
 

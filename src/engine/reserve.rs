@@ -166,37 +166,32 @@ impl Shelves {
         items: &[Line],
     ) -> Result<(), Refusal> {
         let now = keys.now();
-        let mut last = None;
-        if !self.shortages(items).is_empty() && expire::settle_remembered_due(keys, || false) {
-            *self = Self::read(keys, items)?;
-        }
+        let mut can_expire = keys.ledger(|ledger| ledger.is_complete());
         loop {
             let shortages = self.shortages(items);
             if shortages.is_empty() {
                 return Ok(());
             }
-            let mut missing: Vec<(Sku, i64)> = shortages
-                .iter()
-                .map(|short| (short.sku.clone(), short.requested.saturating_sub(short.available)))
-                .collect();
-            let before = last.clone();
-            // So many as hold what is missing; then the counters say whether it has come back.
-            while missing.iter().any(|(_, units)| *units > 0) {
-                let next = keys.ledger(|ledger| {
-                    let due = ledger.next_due_of(&missing, last.as_ref(), now)?;
-                    for line in ledger.lines(&due.1).unwrap_or_default() {
-                        if let Some((_, units)) = missing.iter_mut().find(|(sku, _)| *sku == line.sku) {
-                            *units = units.saturating_sub(line.quantity.units());
-                        }
-                    }
-                    Some(due)
-                });
-                let Some(due) = next else { break };
-                expire::open_due(keys, &due.1);
-                expire::settle_pending(keys);
-                last = Some(due);
+            let released = expire::settle_pending(keys) || expire::settle_remembered_due(keys, expire::few());
+            let mut opened = false;
+            for short in &shortages {
+                // So many as hold what is missing; then the counters say whether it has come back.
+                let mut missing = short.requested.saturating_sub(short.available);
+                while can_expire && !released && missing > 0 {
+                    let due = keys.ledger(|ledger| {
+                        let id = ledger.next_due_of(&short.sku, now)?;
+                        let lines = ledger.lines(&id).unwrap_or_default();
+                        Some((id, lines.into_iter().find(|line| line.sku == short.sku)?))
+                    });
+                    let Some((id, line)) = due else { break };
+                    missing = missing.saturating_sub(line.quantity.units());
+                    // Where the server expires nothing now, one try is enough.
+                    can_expire = expire::open_due(keys, &id);
+                    expire::settle_pending_of(keys, &id);
+                    opened = true;
+                }
             }
-            if last == before {
+            if !released && !opened {
                 return Err(Refusal::Insufficient(shortages));
             }
             *self = Self::read(keys, items)?;

@@ -21,6 +21,8 @@ pub enum Refusal {
     },
     /// `ERR`: an argument is outside what can be done.
     Invalid(String),
+    /// `TRYAGAIN`: the live reservations are not all known yet, a moment after the module was loaded.
+    TryAgain,
     /// `WRONGTYPE`: a key holds something that this command cannot use.
     WrongType {
         /// The key's name.
@@ -32,6 +34,13 @@ pub enum Refusal {
     },
     /// `FOREIGN`: the reservation key is not a record of this module.
     Foreign(ReservationId),
+    /// `FOREIGN`: reservation keys that are not records of this module may hold units of this sku.
+    ForeignHere {
+        /// Of which sku.
+        sku: Sku,
+        /// How many such keys live in this database.
+        count: usize,
+    },
     /// `COMMITTED`, `ROLLEDBACK` or `EXPIRED`: the reservation has ended.
     Ended {
         /// Which.
@@ -90,8 +99,9 @@ pub struct Shortage {
 
 impl Refusal {
     /// Every code, in order of precedence.
-    pub const CODES: [&str; 11] = [
+    pub const CODES: [&str; 12] = [
         "ERR",
+        "TRYAGAIN",
         "WRONGTYPE",
         "FOREIGN",
         "COMMITTED",
@@ -113,8 +123,9 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Grammar { .. } | Self::Invalid(_) => "ERR",
+            Self::TryAgain => "TRYAGAIN",
             Self::WrongType { .. } => "WRONGTYPE",
-            Self::Foreign(_) => "FOREIGN",
+            Self::Foreign(_) | Self::ForeignHere { .. } => "FOREIGN",
             Self::Ended { how: Ending::Committed, .. } => "COMMITTED",
             Self::Ended { how: Ending::RolledBack, .. } => "ROLLEDBACK",
             Self::Ended { how: Ending::Expired, .. } => "EXPIRED",
@@ -133,10 +144,18 @@ impl fmt::Display for Refusal {
         match self {
             Self::Grammar { what, grammar } => write!(out, "{what}. Usage: {grammar}"),
             Self::Invalid(what) => out.write_str(what),
+            Self::TryAgain => out.write_str(
+                "live reservations are still being looked for, since the module was loaded: ask again soon",
+            ),
             Self::WrongType { key, found, wanted } => write!(out, "key {key} holds {found}, not {wanted}"),
             Self::Foreign(id) => write!(
                 out,
                 "reservation:{id} is not a record of this module (a script's, or a copy): it is left alone"
+            ),
+            Self::ForeignHere { sku, count } => write!(
+                out,
+                "{count} reservation keys here are not records of this module and may hold units of {sku}: \
+                 INV.REPAIR {sku} FORCE repairs all the same"
             ),
             Self::Ended { id, how, at } => {
                 let verb = match how {

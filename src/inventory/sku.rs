@@ -21,6 +21,16 @@ pub enum KeyStyle {
     Tagged,
 }
 
+impl KeyStyle {
+    /// Its name: the value of `inv.key-style`, and of the mark.
+    pub fn word(self) -> &'static str {
+        match self {
+            KeyStyle::Plain => "plain",
+            KeyStyle::Tagged => "tagged",
+        }
+    }
+}
+
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -265,6 +275,9 @@ const FEED: &str = "inventory:feed";
 const ONCE: &str = "inventory:once:";
 
 impl Key<'_> {
+    /// What the server's SCAN finds every reserved counter by.
+    pub const RESERVED_PATTERN: &'static str = "stock:reserved:*";
+
     /// Appends the key's name to `out`.
     pub fn write_name(&self, style: KeyStyle, out: &mut String) {
         match self {
@@ -372,6 +385,21 @@ pub fn watched(name: &[u8], style: KeyStyle) -> Option<Watched> {
         return Some(Watched::Available);
     }
     (name == MANAGED.as_bytes()).then_some(Watched::Managed)
+}
+
+/// Whether this counter looks as if it had been named in the other style: without braces where there would be some, or
+/// with the whole product in braces.
+pub fn is_of_other_style(name: &[u8], style: KeyStyle) -> bool {
+    let rest = name.strip_prefix(AVAILABLE.as_bytes()).or_else(|| name.strip_prefix(RESERVED.as_bytes()));
+    let Some(sku) = rest.and_then(|rest| std::str::from_utf8(rest).ok()) else { return false };
+    let product = sku.split_once('@').map_or(sku, |(product, _)| product);
+    match style {
+        KeyStyle::Plain => {
+            let tag = product.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+            tag.is_some_and(|tag| !tag.is_empty() && !tag.contains(['{', '}']))
+        }
+        KeyStyle::Tagged => !product.contains('{'),
+    }
 }
 
 /// In tagged style `X` and `{X}` are one id, but only `{X}` is a name of ours.

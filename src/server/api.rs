@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use redis_module::raw;
+use redis_module::{Context, RedisValue, raw};
 
 /// The server's context of one callback.
 pub type RawContext = *mut raw::RedisModuleCtx;
@@ -448,33 +448,78 @@ pub unsafe fn lent_name<'a>(name: *mut raw::RedisModuleString) -> &'a [u8] {
     unsafe { bytes_of(name) }
 }
 
-/// Calls `meet` with the name of every key of the selected database, and the key as it is stored. `meet` must not
-/// open keys.
-pub fn walk_keys<F: FnMut(&[u8], &OpenKey<'_>)>(ctx: RawContext, mut meet: F) {
-    unsafe extern "C" fn each<F: FnMut(&[u8], &OpenKey<'_>)>(
-        _ctx: RawContext,
-        name: *mut raw::RedisModuleString,
-        key: *mut raw::RedisModuleKey,
-        meet: *mut c_void,
-    ) {
-        // SAFETY: it is the closure below, which outlives the walk, and nothing else uses it meanwhile.
-        let meet = unsafe { &mut *meet.cast::<F>() };
-        // SAFETY: the name is valid for this call.
-        let name = unsafe { bytes_of(name) };
-        meet(name, &OpenKey { key, owned: false, context: PhantomData });
-    }
-    // SAFETY: takes nothing.
-    let cursor = unsafe { call!(RedisModule_ScanCursorCreate()) };
-    loop {
-        let data = (&raw mut meet).cast::<c_void>();
-        // SAFETY: context, cursor and closure are valid for the call; `each` matches the closure's type.
-        let more = unsafe { call!(RedisModule_Scan(ctx, cursor, Some(each::<F>), data)) };
-        if more == 0 {
-            break;
+/// A place in a walk over the keys of one database. Every key that is there all the time is met, some more than once.
+pub struct ScanCursor(NonNull<raw::RedisModuleScanCursor>);
+
+// SAFETY: the server's cursor is a plain structure, bound to no thread.
+unsafe impl Send for ScanCursor {}
+
+impl ScanCursor {
+    /// The beginning.
+    pub fn new() -> Self {
+        // SAFETY: takes nothing.
+        match NonNull::new(unsafe { call!(RedisModule_ScanCursorCreate()) }) {
+            Some(cursor) => Self(cursor),
+            // The server ends the process itself when memory is over.
+            None => std::process::abort(),
         }
     }
-    // SAFETY: made above, destroyed here alone.
-    unsafe { call!(RedisModule_ScanCursorDestroy(cursor)) }
+
+    /// Calls `meet` with the names of the next few keys of the selected database, and the keys as they are stored.
+    /// `meet` must not open keys. False at the end.
+    pub fn step<F: FnMut(&[u8], &OpenKey<'_>)>(&mut self, ctx: RawContext, mut meet: F) -> bool {
+        unsafe extern "C" fn each<F: FnMut(&[u8], &OpenKey<'_>)>(
+            _ctx: RawContext,
+            name: *mut raw::RedisModuleString,
+            key: *mut raw::RedisModuleKey,
+            meet: *mut c_void,
+        ) {
+            // SAFETY: it is the closure below, which outlives the step, and nothing else uses it meanwhile.
+            let meet = unsafe { &mut *meet.cast::<F>() };
+            // SAFETY: the name is valid for this call.
+            let name = unsafe { bytes_of(name) };
+            meet(name, &OpenKey { key, owned: false, context: PhantomData });
+        }
+        let data = (&raw mut meet).cast::<c_void>();
+        // SAFETY: context, cursor and closure are valid for the call; `each` matches the closure's type.
+        unsafe { call!(RedisModule_Scan(ctx, self.0.as_ptr(), Some(each::<F>), data)) != 0 }
+    }
+}
+
+impl Drop for ScanCursor {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, destroyed here alone.
+        unsafe { call!(RedisModule_ScanCursorDestroy(self.0.as_ptr())) }
+    }
+}
+
+/// The server's own SCAN over the selected database: the next cursor, and the names found. Unlike a [`ScanCursor`] its
+/// cursor is a number that a client can keep.
+pub fn scan_names(
+    ctx: RawContext,
+    cursor: u64,
+    pattern: &str,
+    count: usize,
+) -> Result<(u64, Vec<Vec<u8>>), String> {
+    let (cursor, count) = (cursor.to_string(), count.to_string());
+    let words: [&str; 5] = [&cursor, "MATCH", pattern, "COUNT", &count];
+    let reply = Context::new(ctx).call("SCAN", &words).map_err(|error| error.to_string())?;
+    let unexpected = || "an unexpected reply".to_owned();
+    let RedisValue::Array(parts) = reply else { return Err(unexpected()) };
+    let [next, RedisValue::Array(names)] = parts.as_slice() else { return Err(unexpected()) };
+    let next = bytes_of_reply(next).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    let names = names.iter().filter_map(bytes_of_reply).map(<[u8]>::to_vec);
+    Ok((next.ok_or_else(unexpected)?, names.collect()))
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "a name is a string, whatever other replies there are")]
+fn bytes_of_reply(value: &RedisValue) -> Option<&[u8]> {
+    match value {
+        RedisValue::SimpleString(text) | RedisValue::BulkString(text) => Some(text.as_bytes()),
+        RedisValue::BulkRedisString(text) => Some(text.as_slice()),
+        RedisValue::StringBuffer(bytes) => Some(bytes),
+        _ => None,
+    }
 }
 
 /// Adds `@category` to the server's ACL categories, where the server can. One that is there already is as good.

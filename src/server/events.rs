@@ -8,10 +8,11 @@ use redis_module::{Context, raw};
 
 use super::api::{self, Kind, OpenKey, RawContext};
 use super::keyspace::ServerKeyspace;
+use super::walk::{self, Purpose};
 use super::{config, state};
 use crate::engine::expire::{self, Place, Removal};
 use crate::engine::ledger::{Ledger, Touched};
-use crate::engine::recover::Walk;
+use crate::engine::recover;
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::{Watched, watched};
 
@@ -40,7 +41,7 @@ pub fn subscribe(ctx: RawContext) -> bool {
 }
 
 /// Whether this server takes notes for releases: a master that is not loading.
-fn is_releasing(ctx: RawContext) -> bool {
+pub(super) fn is_releasing(ctx: RawContext) -> bool {
     let flags = api::context_flags(ctx);
     let loading = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
     // A restarting replica of a cluster says MASTER for a moment; its own flag in the cluster does not.
@@ -54,7 +55,7 @@ fn may_write(ctx: RawContext) -> bool {
 }
 
 /// The value of a reservation key, where it may be a record.
-fn record_text<'a>(key: &'a OpenKey<'_>) -> Option<&'a [u8]> {
+pub(super) fn record_text<'a>(key: &'a OpenKey<'_>) -> Option<&'a [u8]> {
     (key.kind() == Kind::String && key.length() >= SHORTEST_RECORD).then(|| key.text())
 }
 
@@ -154,13 +155,18 @@ fn queue_job(ctx: RawContext) {
 /// Behind the unit of work that an event belonged to.
 unsafe extern "C" fn on_job(ctx: RawContext, _data: *mut c_void) {
     state::set_job_queued(false);
+    let mut time_is_up = budget();
+    let mut backlog = false;
     work_off(ctx, |keys, may_write| {
-        if may_write {
-            expire::work_off_notes(keys, Place::Job);
+        backlog |= if may_write {
+            expire::work_off_notes(keys, Place::Job, &mut time_is_up)
         } else {
-            expire::look_at_touched(keys);
-        }
+            expire::look_at_touched(keys, &mut time_is_up)
+        };
     });
+    if backlog {
+        go_on_soon();
+    }
 }
 
 /// Ten times a second (at `hz` 10).
@@ -170,9 +176,7 @@ unsafe extern "C" fn on_cron(
     _subevent: u64,
     _data: *mut c_void,
 ) {
-    if may_write(ctx) && state::take_wanted_walk() {
-        rebuild(ctx);
-    }
+    walk::begin_wanted(ctx);
     slice(ctx);
 }
 
@@ -189,20 +193,35 @@ unsafe extern "C" fn on_event_loop(
     }
 }
 
-/// A slice of expiry work, `inv.sweep-budget-us` long at most.
+/// A slice of work, `inv.sweep-budget-us` long at most: what is due comes first, then a walk that is under way.
 fn slice(ctx: RawContext) {
-    let begun = Instant::now();
-    let budget = config::sweep_budget();
+    let mut time_is_up = budget();
     let mut backlog = false;
     work_off(ctx, |keys, may_write| {
-        if may_write {
-            backlog |= expire::sweep(keys, || begun.elapsed() >= budget);
+        backlog |= if may_write {
+            expire::sweep(keys, &mut time_is_up)
         } else {
-            expire::look_at_touched(keys);
-        }
+            expire::look_at_touched(keys, &mut time_is_up)
+        };
+        backlog |= recover::learn(keys, &mut time_is_up);
     });
+    backlog |= walk::go_on(ctx, &mut time_is_up);
     state::set_backlog(backlog);
-    if backlog && !state::set_wake_queued(true) && !api::wake_event_loop(on_woken) {
+    if backlog {
+        go_on_soon();
+    }
+}
+
+/// Whether the time of a slice is up.
+fn budget() -> impl FnMut() -> bool {
+    let (begun, budget) = (Instant::now(), config::sweep_budget());
+    move || begun.elapsed() >= budget
+}
+
+/// Something is left: the next round of the event loop comes at once, and does a slice.
+fn go_on_soon() {
+    state::set_backlog(true);
+    if !state::set_wake_queued(true) && !api::wake_event_loop(on_woken) {
         state::set_wake_queued(false);
     }
 }
@@ -239,6 +258,7 @@ unsafe extern "C" fn on_flush(
     state::ledgers(|ledgers| {
         ledgers.retain(|number, _| db >= 0 && *number != db);
     });
+    walk::begin_again();
 }
 
 /// Two databases were swapped.
@@ -256,6 +276,7 @@ unsafe extern "C" fn on_swap(
         ledgers.extend(one.map(|ledger| (second, ledger)));
         ledgers.extend(other.map(|ledger| (first, ledger)));
     });
+    walk::begin_again();
 }
 
 /// A data set is loaded: what memory knew is of another one.
@@ -266,11 +287,14 @@ unsafe extern "C" fn on_loading(
     _data: *mut c_void,
 ) {
     state::ledgers(std::collections::BTreeMap::clear);
+    walk::forget();
     let ended = subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED;
     if ended {
-        rebuild(ctx);
+        // The server answers nobody yet: in one piece.
+        walk::begin(ctx, Purpose::Index);
+        walk::go_on(ctx, || false);
     }
-    state::set_index_ready(ended || subevent == raw::REDISMODULE_SUBEVENT_LOADING_FAILED);
+    state::set_loading(!ended && subevent != raw::REDISMODULE_SUBEVENT_LOADING_FAILED);
 }
 
 /// What was pending was the business of the old role.
@@ -282,29 +306,5 @@ unsafe extern "C" fn on_role(
 ) {
     state::ledgers(|ledgers| ledgers.values_mut().for_each(Ledger::drop_notes));
     // A new master looks for units that the old one left behind.
-    state::want_walk();
-}
-
-/// Rebuilds memory from the keys.
-pub fn rebuild(ctx: RawContext) {
-    let style = state::style();
-    let selected = api::selected_db(ctx);
-    for db in 0.. {
-        if !api::select_db(ctx, db) {
-            break;
-        }
-        if api::db_size(ctx) == 0 {
-            continue;
-        }
-        let mut walk = Walk::new(api::now_ms(), style);
-        state::ledger(db, Ledger::begin_check);
-        api::walk_keys(ctx, |name, key| {
-            if let Some(watched) = watched(name, style) {
-                let read = || (record_text(key), key.deadline());
-                state::ledger(db, |ledger| walk.meet(ledger, name, watched, read));
-            }
-        });
-        state::ledger(db, |ledger| walk.finish(ledger));
-    }
-    api::select_db(ctx, selected);
+    walk::want(Purpose::Check);
 }

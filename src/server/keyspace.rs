@@ -8,8 +8,9 @@ use super::api::{self, Kind, Mode, OpenKey, RawContext, Text};
 use super::{config, state};
 use crate::engine::ledger::Ledger;
 use crate::engine::{Argument, Keyspace, Reading, Settings, Tally};
+use crate::inventory::error::Refusal;
 use crate::inventory::quantity::{UnixMs, parse_integer};
-use crate::inventory::sku::{Key, KeyStyle};
+use crate::inventory::sku::{Key, KeyStyle, Sku, Watched, watched};
 
 /// The selected database of a context, for the length of one callback.
 pub struct ServerKeyspace {
@@ -67,6 +68,10 @@ impl Keyspace for ServerKeyspace {
 
     fn style(&self) -> KeyStyle {
         self.style
+    }
+
+    fn set_style(&mut self, style: KeyStyle) {
+        self.style = style;
     }
 
     fn read(&mut self, key: Key<'_>) -> Reading {
@@ -153,6 +158,16 @@ impl Keyspace for ServerKeyspace {
             // the replication stream, as the server's own PUBLISH does.
             api::replicate(self.ctx, c"PUBLISH", &[channel, message], false);
         }
+    }
+
+    fn reserved_counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Sku>), Refusal> {
+        let (next, names) = api::scan_names(self.ctx, cursor, Key::RESERVED_PATTERN, count)
+            .map_err(|reason| Refusal::invalid(format!("the keys cannot be walked over: {reason}")))?;
+        let skus = names.iter().filter_map(|name| match watched(name, self.style) {
+            Some(Watched::Reserved(sku)) => Some(sku),
+            _ => None,
+        });
+        Ok((next, skus.collect()))
     }
 
     fn ledger<T>(&mut self, look: impl FnOnce(&mut Ledger) -> T) -> T {

@@ -8,6 +8,7 @@ use std::ffi::{c_char, c_int};
 use redis_module::{Context, MODULE_CONTEXT, commands, raw, server_events};
 
 use super::api::{self, ERR, OK, RawContext};
+use super::walk::{self, Purpose};
 use super::{advice, config, events, info, state};
 use crate::commands::PUBLIC;
 
@@ -57,6 +58,8 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
     let _ = MODULE_CONTEXT.set_context(ctx);
     // The library may have stayed in the process since an earlier load.
     state::ledgers(std::collections::BTreeMap::clear);
+    walk::forget();
+    state::set_loading(false);
     state::set_job_queued(false);
     state::set_wake_queued(false);
     state::set_backlog(false);
@@ -79,7 +82,8 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
     if server_events::register_server_events(ctx).is_err() || !events::subscribe(ctx.ctx) {
         return Err("the server's events cannot be subscribed to");
     }
-    events::rebuild(ctx.ctx);
+    // What is in the keys is found in slices: the server goes on meanwhile.
+    walk::begin(ctx.ctx, Purpose::Index);
     advice::give(ctx);
     Ok(())
 }
@@ -96,5 +100,6 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
         return ERR;
     }
     state::ledgers(std::collections::BTreeMap::clear);
+    walk::forget();
     OK
 }

@@ -11,3 +11,4 @@ mod info;
 pub mod keyspace;
 mod load;
 pub mod state;
+mod walk;

@@ -18,8 +18,7 @@ pub type Db = i32;
 static LEDGERS: Mutex<BTreeMap<Db, Ledger>> = Mutex::new(BTreeMap::new());
 static OWN_WRITE: Mutex<String> = Mutex::new(String::new());
 static NOTIFYING: AtomicBool = AtomicBool::new(false);
-static INDEX_READY: AtomicBool = AtomicBool::new(true);
-static WALK_WANTED: AtomicBool = AtomicBool::new(false);
+static LOADING: AtomicBool = AtomicBool::new(false);
 static BACKLOG: AtomicBool = AtomicBool::new(false);
 static WAKE_QUEUED: AtomicBool = AtomicBool::new(false);
 static JOB_QUEUED: AtomicBool = AtomicBool::new(false);
@@ -80,24 +79,14 @@ pub fn is_own_notification() -> bool {
     NOTIFYING.load(Ordering::Relaxed)
 }
 
-/// Marks whether the ledgers are whole. They are not while a data set is loaded.
-pub fn set_index_ready(ready: bool) {
-    INDEX_READY.store(ready, Ordering::Relaxed);
+/// Marks whether a data set is being loaded.
+pub fn set_loading(loading: bool) {
+    LOADING.store(loading, Ordering::Relaxed);
 }
 
-/// Whether the ledgers are whole.
+/// Whether every live reservation of every database is known.
 pub fn is_index_ready() -> bool {
-    INDEX_READY.load(Ordering::Relaxed)
-}
-
-/// Asks the cron for a new walk over all keys.
-pub fn want_walk() {
-    WALK_WANTED.store(true, Ordering::Relaxed);
-}
-
-/// Whether a walk was asked for; asks once.
-pub fn take_wanted_walk() -> bool {
-    WALK_WANTED.swap(false, Ordering::Relaxed)
+    !LOADING.load(Ordering::Relaxed) && ledgers(|ledgers| ledgers.values().all(Ledger::is_complete))
 }
 
 /// Marks whether a slice of expiry work ended before the work did.

@@ -3,7 +3,7 @@
 //!
 //! To add an action: a variant, its line in [`actions`], its arm in `History::act`, and what it means in the model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ use redis_inventory::engine::apply::{self, Effect};
 use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{self, ExtendRequest, ResolveRequest};
 use redis_inventory::engine::restock::{self, AdjustRequest, Measure, SetRequest};
-use redis_inventory::engine::{LoadRepair, look};
+use redis_inventory::engine::{LoadRepair, audit, look};
 use redis_inventory::inventory::error::Refusal;
 use redis_inventory::inventory::once::Once;
 use redis_inventory::inventory::outcome::{Ending, Outcome};
@@ -74,7 +74,11 @@ enum Action {
         if_equal: Option<i64>,
         token: Option<u8>,
     },
-    /// INV.GET, INV.STOCK of everything, INV.ALERTS.
+    Repair {
+        sku: Sku,
+        force: bool,
+    },
+    /// INV.GET, INV.STOCK and INV.AUDIT of everything, INV.SCAN, INV.ALERTS.
     Look {
         id: Id,
     },
@@ -150,6 +154,7 @@ impl Action {
                 | Self::Extend { .. }
                 | Self::Adjust { .. }
                 | Self::Set { .. }
+                | Self::Repair { .. }
                 | Self::Look { .. }
                 | Self::Read { .. }
         )
@@ -332,6 +337,14 @@ impl History {
                     None,
                     |server| answer(restock::set(server, &request).map(null)),
                     |model, _| model.set(sku, on_hand, units, if_equal, known.as_ref()),
+                );
+            }
+            Action::Repair { sku, force } => {
+                let told = |audit: audit::Audit| format!("{} {}", audit.reserved, audit.held);
+                self.command(
+                    None,
+                    |server| answer(audit::repair(server, &sku_name(sku), force).map(told)),
+                    |model, _| model.repair(sku, force),
                 );
             }
             Action::Look { id } => self.look(id),
@@ -527,6 +540,22 @@ impl History {
                 .map(|_| (available.copied().unwrap_or(0), reserved.copied().unwrap_or(0)));
             assert_eq!(view.map(|view| (view.available, view.reserved)), expected, "INV.STOCK {name}");
         }
+        for (sku, name) in SKUS.iter().enumerate() {
+            let audit = audit::audit(&mut self.master, &sku_name(sku)).unwrap();
+            let reserved = self.model.reserved.get(&sku).copied().unwrap_or(0);
+            assert_eq!((audit.reserved, audit.held), (reserved, self.model.held(sku)), "INV.AUDIT {name}");
+        }
+        let page =
+            audit::audit_scan(&mut self.master, audit::AuditCursor::START, usize::MAX, |_| true).unwrap();
+        assert_eq!(page.next, None);
+        let drifting: BTreeSet<(String, i64)> =
+            page.drifting.iter().map(|audit| (audit.sku.as_str().to_owned(), audit.drift())).collect();
+        assert_eq!(drifting, self.model.drifting(), "INV.AUDITSCAN");
+        let query = look::ScanQuery { from: None, count: usize::MAX, product: None };
+        let (next, live) = look::scan(&mut self.master, &query, |_| true).unwrap();
+        assert_eq!(next, None);
+        let live: Vec<&str> = live.iter().map(ReservationId::as_str).collect();
+        assert_eq!(live.iter().copied().collect::<BTreeSet<_>>(), self.model.live(), "INV.SCAN");
         let query = AlertQuery { product: None, kind: None, since: 0, count: usize::MAX };
         let listed = alerts::list(&mut self.master, &query, |_| true);
         let is_alert = |(name, entry): &(&String, &Entry)| {
@@ -628,7 +657,7 @@ impl History {
             match command.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
                 ["INV.APPLY", arguments @ ..] => {
                     let arguments: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
-                    for effect in apply::parse(&arguments, KeyStyle::Plain).unwrap() {
+                    for effect in apply::parse(&arguments).unwrap().1 {
                         match effect {
                             Effect::Hold { record, .. } => {
                                 self.open.insert(record.id.as_str().to_owned(), 1);
@@ -713,6 +742,7 @@ fn commands() -> impl Strategy<Value = Action> {
         1 => (sku(), any::<bool>(), 0..15_i64, prop::option::weighted(0.3, 0..15_i64), token()).prop_map(
             |(sku, on_hand, units, if_equal, token)| Action::Set { sku, on_hand, units, if_equal, token }
         ),
+        1 => (sku(), any::<bool>()).prop_map(|(sku, force)| Action::Repair { sku, force }),
         1 => id().prop_map(|id| Action::Look { id }),
         1 => id().prop_map(|id| Action::Read { id }),
         3 => (1..60_i64).prop_map(|ms| Action::Wait { ms }),

@@ -175,6 +175,18 @@ impl Model {
         lines.filter(|line| line.0 == sku).map(|line| line.1).sum()
     }
 
+    /// Skus whose counter is not what is held, with the difference.
+    pub fn drifting(&self) -> BTreeSet<(String, i64)> {
+        let drift = |sku: Sku| self.reserved.get(&sku).copied().unwrap_or(0) - self.held(sku);
+        (0..SKUS.len()).filter(|sku| drift(*sku) != 0).map(|sku| (SKUS[sku].to_owned(), drift(sku))).collect()
+    }
+
+    /// The ids of reservations whose time is not over.
+    pub fn live(&self) -> BTreeSet<&'static str> {
+        let live = self.slots.iter().filter(|(_, slot)| slot.held().is_some() && !self.is_overdue(slot));
+        live.map(|(id, _)| IDS[*id]).collect()
+    }
+
     pub fn live_count(&self) -> usize {
         self.slots.values().filter(|slot| slot.held().is_some()).count()
     }
@@ -672,6 +684,21 @@ impl Model {
             return Expected::refused("OVERCOMMITTED");
         }
         self.restock(sku, units - reserved, token)
+    }
+
+    /// Makes reserved what is held. Answers what was reserved and held before.
+    pub fn repair(&mut self, sku: Sku, force: bool) -> Expected {
+        self.settle_pending();
+        let (reserved, held) = (self.reserved.get(&sku).copied().unwrap_or(0), self.held(sku));
+        if self.foreign_count() > 0 && !force {
+            return Expected::refused("FOREIGN");
+        }
+        let back = (reserved - held).max(-self.units(sku).max(0));
+        if back != 0 {
+            *self.available.entry(sku).or_default() += back;
+            *self.reserved.entry(sku).or_default() -= back;
+        }
+        Expected::number(format!("{reserved} {held}"), back != 0)
     }
 
     fn restock(&mut self, sku: Sku, units: i64, token: Option<&Token>) -> Expected {

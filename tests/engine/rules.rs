@@ -1,6 +1,7 @@
 //! The four rules of ARCHITECTURE.md, one test a sentence. Each closes histories in which real servers lost
 //! units or doubled them.
 
+use redis_inventory::engine::audit::{self, AuditCursor};
 use redis_inventory::engine::ledger::{Gone, Ledger};
 use redis_inventory::engine::look::{self, ReservationView};
 use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
@@ -765,4 +766,175 @@ fn without_a_cooldown_an_alert_in_the_next_millisecond_is_not_held_back() {
     }
     let alerts = shop.data.keys().filter(|name| name.starts_with("alert:")).count();
     assert_eq!(alerts, raised);
+}
+
+// --- the audit and the repair by hand ---
+
+fn audited(shop: &mut Simulation, sku: &str) -> (i64, i64, i64) {
+    let audit = audit::audit(shop, &sku_of(sku)).unwrap();
+    (audit.reserved, audit.held, audit.drift())
+}
+
+fn sku_of(name: &str) -> Sku {
+    Sku::parse(name.as_bytes(), KeyStyle::Plain).unwrap()
+}
+
+fn repaired(shop: &mut Simulation, sku: &str, force: bool) -> Result<i64, &'static str> {
+    let audit = shop.unit(|shop| audit::repair(shop, &sku_of(sku), force));
+    audit.map(|audit| audit.drift()).map_err(|refusal| refusal.code())
+}
+
+#[test]
+fn a_repair_returns_what_nothing_holds_and_leaves_what_is_remembered() {
+    let mut shop = shop();
+    shop.client(&["INCRBY", "stock:reserved:P", "3"]);
+    shop.client(&["DEL", "reservation:A"]);
+    assert_eq!(audited(&mut shop, "P"), (8, 5, 3));
+    assert_eq!(repaired(&mut shop, "P", false), Ok(3));
+    assert_eq!(shop.counters("P"), "8 5");
+    assert_eq!(repaired(&mut shop, "P", false), Ok(0));
+    shop.advance(101);
+    shop.sweep();
+    assert_eq!(shop.counters("P"), "13 0");
+    assert_eq!(audited(&mut shop, "P"), (0, 0, 0));
+}
+
+#[test]
+fn a_repair_takes_what_the_counter_lacks_from_available_as_far_as_that_goes_and_reports_the_rest() {
+    let mut shop = shop();
+    shop.client(&["SET", "stock:reserved:P", "1"]);
+    shop.client(&["SET", "stock:available:P", "3"]);
+    assert_eq!(repaired(&mut shop, "P", false), Ok(-4));
+    assert_eq!(shop.counters("P"), "0 4");
+    assert!(shop.log.iter().any(|line| line.contains("P: reservations hold 1 units")), "{:?}", shop.log);
+}
+
+#[test]
+fn a_repair_is_refused_beside_foreign_records_unless_forced() {
+    let mut shop = shop();
+    shop.client(&["INCRBY", "stock:reserved:P", "2"]);
+    shop.client(&["SET", "reservation:cart", "a script's"]);
+    shop.take_stream();
+    assert_eq!(repaired(&mut shop, "P", false), Err("FOREIGN"));
+    assert!(shop.take_stream().is_empty());
+    assert_eq!(repaired(&mut shop, "P", true), Ok(2));
+    assert_eq!(shop.counters("P"), "7 5");
+}
+
+#[test]
+fn a_walk_of_the_audit_finds_every_sku_that_drifts_also_where_there_is_no_counter() {
+    let mut shop = shop();
+    shop.client(&["SET", "stock:available:Q", "9"]);
+    for n in 0..300 {
+        shop.client(&["SET", &format!("stock:reserved:S{n}"), if n % 100 == 0 { "1" } else { "0" }]);
+    }
+    shop.unit(|shop| assert_eq!(shop.reserve("B", "Q 2", 100), "OK"));
+    shop.client(&["DEL", "stock:reserved:Q"]);
+    let (mut cursor, mut found, mut pages) = (Some(AuditCursor::START), Vec::new(), 0);
+    while let Some(from) = cursor {
+        let page = audit::audit_scan(&mut shop, from, 1, |_| true).unwrap();
+        found.extend(page.drifting.into_iter().map(|audit| (audit.sku.as_str().to_owned(), audit.drift())));
+        cursor = page.next;
+        assert!(cursor.is_none_or(|next| AuditCursor::parse(next.spell().as_bytes()) == Some(next)));
+        pages += 1;
+    }
+    found.sort();
+    let expected = [("Q", -2), ("S0", 1), ("S100", 1), ("S200", 1)];
+    assert_eq!(found, expected.map(|(sku, drift)| (sku.to_owned(), drift)));
+    assert!(pages > 2, "{pages} pages");
+}
+
+// --- a walk in slices ---
+
+#[test]
+fn while_a_walk_is_under_way_overdue_units_wait_and_a_commands_own_are_settled() {
+    let mut shop = shop();
+    shop.unit(|shop| assert_eq!(shop.reserve("B", "P 2", 100), "OK"));
+    shop.advance(101);
+    shop.load_module();
+    shop.client(&["GET", "reservation:A"]);
+    shop.sweep();
+    assert_eq!(shop.counters("P"), "3 7", "what others hold is not known");
+    assert_eq!(audit::audit(&mut shop, &sku_of("P")).unwrap_err().code(), "TRYAGAIN");
+    assert_eq!(repaired(&mut shop, "P", true), Err("TRYAGAIN"));
+    let refusal = shop.unit(|shop| shop.commit("B"));
+    assert!(refusal.starts_with("EXPIRED"), "{refusal}");
+    assert_eq!(shop.counters("P"), "5 5");
+    shop.walk_over(usize::MAX);
+    shop.sweep();
+    assert_eq!(shop.counters("P"), "10 0");
+    assert_eq!(audited(&mut shop, "P"), (0, 0, 0));
+}
+
+#[test]
+fn a_walk_takes_the_keys_as_they_change_under_it() {
+    for slice in 1..6 {
+        let mut shop = shop();
+        shop.unit(|shop| assert_eq!(shop.reserve("old", "P 1", 100), "OK"));
+        shop.load_module();
+        shop.walk_over(slice);
+        shop.unit(|shop| assert_eq!(shop.reserve("new", "P 2", 100), "OK"));
+        assert_eq!(shop.unit(|shop| shop.commit("A")), "OK");
+        shop.walk_over(slice);
+        shop.client(&["DEL", "reservation:old"]);
+        shop.walk_over(usize::MAX);
+        assert_eq!(shop.memory().live_count(), 1, "slices of {slice}");
+        assert_eq!(shop.memory().held_by_others(&sku_of("P"), 0), 3, "slices of {slice}");
+        shop.advance(101);
+        shop.sweep();
+        assert_eq!(shop.counters("P"), "5 0", "slices of {slice}");
+    }
+}
+
+#[test]
+fn a_copy_of_a_sold_reservation_that_a_walk_meets_is_never_released() {
+    for slice in 1..6 {
+        let mut shop = shop();
+        let copy = shop.stored("reservation:A").unwrap().to_owned();
+        let until = (shop.clock + 100).to_string();
+        assert_eq!(shop.unit(|shop| shop.commit("A")), "OK");
+        shop.client(&["SET", "reservation:A", &copy, "PXAT", &until]);
+        shop.client(&["SET", "stock:reserved:P", "5"]);
+        shop.load_module();
+        shop.walk_over(slice);
+        shop.advance(101);
+        shop.client(&["GET", "reservation:A"]);
+        shop.walk_over(usize::MAX);
+        shop.sweep();
+        assert_eq!(shop.counters("P"), "5 5", "slices of {slice}");
+    }
+}
+
+// --- the style of the keys ---
+
+#[test]
+fn counters_of_another_key_style_are_reported_and_never_repaired() {
+    for (written, loaded) in [(KeyStyle::Tagged, KeyStyle::Plain), (KeyStyle::Plain, KeyStyle::Tagged)] {
+        let counter = |kind: &str| match written {
+            KeyStyle::Tagged => format!("stock:{kind}:{{P}}"),
+            KeyStyle::Plain => format!("stock:{kind}:P"),
+        };
+        for marked in [true, false] {
+            let mut shop = Simulation::new();
+            shop.settings.load_repair = LoadRepair::Return;
+            shop.style = written;
+            shop.client(&["SET", &counter("available"), "10"]);
+            shop.unit(|shop| assert_eq!(shop.reserve("A", "P 5", 100), "OK"));
+            if !marked {
+                shop.client(&["DEL", "inventory:managed"]);
+            }
+            shop.style = loaded;
+            shop.advance(101);
+            shop.restart(true);
+            shop.sweep();
+            assert_eq!(shop.stored(&counter("available")), Some("5"));
+            assert_eq!(shop.stored(&counter("reserved")), Some("5"));
+            assert!(shop.log.iter().any(|line| line.contains("inv.key-style has changed")), "{:?}", shop.log);
+            // Loaded as it was written, it is repaired.
+            shop.style = written;
+            shop.restart(true);
+            shop.sweep();
+            assert_eq!(shop.stored(&counter("reserved")), Some("0"));
+        }
+    }
 }

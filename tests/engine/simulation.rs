@@ -6,16 +6,17 @@
 //! module first. A job runs behind the whole unit of work. It also watches the engine: a promise of [`Keyspace`] that
 //! is broken is a panic.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CStr;
 
 use redis_inventory::engine::expire::{self, Place, Removal};
 use redis_inventory::engine::ledger::{Ledger, Touched};
-use redis_inventory::engine::recover::Walk;
+use redis_inventory::engine::recover::{self, Walk};
 use redis_inventory::engine::{Argument, Keyspace, LoadRepair, Reading, Settings, Tally, apply};
+use redis_inventory::inventory::error::Refusal;
 use redis_inventory::inventory::quantity::UnixMs;
 use redis_inventory::inventory::reservation::Record;
-use redis_inventory::inventory::sku::{Key, KeyStyle, Watched, watched};
+use redis_inventory::inventory::sku::{Key, KeyStyle, Sku, Watched, watched};
 
 /// When every simulation begins.
 pub const BEGIN: UnixMs = 1_763_820_000_000;
@@ -86,6 +87,8 @@ pub struct Simulation {
     untold: BTreeSet<String>,
     /// The cron has to walk over the keys.
     walk_wanted: bool,
+    /// A walk in slices, and the names that it has not met.
+    walk_under_way: Option<(Walk, VecDeque<String>)>,
 }
 
 /// The defaults of the configuration, but for round times.
@@ -129,6 +132,7 @@ impl Simulation {
             own_write: None,
             untold: BTreeSet::new(),
             walk_wanted: false,
+            walk_under_way: None,
         }
     }
 
@@ -161,10 +165,10 @@ impl Simulation {
         while std::mem::take(&mut self.job_queued) {
             if self.role == Role::Master && !self.paused {
                 self.at_work_for = For::Job;
-                expire::work_off_notes(self, Place::Job);
+                expire::work_off_notes(self, Place::Job, || false);
                 self.at_work_for = For::Client;
             } else {
-                expire::look_at_touched(self);
+                expire::look_at_touched(self, || false);
             }
         }
         assert!(self.untold.is_empty(), "changed without a notification: {:?}", self.untold);
@@ -182,12 +186,14 @@ impl Simulation {
     pub fn sweep_slice(&mut self, mut records: usize) -> bool {
         self.unit(|server| {
             if server.role == Role::Replica || server.paused {
-                expire::look_at_touched(server);
+                expire::look_at_touched(server, || false);
+                recover::learn(server, || false);
                 return false;
             }
             if std::mem::take(&mut server.walk_wanted) {
-                server.walk();
+                server.walk(true);
             }
+            recover::learn(server, || false);
             expire::sweep(server, || {
                 records = records.saturating_sub(1);
                 records == 0
@@ -253,25 +259,47 @@ impl Simulation {
         self.ledger = Ledger::default();
         self.job_queued = false;
         self.walk_wanted = false;
-        self.walk();
+        self.walk(false);
         // The first tick of the cron, before the first client.
-        expire::look_at_touched(self);
+        recover::learn(self, || false);
     }
 
-    /// A walk over all keys, into what is kept in memory.
-    fn walk(&mut self) {
+    /// The module is loaded while the server runs: a walk in slices begins.
+    pub fn load_module(&mut self) {
+        self.ledger = Ledger::default();
+        self.ledger.begin_walk(false);
+        let names = self.data.keys().cloned().collect();
+        self.walk_under_way = Some((Walk::new(self.clock, self.style), names));
+    }
+
+    /// Goes on with that walk, over so many keys. The keys may have gone meanwhile.
+    pub fn walk_over(&mut self, keys: usize) {
+        let Some((mut walk, mut names)) = self.walk_under_way.take() else { return };
+        for _ in 0..keys {
+            let Some(name) = names.pop_front() else { break };
+            if let Some(entry) = self.data.get(&name) {
+                let read = || (text_of(entry), entry.until);
+                walk.meet(&mut self.ledger, name.as_bytes(), watched(name.as_bytes(), self.style), read);
+            }
+        }
+        if names.is_empty() && !walk.finish(self, || false) {
+            return;
+        }
+        self.walk_under_way = Some((walk, names));
+    }
+
+    /// A walk over all keys, into what is kept in memory. `known`: what is live is known already.
+    fn walk(&mut self, known: bool) {
         if self.data.is_empty() {
             return;
         }
         let (style, mut walk) = (self.style, Walk::new(self.clock, self.style));
-        self.ledger.begin_check();
+        self.ledger.begin_walk(known);
         for (name, entry) in &self.data {
-            if let Some(watched) = watched(name.as_bytes(), style) {
-                let read = || (text_of(entry), entry.until);
-                walk.meet(&mut self.ledger, name.as_bytes(), watched, read);
-            }
+            let read = || (text_of(entry), entry.until);
+            walk.meet(&mut self.ledger, name.as_bytes(), watched(name.as_bytes(), style), read);
         }
-        walk.finish(&mut self.ledger);
+        walk.finish(self, || false);
     }
 
     // --- looking ---
@@ -507,6 +535,10 @@ impl Keyspace for Simulation {
         self.style
     }
 
+    fn set_style(&mut self, style: KeyStyle) {
+        self.style = style;
+    }
+
     fn read(&mut self, key: Key<'_>) -> Reading {
         let name = key.name(self.style);
         if self.finds(&name) { self.reading(&name) } else { Reading::Absent }
@@ -588,6 +620,18 @@ impl Keyspace for Simulation {
         let message = String::from_utf8(message.to_vec()).expect("the engine publishes text");
         self.unit.push(vec!["PUBLISH".to_owned(), channel.to_owned(), message.clone()]);
         self.published.push((channel.to_owned(), message));
+    }
+
+    fn reserved_counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Sku>), Refusal> {
+        let from = usize::try_from(cursor).unwrap();
+        let mut names = self.data.keys().skip(from);
+        let page: Vec<&String> = names.by_ref().take(count).collect();
+        let next = if names.next().is_some() { from + count } else { 0 };
+        let skus = page.iter().filter_map(|name| match watched(name.as_bytes(), self.style) {
+            Some(Watched::Reserved(sku)) => Some(sku),
+            _ => None,
+        });
+        Ok((next as u64, skus.collect()))
     }
 
     fn ledger<T>(&mut self, look: impl FnOnce(&mut Ledger) -> T) -> T {

@@ -16,6 +16,10 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         ),
         (Refusal::invalid("the deadline is over"), "ERR the deadline is over"),
         (
+            Refusal::TryAgain,
+            "TRYAGAIN live reservations are still being looked for, since the module was loaded: ask again soon",
+        ),
+        (
             Refusal::WrongType {
                 key: "stock:available:P".to_owned(),
                 found: "a list".into(),
@@ -26,6 +30,11 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         (
             Refusal::Foreign(id("RES-456")),
             "FOREIGN reservation:RES-456 is not a record of this module (a script's, or a copy): it is left alone",
+        ),
+        (
+            Refusal::ForeignHere { sku: sku("P"), count: 3 },
+            "FOREIGN 3 reservation keys here are not records of this module and may hold units of P: \
+             INV.REPAIR P FORCE repairs all the same",
         ),
         (
             Refusal::OtherOnce { asked: "P 5".to_owned() },

@@ -15,7 +15,9 @@ const OUTCOME: &str = concat!(
 
 fn read(words: &[&str]) -> Result<Vec<Effect>, String> {
     let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-    parse(&words, KeyStyle::Plain).map_err(|refusal| refusal.to_string())
+    let (style, effects) = parse(&words).map_err(|refusal| refusal.to_string())?;
+    assert_eq!(style, KeyStyle::Plain);
+    Ok(effects)
 }
 
 fn outcome() -> Outcome {
@@ -49,17 +51,17 @@ fn each_effect_has_one_form() {
 }
 
 #[test]
-fn skus_are_spelled_as_users_see_them_in_tagged_style_too() {
-    let words: [&[u8]; 5] = [b"1", b"UNITS", b"P@A", b"1", b"0"];
+fn version_2_names_the_keys_with_tags_and_spells_skus_as_users_see_them() {
+    let words: [&[u8]; 5] = [b"2", b"UNITS", b"P@A", b"1", b"0"];
     let sku = Sku::parse(b"{P}@A", KeyStyle::Tagged).unwrap();
     let effect = Effect::Units { sku, available: 1, reserved: 0 };
-    assert_eq!(parse(&words, KeyStyle::Tagged), Ok(vec![effect]));
+    assert_eq!(parse(&words), Ok((KeyStyle::Tagged, vec![effect])));
 }
 
 #[test]
 fn another_version_is_refused() {
     let refusal = Err("ERR INV.APPLY: unknown version; is this module older than its master's?".to_owned());
-    for version in ["2", "0", "-1", "01", "1.0", "", "HOLD"] {
+    for version in ["3", "0", "-1", "01", "1.0", "", "HOLD"] {
         assert_eq!(read(&[version, "UNITS", "P", "1", "0"]), refusal, "{version:?}");
     }
     assert_eq!(

@@ -15,6 +15,10 @@ const COMMANDS: &[(&str, i64, bool, bool)] = &[
     ("INV.GET", 2, false, false),
     ("INV.STOCK", -2, false, false),
     ("INV.ALERTS", -1, false, false),
+    ("INV.SCAN", -2, false, false),
+    ("INV.AUDIT", 2, false, false),
+    ("INV.AUDITSCAN", -2, false, false),
+    ("INV.REPAIR", -2, true, false),
 ];
 
 #[test]
@@ -72,6 +76,9 @@ fn the_keys_of_a_command_are_its_ids() {
         ("INV.THRESHOLD P 5", json!(["P"])),
         ("INV.ALERTS PRODUCT P COUNT 5", json!(["P"])),
         ("INV.ALERTS COUNT 5 product P", json!(["P"])),
+        ("INV.SCAN 0 COUNT 5 PRODUCT P", json!(["P"])),
+        ("INV.AUDIT P", json!(["P"])),
+        ("INV.REPAIR P FORCE", json!(["P"])),
     ] {
         assert_eq!(client.ask(format!("COMMAND GETKEYS {command}")), keys, "{command}");
     }
@@ -90,6 +97,7 @@ fn no_value_of_an_option_hides_a_key() {
         "INV.ROLLBACK LIVE ONCE ITEMS",
         "INV.ALERTS TYPE PRODUCT PRODUCT P",
         "INV.ALERTS PRODUCT product",
+        "INV.SCAN 0 COUNT PRODUCT PRODUCT P",
     ] {
         let refusal = shop.refusal(command);
         assert_eq!(code(&refusal), "ERR", "{command}: {refusal}");

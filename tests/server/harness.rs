@@ -137,6 +137,14 @@ impl Server {
         self.child.take().expect("a running server").wait().expect("the server ends");
     }
 
+    /// Puts another line of configuration in the place of one; for the next start.
+    pub fn change_option(&mut self, before: &str, after: &str) {
+        for option in self.options.iter_mut().filter(|option| *option == before) {
+            after.clone_into(option);
+        }
+        std::fs::remove_file(self.configuration()).expect("a configuration file");
+    }
+
     /// Ends as in a power cut: kill -9.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("a running server");
@@ -321,6 +329,11 @@ impl Client {
     /// Sends a command and does not wait for its reply.
     pub fn send(&mut self, command: impl Words) {
         self.connection.send_packed_command(&pack(command)).expect("the server reads");
+    }
+
+    /// Receives the reply of a command that was only sent.
+    pub fn skip_reply(&mut self) {
+        self.receive();
     }
 
     /// The available and the reserved units of a sku, by plain GET; an absent counter counts as 0.

@@ -16,6 +16,7 @@ mod shop;
 
 mod adjust;
 mod alerts;
+mod audit;
 mod bad_input;
 mod config;
 mod declarations;
@@ -32,3 +33,4 @@ mod readme;
 mod refusals;
 mod repair;
 mod replication;
+mod scan;

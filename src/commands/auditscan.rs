@@ -1,0 +1,59 @@
+//! `INV.AUDITSCAN`.
+
+use redis_module::{Context, RedisResult, RedisString};
+use redis_module_macros::command;
+
+use super::args::Args;
+use super::page;
+use super::reply::Reply;
+use crate::engine::audit::{AuditCursor, audit_scan};
+use crate::inventory::error::Refusal;
+use crate::server::keyspace::ServerKeyspace;
+
+const GRAMMAR: &str = "INV.AUDITSCAN cursor [COUNT n]";
+
+#[command(
+    {
+        name: "INV.AUDITSCAN",
+        flags: [ReadOnly],
+        arity: -2,
+        summary: "Finds the skus whose reserved counter is not what reservations hold, a page at a time.",
+        complexity: "O(N) where N is the number of keys looked at for a page.",
+        since: "0.1.0",
+        key_spec: [],
+        args: [
+            { name: "cursor", arg_type: String },
+            { name: "count", arg_type: Integer, token: "COUNT", flags: [Optional] }
+        ]
+    }
+)]
+fn inv_auditscan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    let (cursor, count) = parse(&args)?;
+    let may_see = page::sight(ctx);
+    let page = audit_scan(&mut ServerKeyspace::new(ctx.ctx), cursor, count, |sku| may_see(sku.as_str()))?;
+    let reply = Reply(ctx);
+    reply.array(2);
+    match page.next {
+        Some(next) => reply.text(&next.spell()),
+        None => reply.text("0"),
+    }
+    reply.array(page.drifting.len());
+    for audit in &page.drifting {
+        reply.audit(audit);
+    }
+    reply.done()
+}
+
+fn parse(words: &[RedisString]) -> Result<(AuditCursor, usize), Refusal> {
+    let mut args = Args::new(words, GRAMMAR)?;
+    let cursor = AuditCursor::parse(args.next("the cursor")?)
+        .ok_or_else(|| args.wrong("the cursor is neither 0 nor one that INV.AUDITSCAN has answered"))?;
+    let mut count = None;
+    while let Some(word) = args.option() {
+        if !word.eq_ignore_ascii_case(b"COUNT") {
+            return Err(args.unknown(word));
+        }
+        page::count(&mut args, &mut count)?;
+    }
+    Ok((cursor, page::size(count)))
+}

@@ -1,0 +1,32 @@
+//! What the commands that walk over many things a page at a time have in common.
+
+use redis_module::{AclPermissions, Context, RedisString};
+
+use super::args::Args;
+use crate::inventory::error::Refusal;
+
+/// How many a page holds where COUNT does not say.
+pub const DEFAULT_COUNT: i64 = 100;
+
+/// How many a page holds at most: a longer one would keep the server.
+const MOST: i64 = 1000;
+
+/// The value of COUNT, as a number of results.
+pub fn count(args: &mut Args<'_>, slot: &mut Option<i64>) -> Result<(), Refusal> {
+    let most = args.number("COUNT", 1)?;
+    args.once(slot, "COUNT", most)
+}
+
+/// The size of a page.
+pub fn size(count: Option<i64>) -> usize {
+    usize::try_from(count.unwrap_or(DEFAULT_COUNT).min(MOST)).unwrap_or_default()
+}
+
+/// Tells which ids the caller may read, by the key patterns of its ACL.
+pub fn sight(ctx: &Context) -> impl Fn(&str) -> bool {
+    let caller = ctx.get_current_user();
+    move |id| {
+        let name = RedisString::create_from_slice(std::ptr::null_mut(), id.as_bytes());
+        ctx.acl_check_key_permission(&caller, &name, &AclPermissions::ACCESS).is_ok()
+    }
+}

@@ -1,0 +1,52 @@
+//! `INV.REPAIR`.
+
+use redis_module::{Context, RedisResult, RedisString};
+use redis_module_macros::command;
+
+use super::args::Args;
+use super::reply::Reply;
+use crate::engine::Keyspace;
+use crate::engine::audit::repair;
+use crate::inventory::sku::Sku;
+use crate::server::keyspace::ServerKeyspace;
+
+const GRAMMAR: &str = "INV.REPAIR sku [FORCE]";
+
+#[command(
+    {
+        name: "INV.REPAIR",
+        flags: [Write],
+        arity: -2,
+        summary: "Makes a reserved counter what reservations hold; the difference goes to available.",
+        complexity: "O(1)",
+        since: "0.1.0",
+        key_spec: [
+            {
+                notes: "The sku.",
+                flags: [ReadWrite, Access, Update],
+                begin_search: Index({ index: 1 }),
+                find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),
+            }
+        ],
+        args: [
+            { name: "sku", arg_type: Key, key_spec_index: 0 },
+            { name: "force", arg_type: PureToken, token: "FORCE", flags: [Optional] }
+        ]
+    }
+)]
+fn inv_repair(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    let mut keys = ServerKeyspace::new(ctx.ctx);
+    let mut args = Args::new(&args, GRAMMAR)?;
+    let sku = Sku::parse(args.next("the sku")?, keys.style())?;
+    let mut force = None;
+    while let Some(word) = args.option() {
+        if !word.eq_ignore_ascii_case(b"FORCE") {
+            return Err(args.unknown(word).into());
+        }
+        args.once(&mut force, "FORCE", ())?;
+    }
+    let before = repair(&mut keys, &sku, force.is_some())?;
+    let reply = Reply(ctx);
+    reply.audit(&before);
+    reply.done()
+}

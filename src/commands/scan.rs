@@ -1,0 +1,86 @@
+//! `INV.SCAN`.
+
+use redis_module::{Context, RedisResult, RedisString};
+use redis_module_macros::command;
+
+use super::args::Args;
+use super::page;
+use super::reply::Reply;
+use crate::engine::Keyspace;
+use crate::engine::holds::Place;
+use crate::engine::look::{ScanQuery, scan};
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::{KeyStyle, Product};
+use crate::server::keyspace::ServerKeyspace;
+
+const GRAMMAR: &str = "INV.SCAN cursor [COUNT n] [PRODUCT product]";
+
+#[command(
+    {
+        name: "INV.SCAN",
+        flags: [ReadOnly],
+        arity: -2,
+        summary: "Lists the ids of live reservations by deadline, a page at a time.",
+        complexity: "O(N*log(M)) for a page of N out of M live reservations.",
+        since: "0.1.0",
+        key_spec: [
+            {
+                notes: "The product.",
+                flags: [ReadOnly, Access],
+                begin_search: Keyword({ keyword: "PRODUCT", startfrom: 2 }),
+                find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),
+            }
+        ],
+        args: [
+            { name: "cursor", arg_type: String },
+            { name: "count", arg_type: Integer, token: "COUNT", flags: [Optional] },
+            { name: "product", arg_type: Key, key_spec_index: 0, token: "PRODUCT", flags: [Optional] }
+        ]
+    }
+)]
+fn inv_scan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    let mut keys = ServerKeyspace::new(ctx.ctx);
+    let query = parse(&args, keys.style())?;
+    let may_see = page::sight(ctx);
+    let (next, found) = scan(&mut keys, &query, |id| may_see(id.as_str()))?;
+    let reply = Reply(ctx);
+    reply.array(2);
+    match next {
+        Some((deadline, slot)) => reply.text(&format!("{deadline}-{slot}")),
+        None => reply.text("0"),
+    }
+    reply.array(found.len());
+    for id in &found {
+        reply.text(id.as_str());
+    }
+    reply.done()
+}
+
+fn parse(words: &[RedisString], style: KeyStyle) -> Result<ScanQuery, Refusal> {
+    let mut args = Args::new(words, GRAMMAR)?;
+    let cursor = args.next("the cursor")?;
+    let from = if cursor == b"0" {
+        None
+    } else {
+        let place = parse_cursor(cursor);
+        Some(place.ok_or_else(|| args.wrong("the cursor is neither 0 nor one that INV.SCAN has answered"))?)
+    };
+    let (mut product, mut count) = (None, None);
+    while let Some(word) = args.option() {
+        match word.to_ascii_uppercase().as_slice() {
+            b"PRODUCT" => {
+                let named = Product::parse(args.value("PRODUCT")?, style)?;
+                args.once(&mut product, "PRODUCT", named)?;
+            }
+            b"COUNT" => page::count(&mut args, &mut count)?,
+            _ => return Err(args.unknown(word)),
+        }
+    }
+    Ok(ScanQuery { from, count: page::size(count), product })
+}
+
+/// A cursor is the place of the reservation that was looked at last.
+fn parse_cursor(text: &[u8]) -> Option<Place> {
+    let (deadline, slot) = std::str::from_utf8(text).ok()?.split_once('-')?;
+    Some((deadline.parse().ok()?, slot.parse().ok()?))
+}

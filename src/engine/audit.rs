@@ -1,0 +1,168 @@
+//! `INV.AUDIT`, `INV.AUDITSCAN`, `INV.REPAIR`: what a reserved counter says, against what reservations hold.
+//!
+//! **Invariant:** what live, overdue, pending and remembered reservations hold is not drift. So an audit, a repair, a
+//! DEL by hand and the deadline return a unit once, in whatever order they come.
+
+use super::apply::{self, Effect};
+use super::{Counter, Keyspace, Tally, alerts, expire, feed};
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::{Key, Sku};
+
+/// A sku's reserved counter beside what is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Of which sku.
+    pub sku: Sku,
+    /// What the counter says.
+    pub reserved: i64,
+    /// What reservations hold.
+    pub held: i64,
+}
+
+impl Audit {
+    /// Units in the counter that nothing holds; negative: units held that the counter does not have.
+    pub fn drift(&self) -> i64 {
+        self.reserved.saturating_sub(self.held)
+    }
+}
+
+/// Compares one sku. `TRYAGAIN` until every live reservation is known.
+pub fn audit<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Audit, Refusal> {
+    expire::look_at_touched(keys, || false);
+    require_index(keys)?;
+    let reserved = super::counter(keys, Key::Reserved(sku))?;
+    let held = keys.ledger(|ledger| ledger.held_by_others(sku, 0));
+    Ok(Audit { sku: sku.clone(), reserved, held })
+}
+
+pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
+    if keys.ledger(|ledger| ledger.is_complete()) { Ok(()) } else { Err(Refusal::TryAgain) }
+}
+
+/// Returns a positive drift to available; takes a negative one from available as far as that goes, and reports the rest.
+/// Gives the comparison as it was before. `FOREIGN` while foreign records, which may hold these units, live in this
+/// database, unless `force`.
+pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Audit, Refusal> {
+    expire::catch_up(keys);
+    let audit = audit(keys, sku)?;
+    let available = Counter::from(keys.read(Key::Available(sku)));
+    let units = available.clone().units(Key::Available(sku), keys.style())?;
+    let foreign = keys.ledger(|ledger| ledger.foreign_count());
+    if foreign > 0 && !force {
+        return Err(Refusal::ForeignHere { sku: sku.clone(), count: foreign });
+    }
+    let drift = audit.drift();
+    if units.checked_add(drift.max(0)).is_none() {
+        return Err(Refusal::invalid(format!("the available units of {sku} would overflow")));
+    }
+    // After this point nothing may fail.
+    let back = drift.max(units.max(0).saturating_neg());
+    if back != 0 {
+        let effect = Effect::Units { sku: sku.clone(), available: back, reserved: back.saturating_neg() };
+        apply::commit(keys, &[effect]);
+        feed::tell_units(keys, feed::Event::Repaired, sku, back);
+        let mut moves = alerts::Moves::default();
+        moves.moved(sku, &available, back);
+        alerts::raise(keys, moves);
+        keys.tally(Tally::RepairedUnits, back.max(0));
+        keys.report(&format!("{sku}: INV.REPAIR moved {back} units from reserved to available"));
+    }
+    if back != drift {
+        keys.report(&format!(
+            "{sku}: reservations hold {} units that are neither reserved nor available",
+            back.saturating_sub(drift)
+        ));
+    }
+    Ok(audit)
+}
+
+/// Where a walk over all skus goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditCursor {
+    /// Among the counters, at this cursor of the server.
+    Counters(u64),
+    /// Among the skus of which something is held, at this number: those that have no counter.
+    Held(u32),
+}
+
+impl AuditCursor {
+    /// The beginning.
+    pub const START: Self = Self::Counters(0);
+
+    /// Reads a cursor: `0`, or what an earlier answer said.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        match text.split_at_checked(1)? {
+            ("c", number) => number.parse().ok().map(Self::Counters),
+            ("h", number) => number.parse().ok().map(Self::Held),
+            _ => (text == "0").then_some(Self::START),
+        }
+    }
+
+    /// How an answer spells it.
+    pub fn spell(self) -> String {
+        match self {
+            Self::Counters(number) => format!("c{number}"),
+            Self::Held(number) => format!("h{number}"),
+        }
+    }
+}
+
+/// A page of a walk over all skus.
+#[derive(Clone, Debug)]
+pub struct AuditPage {
+    /// Where it goes on; `None` at the end.
+    pub next: Option<AuditCursor>,
+    /// The skus that drift.
+    pub drifting: Vec<Audit>,
+}
+
+/// So many keys are looked at for a page, found or not.
+const KEYS_A_PAGE: usize = 2048;
+
+/// The next page of a walk that compares all skus: it ends behind `count` that drift, or when it has looked long enough.
+/// Counters that are no integers are passed over. `may_see` says which skus the caller may see.
+pub fn audit_scan<K: Keyspace>(
+    keys: &mut K,
+    cursor: AuditCursor,
+    count: usize,
+    may_see: impl Fn(&Sku) -> bool,
+) -> Result<AuditPage, Refusal> {
+    const STEP: usize = 128;
+    expire::look_at_touched(keys, || false);
+    require_index(keys)?;
+    let mut page = AuditPage { next: Some(cursor), drifting: Vec::new() };
+    let mut looked_at = 0_usize;
+    while looked_at < KEYS_A_PAGE && page.drifting.len() < count {
+        let (skus, next) = match page.next {
+            None => break,
+            Some(AuditCursor::Counters(at)) => {
+                let (next, skus) = keys.reserved_counters(at, STEP)?;
+                looked_at = looked_at.saturating_add(STEP.max(skus.len()));
+                (skus, if next == 0 { AuditCursor::Held(0) } else { AuditCursor::Counters(next) })
+            }
+            Some(AuditCursor::Held(at)) => {
+                let found =
+                    keys.ledger(|ledger| ledger.holds().held_sku(at).map(|(at, sku)| (at, sku.clone())));
+                let Some((at, sku)) = found else {
+                    page.next = None;
+                    break;
+                };
+                looked_at = looked_at.saturating_add(1);
+                let is_counted = keys.peek(Key::Reserved(&sku)) != super::Reading::Absent;
+                let next = AuditCursor::Held(at.saturating_add(1));
+                (if is_counted { Vec::new() } else { vec![sku] }, next)
+            }
+        };
+        page.next = Some(next);
+        for sku in skus {
+            if let Ok(audit) = audit(keys, &sku)
+                && audit.drift() != 0
+                && may_see(&sku)
+            {
+                page.drifting.push(audit);
+            }
+        }
+    }
+    Ok(page)
+}

@@ -1,0 +1,157 @@
+//! `INV.AUDIT`, `INV.AUDITSCAN`, `INV.REPAIR`.
+
+use crate::harness::{Client, Json, SOON, Server, code, json, wait_for, wait_until};
+use crate::shop::{shop, shop_with};
+
+fn audited(sku: &str, reserved: i64, held: i64) -> Json {
+    json!({"sku": sku, "reserved": reserved, "held": held, "drift": reserved - held})
+}
+
+/// All that a walk finds, in pages of `count`.
+fn walk(shop: &mut Client, count: usize) -> Vec<Json> {
+    let (mut cursor, mut found) = ("0".to_owned(), Vec::new());
+    loop {
+        let page = shop.ask(format!("INV.AUDITSCAN {cursor} COUNT {count}"));
+        found.extend(page[1].as_array().expect("an array").iter().cloned());
+        cursor = page[0].as_str().expect("a cursor").to_owned();
+        if cursor == "0" {
+            found.sort_by_key(|audit| audit["sku"].to_string());
+            found.dedup();
+            return found;
+        }
+    }
+}
+
+#[test]
+fn the_audit_compares_a_counter_with_what_is_held() {
+    let (_server, mut shop) = shop(&[("P", 10)]);
+    shop.ask("INV.RESERVE R1 ITEMS P 3");
+    assert_eq!(shop.ask("INV.AUDIT P"), audited("P", 3, 3));
+    shop.ask("INCRBY stock:reserved:P 2");
+    assert_eq!(shop.ask("INV.AUDIT P"), audited("P", 5, 3));
+    shop.ask("DEL stock:reserved:P");
+    assert_eq!(shop.ask("INV.AUDIT P"), audited("P", 0, 3));
+    assert_eq!(shop.ask("INV.AUDIT unknown"), audited("unknown", 0, 0));
+    shop.ask("LPUSH stock:reserved:L x");
+    assert_eq!(code(&shop.refusal("INV.AUDIT L")), "WRONGTYPE");
+}
+
+#[test]
+fn what_is_remembered_after_a_del_by_hand_is_held_until_the_deadline() {
+    let (_server, mut shop) = shop(&[("P", 10)]);
+    shop.ask("INV.RESERVE R1 PX 150 ITEMS P 3");
+    shop.ask("DEL reservation:R1");
+    assert_eq!(shop.ask("INV.AUDIT P"), audited("P", 3, 3));
+    assert_eq!(shop.ask("INV.REPAIR P"), audited("P", 3, 3));
+    wait_for("the units are back once", SOON, (10, 0), || shop.counters("P"));
+    assert_eq!(shop.ask("INV.REPAIR P"), audited("P", 0, 0));
+    assert_eq!(shop.counters("P"), (10, 0));
+}
+
+#[test]
+fn a_repair_returns_what_nothing_holds_and_the_copies_agree() {
+    let server = Server::start_with(&["appendonly yes"]);
+    let mut shop = server.connect();
+    shop.ask("SET stock:available:P 0");
+    shop.ask("SET stock:reserved:P 4");
+    let sent = server.propagated_by(|| {
+        assert_eq!(server.connect().ask("INV.REPAIR P"), audited("P", 4, 0));
+    });
+    assert_eq!(sent.iter().filter(|command| *command == "INV.APPLY 1 UNITS P 4 -4").count(), 1, "{sent:?}");
+    assert_eq!(shop.counters("P"), (4, 0));
+    let alerts = shop.ask("INV.ALERTS PRODUCT P");
+    assert_eq!(alerts[0]["type"], "BACK_IN_STOCK");
+    assert_eq!(shop.info("inv", "inv_repaired_units"), "4");
+    let sent = server.propagated_by(|| {
+        assert_eq!(server.connect().ask("INV.REPAIR P"), audited("P", 0, 0));
+    });
+    assert!(sent.is_empty(), "{sent:?}");
+}
+
+#[test]
+fn a_repair_takes_a_negative_drift_from_available_and_reports_what_is_not_there() {
+    let (server, mut shop) = shop(&[("P", 10)]);
+    shop.ask("INV.RESERVE R1 ITEMS P 6");
+    shop.ask("DECRBY stock:reserved:P 5");
+    assert_eq!(shop.ask("INV.REPAIR P"), audited("P", 1, 6));
+    assert_eq!(shop.counters("P"), (0, 5));
+    assert!(server.log().contains("P: reservations hold 1 units that are neither reserved nor available"));
+    assert_eq!(code(&shop.refusal("INV.COMMIT R1")), "DRIFT");
+}
+
+#[test]
+fn beside_foreign_records_a_repair_wants_force() {
+    let (_server, mut shop) = shop(&[("P", 10)]);
+    shop.ask("SET stock:reserved:P 2");
+    shop.ask("SETEX reservation:script 900 2");
+    assert_eq!(code(&shop.refusal("INV.REPAIR P")), "FOREIGN");
+    assert_eq!(shop.counters("P"), (10, 2));
+    assert_eq!(shop.ask("INV.REPAIR P FORCE"), audited("P", 2, 0));
+    assert_eq!(shop.counters("P"), (12, 0));
+}
+
+#[test]
+fn a_walk_names_every_sku_that_drifts_and_no_other() {
+    let (_server, mut shop) = shop(&[("P", 10), ("Q", 10)]);
+    shop.ask("INV.RESERVE R1 ITEMS P 3 Q 1");
+    for number in 0..3000 {
+        shop.send(format!("SET stock:reserved:S{number} {}", i64::from(number % 1000 == 0)));
+    }
+    for _ in 0..3000 {
+        shop.skip_reply();
+    }
+    shop.ask("DEL stock:reserved:Q");
+    let expected = [audited("Q", 0, 1), audited("S0", 1, 0), audited("S1000", 1, 0), audited("S2000", 1, 0)];
+    assert_eq!(walk(&mut shop, 1), expected);
+    assert_eq!(walk(&mut shop, 100), expected);
+}
+
+#[test]
+fn a_walk_shows_what_the_caller_may_read() {
+    let (server, mut shop) = shop(&[]);
+    shop.ask("SET stock:reserved:shop1:p 1");
+    shop.ask("SET stock:reserved:shop2:p 1");
+    shop.ask("ACL SETUSER clerk reset on nopass -@all +inv.audit +inv.auditscan ~shop1*");
+    let mut clerk = server.connect();
+    clerk.ask("AUTH clerk any");
+    assert_eq!(walk(&mut clerk, 10), [audited("shop1:p", 1, 0)]);
+    assert_eq!(code(&clerk.refusal("INV.AUDIT shop2:p")), "NOPERM");
+}
+
+#[test]
+fn the_audit_works_on_a_replica_and_the_repair_does_not() {
+    let (server, mut shop) = shop(&[("P", 10)]);
+    let replica = server.replica();
+    shop.ask("INV.RESERVE R1 ITEMS P 3");
+    shop.ask("INCR stock:reserved:P");
+    replica.catch_up_with(&server);
+    let mut reader = replica.connect();
+    assert_eq!(reader.ask("INV.AUDIT P"), audited("P", 4, 3));
+    assert_eq!(walk(&mut reader, 10), [audited("P", 4, 3)]);
+    assert_eq!(code(&reader.refusal("INV.REPAIR P")), "READONLY");
+}
+
+#[test]
+fn a_cursor_that_no_walk_has_answered_is_refused() {
+    let (_server, mut shop) = shop(&[]);
+    for command in ["INV.AUDITSCAN x", "INV.AUDITSCAN c", "INV.AUDITSCAN -1", "INV.SCAN x", "INV.SCAN 5"] {
+        assert_eq!(code(&shop.refusal(command)), "ERR", "{command}");
+    }
+}
+
+#[test]
+fn keys_of_another_style_are_noticed_reported_and_left_alone() {
+    let (mut server, mut shop) =
+        shop_with(&["inv.key-style tagged", "appendonly yes", "inv.load-repair return"], &[("{P}", 10)]);
+    shop.ask("INV.RESERVE R1 PX 100 ITEMS P 4");
+    let counters = |shop: &mut Client| shop.counters("{P}");
+    assert_eq!(counters(&mut shop), (6, 4));
+    server.shut_down();
+    server.change_option("inv.key-style tagged", "inv.key-style plain");
+    server.start_again();
+    let mut shop = server.connect();
+    wait_until("it is reported", SOON, || server.log().contains("inv.key-style has changed"));
+    wait_until("the deadline has passed", SOON, || shop.ask("EXISTS reservation:{R1}") == 0);
+    assert_eq!(counters(&mut shop), (6, 4));
+    assert_eq!(shop.info("inv", "inv_repaired_units"), "0");
+}
