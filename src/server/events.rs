@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redis_module::{Context, raw};
 
@@ -155,7 +155,7 @@ fn queue_job(ctx: RawContext) {
 /// Behind the unit of work that an event belonged to.
 unsafe extern "C" fn on_job(ctx: RawContext, _data: *mut c_void) {
     state::set_job_queued(false);
-    let mut time_is_up = budget();
+    let mut time_is_up = budget(config::sweep_budget());
     let mut backlog = false;
     work_off(ctx, |keys, may_write| {
         backlog |= if may_write {
@@ -177,25 +177,41 @@ unsafe extern "C" fn on_cron(
     _data: *mut c_void,
 ) {
     walk::begin_wanted(ctx);
-    slice(ctx);
+    slice(ctx, config::sweep_budget());
 }
 
-/// Between two rounds of the server's work. While a backlog is left, each round does a slice of it, and the next round
-/// comes at once instead of a tenth of a second later.
+/// Around the server's sleep between two rounds of its work. While a backlog is left, each round does a slice of it, and
+/// the next round comes at once instead of a tenth of a second later.
 unsafe extern "C" fn on_event_loop(
     ctx: RawContext,
     _event: raw::RedisModuleEvent,
     subevent: u64,
     _data: *mut c_void,
 ) {
-    if subevent == raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP && state::has_backlog() {
-        slice(ctx);
+    if !state::has_backlog() {
+        return;
+    }
+    if subevent == raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP {
+        slice(ctx, share_of_round());
+    } else {
+        state::round_begins(Instant::now());
     }
 }
 
-/// A slice of work, `inv.sweep-budget-us` long at most: what is due comes first, then a walk that is under way.
-fn slice(ctx: RawContext) {
-    let mut time_is_up = budget();
+/// A round of a quiet server gets a slice of this part of the budget.
+const PARTS_OF_BUDGET: u32 = 8;
+
+/// How long the slice of this round may be: as long as the round has taken, so that the clients keep half of the time, and
+/// a client that is alone waits for a small part of the budget.
+fn share_of_round() -> Duration {
+    let budget = config::sweep_budget();
+    let least = budget.checked_div(PARTS_OF_BUDGET).unwrap_or(budget);
+    state::round_began().map_or(least, |begun| begun.elapsed()).clamp(least, budget)
+}
+
+/// A slice of work: what is due comes first, then a walk that is under way.
+fn slice(ctx: RawContext, length: Duration) {
+    let mut time_is_up = budget(length);
     let mut backlog = false;
     work_off(ctx, |keys, may_write| {
         backlog |= if may_write {
@@ -213,9 +229,9 @@ fn slice(ctx: RawContext) {
 }
 
 /// Whether the time of a slice is up.
-fn budget() -> impl FnMut() -> bool {
-    let (begun, budget) = (Instant::now(), config::sweep_budget());
-    move || begun.elapsed() >= budget
+fn budget(length: Duration) -> impl FnMut() -> bool {
+    let begun = Instant::now();
+    move || begun.elapsed() >= length
 }
 
 /// Something is left: the next round of the event loop comes at once, and does a slice.

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::engine::Tally;
 use crate::engine::ledger::Ledger;
@@ -19,6 +20,7 @@ static LEDGERS: Mutex<BTreeMap<Db, Ledger>> = Mutex::new(BTreeMap::new());
 static OWN_WRITE: Mutex<String> = Mutex::new(String::new());
 static NOTIFYING: AtomicBool = AtomicBool::new(false);
 static LOADING: AtomicBool = AtomicBool::new(false);
+static ROUND: Mutex<Option<Instant>> = Mutex::new(None);
 static BACKLOG: AtomicBool = AtomicBool::new(false);
 static WAKE_QUEUED: AtomicBool = AtomicBool::new(false);
 static JOB_QUEUED: AtomicBool = AtomicBool::new(false);
@@ -97,6 +99,16 @@ pub fn set_backlog(backlog: bool) {
 /// Whether expiry work is left over.
 pub fn has_backlog() -> bool {
     BACKLOG.load(Ordering::Relaxed)
+}
+
+/// Notes when a round of the server's work began.
+pub fn round_begins(now: Instant) {
+    *lock(&ROUND) = Some(now);
+}
+
+/// When this round began, where that is known.
+pub fn round_began() -> Option<Instant> {
+    *lock(&ROUND)
 }
 
 /// Marks that the event loop was asked to turn once more, or has. Says what it was before.

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Client, Json, SOON, Server, json, module, server_program, wait_for, wait_until};
+use crate::harness::{Client, Json, SOON, Server, json, module, server_program, wait_for, wait_until, wire_code};
 use crate::shop::shop_with;
 
 /// MODULE LOAD of the module.
@@ -50,7 +50,7 @@ fn loaded_twice_and_unloaded_twice_it_keeps_the_deadlines_that_it_finds() {
         shop.ask(format!("PEXPIRE reservation:{to_come} 20"));
         wait_for("what lapses now is back", SOON, (available + 2, reserved - 2), || shop.counters("P"));
         for id in [lapsed, to_come] {
-            assert_eq!(shop.ask(format!("INV.GET {id}"))["state"], "expired");
+            assert_eq!(shop.ask(format!("INV.GET {id}"))["state"], "expired", "{id}");
         }
         assert_eq!(shop.ask("INV.STOCK P")[0]["reserved"], reserved - 2);
         shop.ask(format!("INV.RESERVE {lapsed}-AGAIN ITEMS P 1"));
@@ -73,6 +73,66 @@ fn a_deadline_that_the_first_load_made_is_kept_by_the_second() {
     shop.ask(load());
     wait_until("the deadline has passed", SOON, || shop.now() > deadline);
     wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+}
+
+/// The commands run in one round of the server: nothing of the walk happens between them.
+fn burst_with_load(shop: &mut Client, behind: &[&str]) -> Vec<Json> {
+    let load = load();
+    let commands: Vec<&str> = [&*load].into_iter().chain(behind.iter().copied()).collect();
+    let mut replies = shop.burst(&commands);
+    assert_eq!(replies.remove(0), "OK");
+    replies
+}
+
+fn wait_for_index(shop: &mut Client) {
+    wait_for("the index is complete", SOON * 5, "1".to_owned(), || shop.info("inv", "inv_index_ready"));
+}
+
+#[test]
+fn what_a_running_server_has_is_found_in_slices_and_commands_go_on_meanwhile() {
+    let (_server, mut shop) = left_behind(&["OLD", "LAPSED"]);
+    shop.ask("DEBUG POPULATE 100000 other");
+    let_lapse(&mut shop, "LAPSED");
+    let replies = burst_with_load(
+        &mut shop,
+        &[
+            "INFO inv",
+            "INV.AUDIT P",
+            "INV.AUDITSCAN 0",
+            "INV.SCAN 0",
+            "INV.REPAIR P FORCE",
+            "INV.RESERVE NEW PX 300000 ITEMS P 2",
+            "INV.COMMIT OLD",
+            "INV.COMMIT LAPSED",
+        ],
+    );
+    assert!(replies[0].as_str().expect("text").contains("inv_index_ready:0"));
+    for reply in &replies[1..5] {
+        assert_eq!(wire_code(reply), "-TRYAGAIN", "{reply}");
+    }
+    assert_eq!(replies[5]["reservation_id"], "NEW");
+    assert_eq!(replies[6], "OK");
+    assert_eq!(wire_code(&replies[7]), "-EXPIRED");
+    wait_for_index(&mut shop);
+    assert_eq!(shop.ask("INV.SCAN 0"), json!(["0", ["NEW"]]));
+    assert_eq!(shop.ask("INV.AUDIT P")["drift"], 0);
+    assert_eq!(shop.counters("P"), (97, 2));
+}
+
+#[test]
+fn databases_that_are_swapped_or_flushed_during_the_walk_are_walked_over_again() {
+    for (command, database, held) in [("SWAPDB 0 1", 1, 1), ("FLUSHDB", 0, 0)] {
+        let (_server, mut shop) = left_behind(&["R"]);
+        shop.ask("DEBUG POPULATE 50000 other");
+        burst_with_load(&mut shop, &[command]);
+        wait_for_index(&mut shop);
+        assert_eq!(shop.info("inv", "inv_holds"), held.to_string(), "{command}");
+        if held > 0 {
+            shop.ask(format!("SELECT {database}"));
+            shop.ask("PEXPIRE reservation:R 20");
+            wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+        }
+    }
 }
 
 #[test]
