@@ -5,7 +5,7 @@ SERVER ?=
 export PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli test servers test-all lint bench clean
+.PHONY: help build run cli test servers test-all soak lint bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,9 @@ servers: ## fetches Redis 8.0 and Valkey 8.0, 8.1, 9.1 into .servers
 
 test-all: ## the server tests on each of those servers
 	@scripts/test-all.sh
+
+soak: ## the crash loop, 200 rounds, with progress
+	@scripts/soak.sh
 
 lint: ## format, clippy, shellcheck
 	@scripts/lint.sh

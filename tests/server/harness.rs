@@ -178,6 +178,28 @@ impl Server {
         }
     }
 
+    /// Takes half a transaction out of the AOF. A server that was killed while it wrote one removes, at the next start,
+    /// only the command that was cut; Redis 8.0 and Valkey before the fix of valkey-io/valkey#4342 keep the whole commands
+    /// before it, append behind them, and carry them out at the start after that. Here, and in a shop that had such a
+    /// crash, a rewrite comes between.
+    pub fn mend_aof(&self) {
+        let folder = self.folder.path().join("appendonlydir");
+        let number = |file: &Path| {
+            let name = file.file_name()?.to_str()?;
+            name.strip_prefix("appendonly.aof.")?.strip_suffix(".incr.aof")?.parse::<u64>().ok()
+        };
+        let files = std::fs::read_dir(folder).into_iter().flatten().map(|file| file.expect("a file").path());
+        let Some(tail) = files.filter(|file| number(file).is_some()).max_by_key(|file| number(file)) else {
+            return;
+        };
+        let commands = commands_of(&std::fs::read(tail).expect("an AOF"));
+        let count = |word| commands.iter().filter(|command| *command == word).count();
+        if count("MULTI") > count("EXEC") {
+            eprintln!("the server has left half a transaction at the end of its AOF");
+            self.rewrite("BGREWRITEAOF");
+        }
+    }
+
     /// What was propagated while the step ran: each command as one line, from the AOF (`appendonly yes`). The server
     /// writes it before it answers, so that nothing has to be waited for. SELECT is left out.
     pub fn propagated_by(&self, step: impl FnOnce()) -> Vec<String> {
@@ -404,11 +426,24 @@ impl Client {
         std::mem::take(&mut self.heard)
     }
 
+    /// The reply, or the text of the error; `None` where the server died before it had answered.
+    pub fn ask_if_alive(&mut self, command: impl Words) -> Option<Result<Json, String>> {
+        self.connection.send_packed_command(&pack(command)).ok()?;
+        Some(match self.receive_if_alive().ok()? {
+            Value::ServerError(error) => Err(error_text(&error)),
+            reply => Ok(to_json(reply)),
+        })
+    }
+
     fn receive(&mut self) -> Value {
+        self.receive_if_alive().expect("the server answers")
+    }
+
+    fn receive_if_alive(&mut self) -> redis::RedisResult<Value> {
         loop {
-            match self.connection.recv_response().expect("the server answers") {
+            match self.connection.recv_response()? {
                 Value::Push { data, .. } => self.heard.push(to_json(Value::Array(data))),
-                reply => return reply,
+                reply => return Ok(reply),
             }
         }
     }
@@ -519,13 +554,17 @@ fn to_json(value: Value) -> Json {
 fn commands_of(mut aof: &[u8]) -> Vec<String> {
     let mut commands = Vec::new();
     while let Some(count) = number_after(b'*', &mut aof) {
-        let words = (0..count).map(|_| {
-            let length = number_after(b'$', &mut aof).expect("a word");
-            let (word, rest) = aof.split_at(length);
-            aof = &rest[2..];
-            String::from_utf8_lossy(word).into_owned()
-        });
-        commands.push(words.collect::<Vec<_>>().join(" "));
+        let words: Option<Vec<String>> = (0..count)
+            .map(|_| {
+                let length = number_after(b'$', &mut aof)?;
+                let (word, rest) = aof.split_at_checked(length + 2)?;
+                aof = rest;
+                Some(String::from_utf8_lossy(&word[..length]).into_owned())
+            })
+            .collect();
+        // The server is just writing the last one.
+        let Some(words) = words else { break };
+        commands.push(words.join(" "));
     }
     commands
 }

@@ -1,0 +1,138 @@
+//! The books of a shop: where every unit is by what the keys say, for tests of what may lose one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::harness::{Client, Json, SOON, wait_until};
+
+/// Reads all at once, so that no release comes between two keys.
+const READ: &str = "
+local found = {}
+for _, pattern in ipairs({'stock:available:*', 'stock:reserved:*', 'reservation:*', 'inventory:outcome:*'}) do
+  for _, key in ipairs(redis.call('KEYS', pattern)) do
+    if redis.call('TYPE', key).ok == 'string' then
+      found[#found + 1] = key
+      found[#found + 1] = redis.call('GET', key) or ''
+    end
+  end
+end
+return found";
+
+/// Units by sku.
+pub type Units = BTreeMap<String, i64>;
+
+/// What the keys of one database say.
+#[derive(Clone, Debug, Default)]
+pub struct Books {
+    pub available: Units,
+    pub reserved: Units,
+    /// The sum over the live reservations.
+    pub held: Units,
+    /// What outcomes, and reservations of which a part is sold, say.
+    pub sold: Units,
+    /// The ids of the live reservations.
+    pub live: BTreeSet<String>,
+    /// How each remembered reservation ended.
+    pub ended: BTreeMap<String, String>,
+}
+
+impl Books {
+    /// Of the database that the client has selected.
+    pub fn read(shop: &mut Client) -> Self {
+        let found = shop.ask(["EVAL", READ, "0"]);
+        let texts: Vec<&str> = found.as_array().expect("an array").iter().filter_map(Json::as_str).collect();
+        let mut books = Self::default();
+        for pair in texts.chunks(2) {
+            books.enter(pair[0], pair[1]);
+        }
+        books
+    }
+
+    /// The same as soon as `reserved` of every sku is what live reservations hold.
+    #[track_caller]
+    pub fn balanced(shop: &mut Client) -> Self {
+        let mut books = Self::read(shop);
+        wait_until("`reserved` is the sum over the live reservations", SOON, || {
+            books = Self::read(shop);
+            books.is_balanced()
+        });
+        books
+    }
+
+    /// Whether `reserved` of every sku is what live reservations hold.
+    pub fn is_balanced(&self) -> bool {
+        let held = |units: &Units| -> Units {
+            units.iter().filter(|(_, units)| **units != 0).map(|(sku, units)| (sku.clone(), *units)).collect()
+        };
+        held(&self.reserved) == held(&self.held)
+    }
+
+    /// Available and reserved units of each sku.
+    pub fn on_hand(&self) -> Units {
+        sum(&[&self.available, &self.reserved])
+    }
+
+    /// All units that there ever were, where none came or went but by reservations.
+    pub fn units(&self) -> Units {
+        sum(&[&self.available, &self.reserved, &self.sold])
+    }
+
+    fn enter(&mut self, key: &str, value: &str) {
+        if let Some(sku) = key.strip_prefix("stock:available:") {
+            self.available.insert(sku.to_owned(), value.parse().expect("an integer"));
+        } else if let Some(sku) = key.strip_prefix("stock:reserved:") {
+            self.reserved.insert(sku.to_owned(), value.parse().expect("an integer"));
+        } else if let Some(id) = key.strip_prefix("reservation:") {
+            // What is no record under its own id is foreign, and holds nothing.
+            let record: Json = serde_json::from_str(value).unwrap_or_default();
+            if record["reservation_id"] == id {
+                self.live.insert(id.to_owned());
+                add(&mut self.held, &record["items"]);
+                add(&mut self.sold, &record["sold"]);
+            }
+        } else if let Some(id) = key.strip_prefix("inventory:outcome:") {
+            let outcome: Json = serde_json::from_str(value).expect("JSON");
+            let state = outcome["state"].as_str().expect("a state");
+            self.ended.insert(id.to_owned(), state.to_owned());
+            // It lists what was sold where it came in parts; else a sale is all of it.
+            let sold = match &outcome["sold"] {
+                Json::Null if state == "committed" => &outcome["items"],
+                sold => sold,
+            };
+            add(&mut self.sold, sold);
+        }
+    }
+}
+
+fn add(units: &mut Units, lines: &Json) {
+    for line in lines.as_array().into_iter().flatten() {
+        let sku = line["product_id"].as_str().expect("a product").to_owned();
+        *units.entry(sku).or_default() += line["quantity"].as_i64().expect("a number");
+    }
+}
+
+fn sum(parts: &[&Units]) -> Units {
+    let mut sum = Units::new();
+    for (sku, units) in parts.iter().flat_map(|part| part.iter()) {
+        *sum.entry(sku.clone()).or_default() += units;
+    }
+    sum
+}
+
+/// Waits until a moment of the clock that servers share with this test, also while none runs.
+pub fn sleep_past(deadline: i64) {
+    wait_until("the clock is past the deadline", SOON, || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_millis();
+        i128::try_from(now).expect("a time") > i128::from(deadline)
+    });
+}
+
+/// A number that `INFO inv` shows.
+pub fn counted(shop: &mut Client, field: &str) -> i64 {
+    shop.info("inv", field).parse().unwrap_or_else(|_| panic!("INFO inv has no number {field}"))
+}
+
+/// How many there are, to be compared with what INFO says.
+pub fn many(count: usize) -> i64 {
+    i64::try_from(count).expect("a small number")
+}
