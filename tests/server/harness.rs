@@ -53,6 +53,8 @@ pub fn wait_for<T: PartialEq + Debug>(
 pub struct Server {
     child: Option<Child>,
     program: PathBuf,
+    /// What stands behind the configuration file on the command line.
+    arguments: &'static [&'static str],
     port: u16,
     folder: TempDir,
     options: Vec<String>,
@@ -92,7 +94,25 @@ impl Server {
     fn new(program: &Path, options: &[&str]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        Self { child: None, program: program.into(), port: free_port(), folder, options }
+        Self { child: None, program: program.into(), arguments: &[], port: free_port(), folder, options }
+    }
+
+    /// A Sentinel that watches this server under the name `shop`, and alone decides that it is down.
+    pub fn sentinel(&self) -> Self {
+        let mut sentinel = Self::new(server_program(), &[]);
+        let lines = [
+            format!("port {}", sentinel.port),
+            format!("dir {}", sentinel.folder.path().display()),
+            "bind 127.0.0.1".to_owned(),
+            "logfile server.log".to_owned(),
+            format!("sentinel monitor shop 127.0.0.1 {} 1", self.port),
+            "sentinel down-after-milliseconds shop 1500".to_owned(),
+            "sentinel failover-timeout shop 5000".to_owned(),
+        ];
+        std::fs::write(sentinel.configuration(), lines.join("\n")).expect("a configuration file");
+        sentinel.arguments = &["--sentinel"];
+        sentinel.spawn_and_wait();
+        sentinel
     }
 
     /// A replica of this server that has caught up with it.
@@ -145,11 +165,33 @@ impl Server {
         std::fs::remove_file(self.configuration()).expect("a configuration file");
     }
 
+    /// Ends in good order, and writes an RDB, which tells a replica where in the stream it was.
+    pub fn shut_down_saving(&mut self) {
+        self.connect().send("SHUTDOWN SAVE");
+        self.child.take().expect("a running server").wait().expect("the server ends");
+    }
+
     /// Ends as in a power cut: kill -9.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("a running server");
         child.kill().expect("a child of ours");
         child.wait().expect("the server ends");
+    }
+
+    /// Takes the processor away from it: its connections stay open, and it does nothing (SIGSTOP).
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on where it stood (SIGCONT).
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().expect("a running server").id().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status().expect("kill");
+        assert!(status.success(), "kill {signal}");
     }
 
     /// A client that speaks RESP3.
@@ -230,7 +272,8 @@ impl Server {
         self.port
     }
 
-    fn wait_for_info(&self, section: &str, field: &str, expected: &str) {
+    /// Waits until a field of INFO has this value.
+    pub fn wait_for_info(&self, section: &str, field: &str, expected: &str) {
         wait_for(field, LATER, expected.to_owned(), || self.connect().info(section, field));
     }
 
@@ -240,6 +283,10 @@ impl Server {
         if !configuration.exists() || module.is_none() {
             std::fs::write(&configuration, self.lines(module).join("\n")).expect("a configuration file");
         }
+        self.spawn_and_wait();
+    }
+
+    fn spawn_and_wait(&mut self) {
         let port = self.port;
         let child = self.spawn();
         wait_until("the server answers", LATER, || {
@@ -254,6 +301,7 @@ impl Server {
     fn spawn(&mut self) -> &mut Child {
         let child = Command::new(&self.program)
             .arg(self.configuration())
+            .args(self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -353,9 +401,9 @@ impl Client {
         self.connection.send_packed_command(&pack(command)).expect("the server reads");
     }
 
-    /// Receives the reply of a command that was only sent.
-    pub fn skip_reply(&mut self) {
-        self.receive();
+    /// The reply to the first command that was sent and not answered yet. An error is a text that starts with `-`.
+    pub fn reply(&mut self) -> Json {
+        to_json(self.receive())
     }
 
     /// The available and the reserved units of a sku, by plain GET; an absent counter counts as 0.

@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Client, Json, SOON, Server, json, module, server_program, wait_for, wait_until, wire_code};
+use crate::harness::{
+    Client, Json, SOON, Server, json, module, server_program, wait_for, wait_until, wire_code,
+};
 use crate::shop::shop_with;
 
 /// MODULE LOAD of the module.
@@ -75,13 +77,11 @@ fn a_deadline_that_the_first_load_made_is_kept_by_the_second() {
     wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
 }
 
-/// The commands run in one round of the server: nothing of the walk happens between them.
-fn burst_with_load(shop: &mut Client, behind: &[&str]) -> Vec<Json> {
-    let load = load();
-    let commands: Vec<&str> = [&*load].into_iter().chain(behind.iter().copied()).collect();
-    let mut replies = shop.burst(&commands);
-    assert_eq!(replies.remove(0), "OK");
-    replies
+/// MODULE LOAD in slices so small that the walk over many keys takes a while.
+fn load_slowly(shop: &mut Client) {
+    let path = module().display().to_string();
+    let load = ["MODULE", "LOADEX", &path, "CONFIG", "inv.sweep-budget-us", "100"];
+    assert_eq!(shop.ask(load), "OK");
 }
 
 fn wait_for_index(shop: &mut Client) {
@@ -91,21 +91,19 @@ fn wait_for_index(shop: &mut Client) {
 #[test]
 fn what_a_running_server_has_is_found_in_slices_and_commands_go_on_meanwhile() {
     let (_server, mut shop) = left_behind(&["OLD", "LAPSED"]);
-    shop.ask("DEBUG POPULATE 100000 other");
+    shop.ask("DEBUG POPULATE 300000 other");
     let_lapse(&mut shop, "LAPSED");
-    let replies = burst_with_load(
-        &mut shop,
-        &[
-            "INFO inv",
-            "INV.AUDIT P",
-            "INV.AUDITSCAN 0",
-            "INV.SCAN 0",
-            "INV.REPAIR P FORCE",
-            "INV.RESERVE NEW PX 300000 ITEMS P 2",
-            "INV.COMMIT OLD",
-            "INV.COMMIT LAPSED",
-        ],
-    );
+    load_slowly(&mut shop);
+    let replies = shop.burst(&[
+        "INFO inv",
+        "INV.AUDIT P",
+        "INV.AUDITSCAN 0",
+        "INV.SCAN 0",
+        "INV.REPAIR P FORCE",
+        "INV.RESERVE NEW PX 300000 ITEMS P 2",
+        "INV.COMMIT OLD",
+        "INV.COMMIT LAPSED",
+    ]);
     assert!(replies[0].as_str().expect("text").contains("inv_index_ready:0"));
     for reply in &replies[1..5] {
         assert_eq!(wire_code(reply), "-TRYAGAIN", "{reply}");
@@ -123,8 +121,9 @@ fn what_a_running_server_has_is_found_in_slices_and_commands_go_on_meanwhile() {
 fn databases_that_are_swapped_or_flushed_during_the_walk_are_walked_over_again() {
     for (command, database, held) in [("SWAPDB 0 1", 1, 1), ("FLUSHDB", 0, 0)] {
         let (_server, mut shop) = left_behind(&["R"]);
-        shop.ask("DEBUG POPULATE 50000 other");
-        burst_with_load(&mut shop, &[command]);
+        shop.ask("DEBUG POPULATE 300000 other");
+        load_slowly(&mut shop);
+        shop.ask(command);
         wait_for_index(&mut shop);
         assert_eq!(shop.info("inv", "inv_holds"), held.to_string(), "{command}");
         if held > 0 {
