@@ -120,7 +120,7 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
         }
         Effect::Record { record, deadline } => {
             write(keys, Key::Reservation(&record.id), document, *deadline);
-            keys.ledger(|ledger| ledger.enter(record, *deadline));
+            keys.ledger(|ledger| ledger.enter_again(record, *deadline));
         }
         Effect::Units { sku, available: 0, reserved: 0 } => {
             keys.add(Key::Available(sku), 0);

@@ -5,7 +5,7 @@
 //! behind the event, or the cron. No release moves more than the counter holds beyond what all other reservations
 //! hold (CLAMP): a script that settled one of our records with its own commands must not bring the units back twice.
 
-use super::ledger::{Gone, Ledger, Touched};
+use super::ledger::{Foreign, Gone, Ledger, Touched};
 use super::{Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, repair};
 use crate::inventory::alert::Alert;
 use crate::inventory::outcome::{Ending, Outcome};
@@ -139,11 +139,11 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place, mut time_is_up: i
     false
 }
 
-/// Remembers what CLAMP would move now of a record that was taken away by hand. While another foreign record lives here
-/// that is nothing: a script may have settled it, and what it left shows as drift.
+/// Remembers what CLAMP would move now of a record that was taken away by hand. While a record that may be a script's
+/// lives here that is nothing: the script may have settled it, and what it left shows as drift.
 fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
     let name = Key::Reservation(&gone.record.id).name(keys.style());
-    let left = if keys.ledger(|ledger| ledger.has_foreign_beside(name.as_bytes())) {
+    let left = if keys.ledger(|ledger| ledger.has_stranger_beside(name.as_bytes())) {
         Vec::new()
     } else {
         movable(keys, &gone.lines)
@@ -154,7 +154,7 @@ fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
 /// What reads as absent may be there still, its time over, and writing would take it away: an available counter, and an
 /// outcome, where no RESERVE has looked for one.
 fn can_settle_in_job<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
-    !gone.by_hand && gone.lines.iter().all(|line| keys.peek(Key::Available(&line.sku)) != Reading::Absent)
+    gone.looked_at && gone.lines.iter().all(|line| keys.peek(Key::Available(&line.sku)) != Reading::Absent)
 }
 
 /// Opens what is due until nothing is left or `time_is_up`. Says whether something is left. Only on a master that
@@ -213,7 +213,7 @@ pub(super) fn open_due<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     match judge(keys, id, found) {
         Ok(State::Live(record, deadline)) if now > deadline => end_overdue(keys, record, deadline),
         // Someone moved its TTL.
-        Ok(State::Live(record, deadline)) => keys.ledger(|ledger| ledger.enter(&record, deadline)),
+        Ok(State::Live(record, deadline)) => keys.ledger(|ledger| ledger.enter_again(&record, deadline)),
         Ok(State::Unknown | State::Lapsed { .. } | State::Ended(_) | State::Foreign) | Err(_) => {
             keys.ledger(|ledger| ledger.leave(id));
         }
@@ -343,9 +343,12 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
     }
     let ended = keys.ledger(|ledger| ledger.is_foreign(name.as_bytes()))
         || keys.peek(Key::Outcome(id)) != Reading::Absent;
-    let record = match found {
-        Reading::Text(json, ttl) if !ended => Record::from_json(id, &json, style).map(|record| (record, ttl)),
-        Reading::Text(..) | Reading::Other(_) | Reading::Absent => None,
+    let (record, what) = match found {
+        Reading::Text(json, _) if Record::is_misnamed(id, &json) => (None, Foreign::Misnamed),
+        Reading::Text(json, ttl) if !ended => {
+            (Record::from_json(id, &json, style).map(|record| (record, ttl)), Foreign::Stranger)
+        }
+        Reading::Text(..) | Reading::Other(_) | Reading::Absent => (None, Foreign::Stranger),
     };
     keys.ledger(|ledger| match record {
         Some((record, ttl)) => {
@@ -355,13 +358,13 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
                 ledger.settled(&gone.lines);
             }
             let deadline = ttl.unwrap_or(record.expires_at);
-            ledger.enter_by_hand(&record, deadline);
+            ledger.enter_touched(&record, deadline);
         }
         None => {
             if let Some(gone) = ledger.as_indexed(id) {
                 ledger.note_removed(gone);
             }
-            ledger.enter_foreign(name.as_bytes());
+            ledger.enter_foreign(name.as_bytes(), what);
         }
     });
 }

@@ -30,8 +30,10 @@ struct Hold {
     /// When the sweep looks at it next: its deadline, or later where it did not go when it was opened.
     wake: UnixMs,
     lines: Lines,
-    /// It appeared without a command of ours, so its id was not looked at as RESERVE does.
+    /// It appeared without a command of ours, so nobody knows that its units were taken.
     by_hand: bool,
+    /// An old outcome of its id lies there, its time over.
+    doubted: bool,
 }
 
 /// What a reservation holds. Most have one line.
@@ -85,7 +87,7 @@ impl Holds {
         for (sku, _) in lines.iter() {
             self.by_sku.insert((sku, deadline, slot));
         }
-        let hold = Hold { id: record.id.clone(), deadline, wake: deadline, lines, by_hand };
+        let hold = Hold { id: record.id.clone(), deadline, wake: deadline, lines, by_hand, doubted: false };
         self.outside = self.outside.saturating_add(outside(&hold));
         if let Some(place) = self.slots.get_mut(slot as usize) {
             *place = Some(hold);
@@ -149,17 +151,22 @@ impl Holds {
         )
     }
 
-    /// Whether it appeared without a command of ours; `None` for an unknown id.
-    pub fn is_by_hand(&self, id: &ReservationId) -> Option<bool> {
-        self.get(id).map(|hold| hold.by_hand)
+    /// Whether it appeared without a command of ours.
+    pub fn is_by_hand(&self, id: &ReservationId) -> bool {
+        self.get(id).is_some_and(|hold| hold.by_hand)
     }
 
-    /// From now on it counts as one that appeared without a command of ours.
+    /// Whether its outcome can be written without a look at what lies there: RESERVE has looked at its id.
+    pub fn is_looked_at(&self, id: &ReservationId) -> bool {
+        self.get(id).is_some_and(|hold| !hold.by_hand && !hold.doubted)
+    }
+
+    /// An old outcome of this reservation lies there, its time over.
     pub fn doubt(&mut self, id: &ReservationId) {
         if let Some(slot) = self.slot(id)
             && let Some(Some(hold)) = self.slots.get_mut(slot as usize)
         {
-            hold.by_hand = true;
+            hold.doubted = true;
         }
     }
 

@@ -4,7 +4,7 @@
 //! **Invariant:** derived from the keys, never the truth. A lost entry delays a release, it cannot lose a unit or
 //! sell one twice.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::holds::Holds;
 use crate::inventory::alert::AlertType;
@@ -21,14 +21,14 @@ pub struct Gone {
     pub lines: Vec<Line>,
     /// Its deadline.
     pub deadline: UnixMs,
-    /// It had not been made by a command of ours: an old outcome of its id may still lie there, its time over.
-    pub by_hand: bool,
+    /// A RESERVE has looked at its id: no old outcome lies there, its time over.
+    pub looked_at: bool,
 }
 
 impl Gone {
     /// A record that is gone; the ledger knows where it came from.
     pub fn new(record: Record, deadline: UnixMs) -> Self {
-        Self { lines: record.items.clone(), record, deadline, by_hand: false }
+        Self { lines: record.items.clone(), record, deadline, looked_at: true }
     }
 }
 
@@ -45,6 +45,15 @@ pub enum Touched {
     Managed,
     /// A `stock:reserved:` key.
     Reserved(Sku),
+}
+
+/// What a `reservation:` key that is not ours is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// A script's, or an old dump or copy of a reservation that has ended.
+    Stranger,
+    /// A record of ours under another name than its own: a RENAME or COPY. No script knows what it holds.
+    Misnamed,
 }
 
 /// Whether a database is the module's alone.
@@ -85,7 +94,9 @@ pub struct Ledger {
     remembered: HashMap<ReservationId, Gone>,
     remembered_by_deadline: BTreeSet<(UnixMs, ReservationId)>,
     /// Names of `reservation:` keys that are not ours.
-    foreign: HashSet<Box<[u8]>>,
+    foreign: HashMap<Box<[u8]>, Foreign>,
+    /// How many of them are not [`Foreign::Misnamed`].
+    strangers: usize,
     touched: VecDeque<Touched>,
     /// Keys that a walk met: to be read when there is time.
     to_learn: Vec<Touched>,
@@ -103,21 +114,28 @@ pub struct Ledger {
 impl Ledger {
     // --- live reservations ---
 
-    /// Enters a live reservation, or its new deadline or lines.
+    /// Enters a live reservation that a command of ours has made.
     pub fn enter(&mut self, record: &Record, deadline: UnixMs) {
-        self.enter_from(record, deadline, false);
+        self.holds.enter(record, deadline, false);
     }
 
-    /// Enters a record that appeared without a command of ours.
-    pub fn enter_by_hand(&mut self, record: &Record, deadline: UnixMs) {
-        self.enter_from(record, deadline, true);
+    /// Enters the new deadline or lines of a live reservation. Where it came from stays known.
+    pub fn enter_again(&mut self, record: &Record, deadline: UnixMs) {
+        self.holds.enter(record, deadline, self.holds.is_by_hand(&record.id));
     }
 
-    fn enter_from(&mut self, record: &Record, deadline: UnixMs, by_hand: bool) {
-        self.holds.enter(record, deadline, by_hand);
+    /// Enters a record that another hand has touched. If it is live and holds what it held, only its TTL was moved.
+    pub fn enter_touched(&mut self, record: &Record, deadline: UnixMs) {
+        let same = self.lines(&record.id).is_some_and(|lines| lines == record.items);
+        self.holds.enter(record, deadline, !same || self.holds.is_by_hand(&record.id));
     }
 
-    /// An old outcome of this live reservation lies there, its time over: it is as if it had appeared by hand.
+    /// Whether a live reservation appeared without a command of ours.
+    pub fn is_by_hand(&self, id: &ReservationId) -> bool {
+        self.holds.is_by_hand(id)
+    }
+
+    /// An old outcome of this live reservation lies there, its time over.
     pub fn doubt(&mut self, id: &ReservationId) {
         self.holds.doubt(id);
     }
@@ -274,7 +292,7 @@ impl Ledger {
 
     /// A record expired or was evicted: its units wait to be settled.
     pub fn pend(&mut self, mut gone: Gone) {
-        gone.by_hand = self.holds.is_by_hand(&gone.record.id).unwrap_or(true);
+        gone.looked_at = self.holds.is_looked_at(&gone.record.id);
         self.leave(&gone.record.id);
         self.holds.hold(&gone.lines);
         self.pending.push_back(gone);
@@ -371,24 +389,28 @@ impl Ledger {
     // --- foreign records ---
 
     /// A `reservation:` key that is not ours was seen.
-    pub fn enter_foreign(&mut self, name: &[u8]) {
-        self.foreign.insert(name.into());
+    pub fn enter_foreign(&mut self, name: &[u8], what: Foreign) {
+        self.leave_foreign(name);
+        self.foreign.insert(name.into(), what);
+        self.strangers = self.strangers.saturating_add(usize::from(what == Foreign::Stranger));
     }
 
     /// Whether that key was found not to be ours. Once it is, it stays so until it goes: also when what spoke against it,
     /// an outcome, is forgotten.
     pub fn is_foreign(&self, name: &[u8]) -> bool {
-        self.foreign.contains(name)
+        self.foreign.contains_key(name)
     }
 
     /// That key is gone, or ours. Says whether it was foreign.
     pub fn leave_foreign(&mut self, name: &[u8]) -> bool {
-        self.foreign.remove(name)
+        let was = self.foreign.remove(name);
+        self.strangers = self.strangers.saturating_sub(usize::from(was == Some(Foreign::Stranger)));
+        was.is_some()
     }
 
-    /// Whether a foreign record lives here under another name than `name`.
-    pub fn has_foreign_beside(&self, name: &[u8]) -> bool {
-        self.foreign.len() > usize::from(self.foreign.contains(name))
+    /// Whether a record that may be a script's lives here under another name than `name`.
+    pub fn has_stranger_beside(&self, name: &[u8]) -> bool {
+        self.strangers > usize::from(self.foreign.get(name) == Some(&Foreign::Stranger))
     }
 
     /// How many foreign records live here.
@@ -403,7 +425,7 @@ impl Ledger {
         let touched = match watched {
             Watched::Reservation(Some(id)) => Touched::Reservation(id),
             Watched::Reservation(None) => {
-                self.enter_foreign(name);
+                self.enter_foreign(name, Foreign::Stranger);
                 return true;
             }
             Watched::Threshold(product) => Touched::Threshold(product),

@@ -2,7 +2,7 @@
 //! check, when a replica becomes a master.
 
 use super::expire;
-use super::ledger::{Ledger, Touched};
+use super::ledger::{Foreign, Ledger, Touched};
 use super::{Keyspace, Reading, repair};
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::Record;
@@ -56,10 +56,16 @@ impl Walk {
                 let (value, ttl) = read();
                 match value.and_then(|json| Record::from_json(&id, json, self.style)) {
                     Some(record) => ledger.enter(&record, ttl.unwrap_or(record.expires_at)),
-                    None => ledger.enter_foreign(name),
+                    None => {
+                        let misnamed = value.is_some_and(|json| Record::is_misnamed(&id, json));
+                        ledger.enter_foreign(
+                            name,
+                            if misnamed { Foreign::Misnamed } else { Foreign::Stranger },
+                        );
+                    }
                 }
             }
-            Some(Watched::Reservation(None)) => ledger.enter_foreign(name),
+            Some(Watched::Reservation(None)) => ledger.enter_foreign(name, Foreign::Stranger),
             Some(Watched::Threshold(product)) => ledger.learn(Touched::Threshold(product)),
             Some(Watched::Alert(product, at)) => ledger.learn(Touched::Alert(product, at)),
             Some(Watched::Outcome(id)) => {
@@ -120,7 +126,8 @@ impl Walk {
             keys.ledger(|ledger| {
                 if ledger.deadline(id).is_some() {
                     ledger.leave(id);
-                    ledger.enter_foreign(Key::Reservation(id).name(self.style).as_bytes());
+                    let name = Key::Reservation(id).name(self.style);
+                    ledger.enter_foreign(name.as_bytes(), Foreign::Stranger);
                 }
                 while let Some(gone) = ledger.take_pending_of(id) {
                     ledger.settled(&gone.lines);

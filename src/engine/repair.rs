@@ -17,6 +17,10 @@ pub fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
         }
     }
     keys.ledger(|ledger| ledger.checked_all());
+    if keys.ledger(|ledger| ledger.live_count() > 0) {
+        // A RESERVE that came before the check could not know.
+        mark(keys);
+    }
     false
 }
 
@@ -63,7 +67,7 @@ fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
     true
 }
 
-/// Writes the mark, when this database was found to be the module's alone. Called by a command that reserves.
+/// Writes the mark, when this database was found to be the module's alone and it reserves here.
 pub(super) fn mark<K: Keyspace>(keys: &mut K) {
     if keys.ledger(|ledger| ledger.is_to_be_marked()) && !keys.settings().in_cluster {
         let style = keys.style().word();

@@ -157,7 +157,7 @@ fn resolve<K: Keyspace>(
         Some(part) => record.resolve_part(part)?,
         None => record.items.clone(),
     };
-    let moves = check_counters(keys, &lines, ending)?;
+    let moves = check_counters(keys, record, &lines, ending)?;
     // After this point nothing may fail.
     let mut effects: Vec<Effect> = lines.iter().map(|line| units_effect(line, ending)).collect();
     let left = record.without(&lines);
@@ -194,17 +194,25 @@ fn rename_outcome<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: 
 }
 
 /// Whether the counters can take the step, and how available moves by it. `WRONGTYPE` where one is no integer, then
-/// `DRIFT` where a reserved counter holds less than the reservation says, then `ERR` where available would overflow.
+/// `DRIFT` where a reserved counter holds less than the reservation says, then `ERR` where available would overflow. Of a
+/// record that appeared by hand nobody knows that its units were taken: it moves none that others hold (CLAMP).
 fn check_counters<K: Keyspace>(
     keys: &mut K,
+    record: &Record,
     lines: &[Line],
     ending: Ending,
 ) -> Result<alerts::Moves, Refusal> {
     let mut moves = alerts::Moves::default();
     let (mut drift, mut overflow) = (None, None);
+    let by_hand = keys.ledger(|ledger| ledger.is_by_hand(&record.id));
     for Line { sku, quantity } in lines {
         let units = quantity.units();
-        let reserved = super::counter(keys, Key::Reserved(sku))?;
+        let mut reserved = super::counter(keys, Key::Reserved(sku))?;
+        if by_hand {
+            let own =
+                record.items.iter().find(|line| line.sku == *sku).map_or(0, |line| line.quantity.units());
+            reserved = reserved.saturating_sub(keys.ledger(|ledger| ledger.held_by_others(sku, own)));
+        }
         if reserved < units {
             drift.get_or_insert_with(|| Refusal::Drift { sku: sku.clone(), held: units, reserved });
         }

@@ -208,6 +208,11 @@ impl Record {
         })
     }
 
+    /// Whether `json` is the record of another id than the one it stands under: a RENAME, or a COPY.
+    pub fn is_misnamed(id: &ReservationId, json: &[u8]) -> bool {
+        serde_json::from_slice::<RecordJson>(json).is_ok_and(|read| read.reservation_id != id.as_str())
+    }
+
     /// The stored form.
     pub fn to_json(&self) -> Vec<u8> {
         let json = RecordJson {

@@ -43,6 +43,8 @@ pub struct Slot {
     pub until: Option<UnixMs>,
     /// Not the module's: no record, or one that appeared under an id that had ended.
     pub foreign: bool,
+    /// It came by hand: whether its units were taken, nobody knows.
+    pub by_hand: bool,
 }
 
 impl Slot {
@@ -466,7 +468,10 @@ impl Model {
         }
         let expires_at = self.now + life;
         let record = Held { lines: lines.clone(), sold: vec![], returned: vec![], expires_at };
-        self.slots.insert(id, Slot { record: Some(record), until: Some(expires_at), foreign: false });
+        self.slots.insert(
+            id,
+            Slot { record: Some(record), until: Some(expires_at), foreign: false, by_hand: false },
+        );
         self.remember(token, Expected::done())
     }
 
@@ -608,7 +613,8 @@ impl Model {
     }
 
     fn put(&mut self, id: Id, record: Held, until: UnixMs) {
-        self.slots.insert(id, Slot { record: Some(record), until: Some(until), foreign: false });
+        let by_hand = self.slots.get(&id).is_some_and(|slot| slot.by_hand);
+        self.slots.insert(id, Slot { record: Some(record), until: Some(until), foreign: false, by_hand });
     }
 
     /// Sells or gives back a live reservation, or a part of it.
@@ -626,7 +632,11 @@ impl Model {
         if part.iter().any(|&(sku, quantity)| quantity > held_of(sku)) {
             return Expected::refused("ERR");
         }
-        let reserved = |sku: &Sku| self.reserved.get(sku).copied().unwrap_or(0);
+        let by_hand = self.slots[&id].by_hand;
+        let reserved = |sku: &Sku| {
+            let others = if by_hand { (self.held(*sku) - held_of(*sku)).max(0) } else { 0 };
+            self.reserved.get(sku).copied().unwrap_or(0) - others
+        };
         if part.iter().any(|(sku, quantity)| reserved(sku) < *quantity) {
             return Expected::refused("DRIFT");
         }
@@ -748,7 +758,7 @@ impl Model {
     pub fn put_by_hand(&mut self, id: Id, record: Option<Held>, until: Option<UnixMs>) {
         self.take_by_hand(id);
         // It counts for nothing until the job has looked at it.
-        self.slots.insert(id, Slot { record, until, foreign: true });
+        self.slots.insert(id, Slot { record, until, foreign: true, by_hand: true });
         self.appeared.insert(id);
         self.job = true;
     }
@@ -807,6 +817,8 @@ impl Model {
         for id in 0..IDS.len() {
             self.judge(id);
         }
+        // Where they came from is not known any more.
+        self.slots.values_mut().for_each(|slot| slot.by_hand = false);
     }
 
     /// The replica becomes the master.

@@ -938,3 +938,14 @@ fn counters_of_another_key_style_are_reported_and_never_repaired() {
         }
     }
 }
+
+#[test]
+fn a_reservation_that_came_before_the_check_is_marked_by_the_check() {
+    let mut shop = Simulation::new();
+    shop.client(&["SET", "stock:available:P", "10"]);
+    shop.restart(false);
+    shop.unit(|shop| assert_eq!(shop.reserve("A", "P 5", 100), "OK"));
+    assert_eq!(shop.stored("inventory:managed"), None, "the counters were not compared yet");
+    shop.sweep();
+    assert_eq!(shop.stored("inventory:managed"), Some("plain"));
+}

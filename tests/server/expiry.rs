@@ -236,7 +236,7 @@ fn a_record_set_anew_by_hand_gives_the_old_units_back_once() {
 }
 
 #[test]
-fn unlink_expire_0_and_a_past_expireat_are_deletions_by_hand() {
+fn whatever_ends_a_record_by_hand_gives_the_units_back_once() {
     for by_hand in [
         "UNLINK reservation:A",
         "EXPIRE reservation:A 0",
