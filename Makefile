@@ -5,10 +5,10 @@ SERVER ?=
 export PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli test servers test-all soak lint bench clean
+.PHONY: help build run cli test servers test-all soak lint bench bench-expiry clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  PORT=6390 chooses another port, SERVER=/path/to/valkey-server another server."
 
@@ -36,8 +36,11 @@ soak: ## the crash loop, 200 rounds, with progress
 lint: ## format, clippy, shellcheck
 	@scripts/lint.sh
 
-bench: ## the benchmarks
-	@scripts/cargo.sh bench
+bench: ## what a decision costs, without a server
+	@scripts/cargo.sh bench --bench decision
+
+bench-expiry: ## how soon units come back, on SERVER or the server that is found; ARGS="--rounds 5"
+	@scripts/bench-expiry.sh $(ARGS)
 
 clean: ## removes what was built; what was fetched and data stay
 	@rm -rf target

@@ -155,7 +155,14 @@ fn queue_job(ctx: RawContext) {
 /// Behind the unit of work that an event belonged to.
 unsafe extern "C" fn on_job(ctx: RawContext, _data: *mut c_void) {
     state::set_job_queued(false);
-    let mut time_is_up = budget(config::sweep_budget());
+    // The server's own cycle may expire thousands of records in one round, each with its job, and takes long enough.
+    let length = least_slice().saturating_sub(state::spent_in_round());
+    if length.is_zero() {
+        go_on_soon();
+        return;
+    }
+    let begun = Instant::now();
+    let mut time_is_up = || begun.elapsed() >= length;
     let mut backlog = false;
     work_off(ctx, |keys, may_write| {
         backlog |= if may_write {
@@ -164,6 +171,7 @@ unsafe extern "C" fn on_job(ctx: RawContext, _data: *mut c_void) {
             expire::look_at_touched(keys, &mut time_is_up)
         };
     });
+    state::spend_in_round(begun.elapsed());
     if backlog {
         go_on_soon();
     }
@@ -188,30 +196,35 @@ unsafe extern "C" fn on_event_loop(
     subevent: u64,
     _data: *mut c_void,
 ) {
-    if !state::has_backlog() {
-        return;
-    }
-    if subevent == raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP {
+    let backlog = state::has_backlog();
+    if subevent == raw::REDISMODULE_SUBEVENT_EVENTLOOP_AFTER_SLEEP {
+        state::round_begins(backlog.then(Instant::now));
+    } else if backlog {
         slice(ctx, share_of_round());
-    } else {
-        state::round_begins(Instant::now());
     }
 }
 
-/// A round of a quiet server gets a slice of this part of the budget.
-const PARTS_OF_BUDGET: u32 = 8;
+/// What a round gets however little else it has done, and what all jobs of a round may take: a small part of the budget.
+fn least_slice() -> Duration {
+    config::sweep_budget().checked_div(8).unwrap_or_default()
+}
 
 /// How long the slice of this round may be: as long as the round has taken, so that the clients keep half of the time, and
-/// a client that is alone waits for a small part of the budget.
+/// a client that is alone waits for a small part of the budget. Where the server's own cycle has expired records in this
+/// round, it has taken its share, and more.
 fn share_of_round() -> Duration {
-    let budget = config::sweep_budget();
-    let least = budget.checked_div(PARTS_OF_BUDGET).unwrap_or(budget);
-    state::round_began().map_or(least, |begun| begun.elapsed()).clamp(least, budget)
+    let least = least_slice();
+    if !state::spent_in_round().is_zero() {
+        return least;
+    }
+    let round = state::round_began().map_or(Duration::ZERO, |begun| begun.elapsed());
+    round.min(config::sweep_budget()).max(least)
 }
 
 /// A slice of work: what is due comes first, then a walk that is under way.
 fn slice(ctx: RawContext, length: Duration) {
-    let mut time_is_up = budget(length);
+    let begun = Instant::now();
+    let mut time_is_up = || begun.elapsed() >= length;
     let mut backlog = false;
     work_off(ctx, |keys, may_write| {
         backlog |= if may_write {
@@ -226,12 +239,6 @@ fn slice(ctx: RawContext, length: Duration) {
     if backlog {
         go_on_soon();
     }
-}
-
-/// Whether the time of a slice is up.
-fn budget(length: Duration) -> impl FnMut() -> bool {
-    let begun = Instant::now();
-    move || begun.elapsed() >= length
 }
 
 /// Something is left: the next round of the event loop comes at once, and does a slice.

@@ -5,9 +5,9 @@
 //! one is held, so none can be taken twice.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::engine::Tally;
 use crate::engine::ledger::Ledger;
@@ -21,6 +21,7 @@ static OWN_WRITE: Mutex<String> = Mutex::new(String::new());
 static NOTIFYING: AtomicBool = AtomicBool::new(false);
 static LOADING: AtomicBool = AtomicBool::new(false);
 static ROUND: Mutex<Option<Instant>> = Mutex::new(None);
+static SPENT_US: AtomicU64 = AtomicU64::new(0);
 static BACKLOG: AtomicBool = AtomicBool::new(false);
 static WAKE_QUEUED: AtomicBool = AtomicBool::new(false);
 static JOB_QUEUED: AtomicBool = AtomicBool::new(false);
@@ -101,14 +102,25 @@ pub fn has_backlog() -> bool {
     BACKLOG.load(Ordering::Relaxed)
 }
 
-/// Notes when a round of the server's work began.
-pub fn round_begins(now: Instant) {
-    *lock(&ROUND) = Some(now);
+/// A round of the server's work begins; `now`, where somebody will ask.
+pub fn round_begins(now: Option<Instant>) {
+    *lock(&ROUND) = now;
+    SPENT_US.store(0, Ordering::Relaxed);
 }
 
 /// When this round began, where that is known.
 pub fn round_began() -> Option<Instant> {
     *lock(&ROUND)
+}
+
+/// Notes that a job took so long.
+pub fn spend_in_round(time: Duration) {
+    SPENT_US.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+/// How long the jobs of this round took.
+pub fn spent_in_round() -> Duration {
+    Duration::from_micros(SPENT_US.load(Ordering::Relaxed))
 }
 
 /// Marks that the event loop was asked to turn once more, or has. Says what it was before.

@@ -1,0 +1,323 @@
+//! What was measured, and the table of it.
+
+use std::fmt::Write;
+use std::process::Command;
+
+use crate::chart::{Chart, Line};
+use crate::harness::Client;
+
+/// The targets, in ms.
+const ON_TIME_MS: f64 = 150.0;
+const STORM_MS: f64 = 2_000.0;
+const P99_MS: f64 = 5.0;
+
+/// The first part.
+pub struct OnTime {
+    pub keys: usize,
+    pub count: usize,
+    pub rounds: Vec<Line>,
+    pub plain: Line,
+    /// How long the plain way was watched.
+    pub seconds: u64,
+}
+
+/// One round of the second part.
+pub struct Storm {
+    pub back_ms: f64,
+    pub before: Latencies,
+    /// From the deadline until all units are back.
+    pub during: Latencies,
+    /// Of these, those behind the first unit that was seen back. Until the cron comes nothing is to be felt, and many
+    /// quick GETs fit in there.
+    pub busy: Latencies,
+}
+
+/// Latencies in ms.
+pub struct Latencies {
+    pub count: usize,
+    pub p50: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+impl Latencies {
+    /// Each percentile is a latency that was measured: so many percent were not above it.
+    pub fn of(mut seen: Vec<f64>) -> Self {
+        seen.sort_by(f64::total_cmp);
+        let percentile = |percent: usize| {
+            let place = (seen.len() * percent).div_ceil(100).max(1) - 1;
+            seen.get(place).copied().unwrap_or(f64::NAN)
+        };
+        Self { count: seen.len(), p50: percentile(50), p99: percentile(99), max: percentile(100) }
+    }
+}
+
+/// One RESERVE beside due holds.
+pub struct Attempt {
+    pub reply: String,
+    /// Reservations that it released.
+    pub released: usize,
+    /// The server's own time for it.
+    pub server_us: f64,
+    /// Round trip of it with an INFO before and behind it, and of the same with a PING in its place.
+    pub burst_us: f64,
+    pub ping_us: f64,
+}
+
+/// All of it.
+pub struct Report {
+    pub typed: String,
+    pub server: String,
+    pub load: (String, String),
+    pub holds: usize,
+    pub on_time: OnTime,
+    pub storms: Vec<Storm>,
+    pub attempts: Vec<[Attempt; 2]>,
+}
+
+impl Report {
+    /// The tables.
+    pub fn markdown(&self) -> String {
+        let mut text = String::from("# How soon units come back\n\nWritten by `make bench-expiry`.\n\n");
+        self.write_machine(&mut text).unwrap();
+        self.write_on_time(&mut text).unwrap();
+        self.write_storm(&mut text).unwrap();
+        self.write_attempts(&mut text).unwrap();
+        text
+    }
+
+    /// The round of the module that was the median one, and the plain way.
+    pub fn chart(&self) -> String {
+        let middle = median(self.on_time.rounds.iter().map(back).collect());
+        let round = self.on_time.rounds.iter().find(|round| back(round) >= middle).unwrap();
+        let (all, seconds) = (self.on_time.rounds.len(), self.on_time.seconds);
+        let plain = &self.on_time.plain;
+        let lines = [
+            (format!("redis-inventory: all after {middle:.0} ms (median of {all} rounds)"), "#0b7a4b", round),
+            (
+                format!("plain TTL and a listener: {} after {seconds} s", units_at(plain, f64::INFINITY)),
+                "#c2410c",
+                plain,
+            ),
+        ];
+        Chart { units: self.on_time.count, last_ms: seconds as f64 * 1000.0, lines }.svg()
+    }
+
+    fn write_machine(&self, text: &mut String) -> std::fmt::Result {
+        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        let command = format!("scripts/bench-expiry.sh {}", self.typed);
+        writeln!(text, "| | |\n| --- | --- |")?;
+        writeln!(text, "| machine | {}, {cores} cores, {} |", cpu(), said_by("uname", &["-sr"]))?;
+        let (before, behind) = &self.load;
+        writeln!(text, "| load of the machine (1 min) | {before} before the run, {behind} behind it |")?;
+        writeln!(text, "| server | {}, `hz 10`, nothing saved, on the same machine |", self.server)?;
+        writeln!(text, "| command | `{}` |", command.trim())
+    }
+
+    fn write_on_time(&self, text: &mut String) -> std::fmt::Result {
+        let OnTime { keys, count, rounds, plain, seconds } = &self.on_time;
+        let all: Vec<f64> = rounds.iter().map(back).collect();
+        let first: Vec<f64> = rounds.iter().map(|round| round[0].0).collect();
+        let within = |line: &Line| units_at(line, ON_TIME_MS);
+        let fewest = rounds.iter().map(within).min().unwrap();
+        let plain_units = units_at(plain, f64::INFINITY);
+        let plain_first = plain.first().map_or("none".to_owned(), |&(at, _)| format!("{at:.0} ms"));
+        let plain_all =
+            if plain_units == *count { format!("{:.0} ms", back(plain)) } else { "not seen".to_owned() };
+        let worst = highest(&all);
+        writeln!(
+            text,
+            "\n## On time\n\n{} reservations of one unit with one deadline, beside {} live keys with a TTL: units back \
+             after the deadline. With the module in {} rounds on one server, `stock:available` read every millisecond. \
+             Without it in one round: keys with the same deadline, and a listener to `expired` events, which counts a \
+             unit for each.\n",
+            thousands(*count),
+            thousands(*keys),
+            rounds.len()
+        )?;
+        writeln!(text, "| | redis-inventory | plain TTL and a listener |\n| --- | ---: | ---: |")?;
+        writeln!(text, "| first unit back, median | {:.0} ms | {plain_first} |", median(first))?;
+        writeln!(text, "| all back, median | {:.0} ms | {plain_all} |", median(all.clone()))?;
+        writeln!(text, "| all back, worst round | {worst:.0} ms | {plain_all} |")?;
+        writeln!(
+            text,
+            "| back within {ON_TIME_MS:.0} ms, worst round | {} | {} |",
+            thousands(fewest),
+            thousands(within(plain))
+        )?;
+        writeln!(
+            text,
+            "| back within {seconds} s | {} of {} | {} of {} |",
+            thousands(*count),
+            thousands(*count),
+            thousands(plain_units),
+            thousands(*count)
+        )?;
+        writeln!(
+            text,
+            "\nTarget: all back within {ON_TIME_MS:.0} ms, in each round: {}.",
+            met(worst, ON_TIME_MS)
+        )?;
+        writeln!(text, "\n![stock back over time](stock-back.svg)")
+    }
+
+    fn write_storm(&self, text: &mut String) -> std::fmt::Result {
+        let of = |figure: fn(&Storm) -> f64| self.storms.iter().map(figure).collect::<Vec<f64>>();
+        writeln!(
+            text,
+            "\n## Storm\n\n{} reservations of one unit, of 100 products, with one deadline; {} rounds, each on a new \
+             server. The counters are summed up every 20 ms. Meanwhile one client reads a plain key, one GET after the \
+             other.\n",
+            thousands(self.holds),
+            self.storms.len()
+        )?;
+        writeln!(text, "| ms | median | min | max | target |\n| --- | ---: | ---: | ---: | --- |")?;
+        let mut row = |name: &str, figures: Vec<f64>, places: usize, target: Option<f64>| {
+            // Met by the median; the rounds beside it are there to be seen.
+            let target = target.map_or(String::new(), |target| {
+                format!("{target:.0}: {}", met(median(figures.clone()), target))
+            });
+            let (low, high) = (lowest(&figures), highest(&figures));
+            writeln!(
+                text,
+                "| {name} | {:.places$} | {low:.places$} | {high:.places$} | {target} |",
+                median(figures)
+            )
+        };
+        row("all units back", of(|storm| storm.back_ms), 0, Some(STORM_MS))?;
+        row("GET in the second before: p50", of(|storm| storm.before.p50), 3, None)?;
+        row("GET in the second before: p99", of(|storm| storm.before.p99), 3, None)?;
+        row("GET in the second before: max", of(|storm| storm.before.max), 3, None)?;
+        row("GET from the deadline on: p50", of(|storm| storm.during.p50), 3, None)?;
+        row("GET from the deadline on: p99", of(|storm| storm.during.p99), 3, Some(P99_MS))?;
+        row("GET from the deadline on: max", of(|storm| storm.during.max), 3, None)?;
+        row("GET since the first unit was back: p50", of(|storm| storm.busy.p50), 3, None)?;
+        row("GET since the first unit was back: p99", of(|storm| storm.busy.p99), 3, None)?;
+        let counts: Vec<String> = self
+            .storms
+            .iter()
+            .map(|storm| format!("{} ({})", thousands(storm.during.count), thousands(storm.busy.count)))
+            .collect();
+        writeln!(
+            text,
+            "\nGETs from the deadline on, by round (and since the first unit was back): {}.",
+            counts.join("; ")
+        )
+    }
+
+    fn write_attempts(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(
+            text,
+            "\n## One RESERVE beside due holds\n\n{} holds of one unit, of one product, are due and not swept yet: a \
+             client reads the server's clock until the deadline has passed, and sends a RESERVE of 5 units more than \
+             are free. {} rounds, each on a new server; medians, the slowest in brackets. The server's time is what \
+             `INFO commandstats` says; the round trip is of `INFO inv`, RESERVE and `INFO inv` in one write.\n",
+            thousands(self.holds),
+            self.attempts.len()
+        )?;
+        writeln!(
+            text,
+            "| sku | reply | released by it | server's time, µs | round trip, µs | the same with PING, µs |\n\
+             | --- | --- | ---: | ---: | ---: | ---: |"
+        )?;
+        for (number, name) in [(0, "has no due holds"), (1, "has the due holds")] {
+            let of = |figure: fn(&Attempt) -> f64| {
+                self.attempts.iter().map(|round| figure(&round[number])).collect::<Vec<f64>>()
+            };
+            let both = |figures: Vec<f64>| {
+                let slowest = highest(&figures);
+                format!("{:.0} ({slowest:.0})", median(figures))
+            };
+            let mut replies: Vec<&str> =
+                self.attempts.iter().map(|round| round[number].reply.as_str()).collect();
+            replies.dedup();
+            let mut released: Vec<String> =
+                self.attempts.iter().map(|round| round[number].released.to_string()).collect();
+            released.dedup();
+            writeln!(
+                text,
+                "| {name} | {} | {} | {} | {} | {} |",
+                replies.join(", "),
+                released.join(", "),
+                both(of(|attempt| attempt.server_us)),
+                both(of(|attempt| attempt.burst_us)),
+                both(of(|attempt| attempt.ping_us))
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// When all that came back was back.
+fn back(line: &Line) -> f64 {
+    line.last().map_or(f64::INFINITY, |&(at, _)| at)
+}
+
+fn units_at(line: &Line, at_ms: f64) -> usize {
+    line.iter().take_while(|(at, _)| *at <= at_ms).last().map_or(0, |&(_, units)| units)
+}
+
+fn met(figure: f64, target: f64) -> &'static str {
+    if figure <= target { "met" } else { "not met" }
+}
+
+/// The middle one; of an even number, the mean of the two in the middle.
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    if figures.len().is_multiple_of(2) {
+        f64::midpoint(figures[middle - 1], figures[middle])
+    } else {
+        figures[middle]
+    }
+}
+
+fn lowest(figures: &[f64]) -> f64 {
+    figures.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+fn highest(figures: &[f64]) -> f64 {
+    figures.iter().copied().fold(0.0, f64::max)
+}
+
+/// 1000000 as 1,000,000.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// How busy the machine is, others' work included: figures of a busy machine are worse.
+pub fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg")
+        .unwrap_or_else(|_| said_by("sysctl", &["-n", "vm.loadavg"]).trim_start_matches("{ ").to_owned());
+    text.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown").to_owned()
+}
+
+/// Its name and version.
+pub fn server_name(client: &mut Client) -> String {
+    // Valkey says which Redis it is compatible with, too.
+    match client.info("server", "valkey_version").as_str() {
+        "" => format!("Redis {}", client.info("server", "redis_version")),
+        version => format!("Valkey {version}"),
+    }
+}
+
+fn cpu() -> String {
+    let Ok(text) = std::fs::read_to_string("/proc/cpuinfo") else {
+        return said_by("sysctl", &["-n", "machdep.cpu.brand_string"]);
+    };
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    name.map_or("unknown CPU", |(_, name)| name).to_owned()
+}
+
+fn said_by(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
