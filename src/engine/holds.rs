@@ -4,20 +4,15 @@
 //! held of each. So a reservation takes a small part of what its keys take, and the first due one of a sku is found
 //! without walking over the others.
 
-use std::collections::{BTreeSet, HashMap};
-use std::hash::BuildHasher;
+use std::collections::BTreeSet;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-
+use super::slots::{Names, Slot, Slots};
 use crate::inventory::quantity::{Quantity, UnixMs};
 use crate::inventory::reservation::{Line, Record};
 use crate::inventory::sku::{ReservationId, Sku};
 
-/// The number of a slot.
-type Slot = u32;
-
 /// The number of a sku.
-type SkuNumber = u32;
+type SkuNumber = Slot;
 
 /// A place in the order by deadline, where a walk goes on: behind the reservation that was looked at last.
 pub type Place = (UnixMs, Slot);
@@ -56,10 +51,8 @@ impl Lines {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Holds {
-    slots: Vec<Option<Hold>>,
-    free: Vec<Slot>,
-    hasher: DefaultHashBuilder,
-    by_id: HashTable<Slot>,
+    slots: Slots<Hold>,
+    by_id: Names,
     by_wake: BTreeSet<Place>,
     by_sku: BTreeSet<(SkuNumber, UnixMs, Slot)>,
     skus: Skus,
@@ -76,37 +69,26 @@ impl Holds {
             (Some((sku, quantity)), 0) => Lines::One(sku, quantity),
             (first, _) => Lines::Many(first.into_iter().chain(lines).collect()),
         };
-        let Some(slot) = self.free.pop().or_else(|| {
-            self.slots.push(None);
-            Slot::try_from(self.slots.len().saturating_sub(1)).ok()
-        }) else {
+        let hold = Hold { id: record.id.clone(), deadline, wake: deadline, lines, by_hand, doubted: false };
+        let outside = outside(&hold);
+        let Some(slot) = self.slots.put(hold) else {
             // More than four billion: the keys stay the truth, the server's own expiry takes over.
             return;
         };
+        self.outside = self.outside.saturating_add(outside);
+        let slots = &self.slots;
+        self.by_id.enter(record.id.as_str(), slot, |slot| id_of(slots, slot));
         self.by_wake.insert((deadline, slot));
-        for (sku, _) in lines.iter() {
+        for (sku, _) in slots.get(slot).into_iter().flat_map(|hold| hold.lines.iter()) {
             self.by_sku.insert((sku, deadline, slot));
         }
-        let hold = Hold { id: record.id.clone(), deadline, wake: deadline, lines, by_hand, doubted: false };
-        self.outside = self.outside.saturating_add(outside(&hold));
-        if let Some(place) = self.slots.get_mut(slot as usize) {
-            *place = Some(hold);
-        }
-        let hash = self.hasher.hash_one(record.id.as_str());
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        self.by_id.insert_unique(hash, slot, |slot| hasher.hash_one(id_of(slots, *slot)));
     }
 
     /// Takes a reservation out.
     pub fn leave(&mut self, id: &ReservationId) {
-        let hash = self.hasher.hash_one(id.as_str());
         let slots = &self.slots;
-        let Ok(entry) = self.by_id.find_entry(hash, |slot| id_of(slots, *slot) == id.as_str()) else {
-            return;
-        };
-        let (slot, _) = entry.remove();
-        self.free.push(slot);
-        let Some(hold) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
+        let Some(slot) = self.by_id.leave(id.as_str(), |slot| id_of(slots, slot)) else { return };
+        let Some(hold) = self.slots.take(slot) else { return };
         self.outside = self.outside.saturating_sub(outside(&hold));
         self.by_wake.remove(&(hold.wake, slot));
         for (sku, quantity) in hold.lines.iter() {
@@ -116,24 +98,16 @@ impl Holds {
     }
 
     fn slot(&self, id: &ReservationId) -> Option<Slot> {
-        if self.by_id.is_empty() {
-            return None;
-        }
-        let hash = self.hasher.hash_one(id.as_str());
-        self.by_id.find(hash, |slot| id_of(&self.slots, *slot) == id.as_str()).copied()
-    }
-
-    fn at(&self, slot: Slot) -> Option<&Hold> {
-        self.slots.get(slot as usize)?.as_ref()
+        self.by_id.find(id.as_str(), |slot| id_of(&self.slots, slot))
     }
 
     fn get(&self, id: &ReservationId) -> Option<&Hold> {
-        self.at(self.slot(id)?)
+        self.slots.get(self.slot(id)?)
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.by_id.len()
+        self.by_id.count()
     }
 
     /// The deadline of a reservation.
@@ -164,7 +138,7 @@ impl Holds {
     /// An old outcome of this reservation lies there, its time over.
     pub fn doubt(&mut self, id: &ReservationId) {
         if let Some(slot) = self.slot(id)
-            && let Some(Some(hold)) = self.slots.get_mut(slot as usize)
+            && let Some(hold) = self.slots.get_mut(slot)
         {
             hold.doubted = true;
         }
@@ -173,7 +147,7 @@ impl Holds {
     /// The one to look at first, if it is due.
     pub fn next_due(&self, now: UnixMs) -> Option<&ReservationId> {
         let (wake, slot) = self.by_wake.first()?;
-        (now > *wake).then(|| self.at(*slot)).flatten().map(|hold| &hold.id)
+        (now > *wake).then(|| self.slots.get(*slot)).flatten().map(|hold| &hold.id)
     }
 
     /// The one that holds `sku` and is to be looked at first, if it is due.
@@ -184,13 +158,13 @@ impl Holds {
             .range((sku, UnixMs::MIN, 0)..)
             .next()
             .filter(|(of, wake, _)| *of == sku && now > *wake)?;
-        self.at(*slot).map(|hold| &hold.id)
+        self.slots.get(*slot).map(|hold| &hold.id)
     }
 
     /// It did not go when it was opened: look again at `wake`.
     pub fn postpone(&mut self, id: &ReservationId, wake: UnixMs) {
         let Some(slot) = self.slot(id) else { return };
-        let Some(Some(hold)) = self.slots.get_mut(slot as usize) else { return };
+        let Some(hold) = self.slots.get_mut(slot) else { return };
         self.by_wake.remove(&(hold.wake, slot));
         self.by_wake.insert((wake, slot));
         for (sku, _) in hold.lines.iter() {
@@ -204,7 +178,7 @@ impl Holds {
     pub fn behind(&self, place: Option<Place>) -> Option<(Place, &ReservationId, UnixMs)> {
         let from = place.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let next = self.by_wake.range((from, std::ops::Bound::Unbounded)).next()?;
-        self.at(next.1).map(|hold| (*next, &hold.id, hold.deadline))
+        self.slots.get(next.1).map(|hold| (*next, &hold.id, hold.deadline))
     }
 
     /// Whether a reservation holds units of this product, wherever they are kept.
@@ -217,15 +191,13 @@ impl Holds {
     pub fn held(&self, sku: &Sku) -> i64 {
         self.skus
             .number(sku)
-            .and_then(|number| self.skus.entry(number))
+            .and_then(|number| self.skus.entries.get(number))
             .map_or(0, |entry| i64::try_from(entry.held).unwrap_or(i64::MAX))
     }
 
     /// The first sku of which units are held at this number or behind it, with its number.
     pub fn held_sku(&self, from: SkuNumber) -> Option<(SkuNumber, &Sku)> {
-        let entries = self.skus.entries.iter().enumerate().skip(from as usize);
-        let mut held = entries.filter_map(|(number, entry)| Some((number, entry.as_ref()?)));
-        held.next().and_then(|(number, entry)| Some((SkuNumber::try_from(number).ok()?, &entry.sku)))
+        self.skus.entries.from(from).map(|(number, entry)| (number, &entry.sku))
     }
 
     /// These units are held by something else than a live reservation.
@@ -246,12 +218,11 @@ impl Holds {
 
     /// Bytes that it takes, about.
     pub fn bytes(&self) -> usize {
-        // A node of a tree is three quarters full, a table holds four bytes and a mark for each.
+        // A node of a tree is three quarters full.
         let in_tree = |count: usize, size: usize| count.saturating_mul(size).saturating_mul(4).div_ceil(3);
         [
-            self.slots.capacity().saturating_mul(size_of::<Option<Hold>>()),
-            self.free.capacity().saturating_mul(size_of::<Slot>()),
-            self.by_id.capacity().saturating_mul(size_of::<Slot>().saturating_add(1)),
+            self.slots.bytes(),
+            self.by_id.bytes(),
             in_tree(self.by_wake.len(), size_of::<Place>()),
             in_tree(self.by_sku.len(), size_of::<(SkuNumber, UnixMs, Slot)>()),
             self.outside,
@@ -261,8 +232,8 @@ impl Holds {
     }
 }
 
-fn id_of(slots: &[Option<Hold>], slot: Slot) -> &str {
-    slots.get(slot as usize).and_then(Option::as_ref).map_or("", |hold| hold.id.as_str())
+fn id_of(slots: &Slots<Hold>, slot: Slot) -> &str {
+    slots.get(slot).map_or("", |hold| hold.id.as_str())
 }
 
 /// What a reservation takes outside its slot. An allocation has a head, and comes in steps of 16 bytes.
@@ -278,9 +249,8 @@ fn outside(hold: &Hold) -> usize {
 /// Skus of which units are held, numbered.
 #[derive(Debug, Default)]
 struct Skus {
-    numbers: HashMap<Sku, SkuNumber>,
-    entries: Vec<Option<Held>>,
-    free: Vec<SkuNumber>,
+    names: Names,
+    entries: Slots<Held>,
 }
 
 #[derive(Debug)]
@@ -293,45 +263,43 @@ struct Held {
 
 impl Skus {
     fn number(&self, sku: &Sku) -> Option<SkuNumber> {
-        self.numbers.get(sku).copied()
-    }
-
-    fn entry(&self, number: SkuNumber) -> Option<&Held> {
-        self.entries.get(number as usize)?.as_ref()
+        self.names.find(sku.as_str(), |number| sku_of(&self.entries, number))
     }
 
     fn name(&self, number: SkuNumber) -> Option<&Sku> {
-        self.entry(number).map(|entry| &entry.sku)
+        self.entries.get(number).map(|entry| &entry.sku)
     }
 
     /// Adds to what is held of a sku, and tells its number.
     fn hold(&mut self, line: &Line) -> SkuNumber {
         let units = i128::from(line.quantity.units());
         if let Some(number) = self.number(&line.sku) {
-            if let Some(Some(entry)) = self.entries.get_mut(number as usize) {
+            if let Some(entry) = self.entries.get_mut(number) {
                 entry.held = entry.held.saturating_add(units);
             }
             return number;
         }
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(None);
-            SkuNumber::try_from(self.entries.len().saturating_sub(1)).unwrap_or(SkuNumber::MAX)
-        });
-        if let Some(entry) = self.entries.get_mut(number as usize) {
-            *entry = Some(Held { sku: line.sku.clone(), held: units });
-        }
-        self.numbers.insert(line.sku.clone(), number);
+        let Some(number) = self.entries.put(Held { sku: line.sku.clone(), held: units }) else {
+            // More than four billion skus: this one is not known to be held.
+            return SkuNumber::MAX;
+        };
+        let entries = &self.entries;
+        self.names.enter(line.sku.as_str(), number, |number| sku_of(entries, number));
         number
     }
 
     fn unhold(&mut self, number: SkuNumber, quantity: Quantity) {
-        let Some(entry) = self.entries.get_mut(number as usize) else { return };
-        let Some(held) = entry.as_mut() else { return };
-        held.held = held.held.saturating_sub(i128::from(quantity.units()));
-        if held.held <= 0 {
-            self.numbers.remove(&held.sku);
-            *entry = None;
-            self.free.push(number);
+        let Some(entry) = self.entries.get_mut(number) else { return };
+        entry.held = entry.held.saturating_sub(i128::from(quantity.units()));
+        if entry.held <= 0 {
+            let entries = &self.entries;
+            let name = sku_of(entries, number);
+            self.names.leave(name, |number| sku_of(entries, number));
+            self.entries.take(number);
         }
     }
+}
+
+fn sku_of(entries: &Slots<Held>, number: SkuNumber) -> &str {
+    entries.get(number).map_or("", |entry| entry.sku.as_str())
 }

@@ -20,6 +20,7 @@ pub mod repair;
 pub mod reserve;
 pub mod resolve;
 pub mod restock;
+mod slots;
 
 use std::borrow::Cow;
 

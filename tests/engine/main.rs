@@ -14,5 +14,6 @@
 mod simulation;
 
 mod histories;
+mod index;
 mod model;
 mod rules;

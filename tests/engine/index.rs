@@ -1,0 +1,90 @@
+//! The index of live reservations against a naive list, over thousands of them: what the histories are too short for.
+
+use std::collections::BTreeMap;
+
+use redis_inventory::engine::ledger::Ledger;
+use redis_inventory::inventory::quantity::Quantity;
+use redis_inventory::inventory::reservation::{Line, Record};
+use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
+
+const SKUS: u64 = 3000;
+
+fn id(number: u64) -> ReservationId {
+    ReservationId::parse(format!("R{number}").as_bytes(), KeyStyle::Plain).unwrap()
+}
+
+fn sku(number: u64) -> Sku {
+    Sku::parse(format!("P{number}").as_bytes(), KeyStyle::Plain).unwrap()
+}
+
+/// xorshift64: the same course each time.
+fn roll(state: &mut u64, sides: u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state % sides
+}
+
+#[test]
+fn thousands_of_reservations_that_come_and_go_are_known_by_id_by_deadline_and_by_sku() {
+    let (mut ledger, mut naive, mut dice) = (Ledger::default(), BTreeMap::new(), 77);
+    for step in 0..40_000 {
+        let number = roll(&mut dice, 8000);
+        if roll(&mut dice, 3) == 0 {
+            ledger.leave(&id(number));
+            naive.remove(&number);
+        } else {
+            let deadline = i64::try_from(1000 + roll(&mut dice, 500)).unwrap();
+            let lines: BTreeMap<u64, i64> = (0..=roll(&mut dice, 3))
+                .map(|_| (roll(&mut dice, SKUS), 1 + i64::try_from(roll(&mut dice, 9)).unwrap()))
+                .collect();
+            let line = |(number, units): (&u64, &i64)| Line {
+                sku: sku(*number),
+                quantity: Quantity::new(*units).unwrap(),
+            };
+            let record = Record::new(id(number), 0, deadline, lines.iter().map(line).collect(), None);
+            ledger.enter(&record, deadline);
+            naive.insert(number, (deadline, lines));
+        }
+        if step % 5000 == 4999 {
+            compare(&ledger, &naive);
+        }
+    }
+    for number in 0..8000 {
+        ledger.leave(&id(number));
+    }
+    compare(&ledger, &BTreeMap::new());
+}
+
+fn compare(ledger: &Ledger, naive: &BTreeMap<u64, (i64, BTreeMap<u64, i64>)>) {
+    assert_eq!(ledger.live_count(), naive.len());
+    let mut held: BTreeMap<u64, i64> = BTreeMap::new();
+    let mut first_due: BTreeMap<u64, i64> = BTreeMap::new();
+    for (number, (deadline, lines)) in naive {
+        assert_eq!(ledger.deadline(&id(*number)), Some(*deadline));
+        for (sku, units) in lines {
+            *held.entry(*sku).or_default() += units;
+            let first = first_due.entry(*sku).or_insert(*deadline);
+            *first = (*first).min(*deadline);
+        }
+    }
+    for number in 0..SKUS {
+        let units = held.get(&number).copied().unwrap_or(0);
+        assert_eq!(ledger.held_by_others(&sku(number), 0), units);
+        let due = ledger.next_due_of(&sku(number), 1250).and_then(|id| ledger.deadline(&id));
+        assert_eq!(due, first_due.get(&number).copied().filter(|deadline| *deadline < 1250));
+    }
+    let (mut place, mut deadlines) = (None, Vec::new());
+    while let Some((at, _, deadline)) = ledger.holds().behind(place) {
+        deadlines.push(deadline);
+        place = Some(at);
+    }
+    assert!(deadlines.is_sorted());
+    assert_eq!(deadlines.len(), naive.len());
+    let (mut from, mut skus) = (0, 0);
+    while let Some((number, _)) = ledger.holds().held_sku(from) {
+        from = number + 1;
+        skus += 1;
+    }
+    assert_eq!(skus, held.len());
+}
