@@ -4,6 +4,7 @@
 //! so that every rule can be tried in microseconds.
 
 pub mod alert;
+pub mod allocation;
 pub mod error;
 pub mod once;
 pub mod outcome;

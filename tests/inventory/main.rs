@@ -12,6 +12,7 @@
 )]
 
 mod alerts;
+mod allocation;
 mod ids;
 mod keys;
 mod quantities;
