@@ -11,7 +11,7 @@ use crate::inventory::alert::Alert;
 use crate::inventory::outcome::{Ending, Outcome};
 use crate::inventory::quantity::{Quantity, UnixMs};
 use crate::inventory::reservation::{Line, Record, State};
-use crate::inventory::sku::{Key, ReservationId};
+use crate::inventory::sku::{Key, ReservationId, Sku};
 
 /// How long a due record that did not go when it was opened is left alone (the server is paused, or imports).
 const RETRY_MS: i64 = 1000;
@@ -77,35 +77,48 @@ pub fn catch_up<K: Keyspace>(keys: &mut K) {
     }
 }
 
-/// Settles what is pending, as much of it as a command has time for. Says whether there was anything. While the index is
-/// not complete, what others hold is not known: it waits.
-pub fn settle_pending<K: Keyspace>(keys: &mut K) -> bool {
-    let mut time_is_up = few();
-    let mut settled = false;
+/// Settles what is pending, as much of it as a command has time for. While the index is not complete, what others hold is
+/// not known: it waits.
+pub fn settle_pending<K: Keyspace>(keys: &mut K) {
+    let mut left = 64_usize;
     while let Some(gone) = keys.ledger(|ledger| ledger.is_complete().then(|| ledger.take_pending()).flatten())
     {
         settle(keys, &gone, true);
-        settled = true;
-        if time_is_up() {
+        left = left.saturating_sub(1);
+        if left == 0 {
             break;
         }
     }
-    settled
+}
+
+/// Releases one reservation that is over and holds units of `sku`: a pending one, or one that is due. Gives
+/// how many it held; `None` where there is none. Where the server expires nothing now, `can_expire` becomes false: one
+/// try is enough.
+pub(super) fn release_one<K: Keyspace>(keys: &mut K, sku: &Sku, can_expire: &mut bool) -> Option<i64> {
+    if !keys.ledger(|ledger| ledger.is_complete()) {
+        return None;
+    }
+    let now = keys.now();
+    let units_of =
+        |lines: &[Line]| lines.iter().find(|line| line.sku == *sku).map_or(0, |line| line.quantity.units());
+    if let Some(gone) = keys.ledger(|ledger| ledger.take_pending_of_sku(sku)) {
+        settle(keys, &gone, true);
+        return Some(units_of(&gone.lines));
+    }
+    let (id, lines) = keys.ledger(|ledger| {
+        let id = ledger.next_due_of(sku, now).filter(|_| *can_expire)?;
+        let lines = ledger.lines(&id).unwrap_or_default();
+        Some((id, lines))
+    })?;
+    *can_expire = open_due(keys, &id);
+    settle_pending_of(keys, &id);
+    Some(units_of(&lines))
 }
 
 /// Settles what is pending of an id: the command at hand is about it, so that the rest of the index does not matter.
 pub(super) fn settle_pending_of<K: Keyspace>(keys: &mut K, id: &ReservationId) {
     while let Some(gone) = keys.ledger(|ledger| ledger.take_pending_of(id)) {
         settle(keys, &gone, true);
-    }
-}
-
-/// The budget of a command for notes that do not concern it: a few steps. The cron does the rest.
-pub(super) fn few() -> impl FnMut() -> bool {
-    let mut left = 64_usize;
-    move || {
-        left = left.saturating_sub(1);
-        left == 0
     }
 }
 
@@ -178,7 +191,7 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
     keys.ledger(|ledger| ledger.may_check() && !ledger.has_notes()) && repair::go_on(keys, time_is_up)
 }
 
-/// Gives back what is remembered and due. Says whether there was anything.
+/// Gives back what is remembered and due, until nothing is left or `time_is_up`. Says whether there was anything.
 pub(super) fn settle_remembered_due<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let now = keys.now();
     let mut found = false;

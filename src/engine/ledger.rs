@@ -32,6 +32,12 @@ impl Gone {
     }
 }
 
+impl Gone {
+    fn holds(&self, sku: &Sku) -> bool {
+        self.lines.iter().any(|line| line.sku == *sku)
+    }
+}
+
 /// A key that an event named: to be looked at when looking is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Touched {
@@ -311,6 +317,12 @@ impl Ledger {
     /// The entry of an id, to settle it. Its lines stay held.
     pub fn take_pending_of(&mut self, id: &ReservationId) -> Option<Gone> {
         let at = self.pending.iter().position(|gone| gone.record.id == *id)?;
+        self.pending.remove(at)
+    }
+
+    /// An entry that holds units of this sku, to settle it. Its lines stay held.
+    pub fn take_pending_of_sku(&mut self, sku: &Sku) -> Option<Gone> {
+        let at = self.pending.iter().position(|gone| gone.holds(sku))?;
         self.pending.remove(at)
     }
 

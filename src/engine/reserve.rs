@@ -165,33 +165,28 @@ impl Shelves {
         keys: &mut K,
         items: &[Line],
     ) -> Result<(), Refusal> {
-        let now = keys.now();
         let mut can_expire = keys.ledger(|ledger| ledger.is_complete());
         loop {
             let shortages = self.shortages(items);
             if shortages.is_empty() {
                 return Ok(());
             }
-            let released = expire::settle_pending(keys) || expire::settle_remembered_due(keys, expire::few());
-            let mut opened = false;
+            // What was deleted by hand and is over.
+            if expire::settle_remembered_due(keys, || false) {
+                *self = Self::read(keys, items)?;
+                continue;
+            }
+            let mut released = false;
             for short in &shortages {
                 // So many as hold what is missing; then the counters say whether it has come back.
                 let mut missing = short.requested.saturating_sub(short.available);
-                while can_expire && !released && missing > 0 {
-                    let due = keys.ledger(|ledger| {
-                        let id = ledger.next_due_of(&short.sku, now)?;
-                        let lines = ledger.lines(&id).unwrap_or_default();
-                        Some((id, lines.into_iter().find(|line| line.sku == short.sku)?))
-                    });
-                    let Some((id, line)) = due else { break };
-                    missing = missing.saturating_sub(line.quantity.units());
-                    // Where the server expires nothing now, one try is enough.
-                    can_expire = expire::open_due(keys, &id);
-                    expire::settle_pending_of(keys, &id);
-                    opened = true;
+                while missing > 0 {
+                    let Some(units) = expire::release_one(keys, &short.sku, &mut can_expire) else { break };
+                    missing = missing.saturating_sub(units);
+                    released = true;
                 }
             }
-            if !released && !opened {
+            if !released {
                 return Err(Refusal::Insufficient(shortages));
             }
             *self = Self::read(keys, items)?;

@@ -949,3 +949,23 @@ fn a_reservation_that_came_before_the_check_is_marked_by_the_check() {
     shop.sweep();
     assert_eq!(shop.stored("inventory:managed"), Some("plain"));
 }
+
+#[test]
+fn a_short_reserve_settles_what_it_needs_and_leaves_the_rest_to_the_job() {
+    let mut shop = shop();
+    shop.client(&["SET", "stock:available:Q", "500"]);
+    for number in 0..300 {
+        shop.unit(|shop| assert_eq!(shop.reserve(&format!("Q{number}"), "Q 1", 90), "OK"));
+    }
+    shop.advance(101);
+    shop.unit(|shop| {
+        for number in 0..300 {
+            shop.execute(&["GET", &format!("reservation:Q{number}")]);
+        }
+        shop.execute(&["GET", "reservation:A"]);
+        assert_eq!(shop.reserve("B", "P 10", 100), "OK");
+        assert_eq!(shop.memory().pending_count(), 300 - 64, "those of Q, beside a few");
+    });
+    assert_eq!(shop.counters("P"), "0 10");
+    assert_eq!(shop.counters("Q"), "500 0");
+}
