@@ -16,6 +16,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ResolveRequest, commit, rollback};
+use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::Line;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
@@ -34,6 +35,7 @@ fn request(lines: usize) -> ReserveRequest {
         id: ReservationId::parse(b"RES-456", KeyStyle::Plain).unwrap(),
         lifetime: Lifetime::Default,
         data: None,
+        split: Split::default(),
         items: (0..lines).map(line).collect(),
         once: None,
     }

@@ -7,6 +7,7 @@ use super::args::Args;
 use super::reply::Reply;
 use crate::engine::Keyspace;
 use crate::engine::audit::audit;
+use crate::engine::look::stray;
 use crate::inventory::sku::Sku;
 use crate::server::keyspace::ServerKeyspace;
 
@@ -36,8 +37,8 @@ fn inv_audit(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut args = Args::new(&args, GRAMMAR)?;
     let sku = Sku::parse(args.next("the sku")?, keys.style())?;
     args.end()?;
-    let audit = audit(&mut keys, &sku)?;
+    let (audit, stray) = (audit(&mut keys, &sku)?, stray(&mut keys, &sku)?);
     let reply = Reply(ctx);
-    reply.audit(&audit);
+    reply.audit(&audit, stray);
     reply.done()
 }

@@ -39,7 +39,7 @@ fn inv_auditscan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     }
     reply.array(page.drifting.len());
     for audit in &page.drifting {
-        reply.audit(audit);
+        reply.audit(audit, 0);
     }
     reply.done()
 }

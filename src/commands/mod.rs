@@ -20,9 +20,11 @@ mod scan;
 mod set;
 mod stock;
 mod threshold;
+mod transfer;
+mod warehouses;
 
 /// The commands of clients, for the ACL category.
-pub const PUBLIC: [&std::ffi::CStr; 14] = [
+pub const PUBLIC: [&std::ffi::CStr; 16] = [
     c"INV.ADJUST",
     c"INV.ALERTS",
     c"INV.AUDIT",
@@ -37,4 +39,6 @@ pub const PUBLIC: [&std::ffi::CStr; 14] = [
     c"INV.SET",
     c"INV.STOCK",
     c"INV.THRESHOLD",
+    c"INV.TRANSFER",
+    c"INV.WAREHOUSES",
 ];

@@ -47,6 +47,6 @@ fn inv_repair(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     }
     let before = repair(&mut keys, &sku, force.is_some())?;
     let reply = Reply(ctx);
-    reply.audit(&before);
+    reply.audit(&before, 0);
     reply.done()
 }

@@ -46,6 +46,16 @@ impl Reply<'_> {
         raw::reply_with_long_long(self.0.ctx, number);
     }
 
+    /// The score of a sorted set's member: an integer where it is one.
+    pub fn score(&self, score: f64) {
+        #[expect(clippy::cast_possible_truncation, reason = "it is an integer within 2^53")]
+        if score.fract() == 0.0 && score.abs() <= 9_007_199_254_740_992.0 {
+            self.number(score as i64);
+        } else {
+            raw::reply_with_double(self.0.ctx, score);
+        }
+    }
+
     /// Nothing known.
     pub fn null(&self) {
         raw::reply_with_null(self.0.ctx);
@@ -67,14 +77,18 @@ impl Reply<'_> {
         }
     }
 
-    /// A sku's reserved counter beside what is held.
-    pub fn audit(&self, audit: &Audit) {
-        self.map(4);
+    /// A sku's reserved counter beside what is held, and its `stray` units, where there are any.
+    pub fn audit(&self, audit: &Audit, stray: i64) {
+        self.map(if stray == 0 { 4 } else { 5 });
         self.text("sku");
         self.text(audit.sku.as_str());
         for (name, units) in [("reserved", audit.reserved), ("held", audit.held), ("drift", audit.drift())] {
             self.text(name);
             self.number(units);
+        }
+        if stray != 0 {
+            self.text("stray");
+            self.number(stray);
         }
     }
 

@@ -8,12 +8,13 @@ use super::args::{self, Args};
 use super::reply::Reply;
 use crate::engine::Keyspace;
 use crate::engine::reserve::{Lifetime, ReserveRequest, reserve};
+use crate::inventory::allocation::Split;
 use crate::inventory::error::Refusal;
 use crate::inventory::once::Reserved;
 use crate::inventory::sku::{KeyStyle, OnceName, ReservationId};
 use crate::server::keyspace::ServerKeyspace;
 
-const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text] [ONCE token] ITEMS sku quantity [sku quantity ...]";
+const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text] [SPLIT priority | fewest | none] [ONCE token] ITEMS sku quantity [sku quantity ...]";
 
 #[command(
     {
@@ -21,7 +22,7 @@ const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA te
         flags: [Write, DenyOOM],
         arity: -5,
         summary: "Holds units of one or more skus until a deadline, all or nothing.",
-        complexity: "O(N) where N is the number of items.",
+        complexity: "O(N log N) where N is the number of items and of the warehouses of their products.",
         since: "0.1.0",
         key_spec: [
             {
@@ -49,6 +50,14 @@ const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA te
                 ]
             },
             { name: "text", arg_type: String, token: "DATA", flags: [Optional] },
+            {
+                name: "strategy", arg_type: OneOf, token: "SPLIT", flags: [Optional],
+                subargs: [
+                    { name: "priority", arg_type: PureToken, token: "PRIORITY" },
+                    { name: "fewest", arg_type: PureToken, token: "FEWEST" },
+                    { name: "none", arg_type: PureToken, token: "NONE" }
+                ]
+            },
             { name: "token", arg_type: String, token: "ONCE", flags: [Optional] },
             {
                 name: "item", arg_type: Block, token: "ITEMS", flags: [Multiple],
@@ -80,7 +89,7 @@ fn parse(words: &[RedisString], keys: &ServerKeyspace) -> Result<ReserveRequest,
     let mut args = Args::new(words, GRAMMAR)?;
     let given = args.next("the reservation id")?;
     let id = resolve_id(given, style)?;
-    let (mut lifetime, mut data, mut token) = (None, None, None);
+    let (mut lifetime, mut data, mut split, mut token) = (None, None, None, None);
     loop {
         let word = args.next("ITEMS")?;
         if word.eq_ignore_ascii_case(b"ITEMS") {
@@ -95,6 +104,10 @@ fn parse(words: &[RedisString], keys: &ServerKeyspace) -> Result<ReserveRequest,
                 )));
             }
             args.once(&mut data, "DATA", String::from_utf8_lossy(text).into_owned())?;
+        } else if word.eq_ignore_ascii_case(b"SPLIT") {
+            let name = args.value("SPLIT")?;
+            let given = Split::parse(name).ok_or_else(|| args.wrong("SPLIT is priority, fewest or none"))?;
+            args.once(&mut split, "SPLIT", given)?;
         } else if !args.lifetime(word, &mut lifetime)? && !args.token(word, &mut token)? {
             return Err(args.unknown(word));
         }
@@ -105,7 +118,8 @@ fn parse(words: &[RedisString], keys: &ServerKeyspace) -> Result<ReserveRequest,
     let given = given.strip_suffix('*').map_or(id.as_str(), |_| &given);
     let once =
         args::once(token, |token| OnceName::new("reserve", given, token, style), || args::spell(&items))?;
-    Ok(ReserveRequest { id, lifetime: lifetime.unwrap_or(Lifetime::Default), data, items, once })
+    let (lifetime, split) = (lifetime.unwrap_or(Lifetime::Default), split.unwrap_or_default());
+    Ok(ReserveRequest { id, lifetime, data, split, items, once })
 }
 
 /// The star at the end of an id becomes a fresh UUID, version 7, so that ids sort by time.

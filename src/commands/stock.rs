@@ -6,8 +6,7 @@ use redis_module_macros::command;
 use super::args::Args;
 use super::reply::Reply;
 use crate::engine::Keyspace;
-use crate::engine::look::{StockView, stock};
-use crate::inventory::error::Refusal;
+use crate::engine::look::{StockView, Units, stock};
 use crate::inventory::sku::Product;
 use crate::server::keyspace::ServerKeyspace;
 
@@ -18,8 +17,8 @@ const GRAMMAR: &str = "INV.STOCK product [product ...]";
         name: "INV.STOCK",
         flags: [ReadOnly],
         arity: -2,
-        summary: "Tells the stock of products: available, reserved, on hand, threshold.",
-        complexity: "O(N) where N is the number of products.",
+        summary: "Tells the stock of products: available, reserved, on hand, threshold, warehouses.",
+        complexity: "O(N) where N is the number of products and of their warehouses.",
         since: "0.1.0",
         key_spec: [
             {
@@ -40,8 +39,7 @@ fn inv_stock(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         products.push(Product::parse(word, keys.style())?);
     }
     // All are read before the first is answered: one broken counter refuses the command.
-    let found =
-        products.iter().map(|product| stock(&mut keys, product)).collect::<Result<Vec<_>, Refusal>>()?;
+    let found = stock(&mut keys, &products)?;
     let reply = Reply(ctx);
     reply.array(found.len());
     for view in found {
@@ -57,15 +55,26 @@ fn write(reply: &Reply<'_>, view: &StockView) {
     reply.map(6);
     reply.text("product_id");
     reply.text(view.product.as_str());
-    for (name, units) in [
-        ("available", view.available),
-        ("reserved", view.reserved),
-        ("on_hand", view.on_hand),
-        ("threshold", view.threshold),
-    ] {
+    write_units(reply, view.units);
+    reply.text("threshold");
+    reply.number(view.threshold);
+    reply.text("warehouses");
+    reply.array(view.warehouses.len());
+    for (place, units) in &view.warehouses {
+        reply.map(5);
+        reply.text("warehouse");
+        reply.text(place.sku.warehouse().unwrap_or_default());
+        reply.text("priority");
+        reply.score(place.priority);
+        write_units(reply, *units);
+    }
+}
+
+fn write_units(reply: &Reply<'_>, units: Units) {
+    for (name, units) in
+        [("available", units.available), ("reserved", units.reserved), ("on_hand", units.on_hand())]
+    {
         reply.text(name);
         reply.number(units);
     }
-    reply.text("warehouses");
-    reply.array(0);
 }

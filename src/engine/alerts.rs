@@ -1,5 +1,8 @@
 //! Alerts: raised behind every change of available units, listed from the newest.
 
+use std::collections::HashMap;
+
+use super::warehouses::places;
 use super::{Counter, Keyspace, Reading, Tally, apply};
 use crate::inventory::alert::{Alert, AlertType, crossing};
 use crate::inventory::quantity::UnixMs;
@@ -15,39 +18,82 @@ pub struct Moves(Vec<Move>);
 #[derive(Debug)]
 struct Move {
     sku: Sku,
-    before: i64,
-    after: i64,
+    before: Counter,
+    units: i64,
 }
 
 impl Moves {
-    /// `units` were added to the available units of `sku`, which were `before`. A counter that this step created
-    /// tells nothing: the product was not low before, it was not there.
+    /// `units` were added to the available units of `sku`, which were `before`; each sku once.
     pub fn moved(&mut self, sku: &Sku, before: &Counter, units: i64) {
-        if let Counter::Units(before) = before {
-            self.0.push(Move { sku: sku.clone(), before: *before, after: before.saturating_add(units) });
-        }
+        self.0.push(Move { sku: sku.clone(), before: before.clone(), units });
     }
 }
 
 /// Raises the alerts of these moves: a key, a message, both in the transaction of their cause.
 pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
-    let settings = keys.settings();
-    for Move { sku, before, after } in moves.0 {
-        if sku.warehouse().is_some() {
-            // A warehouse is a part of its product: its crossing says nothing of the sum.
-            continue;
-        }
-        let own = keys.ledger(|ledger| ledger.threshold(sku.product()));
-        let threshold = own.unwrap_or(settings.low_stock_threshold);
-        if let Some(kind) = crossing(before, after, threshold)
-            && let Ok(product) = Product::parse(sku.product().as_bytes(), keys.style())
-        {
-            raise_one(keys, &product, kind, after, threshold);
+    let mut summed: Vec<&str> = Vec::new();
+    for Move { sku, before, units } in &moves.0 {
+        let product = sku.product();
+        if sku.warehouse().is_none() {
+            // A counter that this step created tells nothing: the product was not low before, it was not there.
+            if let Counter::Units(before) = before
+                && let Some(crossed) = crossed(keys, product, *before, before.saturating_add(*units))
+                // With warehouses, its own counter counts for nothing.
+                && let Ok(None) = places(keys, product)
+            {
+                raise_one(keys, product, crossed);
+            }
+        } else if !summed.contains(&product) {
+            summed.push(product);
+            if let Some((before, after)) = sums(keys, product, &moves)
+                && let Some(crossed) = crossed(keys, product, before, after)
+            {
+                raise_one(keys, product, crossed);
+            }
         }
     }
 }
 
-fn raise_one<K: Keyspace>(keys: &mut K, product: &Product, kind: AlertType, available: i64, threshold: i64) {
+/// What was and is available in the warehouses of a product, all together; `None` where it is not kept in any, or where
+/// none had a counter before.
+fn sums<K: Keyspace>(keys: &mut K, product: &str, moves: &Moves) -> Option<(i64, i64)> {
+    let places = places(keys, product).ok()??;
+    let moved: HashMap<&Sku, &Move> = moves.0.iter().map(|moved| (&moved.sku, moved)).collect();
+    let (mut before, mut after, mut was_there) = (0_i64, 0_i64, false);
+    for place in &places {
+        let found = Counter::from(keys.peek(Key::Available(&place.sku)));
+        let now = match found {
+            Counter::Units(units) => units,
+            Counter::Absent | Counter::Broken(_) => 0,
+        };
+        let (then, known) = match moved.get(&place.sku) {
+            Some(moved) => (now.saturating_sub(moved.units), matches!(moved.before, Counter::Units(_))),
+            None => (now, found != Counter::Absent),
+        };
+        before = before.saturating_add(then);
+        after = after.saturating_add(now);
+        was_there |= known;
+    }
+    was_there.then_some((before, after))
+}
+
+/// A crossing of a product's threshold: which, and at how many available units.
+struct Crossed {
+    kind: AlertType,
+    available: i64,
+    threshold: i64,
+}
+
+fn crossed<K: Keyspace>(keys: &mut K, product: &str, before: i64, after: i64) -> Option<Crossed> {
+    let own = keys.ledger(|ledger| ledger.threshold(product));
+    let threshold = own.unwrap_or(keys.settings().low_stock_threshold);
+    let kind = crossing(before, after, threshold)?;
+    Some(Crossed { kind, available: after, threshold })
+}
+
+fn raise_one<K: Keyspace>(keys: &mut K, product: &str, crossed: Crossed) {
+    let Ok(product) = &Product::parse(product.as_bytes(), keys.style()) else { return };
+    let Crossed { kind, available, threshold } = crossed;
     let now = keys.now();
     let settings = keys.settings();
     let last = keys.ledger(|ledger| ledger.last_alert(product, kind));

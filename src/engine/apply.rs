@@ -74,6 +74,23 @@ pub enum Effect {
         /// The threshold.
         units: Option<i64>,
     },
+    /// `RANK product@warehouse priority 0`: the product has this warehouse, of this priority.
+    Rank {
+        /// The product in this warehouse.
+        place: Sku,
+        /// The lowest is taken from first.
+        priority: i64,
+    },
+    /// `UNRANK product@warehouse 0 0`: the product has this warehouse no more.
+    Unrank {
+        /// The product in this warehouse.
+        place: Sku,
+    },
+    /// `CLEAR sku 0 0`: delete both counters, which are 0 or not there.
+    Clear {
+        /// The sku.
+        sku: Sku,
+    },
     /// `OUTCOME id deadline outcome`: write the outcome alone.
     Outcome {
         /// The reservation.
@@ -90,7 +107,11 @@ impl Effect {
     fn document(&self) -> Vec<u8> {
         match self {
             Effect::Hold { record, .. } | Effect::Record { record, .. } => record.to_json(),
-            Effect::Units { .. } | Effect::Threshold { .. } => Vec::new(),
+            Effect::Units { .. }
+            | Effect::Threshold { .. }
+            | Effect::Rank { .. }
+            | Effect::Unrank { .. }
+            | Effect::Clear { .. } => Vec::new(),
             Effect::Once { answer, .. } => answer.clone(),
             Effect::End { id, outcome, .. } | Effect::Outcome { id, outcome, .. } => outcome.to_json(id),
         }
@@ -145,6 +166,27 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
             }
             keys.ledger(|ledger| ledger.set_threshold(product.clone(), *units));
         }
+        Effect::Rank { place, priority } => {
+            let key = Key::Warehouses(place.product());
+            keys.rank(key, place.warehouse().unwrap_or_default(), *priority);
+            keys.notify(c"zadd", key);
+        }
+        Effect::Unrank { place } => {
+            let key = Key::Warehouses(place.product());
+            let went = keys.unrank(key, place.warehouse().unwrap_or_default());
+            keys.notify(c"zrem", key);
+            if went {
+                keys.notify(c"del", key);
+            }
+        }
+        Effect::Clear { sku } => {
+            for key in [Key::Available(sku), Key::Reserved(sku)] {
+                if !is_free(keys, key) {
+                    keys.remove(key);
+                    keys.notify(c"del", key);
+                }
+            }
+        }
         Effect::End { id, deadline, .. } => {
             keys.remove(Key::Reservation(id));
             keys.ledger(|ledger| ledger.leave(id));
@@ -198,6 +240,9 @@ fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect], documents: &[Vec<u8>
             Effect::Hold { record, .. } => ("HOLD", record.id.as_str()),
             Effect::Record { record, .. } => ("RECORD", record.id.as_str()),
             Effect::Units { sku, .. } => ("UNITS", sku.as_str()),
+            Effect::Rank { place, .. } => ("RANK", place.as_str()),
+            Effect::Unrank { place } => ("UNRANK", place.as_str()),
+            Effect::Clear { sku } => ("CLEAR", sku.as_str()),
             Effect::Once { name, .. } => ("ONCE", name.as_str()),
             Effect::Threshold { product, .. } => ("THRESHOLD", product.as_str()),
             Effect::End { id, .. } => ("END", id.as_str()),
@@ -214,6 +259,12 @@ fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect], documents: &[Vec<u8>
             }
             Effect::Threshold { units, .. } => {
                 arguments.extend([Argument::Number(units.unwrap_or(-1)), Argument::Number(0)]);
+            }
+            Effect::Rank { priority, .. } => {
+                arguments.extend([Argument::Number(*priority), Argument::Number(0)]);
+            }
+            Effect::Unrank { .. } | Effect::Clear { .. } => {
+                arguments.extend([Argument::Number(0), Argument::Number(0)]);
             }
             Effect::Units { available, reserved, .. } => {
                 arguments.extend([Argument::Number(*available), Argument::Number(*reserved)]);
@@ -242,6 +293,7 @@ pub fn parse(arguments: &[&[u8]]) -> Result<(KeyStyle, Vec<Effect>), Refusal> {
 /// Every effect is a word, an id or sku, and two values.
 fn parse_effect([word, id, first, second]: &[&[u8]; 4], style: KeyStyle) -> Option<Effect> {
     let reservation = || ReservationId::parse(id, style).ok();
+    let place = || Sku::replicated(id, style).filter(|sku| sku.warehouse().is_some());
     let number = parse_integer(first)?;
     let deadline = number;
     Some(match *word {
@@ -257,6 +309,9 @@ fn parse_effect([word, id, first, second]: &[&[u8]; 4], style: KeyStyle) -> Opti
             let product = Product::parse(id, style).ok()?;
             Effect::Threshold { product, units: (number >= 0).then_some(number) }
         }
+        b"RANK" => Effect::Rank { place: place()?, priority: number },
+        b"UNRANK" => Effect::Unrank { place: place()? },
+        b"CLEAR" => Effect::Clear { sku: Sku::replicated(id, style)? },
         b"END" => {
             let id = reservation()?;
             Effect::End { outcome: Outcome::from_json(&id, second, style)?, id, deadline }
@@ -314,6 +369,13 @@ fn check_replayed<K: Keyspace>(keys: &mut K, effect: &Effect) -> Result<(), Refu
                 check(Key::Available(sku))?;
             }
             if *reserved != 0 { check(Key::Reserved(sku)) } else { Ok(()) }
+        }
+        Effect::Clear { sku } => {
+            check(Key::Available(sku))?;
+            check(Key::Reserved(sku))
+        }
+        Effect::Rank { place, .. } | Effect::Unrank { place } => {
+            super::warehouses::check_set(keys, place.product())
         }
         Effect::Record { .. }
         | Effect::Once { .. }

@@ -22,6 +22,8 @@ pub enum Event {
     Adjusted,
     /// Counted.
     Set,
+    /// Moved from one warehouse to another: two entries.
+    Transferred,
     /// Given back by the repair.
     Repaired,
 }
@@ -37,6 +39,7 @@ impl Event {
             Event::Expired => "expired",
             Event::Adjusted => "adjusted",
             Event::Set => "set",
+            Event::Transferred => "transferred",
             Event::Repaired => "repaired",
         }
     }

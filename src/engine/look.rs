@@ -1,7 +1,7 @@
 //! The readers: `INV.GET`, `INV.SCAN` and `INV.STOCK`. They settle nothing, and work on a replica.
 
 use super::holds::Place;
-use super::{Counter, Keyspace, Reading, audit, expire, judge};
+use super::{Counter, Keyspace, Reading, audit, expire, judge, warehouses};
 use crate::inventory::error::Refusal;
 use crate::inventory::outcome::Ending;
 use crate::inventory::quantity::UnixMs;
@@ -114,42 +114,99 @@ pub fn scan<K: Keyspace>(
 }
 
 /// The stock of one product.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StockView {
     /// The product.
     pub product: Product,
-    /// Units that can be reserved.
-    pub available: i64,
-    /// Units held.
-    pub reserved: i64,
-    /// Units in the house: available and reserved.
-    pub on_hand: i64,
+    /// All of it, in whatever warehouses.
+    pub units: Units,
     /// At this many available units and below, stock is low.
     pub threshold: i64,
+    /// Where it is, in order of priority; empty where it is kept under its own name.
+    pub warehouses: Vec<(warehouses::Place, Units)>,
 }
 
-/// The stock of a product; `None` for one that has no counters.
-pub fn stock<K: Keyspace>(keys: &mut K, product: &Product) -> Result<Option<StockView>, Refusal> {
-    let sku = Sku::from(product);
+/// Units of one place, or of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Units {
+    /// They can be reserved.
+    pub available: i64,
+    /// They are held.
+    pub reserved: i64,
+}
+
+impl Units {
+    /// Units in the house: available and reserved.
+    pub fn on_hand(self) -> i64 {
+        self.available.saturating_add(self.reserved)
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            available: self.available.saturating_add(other.available),
+            reserved: self.reserved.saturating_add(other.reserved),
+        }
+    }
+}
+
+/// The stock of each product; `None` for one that has neither counters nor warehouses. `ERR` where they have too many
+/// warehouses to look at.
+pub fn stock<K: Keyspace>(keys: &mut K, products: &[Product]) -> Result<Vec<Option<StockView>>, Refusal> {
+    let mut looked_at = 0_usize;
+    let mut view = |product: &Product| {
+        let places = warehouses::places(keys, product.as_str())?;
+        let (units, warehouses) = match places {
+            None => match units_of(keys, &Sku::from(product))? {
+                None => return Ok(None),
+                Some(units) => (units, Vec::new()),
+            },
+            Some(places) => {
+                looked_at = looked_at.saturating_add(places.len());
+                warehouses::check_work(looked_at)?;
+                let mut sum = Units::default();
+                let mut found = Vec::with_capacity(places.len());
+                for place in places {
+                    let units = units_of(keys, &place.sku)?.unwrap_or_default();
+                    sum = sum.plus(units);
+                    found.push((place, units));
+                }
+                (sum, found)
+            }
+        };
+        let threshold = threshold(keys, product)?;
+        Ok(Some(StockView { product: product.clone(), units, threshold, warehouses }))
+    };
+    products.iter().map(&mut view).collect()
+}
+
+/// What both counters of a sku say; `None` where there is neither.
+fn units_of<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Units>, Refusal> {
     let style = keys.style();
-    let available = Counter::from(keys.read(Key::Available(&sku)));
-    let reserved = Counter::from(keys.read(Key::Reserved(&sku)));
+    let available = Counter::from(keys.read(Key::Available(sku)));
+    let reserved = Counter::from(keys.read(Key::Reserved(sku)));
     if available == Counter::Absent && reserved == Counter::Absent {
         return Ok(None);
     }
-    let available = available.units(Key::Available(&sku), style)?;
-    let reserved = reserved.units(Key::Reserved(&sku), style)?;
-    let threshold = match Counter::from(keys.read(Key::Threshold(product.as_str()))) {
-        Counter::Absent => keys.settings().low_stock_threshold,
-        own @ (Counter::Units(_) | Counter::Broken(_)) => {
-            own.units(Key::Threshold(product.as_str()), style)?
+    let available = available.units(Key::Available(sku), style)?;
+    let reserved = reserved.units(Key::Reserved(sku), style)?;
+    Ok(Some(Units { available, reserved }))
+}
+
+/// At how many available units the stock of a product is low.
+fn threshold<K: Keyspace>(keys: &mut K, product: &Product) -> Result<i64, Refusal> {
+    let key = Key::Threshold(product.as_str());
+    match Counter::from(keys.read(key)) {
+        Counter::Absent => Ok(keys.settings().low_stock_threshold),
+        own @ (Counter::Units(_) | Counter::Broken(_)) => own.units(key, keys.style()),
+    }
+}
+
+/// Units of a sku that count for nothing: its product is kept in warehouses, and this sku is none of them. 0 elsewhere.
+pub fn stray<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<i64, Refusal> {
+    match warehouses::places(keys, sku.product())? {
+        Some(places) if places.iter().all(|place| place.sku != *sku) => {
+            Ok(units_of(keys, sku)?.unwrap_or_default().on_hand())
         }
-    };
-    Ok(Some(StockView {
-        product: product.clone(),
-        available,
-        reserved,
-        on_hand: available.saturating_add(reserved),
-        threshold,
-    }))
+        Some(_) | None => Ok(0),
+    }
 }

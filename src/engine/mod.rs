@@ -21,6 +21,7 @@ pub mod reserve;
 pub mod resolve;
 pub mod restock;
 mod slots;
+pub mod warehouses;
 
 use std::borrow::Cow;
 
@@ -76,6 +77,19 @@ pub enum Reading {
     Absent,
     /// A string, and the moment at which it goes, if it has one.
     Text(Vec<u8>, Option<UnixMs>),
+    /// Another type: its name with an article.
+    Other(&'static str),
+}
+
+/// What a sorted set holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ranking {
+    /// No key, or one whose time is over.
+    Absent,
+    /// Its members with their scores, lowest first, and equal ones by name.
+    Members(Vec<(Vec<u8>, f64)>),
+    /// So many members: more than were asked for.
+    TooMany(usize),
     /// Another type: its name with an article.
     Other(&'static str),
 }
@@ -188,6 +202,15 @@ pub trait Keyspace {
     /// Adds to a counter, creates it where there is none, keeps its TTL. The caller has seen that it is an integer
     /// and that the sum fits.
     fn add(&mut self, key: Key<'_>, delta: i64) -> i64;
+
+    /// Reads a sorted set of at most so many members, without any effect.
+    fn ranking(&mut self, key: Key<'_>, most: usize) -> Ranking;
+
+    /// Adds a member to a sorted set, in place of an absent key too, or gives it another score.
+    fn rank(&mut self, key: Key<'_>, member: &str, score: i64);
+
+    /// Takes a member out of a sorted set. The key goes with its last one. Says whether it went.
+    fn unrank(&mut self, key: Key<'_>, member: &str) -> bool;
 
     /// Appends an entry to a stream, keeps the newest `most` entries, and sends both to the copies with the entry's id.
     fn append(&mut self, key: Key<'_>, fields: &[(&str, &str)], most: i64);

@@ -1,12 +1,19 @@
 //! `INV.RESERVE`: hold stock, all or nothing.
 
+use std::borrow::Cow;
+
 use super::apply::{self, Effect};
+use super::warehouses::{self, Place};
 use super::{Counter, Keyspace, Settings, Tally, alerts, expire, feed, once, repair, settled_state};
+use crate::inventory::allocation::{Short, Split, Stock, pick};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once, Reserved};
 use crate::inventory::quantity::{MAX_EXACT, UnixMs};
 use crate::inventory::reservation::{Decision, Line, Record, State};
 use crate::inventory::sku::{Key, ReservationId, Sku};
+
+/// The most lines that a reservation may have when its items are split over warehouses.
+pub const MOST_LINES: usize = 1024;
 
 /// How long a reservation shall live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +65,8 @@ pub struct ReserveRequest {
     pub lifetime: Lifetime,
     /// Free text.
     pub data: Option<String>,
+    /// How a line that names a product with warehouses may be split over them.
+    pub split: Split,
     /// What: each sku once, at least one.
     pub items: Vec<Line>,
     /// Its token.
@@ -69,7 +78,7 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     let id = &request.id;
     let now = keys.now();
     let state = settled_state(keys, id)?;
-    let mut shelves = Shelves::read(keys, &request.items)?;
+    let mut supply = Supply::read(keys, &request.items)?;
     let seen = once::look_up(keys, request.once.as_ref())?;
     if state == State::Foreign {
         return Err(Refusal::Foreign(id.clone()));
@@ -88,13 +97,21 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     }
     let deadline = request.lifetime.deadline(now, now, &keys.settings())?;
     if expire::settle_remembered(keys, id) {
-        shelves = Shelves::read(keys, &request.items)?;
+        supply = Supply::read(keys, &request.items)?;
     }
-    shelves.release_overdue(keys, &request.items)?;
-    shelves.check_room(&request.items)?;
+    let lines = supply.pick(keys, &request.items, request.split)?;
+    if lines.len() > MOST_LINES {
+        return Err(Refusal::invalid(format!(
+            "the items would be split into {} lines, at most {MOST_LINES}",
+            lines.len()
+        )));
+    }
+    let shelves = supply.shelves(keys, &lines)?;
+    shelves.check_room(&lines)?;
     // After this point nothing may fail.
-    let moves = shelves.moves(&request.items);
-    let record = Record::new(id.clone(), now, deadline, request.items.clone(), request.data.clone());
+    let moves = shelves.moves(&lines);
+    let record = Record::new(id.clone(), now, deadline, lines.into_owned(), request.data.clone())
+        .asked_for(&request.items);
     let reserved = Reserved { id: id.clone(), expires_at: deadline, items: record.items.clone() };
     let mut effects = vec![Effect::Hold { record, deadline }];
     if request.once.is_some() {
@@ -107,9 +124,6 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     keys.tally(Tally::Reserved, 1);
     Ok(reserved)
 }
-
-/// The available counters of the skus of some lines, in their order.
-pub(super) struct Shelves(Vec<Shelf>);
 
 /// The counters of one sku.
 pub(super) struct Shelf {
@@ -131,15 +145,18 @@ impl Shelf {
     }
 }
 
+/// The counters of the skus of some lines, in their order.
+pub(super) struct Shelves(Vec<Shelf>);
+
 impl Shelves {
     /// Reads the counters of each line. `WRONGTYPE` where one is no integer.
-    pub(super) fn read<K: Keyspace>(keys: &mut K, items: &[Line]) -> Result<Self, Refusal> {
-        items.iter().map(|line| Shelf::read(keys, &line.sku)).collect::<Result<_, _>>().map(Self)
+    fn read<K: Keyspace>(keys: &mut K, lines: &[Line]) -> Result<Self, Refusal> {
+        lines.iter().map(|line| Shelf::read(keys, &line.sku)).collect::<Result<_, _>>().map(Self)
     }
 
     /// `ERR` where a reserved counter would overflow.
-    fn check_room(&self, items: &[Line]) -> Result<(), Refusal> {
-        for (shelf, Line { sku, quantity }) in self.0.iter().zip(items) {
+    fn check_room(&self, lines: &[Line]) -> Result<(), Refusal> {
+        for (shelf, Line { sku, quantity }) in self.0.iter().zip(lines) {
             if shelf.reserved.checked_add(quantity.units()).is_none() {
                 return Err(Refusal::invalid(format!("the reserved units of {sku} would overflow")));
             }
@@ -147,58 +164,157 @@ impl Shelves {
         Ok(())
     }
 
-    fn shortages(&self, items: &[Line]) -> Vec<Shortage> {
-        let short = |(shelf, line): (&Shelf, &Line)| {
-            (shelf.units < line.quantity.units()).then(|| Shortage {
-                sku: line.sku.clone(),
-                requested: line.quantity.units(),
-                available: shelf.units,
-            })
-        };
-        self.0.iter().zip(items).filter_map(short).collect()
-    }
-
-    /// Before `INSUFFICIENT` is said, overdue reservations of the short skus are released, as many as are needed:
-    /// their units are free, only the sweep has not been there yet.
-    pub(super) fn release_overdue<K: Keyspace>(
-        &mut self,
-        keys: &mut K,
-        items: &[Line],
-    ) -> Result<(), Refusal> {
-        let mut can_expire = keys.ledger(|ledger| ledger.is_complete());
-        loop {
-            let shortages = self.shortages(items);
-            if shortages.is_empty() {
-                return Ok(());
-            }
-            // What was deleted by hand and is over.
-            if expire::settle_remembered_due(keys, || false) {
-                *self = Self::read(keys, items)?;
-                continue;
-            }
-            let mut released = false;
-            for short in &shortages {
-                // So many as hold what is missing; then the counters say whether it has come back.
-                let mut missing = short.requested.saturating_sub(short.available);
-                while missing > 0 {
-                    let Some(units) = expire::release_one(keys, &short.sku, &mut can_expire) else { break };
-                    missing = missing.saturating_sub(units);
-                    released = true;
-                }
-            }
-            if !released {
-                return Err(Refusal::Insufficient(shortages));
-            }
-            *self = Self::read(keys, items)?;
-        }
-    }
-
-    /// How available moves when these items are taken.
-    pub(super) fn moves(&self, items: &[Line]) -> alerts::Moves {
+    /// How available moves when these lines are taken.
+    pub(super) fn moves(&self, lines: &[Line]) -> alerts::Moves {
         let mut moves = alerts::Moves::default();
-        for (shelf, line) in self.0.iter().zip(items) {
+        for (shelf, line) in self.0.iter().zip(lines) {
             moves.moved(&line.sku, &shelf.available, line.quantity.units().saturating_neg());
         }
         moves
+    }
+}
+
+/// What some asked lines may take from, in their order.
+pub(super) struct Supply(Vec<Source>);
+
+/// What one line may take from.
+enum Source {
+    /// The counters of its own sku.
+    Own(Shelf),
+    /// The warehouses of its product, in order of priority.
+    Warehouses(Vec<(Shelf, Sku)>),
+}
+
+impl Source {
+    fn stock(&self) -> Stock<'_> {
+        match self {
+            Source::Own(shelf) => Stock::Own(shelf.units),
+            Source::Warehouses(places) => {
+                Stock::Warehouses(places.iter().map(|(shelf, sku)| (sku, shelf.units)).collect())
+            }
+        }
+    }
+}
+
+impl Supply {
+    /// Reads what these lines may take from: of a product that is kept in warehouses, each of them. `WRONGTYPE` where a key
+    /// holds something else, `ERR` where there are too many warehouses to look at.
+    fn read<K: Keyspace>(keys: &mut K, asked: &[Line]) -> Result<Self, Refusal> {
+        let mut looked_at = 0_usize;
+        let mut source = |line: &Line| {
+            let places = match line.sku.warehouse() {
+                None => warehouses::places(keys, line.sku.product())?,
+                Some(_) => None,
+            };
+            let Some(places) = places else { return Ok(Source::Own(Shelf::read(keys, &line.sku)?)) };
+            looked_at = looked_at.saturating_add(places.len());
+            warehouses::check_work(looked_at)?;
+            let shelf = |place: Place| Ok((Shelf::read(keys, &place.sku)?, place.sku));
+            places.into_iter().map(shelf).collect::<Result<_, _>>().map(Source::Warehouses)
+        };
+        asked.iter().map(&mut source).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Of lines that say where they take from: the counters of each.
+    pub(super) fn of_lines<K: Keyspace>(keys: &mut K, lines: &[Line]) -> Result<Self, Refusal> {
+        let Shelves(shelves) = Shelves::read(keys, lines)?;
+        Ok(Self(shelves.into_iter().map(Source::Own).collect()))
+    }
+
+    /// The same, read again.
+    fn again<K: Keyspace>(&self, keys: &mut K, asked: &[Line]) -> Result<Self, Refusal> {
+        if self.is_split() { Self::read(keys, asked) } else { Self::of_lines(keys, asked) }
+    }
+
+    fn is_split(&self) -> bool {
+        self.0.iter().any(|source| matches!(source, Source::Warehouses(_)))
+    }
+
+    fn stocks(&self) -> Vec<Stock<'_>> {
+        self.0.iter().map(Source::stock).collect()
+    }
+
+    /// The lines to take. Before `INSUFFICIENT` is said, overdue reservations of the short skus are released, as many as
+    /// are needed: their units are free, only the sweep has not been there yet.
+    pub(super) fn pick<'a, K: Keyspace>(
+        &mut self,
+        keys: &mut K,
+        asked: &'a [Line],
+        split: Split,
+    ) -> Result<Cow<'a, [Line]>, Refusal> {
+        let mut can_expire = keys.ledger(|ledger| ledger.is_complete());
+        loop {
+            let shorts = match pick(asked, &self.stocks(), split) {
+                Ok(lines) => return Ok(lines),
+                Err(shorts) => shorts,
+            };
+            // What was deleted by hand and is over.
+            if expire::settle_remembered_due(keys, || false) {
+                *self = self.again(keys, asked)?;
+                continue;
+            }
+            let mut released = false;
+            for short in &shorts {
+                released |= self.release(keys, short, split, &mut can_expire);
+            }
+            if !released {
+                let shortages = shorts.into_iter().map(|(_, shortage)| shortage);
+                return Err(Refusal::Insufficient(shortages.collect()));
+            }
+            *self = self.again(keys, asked)?;
+        }
+    }
+
+    /// Releases so many overdue reservations as hold what a line is short of; then the counters say whether it has come
+    /// back. Says whether there was any.
+    fn release<K: Keyspace>(
+        &self,
+        keys: &mut K,
+        (line, shortage): &Short,
+        split: Split,
+        can_expire: &mut bool,
+    ) -> bool {
+        let Shortage { sku, requested, available } = shortage;
+        let mut released = false;
+        let mut release = |sku: &Sku, missing: i64| {
+            let mut missing = missing;
+            while missing > 0 {
+                let Some(units) = expire::release_one(keys, sku, can_expire) else { break };
+                missing = missing.saturating_sub(units);
+                released = true;
+            }
+            missing
+        };
+        let missing = requested.saturating_sub(*available);
+        match self.0.get(*line) {
+            Some(Source::Own(_)) => {
+                release(sku, missing);
+            }
+            Some(Source::Warehouses(places)) if split == Split::None => {
+                // One of them must have all. Lines that name it may have taken of it: one more is tried in any case.
+                for (shelf, place) in places {
+                    if release(place, requested.saturating_sub(shelf.units).max(1)) <= 0 {
+                        break;
+                    }
+                }
+            }
+            Some(Source::Warehouses(places)) => {
+                places.iter().fold(missing, |missing, (_, place)| release(place, missing));
+            }
+            None => {}
+        }
+        released
+    }
+
+    /// The counters of the picked lines.
+    pub(super) fn shelves<K: Keyspace>(self, keys: &mut K, lines: &[Line]) -> Result<Shelves, Refusal> {
+        if self.is_split() {
+            return Shelves::read(keys, lines);
+        }
+        let own = |source| match source {
+            Source::Own(shelf) => Some(shelf),
+            Source::Warehouses(_) => None,
+        };
+        Ok(Shelves(self.0.into_iter().filter_map(own).collect()))
     }
 }

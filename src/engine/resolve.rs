@@ -1,8 +1,9 @@
 //! `INV.COMMIT`, `INV.ROLLBACK` and `INV.EXTEND`: what a command does to a live reservation.
 
 use super::apply::{self, Effect};
-use super::reserve::{Lifetime, Shelves};
+use super::reserve::{Lifetime, Supply};
 use super::{Counter, Keyspace, Tally, alerts, feed, once, settled_state};
+use crate::inventory::allocation::Split;
 use crate::inventory::error::Refusal;
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::outcome::{Ending, Outcome};
@@ -53,10 +54,11 @@ pub fn commit<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(),
 
 /// The deadline was faster than the payment: what went back is taken again and sold in one step, if it is still free.
 fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Outcome) -> Result<(), Refusal> {
-    Shelves::read(keys, &outcome.items)?;
+    Supply::of_lines(keys, &outcome.items)?;
     let lines = outcome.to_take_again()?;
-    let mut shelves = Shelves::read(keys, &lines)?;
-    shelves.release_overdue(keys, &lines)?;
+    let mut supply = Supply::of_lines(keys, &lines)?;
+    supply.pick(keys, &lines, Split::default())?;
+    let shelves = supply.shelves(keys, &lines)?;
     // After this point nothing may fail.
     let now = keys.now();
     let deadline = now.saturating_add(keys.settings().outcome_ttl_ms.max(1));

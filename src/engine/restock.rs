@@ -2,6 +2,7 @@
 
 use super::apply::{self, Effect};
 use super::reserve::Shelf;
+use super::warehouses::{places, require_place};
 use super::{Keyspace, Reading, alerts, expire, feed, once};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once};
@@ -46,10 +47,13 @@ pub struct SetRequest {
 /// Adds to available units. Gives what is available then.
 pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64, Refusal> {
     let AdjustRequest { sku, delta, once } = request;
-    let shelf = open_shelf(keys, sku)?;
+    expire::catch_up(keys);
+    let places = places(keys, sku.product())?;
+    let shelf = Shelf::read(keys, sku)?;
     if let Some(answer) = answered_number(keys, once.as_ref())? {
         return Ok(answer);
     }
+    require_place(places.as_deref(), sku)?;
     let sum = shelf.units.saturating_add(*delta);
     if sum < 0 && *delta < 0 {
         return Err(Refusal::Insufficient(vec![Shortage {
@@ -71,11 +75,14 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
 /// Sets available units, or units on hand. Gives what is available then; `None` where `if_equal` differs.
 pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64>, Refusal> {
     let SetRequest { sku, measure, units, if_equal, once } = request;
-    let shelf = open_shelf(keys, sku)?;
+    expire::catch_up(keys);
+    let places = places(keys, sku.product())?;
+    let shelf = Shelf::read(keys, sku)?;
     let reserved = shelf.reserved;
     if let Some(answer) = answered_number(keys, once.as_ref())? {
         return Ok(Some(answer));
     }
+    require_place(places.as_deref(), sku)?;
     let (current, available) = match measure {
         Measure::Available => (shelf.units, *units),
         Measure::OnHand => (shelf.units.saturating_add(reserved), units.saturating_sub(reserved)),
@@ -112,26 +119,6 @@ pub fn set_threshold<K: Keyspace>(
         apply::commit(keys, &[Effect::Threshold { product: product.clone(), units }]);
     }
     Ok(())
-}
-
-/// The counters of a sku that is to be restocked. A product that has warehouses is restocked in one of them.
-fn open_shelf<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Shelf, Refusal> {
-    expire::catch_up(keys);
-    let key = Key::Warehouses(sku.product());
-    match keys.read(key) {
-        Reading::Other("a sorted set") if sku.warehouse().is_none() => Err(Refusal::invalid(format!(
-            "{sku} is kept in warehouses: name one of them, as {sku}@warehouse"
-        ))),
-        Reading::Absent | Reading::Other("a sorted set") => Shelf::read(keys, sku),
-        found @ (Reading::Text(..) | Reading::Other(_)) => {
-            let found = match found {
-                Reading::Other(kind) => kind,
-                Reading::Absent | Reading::Text(..) => "a string",
-            };
-            let key = key.name(keys.style());
-            Err(Refusal::WrongType { key, found: found.into(), wanted: "a sorted set" })
-        }
-    }
 }
 
 fn answered_number<K: Keyspace>(keys: &mut K, token: Option<&Once>) -> Result<Option<i64>, Refusal> {

@@ -1,9 +1,13 @@
 //! Which warehouses of a product give the units of a line that names none of them.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
-use super::quantity::Quantity;
+use super::error::Shortage;
+use super::quantity::{MAX_EXACT, Quantity};
+use super::reservation::Line;
+use super::sku::Sku;
 
 /// How a line may be split over the warehouses of its product: the `SPLIT` option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,27 +39,103 @@ impl Split {
     }
 }
 
-/// One warehouse of a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
-    /// Its name.
-    pub warehouse: &'a str,
-    /// Units that can be taken there, after what the lines that name this warehouse took. Below 0 counts as 0.
-    pub available: i64,
+/// What one asked line may take from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stock<'a> {
+    /// The available units of the line's own sku: a product that has no warehouses, or one warehouse by name.
+    Own(i64),
+    /// The warehouses of the line's product in order of priority, each with its available units.
+    Warehouses(Vec<(&'a Sku, i64)>),
 }
 
-/// Takes `wanted` units from `places`, the warehouses of one product in order of priority. Gives the picks in that
-/// order, each an index into `places` and at least one unit of it, that add up to `wanted`; `None` where the warehouses
-/// do not have that much, or, for [`Split::None`], where no single one has.
+/// An asked line, by its index, of which there is not enough.
+pub type Short = (usize, Shortage);
+
+/// Resolves the lines that were asked for, each sku once, into the lines to take, each sku once, in order of asking.
+/// `stocks` are the stocks of the lines, in their order. Lines that name a warehouse take first; each product takes from
+/// what they leave, as `split` says. The sum of what is taken of a product is what was asked of it, and no place gives more
+/// than it has. Every line that is short is told, and then nothing is taken. O(n log n) in the number of places.
+pub fn pick<'a>(
+    asked: &'a [Line],
+    stocks: &[Stock<'_>],
+    split: Split,
+) -> Result<Cow<'a, [Line]>, Vec<Short>> {
+    let mut shorts = Vec::new();
+    let mut short = |index, line: &Line, available| {
+        let shortage = Shortage { sku: line.sku.clone(), requested: line.quantity.units(), available };
+        shorts.push((index, shortage));
+    };
+    let is_split = stocks.iter().any(|stock| matches!(stock, Stock::Warehouses(_)));
+    let named: HashMap<&Sku, i64> = asked
+        .iter()
+        .filter(|line| is_split && line.sku.warehouse().is_some())
+        .map(|line| (&line.sku, line.quantity.units()))
+        .collect();
+    let mut picks: Vec<Line> = Vec::new();
+    for (index, (line, stock)) in asked.iter().zip(stocks).enumerate() {
+        match stock {
+            Stock::Own(available) if *available < line.quantity.units() => short(index, line, *available),
+            Stock::Own(_) => {
+                if is_split {
+                    take(&mut picks, &named, line.clone());
+                }
+            }
+            Stock::Warehouses(places) => {
+                // A counter written by hand may be beyond what a line can say.
+                let left = |(sku, available): &(&Sku, i64)| {
+                    let taken = named.get(sku).copied().unwrap_or_default();
+                    (*available).min(MAX_EXACT).saturating_sub(taken)
+                };
+                let left: Vec<i64> = places.iter().map(left).collect();
+                match allocate(&left, line.quantity, split) {
+                    None => short(index, line, most(&left, split)),
+                    Some(found) => {
+                        for (place, quantity) in found {
+                            if let Some((sku, _)) = places.get(place) {
+                                take(&mut picks, &named, Line { sku: (*sku).clone(), quantity });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    if !shorts.is_empty() {
+        return Err(shorts);
+    }
+    Ok(if is_split { Cow::Owned(picks) } else { Cow::Borrowed(asked) })
+}
+
+/// Adds a pick. Only a warehouse that a line names can come twice.
+fn take(picks: &mut Vec<Line>, named: &HashMap<&Sku, i64>, line: Line) {
+    let same = picks.iter_mut().filter(|_| named.contains_key(&line.sku)).find(|pick| pick.sku == line.sku);
+    match same {
+        // No place gives more than a quantity can be, so the sum is one.
+        Some(pick) => pick.quantity = pick.quantity.plus(line.quantity).unwrap_or(pick.quantity),
+        None => picks.push(line),
+    }
+}
+
+/// The largest quantity that these warehouses could give.
+fn most(available: &[i64], split: Split) -> i64 {
+    let units = available.iter().map(|units| (*units).max(0));
+    match split {
+        Split::Priority | Split::Fewest => units.fold(0, i64::saturating_add),
+        Split::None => units.max().unwrap_or_default(),
+    }
+}
+
+/// Takes `wanted` units from the warehouses of one product, whose available units these are in order of priority; below
+/// 0 counts as 0. Gives the picks in that order, each an index and at least one unit of it, that add up to `wanted`;
+/// `None` where the warehouses do not have that much, or, for [`Split::None`], where no single one has.
 ///
 /// - [`Split::Priority`] and [`Split::None`] look at each warehouse once: O(n).
 /// - [`Split::Fewest`] picks no more warehouses than any other way would. Of the sets of so few that have enough, it
 ///   is the one whose indices, in order, are the smallest: the first warehouse if any such set holds it, then the
 ///   second if any such set holds it beside those, and so on. All but the last give all they have, and the last the
 ///   rest. O(n log n) time, O(n) memory.
-pub fn allocate(places: &[Place<'_>], wanted: Quantity, split: Split) -> Option<Vec<(usize, Quantity)>> {
-    let mut stocked =
-        places.iter().map(|place| place.available).enumerate().filter(|(_, available)| *available > 0);
+pub fn allocate(available: &[i64], wanted: Quantity, split: Split) -> Option<Vec<(usize, Quantity)>> {
+    let mut stocked = available.iter().copied().enumerate().filter(|(_, available)| *available > 0);
     match split {
         Split::Priority => fill(stocked, wanted),
         Split::Fewest => fill(fewest(&stocked.collect::<Vec<_>>(), wanted)?, wanted),

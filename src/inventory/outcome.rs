@@ -41,7 +41,7 @@ pub struct Outcome {
     pub expires_at: UnixMs,
     /// When it ended.
     pub resolved_at: UnixMs,
-    /// What it was asked for: all that it held, sold and gave back in its life.
+    /// All that it held in its life.
     pub items: Vec<Line>,
     /// All that was sold of it and all that went back, where it ended in parts or by its deadline.
     pub parts: Option<Parts>,
@@ -92,7 +92,7 @@ impl Outcome {
             created_at: record.created_at,
             expires_at: deadline,
             resolved_at: now,
-            items: record.asked(),
+            items: record.whole(),
             parts,
             data: record.data.clone(),
         }

@@ -70,6 +70,9 @@ pub struct Record {
     pub expires_at: UnixMs,
     /// What it holds: each sku once.
     pub items: Vec<Line>,
+    /// What it was asked for, where that is something else than all that it held: lines that were split over
+    /// warehouses.
+    pub asked: Option<Vec<Line>>,
     /// What has been sold of it, in parts.
     pub sold: Vec<Line>,
     /// What has been given back of it, in parts.
@@ -123,6 +126,8 @@ struct RecordJson {
     created_at: UnixMs,
     expires_at: UnixMs,
     items: Vec<LineJson>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<Vec<LineJson>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     sold: Vec<LineJson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -140,12 +145,23 @@ impl Record {
         items: Vec<Line>,
         data: Option<String>,
     ) -> Self {
-        let (sold, returned) = (Vec::new(), Vec::new());
-        Self { id, created_at: now, expires_at: deadline, items, sold, returned, data }
+        let (asked, sold, returned) = (None, Vec::new(), Vec::new());
+        Self { id, created_at: now, expires_at: deadline, items, asked, sold, returned, data }
     }
 
-    /// What it was asked for: what it holds, and what went in parts.
+    /// Remembers that `asked` was asked for, where its items are not the same.
+    pub fn asked_for(self, asked: &[Line]) -> Self {
+        let asked = (!same_lines(&self.items, asked)).then(|| asked.to_vec());
+        Self { asked, ..self }
+    }
+
+    /// What it was asked for.
     pub fn asked(&self) -> Vec<Line> {
+        self.asked.clone().unwrap_or_else(|| self.whole())
+    }
+
+    /// All that it held in its life: what it holds, and what went in parts.
+    pub fn whole(&self) -> Vec<Line> {
         sum_lines(&[&self.items, &self.sold, &self.returned])
     }
 
@@ -202,6 +218,10 @@ impl Record {
             created_at: read.created_at,
             expires_at: read.expires_at,
             items: lines_from_json(read.items, style)?,
+            asked: match read.asked {
+                Some(asked) => Some(lines_from_json(asked, style)?),
+                None => None,
+            },
             sold: lines_from_json(read.sold, style)?,
             returned: lines_from_json(read.returned, style)?,
             data: read.data,
@@ -220,6 +240,7 @@ impl Record {
             created_at: self.created_at,
             expires_at: self.expires_at,
             items: self.items.iter().map(LineJson::of).collect(),
+            asked: self.asked.as_ref().map(|asked| asked.iter().map(LineJson::of).collect()),
             sold: self.sold.iter().map(LineJson::of).collect(),
             returned: self.returned.iter().map(LineJson::of).collect(),
             data: self.data.clone(),

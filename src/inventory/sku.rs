@@ -67,6 +67,10 @@ id_type!(
     Product
 );
 id_type!(
+    /// The name of one warehouse.
+    Warehouse
+);
+id_type!(
     /// One place that holds units of one product: `product`, or `product@warehouse`.
     Sku
 );
@@ -92,6 +96,20 @@ impl Product {
     }
 }
 
+impl Warehouse {
+    /// Reads a warehouse: an id without `@`, in tagged style without braces.
+    pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, Refusal> {
+        let text = check_id("warehouse", text)?;
+        if text.contains('@') {
+            return Err(Refusal::invalid(format!("warehouse '{text}' holds an '@'")));
+        }
+        if style == KeyStyle::Tagged && text.contains(['{', '}']) {
+            return Err(Refusal::invalid(format!("warehouse '{text}' holds braces")));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
 impl Sku {
     /// Reads `product` or `product@warehouse`.
     pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, Refusal> {
@@ -108,22 +126,13 @@ impl Sku {
         };
         let (product, warehouse) = text.split_at(at);
         let product = check_id("product", product)?;
-        let warehouse = check_id("warehouse", warehouse.strip_prefix(b"@").unwrap_or(warehouse))?;
-        if warehouse.contains('@') {
-            return Err(Refusal::invalid(format!("sku '{product}@{warehouse}' holds more than one '@'")));
+        let warehouse = Warehouse::parse(warehouse.strip_prefix(b"@").unwrap_or(warehouse), style)?;
+        if style == KeyStyle::Tagged && !product.contains('{') {
+            return Err(Refusal::invalid(format!(
+                "sku '{product}@{warehouse}' is in another slot than its product: write {{{product}}}@{warehouse}"
+            )));
         }
-        if style == KeyStyle::Tagged {
-            if warehouse.contains(['{', '}']) {
-                return Err(Refusal::invalid(format!("warehouse '{warehouse}' holds braces")));
-            }
-            if !product.contains('{') {
-                return Err(Refusal::invalid(format!(
-                    "sku '{product}@{warehouse}' is in another slot than its product: write {{{product}}}@{warehouse}"
-                )));
-            }
-        }
-        let product = canonical("product", product, style)?;
-        Ok(Self(format!("{product}@{warehouse}").into()))
+        Ok(Self::at(canonical("product", product, style)?, &warehouse))
     }
 
     /// The sku of a product and, where it is kept in one, its warehouse, as a stored record names them.
@@ -132,13 +141,14 @@ impl Sku {
         match warehouse {
             None => Ok(Self(product.0)),
             Some(warehouse) => {
-                let warehouse = check_id("warehouse", warehouse.as_bytes())?;
-                if warehouse.contains('@') {
-                    return Err(Refusal::invalid(format!("warehouse '{warehouse}' holds an '@'")));
-                }
-                Ok(Self(format!("{product}@{warehouse}").into()))
+                Ok(Self::at(product.as_str(), &Warehouse::parse(warehouse.as_bytes(), style)?))
             }
         }
+    }
+
+    /// The units of `product` in one of its warehouses.
+    pub fn at(product: &str, warehouse: &Warehouse) -> Self {
+        Self(format!("{product}@{warehouse}").into())
     }
 
     /// Reads a sku as [`Sku::as_str`] spells it, which is how it is replicated: tagged style adds no braces there.

@@ -87,6 +87,13 @@ required!(
     RedisModule_SubscribeToKeyspaceEvents,
     RedisModule_SubscribeToServerEvent,
     RedisModule_ValueLength,
+    RedisModule_ZsetAdd,
+    RedisModule_ZsetFirstInScoreRange,
+    RedisModule_ZsetRangeCurrentElement,
+    RedisModule_ZsetRangeEndReached,
+    RedisModule_ZsetRangeNext,
+    RedisModule_ZsetRangeStop,
+    RedisModule_ZsetRem,
 );
 
 /// A string of the server.
@@ -158,6 +165,8 @@ pub enum Kind {
     Absent,
     /// A string.
     String,
+    /// A sorted set.
+    SortedSet,
     /// Another type: its name with an article.
     Other(&'static str),
 }
@@ -200,13 +209,13 @@ impl OpenKey<'_> {
             raw::REDISMODULE_KEYTYPE_LIST => Kind::Other("a list"),
             raw::REDISMODULE_KEYTYPE_HASH => Kind::Other("a hash"),
             raw::REDISMODULE_KEYTYPE_SET => Kind::Other("a set"),
-            raw::REDISMODULE_KEYTYPE_ZSET => Kind::Other("a sorted set"),
+            raw::REDISMODULE_KEYTYPE_ZSET => Kind::SortedSet,
             raw::REDISMODULE_KEYTYPE_STREAM => Kind::Other("a stream"),
             _ => Kind::Other("a module's type"),
         }
     }
 
-    /// How long the string is.
+    /// How long the string is, or how many members a sorted set has.
     pub fn length(&self) -> usize {
         // SAFETY: the handle is open.
         unsafe { call!(RedisModule_ValueLength(self.key)) }
@@ -223,6 +232,45 @@ impl OpenKey<'_> {
         let start = unsafe { call!(RedisModule_StringDMA(self.key, &raw mut length, read)) };
         // SAFETY: the buffer stays until the key is written or closed, and both need this handle.
         unsafe { slice_of(start, length) }
+    }
+
+    /// The members of the sorted set with their scores, lowest first, and equal ones by name. None where the key holds
+    /// something else.
+    pub fn members(&self) -> Vec<(Vec<u8>, f64)> {
+        let mut members = Vec::with_capacity(self.length());
+        let (lowest, highest) = (f64::NEG_INFINITY, f64::INFINITY);
+        // SAFETY: the handle is open; it refuses another type.
+        if unsafe { call!(RedisModule_ZsetFirstInScoreRange(self.key, lowest, highest, 0, 0)) } != OK {
+            return members;
+        }
+        // SAFETY: the range was begun above, here and below.
+        while unsafe { call!(RedisModule_ZsetRangeEndReached(self.key)) } == 0 {
+            let mut score = 0.0;
+            // SAFETY: the string is ours to free.
+            let name = unsafe { call!(RedisModule_ZsetRangeCurrentElement(self.key, &raw mut score)) };
+            let Some(name) = NonNull::new(name).map(Text) else { break };
+            // SAFETY: the string is valid until it is dropped, behind the copy.
+            members.push((unsafe { bytes_of(name.as_ptr()) }.to_vec(), score));
+            // SAFETY: as above.
+            unsafe { call!(RedisModule_ZsetRangeNext(self.key)) };
+        }
+        // SAFETY: as above.
+        unsafe { call!(RedisModule_ZsetRangeStop(self.key)) };
+        members
+    }
+
+    /// Adds a member to the sorted set, in place of an absent key too, or gives it another score.
+    #[expect(clippy::cast_precision_loss, reason = "scores of the module are within 2^53")]
+    pub fn rank(&mut self, member: &Text, score: i64) {
+        // SAFETY: the handle is open for writing; the server copies the member; the flags may be null.
+        let _ =
+            unsafe { call!(RedisModule_ZsetAdd(self.key, score as f64, member.as_ptr(), ptr::null_mut())) };
+    }
+
+    /// Takes a member out of the sorted set. The key goes with the last one.
+    pub fn unrank(&mut self, member: &Text) {
+        // SAFETY: the handle is open for writing; the answer may be null.
+        let _ = unsafe { call!(RedisModule_ZsetRem(self.key, member.as_ptr(), ptr::null_mut())) };
     }
 
     /// When the key goes, Unix ms; `None` without a TTL.

@@ -7,7 +7,7 @@ use redis_module::{Context, raw};
 use super::api::{self, Kind, Mode, OpenKey, RawContext, Text};
 use super::{config, state};
 use crate::engine::ledger::Ledger;
-use crate::engine::{Argument, Keyspace, Reading, Settings, Tally};
+use crate::engine::{Argument, Keyspace, Ranking, Reading, Settings, Tally};
 use crate::inventory::error::Refusal;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::sku::{Key, KeyStyle, Sku, Watched, watched};
@@ -35,6 +35,7 @@ impl ServerKeyspace {
         match open.kind() {
             Kind::Absent => Reading::Absent,
             Kind::Other(kind) => Reading::Other(kind),
+            Kind::SortedSet => Reading::Other("a sorted set"),
             Kind::String => Reading::Text(open.text().to_vec(), open.deadline()),
         }
     }
@@ -104,6 +105,27 @@ impl Keyspace for ServerKeyspace {
         sum
     }
 
+    fn ranking(&mut self, key: Key<'_>, most: usize) -> Ranking {
+        let open = OpenKey::open(self.ctx, &self.name(key), Mode::Peek);
+        match open.kind() {
+            Kind::Absent => Ranking::Absent,
+            Kind::String => Ranking::Other("a string"),
+            Kind::SortedSet if open.length() > most => Ranking::TooMany(open.length()),
+            Kind::SortedSet => Ranking::Members(open.members()),
+            Kind::Other(kind) => Ranking::Other(kind),
+        }
+    }
+
+    fn rank(&mut self, key: Key<'_>, member: &str, score: i64) {
+        OpenKey::open(self.ctx, &self.name(key), Mode::Write).rank(&Text::new(member.as_bytes()), score);
+    }
+
+    fn unrank(&mut self, key: Key<'_>, member: &str) -> bool {
+        let mut open = OpenKey::open(self.ctx, &self.name(key), Mode::Write);
+        open.unrank(&Text::new(member.as_bytes()));
+        open.kind() == Kind::Absent
+    }
+
     fn append(&mut self, key: Key<'_>, fields: &[(&str, &str)], most: i64) {
         let name = self.name(key);
         let texts: Vec<Text> = fields
@@ -130,6 +152,8 @@ impl Keyspace for ServerKeyspace {
     fn notify(&mut self, event: &'static CStr, key: Key<'_>) {
         let kind = if event == c"set" || event == c"incrby" {
             raw::REDISMODULE_NOTIFY_STRING
+        } else if event == c"zadd" || event == c"zrem" {
+            raw::REDISMODULE_NOTIFY_ZSET
         } else {
             raw::REDISMODULE_NOTIFY_GENERIC
         };

@@ -14,6 +14,7 @@ use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{self, ExtendRequest, ResolveRequest};
 use redis_inventory::engine::restock::{self, AdjustRequest, Measure, SetRequest};
 use redis_inventory::engine::{LoadRepair, audit, look};
+use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::error::Refusal;
 use redis_inventory::inventory::once::Once;
 use redis_inventory::inventory::outcome::{Ending, Outcome};
@@ -448,6 +449,7 @@ impl History {
             id: reservation(id),
             lifetime: Lifetime::For(life),
             data: None,
+            split: Split::default(),
             items: requested(&lines),
             once,
         };
@@ -533,12 +535,16 @@ impl History {
         self.model.find_by_hand(id);
         for (sku, name) in SKUS.iter().enumerate().filter(|(_, name)| !name.contains('@')) {
             let product = Product::parse(name.as_bytes(), KeyStyle::Plain).unwrap();
-            let view = look::stock(&mut self.master, &product).unwrap();
+            let view = look::stock(&mut self.master, &[product]).unwrap().remove(0);
             let (available, reserved) = (self.model.available.get(&sku), self.model.reserved.get(&sku));
             let expected = available
                 .or(reserved)
                 .map(|_| (available.copied().unwrap_or(0), reserved.copied().unwrap_or(0)));
-            assert_eq!(view.map(|view| (view.available, view.reserved)), expected, "INV.STOCK {name}");
+            assert_eq!(
+                view.map(|view| (view.units.available, view.units.reserved)),
+                expected,
+                "INV.STOCK {name}"
+            );
         }
         for (sku, name) in SKUS.iter().enumerate() {
             let audit = audit::audit(&mut self.master, &sku_name(sku)).unwrap();

@@ -7,6 +7,7 @@ use redis_inventory::engine::look::{self, ReservationView};
 use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ExtendRequest, ResolveRequest, commit, extend, rollback};
 use redis_inventory::engine::{LoadRepair, Tally, apply};
+use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::outcome::Outcome;
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::{Line, Record, describe};
@@ -38,7 +39,17 @@ impl Simulation {
         };
         let items = items.split(", ").map(line).collect();
         let lifetime = Lifetime::For(life);
-        answer(reserve(self, &ReserveRequest { id: id(name), lifetime, data: None, items, once: None }))
+        answer(reserve(
+            self,
+            &ReserveRequest {
+                id: id(name),
+                lifetime,
+                data: None,
+                split: Split::default(),
+                items,
+                once: None,
+            },
+        ))
     }
 
     fn commit(&mut self, name: &str) -> String {

@@ -12,7 +12,7 @@ use std::ffi::CStr;
 use redis_inventory::engine::expire::{self, Place, Removal};
 use redis_inventory::engine::ledger::{Ledger, Touched};
 use redis_inventory::engine::recover::{self, Walk};
-use redis_inventory::engine::{Argument, Keyspace, LoadRepair, Reading, Settings, Tally, apply};
+use redis_inventory::engine::{Argument, Keyspace, LoadRepair, Ranking, Reading, Settings, Tally, apply};
 use redis_inventory::inventory::error::Refusal;
 use redis_inventory::inventory::quantity::UnixMs;
 use redis_inventory::inventory::reservation::Record;
@@ -26,6 +26,8 @@ pub const BEGIN: UnixMs = 1_763_820_000_000;
 pub enum Value {
     Text(String),
     Hash,
+    /// Members and their scores.
+    SortedSet(BTreeMap<String, i64>),
     /// Entries, as they are replicated.
     Stream(Vec<String>),
 }
@@ -308,7 +310,7 @@ impl Simulation {
     pub fn stored(&self, name: &str) -> Option<&str> {
         match &self.data.get(name)?.value {
             Value::Text(text) => Some(text),
-            Value::Hash | Value::Stream(_) => None,
+            Value::Hash | Value::SortedSet(_) | Value::Stream(_) => None,
         }
     }
 
@@ -357,6 +359,7 @@ impl Simulation {
         match self.data.get(name) {
             None => Reading::Absent,
             Some(Entry { value: Value::Hash, .. }) => Reading::Other("a hash"),
+            Some(Entry { value: Value::SortedSet(_), .. }) => Reading::Other("a sorted set"),
             Some(Entry { value: Value::Stream(_), .. }) => Reading::Other("a stream"),
             Some(Entry { value: Value::Text(text), until }) => {
                 Reading::Text(text.clone().into_bytes(), *until)
@@ -421,6 +424,7 @@ impl Simulation {
                 self.put(name, Value::Text((*value).to_owned()), until, &["set", "expire"])
             }
             ["HSET", name, ..] => self.put(name, Value::Hash, None, &["hset"]),
+            ["ZADD", name, score, member] => self.add_member(name, member, score.parse().unwrap()),
             ["INCRBY", name, by] => self.count(name, by.parse().unwrap()),
             ["DECRBY", name, by] => self.count(name, -by.parse::<i64>().unwrap()),
             ["PERSIST", name] => self.set_ttl(name, None, "persist"),
@@ -501,6 +505,16 @@ impl Simulation {
         true
     }
 
+    fn add_member(&mut self, name: &str, member: &str, score: i64) -> bool {
+        self.finds(name);
+        let empty = Entry { value: Value::SortedSet(BTreeMap::new()), until: None };
+        let stored = self.data.entry(name.to_owned()).or_insert(empty);
+        let Value::SortedSet(members) = &mut stored.value else { return false };
+        members.insert(member.to_owned(), score);
+        self.tell("zadd", name);
+        true
+    }
+
     fn append_entry(&mut self, name: &str, entry: String, most: usize) -> bool {
         let empty = Entry { value: Value::Stream(Vec::new()), until: None };
         let stored = self.data.entry(name.to_owned()).or_insert(empty);
@@ -572,6 +586,47 @@ impl Keyspace for Simulation {
         let sum = text.parse::<i64>().expect("an integer").checked_add(delta).expect("the sum fits");
         *text = sum.to_string();
         sum
+    }
+
+    fn ranking(&mut self, key: Key<'_>, most: usize) -> Ranking {
+        if self.peek(key) == Reading::Absent {
+            return Ranking::Absent;
+        }
+        let Value::SortedSet(members) = &self.data[&key.name(self.style)].value else {
+            return Ranking::Other("something else");
+        };
+        if members.len() > most {
+            return Ranking::TooMany(members.len());
+        }
+        let mut members: Vec<(i64, &String)> = members.iter().map(|(name, score)| (*score, name)).collect();
+        members.sort_unstable();
+        let member = |(score, name): &(i64, &String)| (name.as_bytes().to_vec(), *score as f64);
+        Ranking::Members(members.iter().map(member).collect())
+    }
+
+    fn rank(&mut self, key: Key<'_>, member: &str, score: i64) {
+        let (name, _) = self.open_to_write(key);
+        let empty = Entry { value: Value::SortedSet(BTreeMap::new()), until: None };
+        let Value::SortedSet(members) = &mut self.data.entry(name).or_insert(empty).value else {
+            panic!("{key:?} is no sorted set");
+        };
+        members.insert(member.to_owned(), score);
+    }
+
+    fn unrank(&mut self, key: Key<'_>, member: &str) -> bool {
+        let (name, found) = self.open_to_write(key);
+        if !found {
+            return true;
+        }
+        let Value::SortedSet(members) = &mut self.data.get_mut(&name).unwrap().value else {
+            panic!("{key:?} is no sorted set");
+        };
+        members.remove(member);
+        let went = members.is_empty();
+        if went {
+            self.data.remove(&name);
+        }
+        went
     }
 
     fn append(&mut self, key: Key<'_>, fields: &[(&str, &str)], most: i64) {
@@ -657,6 +712,6 @@ impl Keyspace for Simulation {
 fn text_of(entry: &Entry) -> Option<&[u8]> {
     match &entry.value {
         Value::Text(text) => Some(text.as_bytes()),
-        Value::Hash | Value::Stream(_) => None,
+        Value::Hash | Value::SortedSet(_) | Value::Stream(_) => None,
     }
 }

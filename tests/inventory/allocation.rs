@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
-use redis_inventory::inventory::allocation::{Place, Split, allocate};
+use redis_inventory::inventory::allocation::{Split, allocate};
 use redis_inventory::inventory::quantity::{MAX_EXACT, Quantity};
 
 const SPLITS: [Split; 3] = [Split::Priority, Split::Fewest, Split::None];
@@ -10,33 +10,30 @@ const SPLITS: [Split; 3] = [Split::Priority, Split::Fewest, Split::None];
 /// The warehouses of PROD-123.
 const PROD_123: &str = "A 50, B 100, C 200";
 
-/// Places from `"A 50, B 100"`, in order of priority.
-fn places(text: &str) -> Vec<Place<'_>> {
+/// Names and available units from `"A 50, B 100"`, in order of priority.
+fn places(text: &str) -> Vec<(&str, i64)> {
     text.split(", ")
         .filter(|place| !place.is_empty())
         .map(|place| {
             let (warehouse, available) = place.split_once(' ').unwrap();
-            Place { warehouse, available: available.parse().unwrap() }
+            (warehouse, available.parse().unwrap())
         })
         .collect()
 }
 
-fn nameless(available: &[i64]) -> Vec<Place<'_>> {
-    available.iter().map(|available| Place { warehouse: "W", available: *available }).collect()
-}
-
 fn picks(available: &[i64], wanted: i64, split: Split) -> Option<Vec<(usize, i64)>> {
-    let picks = allocate(&nameless(available), Quantity::new(wanted).unwrap(), split)?;
+    let picks = allocate(available, Quantity::new(wanted).unwrap(), split)?;
     Some(picks.into_iter().map(|(index, units)| (index, units.units())).collect())
 }
 
 /// What is taken where, as `"A 50, B 10"`, or `"refused"`.
 fn taken(warehouses: &str, wanted: i64, split: Split) -> String {
     let places = places(warehouses);
-    let Some(picks) = allocate(&places, Quantity::new(wanted).unwrap(), split) else {
+    let available: Vec<i64> = places.iter().map(|place| place.1).collect();
+    let Some(picks) = picks(&available, wanted, split) else {
         return "refused".to_owned();
     };
-    let pick = |(index, units): &(usize, Quantity)| format!("{} {}", places[*index].warehouse, units.units());
+    let pick = |(index, units): &(usize, i64)| format!("{} {units}", places[*index].0);
     picks.iter().map(pick).collect::<Vec<_>>().join(", ")
 }
 

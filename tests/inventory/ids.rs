@@ -92,8 +92,8 @@ fn a_sku_has_one_at_sign_with_something_on_both_sides() {
     assert_eq!(sku("P@", Plain), "ERR warehouse is empty");
     assert_eq!(sku("@A", Plain), "ERR product is empty");
     assert_eq!(sku("@", Plain), "ERR product is empty");
-    assert_eq!(sku("P@A@B", Plain), "ERR sku 'P@A@B' holds more than one '@'");
-    assert_eq!(sku("P@@A", Plain), "ERR sku 'P@@A' holds more than one '@'");
+    assert_eq!(sku("P@A@B", Plain), "ERR warehouse 'A@B' holds an '@'");
+    assert_eq!(sku("P@@A", Plain), "ERR warehouse '@A' holds an '@'");
 }
 
 #[test]

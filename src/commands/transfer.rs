@@ -1,0 +1,67 @@
+//! `INV.TRANSFER`.
+
+use redis_module::{Context, RedisResult, RedisString};
+use redis_module_macros::command;
+
+use super::args::{self, Args};
+use super::reply;
+use crate::engine::Keyspace;
+use crate::engine::warehouses::{TransferRequest, transfer};
+use crate::inventory::error::Refusal;
+use crate::inventory::quantity::{MAX_EXACT, Quantity};
+use crate::inventory::sku::{KeyStyle, OnceName, Product, Sku, Warehouse};
+use crate::server::keyspace::ServerKeyspace;
+
+const GRAMMAR: &str = "INV.TRANSFER product from to quantity [ONCE token]";
+
+#[command(
+    {
+        name: "INV.TRANSFER",
+        flags: [Write],
+        arity: -5,
+        summary: "Moves available units of a product from one warehouse to another.",
+        complexity: "O(N) where N is the number of warehouses of the product.",
+        since: "0.1.0",
+        key_spec: [
+            {
+                notes: "The product.",
+                flags: [ReadWrite, Access, Update],
+                begin_search: Index({ index: 1 }),
+                find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),
+            }
+        ],
+        args: [
+            { name: "product", arg_type: Key, key_spec_index: 0 },
+            { name: "from", arg_type: String },
+            { name: "to", arg_type: String },
+            { name: "quantity", arg_type: Integer },
+            { name: "token", arg_type: String, token: "ONCE", flags: [Optional] }
+        ]
+    }
+)]
+fn inv_transfer(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    let mut keys = ServerKeyspace::new(ctx.ctx);
+    let request = parse(&args, keys.style())?;
+    Ok(transfer(&mut keys, &request).map(reply::ok)?)
+}
+
+fn parse(words: &[RedisString], style: KeyStyle) -> Result<TransferRequest, Refusal> {
+    let mut args = Args::new(words, GRAMMAR)?;
+    let product = Product::parse(args.next("the product")?, style)?;
+    let from = Warehouse::parse(args.next("the warehouse that the units leave")?, style)?;
+    let to = Warehouse::parse(args.next("the warehouse that they come to")?, style)?;
+    let quantity = Quantity::parse(args.next("the quantity")?)
+        .ok_or_else(|| args.wrong(format!("the quantity is not an integer from 1 to {MAX_EXACT}")))?;
+    let mut token = None;
+    while let Some(word) = args.option() {
+        if !args.token(word, &mut token)? {
+            return Err(args.unknown(word));
+        }
+    }
+    let once = args::once(
+        token,
+        |token| OnceName::of_sku("transfer", &Sku::from(&product), token, style),
+        || format!("{} from {from} to {to}", quantity.units()),
+    )?;
+    Ok(TransferRequest { product, from, to, quantity, once })
+}

@@ -1,0 +1,96 @@
+//! `INV.WAREHOUSES`.
+
+use redis_module::{Context, RedisResult, RedisString};
+use redis_module_macros::command;
+
+use super::args::Args;
+use super::reply;
+use crate::engine::Keyspace;
+use crate::engine::warehouses::{MOST, remove, set};
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::{KeyStyle, Product, Warehouse};
+use crate::server::keyspace::ServerKeyspace;
+
+const GRAMMAR: &str =
+    "INV.WAREHOUSES product SET warehouse priority [warehouse priority ...] | DEL warehouse";
+
+#[command(
+    {
+        name: "INV.WAREHOUSES",
+        flags: [Write],
+        arity: -4,
+        summary: "Says in which warehouses a product is kept, and which of them is taken from first.",
+        complexity: "O(N log N) where N is the number of warehouses of the product.",
+        since: "0.1.0",
+        key_spec: [
+            {
+                notes: "The product.",
+                flags: [ReadWrite, Access, Update],
+                begin_search: Index({ index: 1 }),
+                find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),
+            }
+        ],
+        args: [
+            { name: "product", arg_type: Key, key_spec_index: 0 },
+            {
+                name: "change", arg_type: OneOf,
+                subargs: [
+                    {
+                        name: "place", arg_type: Block, token: "SET", flags: [Multiple],
+                        subargs: [
+                            { name: "warehouse", arg_type: String },
+                            { name: "priority", arg_type: Integer }
+                        ]
+                    },
+                    { name: "warehouse", arg_type: String, token: "DEL" }
+                ]
+            }
+        ]
+    }
+)]
+fn inv_warehouses(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    let mut keys = ServerKeyspace::new(ctx.ctx);
+    let (product, change) = parse(&args, keys.style())?;
+    let done = match change {
+        Change::Set(places) => set(&mut keys, &product, &places),
+        Change::Remove(warehouse) => remove(&mut keys, &product, &warehouse),
+    };
+    Ok(done.map(reply::ok)?)
+}
+
+enum Change {
+    Set(Vec<(Warehouse, i64)>),
+    Remove(Warehouse),
+}
+
+fn parse(words: &[RedisString], style: KeyStyle) -> Result<(Product, Change), Refusal> {
+    let mut args = Args::new(words, GRAMMAR)?;
+    let product = Product::parse(args.next("the product")?, style)?;
+    let word = args.next("SET or DEL")?;
+    if word.eq_ignore_ascii_case(b"DEL") {
+        let warehouse = Warehouse::parse(args.next("the warehouse")?, style)?;
+        args.end()?;
+        return Ok((product, Change::Remove(warehouse)));
+    }
+    if !word.eq_ignore_ascii_case(b"SET") {
+        return Err(args.unknown(word));
+    }
+    let mut places: Vec<(Warehouse, i64)> = vec![place(args.next("the warehouse")?, &mut args, style)?];
+    while let Some(name) = args.option() {
+        let place = place(name, &mut args, style)?;
+        if places.iter().any(|(known, _)| *known == place.0) {
+            return Err(args.wrong(format!("warehouse {} stands twice", place.0)));
+        }
+        places.push(place);
+        if places.len() > MOST {
+            return Err(Refusal::invalid(format!("a product has at most {MOST} warehouses")));
+        }
+    }
+    Ok((product, Change::Set(places)))
+}
+
+fn place(name: &[u8], args: &mut Args<'_>, style: KeyStyle) -> Result<(Warehouse, i64), Refusal> {
+    let warehouse = Warehouse::parse(name, style)?;
+    let priority = args.signed(&format!("the priority of {warehouse}"))?;
+    Ok((warehouse, priority))
+}
