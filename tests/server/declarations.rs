@@ -19,6 +19,8 @@ const COMMANDS: &[(&str, i64, bool, bool)] = &[
     ("INV.AUDIT", 2, false, false),
     ("INV.AUDITSCAN", -2, false, false),
     ("INV.REPAIR", -2, true, false),
+    ("INV.WAREHOUSES", -4, true, false),
+    ("INV.TRANSFER", -5, true, false),
 ];
 
 #[test]
@@ -79,6 +81,9 @@ fn the_keys_of_a_command_are_its_ids() {
         ("INV.SCAN 0 COUNT 5 PRODUCT P", json!(["P"])),
         ("INV.AUDIT P", json!(["P"])),
         ("INV.REPAIR P FORCE", json!(["P"])),
+        ("INV.RESERVE R1 SPLIT fewest ITEMS P 1 P@A 2", json!(["R1", "P", "P@A"])),
+        ("INV.WAREHOUSES P SET A 1 B 2", json!(["P"])),
+        ("INV.TRANSFER P A B 5", json!(["P"])),
     ] {
         assert_eq!(client.ask(format!("COMMAND GETKEYS {command}")), keys, "{command}");
     }
@@ -126,6 +131,9 @@ fn the_category_inventory_holds_all_commands() {
         "INV.ADJUST P 1",
         "INV.SET P AVAILABLE 1",
         "INV.THRESHOLD P 1",
+        "INV.WAREHOUSES Q SET A 1 B 2",
+        "INV.ADJUST Q@A 1",
+        "INV.TRANSFER Q A B 1",
         "INV.ALERTS",
     ] {
         assert!(clerk.try_ask(command).is_ok(), "{command}: {:?}", clerk.try_ask(command));

@@ -40,3 +40,4 @@ mod repair;
 mod replication;
 mod restart;
 mod scan;
+mod warehouses;
