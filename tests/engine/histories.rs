@@ -13,6 +13,7 @@ use redis_inventory::engine::apply::{self, Effect};
 use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{self, ExtendRequest, ResolveRequest};
 use redis_inventory::engine::restock::{self, AdjustRequest, Measure, SetRequest};
+use redis_inventory::engine::warehouses::{self, TransferRequest};
 use redis_inventory::engine::{LoadRepair, audit, look};
 use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::error::Refusal;
@@ -20,9 +21,11 @@ use redis_inventory::inventory::once::Once;
 use redis_inventory::inventory::outcome::{Ending, Outcome};
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::Line;
-use redis_inventory::inventory::sku::{KeyStyle, OnceName, Product, ReservationId, Sku as SkuName};
+use redis_inventory::inventory::sku::{
+    KeyStyle, OnceName, Product, ReservationId, Sku as SkuName, Warehouse,
+};
 
-use super::model::{Expected, Held, IDS, Id, Lines, Model, SKUS, Sku, Slot, Token};
+use super::model::{Expected, Held, IDS, Id, Lines, Model, R_PLACES, SKUS, Sku, Slot, Token};
 use super::simulation::{BEGIN, Command, Data, Entry, Simulation};
 
 /// Units of each sku; 0: not named.
@@ -33,6 +36,7 @@ enum Action {
     Reserve {
         id: Id,
         items: Items,
+        split: Split,
         life: i64,
         token: Option<u8>,
         again: bool,
@@ -73,6 +77,20 @@ enum Action {
         on_hand: bool,
         units: i64,
         if_equal: Option<i64>,
+        token: Option<u8>,
+    },
+    /// Of a place of R.
+    SetWarehouse {
+        place: Sku,
+        priority: i64,
+    },
+    RemoveWarehouse {
+        place: Sku,
+    },
+    Transfer {
+        from: Sku,
+        to: Sku,
+        units: i64,
         token: Option<u8>,
     },
     Repair {
@@ -129,6 +147,11 @@ enum Action {
         sku: Sku,
         units: i64,
     },
+    /// ZADD.
+    RankByHand {
+        place: Sku,
+        priority: i64,
+    },
     DropCounter {
         sku: Sku,
         of_available: bool,
@@ -155,6 +178,9 @@ impl Action {
                 | Self::Extend { .. }
                 | Self::Adjust { .. }
                 | Self::Set { .. }
+                | Self::SetWarehouse { .. }
+                | Self::RemoveWarehouse { .. }
+                | Self::Transfer { .. }
                 | Self::Repair { .. }
                 | Self::Look { .. }
                 | Self::Read { .. }
@@ -172,6 +198,8 @@ struct Step {
 #[derive(Clone, Debug)]
 struct Setting {
     stock: [i64; SKUS.len()],
+    /// R is kept in warehouses from the beginning.
+    warehouses: bool,
     outcome_ttl: i64,
     cooldown: i64,
     repairs: bool,
@@ -197,6 +225,14 @@ fn reservation(id: Id) -> ReservationId {
 
 fn sku_name(sku: Sku) -> SkuName {
     SkuName::parse(SKUS[sku].as_bytes(), KeyStyle::Plain).unwrap()
+}
+
+fn product(name: &str) -> Product {
+    Product::parse(name.as_bytes(), KeyStyle::Plain).unwrap()
+}
+
+fn warehouse(place: Sku) -> Warehouse {
+    Warehouse::parse(sku_name(place).warehouse().unwrap().as_bytes(), KeyStyle::Plain).unwrap()
 }
 
 fn counter(kind: &str, sku: Sku) -> String {
@@ -257,6 +293,11 @@ impl History {
             model.available.insert(sku, units);
             model.on_hand.insert(sku, units);
         }
+        for place in R_PLACES.into_iter().filter(|_| setting.warehouses) {
+            let (_, name) = SKUS[place].split_once('@').unwrap();
+            master.client(&["ZADD", "stock:warehouses:R", "1", name]);
+            model.warehouses.insert(place, 1);
+        }
         master.take_stream();
         let replica = Simulation::replica_of(&master);
         Self { master, replica, model, copies: BTreeMap::new(), open: BTreeMap::new() }
@@ -277,9 +318,9 @@ impl History {
         let now = self.model.now;
         let at = |life: Option<i64>| life.map(|life| now + life);
         match *action {
-            Action::Reserve { id, items, life, token, again } => {
+            Action::Reserve { id, items, split, life, token, again } => {
                 for _ in 0..=usize::from(again) {
-                    self.reserve(id, &items, life, token);
+                    self.reserve(id, &items, split, life, token);
                 }
             }
             Action::Commit { id, late, token, again } => {
@@ -338,6 +379,30 @@ impl History {
                     None,
                     |server| answer(restock::set(server, &request).map(null)),
                     |model, _| model.set(sku, on_hand, units, if_equal, known.as_ref()),
+                );
+            }
+            Action::SetWarehouse { place, priority } => {
+                let wanted = [(warehouse(place), priority)];
+                self.command(
+                    None,
+                    |server| answer(warehouses::set(server, &product("R"), &wanted).map(|()| "OK")),
+                    |model, _| model.set_warehouse(place, priority),
+                );
+            }
+            Action::RemoveWarehouse { place } => self.command(
+                None,
+                |server| answer(warehouses::remove(server, &product("R"), &warehouse(place)).map(|()| "OK")),
+                |model, _| model.remove_warehouse(place),
+            ),
+            Action::Transfer { from, to, units, token } => {
+                let (once, known) = tokens("transfer", "R", token, &(from, to, units));
+                let quantity = Quantity::new(units).unwrap();
+                let (product, from_name, to_name) = (product("R"), warehouse(from), warehouse(to));
+                let request = TransferRequest { product, from: from_name, to: to_name, quantity, once };
+                self.command(
+                    None,
+                    |server| answer(warehouses::transfer(server, &request).map(|()| "OK")),
+                    |model, _| model.transfer(from, to, units, known.as_ref()),
                 );
             }
             Action::Repair { sku, force } => {
@@ -407,6 +472,12 @@ impl History {
                 self.master.execute(&["INCRBY", &counter("available", sku), &units.to_string()]);
                 self.model.count_by_hand(sku, units, 0);
             }
+            Action::RankByHand { place, priority } => {
+                let warehouse = warehouse(place);
+                let words = ["ZADD", "stock:warehouses:R", &priority.to_string(), warehouse.as_str()];
+                self.master.execute(&words);
+                self.model.warehouses.insert(place, priority);
+            }
             Action::DropCounter { sku, of_available } => {
                 let kind = if of_available { "available" } else { "reserved" };
                 self.master.execute(&["DEL", &counter(kind, sku)]);
@@ -439,7 +510,7 @@ impl History {
         }
     }
 
-    fn reserve(&mut self, id: Id, items: &Items, life: i64, token: Option<u8>) {
+    fn reserve(&mut self, id: Id, items: &Items, split: Split, life: i64, token: Option<u8>) {
         let lines = named(items);
         if lines.is_empty() {
             return;
@@ -449,7 +520,7 @@ impl History {
             id: reservation(id),
             lifetime: Lifetime::For(life),
             data: None,
-            split: Split::default(),
+            split,
             items: requested(&lines),
             once,
         };
@@ -462,7 +533,9 @@ impl History {
                 }
                 answer(reserved.map(|_| "OK"))
             },
-            |model, data| model.reserve(id, &lines, life, known.as_ref(), |name| data.contains_key(name)),
+            |model, data| {
+                model.reserve(id, &lines, split, life, known.as_ref(), |name| data.contains_key(name))
+            },
         );
     }
 
@@ -534,17 +607,9 @@ impl History {
         assert_eq!(found, self.model.get(id), "INV.GET {}", IDS[id]);
         self.model.find_by_hand(id);
         for (sku, name) in SKUS.iter().enumerate().filter(|(_, name)| !name.contains('@')) {
-            let product = Product::parse(name.as_bytes(), KeyStyle::Plain).unwrap();
-            let view = look::stock(&mut self.master, &[product]).unwrap().remove(0);
-            let (available, reserved) = (self.model.available.get(&sku), self.model.reserved.get(&sku));
-            let expected = available
-                .or(reserved)
-                .map(|_| (available.copied().unwrap_or(0), reserved.copied().unwrap_or(0)));
-            assert_eq!(
-                view.map(|view| (view.units.available, view.units.reserved)),
-                expected,
-                "INV.STOCK {name}"
-            );
+            let view = look::stock(&mut self.master, &[product(name)]).unwrap().remove(0);
+            let units = view.map(|view| (view.units.available, view.units.reserved));
+            assert_eq!(units, self.model.stock(sku), "INV.STOCK {name}");
         }
         for (sku, name) in SKUS.iter().enumerate() {
             let audit = audit::audit(&mut self.master, &sku_name(sku)).unwrap();
@@ -724,19 +789,28 @@ fn maybe_life() -> impl Strategy<Value = Option<i64>> {
 
 fn items() -> impl Strategy<Value = Items> {
     let units = || prop_oneof![2 => Just(0_i64), 3 => 1..7_i64];
-    [units(), units(), units(), units()]
+    [units(), units(), units(), units(), units(), units()]
 }
 
 fn token() -> impl Strategy<Value = Option<u8>> {
     prop_oneof![4 => Just(None), 1 => (0..2_u8).prop_map(Some)]
 }
 
+fn split() -> impl Strategy<Value = Split> {
+    prop::sample::select(vec![Split::Priority, Split::Fewest, Split::None])
+}
+
+fn place() -> impl Strategy<Value = Sku> {
+    prop::sample::select(&R_PLACES[..])
+}
+
 /// What clients do, and what time does to it.
 fn commands() -> impl Strategy<Value = Action> {
     let sku = || 0..SKUS.len();
     prop_oneof![
-        6 => (id(), items(), life(), token(), any::<bool>())
-            .prop_map(|(id, items, life, token, again)| Action::Reserve { id, items, life, token, again }),
+        6 => (id(), items(), split(), life(), token(), any::<bool>()).prop_map(
+            |(id, items, split, life, token, again)| Action::Reserve { id, items, split, life, token, again }
+        ),
         3 => (id(), any::<bool>(), token(), any::<bool>())
             .prop_map(|(id, late, token, again)| Action::Commit { id, late, token, again }),
         2 => (id(), token(), any::<bool>())
@@ -748,6 +822,10 @@ fn commands() -> impl Strategy<Value = Action> {
         1 => (sku(), any::<bool>(), 0..15_i64, prop::option::weighted(0.3, 0..15_i64), token()).prop_map(
             |(sku, on_hand, units, if_equal, token)| Action::Set { sku, on_hand, units, if_equal, token }
         ),
+        1 => (place(), 0..3_i64).prop_map(|(place, priority)| Action::SetWarehouse { place, priority }),
+        1 => place().prop_map(|place| Action::RemoveWarehouse { place }),
+        1 => (place(), place(), 1..9_i64, token())
+            .prop_map(|(from, to, units, token)| Action::Transfer { from, to, units, token }),
         1 => (sku(), any::<bool>()).prop_map(|(sku, force)| Action::Repair { sku, force }),
         1 => id().prop_map(|id| Action::Look { id }),
         1 => id().prop_map(|id| Action::Read { id }),
@@ -770,6 +848,7 @@ fn interference() -> impl Strategy<Value = Action> {
         2 => id().prop_map(|id| Action::ScriptCommit { id }),
         2 => id().prop_map(|id| Action::ScriptRollback { id }),
         2 => (0..SKUS.len(), 1..10_i64).prop_map(|(sku, units)| Action::Restock { sku, units }),
+        1 => (place(), 0..3_i64).prop_map(|(place, priority)| Action::RankByHand { place, priority }),
         1 => (0..SKUS.len(), any::<bool>())
             .prop_map(|(sku, of_available)| Action::DropCounter { sku, of_available }),
         1 => id().prop_map(|id| Action::ForgetOutcome { id }),
@@ -787,10 +866,11 @@ fn setting() -> impl Strategy<Value = Setting> {
     let outcome_ttl = prop_oneof![2 => Just(3_600_000_i64), 1 => Just(0), 1 => 1..200_i64];
     let cooldown = prop_oneof![Just(0_i64), Just(500)];
     let stock = 0..20_i64;
-    let setting =
-        ([stock.clone(), stock.clone(), stock.clone(), stock], outcome_ttl, cooldown, any::<bool>());
-    setting.prop_map(|(stock, outcome_ttl, cooldown, repairs)| Setting {
+    let stock = [(); SKUS.len()].map(|()| stock.clone());
+    let setting = (stock, any::<bool>(), outcome_ttl, cooldown, any::<bool>());
+    setting.prop_map(|(stock, warehouses, outcome_ttl, cooldown, repairs)| Setting {
         stock,
+        warehouses,
         outcome_ttl,
         cooldown,
         repairs,

@@ -7,22 +7,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::outcome::Ending;
 use redis_inventory::inventory::quantity::UnixMs;
 
 /// The skus of every history, by number.
-pub const SKUS: [&str; 4] = ["P", "Q", "R@north", "S"];
+pub const SKUS: [&str; 6] = ["P", "Q", "R@north", "S", "R@south", "R"];
+/// The product that may be kept in warehouses, and its places.
+pub const R: Sku = 5;
+pub const R_PLACES: [Sku; 2] = [2, 4];
 /// The reservation ids of every history, by number.
 pub const IDS: [&str; 5] = ["one", "two", "three", "four", "five@shop"];
 
 pub type Id = usize;
 pub type Sku = usize;
 pub type Lines = Vec<(Sku, i64)>;
+/// A line that is short, with what there is.
+type Short = (Sku, i64, i64);
 
 /// What a record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub lines: Lines,
+    /// What was asked for.
+    asked: Lines,
     pub sold: Lines,
     pub returned: Lines,
     /// When it is over, if its key has no TTL.
@@ -30,7 +38,26 @@ pub struct Held {
 }
 
 impl Held {
-    fn asked(&self) -> Lines {
+    /// The part of its lines that `named` is: R, where it is not held so itself, is taken from its places in their order.
+    fn part(&self, named: &Lines) -> Option<Lines> {
+        let mut left = self.lines.clone();
+        let mut part = Lines::new();
+        let is_held = |sku: Sku| self.lines.iter().any(|line| line.0 == sku);
+        for by_name in [true, false] {
+            for &(sku, quantity) in named.iter().filter(|line| is_held(line.0) == by_name) {
+                let fits = |held: Sku| held == sku || (sku == R && R_PLACES.contains(&held));
+                for _ in 0..quantity {
+                    let line = left.iter_mut().find(|line| fits(line.0) && line.1 > 0)?;
+                    line.1 -= 1;
+                    add(&mut part, line.0, 1);
+                }
+            }
+        }
+        Some(part)
+    }
+
+    /// All that it held in its life.
+    fn whole(&self) -> Lines {
         sum(&[&self.lines, &self.sold, &self.returned])
     }
 }
@@ -73,6 +100,7 @@ struct Gone {
 #[derive(Clone, Debug)]
 struct Outcome {
     ending: Ending,
+    /// All that it held.
     asked: Lines,
     sold: Lines,
     returned: Lines,
@@ -133,6 +161,8 @@ pub struct Model {
     pub reserved: BTreeMap<Sku, i64>,
     /// Available and reserved: moved by what was sold, by counts and by other hands, by nothing else.
     pub on_hand: BTreeMap<Sku, i64>,
+    /// The places of R, with their priorities; empty: R is kept under its own name.
+    pub warehouses: BTreeMap<Sku, i64>,
     pub slots: BTreeMap<Id, Slot>,
     /// Records that other hands renamed away.
     pub backups: BTreeMap<Id, Slot>,
@@ -272,7 +302,7 @@ impl Model {
         if self.outcome_ttl > 0 {
             let outcome = Outcome {
                 ending,
-                asked: record.asked(),
+                asked: record.whole(),
                 sold: sum(&[&record.sold, sold]),
                 returned: sum(&[&record.returned, returned]),
                 until: self.now + self.outcome_ttl,
@@ -438,6 +468,7 @@ impl Model {
         &mut self,
         id: Id,
         lines: &Lines,
+        split: Split,
         life: i64,
         token: Option<&Token>,
         is_there: impl Fn(&str) -> bool,
@@ -452,22 +483,23 @@ impl Model {
         }
         match state {
             State::Ended(outcome) => return Expected::refused(code(outcome.ending)),
-            State::Live(held, _) if held.asked() == sum(&[lines]) => {
+            State::Live(held, _) if held.asked == sum(&[lines]) => {
                 return self.remember(token, Expected::already());
             }
             State::Live(..) => return Expected::refused("MISMATCH"),
             State::Lapsed | State::Unknown | State::Foreign => {}
         }
         self.settle_remembered(|gone| gone.id == id, false);
-        if let Some(refusal) = self.take_overdue(lines, is_there) {
-            return refusal;
-        }
-        for &(sku, quantity) in lines {
+        let picks = match self.take_overdue(lines, Some(split), is_there) {
+            Ok(picks) => picks,
+            Err(refusal) => return refusal,
+        };
+        for &(sku, quantity) in &picks {
             *self.available.entry(sku).or_default() -= quantity;
             *self.reserved.entry(sku).or_default() += quantity;
         }
         let expires_at = self.now + life;
-        let record = Held { lines: lines.clone(), sold: vec![], returned: vec![], expires_at };
+        let record = Held { lines: picks, asked: sum(&[lines]), sold: vec![], returned: vec![], expires_at };
         self.slots.insert(
             id,
             Slot { record: Some(record), until: Some(expires_at), foreign: false, by_hand: false },
@@ -475,34 +507,93 @@ impl Model {
         self.remember(token, Expected::done())
     }
 
-    /// The refusal where `lines` are not available, though overdue reservations of their skus were released.
-    fn take_overdue(&mut self, lines: &Lines, is_there: impl Fn(&str) -> bool) -> Option<Expected> {
+    /// What is taken for `lines`, or the refusal where they are not available though overdue reservations of their skus were
+    /// released. Without a split each line takes from its own sku, whatever warehouses there are.
+    fn take_overdue(
+        &mut self,
+        lines: &Lines,
+        split: Option<Split>,
+        is_there: impl Fn(&str) -> bool,
+    ) -> Result<Lines, Expected> {
         let now = self.now;
-        if lines.iter().any(|&(sku, quantity)| self.units(sku) < quantity) {
+        if self.pick(lines, split).is_err() {
             self.settle_remembered(|gone| now > gone.deadline, true);
         }
-        let shortages = self.shortages(lines);
+        let refused = self.pick_later(lines, split).err();
         self.look_who_is_gone(is_there);
         self.settle_pending();
-        (!shortages.is_empty()).then(|| Expected::refused(format!("INSUFFICIENT {}", shortages.join("; "))))
+        match refused {
+            Some(shorts) => {
+                let tell = |(sku, quantity, available): &(Sku, i64, i64)| {
+                    format!("{} requested {quantity}, available {available}", SKUS[*sku])
+                };
+                let shorts: Vec<String> = shorts.iter().map(tell).collect();
+                Err(Expected::refused(format!("INSUFFICIENT {}", shorts.join("; "))))
+            }
+            None => Ok(self.pick(lines, split).expect("overdue units that are needed were released")),
+        }
     }
 
-    /// What is still short when everything overdue of the short skus is back.
-    fn shortages(&self, lines: &Lines) -> Vec<String> {
+    /// What is taken when everything overdue of the short skus is back.
+    fn pick_later(&self, lines: &Lines, split: Option<Split>) -> Result<Lines, Vec<Short>> {
+        let Err(shorts) = self.pick(lines, split) else { return Ok(vec![]) };
         let mut later = self.clone();
-        let is_short =
-            |model: &Self, sku: Sku| lines.iter().any(|line| line.0 == sku && model.units(sku) < line.1);
+        let is_short = |sku: Sku| {
+            shorts.iter().any(|short| short.0 == sku || (short.0 == R && self.is_place(sku, split)))
+        };
         for id in self.overdue() {
-            if self.slots[&id].held().unwrap().lines.iter().any(|line| is_short(self, line.0)) {
+            if self.slots[&id].held().unwrap().lines.iter().any(|line| is_short(line.0)) {
                 later.expire(id);
             }
         }
         later.settle_pending();
-        let short = lines.iter().filter(|line| is_short(&later, line.0));
-        let tell = |&(sku, quantity): &(Sku, i64)| {
-            format!("{} requested {quantity}, available {}", SKUS[sku], later.units(sku))
-        };
-        short.map(tell).collect()
+        later.pick(lines, split)
+    }
+
+    fn is_place(&self, sku: Sku, split: Option<Split>) -> bool {
+        split.is_some() && self.warehouses.contains_key(&sku)
+    }
+
+    /// Unit by unit: named places first, and R from what they leave.
+    fn pick(&self, lines: &Lines, split: Option<Split>) -> Result<Lines, Vec<Short>> {
+        let is_split = |sku: Sku| sku == R && split.is_some() && !self.warehouses.is_empty();
+        let mut left: Vec<i64> = (0..SKUS.len()).map(|sku| self.units(sku)).collect();
+        let (mut picks, mut shorts) = (Lines::new(), vec![]);
+        for &(sku, quantity) in lines.iter().filter(|line| !is_split(line.0)) {
+            if left[sku] < quantity {
+                shorts.push((sku, quantity, left[sku]));
+            }
+            left[sku] -= quantity;
+        }
+        let mut places: Vec<(i64, &str, Sku)> =
+            self.warehouses.iter().map(|(sku, priority)| (*priority, SKUS[*sku], *sku)).collect();
+        places.sort_unstable();
+        for &(sku, quantity) in lines {
+            if !is_split(sku) {
+                add(&mut picks, sku, quantity);
+                continue;
+            }
+            let single = places.iter().find(|place| left[place.2] >= quantity);
+            let all: i64 = places.iter().map(|place| left[place.2].max(0)).sum();
+            match (split.unwrap(), single) {
+                // One place that has all is the fewest there can be.
+                (Split::None | Split::Fewest, Some(place)) => add(&mut picks, place.2, quantity),
+                (Split::None, None) => {
+                    let most = places.iter().map(|place| left[place.2].max(0)).max().unwrap_or(0);
+                    shorts.push((sku, quantity, most));
+                }
+                (Split::Priority | Split::Fewest, _) if all < quantity => shorts.push((sku, quantity, all)),
+                // Without one that has all, both are needed.
+                (Split::Priority | Split::Fewest, _) => {
+                    for _ in 0..quantity {
+                        let place = places.iter().find(|place| left[place.2] > 0).unwrap();
+                        left[place.2] -= 1;
+                        add(&mut picks, place.2, 1);
+                    }
+                }
+            }
+        }
+        if shorts.is_empty() { Ok(picks) } else { Err(shorts) }
     }
 
     pub fn commit(
@@ -542,7 +633,7 @@ impl Model {
         if sum(&[&outcome.sold, &outcome.returned]) != outcome.asked {
             return Expected::refused("DRIFT");
         }
-        if let Some(refusal) = self.take_overdue(&outcome.returned, is_there) {
+        if let Err(refusal) = self.take_overdue(&outcome.returned, None, is_there) {
             return refusal;
         }
         for &(sku, quantity) in &outcome.returned {
@@ -627,11 +718,8 @@ impl Model {
         token: Option<&Token>,
     ) -> Expected {
         let State::Live(mut held, deadline) = state else { return refuse(&state) };
-        let part = part.unwrap_or(&held.lines).clone();
         let held_of = |sku| held.lines.iter().find(|line| line.0 == sku).map_or(0, |line| line.1);
-        if part.iter().any(|&(sku, quantity)| quantity > held_of(sku)) {
-            return Expected::refused("ERR");
-        }
+        let Some(part) = held.part(part.unwrap_or(&held.lines)) else { return Expected::refused("ERR") };
         let by_hand = self.slots[&id].by_hand;
         let reserved = |sku: &Sku| {
             let others = if by_hand { (self.held(*sku) - held_of(*sku)).max(0) } else { 0 };
@@ -647,8 +735,9 @@ impl Model {
                 _ => *self.available.entry(sku).or_default() += quantity,
             }
         }
-        let negative: Lines = part.iter().map(|(sku, quantity)| (*sku, -quantity)).collect();
-        let left = sum(&[&held.lines, &negative]);
+        let gone_of = |sku| part.iter().find(|line| line.0 == sku).map_or(0, |line| line.1);
+        let left: Lines = held.lines.iter().map(|line| (line.0, line.1 - gone_of(line.0))).collect();
+        let left: Lines = left.into_iter().filter(|line| line.1 > 0).collect();
         if left.is_empty() {
             self.slots.remove(&id);
             self.end(id, &held, ending, &part);
@@ -664,6 +753,9 @@ impl Model {
         self.settle_pending();
         if let Some(answer) = self.answered(token, None) {
             return answer;
+        }
+        if !self.can_restock(sku) {
+            return Expected::refused("ERR");
         }
         let before = self.units(sku);
         if delta < 0 && before + delta < 0 {
@@ -686,6 +778,9 @@ impl Model {
         if let Some(answer) = self.answered(token, None) {
             return answer;
         }
+        if !self.can_restock(sku) {
+            return Expected::refused("ERR");
+        }
         let reserved = if on_hand { self.reserved.get(&sku).copied().unwrap_or(0) } else { 0 };
         if if_equal.is_some_and(|expected| expected != self.units(sku) + reserved) {
             return Expected::number("null", false);
@@ -694,6 +789,78 @@ impl Model {
             return Expected::refused("OVERCOMMITTED");
         }
         self.restock(sku, units - reserved, token)
+    }
+
+    /// Whether units of this sku may come and go by themselves.
+    fn can_restock(&self, sku: Sku) -> bool {
+        let is_of_r = sku == R || R_PLACES.contains(&sku);
+        !is_of_r || self.warehouses.is_empty() || self.warehouses.contains_key(&sku)
+    }
+
+    fn is_empty(&self, sku: Sku) -> bool {
+        self.units(sku) == 0 && self.reserved.get(&sku).copied().unwrap_or(0) == 0
+    }
+
+    /// Deletes counters that hold nothing. Says whether there were any.
+    fn clear(&mut self, sku: Sku) -> bool {
+        self.available.remove(&sku).is_some() | self.reserved.remove(&sku).is_some()
+    }
+
+    /// WAREHOUSES SET of one place of R.
+    pub fn set_warehouse(&mut self, place: Sku, priority: i64) -> Expected {
+        self.settle_pending();
+        if !self.is_empty(R) {
+            return Expected::refused("ERR");
+        }
+        let writes = self.warehouses.insert(place, priority) != Some(priority);
+        Expected::number("OK", self.clear(R) | writes)
+    }
+
+    /// WAREHOUSES DEL.
+    pub fn remove_warehouse(&mut self, place: Sku) -> Expected {
+        self.settle_pending();
+        if !self.warehouses.contains_key(&place) {
+            return Expected::already();
+        }
+        if !self.is_empty(place) {
+            return Expected::refused("ERR");
+        }
+        self.warehouses.remove(&place);
+        self.clear(place);
+        Expected::done()
+    }
+
+    pub fn transfer(&mut self, from: Sku, to: Sku, units: i64, token: Option<&Token>) -> Expected {
+        if from == to {
+            return Expected::refused("ERR");
+        }
+        self.settle_pending();
+        if let Some(answer) = self.answered(token, None) {
+            return answer;
+        }
+        if !self.can_restock(from) || !self.can_restock(to) {
+            return Expected::refused("ERR");
+        }
+        let before = self.units(from);
+        if before < units {
+            let text = format!("INSUFFICIENT {} requested {units}, available {before}", SKUS[from]);
+            return Expected::refused(text);
+        }
+        for (sku, by) in [(from, -units), (to, units)] {
+            *self.available.entry(sku).or_default() += by;
+            *self.on_hand.get_mut(&sku).unwrap() += by;
+        }
+        self.remember(token, Expected::done())
+    }
+
+    /// What INV.STOCK says of a product: available and reserved.
+    pub fn stock(&self, product: Sku) -> Option<(i64, i64)> {
+        let places: Vec<Sku> = self.warehouses.keys().copied().collect();
+        let skus = if product == R && !places.is_empty() { places } else { vec![product] };
+        let is_known = |sku: &Sku| self.available.contains_key(sku) || self.reserved.contains_key(sku);
+        let reserved = |sku: &Sku| self.reserved.get(sku).copied().unwrap_or(0);
+        (skus != [product] || is_known(&product))
+            .then(|| (skus.iter().map(|sku| self.units(*sku)).sum(), skus.iter().map(reserved).sum()))
     }
 
     /// Makes reserved what is held. Answers what was reserved and held before.
@@ -853,6 +1020,14 @@ fn code(ending: Ending) -> &'static str {
         Ending::Committed => "COMMITTED",
         Ending::RolledBack => "ROLLEDBACK",
         Ending::Expired => "EXPIRED",
+    }
+}
+
+/// Adds units to lines, in the order in which their skus came.
+fn add(lines: &mut Lines, sku: Sku, units: i64) {
+    match lines.iter_mut().find(|line| line.0 == sku) {
+        Some(line) => line.1 += units,
+        None => lines.push((sku, units)),
     }
 }
 

@@ -15,6 +15,7 @@ mod alerts;
 mod allocation;
 mod ids;
 mod keys;
+mod orders;
 mod quantities;
 mod records;
 mod refusals;

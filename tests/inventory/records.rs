@@ -110,6 +110,27 @@ fn what_was_asked_is_what_is_held_and_what_went_in_parts() {
 }
 
 #[test]
+fn lines_that_were_split_over_warehouses_stand_beside_what_was_asked() {
+    let (asked, split) = (lines("P 7"), record("R", "P@A 5, P@B 2").asked_for(&lines("P 7")));
+    let json = String::from_utf8(split.to_json()).unwrap();
+    let expected = concat!(
+        r#"{"reservation_id":"R","created_at":1000,"expires_at":1900,"#,
+        r#""items":[{"product_id":"P","warehouse":"A","quantity":5},{"product_id":"P","warehouse":"B","quantity":2}],"#,
+        r#""asked":[{"product_id":"P","quantity":7}]}"#
+    );
+    assert_eq!(json, expected);
+    assert_eq!(Record::from_json(&id("R"), json.as_bytes(), Plain), Some(split.clone()));
+    // Whatever goes in parts, that is what was asked, and all that it held is what its outcome lists.
+    let later = Record { items: lines("P@B 2"), sold: lines("P@A 5"), ..split };
+    assert_eq!((later.asked(), later.whole()), (asked, lines("P@B 2, P@A 5")));
+    // Not where both are the same, in whatever order.
+    assert_eq!(record("R", "P@A 5, Q 2").asked_for(&lines("Q 2, P@A 5")).asked, None);
+    // A line that is none makes the record foreign.
+    let broken = json.replace(r#"[{"product_id":"P","quantity":7}]"#, r#"[{"product_id":"P","quantity":0}]"#);
+    assert_eq!(Record::from_json(&id("R"), broken.as_bytes(), Plain), None);
+}
+
+#[test]
 fn a_part_is_taken_from_the_lines_that_are_held() {
     let record = record("R", "P@north 5, Q 3, P@south 2, P@west 1");
     for (part, taken) in [

@@ -28,7 +28,7 @@ fn outcome() -> Outcome {
 fn each_effect_has_one_form() {
     let once = OnceName::new("commit", "R", b"token", KeyStyle::Plain).unwrap();
     let hold = Effect::Hold { record: record("R", "P 5"), deadline: 1900 };
-    let table: [(&[&str], Effect); 9] = [
+    let table: [(&[&str], Effect); 12] = [
         (&["HOLD", "R", "1900", RECORD], hold),
         (&["RECORD", "R", "2900", RECORD], Effect::Record { record: record("R", "P 5"), deadline: 2900 }),
         (&["UNITS", "P@A", "-5", "5"], Effect::Units { sku: sku("P@A"), available: -5, reserved: 5 }),
@@ -41,6 +41,9 @@ fn each_effect_has_one_form() {
         ),
         (&["THRESHOLD", "P", "7", "0"], Effect::Threshold { product: product("P"), units: Some(7) }),
         (&["THRESHOLD", "P", "-1", "0"], Effect::Threshold { product: product("P"), units: None }),
+        (&["RANK", "P@A", "-7", "0"], Effect::Rank { place: sku("P@A"), priority: -7 }),
+        (&["UNRANK", "P@A", "0", "0"], Effect::Unrank { place: sku("P@A") }),
+        (&["CLEAR", "P@A", "0", "0"], Effect::Clear { sku: sku("P@A") }),
     ];
     for (words, effect) in &table {
         assert_eq!(read(&[&["1"], *words].concat()), Ok(vec![effect.clone()]), "{words:?}");
@@ -73,7 +76,7 @@ fn another_version_is_refused() {
 #[test]
 fn an_unknown_effect_is_refused_with_all_that_stands_beside_it() {
     let refusal = Err("ERR INV.APPLY: unknown effect; is this module older than its master's?".to_owned());
-    let unknown: [&[&str]; 16] = [
+    let unknown: [&[&str]; 19] = [
         &["SHIP", "P", "1", "0"],
         // The words stand as the master sends them.
         &["units", "P", "1", "0"],
@@ -91,6 +94,9 @@ fn an_unknown_effect_is_refused_with_all_that_stands_beside_it() {
         &["END", "S", "0", OUTCOME],
         &["OUTCOME", "R", "9", "{}"],
         &["THRESHOLD", "P@A", "7", "0"],
+        &["RANK", "P", "7", "0"],
+        &["RANK", "P@A", "1.5", "0"],
+        &["UNRANK", "P", "0", "0"],
     ];
     for words in unknown {
         assert_eq!(read(&[&["1"], words].concat()), refusal, "{words:?}");
