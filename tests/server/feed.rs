@@ -35,6 +35,12 @@ fn the_counters_can_be_rebuilt_from_the_feed_alone() {
     }
     wait_for("all of R is back", SOON, (100, 0), || shop.counters("R"));
     shop.ask("INV.COMMIT b7 LATE");
+    shop.ask("INV.WAREHOUSES W SET A 1 B 2");
+    shop.ask("INV.ADJUST W@A 5");
+    shop.ask("INV.ADJUST W@B 5");
+    shop.ask("INV.RESERVE w ITEMS W 7");
+    shop.ask("INV.TRANSFER W B A 2");
+    shop.ask("INV.COMMIT w ITEMS W@A 5");
     shop.ask("INV.SET R ONHAND 50");
 
     let mut counters: BTreeMap<String, (i64, i64)> = BTreeMap::new();
@@ -48,7 +54,7 @@ fn the_counters_can_be_rebuilt_from_the_feed_alone() {
             "rolled_back" | "expired" => {
                 (*available, *reserved) = (*available + quantity, *reserved - quantity);
             }
-            "adjusted" | "set" => *available += quantity,
+            "adjusted" | "set" | "transferred" => *available += quantity,
             other => panic!("unknown event {other}"),
         }
         assert_eq!(entry["available"], available.to_string(), "{entry:?}");

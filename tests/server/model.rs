@@ -19,7 +19,11 @@ use crate::shop::Dice;
 /// Seeds that have found a fault. They run first, always.
 const REGRESSIONS: &[u64] = &[];
 
-const SKUS: [&str; 3] = ["P", "Q", "R@north"];
+const SKUS: [&str; 4] = ["P", "Q", "R@north", "R@south"];
+/// What a RESERVE may name: a sku, or the product that is kept in two places.
+const NAMES: [&str; 5] = ["P", "Q", "R@north", "R@south", "R"];
+const R: usize = 4;
+const PLACES: [usize; 2] = [2, 3];
 const STOCK: i64 = 60;
 
 /// So long after the deadline the units are back at the latest, ms, whatever else the machine does.
@@ -52,6 +56,8 @@ use State::{Committed, Expired, Gone, Live, RolledBack, Unknown};
 struct Reservation {
     states: BTreeSet<State>,
     asked: Lines,
+    /// The lines that it was resolved to.
+    whole: Lines,
     /// What it holds.
     lines: Lines,
     sold: Lines,
@@ -193,6 +199,19 @@ impl Model {
         lines.iter().any(|(&sku, units)| self.on_hand[&sku] - self.maybe_held(sku, now) < *units)
     }
 
+    /// The same for what a RESERVE asks.
+    fn may_lack_asked(&self, asked: &Lines, split: &str, now: i64) -> bool {
+        let named: Lines =
+            asked.iter().filter(|(name, _)| **name != R).map(|(sku, units)| (*sku, *units)).collect();
+        let left = |place: usize| {
+            let taken = named.get(&place).copied().unwrap_or(0);
+            (self.on_hand[&place] - self.maybe_held(place, now) - taken).max(0)
+        };
+        let [one, other] = PLACES.map(left);
+        let most = if split == "none" { one.max(other) } else { one + other };
+        self.may_lack(&named, now) || asked.get(&R).is_some_and(|units| most < *units)
+    }
+
     /// The units of this id that were on their way back are back.
     fn released(&mut self, id: usize) {
         self.loose.retain(|loose| loose.id != id || loose.is_lost());
@@ -217,7 +236,27 @@ fn add(lines: &mut Lines, others: &Lines, factor: i64) {
 }
 
 fn show(lines: &Lines) -> String {
-    lines.iter().map(|(sku, units)| format!("{} {units}", SKUS[*sku])).collect::<Vec<_>>().join(" ")
+    lines.iter().map(|(name, units)| format!("{} {units}", NAMES[*name])).collect::<Vec<_>>().join(" ")
+}
+
+/// The lines of a reply to what was asked, which they add up to.
+fn resolved(asked: &Lines, items: &Json, split: &str) -> Lines {
+    let mut lines = Lines::new();
+    for item in items.as_array().expect("lines") {
+        let warehouse =
+            item["warehouse"].as_str().map(|warehouse| format!("@{warehouse}")).unwrap_or_default();
+        let name = format!("{}{warehouse}", item["product_id"].as_str().expect("a product"));
+        let sku = SKUS.iter().position(|sku| *sku == name).expect("a known sku");
+        assert_eq!(lines.insert(sku, item["quantity"].as_i64().expect("units")), None, "{name} twice");
+    }
+    let mut beside = lines.clone();
+    let named: Lines =
+        asked.iter().filter(|(name, _)| **name != R).map(|(sku, units)| (*sku, *units)).collect();
+    add(&mut beside, &named, -1);
+    assert!(beside.iter().all(|(sku, units)| PLACES.contains(sku) && *units > 0), "{asked:?} as {items}");
+    assert_eq!(beside.values().sum::<i64>(), asked.get(&R).copied().unwrap_or(0), "{asked:?} as {items}");
+    assert!(split != "none" || beside.len() <= 1, "{asked:?} as {items}");
+    lines
 }
 
 /// This machine's clock, which is the servers' clock: Unix ms.
@@ -374,6 +413,15 @@ impl History {
         (0..count).map(|_| (self.some_sku(), self.up_to(most))).collect()
     }
 
+    /// What a RESERVE asks: of R as well, from wherever it is.
+    fn some_order(&mut self) -> Lines {
+        let mut order = self.some_lines(8);
+        if self.dice.roll(2) == 0 {
+            order.insert(R, self.up_to(12));
+        }
+        order
+    }
+
     fn some_life(&mut self) -> i64 {
         match self.dice.roll(6) {
             0..3 => self.up_to(60),
@@ -432,8 +480,9 @@ impl History {
 
     fn step_without_id(&mut self, way: u64) {
         match way {
-            0..4 => self.adjust(),
-            4..7 => self.set(),
+            0..3 => self.adjust(),
+            3 | 4 => self.transfer(),
+            5 | 6 => self.set(),
             7 => self.restock_by_hand(),
             8..11 => self.send_again(),
             11..22 => self.wait(),
@@ -449,11 +498,12 @@ impl History {
     // --- commands ---
 
     fn reserve_new(&mut self) {
-        let (asked, life) = (self.some_lines(8), self.some_life());
+        let (asked, life) = (self.some_order(), self.some_life());
         let id = self.model.reservations.len();
         self.model.reservations.push(Reservation {
             states: BTreeSet::from([Unknown]),
             asked: asked.clone(),
+            whole: Lines::new(),
             lines: Lines::new(),
             sold: Lines::new(),
             expires_at: 0,
@@ -465,16 +515,17 @@ impl History {
 
     fn reserve_again(&mut self, id: usize) {
         let same = self.dice.roll(3) > 0;
-        let asked = if same { self.model.reservations[id].asked.clone() } else { self.some_lines(8) };
+        let asked = if same { self.model.reservations[id].asked.clone() } else { self.some_order() };
         let life = self.some_life();
         self.reserve(id, &asked, life);
     }
 
     fn reserve(&mut self, id: usize, asked: &Lines, life: i64) {
-        let answer = self.ask(&format!("INV.RESERVE r{id} PX {life} ITEMS {}", show(asked)));
+        let split = self.dice.pick(&["priority", "fewest", "none"]).to_owned();
+        let answer = self.ask(&format!("INV.RESERVE r{id} PX {life} SPLIT {split} ITEMS {}", show(asked)));
         let one = &self.model.reservations[id];
         let (same, deadline) = (one.asked == *asked, one.deadline());
-        let may_lack = self.model.may_lack(asked, answer.from);
+        let may_lack = self.model.may_lack_asked(asked, &split, answer.from);
         let free = |state| matches!(state, Unknown | Gone);
         match answer.code() {
             "ok" => {
@@ -486,10 +537,11 @@ impl History {
                     assert!(expires_at >= answer.from + life && expires_at <= answer.to + life, "{reply}");
                     // What was remembered of the earlier one went back first.
                     self.model.released(id);
-                    let lines = asked.clone();
+                    let lines = resolved(asked, &reply["items"], &split);
                     self.model.reservations[id] = Reservation {
                         states: BTreeSet::from([Live]),
                         asked: asked.clone(),
+                        whole: lines.clone(),
                         lines,
                         sold: Lines::new(),
                         expires_at,
@@ -537,7 +589,7 @@ impl History {
     fn commit_late(&mut self, id: usize) {
         // A live one sells what it holds, an expired one also what went back in parts before: it must be clear which.
         let one = &self.model.reservations[id];
-        let mut needed = one.asked.clone();
+        let mut needed = one.whole.clone();
         add(&mut needed, &one.sold, -1);
         if needed != one.lines && !one.is(Expired) {
             return;
@@ -693,6 +745,26 @@ impl History {
         }
     }
 
+    fn transfer(&mut self) {
+        let [from, to] = if self.dice.roll(2) == 0 { PLACES } else { [PLACES[1], PLACES[0]] };
+        let units = self.up_to(20);
+        let warehouse = |sku: usize| SKUS[sku].split_once('@').expect("a place").1;
+        let command = format!("INV.TRANSFER R {} {} {units}{}", warehouse(from), warehouse(to), self.token());
+        let answer = self.ask(&command);
+        match answer.code() {
+            "ok" => {
+                self.answered(&command, &answer);
+                *self.model.on_hand.get_mut(&from).expect("a known sku") -= units;
+                *self.model.on_hand.get_mut(&to).expect("a known sku") += units;
+            }
+            "INSUFFICIENT" => {
+                let free = self.model.on_hand[&from] - self.model.maybe_counted(from, answer.from);
+                assert!(free < units, "at least {free} were available");
+            }
+            other => panic!("TRANSFER says {other}"),
+        }
+    }
+
     fn set(&mut self) {
         let (sku, units) = (self.some_sku(), 20 + self.up_to(60));
         let name = SKUS[sku];
@@ -733,6 +805,7 @@ impl History {
         for sku in SKUS {
             self.shop.ask(format!("SET stock:available:{sku} {STOCK}"));
         }
+        self.shop.ask("ZADD stock:warehouses:R 1 north 2 south");
         self.model.on_hand = (0..SKUS.len()).map(|sku| (sku, STOCK)).collect();
         // The repair gives back only where a RESERVE has left this mark, which it does not before the check that follows
         // a load. Without it units of a dropped record are reported, and stay reserved.
