@@ -353,14 +353,15 @@ impl Model {
         Some(Gone { id, lines: record.lines.clone(), record, deadline: slot.deadline()? })
     }
 
-    /// The end of a unit: the job behind it, which may leave some of what is pending.
+    /// The end of a unit: the job behind it, which may leave some of what is pending. Other hands on a counter ask for one
+    /// too, now and then.
     pub fn finish(&mut self, is_left: impl Fn(Id) -> bool) {
-        if !std::mem::take(&mut self.job) {
-            return;
-        }
         let ready: Vec<Id> = self.pending.iter().map(|gone| gone.id).filter(|id| !is_left(*id)).collect();
         for id in ready {
             self.settle_pending_of(id);
+        }
+        if !std::mem::take(&mut self.job) {
+            return;
         }
         for id in std::mem::take(&mut self.appeared) {
             self.judge(id);
