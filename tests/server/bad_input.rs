@@ -94,6 +94,24 @@ fn each_slip_of_the_pen_is_an_error_and_changes_nothing() {
         "INV.SET P@ AVAILABLE 5",
         "INV.STOCK P@A",
         "INV.THRESHOLD P@A 5",
+        "INV.RESERVE R2 ITEMS P 5 SPLIT none",
+        "INV.RESERVE R2 SPLIT all ITEMS P 5",
+        "INV.RESERVE R2 SPLIT none SPLIT none ITEMS P 5",
+        "INV.WAREHOUSES P@A SET B 1",
+        "INV.WAREHOUSES W SET A",
+        "INV.WAREHOUSES W SET A 1 B",
+        "INV.WAREHOUSES W SET A 1 A 2",
+        "INV.WAREHOUSES W SET A 1.5",
+        "INV.WAREHOUSES W SET A 9007199254740992",
+        "INV.WAREHOUSES W SET A@B 1",
+        "INV.WAREHOUSES W DEL A B",
+        "INV.WAREHOUSES W GET A",
+        "INV.TRANSFER P A A 5",
+        "INV.TRANSFER P A B 0",
+        "INV.TRANSFER P A B five",
+        "INV.TRANSFER P A B 5 ONCE",
+        "INV.TRANSFER P A B 5 NOW",
+        "INV.TRANSFER P@C A B 5",
     ] {
         let refusal = shop.refusal(command);
         assert_eq!(code(&refusal), "ERR", "{command}: {refusal}");
@@ -114,6 +132,8 @@ fn bytes_that_are_no_text_are_an_error_in_any_argument() {
         "INV.ADJUST P 5 ONCE t",
         "INV.SET P AVAILABLE 5 IFEQ 95 ONCE t",
         "INV.THRESHOLD P 5",
+        "INV.WAREHOUSES W SET A 5",
+        "INV.TRANSFER W A B 5 ONCE t",
         "INV.GET R1",
         "INV.STOCK P",
         "INV.ALERTS PRODUCT P TYPE LOW_STOCK SINCE 5 COUNT 5",
@@ -152,6 +172,11 @@ fn names_are_1_to_256_bytes() {
             words(&[b"INV.ADJUST", name, b"5"]),
             words(&[b"INV.SET", name, b"AVAILABLE", b"5"]),
             words(&[b"INV.THRESHOLD", name, b"5"]),
+            words(&[b"INV.WAREHOUSES", name, b"SET", b"A", b"5"]),
+            words(&[b"INV.WAREHOUSES", b"W", b"SET", name, b"5"]),
+            words(&[b"INV.WAREHOUSES", b"W", b"DEL", name]),
+            words(&[b"INV.TRANSFER", name, b"A", b"B", b"5"]),
+            words(&[b"INV.TRANSFER", b"W", name, b"B", b"5"]),
             words(&[b"INV.GET", name]),
             words(&[b"INV.STOCK", name]),
             words(&[b"INV.ALERTS", b"PRODUCT", name]),
@@ -327,6 +352,12 @@ const LIKELY: &[&str] = &[
     "INV.STOCK P Q",
     "INV.ALERTS PRODUCT P",
     "INV.THRESHOLD P n",
+    "INV.WAREHOUSES W SET A n B n",
+    "INV.WAREHOUSES W DEL A",
+    "INV.TRANSFER W A B n",
+    "INV.RESERVE id PX 9n ITEMS W n",
+    "INV.RESERVE id PX 9n SPLIT fewest ITEMS W n sku n",
+    "INV.STOCK W",
 ];
 
 /// A command out of pieces: mostly nonsense.
@@ -341,7 +372,7 @@ fn nonsense(dice: &mut Dice, names: &[&str]) -> Vec<Vec<u8>> {
 fn likely(dice: &mut Dice) -> Vec<Vec<u8>> {
     let command = dice.pick(LIKELY).split(' ').map(|word| match word {
         "id" => format!("R{}", dice.roll(30)),
-        "sku" => dice.pick(&["P", "Q", "Q@A"]).to_owned(),
+        "sku" => dice.pick(&["P", "Q", "Q@A", "W", "W@A", "W@B"]).to_owned(),
         word => word.replace('n', &dice.roll(10).to_string()),
     });
     let mut command: Vec<Vec<u8>> = command.map(String::into_bytes).collect();
