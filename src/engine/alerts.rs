@@ -29,7 +29,8 @@ impl Moves {
     }
 }
 
-/// Raises the alerts of these moves: a key, a message, both in the transaction of their cause.
+/// Raises the alerts of these moves: a key, a message, both in the transaction of their cause. A product that is neither
+/// low nor out costs no look at a key.
 pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
     let mut summed: Vec<&str> = Vec::new();
     for Move { sku, before, units } in &moves.0 {
@@ -45,7 +46,8 @@ pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
             }
         } else if !summed.contains(&product) {
             summed.push(product);
-            if let Some((before, after)) = sums(keys, product, &moves)
+            if may_cross(keys, product, &moves)
+                && let Some((before, after)) = sums(keys, product, &moves)
                 && let Some(crossed) = crossed(keys, product, before, after)
             {
                 raise_one(keys, product, crossed);
@@ -54,8 +56,22 @@ pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
     }
 }
 
-/// What was and is available in the warehouses of a product, all together; `None` where it is not kept in any, or where
-/// none had a counter before.
+/// Whether the sum of a product's warehouses may have crossed something. Not where those that moved alone were and are
+/// above everything.
+fn may_cross<K: Keyspace>(keys: &mut K, product: &str, moves: &Moves) -> bool {
+    let (mut before, mut after) = (0_i64, 0_i64);
+    for moved in moves.0.iter().filter(|moved| moved.sku.product() == product) {
+        if let Counter::Units(units) = moved.before {
+            before = before.saturating_add(units.max(0));
+            after = after.saturating_add(units.saturating_add(moved.units).max(0));
+        }
+    }
+    let threshold = threshold(keys, product);
+    before <= threshold || after <= threshold
+}
+
+/// What was and is available in the warehouses of a product, all together; below 0 counts as 0. `None` where it is not
+/// kept in any, or where none had a counter before.
 fn sums<K: Keyspace>(keys: &mut K, product: &str, moves: &Moves) -> Option<(i64, i64)> {
     let places = places(keys, product).ok()??;
     let moved: HashMap<&Sku, &Move> = moves.0.iter().map(|moved| (&moved.sku, moved)).collect();
@@ -67,11 +83,11 @@ fn sums<K: Keyspace>(keys: &mut K, product: &str, moves: &Moves) -> Option<(i64,
             Counter::Absent | Counter::Broken(_) => 0,
         };
         let (then, known) = match moved.get(&place.sku) {
-            Some(moved) => (now.saturating_sub(moved.units), matches!(moved.before, Counter::Units(_))),
+            Some(moved) => (now.saturating_sub(moved.units), moved.before != Counter::Absent),
             None => (now, found != Counter::Absent),
         };
-        before = before.saturating_add(then);
-        after = after.saturating_add(now);
+        before = before.saturating_add(then.max(0));
+        after = after.saturating_add(now.max(0));
         was_there |= known;
     }
     was_there.then_some((before, after))
@@ -85,10 +101,15 @@ struct Crossed {
 }
 
 fn crossed<K: Keyspace>(keys: &mut K, product: &str, before: i64, after: i64) -> Option<Crossed> {
-    let own = keys.ledger(|ledger| ledger.threshold(product));
-    let threshold = own.unwrap_or(keys.settings().low_stock_threshold);
+    let threshold = threshold(keys, product);
     let kind = crossing(before, after, threshold)?;
     Some(Crossed { kind, available: after, threshold })
+}
+
+/// At how many available units the stock of a product is low.
+fn threshold<K: Keyspace>(keys: &mut K, product: &str) -> i64 {
+    let own = keys.ledger(|ledger| ledger.threshold(product));
+    own.unwrap_or(keys.settings().low_stock_threshold)
 }
 
 fn raise_one<K: Keyspace>(keys: &mut K, product: &str, crossed: Crossed) {
