@@ -117,7 +117,7 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &str, crossed: Crossed) {
     let Crossed { kind, available, threshold } = crossed;
     let now = keys.now();
     let settings = keys.settings();
-    let last = keys.ledger(|ledger| ledger.last_alert(product, kind));
+    let last = keys.ledger(|ledger| ledger.alerts().last(product, kind));
     let cooldown = settings.alert_cooldown_ms;
     // The last one may bear a time a little ahead: the next free one of its millisecond.
     if cooldown > 0 && last.is_some_and(|last| now < last.saturating_add(cooldown)) {
@@ -135,8 +135,8 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &str, crossed: Crossed) {
     apply::write_by_itself(keys, key, &json, until);
     keys.publish(CHANNEL, &json);
     keys.ledger(|ledger| {
-        ledger.forget_alerts_before(now.saturating_sub(cooldown));
-        ledger.enter_alert(product, at, Some(kind));
+        ledger.alerts().forget_before(now.saturating_sub(cooldown));
+        ledger.alerts().enter(product, at, Some(kind));
     });
     keys.tally(Tally::Alerts, 1);
 }
@@ -154,19 +154,30 @@ pub struct AlertQuery {
     pub count: usize,
 }
 
+/// So many alerts are looked at for an answer, listed or not: a few milliseconds of work.
+const MOST_LOOKED_AT: usize = 4096;
+
 /// The alerts of `query` that are still there, newest first. `may_see` says which products the caller may see.
 pub fn list<K: Keyspace>(keys: &mut K, query: &AlertQuery, may_see: impl Fn(&Product) -> bool) -> Vec<Alert> {
     let mut found = Vec::new();
     let mut before: Option<(UnixMs, Product)> = None;
-    while found.len() < query.count {
-        let next = keys.ledger(|ledger| ledger.alert_before(query.product.as_ref(), before.as_ref()));
+    for _ in 0..MOST_LOOKED_AT {
+        if found.len() >= query.count {
+            break;
+        }
+        let (of, kind) = (query.product.as_ref(), query.kind);
+        let next = keys.ledger(|ledger| ledger.alerts().before(of, kind, before.as_ref()));
         let Some((at, product)) = next.filter(|(at, _)| *at >= query.since) else { break };
-        if may_see(&product)
-            && let Reading::Text(json, _) = keys.peek(Key::Alert(product.as_str(), at))
-            && let Some(alert) = Alert::from_json(&json)
-            && query.kind.is_none_or(|kind| kind == alert.kind)
-        {
-            found.push(alert);
+        if may_see(&product) {
+            match keys.peek(Key::Alert(product.as_str(), at)) {
+                // Its time is over, and no event has told of it yet. An event would tell if it came back.
+                Reading::Absent => keys.ledger(|ledger| ledger.alerts().leave(&product, at)),
+                Reading::Text(json, _) => {
+                    let alert = Alert::from_json(&json);
+                    found.extend(alert.filter(|alert| kind.is_none_or(|kind| kind == alert.kind)));
+                }
+                Reading::Other(_) => {}
+            }
         }
         before = Some((at, product));
     }

@@ -339,7 +339,7 @@ pub(super) fn look_at<K: Keyspace>(keys: &mut K, touched: Touched) {
         Touched::Alert(product, at) => {
             if let Reading::Text(json, _) = keys.peek(Key::Alert(product.as_str(), at)) {
                 let kind = Alert::from_json(&json).map(|alert| alert.kind);
-                keys.ledger(|ledger| ledger.enter_alert(&product, at, kind));
+                keys.ledger(|ledger| ledger.alerts().enter(&product, at, kind));
             }
         }
     }

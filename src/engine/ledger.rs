@@ -4,10 +4,10 @@
 //! **Invariant:** derived from the keys, never the truth. A lost entry delays a release, it cannot lose a unit or
 //! sell one twice.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use super::alert_index::AlertIndex;
 use super::holds::Holds;
-use crate::inventory::alert::AlertType;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Line, Record};
 use crate::inventory::sku::{Product, ReservationId, Sku, Watched};
@@ -106,9 +106,7 @@ pub struct Ledger {
     touched: VecDeque<Touched>,
     /// Keys that a walk met: to be read when there is time.
     to_learn: Vec<Touched>,
-    alerts: HashMap<Product, BTreeSet<UnixMs>>,
-    alerts_by_time: BTreeSet<(UnixMs, Product)>,
-    last_alert: BTreeMap<(Product, AlertType), UnixMs>,
+    alerts: AlertIndex,
     thresholds: HashMap<Product, i64>,
     standing: Standing,
     /// Skus whose reserved counter is to be compared with what is held.
@@ -442,7 +440,7 @@ impl Ledger {
             }
             Watched::Threshold(product) => Touched::Threshold(product),
             Watched::Alert(product, at) => {
-                self.enter_alert(&product, at, None);
+                self.alerts.enter(&product, at, None);
                 Touched::Alert(product, at)
             }
             Watched::Managed => Touched::Managed,
@@ -473,7 +471,7 @@ impl Ledger {
     /// A walk met this key; nothing waits for what it holds.
     pub fn learn(&mut self, key: Touched) {
         if let Touched::Alert(product, at) = &key {
-            self.enter_alert(product, *at, None);
+            self.alerts.enter(product, *at, None);
         }
         self.to_learn.push(key);
     }
@@ -490,60 +488,9 @@ impl Ledger {
 
     // --- alerts and thresholds ---
 
-    /// Enters an alert.
-    pub fn enter_alert(&mut self, product: &Product, at: UnixMs, kind: Option<AlertType>) {
-        self.alerts.entry(product.clone()).or_default().insert(at);
-        self.alerts_by_time.insert((at, product.clone()));
-        if let Some(kind) = kind {
-            let last = self.last_alert.entry((product.clone(), kind)).or_insert(at);
-            *last = (*last).max(at);
-        }
-    }
-
-    /// That alert is gone.
-    pub fn leave_alert(&mut self, product: &Product, at: UnixMs) {
-        if let Some(times) = self.alerts.get_mut(product.as_str()) {
-            times.remove(&at);
-            if times.is_empty() {
-                self.alerts.remove(product.as_str());
-            }
-        }
-        self.alerts_by_time.remove(&(at, product.clone()));
-    }
-
-    /// Forgets alerts that were raised before `before`: no cooldown reaches back to them.
-    pub fn forget_alerts_before(&mut self, before: UnixMs) {
-        // Now and then, not each time.
-        if self.last_alert.len() % 1024 == 1023 {
-            self.last_alert.retain(|_, at| *at >= before);
-        }
-    }
-
-    /// When this alert was raised last.
-    pub fn last_alert(&self, product: &Product, kind: AlertType) -> Option<UnixMs> {
-        self.last_alert.get(&(product.clone(), kind)).copied()
-    }
-
-    /// The alert before `before`, of one product or of any: a walk from the newest to the oldest.
-    pub fn alert_before(
-        &self,
-        product: Option<&Product>,
-        before: Option<&(UnixMs, Product)>,
-    ) -> Option<(UnixMs, Product)> {
-        match product {
-            Some(product) => {
-                let times = self.alerts.get(product.as_str())?;
-                let at = match before {
-                    Some((before, _)) => times.range(..before).next_back(),
-                    None => times.last(),
-                };
-                at.map(|at| (*at, product.clone()))
-            }
-            None => match before {
-                Some(before) => self.alerts_by_time.range(..before).next_back().cloned(),
-                None => self.alerts_by_time.last().cloned(),
-            },
-        }
+    /// The alerts that are stored.
+    pub fn alerts(&mut self) -> &mut AlertIndex {
+        &mut self.alerts
     }
 
     /// The threshold of a product, where it has one of its own.

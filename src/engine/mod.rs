@@ -6,6 +6,7 @@
 //! nothing of its own. No borrow of the [`Ledger`] outlives a call into the keyspace, because reading a key can
 //! expire it, and that changes the ledger.
 
+pub mod alert_index;
 pub mod alerts;
 pub mod apply;
 pub mod audit;

@@ -99,7 +99,7 @@ unsafe extern "C" fn on_key(
             queue_job(ctx);
         }
         Watched::Alert(product, at) if how != Removal::Overwritten => {
-            state::ledger(db, |ledger| ledger.leave_alert(&product, at));
+            state::ledger(db, |ledger| ledger.alerts().leave(&product, at));
         }
         Watched::Managed => {
             state::ledger(db, |ledger| ledger.touch(Touched::Managed));

@@ -386,7 +386,7 @@ impl Simulation {
                 self.job_queued = true;
             }
             Some(Watched::Alert(product, at)) if how != Removal::Overwritten => {
-                self.ledger.leave_alert(&product, at);
+                self.ledger.alerts().leave(&product, at);
             }
             Some(Watched::Managed) => {
                 self.ledger.touch(Touched::Managed);
