@@ -21,7 +21,7 @@ const GRAMMAR: &str = "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [COUN
         flags: [ReadOnly],
         arity: -1,
         summary: "Lists low-stock, out-of-stock and back-in-stock alerts, newest first.",
-        complexity: "O(N) where N is the number of alerts looked at.",
+        complexity: "O(N*log(M)) where N is the number of alerts looked at, M the number of those kept.",
         since: "0.1.0",
         key_spec: [
             {
@@ -83,8 +83,7 @@ fn parse(words: &[RedisString], style: KeyStyle) -> Result<AlertQuery, Refusal> 
             _ => return Err(args.unknown(word)),
         }
     }
-    let count = usize::try_from(count.unwrap_or(page::DEFAULT_COUNT)).unwrap_or(usize::MAX);
-    Ok(AlertQuery { product, kind, since: since.unwrap_or(0), count })
+    Ok(AlertQuery { product, kind, since: since.unwrap_or(0), count: page::size(count) })
 }
 
 fn write(reply: &Reply<'_>, alert: &Alert) {

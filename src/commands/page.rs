@@ -6,7 +6,7 @@ use super::args::Args;
 use crate::inventory::error::Refusal;
 
 /// How many a page holds where COUNT does not say.
-pub const DEFAULT_COUNT: i64 = 100;
+const DEFAULT_COUNT: i64 = 100;
 
 /// How many a page holds at most: a longer one would keep the server.
 const MOST: i64 = 1000;

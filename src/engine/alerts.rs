@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::warehouses::places;
-use super::{Counter, Keyspace, Reading, Tally, apply};
+use super::{Counter, Keyspace, Reading, Tally, apply, feed};
 use crate::inventory::alert::{Alert, AlertType, crossing};
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::{Key, Product, Sku};
@@ -134,6 +134,7 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &str, crossed: Crossed) {
     let until = now.saturating_add(settings.alert_ttl_ms);
     apply::write_by_itself(keys, key, &json, until);
     keys.publish(CHANNEL, &json);
+    feed::tell_alert(keys, &alert);
     keys.ledger(|ledger| {
         ledger.alerts().forget_before(now.saturating_sub(cooldown));
         ledger.alerts().enter(product, at, Some(kind));

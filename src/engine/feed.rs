@@ -1,7 +1,8 @@
-//! The change feed: one stream entry for every change of stock that the module makes, in order, so that another
-//! database can be kept in step. Off by default; then it costs a comparison.
+//! The change feed: one stream entry for every change of stock that the module makes, and for every alert, in order, so
+//! that another database can be kept in step. Off by default; then it costs a comparison.
 
 use super::{Counter, Keyspace};
+use crate::inventory::alert::Alert;
 use crate::inventory::reservation::Line;
 use crate::inventory::sku::{Key, ReservationId, Sku};
 
@@ -58,6 +59,24 @@ pub(super) fn tell_lines<K: Keyspace>(keys: &mut K, event: Event, id: &Reservati
 pub(super) fn tell_units<K: Keyspace>(keys: &mut K, event: Event, sku: &Sku, units: i64) {
     if keys.settings().feed_maxlen > 0 {
         append(keys, event, None, sku, units);
+    }
+}
+
+/// Tells of an alert, in the fields of its JSON.
+pub(super) fn tell_alert<K: Keyspace>(keys: &mut K, alert: &Alert) {
+    let most = keys.settings().feed_maxlen;
+    if most > 0 {
+        let [available, threshold, timestamp] =
+            [alert.available, alert.threshold, alert.timestamp].map(|number| number.to_string());
+        let fields = [
+            ("event", "alert"),
+            ("product_id", &alert.product_id),
+            ("type", alert.kind.name()),
+            ("available", &available),
+            ("threshold", &threshold),
+            ("timestamp", &timestamp),
+        ];
+        keys.append(Key::Feed(&alert.product_id), &fields, most);
     }
 }
 

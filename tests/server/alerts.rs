@@ -1,5 +1,7 @@
 //! Alerts: on the edge and not on the level, as a key, in INV.ALERTS and on the channel.
 
+use std::time::Duration;
+
 use crate::harness::{Client, Json, SOON, Server, json, wait_for, wait_until};
 use crate::shop::{shop_with, tick};
 
@@ -300,4 +302,188 @@ fn stock_filled_by_hand_counts_for_the_next_edge() {
     tick(&mut shop);
     shop.ask("INV.RESERVE R3 ITEMS P 40");
     assert_eq!(raised(&mut shop), ["OUT_OF_STOCK P 0", "LOW_STOCK P 9"]);
+}
+
+#[test]
+fn every_path_of_available_raises_at_the_edge() {
+    for (steps, expected) in [
+        (&["INV.ADJUST P -10"][..], &["LOW_STOCK P 10"][..]),
+        (&["INV.ADJUST P -20"], &["OUT_OF_STOCK P 0"]),
+        (&["INV.SET P AVAILABLE 10"], &["LOW_STOCK P 10"]),
+        (&["INV.RESERVE R1 ITEMS P 5", "INV.SET P ONHAND 15"], &["LOW_STOCK P 10"]),
+        (&["INV.SET P AVAILABLE 0", "INV.ADJUST P 3"], &["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 3"]),
+        (
+            &["INV.RESERVE R1 ITEMS P 20", "INV.ROLLBACK R1 ITEMS P 1"],
+            &["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 1"],
+        ),
+        // A sale takes nothing from what is available.
+        (&["INV.RESERVE R1 ITEMS P 9", "INV.COMMIT R1"], &[]),
+        // Units that a script has left behind come back by the repair.
+        (
+            &["INV.ADJUST P -20", "SET stock:reserved:P 4", "INV.REPAIR P"],
+            &["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 4"],
+        ),
+        // Overdue units come back before those are taken that are asked for.
+        (
+            &["INV.RESERVE R1 PX 1 ITEMS P 20", "DEBUG SLEEP 0.01", "INV.RESERVE R2 ITEMS P 11"],
+            &["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 20", "LOW_STOCK P 9"],
+        ),
+        (
+            &[
+                "INV.RESERVE R1 PX 1 ITEMS P 9",
+                "DEBUG SLEEP 0.01",
+                "INV.ROLLBACK R1",
+                "INV.ADJUST P -8",
+                "INV.COMMIT R1 LATE",
+            ],
+            &[],
+        ),
+        (
+            &[
+                "INV.RESERVE R1 PX 1 ITEMS P 9",
+                "DEBUG SLEEP 0.01",
+                "INV.GET R1",
+                "INV.ADJUST P -8",
+                "INV.COMMIT R1 LATE",
+            ],
+            &["LOW_STOCK P 3"],
+        ),
+    ] {
+        let (_server, mut shop) = shop(20);
+        for step in steps {
+            let _ = shop.try_ask(*step);
+            tick(&mut shop);
+        }
+        assert_eq!(raised(&mut shop), expected, "{steps:?}");
+    }
+}
+
+#[test]
+fn a_threshold_of_0_says_only_that_it_is_out() {
+    let (_server, mut shop) = shop(20);
+    shop.ask("INV.THRESHOLD P 0");
+    shop.ask("INV.RESERVE R1 ITEMS P 19");
+    assert_eq!(raised(&mut shop), Vec::<String>::new());
+    shop.ask("INV.RESERVE R2 ITEMS P 1");
+    assert_eq!(raised(&mut shop), ["OUT_OF_STOCK P 0"]);
+}
+
+#[test]
+fn a_product_that_flaps_a_thousand_times_is_low_once_and_the_rest_is_counted() {
+    let (_server, mut shop) = shop_with(&[], &[("P", 11)]);
+    for round in 0..1000 {
+        shop.ask(format!("INV.RESERVE R{round} ITEMS P 1"));
+        shop.ask(format!("INV.ROLLBACK R{round}"));
+    }
+    assert_eq!(raised(&mut shop), ["LOW_STOCK P 10"]);
+    assert_eq!(shop.info("inv", "inv_alerts_total"), "1");
+    assert_eq!(shop.info("inv", "inv_alerts_held_back_total"), "999");
+}
+
+#[test]
+fn the_cooldown_survives_a_restart() {
+    let (mut server, mut shop) = shop_with(&["appendonly yes"], &[("P", 11)]);
+    shop.ask("INV.RESERVE R1 ITEMS P 1");
+    shop.ask("INV.ROLLBACK R1");
+    server.kill();
+    server.start_again();
+    let mut shop = server.connect();
+    wait_for("the alerts are known again", SOON, Some(1), || shop.ask("INV.ALERTS").as_array().map(Vec::len));
+    shop.ask("INV.RESERVE R2 ITEMS P 1");
+    assert_eq!(raised(&mut shop), ["LOW_STOCK P 10"]);
+}
+
+/// The products of the alerts that are listed, newest first.
+fn listed(client: &mut Client, filter: &str) -> Vec<String> {
+    let alerts = client.ask(format!("INV.ALERTS {filter}"));
+    alerts
+        .as_array()
+        .expect("alerts")
+        .iter()
+        .map(|alert| alert["product_id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// 300 products, P0 to P299, that went out of stock one after the other; each third came back.
+fn many_alerts(shop: &mut Client) {
+    for n in 0..300 {
+        shop.ask(format!("SET stock:available:P{n} 1"));
+        shop.ask(format!("INV.RESERVE R{n} ITEMS P{n} 1"));
+        if n % 3 == 0 {
+            shop.ask(format!("INV.ROLLBACK R{n}"));
+        }
+    }
+}
+
+#[test]
+fn what_is_listed_survives_restart_and_failover() {
+    let (mut server, mut shop) = shop_with(&["appendonly yes", "enable-debug-command yes"], &[]);
+    many_alerts(&mut shop);
+    let queries = ["COUNT 1000", "TYPE BACK_IN_STOCK COUNT 7", "PRODUCT P9", "PRODUCT P9 TYPE OUT_OF_STOCK"];
+    let before: Vec<Json> = queries.map(|query| shop.ask(format!("INV.ALERTS {query}"))).to_vec();
+    assert_eq!(before[0].as_array().map(Vec::len), Some(400));
+    assert_eq!(before[2].as_array().map(Vec::len), Some(2));
+    let replica = server.replica();
+    replica.catch_up_with(&server);
+    let same = |client: &mut Client, when: &str| {
+        for (query, before) in queries.iter().zip(&before) {
+            wait_for(when, SOON, before.clone(), || client.ask(format!("INV.ALERTS {query}")));
+        }
+    };
+    same(&mut replica.connect(), "the replica lists the same");
+    server.kill();
+    server.start_again();
+    same(&mut server.connect(), "the restarted server lists the same");
+    server.connect().ask("DEBUG RELOAD");
+    same(&mut server.connect(), "the reloaded server lists the same");
+    replica.connect().ask("REPLICAOF NO ONE");
+    same(&mut replica.connect(), "the new master lists the same");
+}
+
+#[test]
+fn an_alert_that_is_gone_is_not_listed_whatever_took_it() {
+    let (_server, mut shop) = shop(0);
+    many_alerts(&mut shop);
+    let newest = shop.ask("INV.ALERTS COUNT 4");
+    let key =
+        |n: usize| format!("alert:{}:{}", newest[n]["product_id"].as_str().unwrap(), newest[n]["timestamp"]);
+    let product = |n: usize| newest[n]["product_id"].as_str().unwrap().to_owned();
+    shop.ask(["DEL", &key(0)]);
+    shop.ask(["PEXPIRE", &key(1), "0"]);
+    shop.ask(["SET", &key(2), "no alert"]);
+    assert_eq!(listed(&mut shop, "COUNT 1"), [product(3)]);
+    // Back again by hand, and under another type.
+    shop.ask([
+        "SET",
+        &key(2),
+        r#"{"product_id":"X","type":"LOW_STOCK","available":1,"threshold":2,"timestamp":3}"#,
+    ]);
+    assert_eq!(listed(&mut shop, "TYPE LOW_STOCK"), ["X"]);
+    // Over, though the server has not noticed: time stands still in a script, and expires nothing that it does not open.
+    shop.ask("CONFIG SET inv.alert-ttl-ms 20");
+    shop.ask("DEBUG SET-ACTIVE-EXPIRE 0");
+    shop.ask("INV.ROLLBACK R1");
+    assert_eq!(listed(&mut shop, "COUNT 1"), ["P1"]);
+    let now = shop.now();
+    wait_until("it is over", SOON, || shop.now() > now + 25);
+    assert_eq!(listed(&mut shop, "PRODUCT P1 TYPE BACK_IN_STOCK"), Vec::<String>::new());
+    shop.ask("FLUSHALL");
+    assert_eq!(listed(&mut shop, "COUNT 1000"), Vec::<String>::new());
+}
+
+#[test]
+fn in_a_cluster_a_message_is_heard_once() {
+    let (server, mut shop) = shop_with(&["cluster-enabled yes"], &[]);
+    shop.ask("CLUSTER ADDSLOTSRANGE 0 16383");
+    wait_until("the cluster is up", Duration::from_secs(20), || {
+        shop.ask("CLUSTER INFO").as_str().is_some_and(|info| info.contains("cluster_state:ok"))
+    });
+    let mut listener = server.connect();
+    listener.listen("inventory:alerts");
+    shop.ask("INV.ADJUST P 5");
+    shop.ask("INV.RESERVE {P}:R1 ITEMS P 5");
+    let heard = listener.heard();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    let alert: Json = serde_json::from_str(heard[0][2].as_str().unwrap()).unwrap();
+    assert_eq!((&alert["product_id"], &alert["type"]), (&json!("P"), &json!("OUT_OF_STOCK")));
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::harness::{Client, Json, SOON, Server, assert_same_data, wait_for};
+use crate::shop::{Dice, let_the_sweep_pass};
 
 /// The entries, as maps.
 fn entries(client: &mut Client) -> Vec<BTreeMap<String, String>> {
@@ -13,6 +14,38 @@ fn entries(client: &mut Client) -> Vec<BTreeMap<String, String>> {
         fields.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
     };
     entries.as_array().unwrap().iter().map(entry).collect()
+}
+
+/// The counters as the entries alone tell them: after each entry they are what it says, and in the end what they are.
+#[track_caller]
+fn assert_rebuilt(shop: &mut Client) {
+    let mut counters: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    let mut moments: Vec<i64> = vec![];
+    for entry in entries(shop) {
+        // The units of SWEPT came by hand.
+        if entry["event"] == "alert" || entry["sku"] == "SWEPT" {
+            continue;
+        }
+        moments.push(entry["timestamp"].parse().unwrap());
+        let quantity: i64 = entry["quantity"].parse().unwrap();
+        let (available, reserved) = counters.entry(entry["sku"].clone()).or_default();
+        match entry["event"].as_str() {
+            "reserved" => (*available, *reserved) = (*available - quantity, *reserved + quantity),
+            "committed" => *reserved -= quantity,
+            "committed_late" => *available -= quantity,
+            "rolled_back" | "expired" | "repaired" => {
+                (*available, *reserved) = (*available + quantity, *reserved - quantity);
+            }
+            "adjusted" | "set" | "transferred" => *available += quantity,
+            other => panic!("unknown event {other}"),
+        }
+        assert_eq!(entry["available"], available.to_string(), "{entry:?}");
+        assert_eq!(entry["reserved"], reserved.to_string(), "{entry:?}");
+    }
+    for (sku, units) in counters {
+        assert_eq!(shop.counters(&sku), units, "{sku}");
+    }
+    assert!(moments.is_sorted());
 }
 
 #[test]
@@ -43,28 +76,97 @@ fn the_counters_can_be_rebuilt_from_the_feed_alone() {
     shop.ask("INV.COMMIT w ITEMS W@A 5");
     shop.ask("INV.SET R ONHAND 50");
 
-    let mut counters: BTreeMap<String, (i64, i64)> = BTreeMap::new();
-    for entry in entries(&mut shop) {
-        let quantity: i64 = entry["quantity"].parse().unwrap();
-        let (available, reserved) = counters.entry(entry["sku"].clone()).or_default();
-        match entry["event"].as_str() {
-            "reserved" => (*available, *reserved) = (*available - quantity, *reserved + quantity),
-            "committed" => *reserved -= quantity,
-            "committed_late" => *available -= quantity,
-            "rolled_back" | "expired" => {
-                (*available, *reserved) = (*available + quantity, *reserved - quantity);
-            }
-            "adjusted" | "set" | "transferred" => *available += quantity,
-            other => panic!("unknown event {other}"),
-        }
-        assert_eq!(entry["available"], available.to_string(), "{entry:?}");
-        assert_eq!(entry["reserved"], reserved.to_string(), "{entry:?}");
-    }
-    for (sku, units) in counters {
-        assert_eq!(shop.counters(&sku), units, "{sku}");
-    }
+    assert_rebuilt(&mut shop);
     replica.catch_up_with(&server);
     assert_eq!(entries(&mut replica.connect()), entries(&mut shop));
+}
+
+#[test]
+fn after_any_history_the_counters_can_be_rebuilt_from_the_feed_alone() {
+    const SKUS: &[&str] = &["P", "Q", "W@A", "W@B"];
+    for seed in 0..5 {
+        let server = Server::start_with(&["inv.feed-maxlen 100000", "inv.alert-cooldown-ms 0"]);
+        let mut shop = server.connect();
+        let mut dice = Dice::new(seed);
+        shop.ask("INV.WAREHOUSES W SET A 1 B 2");
+        for sku in SKUS {
+            shop.ask(format!("INV.ADJUST {sku} 60"));
+        }
+        for _ in 0..400 {
+            let id = dice.roll(40);
+            let units = 1 + dice.roll(9);
+            let sku = dice.pick(SKUS);
+            let asked = dice.pick(&["P", "Q", "W", "W@B"]);
+            let split = dice.pick(&["priority", "fewest", "none"]);
+            let command = match dice.roll(13) {
+                0..3 => format!("INV.RESERVE r{id} EX 900 SPLIT {split} ITEMS {asked} {units} {sku} 2"),
+                3 | 4 => format!("INV.RESERVE r{id} PX {} ITEMS {asked} {units} P 1", 5 * units),
+                5 => format!("INV.COMMIT r{id}"),
+                6 => format!("INV.COMMIT r{id} LATE"),
+                7 => format!("INV.COMMIT r{id} ITEMS {asked} {units}"),
+                8 => format!("INV.ROLLBACK r{id}"),
+                9 => format!("INV.ROLLBACK r{id} ITEMS {sku} 1"),
+                10 => format!("INV.ADJUST {sku} {}", i64::try_from(units).unwrap() - 3),
+                11 => format!("INV.SET {sku} ONHAND {}", 40 + units),
+                _ => format!("INV.TRANSFER W B A {units}"),
+            };
+            // Refused or not.
+            let _ = shop.try_ask(command);
+        }
+        let_the_sweep_pass(&mut shop);
+        assert_rebuilt(&mut shop);
+    }
+}
+
+#[test]
+fn a_consumer_that_dies_and_comes_back_misses_nothing() {
+    let server = Server::start_with(&["inv.feed-maxlen 1000"]);
+    let mut shop = server.connect();
+    shop.ask("XGROUP CREATE inventory:feed erp 0 MKSTREAM");
+    let mut seen: Vec<i64> = vec![];
+    let mut read = |consumer: &mut Client, from: &str, acknowledges: bool| {
+        let read = consumer.ask(format!("XREADGROUP GROUP erp one COUNT 7 STREAMS inventory:feed {from}"));
+        let entries = read["inventory:feed"].as_array().cloned().unwrap_or_default();
+        for entry in &entries {
+            if acknowledges {
+                let fields = entry[1].as_array().unwrap();
+                let at = fields.iter().position(|field| field == "quantity").unwrap();
+                seen.push(fields[at + 1].as_str().unwrap().parse().unwrap());
+                assert_eq!(consumer.ask(["XACK", "inventory:feed", "erp", entry[0].as_str().unwrap()]), 1);
+            }
+        }
+        entries.len()
+    };
+    for units in 1..=20 {
+        shop.ask(format!("INV.ADJUST P {units}"));
+    }
+    assert_eq!(read(&mut server.connect(), ">", true), 7);
+    // It dies with what it has read.
+    assert_eq!(read(&mut server.connect(), ">", false), 7);
+    for units in 21..=30 {
+        shop.ask(format!("INV.ADJUST P {units}"));
+    }
+    let mut back = server.connect();
+    while read(&mut back, "0", true) > 0 {}
+    while read(&mut back, ">", true) > 0 {}
+    assert_eq!(seen, (1..=30).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_alert_is_an_entry_behind_its_cause() {
+    let server = Server::start_with(&["inv.feed-maxlen 1000"]);
+    let mut shop = server.connect();
+    shop.ask("INV.ADJUST P 12");
+    shop.ask("INV.RESERVE R1 ITEMS P 5");
+    let entries = entries(&mut shop);
+    let alert = &shop.ask("INV.ALERTS")[0];
+    let last = entries.last().unwrap();
+    assert_eq!(entries[entries.len() - 2]["event"], "reserved");
+    assert_eq!(last["event"], "alert");
+    for field in ["product_id", "type", "available", "threshold", "timestamp"] {
+        let told = alert[field].as_str().map_or_else(|| alert[field].to_string(), str::to_owned);
+        assert_eq!(last[field], told, "{field}");
+    }
 }
 
 #[test]

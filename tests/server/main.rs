@@ -41,3 +41,4 @@ mod replication;
 mod restart;
 mod scan;
 mod warehouses;
+mod watching;
