@@ -5,7 +5,7 @@ SERVER ?=
 export PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli test servers test-all soak lint bench bench-expiry clean
+.PHONY: help build run cli test servers test-all soak lint bench bench-expiry bench-readers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,7 +40,10 @@ bench: ## what a decision costs, without a server
 	@scripts/cargo.sh bench --bench decision
 
 bench-expiry: ## how soon units come back, on SERVER or the server that is found; ARGS="--rounds 5"
-	@scripts/bench-expiry.sh $(ARGS)
+	@scripts/bench.sh expiry $(ARGS)
+
+bench-readers: ## what INV.ALERTS and INV.STOCK cost on a large stock, on SERVER or the server that is found
+	@scripts/bench.sh readers
 
 clean: ## removes what was built; what was fetched and data stay
 	@rm -rf target

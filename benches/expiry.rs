@@ -29,6 +29,9 @@ use report::{Attempt, Latencies, OnTime, Report, Storm, median};
 #[allow(dead_code, unused_imports, reason = "the tests need more of it")]
 mod harness;
 
+#[path = "common/machine.rs"]
+mod machine;
+
 #[path = "expiry/chart.rs"]
 mod chart;
 #[path = "expiry/report.rs"]
@@ -407,15 +410,15 @@ fn reserve_beside_due(options: &Options) -> Vec<[Attempt; 2]> {
 
 fn main() {
     let Some(options) = Options::read() else { return };
-    let load_before = report::load();
-    let server = report::server_name(&mut Server::start().connect());
+    let load_before = machine::load();
+    let server = machine::server_name(&mut Server::start().connect());
     let on_time = on_time(&options);
     let storms = storm(&options);
     let attempts = reserve_beside_due(&options);
     let report = Report {
         typed: options.typed.join(" "),
         server,
-        load: (load_before, report::load()),
+        load: (load_before, machine::load()),
         holds: options.of(100_000),
         on_time,
         storms,

@@ -1,10 +1,9 @@
 //! What was measured, and the table of it.
 
 use std::fmt::Write;
-use std::process::Command;
 
 use crate::chart::{Chart, Line};
-use crate::harness::Client;
+use crate::machine;
 
 /// The targets, in ms.
 const ON_TIME_MS: f64 = 150.0;
@@ -104,10 +103,9 @@ impl Report {
     }
 
     fn write_machine(&self, text: &mut String) -> std::fmt::Result {
-        let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        let command = format!("scripts/bench-expiry.sh {}", self.typed);
+        let command = format!("scripts/bench.sh expiry {}", self.typed);
         writeln!(text, "| | |\n| --- | --- |")?;
-        writeln!(text, "| machine | {}, {cores} cores, {} |", cpu(), said_by("uname", &["-sr"]))?;
+        writeln!(text, "| machine | {} |", machine::machine())?;
         let (before, behind) = &self.load;
         writeln!(text, "| load of the machine (1 min) | {before} before the run, {behind} behind it |")?;
         writeln!(text, "| server | {}, `hz 10`, nothing saved, on the same machine |", self.server)?;
@@ -291,33 +289,4 @@ fn thousands(number: usize) -> String {
         text.push(digit);
     }
     text
-}
-
-/// How busy the machine is, others' work included: figures of a busy machine are worse.
-pub fn load() -> String {
-    let text = std::fs::read_to_string("/proc/loadavg")
-        .unwrap_or_else(|_| said_by("sysctl", &["-n", "vm.loadavg"]).trim_start_matches("{ ").to_owned());
-    text.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown").to_owned()
-}
-
-/// Its name and version.
-pub fn server_name(client: &mut Client) -> String {
-    // Valkey says which Redis it is compatible with, too.
-    match client.info("server", "valkey_version").as_str() {
-        "" => format!("Redis {}", client.info("server", "redis_version")),
-        version => format!("Valkey {version}"),
-    }
-}
-
-fn cpu() -> String {
-    let Ok(text) = std::fs::read_to_string("/proc/cpuinfo") else {
-        return said_by("sysctl", &["-n", "machdep.cpu.brand_string"]);
-    };
-    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    name.map_or("unknown CPU", |(_, name)| name).to_owned()
-}
-
-fn said_by(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output();
-    output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

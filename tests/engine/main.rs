@@ -13,6 +13,7 @@
 
 mod simulation;
 
+mod alert_index;
 mod histories;
 mod index;
 mod model;

@@ -779,6 +779,47 @@ fn without_a_cooldown_an_alert_in_the_next_millisecond_is_not_held_back() {
     assert_eq!(alerts, raised);
 }
 
+/// The keys that a RESERVE looks at.
+fn looks(shop: &mut Simulation, id: &str, items: &str) -> Vec<String> {
+    shop.looks = Some(vec![]);
+    shop.unit(|shop| assert_eq!(shop.reserve(id, items, 5000), "OK"));
+    shop.looks.take().unwrap()
+}
+
+#[test]
+fn a_product_that_is_not_low_costs_a_reserve_no_look_at_a_key_for_its_alerts() {
+    let mut shop = Simulation::new();
+    shop.client(&["SET", "stock:available:P", "100"]);
+    shop.client(&["SET", "stock:threshold:P", "20"]);
+    let decision = |id: &str| -> Vec<String> {
+        let own = ["reservation:", "inventory:outcome:"].map(|key| format!("{key}{id}"));
+        let stock = ["stock:warehouses:P", "stock:available:P", "stock:reserved:P"].map(str::to_owned);
+        own.into_iter().chain(stock).collect()
+    };
+    assert_eq!(looks(&mut shop, "A", "P 5"), decision("A"));
+    // The crossing looks whether the product is kept in warehouses, and for a free name.
+    let crossing = ["stock:warehouses:P".to_owned(), format!("alert:P:{}", shop.clock)];
+    assert_eq!(looks(&mut shop, "B", "P 75"), [decision("B"), crossing.to_vec()].concat());
+    assert_eq!(looks(&mut shop, "C", "P 1"), decision("C"));
+}
+
+#[test]
+fn a_product_in_warehouses_that_is_not_low_costs_none_either() {
+    let mut shop = Simulation::new();
+    for (place, priority) in [("A", "1"), ("B", "2")] {
+        shop.client(&["SET", &format!("stock:available:P@{place}"), "100"]);
+        shop.client(&["ZADD", "stock:warehouses:P", priority, place]);
+    }
+    let mut looks = |items: &str| looks(&mut shop, &items.replace(' ', ":"), items).len();
+    // Record, outcome, the set, and two counters of each place; those of the lines once more, to move them.
+    assert_eq!(looks("P 5"), 2 + 1 + 4 + 2);
+    // Named: its counters alone.
+    assert_eq!(looks("P@A 5"), 2 + 2);
+    // A is empty, and the sum is looked at; it is not low.
+    assert_eq!(looks("P@A 90"), 2 + 2 + 1 + 2);
+    assert_eq!(shop.total(Tally::Alerts), 0);
+}
+
 // --- the audit and the repair by hand ---
 
 fn audited(shop: &mut Simulation, sku: &str) -> (i64, i64, i64) {

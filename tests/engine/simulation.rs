@@ -79,6 +79,8 @@ pub struct Simulation {
     pub lags: Vec<i64>,
     /// Lines of the server's log.
     pub log: Vec<String>,
+    /// The keys that the engine looks at, in order, where that is asked for.
+    pub looks: Option<Vec<String>>,
     tallies: Vec<(Tally, i64)>,
     ledger: Ledger,
     at_work_for: For,
@@ -126,6 +128,7 @@ impl Simulation {
             published: Vec::new(),
             lags: Vec::new(),
             log: Vec::new(),
+            looks: None,
             tallies: Vec::new(),
             ledger: Ledger::default(),
             at_work_for: For::Client,
@@ -525,6 +528,12 @@ impl Simulation {
         true
     }
 
+    fn look_at(&mut self, name: &str) {
+        if let Some(looks) = &mut self.looks {
+            looks.push(name.to_owned());
+        }
+    }
+
     /// Opens a key in order to write it.
     fn open_to_write(&mut self, key: Key<'_>) -> (String, bool) {
         assert!(self.role == Role::Master || self.at_work_for == For::Link, "a replica writes on its own");
@@ -555,11 +564,13 @@ impl Keyspace for Simulation {
 
     fn read(&mut self, key: Key<'_>) -> Reading {
         let name = key.name(self.style);
+        self.look_at(&name);
         if self.finds(&name) { self.reading(&name) } else { Reading::Absent }
     }
 
     fn peek(&mut self, key: Key<'_>) -> Reading {
         let name = key.name(self.style);
+        self.look_at(&name);
         if self.is_due(&name) && self.at_work_for != For::Link {
             return Reading::Absent;
         }

@@ -75,15 +75,21 @@ fn words(line: &str) -> Vec<String> {
     line.split('"').enumerate().flat_map(quoted).collect()
 }
 
-/// Times and generated ids are others each time.
+/// Times, ids of stream entries and generated ids are others each time.
 fn timeless(text: &str) -> String {
     let word = |word: &str| {
-        let is_time = word.len() == 13 && word.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+        let is_time = word.len() == 13 && is_number(word);
+        let is_entry = word
+            .split_once('-')
+            .is_some_and(|(at, count)| at.len() == 13 && is_number(at) && is_number(count));
         let is_uuid = word.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
         if is_time {
             "<ms>".to_owned()
         } else if is_uuid {
             "<uuid>".to_owned()
+        } else if is_entry {
+            "<entry>".to_owned()
         } else {
             word.to_owned()
         }

@@ -92,6 +92,43 @@ fn an_alert_propagates_as_a_plain_key_with_its_cause() {
     );
 }
 
+#[test]
+fn what_the_module_adds_to_a_command_or_does_by_itself_is_in_one_transaction_with_its_cause() {
+    let (server, mut shop) = shop();
+    shop.ask("CONFIG SET inv.feed-maxlen 100");
+    shop.ask("CONFIG SET inv.alert-cooldown-ms 0");
+    let words = |propagated: Vec<String>| -> Vec<String> {
+        let short = |line: &String| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        let timeless = |line: String| match line.strip_prefix("SET alert:P:") {
+            Some(_) => "SET alert:P".to_owned(),
+            None => line,
+        };
+        with_del(propagated).iter().map(short).map(timeless).collect()
+    };
+    let before = server.propagated().len();
+    shop.ask("INV.RESERVE R1 PX 50 ITEMS P 100");
+    let with_alert =
+        ["MULTI", "INV.APPLY 1", "XADD inventory:feed", "SET alert:P", "XADD inventory:feed", "EXEC"];
+    assert_eq!(words(server.propagated().split_off(before)), with_alert);
+
+    let before = server.propagated().len();
+    wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+    assert_eq!(
+        words(server.propagated().split_off(before)),
+        [
+            "MULTI",
+            "DEL reservation:R1",
+            "INCRBY stock:available:P",
+            "DECRBY stock:reserved:P",
+            "SET inventory:outcome:R1",
+            "XADD inventory:feed",
+            "SET alert:P",
+            "XADD inventory:feed",
+            "EXEC",
+        ]
+    );
+}
+
 /// What the end of R1, five units of P, propagates.
 fn expiry_of_r1(shop: &mut Client) -> Vec<String> {
     let (outcome, until) = stored(shop, "inventory:outcome:R1");

@@ -1,0 +1,40 @@
+//! What a measurement has to say of where it was taken.
+
+use std::process::Command;
+
+use crate::harness::Client;
+
+/// How busy the machine is, others' work included: figures of a busy machine are worse.
+pub fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg")
+        .unwrap_or_else(|_| said_by("sysctl", &["-n", "vm.loadavg"]).trim_start_matches("{ ").to_owned());
+    text.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown").to_owned()
+}
+
+/// Its name and version.
+pub fn server_name(client: &mut Client) -> String {
+    // Valkey says which Redis it is compatible with, too.
+    match client.info("server", "valkey_version").as_str() {
+        "" => format!("Redis {}", client.info("server", "redis_version")),
+        version => format!("Valkey {version}"),
+    }
+}
+
+/// The machine, in a few words.
+pub fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{}, {cores} cores, {}", cpu(), said_by("uname", &["-sr"]))
+}
+
+fn cpu() -> String {
+    let Ok(text) = std::fs::read_to_string("/proc/cpuinfo") else {
+        return said_by("sysctl", &["-n", "machdep.cpu.brand_string"]);
+    };
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    name.map_or("unknown CPU", |(_, name)| name).to_owned()
+}
+
+fn said_by(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

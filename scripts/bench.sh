@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Measures on a real server, with the release module, on SERVER or the server that is found:
+#
+#     scripts/bench.sh expiry     how soon units come back (benches/expiry.rs). Options: --rounds 3, --seconds 60,
+#                                 --quick (a hundredth of it, nothing is kept)
+#     scripts/bench.sh readers    what INV.ALERTS and INV.STOCK cost on a large stock (benches/readers.rs)
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$root"
+
+module_file() {
+    local name=libredis_inventory.so
+    [[ $(uname -s) != Darwin ]] || name=libredis_inventory.dylib
+    (cd "${CARGO_TARGET_DIR:-target}/release" && printf '%s/%s\n' "$PWD" "$name")
+}
+
+scripts/cargo.sh build --release
+INV_SERVER=$(scripts/find-server.sh)
+INV_MODULE=$(module_file)
+export INV_SERVER INV_MODULE
+name=${1:?which: expiry, readers}
+shift
+exec scripts/cargo.sh bench --bench "$name" -- "$@"

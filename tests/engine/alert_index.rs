@@ -1,0 +1,64 @@
+//! The index of alerts against a plain list.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use redis_inventory::engine::alert_index::AlertIndex;
+use redis_inventory::inventory::alert::AlertType::{self, BackInStock, LowStock, OutOfStock};
+use redis_inventory::inventory::sku::{KeyStyle, Product};
+
+const PRODUCTS: [&str; 3] = ["P", "Q", "R"];
+const KINDS: [Option<AlertType>; 4] = [None, Some(LowStock), Some(OutOfStock), Some(BackInStock)];
+
+fn product(number: usize) -> Product {
+    Product::parse(PRODUCTS[number].as_bytes(), KeyStyle::Plain).unwrap()
+}
+
+/// Whether an alert came or went, of which product, when and of which type.
+fn steps() -> impl Strategy<Value = Vec<(bool, usize, i64, usize)>> {
+    prop::collection::vec((prop::bool::weighted(0.7), 0..3_usize, 0..20_i64, 0..4_usize), 0..80)
+}
+
+proptest! {
+    #[test]
+    fn a_walk_meets_what_is_there_from_the_newest_to_the_oldest(steps in steps()) {
+        let mut index = AlertIndex::default();
+        let mut alerts: BTreeMap<(i64, Product), Option<AlertType>> = BTreeMap::new();
+        let mut last: BTreeMap<(Product, AlertType), i64> = BTreeMap::new();
+        for (comes, number, at, kind) in steps {
+            let (product, kind) = (product(number), KINDS[kind]);
+            if comes {
+                index.enter(&product, at, kind);
+                if let Some(kind) = kind {
+                    let last = last.entry((product.clone(), kind)).or_insert(at);
+                    *last = at.max(*last);
+                }
+                alerts.insert((at, product), kind);
+            } else {
+                index.leave(&product, at);
+                alerts.remove(&(at, product));
+            }
+        }
+        for of in [None, Some(product(0)), Some(product(1)), Some(product(2))] {
+            for kind in KINDS {
+                let mut met = vec![];
+                while let Some(next) = index.before(of.as_ref(), kind, met.last()) {
+                    met.push(next);
+                }
+                // One that was not read may be of any type.
+                let is_wanted = |entry: &(&(i64, Product), &Option<AlertType>)| {
+                    of.as_ref().is_none_or(|of| *of == entry.0.1)
+                        && (kind.is_none() || entry.1.is_none() || *entry.1 == kind)
+                };
+                let expected: Vec<_> =
+                    alerts.iter().rev().filter(is_wanted).map(|(alert, _)| alert.clone()).collect();
+                prop_assert_eq!(met, expected);
+            }
+        }
+        for number in 0..PRODUCTS.len() {
+            for kind in [LowStock, OutOfStock, BackInStock] {
+                prop_assert_eq!(index.last(&product(number), kind), last.get(&(product(number), kind)).copied());
+            }
+        }
+    }
+}
