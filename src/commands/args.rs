@@ -1,5 +1,7 @@
 //! The argument cursor.
 
+use std::fmt::{self, Display};
+
 use redis_module::RedisString;
 
 use crate::engine::reserve::Lifetime;
@@ -35,7 +37,7 @@ impl<'a> Args<'a> {
     }
 
     /// The next argument; `what` it should be is said where there is none.
-    pub fn next(&mut self, what: &str) -> Result<&'a [u8], Refusal> {
+    pub fn next(&mut self, what: impl Display) -> Result<&'a [u8], Refusal> {
         match self.option() {
             Some(word) => Ok(word),
             None => Err(self.wrong(format!("{what} is missing"))),
@@ -52,9 +54,9 @@ impl<'a> Args<'a> {
     /// The value of an option. `ITEMS` and `PRODUCT` are none: with one of them as a value the server, which looks for
     /// the keyword to find the keys, would take other arguments for keys.
     pub fn value(&mut self, option: &str) -> Result<&'a [u8], Refusal> {
-        let value = self.next(&format!("the value of {option}"))?;
+        let value = self.next(format_args!("the value of {option}"))?;
         if value.eq_ignore_ascii_case(b"ITEMS") || value.eq_ignore_ascii_case(b"PRODUCT") {
-            return Err(self.wrong(format!("the value of {option} cannot be {}", quoted(value))));
+            return Err(self.wrong(format!("the value of {option} cannot be {}", Quoted(value))));
         }
         Ok(value)
     }
@@ -63,7 +65,7 @@ impl<'a> Args<'a> {
     pub fn number(&mut self, option: &str, min: i64) -> Result<i64, Refusal> {
         let value = self.value(option)?;
         parse_integer(value).filter(|number| (min..=MAX_EXACT).contains(number)).ok_or_else(|| {
-            self.wrong(format!("{option} {} is not an integer from {min} to {MAX_EXACT}", quoted(value)))
+            self.wrong(format!("{option} {} is not an integer from {min} to {MAX_EXACT}", Quoted(value)))
         })
     }
 
@@ -80,21 +82,22 @@ impl<'a> Args<'a> {
         let value = self.next(what)?;
         let exact = MAX_EXACT.saturating_neg()..=MAX_EXACT;
         parse_integer(value).filter(|number| exact.contains(number)).ok_or_else(|| {
-            self.wrong(format!("{what} {} is not an integer within {MAX_EXACT} of 0", quoted(value)))
+            self.wrong(format!("{what} {} is not an integer within {MAX_EXACT} of 0", Quoted(value)))
         })
     }
 
     /// Takes `word` with its value, if it is one of `EX`, `PX`, `EXAT`, `PXAT`. Says whether it was.
     pub fn lifetime(&mut self, word: &[u8], slot: &mut Option<Lifetime>) -> Result<bool, Refusal> {
-        let (option, unit, lifetime): (_, i64, fn(i64) -> Lifetime) =
-            match word.to_ascii_uppercase().as_slice() {
-                b"EX" => ("EX", 1000, Lifetime::For),
-                b"PX" => ("PX", 1, Lifetime::For),
-                b"EXAT" => ("EXAT", 1000, Lifetime::Until),
-                b"PXAT" => ("PXAT", 1, Lifetime::Until),
-                _ => return Ok(false),
-            };
-        let ms = self.number(option, 1)?.saturating_mul(unit);
+        type Make = fn(i64) -> Lifetime;
+        const OPTIONS: [(&str, i64, Make); 4] = [
+            ("EX", 1000, Lifetime::For),
+            ("PX", 1, Lifetime::For),
+            ("EXAT", 1000, Lifetime::Until),
+            ("PXAT", 1, Lifetime::Until),
+        ];
+        let named = |(name, ..): &&(&str, i64, Make)| word.eq_ignore_ascii_case(name.as_bytes());
+        let Some((option, unit, lifetime)) = OPTIONS.iter().find(named) else { return Ok(false) };
+        let ms = self.number(option, 1)?.saturating_mul(*unit);
         self.once(slot, option, lifetime(ms))?;
         Ok(true)
     }
@@ -125,12 +128,12 @@ impl<'a> Args<'a> {
                     self.wrong(format!("{option} stands where a sku is expected: options go before ITEMS"))
                 );
             }
-            let quantity = self.next(&format!("the quantity of {}", quoted(sku)))?;
+            let quantity = self.next(format_args!("the quantity of {}", Quoted(sku)))?;
             let sku = Sku::parse(sku, style)?;
             let quantity = Quantity::parse(quantity).ok_or_else(|| {
                 self.wrong(format!(
                     "quantity {} of {sku} is not an integer from 1 to {MAX_EXACT}",
-                    quoted(quantity)
+                    Quoted(quantity)
                 ))
             })?;
             add_line(&mut items, Line { sku, quantity })?;
@@ -148,7 +151,7 @@ impl<'a> Args<'a> {
 
     /// The refusal of a word that is no option here.
     pub fn unknown(&self, word: &[u8]) -> Refusal {
-        self.wrong(format!("unknown option {}", quoted(word)))
+        self.wrong(format!("unknown option {}", Quoted(word)))
     }
 
     /// A refusal that shows the grammar.
@@ -176,7 +179,11 @@ pub fn spell(lines: &[Line]) -> String {
 }
 
 /// An argument in an error: the first 64 characters.
-fn quoted(word: &[u8]) -> String {
-    let shown: String = String::from_utf8_lossy(word).chars().take(64).collect();
-    format!("'{shown}'")
+struct Quoted<'a>(&'a [u8]);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: String = String::from_utf8_lossy(self.0).chars().take(64).collect();
+        write!(out, "'{shown}'")
+    }
 }

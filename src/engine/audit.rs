@@ -4,7 +4,7 @@
 //! DEL by hand and the deadline return a unit once, in whatever order they come.
 
 use super::apply::{self, Effect};
-use super::{Counter, Keyspace, Tally, alerts, expire, feed};
+use super::{Keyspace, Tally, alerts, expire, feed};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{Key, Sku};
 
@@ -45,7 +45,7 @@ pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
 pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Audit, Refusal> {
     expire::catch_up(keys);
     let audit = audit(keys, sku)?;
-    let available = Counter::from(keys.read(Key::Available(sku)));
+    let available = keys.read_counter(Key::Available(sku));
     let units = available.clone().units(Key::Available(sku), keys.style())?;
     let foreign = keys.ledger(|ledger| ledger.foreign_count());
     if foreign > 0 && !force {

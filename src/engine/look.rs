@@ -182,8 +182,8 @@ pub fn stock<K: Keyspace>(keys: &mut K, products: &[Product]) -> Result<Vec<Opti
 /// What both counters of a sku say; `None` where there is neither.
 fn units_of<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Units>, Refusal> {
     let style = keys.style();
-    let available = Counter::from(keys.read(Key::Available(sku)));
-    let reserved = Counter::from(keys.read(Key::Reserved(sku)));
+    let available = keys.read_counter(Key::Available(sku));
+    let reserved = keys.read_counter(Key::Reserved(sku));
     if available == Counter::Absent && reserved == Counter::Absent {
         return Ok(None);
     }
@@ -195,7 +195,7 @@ fn units_of<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Units>, Refus
 /// At how many available units the stock of a product is low.
 fn threshold<K: Keyspace>(keys: &mut K, product: &Product) -> Result<i64, Refusal> {
     let key = Key::Threshold(product.as_str());
-    match Counter::from(keys.read(key)) {
+    match keys.read_counter(key) {
         Counter::Absent => Ok(keys.settings().low_stock_threshold),
         own @ (Counter::Units(_) | Counter::Broken(_)) => own.units(key, keys.style()),
     }

@@ -119,19 +119,26 @@ impl Counter {
     }
 }
 
+impl Counter {
+    /// What a string says.
+    pub fn of(text: &[u8]) -> Self {
+        match parse_integer(text) {
+            Some(units) => Counter::Units(units),
+            None => {
+                let shown: String = String::from_utf8_lossy(text).chars().take(24).collect();
+                let shown = shown.replace(char::is_control, "?");
+                Counter::Broken(format!("'{shown}'").into())
+            }
+        }
+    }
+}
+
 impl From<Reading> for Counter {
     fn from(reading: Reading) -> Self {
         match reading {
             Reading::Absent => Counter::Absent,
             Reading::Other(kind) => Counter::Broken(kind.into()),
-            Reading::Text(text, _) => match parse_integer(&text) {
-                Some(units) => Counter::Units(units),
-                None => {
-                    let shown: String = String::from_utf8_lossy(&text).chars().take(24).collect();
-                    let shown = shown.replace(char::is_control, "?");
-                    Counter::Broken(format!("'{shown}'").into())
-                }
-            },
+            Reading::Text(text, _) => Counter::of(&text),
         }
     }
 }
@@ -194,6 +201,11 @@ pub trait Keyspace {
     /// Reads a key as a client's command would: a key that is due goes.
     fn read(&mut self, key: Key<'_>) -> Reading;
 
+    /// Reads a counter as a client's command would.
+    fn read_counter(&mut self, key: Key<'_>) -> Counter {
+        self.read(key).into()
+    }
+
     /// Reads a key without any effect: one that is due reads as absent and stays.
     fn peek(&mut self, key: Key<'_>) -> Reading;
 
@@ -248,7 +260,7 @@ pub trait Keyspace {
 /// Reads a counter as a command does.
 pub(crate) fn counter<K: Keyspace>(keys: &mut K, key: Key<'_>) -> Result<i64, Refusal> {
     let style = keys.style();
-    Counter::from(keys.read(key)).units(key, style)
+    keys.read_counter(key).units(key, style)
 }
 
 /// How a reservation id stands, after whatever was due of it has been settled. For commands that write.

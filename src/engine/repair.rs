@@ -25,7 +25,7 @@ pub fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
 }
 
 fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
-    let Counter::Units(reserved) = Counter::from(keys.read(Key::Reserved(sku))) else { return };
+    let Counter::Units(reserved) = keys.read_counter(Key::Reserved(sku)) else { return };
     let drift = reserved.saturating_sub(keys.ledger(|ledger| ledger.held_by_others(sku, 0)));
     if drift == 0 {
         return;
@@ -48,7 +48,7 @@ fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
 
 /// Moves `drift` units from reserved to available. False where available is no number, or would overflow.
 fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
-    let before = Counter::from(keys.read(Key::Available(sku)));
+    let before = keys.read_counter(Key::Available(sku));
     let has_room = match &before {
         Counter::Absent => true,
         Counter::Units(units) => units.checked_add(drift).is_some(),

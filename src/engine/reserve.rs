@@ -138,7 +138,7 @@ pub(super) struct Shelf {
 impl Shelf {
     /// Reads both counters of a sku. `WRONGTYPE` where one is no integer.
     pub(super) fn read<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Self, Refusal> {
-        let available = Counter::from(keys.read(Key::Available(sku)));
+        let available = keys.read_counter(Key::Available(sku));
         let units = available.clone().units(Key::Available(sku), keys.style())?;
         let reserved = super::counter(keys, Key::Reserved(sku))?;
         Ok(Self { available, units, reserved })

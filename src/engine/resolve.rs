@@ -2,7 +2,7 @@
 
 use super::apply::{self, Effect};
 use super::reserve::{Lifetime, Supply};
-use super::{Counter, Keyspace, Tally, alerts, feed, once, settled_state};
+use super::{Keyspace, Tally, alerts, feed, once, settled_state};
 use crate::inventory::allocation::Split;
 use crate::inventory::error::Refusal;
 use crate::inventory::once::{Answer, Once};
@@ -222,7 +222,7 @@ fn check_counters<K: Keyspace>(
             continue;
         }
         let key = Key::Available(sku);
-        let available = Counter::from(keys.read(key));
+        let available = keys.read_counter(key);
         if available.clone().units(key, keys.style())?.checked_add(units).is_none() {
             let what = || Refusal::invalid(format!("the available units of {sku} would overflow"));
             overflow.get_or_insert_with(what);

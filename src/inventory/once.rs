@@ -1,5 +1,7 @@
 //! What a command with a `ONCE` token answered, so that the same command, sent again, answers the same.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::quantity::UnixMs;
@@ -38,17 +40,25 @@ pub struct Reserved {
 }
 
 #[derive(Serialize, Deserialize)]
-struct RememberedJson {
-    asked: String,
-    answer: AnswerJson,
+struct RememberedJson<'a> {
+    #[serde(borrow)]
+    asked: Cow<'a, str>,
+    #[serde(borrow)]
+    answer: AnswerJson<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum AnswerJson {
+enum AnswerJson<'a> {
     Ok,
     Number(i64),
-    Reserved { reservation_id: String, expires_at: UnixMs, items: Vec<LineJson> },
+    Reserved {
+        #[serde(borrow)]
+        reservation_id: Cow<'a, str>,
+        expires_at: UnixMs,
+        #[serde(borrow)]
+        items: Vec<LineJson<'a>>,
+    },
 }
 
 /// The stored form of an answer.
@@ -57,18 +67,18 @@ pub fn to_json(asked: &str, answer: &Answer) -> Vec<u8> {
         Answer::Ok => AnswerJson::Ok,
         Answer::Number(number) => AnswerJson::Number(*number),
         Answer::Reserved(Reserved { id, expires_at, items }) => AnswerJson::Reserved {
-            reservation_id: id.as_str().to_owned(),
+            reservation_id: id.as_str().into(),
             expires_at: *expires_at,
             items: items.iter().map(LineJson::of).collect(),
         },
     };
     // Strings and integers cannot fail to serialize.
-    serde_json::to_vec(&RememberedJson { asked: asked.to_owned(), answer }).unwrap_or_default()
+    serde_json::to_vec(&RememberedJson { asked: asked.into(), answer }).unwrap_or_default()
 }
 
 /// What was asked and answered; `None` where `json` is something else.
 pub fn from_json(json: &[u8], style: KeyStyle) -> Option<(String, Answer)> {
-    let read: RememberedJson = serde_json::from_slice(json).ok()?;
+    let read: RememberedJson<'_> = serde_json::from_slice(json).ok()?;
     let answer = match read.answer {
         AnswerJson::Ok => Answer::Ok,
         AnswerJson::Number(number) => Answer::Number(number),
@@ -78,5 +88,5 @@ pub fn from_json(json: &[u8], style: KeyStyle) -> Option<(String, Answer)> {
             items: lines_from_json(items, style)?,
         }),
     };
-    Some((read.asked, answer))
+    Some((read.asked.into_owned(), answer))
 }

@@ -1,5 +1,7 @@
 //! How a reservation ended, and its JSON.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::Refusal;
@@ -60,19 +62,21 @@ pub struct Parts {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OutcomeJson {
-    reservation_id: String,
+struct OutcomeJson<'a> {
+    #[serde(borrow)]
+    reservation_id: Cow<'a, str>,
     state: Ending,
     created_at: UnixMs,
     expires_at: UnixMs,
     resolved_at: UnixMs,
-    items: Vec<LineJson>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sold: Option<Vec<LineJson>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    returned: Option<Vec<LineJson>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    data: Option<String>,
+    #[serde(borrow)]
+    items: Vec<LineJson<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    sold: Option<Vec<LineJson<'a>>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    returned: Option<Vec<LineJson<'a>>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    data: Option<Cow<'a, str>>,
 }
 
 impl Outcome {
@@ -100,7 +104,7 @@ impl Outcome {
 
     /// The outcome that `json` holds under the name of `id`; `None` where it is not one.
     pub fn from_json(id: &ReservationId, json: &[u8], style: KeyStyle) -> Option<Self> {
-        let read: OutcomeJson = serde_json::from_slice(json).ok()?;
+        let read: OutcomeJson<'_> = serde_json::from_slice(json).ok()?;
         if read.reservation_id != id.as_str() {
             return None;
         }
@@ -118,14 +122,14 @@ impl Outcome {
             resolved_at: read.resolved_at,
             items: lines_from_json(read.items, style)?,
             parts,
-            data: read.data,
+            data: read.data.map(Cow::into_owned),
         })
     }
 
     /// The stored form.
     pub fn to_json(&self, id: &ReservationId) -> Vec<u8> {
         let json = OutcomeJson {
-            reservation_id: id.as_str().to_owned(),
+            reservation_id: id.as_str().into(),
             state: self.ending,
             created_at: self.created_at,
             expires_at: self.expires_at,
@@ -133,7 +137,7 @@ impl Outcome {
             items: self.items.iter().map(LineJson::of).collect(),
             sold: self.parts.as_ref().map(|parts| parts.sold.iter().map(LineJson::of).collect()),
             returned: self.parts.as_ref().map(|parts| parts.returned.iter().map(LineJson::of).collect()),
-            data: self.data.clone(),
+            data: self.data.as_deref().map(Cow::from),
         };
         // Strings and integers cannot fail to serialize.
         serde_json::to_vec(&json).unwrap_or_default()

@@ -3,6 +3,7 @@
 //! **Invariant:** a record exists exactly as long as it holds stock. Its JSON is read by any client and loaded by
 //! later versions: fields are added, never renamed.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
@@ -84,18 +85,19 @@ pub struct Record {
 /// A line in JSON, in records, outcomes and replies.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct LineJson {
-    product_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    warehouse: Option<String>,
+pub(super) struct LineJson<'a> {
+    #[serde(borrow)]
+    product_id: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    warehouse: Option<Cow<'a, str>>,
     quantity: i64,
 }
 
-impl LineJson {
-    pub(super) fn of(line: &Line) -> Self {
+impl<'a> LineJson<'a> {
+    pub(super) fn of(line: &'a Line) -> Self {
         Self {
-            product_id: line.sku.product().to_owned(),
-            warehouse: line.sku.warehouse().map(str::to_owned),
+            product_id: line.sku.product().into(),
+            warehouse: line.sku.warehouse().map(Cow::from),
             quantity: line.quantity.units(),
         }
     }
@@ -107,7 +109,7 @@ impl LineJson {
 }
 
 /// Lines read from JSON; `None` where one is not valid or a sku stands twice.
-pub(super) fn lines_from_json(json: Vec<LineJson>, style: KeyStyle) -> Option<Vec<Line>> {
+pub(super) fn lines_from_json(json: Vec<LineJson<'_>>, style: KeyStyle) -> Option<Vec<Line>> {
     let mut lines: Vec<Line> = Vec::with_capacity(json.len());
     for line in json {
         let line = line.into_line(style)?;
@@ -121,19 +123,21 @@ pub(super) fn lines_from_json(json: Vec<LineJson>, style: KeyStyle) -> Option<Ve
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RecordJson {
-    reservation_id: String,
+struct RecordJson<'a> {
+    #[serde(borrow)]
+    reservation_id: Cow<'a, str>,
     created_at: UnixMs,
     expires_at: UnixMs,
-    items: Vec<LineJson>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    asked: Option<Vec<LineJson>>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    sold: Vec<LineJson>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    returned: Vec<LineJson>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    data: Option<String>,
+    #[serde(borrow)]
+    items: Vec<LineJson<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    asked: Option<Vec<LineJson<'a>>>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    sold: Vec<LineJson<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    returned: Vec<LineJson<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    data: Option<Cow<'a, str>>,
 }
 
 impl Record {
@@ -209,7 +213,7 @@ impl Record {
 
     /// The record that `json` holds under the name of `id`; `None` where it is not such a record (foreign).
     pub fn from_json(id: &ReservationId, json: &[u8], style: KeyStyle) -> Option<Self> {
-        let read: RecordJson = serde_json::from_slice(json).ok()?;
+        let read: RecordJson<'_> = serde_json::from_slice(json).ok()?;
         if read.reservation_id != id.as_str() || read.items.is_empty() {
             return None;
         }
@@ -224,29 +228,32 @@ impl Record {
             },
             sold: lines_from_json(read.sold, style)?,
             returned: lines_from_json(read.returned, style)?,
-            data: read.data,
+            data: read.data.map(Cow::into_owned),
         })
     }
 
     /// Whether `json` is the record of another id than the one it stands under: a RENAME, or a COPY.
     pub fn is_misnamed(id: &ReservationId, json: &[u8]) -> bool {
-        serde_json::from_slice::<RecordJson>(json).is_ok_and(|read| read.reservation_id != id.as_str())
+        serde_json::from_slice::<RecordJson<'_>>(json).is_ok_and(|read| read.reservation_id != id.as_str())
     }
 
     /// The stored form.
     pub fn to_json(&self) -> Vec<u8> {
         let json = RecordJson {
-            reservation_id: self.id.as_str().to_owned(),
+            reservation_id: self.id.as_str().into(),
             created_at: self.created_at,
             expires_at: self.expires_at,
             items: self.items.iter().map(LineJson::of).collect(),
             asked: self.asked.as_ref().map(|asked| asked.iter().map(LineJson::of).collect()),
             sold: self.sold.iter().map(LineJson::of).collect(),
             returned: self.returned.iter().map(LineJson::of).collect(),
-            data: self.data.clone(),
+            data: self.data.as_deref().map(Cow::from),
         };
+        // One line and its braces take some 150 bytes.
+        let mut out = Vec::with_capacity(256);
         // Strings and integers cannot fail to serialize.
-        serde_json::to_vec(&json).unwrap_or_default()
+        let _ = serde_json::to_writer(&mut out, &json);
+        out
     }
 }
 

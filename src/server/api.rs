@@ -53,6 +53,7 @@ required!(
     RedisModule_CachedMicroseconds,
     RedisModule_CloseKey,
     RedisModule_CreateString,
+    RedisModule_CreateStringFromLongLong,
     RedisModule_DbSize,
     RedisModule_DeleteKey,
     RedisModule_EventLoopAddOneShot,
@@ -72,6 +73,7 @@ required!(
     RedisModule_PublishMessage,
     RedisModule_Replicate,
     RedisModule_ReplicateVerbatim,
+    RedisModule_RetainString,
     RedisModule_Scan,
     RedisModule_ScanCursorCreate,
     RedisModule_ScanCursorDestroy,
@@ -97,9 +99,25 @@ required!(
 );
 
 /// A string of the server.
+#[repr(transparent)]
 pub struct Text(NonNull<raw::RedisModuleString>);
 
+// SAFETY: the server's strings are counted without locks, so they must stay on its main thread; and all code of the module
+// runs there.
+unsafe impl Send for Text {}
+
 impl Text {
+    /// The digits of a number.
+    pub fn number(number: i64) -> Self {
+        // SAFETY: no context is needed without automatic memory.
+        let string = unsafe { call!(RedisModule_CreateStringFromLongLong(ptr::null_mut(), number)) };
+        match NonNull::new(string) {
+            Some(string) => Self(string),
+            // The server ends the process itself when memory is over.
+            None => std::process::abort(),
+        }
+    }
+
     /// A copy of `bytes`.
     pub fn new(bytes: &[u8]) -> Self {
         // SAFETY: pointer and length are of one slice, which the server copies.
@@ -116,11 +134,26 @@ impl Text {
     fn as_ptr(&self) -> *mut raw::RedisModuleString {
         self.0.as_ptr()
     }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: it is ours, and whoever else holds it leaves it as it is.
+        unsafe { bytes_of(self.as_ptr()) }
+    }
+}
+
+impl Clone for Text {
+    /// The same string, held once more.
+    fn clone(&self) -> Self {
+        // SAFETY: the string is valid; it is released once for each that holds it.
+        unsafe { call!(RedisModule_RetainString(ptr::null_mut(), self.as_ptr())) };
+        Self(self.0)
+    }
 }
 
 impl Drop for Text {
     fn drop(&mut self) {
-        // SAFETY: made by `new` without automatic memory, released here alone.
+        // SAFETY: held since `new` or `clone`, without automatic memory; released here alone.
         unsafe { call!(RedisModule_FreeString(ptr::null_mut(), self.as_ptr())) }
     }
 }
@@ -410,17 +443,12 @@ pub fn notify(ctx: RawContext, kind: c_int, event: &CStr, name: &Text) {
 
 /// Sends a command to the replicas and, where `to_aof`, to the AOF.
 pub fn replicate(ctx: RawContext, command: &CStr, arguments: &[Text], to_aof: bool) {
-    let mut pointers: Vec<*mut raw::RedisModuleString> = arguments.iter().map(Text::as_ptr).collect();
     let format = if to_aof { c"v" } else { c"Av" };
-    // SAFETY: `v` takes an array of strings and its length; the server takes references of its own.
+    // A text is laid out as the pointer that it is.
+    let strings = arguments.as_ptr().cast::<*mut raw::RedisModuleString>();
+    // SAFETY: `v` takes an array of strings and its length, and only reads them; the server takes references of its own.
     let _ = unsafe {
-        call!(RedisModule_Replicate(
-            ctx,
-            command.as_ptr(),
-            format.as_ptr(),
-            pointers.as_mut_ptr(),
-            pointers.len()
-        ))
+        call!(RedisModule_Replicate(ctx, command.as_ptr(), format.as_ptr(), strings, arguments.len()))
     };
 }
 

@@ -1,13 +1,14 @@
 //! The engine's [`Keyspace`] over the key API of a real server.
 
 use std::ffi::CStr;
+use std::io::Write;
 
 use redis_module::{Context, raw};
 
 use super::api::{self, Kind, Mode, OpenKey, RawContext, Text};
-use super::{config, state};
+use super::{config, state, texts};
 use crate::engine::ledger::Ledger;
-use crate::engine::{Argument, Keyspace, Ranking, Reading, Settings, Tally};
+use crate::engine::{Argument, Counter, Keyspace, Ranking, Reading, Settings, Tally};
 use crate::inventory::error::Refusal;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::sku::{Key, KeyStyle, Sku, Watched, watched};
@@ -27,7 +28,7 @@ impl ServerKeyspace {
     }
 
     fn name(&self, key: Key<'_>) -> Text {
-        Text::new(key.name(self.style).as_bytes())
+        texts::name(key, self.style)
     }
 
     fn look(&self, key: Key<'_>, mode: Mode) -> Reading {
@@ -43,7 +44,7 @@ impl ServerKeyspace {
     /// Runs a write that may take a value away, so that the event it causes is known as our own.
     fn writing<T>(&self, key: Key<'_>, write: impl FnOnce() -> T) -> T {
         match key {
-            Key::Reservation(_) => state::writing(&key.name(self.style), write),
+            Key::Reservation(_) => state::writing(self.name(key).bytes(), write),
             // Events on other keys are not taken for a release.
             Key::Available(_)
             | Key::Reserved(_)
@@ -79,12 +80,22 @@ impl Keyspace for ServerKeyspace {
         self.look(key, Mode::Read)
     }
 
+    fn read_counter(&mut self, key: Key<'_>) -> Counter {
+        let open = OpenKey::open(self.ctx, &self.name(key), Mode::Read);
+        match open.kind() {
+            Kind::Absent => Counter::Absent,
+            Kind::SortedSet => Counter::Broken("a sorted set".into()),
+            Kind::Other(kind) => Counter::Broken(kind.into()),
+            Kind::String => Counter::of(open.text()),
+        }
+    }
+
     fn peek(&mut self, key: Key<'_>) -> Reading {
         self.look(key, Mode::Peek)
     }
 
     fn write(&mut self, key: Key<'_>, value: &[u8], until: Option<UnixMs>) {
-        let text = Text::new(value);
+        let text = texts::document(value);
         self.writing(key, || {
             let mut open = OpenKey::open(self.ctx, &self.name(key), Mode::Write);
             open.set(&text);
@@ -101,7 +112,12 @@ impl Keyspace for ServerKeyspace {
             return delta;
         }
         let sum = parse_integer(open.text()).unwrap_or_default().saturating_add(delta);
-        open.overwrite(sum.to_string().as_bytes());
+        // The longest number has 20 characters.
+        let mut digits = [0_u8; 20];
+        let mut free = digits.as_mut_slice();
+        let _ = write!(free, "{sum}");
+        let free = free.len();
+        open.overwrite(digits.get(..digits.len().saturating_sub(free)).unwrap_or_default());
         sum
     }
 
@@ -166,9 +182,9 @@ impl Keyspace for ServerKeyspace {
             .iter()
             .map(|argument| match argument {
                 Argument::Key(key) => self.name(*key),
-                Argument::Word(word) => Text::new(word.as_bytes()),
-                Argument::Text(text) => Text::new(text),
-                Argument::Number(number) => Text::new(number.to_string().as_bytes()),
+                Argument::Word(word) => texts::word(word),
+                Argument::Text(text) => texts::replicated(text),
+                Argument::Number(number) => Text::number(*number),
             })
             .collect();
         api::replicate(self.ctx, command, &texts, true);

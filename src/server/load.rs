@@ -9,7 +9,7 @@ use redis_module::{Context, MODULE_CONTEXT, commands, raw, server_events};
 
 use super::api::{self, ERR, OK, RawContext};
 use super::walk::{self, Purpose};
-use super::{advice, config, events, info, state};
+use super::{advice, config, events, info, state, texts};
 use crate::commands::PUBLIC;
 
 const VERSION: c_int = 1;
@@ -59,6 +59,7 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
     // The library may have stayed in the process since an earlier load.
     state::ledgers(std::collections::BTreeMap::clear);
     walk::forget();
+    texts::forget();
     state::set_loading(false);
     state::set_job_queued(false);
     state::set_wake_queued(false);
@@ -101,5 +102,6 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
     }
     state::ledgers(std::collections::BTreeMap::clear);
     walk::forget();
+    texts::forget();
     OK
 }

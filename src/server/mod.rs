@@ -11,4 +11,5 @@ mod info;
 pub mod keyspace;
 mod load;
 pub mod state;
+mod texts;
 mod walk;

@@ -17,7 +17,7 @@ use crate::inventory::sku::KeyStyle;
 pub type Db = i32;
 
 static LEDGERS: Mutex<BTreeMap<Db, Ledger>> = Mutex::new(BTreeMap::new());
-static OWN_WRITE: Mutex<String> = Mutex::new(String::new());
+static OWN_WRITE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static NOTIFYING: AtomicBool = AtomicBool::new(false);
 static LOADING: AtomicBool = AtomicBool::new(false);
 static ROUND: Mutex<Option<Instant>> = Mutex::new(None);
@@ -58,8 +58,8 @@ pub fn set_style(style: KeyStyle) {
 }
 
 /// Runs `write`, which takes the key `name` away or overwrites it: its event is our own.
-pub fn writing<T>(name: &str, write: impl FnOnce() -> T) -> T {
-    lock(&OWN_WRITE).push_str(name);
+pub fn writing<T>(name: &[u8], write: impl FnOnce() -> T) -> T {
+    lock(&OWN_WRITE).extend_from_slice(name);
     let done = write();
     lock(&OWN_WRITE).clear();
     done
@@ -67,7 +67,7 @@ pub fn writing<T>(name: &str, write: impl FnOnce() -> T) -> T {
 
 /// Whether the module itself is writing this key.
 pub fn is_own_write(name: &[u8]) -> bool {
-    lock(&OWN_WRITE).as_bytes() == name
+    *lock(&OWN_WRITE) == name
 }
 
 /// Runs `notify`, which tells of a change of our own.
