@@ -5,7 +5,7 @@ SERVER ?=
 export PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli test servers test-all soak lint bench bench-expiry bench-readers clean
+.PHONY: help build run cli test servers test-all soak lint bench bench-decision bench-instructions bench-expiry bench-readers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -36,8 +36,14 @@ soak: ## the crash loop, 200 rounds, with progress
 lint: ## format, clippy, shellcheck
 	@scripts/lint.sh
 
-bench: ## what a decision costs, without a server
+bench: ## the module against its rivals, on SERVER or the server that is found; ARGS="--rounds 5"
+	@scripts/bench.sh throughput $(ARGS)
+
+bench-decision: ## what a decision costs, without a server
 	@scripts/cargo.sh bench --bench decision
+
+bench-instructions: ## instructions of each command, by valgrind: to compare two commits
+	@scripts/bench-instructions.sh
 
 bench-expiry: ## how soon units come back, on SERVER or the server that is found; ARGS="--rounds 5"
 	@scripts/bench.sh expiry $(ARGS)

@@ -3,6 +3,8 @@
 #
 #     scripts/bench.sh expiry     how soon units come back (benches/expiry.rs). Options: --rounds 3, --seconds 60,
 #                                 --quick (a hundredth of it, nothing is kept)
+#     scripts/bench.sh throughput the module against its rivals (benches/throughput.rs). Options: --rounds 5,
+#                                 --requests 200000
 #     scripts/bench.sh readers    what INV.ALERTS and INV.STOCK cost on a large stock (benches/readers.rs)
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -19,6 +21,6 @@ scripts/cargo.sh build --release
 INV_SERVER=$(scripts/find-server.sh)
 INV_MODULE=$(module_file)
 export INV_SERVER INV_MODULE
-name=${1:?which: expiry, readers}
+name=${1:?which: throughput, expiry, readers}
 shift
 exec scripts/cargo.sh bench --bench "$name" -- "$@"

@@ -1,0 +1,553 @@
+//! The module against its rivals on a real server: `make bench`.
+//!
+//! It starts servers of its own on free ports, in temporary folders, and ends them: one with the module, and one without it
+//! for the rivals, so that neither pays for the other. The load is made by the benchmark program that came with the
+//! server. The rivals take turns, round by round; a table and a chart are kept in `benches/results/`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_precision_loss,
+    clippy::wildcard_enum_match_arm,
+    reason = "a panic ends a benchmark, not a server"
+)]
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use harness::{Client, Server, server_program};
+
+#[path = "../tests/server/harness.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+mod harness;
+#[path = "common/machine.rs"]
+mod machine;
+
+/// The script that shops run today: it checks the stock of one product, and neither the id nor an end.
+const LUA: &str = "
+local quantity = tonumber(ARGV[1])
+local available = tonumber(redis.call('GET', KEYS[1]) or 0)
+if available >= quantity then
+  redis.call('DECRBY', KEYS[1], quantity)
+  redis.call('INCRBY', KEYS[2], quantity)
+  redis.call('SETEX', KEYS[3], ARGV[3], ARGV[2])
+  return 1
+end
+return 0";
+
+/// The same of several products: all or nothing.
+const LUA_LINES: &str = "
+local quantity = tonumber(ARGV[1])
+for i = 2, #KEYS, 2 do
+  if tonumber(redis.call('GET', KEYS[i]) or 0) < quantity then return 0 end
+end
+for i = 2, #KEYS, 2 do
+  redis.call('DECRBY', KEYS[i], quantity)
+  redis.call('INCRBY', KEYS[i + 1], quantity)
+end
+redis.call('SETEX', KEYS[1], ARGV[3], ARGV[2])
+return 1";
+
+/// A script that does as much as the module: an id is used once, the record tells what it holds, and a sorted set when it
+/// is due.
+const LUA_AS_MUCH: &str = "
+local quantity = tonumber(ARGV[1])
+local record = redis.call('GET', KEYS[1])
+if record then
+  local held = cjson.decode(record)
+  if held.items[1].product_id ~= ARGV[2] or held.items[1].quantity ~= quantity then
+    return redis.error_reply('MISMATCH')
+  end
+  return record
+end
+if redis.call('EXISTS', KEYS[2]) == 1 then return redis.error_reply('ENDED') end
+local available = tonumber(redis.call('GET', KEYS[4]) or 0)
+if available < quantity then return redis.error_reply('INSUFFICIENT') end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local deadline = now + ARGV[3] * 1000
+local id = string.sub(KEYS[1], 13)
+record = cjson.encode({reservation_id = id, created_at = now, expires_at = deadline,
+  items = {{product_id = ARGV[2], quantity = quantity}}})
+redis.call('DECRBY', KEYS[4], quantity)
+redis.call('INCRBY', KEYS[5], quantity)
+redis.call('SET', KEYS[1], record, 'PXAT', string.format('%.0f', deadline))
+redis.call('ZADD', KEYS[3], deadline, id)
+return record";
+
+const LUA_COMMIT: &str = "
+redis.call('DECRBY', KEYS[1], ARGV[1])
+redis.call('DEL', KEYS[2])
+return 1";
+
+const LUA_ROLLBACK: &str = "
+redis.call('INCRBY', KEYS[1], ARGV[1])
+redis.call('DECRBY', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[3])
+return 1";
+
+/// The record that the module writes for one line, for those that have to be given one.
+const JSON: &str = r#"{"reservation_id":"r000000000000","created_at":1763820000000,"expires_at":1763820900000,"items":[{"product_id":"P","quantity":1}]}"#;
+
+/// Products, where they are used evenly.
+const PRODUCTS: usize = 1_000_000;
+
+struct Options {
+    rounds: usize,
+    requests: usize,
+}
+
+impl Options {
+    /// The options, or nothing where cargo runs this as a test.
+    fn read() -> Option<Self> {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let value = |name: &str| {
+            let at = words.iter().position(|word| word == name)?;
+            Some(words.get(at + 1)?.parse().expect("a number"))
+        };
+        words.iter().any(|word| word == "--bench").then(|| Self {
+            rounds: value("--rounds").unwrap_or(5),
+            requests: value("--requests").unwrap_or(200_000),
+        })
+    }
+}
+
+/// One of those that are compared.
+struct Contender {
+    name: &'static str,
+    with_module: bool,
+    /// What the measured command needs: it is run so often, by the same random numbers.
+    before: Option<Vec<String>>,
+    command: Vec<String>,
+    /// Its name in INFO commandstats.
+    counted_as: &'static str,
+    even: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Figures {
+    per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    us_a_call: f64,
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
+/// `INV.RESERVE` of so many lines, a new id each time.
+fn reserve(lines: usize) -> Vec<String> {
+    let items: Vec<String> = (0..lines).map(|line| format!("L{line} 1")).collect();
+    words(&format!("INV.RESERVE r__rand_int__ EX 900 ITEMS {}", items.join(" ")))
+}
+
+fn script(sha: &str, keys: &[String], arguments: &[&str]) -> Vec<String> {
+    let mut command = words(&format!("EVALSHA {sha} {}", keys.len()));
+    command.extend(keys.iter().cloned());
+    command.extend(arguments.iter().map(|&argument| argument.to_owned()));
+    command
+}
+
+fn contenders(plain: &mut Client) -> Vec<Contender> {
+    let mut load = |text: &str| plain.ask(["SCRIPT", "LOAD", text]).as_str().unwrap().to_owned();
+    let [lua, lines, as_much, commit, rollback] =
+        [LUA, LUA_LINES, LUA_AS_MUCH, LUA_COMMIT, LUA_ROLLBACK].map(&mut load);
+    let keys = |line: &str| words(line);
+    let lua_of = |lines_sha: &str, count: usize| {
+        let pairs: Vec<String> =
+            (0..count).map(|line| format!("stock:available:L{line} stock:reserved:L{line}")).collect();
+        script(
+            lines_sha,
+            &words(&format!("reservation:r__rand_int__ {}", pairs.join(" "))),
+            &["1", JSON, "900"],
+        )
+    };
+    let lua_reserve = script(
+        &lua,
+        &keys("stock:available:L0 stock:reserved:L0 reservation:r__rand_int__"),
+        &["1", JSON, "900"],
+    );
+    let mut set = words("SET reservation:r__rand_int__");
+    set.extend([JSON.to_owned(), "PXAT".to_owned(), "4102444800000".to_owned()]);
+    let own = |name, command, before, counted_as| Contender {
+        name,
+        with_module: true,
+        before,
+        command,
+        counted_as,
+        even: false,
+    };
+    let rival = |name, command, before, counted_as| Contender {
+        name,
+        with_module: false,
+        before,
+        command,
+        counted_as,
+        even: false,
+    };
+    vec![
+        rival("PING", words("PING"), None, "ping"),
+        rival("INCRBY", words("INCRBY counter 1"), None, "incrby"),
+        rival("SET of the record, PXAT", set, None, "set"),
+        own("INV.RESERVE", reserve(1), None, "INV.RESERVE"),
+        rival("Lua", lua_reserve.clone(), None, "evalsha"),
+        rival(
+            "Lua that does as much",
+            script(
+                &as_much,
+                &keys(
+                    "reservation:r__rand_int__ outcome:r__rand_int__ deadlines stock:available:L0 stock:reserved:L0",
+                ),
+                &["1", "L0", "900"],
+            ),
+            None,
+            "evalsha",
+        ),
+        own("INV.RESERVE, 5 lines", reserve(5), None, "INV.RESERVE"),
+        rival("Lua, 5 lines", lua_of(&lines, 5), None, "evalsha"),
+        own("INV.RESERVE, 20 lines", reserve(20), None, "INV.RESERVE"),
+        rival("Lua, 20 lines", lua_of(&lines, 20), None, "evalsha"),
+        own("INV.COMMIT", words("INV.COMMIT r__rand_int__"), Some(reserve(1)), "INV.COMMIT"),
+        rival(
+            "Lua commit",
+            script(&commit, &keys("stock:reserved:L0 reservation:r__rand_int__"), &["1"]),
+            Some(lua_reserve.clone()),
+            "evalsha",
+        ),
+        own("INV.ROLLBACK", words("INV.ROLLBACK r__rand_int__"), Some(reserve(1)), "INV.ROLLBACK"),
+        rival(
+            "Lua rollback",
+            script(
+                &rollback,
+                &keys("stock:available:L0 stock:reserved:L0 reservation:r__rand_int__"),
+                &["1"],
+            ),
+            Some(lua_reserve),
+            "evalsha",
+        ),
+        Contender {
+            even: true,
+            ..own(
+                "INV.RESERVE, a million products",
+                words("INV.RESERVE * EX 900 ITEMS __rand_int__ 1"),
+                None,
+                "INV.RESERVE",
+            )
+        },
+        Contender {
+            even: true,
+            ..rival(
+                "Lua, a million products",
+                script(
+                    &lua,
+                    &keys(
+                        "stock:available:__rand_int__ stock:reserved:__rand_int__ reservation:__rand_int__",
+                    ),
+                    &["1", JSON, "900"],
+                ),
+                None,
+                "evalsha",
+            )
+        },
+    ]
+}
+
+/// The benchmark program that came with the server.
+fn benchmark_program() -> PathBuf {
+    let server = server_program();
+    let name = server.file_name().unwrap().to_str().unwrap().replace("-server", "-benchmark");
+    server.with_file_name(name)
+}
+
+/// Runs the load, and tells requests a second, p50 and p99 in ms.
+fn run_load(
+    server: &Server,
+    requests: usize,
+    pipeline: usize,
+    range: usize,
+    seed: usize,
+    command: &[String],
+) -> [f64; 3] {
+    let output = Command::new(benchmark_program())
+        .args(["-p", &server.port().to_string(), "-c", "50", "--csv"])
+        .args(["-n", &requests.to_string(), "-P", &pipeline.to_string()])
+        .args(["-r", &range.to_string(), "--seed", &seed.to_string()])
+        .args(command)
+        .output()
+        .expect("the benchmark program");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().last().unwrap_or_default();
+    let fields: Vec<f64> =
+        line.rsplit(',').take(7).filter_map(|field| field.trim_matches('"').parse().ok()).collect();
+    // From the end: max, p99, p95, p50, min, mean, requests a second.
+    assert!(
+        output.status.success() && fields.len() == 7,
+        "{command:?}: {text} {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    [fields[6], fields[3], fields[1]]
+}
+
+/// Empty but for stock enough.
+fn prepare(client: &mut Client, even: bool) {
+    client.ask("FLUSHALL");
+    for line in 0..20 {
+        client.ask(format!("SET stock:available:L{line} 1000000000"));
+    }
+    if even {
+        const STEP: usize = 50_000;
+        let fill = "for i = ARGV[1], ARGV[2] do redis.call('SET', string.format('stock:available:%012d', i), 1000000) end";
+        for first in (0..PRODUCTS).step_by(STEP) {
+            client.ask(["EVAL", fill, "0", &first.to_string(), &(first + STEP - 1).to_string()]);
+        }
+    }
+}
+
+fn us_a_call(client: &mut Client, name: &str) -> f64 {
+    let stats = client.ask("INFO commandstats");
+    let of = |line: &str| line.split("usec_per_call=").nth(1)?.split(',').next()?.parse().ok();
+    let found = stats.as_str().unwrap().lines().find(|line| line.starts_with(&format!("cmdstat_{name}:")));
+    found.and_then(of).unwrap_or(f64::NAN)
+}
+
+fn measure(contender: &Contender, server: &Server, requests: usize, pipeline: usize, seed: usize) -> Figures {
+    let mut client = server.connect();
+    prepare(&mut client, contender.even);
+    // So many ids that few come twice.
+    let range = if contender.even { PRODUCTS } else { 2_000_000_000 };
+    if let Some(before) = &contender.before {
+        run_load(server, requests, pipeline, range, seed, before);
+    }
+    client.ask("CONFIG RESETSTAT");
+    let [per_second, p50_ms, p99_ms] = run_load(server, requests, pipeline, range, seed, &contender.command);
+    Figures { per_second, p50_ms, p99_ms, us_a_call: us_a_call(&mut client, contender.counted_as) }
+}
+
+fn sorted(figures: &[Figures], of: impl Fn(&Figures) -> f64) -> Vec<f64> {
+    let mut values: Vec<f64> = figures.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+fn median(figures: &[Figures], of: impl Fn(&Figures) -> f64) -> f64 {
+    let values = sorted(figures, of);
+    values[values.len() / 2]
+}
+
+/// What was measured under one setting, by contender.
+struct Part {
+    aof: &'static str,
+    pipeline: usize,
+    results: Vec<(&'static str, Vec<Figures>)>,
+}
+
+impl Part {
+    fn of(&self, name: &str) -> &[Figures] {
+        &self.results.iter().find(|(known, _)| *known == name).unwrap().1
+    }
+
+    fn ratio(&self, one: &str, other: &str, of: impl Fn(&Figures) -> f64 + Copy) -> f64 {
+        median(self.of(one), of) / median(self.of(other), of)
+    }
+
+    fn write(&self, text: &mut String) {
+        let Self { aof, pipeline, .. } = self;
+        writeln!(text, "## AOF {aof}, pipeline {pipeline}\n").unwrap();
+        writeln!(text, "| | 1000/s, median | min | max | p50 ms | p99 ms | us a call |").unwrap();
+        writeln!(text, "| --- | ---: | ---: | ---: | ---: | ---: | ---: |").unwrap();
+        for (name, figures) in &self.results {
+            let rates = sorted(figures, |figures| figures.per_second / 1000.0);
+            writeln!(
+                text,
+                "| {name} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} |",
+                rates[rates.len() / 2],
+                rates[0],
+                rates[rates.len() - 1],
+                median(figures, |figures| figures.p50_ms),
+                median(figures, |figures| figures.p99_ms),
+                median(figures, |figures| figures.us_a_call)
+            )
+            .unwrap();
+        }
+        text.push('\n');
+    }
+}
+
+/// The ratios that are owed and those that are aimed at.
+fn write_targets(text: &mut String, parts: &[Part]) {
+    writeln!(text, "## Targets\n\n| | measured | owed | aim | |\n| --- | ---: | ---: | ---: | --- |")
+        .unwrap();
+    let mut row = |what: String, measured: f64, owed: f64, aim: f64, more: bool| {
+        let reaches = |goal: f64| if more { measured >= goal } else { measured <= goal };
+        let verdict = if reaches(aim) {
+            "aim met"
+        } else if reaches(owed) {
+            "met"
+        } else {
+            "not met"
+        };
+        writeln!(text, "| {what} | {measured:.2} | {owed:.2} | {aim:.2} | {verdict} |").unwrap();
+    };
+    let rate = |figures: &Figures| figures.per_second;
+    let call = |figures: &Figures| figures.us_a_call;
+    for part in parts {
+        let setting = format!("AOF {}, pipeline {}", part.aof, part.pipeline);
+        if part.pipeline == 1 {
+            if part.aof == "no" {
+                row(
+                    format!("RESERVE / PING, {setting}"),
+                    part.ratio("INV.RESERVE", "PING", rate),
+                    0.9,
+                    0.9,
+                    true,
+                );
+                let p99 = part.ratio("INV.RESERVE", "PING", |figures| figures.p99_ms);
+                row(format!("p99 of RESERVE / of PING, {setting}"), p99, 1.1, 1.1, false);
+            }
+            continue;
+        }
+        if part.aof != "always" {
+            row(format!("RESERVE / Lua, {setting}"), part.ratio("INV.RESERVE", "Lua", rate), 1.5, 2.0, true);
+            let set = part.ratio("INV.RESERVE", "SET of the record, PXAT", rate);
+            row(format!("RESERVE / SET, {setting}"), set, 0.5, 0.7, true);
+        }
+        if part.aof == "no" {
+            let us = part.ratio("INV.RESERVE", "Lua", call);
+            row(format!("us a call of RESERVE / of Lua, {setting}"), us, 1.0 / 1.8, 1.0 / 2.2, false);
+            let as_much = part.ratio("INV.RESERVE", "Lua that does as much", rate);
+            row(format!("RESERVE / Lua that does as much, {setting}"), as_much, 2.2, 3.0, true);
+            let five = part.ratio("INV.RESERVE, 5 lines", "Lua, 5 lines", rate);
+            row(format!("RESERVE of 5 lines / Lua, {setting}"), five, 2.5, 4.0, true);
+            row(
+                format!("COMMIT / Lua, {setting}"),
+                part.ratio("INV.COMMIT", "Lua commit", rate),
+                1.0,
+                1.5,
+                true,
+            );
+        }
+    }
+    text.push('\n');
+}
+
+/// Bars of the throughput, module and rivals, as SVG.
+fn chart(part: &Part) -> String {
+    let rows: Vec<(&str, f64)> = part
+        .results
+        .iter()
+        .map(|(name, figures)| (*name, median(figures, |figures| figures.per_second / 1000.0)))
+        .collect();
+    let most = rows.iter().map(|(_, rate)| *rate).fold(1.0, f64::max);
+    let height = 44 + 22 * rows.len();
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"720\" height=\"{height}\" viewBox=\"0 0 720 {height}\" \
+         font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n<title>Throughput</title>\n\
+         <rect width=\"720\" height=\"{height}\" fill=\"#fff\"/>\n\
+         <text x=\"12\" y=\"22\" font-weight=\"bold\">Thousand commands a second, pipeline {}, AOF {}</text>\n",
+        part.pipeline, part.aof
+    );
+    for (place, (name, rate)) in rows.iter().enumerate() {
+        let y = 36 + 22 * place;
+        let colour = if name.starts_with("INV.") { "#0b7a4b" } else { "#94a3b8" };
+        let width = 420.0 * rate / most;
+        writeln!(
+            svg,
+            "<text x=\"232\" y=\"{}\" text-anchor=\"end\">{name}</text>\
+             <rect x=\"240\" y=\"{y}\" width=\"{width:.1}\" height=\"16\" fill=\"{colour}\"/>\
+             <text x=\"{:.1}\" y=\"{}\">{rate:.0}</text>",
+            y + 13,
+            246.0 + width,
+            y + 13
+        )
+        .unwrap();
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn measure_part(options: &Options, aof: &'static str, pipeline: usize) -> Part {
+    let lines: &[&str] = match aof {
+        "no" => &["save \"\""],
+        "everysec" => &["save \"\"", "appendonly yes", "appendfsync everysec"],
+        _ => &["save \"\"", "appendonly yes", "appendfsync always"],
+    };
+    let with_module = Server::start_with(lines);
+    let plain = Server::start_without_module(server_program(), lines);
+    let contenders = contenders(&mut plain.connect());
+    // The even ones, and those of 20 lines, are of interest in one setting.
+    let is_wanted = |contender: &Contender| {
+        (aof == "no" && pipeline > 1) || !(contender.even || contender.name.contains("20"))
+    };
+    let requests = if pipeline == 1 { options.requests / 4 } else { options.requests };
+    let mut results: Vec<(&Contender, Vec<Figures>)> = contenders
+        .iter()
+        .filter(|contender| is_wanted(contender))
+        .map(|contender| (contender, vec![]))
+        .collect();
+    for round in 1..=options.rounds {
+        for (contender, figures) in &mut results {
+            let server = if contender.with_module { &with_module } else { &plain };
+            let found = measure(contender, server, requests, pipeline, round);
+            eprintln!(
+                "  AOF {aof}, pipeline {pipeline}, round {round}: {:<32} {:>4.0} thousand/s {:>7.2} us",
+                contender.name,
+                found.per_second / 1000.0,
+                found.us_a_call
+            );
+            figures.push(found);
+        }
+    }
+    Part {
+        aof,
+        pipeline,
+        results: results.into_iter().map(|(contender, figures)| (contender.name, figures)).collect(),
+    }
+}
+
+fn main() {
+    let Some(options) = Options::read() else { return };
+    let load_before = machine::load();
+    let name = machine::server_name(&mut Server::start().connect());
+    let settings = [("no", 32), ("no", 1), ("everysec", 32), ("always", 32)];
+    let parts: Vec<Part> =
+        settings.iter().map(|&(aof, pipeline)| measure_part(&options, aof, pipeline)).collect();
+    let mut text =
+        format!("# The module and its rivals, {name}\n\nWritten by `make bench`.\n\n| | |\n| --- | --- |\n");
+    writeln!(
+        text,
+        "| machine | {} |\n| load (1 min) | {load_before} before, {} behind |",
+        machine::machine(),
+        machine::load()
+    )
+    .unwrap();
+    writeln!(
+        text,
+        "| command | `scripts/bench.sh throughput --rounds {} --requests {}` |\n",
+        options.rounds, options.requests
+    )
+    .unwrap();
+    writeln!(
+        text,
+        "50 clients of the server's own benchmark program on the same machine, {} requests a round (a quarter of it \
+         unpipelined), {} rounds, the contenders in turn, each on empty servers; medians. The rivals' server is one without \
+         the module. One hot product, or lines of as many; ids do not come twice. COMMIT and ROLLBACK are of reservations that \
+         were made before the clock ran.\n",
+        options.requests, options.rounds
+    )
+    .unwrap();
+    write_targets(&mut text, &parts);
+    let file = name.to_lowercase().split('.').take(2).collect::<Vec<_>>().join(".").replace(' ', "-");
+    writeln!(text, "![throughput](throughput-{file}.svg)\n").unwrap();
+    parts.iter().for_each(|part| part.write(&mut text));
+    print!("{text}");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results");
+    std::fs::write(folder.join(format!("throughput-{file}.md")), text.trim_end().to_owned() + "\n")
+        .expect("a table");
+    std::fs::write(folder.join(format!("throughput-{file}.svg")), chart(&parts[0])).expect("a picture");
+    eprintln!("kept in benches/results/: throughput-{file}.md and .svg");
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# How many instructions the server runs for each command, counted by valgrind: a number without noise, to be compared between
+# two commits. On SERVER or the server that is found, with the release module. It takes about two minutes.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$root"
+
+have valgrind || die "bench-instructions: valgrind is not installed"
+scripts/cargo.sh build --release
+server=$(scripts/find-server.sh)
+cli=$(scripts/find-cli.sh)
+module=$PWD/${CARGO_TARGET_DIR:-target}/release/libredis_inventory.so
+folder=$(mktemp -d)
+pid=
+trap '[[ -z $pid ]] || kill "$pid" 2>/dev/null || true; rm -rf "$folder"' EXIT
+
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+# A wrapper of a fetched server is a script: what it runs is what is counted.
+valgrind --tool=callgrind --trace-children=yes --instr-atstart=no --callgrind-out-file="$folder/out.%p" \
+    "$server" --port "$port" --bind 127.0.0.1 --dir "$folder" --save "" --loadmodule "$module" \
+    >"$folder/log" 2>&1 &
+pid=$!
+ask() { "$cli" -p "$port" "$@"; }
+for _ in $(seq 120); do
+    [[ $(ask PING 2>/dev/null) != PONG ]] || break
+    sleep 0.5
+done
+[[ $(ask PING) == PONG ]] || die "bench-instructions: the server did not start: $(tail -3 "$folder/log")"
+server_pid=$(ask INFO server | tr -d '\r' | sed -n 's/^process_id://p')
+
+times=2000
+for sku in P Q R S T; do ask SET "stock:available:$sku" 1000000000 >/dev/null; done
+# Runs a command so often, with the number of the time for each #, and gives the instructions of one.
+count() {
+    local commands
+    commands=$(for n in $(seq "$times"); do printf '%s\n' "${1//#/$n}"; done)
+    callgrind_control --instr=on "$server_pid" >/dev/null 2>&1
+    callgrind_control --zero "$server_pid" >/dev/null 2>&1
+    ask <<<"$commands" >/dev/null
+    callgrind_control --dump=it "$server_pid" >/dev/null 2>&1
+    callgrind_control --instr=off "$server_pid" >/dev/null 2>&1
+    local dump
+    dump=$(find "$folder" -name "out.$server_pid.*" -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2)
+    awk -v times="$times" '/^(summary|totals):/ {found = $2} END {printf "%d", found / times}' "$dump"
+}
+
+base=$(count PING)
+printf '| command | instructions | beyond PING |\n| --- | ---: | ---: |\n| PING | %d | |\n' "$base"
+while read -r command; do
+    all=$(count "$command")
+    printf '| %s | %d | %d |\n' "$command" "$all" $((all - base))
+done <<'COMMANDS'
+SET plain:# text PX 900000
+INV.RESERVE r# EX 900 ITEMS P 1
+INV.RESERVE r# EX 900 ITEMS P 1
+INV.RESERVE x# EX 900 ITEMS P 2000000000
+INV.RESERVE f# EX 900 ITEMS P 1 Q 1 R 1 S 1 T 1
+INV.GET r#
+INV.EXTEND r# EX 1000
+INV.COMMIT r#
+INV.COMMIT r#
+INV.ROLLBACK f#
+INV.STOCK P
+INV.ADJUST P 1
+COMMANDS
+ask SHUTDOWN NOSAVE >/dev/null 2>&1 || true
+wait "$pid" || true
+pid=
