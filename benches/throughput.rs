@@ -20,26 +20,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use harness::{Client, Server, server_program};
+use scripts::{LUA_COMMIT, LUA_RESERVE, LUA_ROLLBACK};
 
 #[path = "../tests/server/harness.rs"]
 #[allow(dead_code, unused_imports, reason = "the tests need more of it")]
 mod harness;
 #[path = "common/machine.rs"]
 mod machine;
+#[path = "../tests/server/scripts.rs"]
+mod scripts;
 
-/// The script that shops run today: it checks the stock of one product, and neither the id nor an end.
-const LUA: &str = "
-local quantity = tonumber(ARGV[1])
-local available = tonumber(redis.call('GET', KEYS[1]) or 0)
-if available >= quantity then
-  redis.call('DECRBY', KEYS[1], quantity)
-  redis.call('INCRBY', KEYS[2], quantity)
-  redis.call('SETEX', KEYS[3], ARGV[3], ARGV[2])
-  return 1
-end
-return 0";
-
-/// The same of several products: all or nothing.
+/// The script that shops run, for several products: all or nothing.
 const LUA_LINES: &str = "
 local quantity = tonumber(ARGV[1])
 for i = 2, #KEYS, 2 do
@@ -78,17 +69,6 @@ redis.call('INCRBY', KEYS[5], quantity)
 redis.call('SET', KEYS[1], record, 'PXAT', string.format('%.0f', deadline))
 redis.call('ZADD', KEYS[3], deadline, id)
 return record";
-
-const LUA_COMMIT: &str = "
-redis.call('DECRBY', KEYS[1], ARGV[1])
-redis.call('DEL', KEYS[2])
-return 1";
-
-const LUA_ROLLBACK: &str = "
-redis.call('INCRBY', KEYS[1], ARGV[1])
-redis.call('DECRBY', KEYS[2], ARGV[1])
-redis.call('DEL', KEYS[3])
-return 1";
 
 /// The record that the module writes for one line, for those that have to be given one.
 const JSON: &str = r#"{"reservation_id":"r000000000000","created_at":1763820000000,"expires_at":1763820900000,"items":[{"product_id":"P","quantity":1}]}"#;
@@ -156,7 +136,7 @@ fn script(sha: &str, keys: &[String], arguments: &[&str]) -> Vec<String> {
 fn contenders(plain: &mut Client) -> Vec<Contender> {
     let mut load = |text: &str| plain.ask(["SCRIPT", "LOAD", text]).as_str().unwrap().to_owned();
     let [lua, lines, as_much, commit, rollback] =
-        [LUA, LUA_LINES, LUA_AS_MUCH, LUA_COMMIT, LUA_ROLLBACK].map(&mut load);
+        [LUA_RESERVE, LUA_LINES, LUA_AS_MUCH, LUA_COMMIT, LUA_ROLLBACK].map(&mut load);
     let keys = |line: &str| words(line);
     let lua_of = |lines_sha: &str, count: usize| {
         let pairs: Vec<String> =
@@ -215,7 +195,7 @@ fn contenders(plain: &mut Client) -> Vec<Contender> {
         own("INV.COMMIT", words("INV.COMMIT r__rand_int__"), Some(reserve(1)), "INV.COMMIT"),
         rival(
             "Lua commit",
-            script(&commit, &keys("stock:reserved:L0 reservation:r__rand_int__"), &["1"]),
+            script(&commit, &keys("stock:available:L0 stock:reserved:L0 reservation:r__rand_int__"), &["1"]),
             Some(lua_reserve.clone()),
             "evalsha",
         ),

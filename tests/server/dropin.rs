@@ -1,22 +1,8 @@
 //! In the place of the Lua scripts, and beside them: their counters, their records, their events.
 
 use crate::harness::{Client, Json, SOON, Server, assert_same, code, json, wait_for};
+use crate::scripts::{LUA_COMMIT, LUA_RESERVE, LUA_ROLLBACK};
 use crate::shop::{let_pass, let_the_sweep_pass, shop};
-
-/// The script that shops run for a reservation.
-const LUA_RESERVE: &str = "
-local quantity = tonumber(ARGV[1])
-local available = tonumber(redis.call('GET', KEYS[1]) or 0)
-if available >= quantity then
-  redis.call('DECRBY', KEYS[1], quantity)
-  redis.call('INCRBY', KEYS[2], quantity)
-  redis.call('SETEX', KEYS[3], ARGV[3], ARGV[2])
-  return 1
-end
-return 0";
-const LUA_COMMIT: &str = "redis.call('DECRBY', KEYS[2], ARGV[1]) redis.call('DEL', KEYS[3])";
-const LUA_ROLLBACK: &str = "redis.call('INCRBY', KEYS[1], ARGV[1])
-redis.call('DECRBY', KEYS[2], ARGV[1]) redis.call('DEL', KEYS[3])";
 
 /// Runs one of the scripts for five units.
 fn lua(shop: &mut Client, script: &str, sku: &str, id: &str) -> Json {

@@ -12,6 +12,7 @@
 )]
 
 mod harness;
+mod scripts;
 mod shop;
 
 mod adjust;
