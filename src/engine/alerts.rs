@@ -66,8 +66,8 @@ fn may_cross<K: Keyspace>(keys: &mut K, product: &str, moves: &Moves) -> bool {
             after = after.saturating_add(units.saturating_add(moved.units).max(0));
         }
     }
-    let threshold = threshold(keys, product);
-    before <= threshold || after <= threshold
+    let highest = threshold(keys, product).max(0);
+    before <= highest || after <= highest
 }
 
 /// What was and is available in the warehouses of a product, all together; below 0 counts as 0. `None` where it is not

@@ -820,6 +820,17 @@ fn a_product_in_warehouses_that_is_not_low_costs_none_either() {
     assert_eq!(shop.total(Tally::Alerts), 0);
 }
 
+#[test]
+fn a_threshold_below_0_hides_no_return_of_stock() {
+    let mut shop = Simulation::new();
+    shop.settings.low_stock_threshold = -1;
+    shop.client(&["SET", "stock:available:P@A", "5"]);
+    shop.client(&["ZADD", "stock:warehouses:P", "1", "A"]);
+    shop.unit(|shop| assert_eq!(shop.reserve("A", "P 5", 5000), "OK"));
+    shop.unit(|shop| assert_eq!(shop.rollback("A"), "OK"));
+    assert_eq!(shop.total(Tally::Alerts), 2);
+}
+
 // --- the audit and the repair by hand ---
 
 fn audited(shop: &mut Simulation, sku: &str) -> (i64, i64, i64) {
