@@ -59,6 +59,12 @@ impl ServerKeyspace {
     }
 }
 
+impl Drop for ServerKeyspace {
+    fn drop(&mut self) {
+        texts::release_document();
+    }
+}
+
 impl Keyspace for ServerKeyspace {
     fn now(&self) -> UnixMs {
         self.now

@@ -142,6 +142,12 @@ pub fn document(bytes: &[u8]) -> Text {
     text
 }
 
+/// The command is done. A value that somebody else holds as well must not be there when a thread of the server frees what
+/// a FLUSHALL ASYNC took away: the server counts the holders without a lock.
+pub fn release_document() {
+    texts().document = None;
+}
+
 /// A text that is replicated: the document that was stored, if it is that.
 pub fn replicated(bytes: &[u8]) -> Text {
     match texts().document.take_if(|document| document.bytes() == bytes) {

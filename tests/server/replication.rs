@@ -129,6 +129,23 @@ fn what_the_module_adds_to_a_command_or_does_by_itself_is_in_one_transaction_wit
     );
 }
 
+/// The server's threads free values without a lock on who holds them.
+#[test]
+fn a_stored_document_is_held_by_the_database_alone() {
+    let (server, mut shop) = shop();
+    let replica = server.replica();
+    shop.ask("INV.RESERVE R1 ITEMS P 5");
+    replica.catch_up_with(&server);
+    for client in [&mut shop, &mut replica.connect()] {
+        assert_eq!(client.ask("OBJECT REFCOUNT reservation:R1"), 1);
+    }
+    shop.ask("INV.COMMIT R1");
+    replica.catch_up_with(&server);
+    for client in [&mut shop, &mut replica.connect()] {
+        assert_eq!(client.ask("OBJECT REFCOUNT inventory:outcome:R1"), 1);
+    }
+}
+
 /// What the end of R1, five units of P, propagates.
 fn expiry_of_r1(shop: &mut Client) -> Vec<String> {
     let (outcome, until) = stored(shop, "inventory:outcome:R1");
