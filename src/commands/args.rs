@@ -8,7 +8,7 @@ use crate::engine::reserve::Lifetime;
 use crate::inventory::error::Refusal;
 use crate::inventory::once::Once;
 use crate::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
-use crate::inventory::reservation::{Line, add_line, describe};
+use crate::inventory::reservation::{Line, Sum, describe};
 use crate::inventory::sku::{KeyStyle, OnceName, Sku};
 
 /// Every word that is an option somewhere. Where a sku is expected, one of them is a slip of the pen.
@@ -121,7 +121,7 @@ impl<'a> Args<'a> {
             let asked = self.rest.len().div_ceil(2);
             return Err(Refusal::invalid(format!("{asked} items, at most {max} (inv.max-items)")));
         }
-        let mut items = Vec::with_capacity(self.rest.len().div_ceil(2));
+        let mut items = Sum::with_capacity(self.rest.len().div_ceil(2));
         while let Some(sku) = self.option() {
             if let Some(option) = OPTION_WORDS.iter().find(|word| sku.eq_ignore_ascii_case(word.as_bytes())) {
                 return Err(
@@ -136,9 +136,9 @@ impl<'a> Args<'a> {
                     Quoted(quantity)
                 ))
             })?;
-            add_line(&mut items, Line { sku, quantity })?;
+            items.add(Line { sku, quantity })?;
         }
-        Ok(items)
+        Ok(items.into_lines())
     }
 
     /// There must be nothing more.

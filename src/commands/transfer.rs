@@ -61,7 +61,7 @@ fn parse(words: &[RedisString], style: KeyStyle) -> Result<TransferRequest, Refu
     let once = args::once(
         token,
         |token| OnceName::of_sku("transfer", &Sku::from(&product), token, style),
-        || format!("{} from {from} to {to}", quantity.units()),
+        || format!("{} from @{from} to @{to}", quantity.units()),
     )?;
     Ok(TransferRequest { product, from, to, quantity, once })
 }

@@ -32,7 +32,10 @@ impl Moves {
 /// Raises the alerts of these moves: a key, a message, both in the transaction of their cause. A product that is neither
 /// low nor out costs no look at a key.
 pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
-    let mut summed: Vec<&str> = Vec::new();
+    let mut in_warehouses: HashMap<&str, Vec<&Move>> = HashMap::new();
+    for moved in moves.0.iter().filter(|moved| moved.sku.warehouse().is_some()) {
+        in_warehouses.entry(moved.sku.product()).or_default().push(moved);
+    }
     for Move { sku, before, units } in &moves.0 {
         let product = sku.product();
         if sku.warehouse().is_none() {
@@ -44,37 +47,32 @@ pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
             {
                 raise_one(keys, product, crossed);
             }
-        } else if !summed.contains(&product) {
-            summed.push(product);
-            if may_cross(keys, product, &moves)
-                && let Some((before, after)) = sums(keys, product, &moves)
-                && let Some(crossed) = crossed(keys, product, before, after)
-            {
-                raise_one(keys, product, crossed);
-            }
+        } else if let Some(moves) = in_warehouses.remove(product)
+            && may_cross(keys, product, &moves)
+            && let Some((before, after)) = sums(keys, product, &moves)
+            && let Some(crossed) = crossed(keys, product, before, after)
+        {
+            raise_one(keys, product, crossed);
         }
     }
 }
 
-/// Whether the sum of a product's warehouses may have crossed something. Not where those that moved alone were and are
-/// above everything.
-fn may_cross<K: Keyspace>(keys: &mut K, product: &str, moves: &Moves) -> bool {
-    let (mut before, mut after) = (0_i64, 0_i64);
-    for moved in moves.0.iter().filter(|moved| moved.sku.product() == product) {
-        if let Counter::Units(units) = moved.before {
-            before = before.saturating_add(units.max(0));
-            after = after.saturating_add(units.saturating_add(moved.units).max(0));
-        }
-    }
+/// Whether the sum of a product's warehouses may have crossed something. Not where each that moved was and is above
+/// everything alone: then the sum was and is, or none of them counts.
+fn may_cross<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> bool {
     let highest = threshold(keys, product).max(0);
-    before <= highest || after <= highest
+    let is_above = |moved: &&Move| match moved.before {
+        Counter::Units(units) => units > highest && units.saturating_add(moved.units) > highest,
+        Counter::Absent | Counter::Broken(_) => false,
+    };
+    !moves.iter().all(is_above)
 }
 
 /// What was and is available in the warehouses of a product, all together; below 0 counts as 0. `None` where it is not
 /// kept in any, or where none had a counter before.
-fn sums<K: Keyspace>(keys: &mut K, product: &str, moves: &Moves) -> Option<(i64, i64)> {
+fn sums<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> Option<(i64, i64)> {
     let places = places(keys, product).ok()??;
-    let moved: HashMap<&Sku, &Move> = moves.0.iter().map(|moved| (&moved.sku, moved)).collect();
+    let moved: HashMap<&Sku, &Move> = moves.iter().map(|moved| (&moved.sku, *moved)).collect();
     let (mut before, mut after, mut was_there) = (0_i64, 0_i64, false);
     for place in &places {
         let found = Counter::from(keys.peek(Key::Available(&place.sku)));

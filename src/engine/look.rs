@@ -141,9 +141,11 @@ impl Units {
         self.available.saturating_add(self.reserved)
     }
 
+    /// The sum with another place: as for a RESERVE, available units below 0, which only other hands can leave, count
+    /// as 0.
     fn plus(self, other: Self) -> Self {
         Self {
-            available: self.available.saturating_add(other.available),
+            available: self.available.saturating_add(other.available.max(0)),
             reserved: self.reserved.saturating_add(other.reserved),
         }
     }

@@ -263,6 +263,15 @@ pub(crate) fn counter<K: Keyspace>(keys: &mut K, key: Key<'_>) -> Result<i64, Re
     keys.read_counter(key).units(key, style)
 }
 
+/// `WRONGTYPE` is said before anything else. Another refusal of what was read waits until it is known that the command was
+/// not answered before.
+pub(crate) fn unless_wrong_type<T>(read: Result<T, Refusal>) -> Result<Result<T, Refusal>, Refusal> {
+    match read {
+        Err(wrong @ Refusal::WrongType { .. }) => Err(wrong),
+        other => Ok(other),
+    }
+}
+
 /// How a reservation id stands, after whatever was due of it has been settled. For commands that write.
 pub(crate) fn settled_state<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<State, Refusal> {
     expire::catch_up(keys);

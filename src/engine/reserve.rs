@@ -4,12 +4,14 @@ use std::borrow::Cow;
 
 use super::apply::{self, Effect};
 use super::warehouses::{self, Place};
-use super::{Counter, Keyspace, Settings, Tally, alerts, expire, feed, once, repair, settled_state};
+use super::{
+    Counter, Keyspace, Settings, Tally, alerts, expire, feed, once, repair, settled_state, unless_wrong_type,
+};
 use crate::inventory::allocation::{Short, Split, Stock, pick};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once, Reserved};
 use crate::inventory::quantity::{MAX_EXACT, UnixMs};
-use crate::inventory::reservation::{Decision, Line, Record, State};
+use crate::inventory::reservation::{Decision, Line, Record, State, units_by_sku};
 use crate::inventory::sku::{Key, ReservationId, Sku};
 
 /// The most lines that a reservation may have when its items are split over warehouses.
@@ -78,7 +80,7 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     let id = &request.id;
     let now = keys.now();
     let state = settled_state(keys, id)?;
-    let mut supply = Supply::read(keys, &request.items)?;
+    let supply = unless_wrong_type(Supply::read(keys, &request.items))?;
     let seen = once::look_up(keys, request.once.as_ref())?;
     if state == State::Foreign {
         return Err(Refusal::Foreign(id.clone()));
@@ -95,6 +97,7 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
         once::remember_alone(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone()));
         return Ok(reserved);
     }
+    let mut supply = supply?;
     let deadline = request.lifetime.deadline(now, now, &keys.settings())?;
     if expire::settle_remembered(keys, id) {
         supply = Supply::read(keys, &request.items)?;
@@ -255,7 +258,7 @@ impl Supply {
             }
             let mut released = false;
             for short in &shorts {
-                released |= self.release(keys, short, split, &mut can_expire);
+                released |= self.release(keys, asked, short, split, &mut can_expire);
             }
             if !released {
                 let shortages = shorts.into_iter().map(|(_, shortage)| shortage);
@@ -270,6 +273,7 @@ impl Supply {
     fn release<K: Keyspace>(
         &self,
         keys: &mut K,
+        asked: &[Line],
         (line, shortage): &Short,
         split: Split,
         can_expire: &mut bool,
@@ -291,9 +295,11 @@ impl Supply {
                 release(sku, missing);
             }
             Some(Source::Warehouses(places)) if split == Split::None => {
-                // One of them must have all. Lines that name it may have taken of it: one more is tried in any case.
+                // One of them must have all, beside what lines take of it by name.
+                let named = units_by_sku(asked);
                 for (shelf, place) in places {
-                    if release(place, requested.saturating_sub(shelf.units).max(1)) <= 0 {
+                    let left = shelf.units.saturating_sub(named.get(place).copied().unwrap_or_default());
+                    if release(place, requested.saturating_sub(left)) <= 0 {
                         break;
                     }
                 }

@@ -3,7 +3,7 @@
 use super::apply::{self, Effect};
 use super::reserve::Shelf;
 use super::warehouses::{places, require_place};
-use super::{Keyspace, Reading, alerts, expire, feed, once};
+use super::{Keyspace, Reading, alerts, expire, feed, once, unless_wrong_type};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::quantity::MAX_EXACT;
@@ -48,12 +48,12 @@ pub struct SetRequest {
 pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64, Refusal> {
     let AdjustRequest { sku, delta, once } = request;
     expire::catch_up(keys);
-    let places = places(keys, sku.product())?;
+    let places = unless_wrong_type(places(keys, sku.product()))?;
     let shelf = Shelf::read(keys, sku)?;
     if let Some(answer) = answered_number(keys, once.as_ref())? {
         return Ok(answer);
     }
-    require_place(places.as_deref(), sku)?;
+    require_place(keys.style(), places?.as_deref(), sku)?;
     let sum = shelf.units.saturating_add(*delta);
     if sum < 0 && *delta < 0 {
         return Err(Refusal::Insufficient(vec![Shortage {
@@ -76,13 +76,13 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
 pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64>, Refusal> {
     let SetRequest { sku, measure, units, if_equal, once } = request;
     expire::catch_up(keys);
-    let places = places(keys, sku.product())?;
+    let places = unless_wrong_type(places(keys, sku.product()))?;
     let shelf = Shelf::read(keys, sku)?;
     let reserved = shelf.reserved;
     if let Some(answer) = answered_number(keys, once.as_ref())? {
         return Ok(Some(answer));
     }
-    require_place(places.as_deref(), sku)?;
+    require_place(keys.style(), places?.as_deref(), sku)?;
     let (current, available) = match measure {
         Measure::Available => (shelf.units, *units),
         Measure::OnHand => (shelf.units.saturating_add(reserved), units.saturating_sub(reserved)),

@@ -4,13 +4,15 @@
 //! memory that could contradict it. With a set, the product's own counters count for nothing; so a set is made only where
 //! they hold nothing, and in that step they go.
 
+use std::collections::HashMap;
+
 use super::apply::{self, Effect};
 use super::reserve::Shelf;
-use super::{Keyspace, Ranking, Reading, expire, feed, once};
+use super::{Counter, Keyspace, Ranking, Reading, alerts, expire, feed, once, unless_wrong_type};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::quantity::{MAX_EXACT, Quantity};
-use crate::inventory::sku::{Key, Product, Sku, Warehouse};
+use crate::inventory::sku::{Key, KeyStyle, Product, Sku, Warehouse};
 
 /// The most warehouses of one product.
 pub const MOST: usize = 1024;
@@ -53,7 +55,10 @@ pub fn places<K: Keyspace>(keys: &mut K, product: &str) -> Result<Option<Vec<Pla
             Ok(Some(members.iter().filter_map(place).collect()))
         }
         Ranking::TooMany(count) => {
-            Err(Refusal::invalid(format!("{product} has {count} warehouses, at most {MOST}")))
+            let key = key.name(keys.style());
+            Err(Refusal::invalid(format!(
+                "{product} has {count} warehouses, at most {MOST}: ZREM takes names out of {key}"
+            )))
         }
         Ranking::Other(found) => {
             let key = key.name(keys.style());
@@ -64,6 +69,7 @@ pub fn places<K: Keyspace>(keys: &mut K, product: &str) -> Result<Option<Vec<Pla
 
 /// `WRONGTYPE` where the key of a product's warehouses holds something else.
 pub(super) fn check_set<K: Keyspace>(keys: &mut K, product: &str) -> Result<(), Refusal> {
+    // Of what kind it is, without its members.
     match keys.ranking(Key::Warehouses(product), 0) {
         Ranking::Absent | Ranking::Members(_) | Ranking::TooMany(_) => Ok(()),
         Ranking::Other(_) => places(keys, product).map(|_| ()),
@@ -71,12 +77,16 @@ pub(super) fn check_set<K: Keyspace>(keys: &mut K, product: &str) -> Result<(), 
 }
 
 /// `ERR` where units of `sku` cannot come or go by themselves: its product is kept in warehouses, and this is none of them.
-pub(super) fn require_place(places: Option<&[Place]>, sku: &Sku) -> Result<(), Refusal> {
+pub(super) fn require_place(style: KeyStyle, places: Option<&[Place]>, sku: &Sku) -> Result<(), Refusal> {
     match (places, sku.warehouse()) {
         (None, _) => Ok(()),
-        (Some(_), None) => Err(Refusal::invalid(format!(
-            "{sku} is kept in warehouses: name one of them, as {sku}@warehouse"
-        ))),
+        (Some(_), None) => {
+            let tagged = style == KeyStyle::Tagged && !sku.as_str().contains('{');
+            let named = if tagged { format!("{{{sku}}}") } else { sku.to_string() };
+            Err(Refusal::invalid(format!(
+                "{sku} is kept in warehouses: name one of them, as {named}@warehouse"
+            )))
+        }
         (Some(places), Some(_)) if places.iter().any(|place| place.sku == *sku) => Ok(()),
         (Some(_), Some(warehouse)) => {
             let product = sku.product();
@@ -91,34 +101,44 @@ pub(super) fn require_place(places: Option<&[Place]>, sku: &Sku) -> Result<(), R
 /// under its own name.
 pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i64)]) -> Result<(), Refusal> {
     expire::catch_up(keys);
-    let places = places(keys, product.as_str())?.unwrap_or_default();
+    let places = places(keys, product.as_str())?;
     let own = Sku::from(product);
-    let Shelf { units, reserved, .. } = Shelf::read(keys, &own)?;
+    let Shelf { available, units, reserved } = Shelf::read(keys, &own)?;
     if units != 0 || reserved != 0 {
         return Err(Refusal::invalid(format!(
             "{product} has {units} available and {reserved} reserved units of its own: a product is kept under its name or in \
              warehouses, not both"
         )));
     }
-    let mut count = places.len();
-    let mut effects = Vec::new();
+    let is_known = places.is_some() || available != Counter::Absent;
+    let places: HashMap<Sku, f64> =
+        places.into_iter().flatten().map(|place| (place.sku, place.priority)).collect();
+    let (mut effects, mut moves, mut added) = (Vec::new(), alerts::Moves::default(), 0_usize);
     for (warehouse, priority) in wanted {
         let place = Sku::at(product.as_str(), warehouse);
-        let known = places.iter().find(|known| known.sku == place);
+        let known = places.get(&place);
         if known.is_none() {
-            count = count.saturating_add(1);
+            added = added.saturating_add(1);
+            // Its units count from now on. What was not known was not out of stock before.
+            let before = if is_known { Counter::Units(0) } else { Counter::Absent };
+            moves.moved(&place, &before, Shelf::read(keys, &place)?.units.max(0));
         }
-        if known.is_none_or(|known| !is_priority(known.priority, *priority)) {
+        if known.is_none_or(|known| !is_priority(*known, *priority)) {
             effects.push(Effect::Rank { place, priority: *priority });
         }
     }
-    if count > MOST {
+    // Members that are no name count as well: they fill the set.
+    if let Ranking::TooMany(count) =
+        keys.ranking(Key::Warehouses(product.as_str()), MOST.saturating_sub(added))
+    {
+        let count = count.saturating_add(added);
         return Err(Refusal::invalid(format!("{product} would have {count} warehouses, at most {MOST}")));
     }
     effects.extend(clear(keys, own));
     if !effects.is_empty() {
         // After this point nothing may fail.
         apply::commit(keys, &effects);
+        alerts::raise(keys, moves);
     }
     Ok(())
 }
@@ -179,7 +199,7 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
         return Err(Refusal::invalid(format!("{from} is both warehouses: name two")));
     }
     expire::catch_up(keys);
-    let places = places(keys, product.as_str())?;
+    let places = unless_wrong_type(places(keys, product.as_str()))?;
     let (from, to) = (Sku::at(product.as_str(), from), Sku::at(product.as_str(), to));
     let (left, right) = (Shelf::read(keys, &from)?, Shelf::read(keys, &to)?);
     match once::look_up(keys, once.as_ref())? {
@@ -190,8 +210,9 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
         }
         once::Seen::Other(asked) => return Err(Refusal::OtherOnce { asked }),
     }
-    require_place(places.as_deref(), &from)?;
-    require_place(places.as_deref(), &to)?;
+    let places = places?;
+    require_place(keys.style(), places.as_deref(), &from)?;
+    require_place(keys.style(), places.as_deref(), &to)?;
     let units = quantity.units();
     if left.units < units {
         return Err(Refusal::Insufficient(vec![Shortage {
@@ -213,6 +234,10 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
     apply::commit(keys, &effects);
     feed::tell_units(keys, feed::Event::Transferred, &from, units.saturating_neg());
     feed::tell_units(keys, feed::Event::Transferred, &to, units);
-    // What is available of the product is what it was: no alert.
+    // What is available of the product is what it was, but for a counter that was below 0 by hand.
+    let mut moves = alerts::Moves::default();
+    moves.moved(&from, &left.available, units.saturating_neg());
+    moves.moved(&to, &right.available, units);
+    alerts::raise(keys, moves);
     Ok(())
 }

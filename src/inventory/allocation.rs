@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 use super::error::Shortage;
 use super::quantity::{MAX_EXACT, Quantity};
-use super::reservation::Line;
+use super::reservation::{Line, Sum};
 use super::sku::Sku;
 
 /// How a line may be split over the warehouses of its product: the `SPLIT` option.
@@ -71,17 +71,19 @@ pub fn pick<'a>(
         .filter(|line| is_split && line.sku.warehouse().is_some())
         .map(|line| (&line.sku, line.quantity.units()))
         .collect();
-    let mut picks: Vec<Line> = Vec::new();
+    let mut picks = Sum::with_capacity(asked.len());
+    // No place gives more than a quantity can be: what a line names of it and what its product takes add up to one.
+    let mut take = |line| drop(picks.add(line));
     for (index, (line, stock)) in asked.iter().zip(stocks).enumerate() {
         match stock {
             Stock::Own(available) if *available < line.quantity.units() => short(index, line, *available),
             Stock::Own(_) => {
                 if is_split {
-                    take(&mut picks, &named, line.clone());
+                    take(line.clone());
                 }
             }
             Stock::Warehouses(places) => {
-                // A counter written by hand may be beyond what a line can say.
+                // A counter written by hand may be beyond what a line can say: no more than that of it is looked at.
                 let left = |(sku, available): &(&Sku, i64)| {
                     let taken = named.get(sku).copied().unwrap_or_default();
                     (*available).min(MAX_EXACT).saturating_sub(taken)
@@ -92,7 +94,7 @@ pub fn pick<'a>(
                     Some(found) => {
                         for (place, quantity) in found {
                             if let Some((sku, _)) = places.get(place) {
-                                take(&mut picks, &named, Line { sku: (*sku).clone(), quantity });
+                                take(Line { sku: (*sku).clone(), quantity });
                             }
                         }
                     }
@@ -103,17 +105,7 @@ pub fn pick<'a>(
     if !shorts.is_empty() {
         return Err(shorts);
     }
-    Ok(if is_split { Cow::Owned(picks) } else { Cow::Borrowed(asked) })
-}
-
-/// Adds a pick. Only a warehouse that a line names can come twice.
-fn take(picks: &mut Vec<Line>, named: &HashMap<&Sku, i64>, line: Line) {
-    let same = picks.iter_mut().filter(|_| named.contains_key(&line.sku)).find(|pick| pick.sku == line.sku);
-    match same {
-        // No place gives more than a quantity can be, so the sum is one.
-        Some(pick) => pick.quantity = pick.quantity.plus(line.quantity).unwrap_or(pick.quantity),
-        None => picks.push(line),
-    }
+    Ok(if is_split { Cow::Owned(picks.into_lines()) } else { Cow::Borrowed(asked) })
 }
 
 /// The largest quantity that these warehouses could give.

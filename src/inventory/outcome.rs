@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Refusal;
 use super::quantity::UnixMs;
-use super::reservation::{Line, LineJson, Record, lines_from_json, sum_lines};
+use super::reservation::{Line, LineJson, Record, lines_from_json, sum_lines, units_by_sku};
 use super::sku::{KeyStyle, ReservationId};
 
 /// The step that ended a reservation.
@@ -148,8 +148,9 @@ impl Outcome {
     pub fn to_take_again(&self) -> Result<Vec<Line>, Refusal> {
         let parts = self.parts.clone().unwrap_or(Parts { sold: Vec::new(), returned: Vec::new() });
         let gone = sum_lines(&[&parts.sold, &parts.returned]);
+        let gone = units_by_sku(&gone);
         for Line { sku, quantity } in &self.items {
-            let known = gone.iter().find(|line| line.sku == *sku).map_or(0, |line| line.quantity.units());
+            let known = gone.get(sku).copied().unwrap_or_default();
             if known != quantity.units() {
                 return Err(Refusal::Drift { sku: sku.clone(), held: quantity.units(), reserved: known });
             }

@@ -4,6 +4,7 @@
 //! later versions: fields are added, never renamed.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
@@ -33,31 +34,84 @@ pub fn describe(lines: &[Line]) -> String {
     out
 }
 
-/// Adds `line` to `lines`: a sku named twice is added up. `ERR` where the sum leaves the range of quantities.
-pub fn add_line(lines: &mut Vec<Line>, line: Line) -> Result<(), Refusal> {
-    let Some(same) = lines.iter_mut().find(|known| known.sku == line.sku) else {
-        lines.push(line);
-        return Ok(());
-    };
-    same.quantity = same.quantity.plus(line.quantity).ok_or_else(|| {
-        Refusal::invalid(format!("the quantities of {} add up to more than {MAX_EXACT}", line.sku))
-    })?;
-    Ok(())
+/// So many lines are walked over to find one of them; of more, an index is kept.
+const FEW: usize = 32;
+
+/// Lines that are added up, each sku once, in the order in which the skus came. O(1) for each, whatever their number.
+#[derive(Debug, Default)]
+pub struct Sum {
+    lines: Vec<Line>,
+    /// Where each sku stands; empty while there are few.
+    index: HashMap<Sku, usize>,
+}
+
+impl Sum {
+    /// No lines yet, and room for so many.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { lines: Vec::with_capacity(capacity), index: HashMap::new() }
+    }
+
+    /// Adds a line. `ERR` where the sum of its sku leaves the range of quantities.
+    pub fn add(&mut self, line: Line) -> Result<(), Refusal> {
+        let Some(same) = self.find(&line.sku) else {
+            self.push(line);
+            return Ok(());
+        };
+        same.quantity = same.quantity.plus(line.quantity).ok_or_else(|| {
+            Refusal::invalid(format!("the quantities of {} add up to more than {MAX_EXACT}", line.sku))
+        })?;
+        Ok(())
+    }
+
+    /// The lines.
+    pub fn into_lines(self) -> Vec<Line> {
+        self.lines
+    }
+
+    fn find(&mut self, sku: &Sku) -> Option<&mut Line> {
+        if self.index.is_empty() {
+            return self.lines.iter_mut().find(|known| known.sku == *sku);
+        }
+        self.index.get(sku).and_then(|place| self.lines.get_mut(*place))
+    }
+
+    /// Adds a line of a sku that is not there.
+    fn push(&mut self, line: Line) {
+        self.lines.push(line);
+        let new = match self.lines.len() {
+            0..=FEW => return,
+            _ if self.index.is_empty() => 0,
+            count => count.saturating_sub(1),
+        };
+        let places = self.lines.iter().enumerate().skip(new);
+        self.index.extend(places.map(|(place, line)| (line.sku.clone(), place)));
+    }
 }
 
 /// Lists of lines as one, each sku once.
 pub fn sum_lines(lists: &[&[Line]]) -> Vec<Line> {
-    let mut sum = Vec::new();
+    let mut sum = Sum::with_capacity(lists.iter().map(|list| list.len()).sum());
     for line in lists.iter().flat_map(|list| list.iter()) {
         // These lists are parts of one request, whose sums were checked.
-        let _ = add_line(&mut sum, line.clone());
+        let _ = sum.add(line.clone());
     }
-    sum
+    sum.into_lines()
 }
 
 /// Whether two lists of lines, each sku once in each, name the same units in any order.
 fn same_lines(a: &[Line], b: &[Line]) -> bool {
-    a.len() == b.len() && a.iter().all(|line| b.contains(line))
+    let sorted = |lines: &[Line]| {
+        let mut lines: Vec<(Sku, Quantity)> =
+            lines.iter().map(|line| (line.sku.clone(), line.quantity)).collect();
+        lines.sort_unstable();
+        lines
+    };
+    a == b || (a.len() == b.len() && sorted(a) == sorted(b))
+}
+
+/// The units of each sku; each stands once.
+pub fn units_by_sku(lines: &[Line]) -> HashMap<&Sku, i64> {
+    lines.iter().map(|line| (&line.sku, line.quantity.units())).collect()
 }
 
 /// One live reservation, as `reservation:{id}` stores it.
@@ -110,15 +164,15 @@ impl<'a> LineJson<'a> {
 
 /// Lines read from JSON; `None` where one is not valid or a sku stands twice.
 pub(super) fn lines_from_json(json: Vec<LineJson<'_>>, style: KeyStyle) -> Option<Vec<Line>> {
-    let mut lines: Vec<Line> = Vec::with_capacity(json.len());
+    let mut lines = Sum::with_capacity(json.len());
     for line in json {
         let line = line.into_line(style)?;
-        if lines.iter().any(|known| known.sku == line.sku) {
+        if lines.find(&line.sku).is_some() {
             return None;
         }
         lines.push(line);
     }
-    Some(lines)
+    Some(lines.into_lines())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -172,20 +226,29 @@ impl Record {
     /// The lines of this record that `part` names. A product without a warehouse takes from the record's lines of
     /// it, in their order. `ERR` where more is asked than is held.
     pub fn resolve_part(&self, part: &[Line]) -> Result<Vec<Line>, Refusal> {
-        let mut left: Vec<(&Sku, i64)> =
-            self.items.iter().map(|line| (&line.sku, line.quantity.units())).collect();
-        let mut taken = Vec::new();
+        let mut left: HashMap<&Sku, i64> = units_by_sku(&self.items);
+        let mut of_product: HashMap<&str, Vec<&Sku>> = HashMap::new();
+        for Line { sku, .. } in &self.items {
+            of_product.entry(sku.product()).or_default().push(sku);
+        }
+        let mut taken = Sum::default();
         // Lines that are named as they are held go first: a product takes what is left.
-        let exact = |line: &&Line| self.items.iter().any(|held| held.sku == line.sku);
-        for wanted in part.iter().filter(exact).chain(part.iter().filter(|line| !exact(line))) {
+        let (exact, products): (Vec<&Line>, Vec<&Line>) =
+            part.iter().partition(|line| left.contains_key(&line.sku));
+        for wanted in exact.into_iter().chain(products) {
             let mut open = wanted.quantity.units();
-            let fits = |sku: &Sku| *sku == wanted.sku || sku.product() == wanted.sku.as_str();
-            for (sku, units) in left.iter_mut().filter(|(sku, _)| fits(sku)) {
+            let own = [&wanted.sku];
+            let fitting: &[&Sku] = match wanted.sku.warehouse() {
+                Some(_) => &own,
+                None => of_product.get(wanted.sku.product()).map_or(&[], Vec::as_slice),
+            };
+            for sku in fitting {
+                let Some(units) = left.get_mut(*sku) else { continue };
                 let take = open.min(*units);
                 open = open.saturating_sub(take);
                 *units = units.saturating_sub(take);
                 if let Some(quantity) = Quantity::new(take) {
-                    add_line(&mut taken, Line { sku: (*sku).clone(), quantity })?;
+                    taken.add(Line { sku: (*sku).clone(), quantity })?;
                 }
             }
             if open > 0 {
@@ -198,13 +261,17 @@ impl Record {
                 )));
             }
         }
-        Ok(taken)
+        Ok(taken.into_lines())
     }
 
     /// What it holds without `part`, which is a part of it.
     pub fn without(&self, part: &[Line]) -> Vec<Line> {
+        if part == self.items {
+            return Vec::new();
+        }
+        let part = units_by_sku(part);
         let rest = |line: &Line| {
-            let gone = part.iter().find(|gone| gone.sku == line.sku).map_or(0, |gone| gone.quantity.units());
+            let gone = part.get(&line.sku).copied().unwrap_or_default();
             let quantity = Quantity::new(line.quantity.units().saturating_sub(gone))?;
             Some(Line { sku: line.sku.clone(), quantity })
         };

@@ -270,9 +270,12 @@ impl OpenKey<'_> {
     /// The members of the sorted set with their scores, lowest first, and equal ones by name. None where the key holds
     /// something else.
     pub fn members(&self) -> Vec<(Vec<u8>, f64)> {
+        if self.kind() != Kind::SortedSet {
+            return Vec::new();
+        }
         let mut members = Vec::with_capacity(self.length());
         let (lowest, highest) = (f64::NEG_INFINITY, f64::INFINITY);
-        // SAFETY: the handle is open; it refuses another type.
+        // SAFETY: the handle is open and holds a sorted set.
         if unsafe { call!(RedisModule_ZsetFirstInScoreRange(self.key, lowest, highest, 0, 0)) } != OK {
             return members;
         }

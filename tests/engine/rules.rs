@@ -23,6 +23,18 @@ fn whole(name: &str) -> ResolveRequest {
     ResolveRequest { id: id(name), part: None, late: false, once: None }
 }
 
+/// `"P 5"`.
+fn line(text: &str) -> Line {
+    let (sku, units) = text.split_once(' ').unwrap();
+    let sku = Sku::parse(sku.as_bytes(), KeyStyle::Plain).unwrap();
+    Line { sku, quantity: Quantity::new(units.parse().unwrap()).unwrap() }
+}
+
+fn asked(name: &str, life: i64, items: Vec<Line>) -> ReserveRequest {
+    let (lifetime, split) = (Lifetime::For(life), Split::default());
+    ReserveRequest { id: id(name), lifetime, data: None, split, items, once: None }
+}
+
 /// What a client reads: `OK`, or the refusal.
 fn answer<T>(result: Result<T, impl ToString>) -> String {
     result.map_or_else(|refusal| refusal.to_string(), |_| "OK".to_owned())
@@ -32,24 +44,7 @@ fn answer<T>(result: Result<T, impl ToString>) -> String {
 impl Simulation {
     /// Reserves `"P 5, Q 1"` for so many milliseconds.
     fn reserve(&mut self, name: &str, items: &str, life: i64) -> String {
-        let line = |line: &str| {
-            let (sku, units) = line.split_once(' ').unwrap();
-            let sku = Sku::parse(sku.as_bytes(), KeyStyle::Plain).unwrap();
-            Line { sku, quantity: Quantity::new(units.parse().unwrap()).unwrap() }
-        };
-        let items = items.split(", ").map(line).collect();
-        let lifetime = Lifetime::For(life);
-        answer(reserve(
-            self,
-            &ReserveRequest {
-                id: id(name),
-                lifetime,
-                data: None,
-                split: Split::default(),
-                items,
-                once: None,
-            },
-        ))
+        answer(reserve(self, &asked(name, life, items.split(", ").map(line).collect())))
     }
 
     fn commit(&mut self, name: &str) -> String {
@@ -1031,4 +1026,26 @@ fn a_short_reserve_settles_what_it_needs_and_leaves_the_rest_to_the_job() {
     });
     assert_eq!(shop.counters("P"), "0 10");
     assert_eq!(shop.counters("Q"), "500 0");
+}
+
+#[test]
+fn a_reserve_from_one_warehouse_settles_all_that_it_needs_in_one_round() {
+    let mut shop = Simulation::new();
+    shop.settings.low_stock_threshold = 0;
+    shop.client(&["SET", "stock:available:P@A", "31"]);
+    shop.client(&["ZADD", "stock:warehouses:P", "1", "A"]);
+    for number in 0..20 {
+        shop.unit(|shop| assert_eq!(shop.reserve(&format!("A{number}"), "P@A 1", 90), "OK"));
+    }
+    shop.advance(101);
+    shop.looks = Some(vec![]);
+    let wanted = vec![line("P@A 5"), line("P 20")];
+    shop.unit(|shop| {
+        let asked = ReserveRequest { split: Split::None, ..asked("B", 5000, wanted) };
+        assert_eq!(answer(reserve(shop, &asked)), "OK");
+    });
+    assert_eq!(shop.counters("P@A"), "0 31");
+    let looks = shop.looks.take().unwrap();
+    // Once, again behind the release, and for the alert: it is out of stock.
+    assert_eq!(looks.iter().filter(|key| *key == "stock:warehouses:P").count(), 3);
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use redis_inventory::inventory::allocation::{Split, Stock, pick};
 use redis_inventory::inventory::quantity::{MAX_EXACT, Quantity};
-use redis_inventory::inventory::reservation::{Line, add_line, describe};
+use redis_inventory::inventory::reservation::{Line, Sum, describe};
 use redis_inventory::inventory::sku::{KeyStyle, Sku};
 
 /// Warehouses of each product, in order of priority; none: it is kept under its own name.
@@ -25,11 +25,11 @@ fn sku(name: &str) -> Sku {
 }
 
 fn order(lines: &[(&str, i64)]) -> Vec<Line> {
-    let mut order = Vec::new();
+    let mut order = Sum::default();
     for (name, units) in lines {
-        add_line(&mut order, Line { sku: sku(name), quantity: Quantity::new(*units).unwrap() }).unwrap();
+        order.add(Line { sku: sku(name), quantity: Quantity::new(*units).unwrap() }).unwrap();
     }
-    order
+    order.into_lines()
 }
 
 /// Available units by place.

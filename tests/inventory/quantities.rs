@@ -1,7 +1,7 @@
 //! Units and numbers.
 
 use redis_inventory::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
-use redis_inventory::inventory::reservation::{add_line, describe};
+use redis_inventory::inventory::reservation::{Sum, describe};
 
 use super::lines;
 
@@ -64,17 +64,30 @@ fn a_sum_stays_a_quantity() {
 
 #[test]
 fn a_sku_named_twice_is_added_up_where_it_was_named_first() {
-    let mut sum = Vec::new();
+    let mut sum = Sum::default();
     for line in lines("P 2, Q 1, P 3, P@north 1") {
-        add_line(&mut sum, line).unwrap();
+        sum.add(line).unwrap();
     }
-    assert_eq!(describe(&sum), "P 5, Q 1, P@north 1");
+    assert_eq!(describe(&sum.into_lines()), "P 5, Q 1, P@north 1");
+}
+
+#[test]
+fn many_lines_are_added_up_as_few_are() {
+    let mut sum = Sum::default();
+    for round in 1..=3 {
+        for n in 0..100 {
+            sum.add(lines(&format!("P{n} {round}")).remove(0)).unwrap();
+        }
+    }
+    let expected: Vec<String> = (0..100).map(|n| format!("P{n} 6")).collect();
+    assert_eq!(describe(&sum.into_lines()), expected.join(", "));
 }
 
 #[test]
 fn quantities_that_add_up_to_too_much_are_refused() {
-    let mut sum = lines(&format!("P {MAX_EXACT}"));
-    let refusal = add_line(&mut sum, lines("P 1").remove(0)).unwrap_err();
+    let mut sum = Sum::default();
+    sum.add(lines(&format!("P {MAX_EXACT}")).remove(0)).unwrap();
+    let refusal = sum.add(lines("P 1").remove(0)).unwrap_err();
     assert_eq!(refusal.to_string(), "ERR the quantities of P add up to more than 9007199254740991");
-    assert_eq!(describe(&sum), format!("P {MAX_EXACT}"));
+    assert_eq!(describe(&sum.into_lines()), format!("P {MAX_EXACT}"));
 }

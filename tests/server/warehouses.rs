@@ -396,7 +396,37 @@ fn alerts_are_of_the_sum() {
     assert_eq!(kinds(&mut shop), [back.clone(), out.clone(), low.clone()]);
     shop.ask("INV.RESERVE R4 PX 30 ITEMS PROD-123 1");
     wait_for("the unit is out and back", SOON, 5, || kinds(&mut shop).len());
-    assert_eq!(kinds(&mut shop), [back.clone(), out.clone(), back, out, low]);
+    assert_eq!(kinds(&mut shop), [back.clone(), out.clone(), back.clone(), out.clone(), low.clone()]);
+
+    // Stock that a new warehouse brings with it is back as well.
+    shop.ask("INV.SET PROD-123@B AVAILABLE 0");
+    shop.ask("SET stock:available:PROD-123@D 3");
+    shop.ask("INV.WAREHOUSES PROD-123 SET A 5 D 4");
+    let back_with = ("BACK_IN_STOCK".to_owned(), 3);
+    assert_eq!(kinds(&mut shop)[..2], [back_with, out.clone()]);
+    // Below 0 by hand counts as 0: so much of a transfer fills the hole.
+    shop.ask("SET stock:available:PROD-123@A -5");
+    shop.ask("INV.TRANSFER PROD-123 D A 3");
+    assert_eq!(kinds(&mut shop)[0], out);
+    let stock = shop.ask("INV.STOCK PROD-123");
+    assert_eq!((&stock[0]["available"], &stock[0]["warehouses"][3]["available"]), (&json!(0), &json!(-2)));
+}
+
+#[test]
+fn a_stray_warehouse_hides_no_alert_of_the_others() {
+    let (_server, mut shop) = three();
+    // X is no warehouse of the product, whatever its counters hold.
+    shop.ask("SET stock:available:PROD-123@X 1000");
+    shop.ask("INV.RESERVE R1 ITEMS PROD-123 350 PROD-123@X 1");
+    assert_eq!(shop.ask("INV.ALERTS")[0]["type"], "OUT_OF_STOCK");
+}
+
+#[test]
+fn stock_of_a_product_that_nobody_knew_is_not_back() {
+    let (_server, mut shop) = shop(&[]);
+    shop.ask("SET stock:available:P@A 30");
+    shop.ask("INV.WAREHOUSES P SET A 1");
+    assert_eq!(shop.ask("INV.ALERTS"), json!([]));
 }
 
 #[test]
@@ -491,11 +521,25 @@ fn a_thousand_warehouses_are_shown_and_reserved_from_and_more_are_refused() {
     let many = ["P"; 9].join(" ");
     let refusal = shop.refusal(format!("INV.STOCK {many}"));
     assert!(refusal.starts_with("ERR these products have more than 8192 warehouses"), "{refusal}");
-    // Made larger by hand, it is told and left alone.
+    // Made larger by hand, it is told and left alone; what was answered before is answered again.
+    let done =
+        ["INV.RESERVE R2 ITEMS P 1", "INV.ADJUST P@W0000 2 ONCE t", "INV.TRANSFER P W0000 W0001 1 ONCE t"];
+    let answers = done.map(|command| shop.ask(command));
     shop.ask("ZADD stock:warehouses:P 1 X");
-    for command in ["INV.STOCK P", "INV.RESERVE R1 ITEMS P 1", "INV.ADJUST P@X 1"] {
-        assert_eq!(shop.refusal(command), "ERR P has 1025 warehouses, at most 1024", "{command}");
+    for command in ["INV.STOCK P", "INV.RESERVE R1 ITEMS P 1", "INV.ADJUST P@X 1", "INV.WAREHOUSES P DEL X"] {
+        assert_eq!(
+            shop.refusal(command),
+            "ERR P has 1025 warehouses, at most 1024: ZREM takes names out of stock:warehouses:P",
+            "{command}"
+        );
     }
+    assert_eq!(done.map(|command| shop.ask(command)), answers);
+    shop.ask("SET reservation:F text");
+    assert_eq!(code(&shop.refusal("INV.RESERVE F ITEMS P 1")), "FOREIGN");
+    shop.ask("ZREM stock:warehouses:P X W1023");
+    // What cannot be a name fills the set as well.
+    shop.ask(["ZADD", "stock:warehouses:P", "1", "a name"]);
+    assert_eq!(shop.refusal("INV.WAREHOUSES P SET X 1"), "ERR P would have 1025 warehouses, at most 1024");
 }
 
 #[test]
@@ -508,6 +552,8 @@ fn in_tagged_style_all_keys_of_a_product_share_its_tag() {
     assert_eq!(shop.ask("INV.RESERVE {P}:R1 ITEMS P 7")["items"], json!([at("P", "A", 5), at("P", "B", 2)]));
     assert_eq!(shop.counters("{P}@B"), (3, 2));
     assert_eq!(shop.ask("INV.TRANSFER {P} B A 3"), "OK");
+    let refusal = "ERR P is kept in warehouses: name one of them, as {P}@warehouse";
+    assert_eq!(shop.refusal("INV.ADJUST P 1"), refusal);
     assert_eq!(code(&shop.refusal("INV.WAREHOUSES P SET {A} 1")), "ERR");
     assert_eq!(shop.ask("INV.STOCK P")[0]["warehouses"][0]["available"], 3);
     assert_eq!(shop.ask("INV.COMMIT {P}:R1"), "OK");
