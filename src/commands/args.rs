@@ -9,7 +9,7 @@ use crate::inventory::error::Refusal;
 use crate::inventory::once::Once;
 use crate::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
 use crate::inventory::reservation::{Line, Sum, describe};
-use crate::inventory::sku::{KeyStyle, OnceName, Sku};
+use crate::inventory::sku::{KeyStyle, OnceName, Sku, check_text, is_plain};
 
 /// Every word that is an option somewhere. Where a sku is expected, one of them is a slip of the pen.
 const OPTION_WORDS: [&str; 9] = ["ITEMS", "LATE", "EX", "PX", "EXAT", "PXAT", "DATA", "SPLIT", "ONCE"];
@@ -26,11 +26,9 @@ impl<'a> Args<'a> {
     pub fn new(words: &'a [RedisString], grammar: &'static str) -> Result<Self, Refusal> {
         let rest = words.get(1..).unwrap_or_default();
         for (index, word) in rest.iter().enumerate() {
-            let position = index.saturating_add(1);
-            let text = std::str::from_utf8(word.as_slice())
-                .map_err(|_| Refusal::invalid(format!("argument {position} is not valid UTF-8")))?;
-            if text.chars().any(char::is_control) {
-                return Err(Refusal::invalid(format!("argument {position} holds a control character")));
+            if !is_plain(word.as_slice()) {
+                let position = index.saturating_add(1);
+                check_text(format_args!("argument {position}"), word.as_slice())?;
             }
         }
         Ok(Self { grammar, rest })

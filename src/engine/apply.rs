@@ -8,15 +8,15 @@ use super::{Argument, Keyspace, Reading};
 use crate::inventory::error::Refusal;
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::{UnixMs, parse_integer};
-use crate::inventory::reservation::Record;
+use crate::inventory::reservation::{Line, Record};
 use crate::inventory::sku::{Key, KeyStyle, OnceName, Product, ReservationId, Sku};
 
 /// The version of the replicated form. It says how the keys are named as well: whoever replays it has to write the keys
 /// that its master wrote, whatever its own configuration says.
-const fn version(style: KeyStyle) -> i64 {
+const fn version(style: KeyStyle) -> &'static str {
     match style {
-        KeyStyle::Plain => 1,
-        KeyStyle::Tagged => 2,
+        KeyStyle::Plain => "1",
+        KeyStyle::Tagged => "2",
     }
 }
 
@@ -121,21 +121,59 @@ impl Effect {
 /// Carries the effects out and sends them to the copies. After this point nothing may fail.
 pub fn commit<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
     let documents: Vec<Vec<u8>> = effects.iter().map(Effect::document).collect();
-    for (effect, document) in effects.iter().zip(&documents) {
-        carry_out(keys, effect, document);
-    }
+    carry_out_all(keys, effects, documents.iter().map(Vec::as_slice));
     propagate(keys, effects, &documents);
 }
 
-/// Writes one effect into the keys, tells of it as the Lua scripts' commands did, and keeps the ledger in step.
+/// The counters first: they are open since they were read, and stay so until something else happens.
+fn carry_out_all<'a, K: Keyspace>(
+    keys: &mut K,
+    effects: &[Effect],
+    documents: impl Iterator<Item = &'a [u8]>,
+) {
+    for effect in effects {
+        each_move(effect, |key, delta| {
+            keys.add(key, delta);
+        });
+    }
+    for (effect, document) in effects.iter().zip(documents) {
+        carry_out(keys, effect, document);
+    }
+}
+
+/// The counters that an effect adds to, and what.
+fn each_move(effect: &Effect, mut meet: impl FnMut(Key<'_>, i64)) {
+    let mut meet = |sku: &Sku, available: i64, reserved: i64| {
+        for (key, delta) in [(Key::Available(sku), available), (Key::Reserved(sku), reserved)] {
+            if delta != 0 {
+                meet(key, delta);
+            }
+        }
+    };
+    match effect {
+        Effect::Hold { record, .. } => {
+            for Line { sku, quantity } in &record.items {
+                meet(sku, quantity.units().saturating_neg(), quantity.units());
+            }
+        }
+        Effect::Units { sku, available, reserved } => meet(sku, *available, *reserved),
+        Effect::Record { .. }
+        | Effect::End { .. }
+        | Effect::Once { .. }
+        | Effect::Threshold { .. }
+        | Effect::Rank { .. }
+        | Effect::Unrank { .. }
+        | Effect::Clear { .. }
+        | Effect::Outcome { .. } => {}
+    }
+}
+
+/// Writes one effect, whose counters have moved, into the keys, tells of it as the Lua scripts' commands did, and keeps the ledger in step.
 fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
+    // Every server tells of a DECRBY as `incrby` too.
+    each_move(effect, |key, _| keys.notify(c"incrby", key));
     match effect {
         Effect::Hold { record, deadline } => {
-            for line in &record.items {
-                let units = line.quantity.units();
-                add(keys, Key::Available(&line.sku), units.saturating_neg());
-                add(keys, Key::Reserved(&line.sku), units);
-            }
             write(keys, Key::Reservation(&record.id), document, *deadline);
             keys.ledger(|ledger| ledger.enter(record, *deadline));
         }
@@ -147,10 +185,7 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
             keys.add(Key::Available(sku), 0);
             keys.notify(c"incrby", Key::Available(sku));
         }
-        Effect::Units { sku, available, reserved } => {
-            add(keys, Key::Available(sku), *available);
-            add(keys, Key::Reserved(sku), *reserved);
-        }
+        Effect::Units { .. } => {}
         Effect::Once { name, deadline, .. } => write(keys, Key::Once(name), document, *deadline),
         Effect::Threshold { product, units } => {
             let key = Key::Threshold(product.as_str());
@@ -201,8 +236,8 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
     }
 }
 
-/// Adds to a counter. Every server tells of a DECRBY as `incrby` too.
-pub(super) fn add<K: Keyspace>(keys: &mut K, key: Key<'_>, delta: i64) {
+/// Adds to a counter, and tells of it.
+fn add<K: Keyspace>(keys: &mut K, key: Key<'_>, delta: i64) {
     if delta != 0 {
         keys.add(key, delta);
         keys.notify(c"incrby", key);
@@ -234,7 +269,7 @@ pub(super) fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, units: i64) {
 
 fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect], documents: &[Vec<u8>]) {
     let mut arguments = Vec::with_capacity(effects.len().saturating_mul(4).saturating_add(1));
-    arguments.push(Argument::Number(version(keys.style())));
+    arguments.push(Argument::Word(version(keys.style())));
     for (effect, document) in effects.iter().zip(documents) {
         let (word, id) = match effect {
             Effect::Hold { record, .. } => ("HOLD", record.id.as_str()),
@@ -279,8 +314,8 @@ pub fn parse(arguments: &[&[u8]]) -> Result<(KeyStyle, Vec<Effect>), Refusal> {
     let unreadable =
         |what: &str| Refusal::invalid(format!("INV.APPLY: {what}; is this module older than its master's?"));
     let (number, mut rest) = arguments.split_first().ok_or_else(|| unreadable("no version"))?;
-    let number = parse_integer(number);
-    let style = [KeyStyle::Plain, KeyStyle::Tagged].into_iter().find(|style| Some(version(*style)) == number);
+    let style =
+        [KeyStyle::Plain, KeyStyle::Tagged].into_iter().find(|style| version(*style).as_bytes() == *number);
     let style = style.ok_or_else(|| unreadable("unknown version"))?;
     let mut effects = Vec::new();
     while let Some((effect, behind)) = rest.split_first_chunk::<4>() {
@@ -348,9 +383,7 @@ fn replay_effects<K: Keyspace>(keys: &mut K, effects: &[Effect], arguments: &[&[
     }
     // The last word of each effect is its document, as the master stored it.
     let documents = arguments.iter().skip(1).skip(3).step_by(4);
-    for (effect, document) in effects.iter().zip(documents) {
-        carry_out(keys, effect, document);
-    }
+    carry_out_all(keys, effects, documents.copied());
     Ok(())
 }
 

@@ -76,10 +76,9 @@ impl Holds {
             return;
         };
         self.outside = self.outside.saturating_add(outside);
-        let slots = &self.slots;
-        self.by_id.enter(record.id.as_str(), slot, |slot| id_of(slots, slot));
+        self.by_id.enter(record.id.as_str(), slot);
         self.by_wake.insert((deadline, slot));
-        for (sku, _) in slots.get(slot).into_iter().flat_map(|hold| hold.lines.iter()) {
+        for (sku, _) in self.slots.get(slot).into_iter().flat_map(|hold| hold.lines.iter()) {
             self.by_sku.insert((sku, deadline, slot));
         }
     }
@@ -283,8 +282,7 @@ impl Skus {
             // More than four billion skus: this one is not known to be held.
             return SkuNumber::MAX;
         };
-        let entries = &self.entries;
-        self.names.enter(line.sku.as_str(), number, |number| sku_of(entries, number));
+        self.names.enter(line.sku.as_str(), number);
         number
     }
 

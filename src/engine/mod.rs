@@ -117,9 +117,7 @@ impl Counter {
             }
         }
     }
-}
 
-impl Counter {
     /// What a string says.
     pub fn of(text: &[u8]) -> Self {
         match parse_integer(text) {
@@ -206,6 +204,11 @@ pub trait Keyspace {
         self.read(key).into()
     }
 
+    /// Reads a counter that this command is about to [`Keyspace::add`] to, if nothing is refused.
+    fn counter_to_change(&mut self, key: Key<'_>) -> Counter {
+        self.read_counter(key)
+    }
+
     /// Reads a key without any effect: one that is due reads as absent and stays.
     fn peek(&mut self, key: Key<'_>) -> Reading;
 
@@ -261,6 +264,12 @@ pub trait Keyspace {
 pub(crate) fn counter<K: Keyspace>(keys: &mut K, key: Key<'_>) -> Result<i64, Refusal> {
     let style = keys.style();
     keys.read_counter(key).units(key, style)
+}
+
+/// Reads a counter that is about to be changed.
+pub(crate) fn counter_to_change<K: Keyspace>(keys: &mut K, key: Key<'_>) -> Result<i64, Refusal> {
+    let style = keys.style();
+    keys.counter_to_change(key).units(key, style)
 }
 
 /// `WRONGTYPE` is said before anything else. Another refusal of what was read waits until it is known that the command was

@@ -139,11 +139,11 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    /// Reads both counters of a sku. `WRONGTYPE` where one is no integer.
+    /// Reads both counters of a sku, which are about to be changed. `WRONGTYPE` where one is no integer.
     pub(super) fn read<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Self, Refusal> {
-        let available = keys.read_counter(Key::Available(sku));
+        let available = keys.counter_to_change(Key::Available(sku));
         let units = available.clone().units(Key::Available(sku), keys.style())?;
-        let reserved = super::counter(keys, Key::Reserved(sku))?;
+        let reserved = super::counter_to_change(keys, Key::Reserved(sku))?;
         Ok(Self { available, units, reserved })
     }
 }

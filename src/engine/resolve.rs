@@ -209,7 +209,7 @@ fn check_counters<K: Keyspace>(
     let by_hand = keys.ledger(|ledger| ledger.is_by_hand(&record.id));
     for Line { sku, quantity } in lines {
         let units = quantity.units();
-        let mut reserved = super::counter(keys, Key::Reserved(sku))?;
+        let mut reserved = super::counter_to_change(keys, Key::Reserved(sku))?;
         if by_hand {
             let own =
                 record.items.iter().find(|line| line.sku == *sku).map_or(0, |line| line.quantity.units());
@@ -222,7 +222,7 @@ fn check_counters<K: Keyspace>(
             continue;
         }
         let key = Key::Available(sku);
-        let available = keys.read_counter(key);
+        let available = keys.counter_to_change(key);
         if available.clone().units(key, keys.style())?.checked_add(units).is_none() {
             let what = || Refusal::invalid(format!("the available units of {sku} would overflow"));
             overflow.get_or_insert_with(what);

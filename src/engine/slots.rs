@@ -95,37 +95,69 @@ const SHARDS: usize = 256;
 #[derive(Debug, Default)]
 pub struct Names {
     hasher: DefaultHashBuilder,
-    shards: Vec<HashTable<Slot>>,
+    shards: Vec<HashTable<Entry>>,
     count: usize,
 }
 
+/// A place, and the hash of the name of what is there: a table that grows need not look at the names again, which would
+/// be two misses of the processor's cache for each.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    slot: Slot,
+    hash: u32,
+}
+
+/// A hash that can be had again from what an [`Entry`] keeps of it.
+#[derive(Clone, Copy)]
+struct Hash(u32);
+
+impl Hash {
+    /// All 64 bits depend on those that are kept (Fibonacci hashing).
+    fn spread(self) -> u64 {
+        u64::from(self.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    }
+
+    /// A table looks at both ends of a hash itself: the middle is for the choice of the table.
+    fn shard(self) -> usize {
+        usize::from(self.spread().to_le_bytes()[4])
+    }
+}
+
 impl Names {
+    fn hash(&self, name: &str) -> Hash {
+        let bytes = self.hasher.hash_one(name).to_le_bytes();
+        Hash(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    }
+
     /// The place of the thing of this name; `name_of` tells the name of what is at a place.
     pub fn find<'a>(&self, name: &str, name_of: impl Fn(Slot) -> &'a str) -> Option<Slot> {
-        let hash = self.hasher.hash_one(name);
-        self.shards.get(shard_of(hash))?.find(hash, |slot| name_of(*slot) == name).copied()
+        let hash = self.hash(name);
+        let same = |entry: &Entry| entry.hash == hash.0 && name_of(entry.slot) == name;
+        self.shards.get(hash.shard())?.find(hash.spread(), same).map(|entry| entry.slot)
     }
 
     /// Notes the place of a thing whose name is not there yet.
-    pub fn enter<'a>(&mut self, name: &str, slot: Slot, name_of: impl Fn(Slot) -> &'a str) {
+    pub fn enter(&mut self, name: &str, slot: Slot) {
         if self.shards.is_empty() {
             self.shards.resize_with(SHARDS, HashTable::new);
         }
-        let hasher = &self.hasher;
-        let hash = hasher.hash_one(name);
-        if let Some(shard) = self.shards.get_mut(shard_of(hash)) {
-            shard.insert_unique(hash, slot, |slot| hasher.hash_one(name_of(*slot)));
+        let hash = self.hash(name);
+        if let Some(shard) = self.shards.get_mut(hash.shard()) {
+            shard.insert_unique(hash.spread(), Entry { slot, hash: hash.0 }, |entry| {
+                Hash(entry.hash).spread()
+            });
             self.count = self.count.saturating_add(1);
         }
     }
 
     /// Forgets the place of the thing of this name, and tells it.
     pub fn leave<'a>(&mut self, name: &str, name_of: impl Fn(Slot) -> &'a str) -> Option<Slot> {
-        let hash = self.hasher.hash_one(name);
-        let shard = self.shards.get_mut(shard_of(hash))?;
-        let (slot, _) = shard.find_entry(hash, |slot| name_of(*slot) == name).ok()?.remove();
+        let hash = self.hash(name);
+        let same = |entry: &Entry| entry.hash == hash.0 && name_of(entry.slot) == name;
+        let shard = self.shards.get_mut(hash.shard())?;
+        let (entry, _) = shard.find_entry(hash.spread(), same).ok()?.remove();
         self.count = self.count.saturating_sub(1);
-        Some(slot)
+        Some(entry.slot)
     }
 
     /// How many names there are.
@@ -133,14 +165,9 @@ impl Names {
         self.count
     }
 
-    /// Bytes that it takes, about: of each place in a table a number and a mark.
+    /// Bytes that it takes, about: of each place in a table an entry and a mark.
     pub fn bytes(&self) -> usize {
         let places = self.shards.iter().map(HashTable::capacity).fold(0, usize::saturating_add);
-        places.saturating_mul(size_of::<Slot>().saturating_add(1)).saturating_mul(8).div_ceil(7)
+        places.saturating_mul(size_of::<Entry>().saturating_add(1)).saturating_mul(8).div_ceil(7)
     }
-}
-
-/// A table looks at both ends of a hash itself: the middle is for the choice of the table.
-fn shard_of(hash: u64) -> usize {
-    usize::from(hash.to_le_bytes()[4])
 }

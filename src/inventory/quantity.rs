@@ -35,10 +35,19 @@ impl Quantity {
 /// Reads an integer in the one form that the server itself accepts (its `string2ll`): an optional minus, digits,
 /// no leading zero, 64 bits. `None` for anything else.
 pub fn parse_integer(text: &[u8]) -> Option<i64> {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    let first = digits.first()?;
-    if !digits.iter().all(u8::is_ascii_digit) || (*first == b'0' && text.len() > 1) {
+    let (negative, digits) = match text.strip_prefix(b"-") {
+        Some(digits) => (true, digits),
+        None => (false, text),
+    };
+    if *digits.first()? == b'0' && text.len() > 1 {
         return None;
     }
-    std::str::from_utf8(text).ok()?.parse().ok()
+    // Below 0, where there is one more number.
+    digits
+        .iter()
+        .try_fold(0_i64, |number, byte| {
+            let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
+            number.checked_mul(10)?.checked_sub(i64::from(digit))
+        })
+        .and_then(|number| if negative { Some(number) } else { number.checked_neg() })
 }

@@ -188,12 +188,22 @@ fn check_id<'a>(what: &str, text: &'a [u8]) -> Result<&'a str, Refusal> {
     if text.len() > MAX_ID_BYTES {
         return Err(Refusal::invalid(format!("{what} has {} bytes, at most {MAX_ID_BYTES}", text.len())));
     }
-    let text =
-        std::str::from_utf8(text).map_err(|_| Refusal::invalid(format!("{what} is not valid UTF-8")))?;
-    if text.chars().any(char::is_control) {
+    check_text(what, text)
+}
+
+/// UTF-8 without control characters; `what` it is is said in the refusal.
+pub fn check_text(what: impl fmt::Display, text: &[u8]) -> Result<&str, Refusal> {
+    let read = std::str::from_utf8(text);
+    let read = read.map_err(|_| Refusal::invalid(format!("{what} is not valid UTF-8")))?;
+    if !is_plain(text) && read.chars().any(char::is_control) {
         return Err(Refusal::invalid(format!("{what} holds a control character")));
     }
-    Ok(text)
+    Ok(read)
+}
+
+/// Whether a text is printable ASCII, as most are: each byte tells.
+pub fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
 /// The one spelling of an id. Braces mean something in tagged style only: none, or exactly one tag that is not empty.

@@ -80,6 +80,8 @@ required!(
     RedisModule_SelectDb,
     RedisModule_SetAbsExpire,
     RedisModule_SetCommandACLCategories,
+    RedisModule_SetModuleOptions,
+    RedisModule_SignalModifiedKey,
     RedisModule_StreamAdd,
     RedisModule_StreamTrimByLength,
     RedisModule_StringDMA,
@@ -187,7 +189,7 @@ pub enum Mode {
     Read,
     /// Without any effect: a key that is due reads as absent and stays.
     Peek,
-    /// To change it. Clients that WATCH the key are told when it is closed, changed or not.
+    /// To change it. Clients that WATCH the key are told when it is closed, if it was changed.
     Write,
 }
 
@@ -210,10 +212,18 @@ pub struct OpenKey<'a> {
     key: *mut raw::RedisModuleKey,
     /// A key that an event lends must not be closed.
     owned: bool,
+    /// Whoever watches the key is to be told when it is closed.
+    changed: bool,
+    ctx: RawContext,
     context: PhantomData<&'a ()>,
 }
 
 impl OpenKey<'_> {
+    /// A key that the server has opened, and closes.
+    fn lent(key: *mut raw::RedisModuleKey) -> Self {
+        Self { key, owned: false, changed: false, ctx: ptr::null_mut(), context: PhantomData }
+    }
+
     /// Opens a key of the selected database.
     pub fn open(ctx: RawContext, name: &Text, mode: Mode) -> Self {
         let flags = match mode {
@@ -229,7 +239,7 @@ impl OpenKey<'_> {
         };
         // SAFETY: context and name are valid; the flags fit an int.
         let key = unsafe { call!(RedisModule_OpenKey(ctx, name.as_ptr(), flags.cast_signed())) };
-        Self { key: key.cast(), owned: true, context: PhantomData }
+        Self { key: key.cast(), owned: true, changed: false, ctx, context: PhantomData }
     }
 
     /// The type of the value.
@@ -298,6 +308,7 @@ impl OpenKey<'_> {
     /// Adds a member to the sorted set, in place of an absent key too, or gives it another score.
     #[expect(clippy::cast_precision_loss, reason = "scores of the module are within 2^53")]
     pub fn rank(&mut self, member: &Text, score: i64) {
+        self.changed = true;
         // SAFETY: the handle is open for writing; the server copies the member; the flags may be null.
         let _ =
             unsafe { call!(RedisModule_ZsetAdd(self.key, score as f64, member.as_ptr(), ptr::null_mut())) };
@@ -305,6 +316,7 @@ impl OpenKey<'_> {
 
     /// Takes a member out of the sorted set. The key goes with the last one.
     pub fn unrank(&mut self, member: &Text) {
+        self.changed = true;
         // SAFETY: the handle is open for writing; the answer may be null.
         let _ = unsafe { call!(RedisModule_ZsetRem(self.key, member.as_ptr(), ptr::null_mut())) };
     }
@@ -318,12 +330,14 @@ impl OpenKey<'_> {
 
     /// Writes a string over whatever is there; the TTL goes.
     pub fn set(&mut self, text: &Text) {
+        self.changed = true;
         // SAFETY: the handle is open for writing; the server takes a reference of its own to the string.
         let _ = unsafe { call!(RedisModule_StringSet(self.key, text.as_ptr())) };
     }
 
     /// Writes over the string in place; the TTL stays.
     pub fn overwrite(&mut self, text: &[u8]) {
+        self.changed = true;
         // SAFETY: the handle is open for writing and holds a string.
         let _ = unsafe { call!(RedisModule_StringTruncate(self.key, text.len())) };
         let mut length = 0;
@@ -338,6 +352,7 @@ impl OpenKey<'_> {
 
     /// Sets when the key goes, Unix ms.
     pub fn set_deadline(&mut self, at: i64) {
+        self.changed = true;
         // SAFETY: the handle is open for writing and holds a value.
         let _ = unsafe { call!(RedisModule_SetAbsExpire(self.key, at)) };
     }
@@ -345,6 +360,7 @@ impl OpenKey<'_> {
     /// Appends an entry to a stream, in place of an absent key too, and keeps the newest `most` entries. Gives the
     /// entry's id; `None` where the key holds something else. `fields` are names and values in turn.
     pub fn append(&mut self, fields: &[Text], most: i64) -> Option<String> {
+        self.changed = true;
         let mut pointers: Vec<*mut raw::RedisModuleString> = fields.iter().map(Text::as_ptr).collect();
         let mut id = raw::RedisModuleStreamID { ms: 0, seq: 0 };
         let flags = raw::REDISMODULE_STREAM_ADD_AUTOID.cast_signed();
@@ -363,6 +379,7 @@ impl OpenKey<'_> {
 
     /// Deletes the key.
     pub fn delete(&mut self) {
+        self.changed = true;
         // SAFETY: the handle is open for writing.
         let _ = unsafe { call!(RedisModule_DeleteKey(self.key)) };
     }
@@ -371,10 +388,36 @@ impl OpenKey<'_> {
 impl Drop for OpenKey<'_> {
     fn drop(&mut self) {
         if self.owned && !self.key.is_null() {
+            if self.changed {
+                // SAFETY: the key is open, so its name is there; the context is that of the callback that opened it.
+                unsafe { signal_modified(self.ctx, self.key) }
+            }
             // SAFETY: opened by `open`, closed here alone.
             unsafe { call!(RedisModule_CloseKey(self.key)) }
         }
     }
+}
+
+/// Tells whoever watches an open key that it was changed.
+///
+/// # Safety
+/// The key is open in this context.
+unsafe fn signal_modified(ctx: RawContext, key: *mut raw::RedisModuleKey) {
+    // SAFETY: the caller's promise.
+    let name = unsafe { call!(RedisModule_GetKeyNameFromModuleKey(key)) };
+    // SAFETY: as above; the server only reads the name.
+    let _ = unsafe { call!(RedisModule_SignalModifiedKey(ctx, name.cast_mut())) };
+}
+
+/// From now on a key that was opened to be changed counts as changed when the module says so, not when it is closed.
+pub fn signal_changes_only(ctx: RawContext) {
+    // SAFETY: the context is that of the load.
+    unsafe {
+        call!(RedisModule_SetModuleOptions(
+            ctx,
+            raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED.cast_signed()
+        ))
+    };
 }
 
 /// The moment of this unit of work, Unix ms, by which the server expires keys. It does not move inside the unit.
@@ -515,7 +558,7 @@ pub unsafe fn lent_key<'a>(data: *mut c_void) -> (&'a [u8], OpenKey<'a>) {
     let name = unsafe { call!(RedisModule_GetKeyNameFromModuleKey(key)) };
     // SAFETY: the name belongs to the open key.
     let name = unsafe { bytes_of(name) };
-    (name, OpenKey { key, owned: false, context: PhantomData })
+    (name, OpenKey::lent(key))
 }
 
 /// The key name that a keyspace notification lends.
@@ -557,7 +600,7 @@ impl ScanCursor {
             let meet = unsafe { &mut *meet.cast::<F>() };
             // SAFETY: the name is valid for this call.
             let name = unsafe { bytes_of(name) };
-            meet(name, &OpenKey { key, owned: false, context: PhantomData });
+            meet(name, &OpenKey::lent(key));
         }
         let data = (&raw mut meet).cast::<c_void>();
         // SAFETY: context, cursor and closure are valid for the call; `each` matches the closure's type.

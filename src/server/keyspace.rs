@@ -6,7 +6,8 @@ use std::io::Write;
 use redis_module::{Context, raw};
 
 use super::api::{self, Kind, Mode, OpenKey, RawContext, Text};
-use super::{config, state, texts};
+use super::texts::{self, Texts};
+use super::{config, state};
 use crate::engine::ledger::Ledger;
 use crate::engine::{Argument, Counter, Keyspace, Ranking, Reading, Settings, Tally};
 use crate::inventory::error::Refusal;
@@ -19,20 +20,63 @@ pub struct ServerKeyspace {
     db: state::Db,
     now: UnixMs,
     style: KeyStyle,
+    settings: Settings,
+    /// Taken out at the first use.
+    texts: Option<Box<Texts>>,
+    held: Vec<Held>,
 }
+
+/// A counter that was read to be changed: it stays open until it is, so that the server looks it up once.
+///
+/// Nothing may happen to the key meanwhile, or the handle would be of a value that is gone. So it is closed before the
+/// keyspace does anything by which a key can go or another module can be called: looking at a key without any effect is all
+/// that goes on beside it.
+struct Held {
+    name: Text,
+    key: OpenKey<'static>,
+}
+
+/// So many counters are held: enough for a common order.
+const MOST_HELD: usize = 32;
 
 impl ServerKeyspace {
     /// The database that `ctx` has selected, at the moment of its unit of work.
     pub fn new(ctx: RawContext) -> Self {
-        Self { ctx, db: api::selected_db(ctx), now: api::now_ms(), style: state::style() }
+        Self {
+            ctx,
+            db: api::selected_db(ctx),
+            now: api::now_ms(),
+            style: state::style(),
+            settings: config::settings(),
+            texts: None,
+            held: Vec::new(),
+        }
     }
 
-    fn name(&self, key: Key<'_>) -> Text {
-        texts::name(key, self.style)
+    fn texts(&mut self) -> &mut Texts {
+        self.texts.get_or_insert_with(texts::take)
     }
 
-    fn look(&self, key: Key<'_>, mode: Mode) -> Reading {
-        let open = OpenKey::open(self.ctx, &self.name(key), mode);
+    fn name(&mut self, key: Key<'_>) -> &Text {
+        let style = self.style;
+        self.texts().name(key, style)
+    }
+
+    fn open<'a>(&mut self, key: Key<'_>, mode: Mode) -> OpenKey<'a> {
+        if mode != Mode::Peek {
+            self.held.clear();
+        }
+        OpenKey::open(self.ctx, self.name(key), mode)
+    }
+
+    /// Where the handle of this counter is, if it is held.
+    fn held_place(&mut self, key: Key<'_>) -> Option<usize> {
+        let name = self.texts.get_or_insert_with(texts::take).name(key, self.style).bytes();
+        self.held.iter().position(|held| held.name.bytes() == name)
+    }
+
+    fn look(&mut self, key: Key<'_>, mode: Mode) -> Reading {
+        let open = self.open(key, mode);
         match open.kind() {
             Kind::Absent => Reading::Absent,
             Kind::Other(kind) => Reading::Other(kind),
@@ -40,28 +84,40 @@ impl ServerKeyspace {
             Kind::String => Reading::Text(open.text().to_vec(), open.deadline()),
         }
     }
+}
 
-    /// Runs a write that may take a value away, so that the event it causes is known as our own.
-    fn writing<T>(&self, key: Key<'_>, write: impl FnOnce() -> T) -> T {
-        match key {
-            Key::Reservation(_) => state::writing(self.name(key).bytes(), write),
-            // Events on other keys are not taken for a release.
-            Key::Available(_)
-            | Key::Reserved(_)
-            | Key::Outcome(_)
-            | Key::Warehouses(_)
-            | Key::Threshold(_)
-            | Key::Alert(..)
-            | Key::Managed
-            | Key::Feed(_)
-            | Key::Once(_) => write(),
-        }
+fn counter(open: &OpenKey<'_>) -> Counter {
+    match open.kind() {
+        Kind::Absent => Counter::Absent,
+        Kind::SortedSet => Counter::Broken("a sorted set".into()),
+        Kind::Other(kind) => Counter::Broken(kind.into()),
+        Kind::String => Counter::of(open.text()),
+    }
+}
+
+/// Runs a write that may take a value away, so that the event it causes is known as our own.
+fn writing<T>(key: Key<'_>, name: &Text, write: impl FnOnce() -> T) -> T {
+    match key {
+        Key::Reservation(_) => state::writing(name.bytes(), write),
+        // Events on other keys are not taken for a release.
+        Key::Available(_)
+        | Key::Reserved(_)
+        | Key::Outcome(_)
+        | Key::Warehouses(_)
+        | Key::Threshold(_)
+        | Key::Alert(..)
+        | Key::Managed
+        | Key::Feed(_)
+        | Key::Once(_) => write(),
     }
 }
 
 impl Drop for ServerKeyspace {
     fn drop(&mut self) {
-        texts::release_document();
+        if let Some(mut texts) = self.texts.take() {
+            texts.release_document();
+            texts::put_back(texts);
+        }
     }
 }
 
@@ -71,7 +127,7 @@ impl Keyspace for ServerKeyspace {
     }
 
     fn settings(&self) -> Settings {
-        config::settings()
+        self.settings
     }
 
     fn style(&self) -> KeyStyle {
@@ -87,13 +143,21 @@ impl Keyspace for ServerKeyspace {
     }
 
     fn read_counter(&mut self, key: Key<'_>) -> Counter {
-        let open = OpenKey::open(self.ctx, &self.name(key), Mode::Read);
-        match open.kind() {
-            Kind::Absent => Counter::Absent,
-            Kind::SortedSet => Counter::Broken("a sorted set".into()),
-            Kind::Other(kind) => Counter::Broken(kind.into()),
-            Kind::String => Counter::of(open.text()),
+        counter(&self.open(key, Mode::Read))
+    }
+
+    fn counter_to_change(&mut self, key: Key<'_>) -> Counter {
+        if self.held_place(key).is_some() {
+            // Two handles of one key would not know of each other's changes.
+            self.held.clear();
         }
+        let name = self.name(key).clone();
+        let key = OpenKey::open(self.ctx, &name, Mode::Write);
+        let counter = counter(&key);
+        if self.held.len() < MOST_HELD {
+            self.held.push(Held { name, key });
+        }
+        counter
     }
 
     fn peek(&mut self, key: Key<'_>) -> Reading {
@@ -101,9 +165,11 @@ impl Keyspace for ServerKeyspace {
     }
 
     fn write(&mut self, key: Key<'_>, value: &[u8], until: Option<UnixMs>) {
-        let text = texts::document(value);
-        self.writing(key, || {
-            let mut open = OpenKey::open(self.ctx, &self.name(key), Mode::Write);
+        self.held.clear();
+        let (ctx, text) = (self.ctx, self.texts().document(value));
+        let name = self.name(key);
+        writing(key, name, || {
+            let mut open = OpenKey::open(ctx, name, Mode::Write);
             open.set(&text);
             if let Some(until) = until {
                 open.set_deadline(until);
@@ -112,7 +178,10 @@ impl Keyspace for ServerKeyspace {
     }
 
     fn add(&mut self, key: Key<'_>, delta: i64) -> i64 {
-        let mut open = OpenKey::open(self.ctx, &self.name(key), Mode::Write);
+        let mut open = match self.held_place(key) {
+            Some(at) => self.held.swap_remove(at).key,
+            None => self.open(key, Mode::Write),
+        };
         if open.kind() == Kind::Absent {
             open.set(&Text::new(delta.to_string().as_bytes()));
             return delta;
@@ -128,7 +197,7 @@ impl Keyspace for ServerKeyspace {
     }
 
     fn ranking(&mut self, key: Key<'_>, most: usize) -> Ranking {
-        let open = OpenKey::open(self.ctx, &self.name(key), Mode::Peek);
+        let open = self.open(key, Mode::Peek);
         match open.kind() {
             Kind::Absent => Ranking::Absent,
             Kind::String => Ranking::Other("a string"),
@@ -139,17 +208,18 @@ impl Keyspace for ServerKeyspace {
     }
 
     fn rank(&mut self, key: Key<'_>, member: &str, score: i64) {
-        OpenKey::open(self.ctx, &self.name(key), Mode::Write).rank(&Text::new(member.as_bytes()), score);
+        self.open(key, Mode::Write).rank(&Text::new(member.as_bytes()), score);
     }
 
     fn unrank(&mut self, key: Key<'_>, member: &str) -> bool {
-        let mut open = OpenKey::open(self.ctx, &self.name(key), Mode::Write);
+        let mut open = self.open(key, Mode::Write);
         open.unrank(&Text::new(member.as_bytes()));
         open.kind() == Kind::Absent
     }
 
     fn append(&mut self, key: Key<'_>, fields: &[(&str, &str)], most: i64) {
-        let name = self.name(key);
+        self.held.clear();
+        let name = self.name(key).clone();
         let texts: Vec<Text> = fields
             .iter()
             .flat_map(|(name, value)| [name, value])
@@ -168,7 +238,10 @@ impl Keyspace for ServerKeyspace {
     }
 
     fn remove(&mut self, key: Key<'_>) {
-        self.writing(key, || OpenKey::open(self.ctx, &self.name(key), Mode::Write).delete());
+        self.held.clear();
+        let ctx = self.ctx;
+        let name = self.name(key);
+        writing(key, name, || OpenKey::open(ctx, name, Mode::Write).delete());
     }
 
     fn notify(&mut self, event: &'static CStr, key: Key<'_>) {
@@ -179,17 +252,20 @@ impl Keyspace for ServerKeyspace {
         } else {
             raw::REDISMODULE_NOTIFY_GENERIC
         };
+        self.held.clear();
+        let ctx = self.ctx;
         let name = self.name(key);
-        state::notifying(|| api::notify(self.ctx, kind, event, &name));
+        state::notifying(|| api::notify(ctx, kind, event, name));
     }
 
     fn replicate(&mut self, command: &'static CStr, arguments: &[Argument<'_>]) {
+        self.held.clear();
         let texts: Vec<Text> = arguments
             .iter()
             .map(|argument| match argument {
-                Argument::Key(key) => self.name(*key),
-                Argument::Word(word) => texts::word(word),
-                Argument::Text(text) => texts::replicated(text),
+                Argument::Key(key) => self.name(*key).clone(),
+                Argument::Word(word) => self.texts().word(word),
+                Argument::Text(text) => self.texts().replicated(text),
                 Argument::Number(number) => Text::number(*number),
             })
             .collect();
@@ -197,6 +273,7 @@ impl Keyspace for ServerKeyspace {
     }
 
     fn publish(&mut self, channel: &'static str, message: &[u8]) {
+        self.held.clear();
         let (channel, message) = (Text::new(channel.as_bytes()), Text::new(message));
         api::publish(self.ctx, &channel, &message);
         if api::context_flags(self.ctx) & raw::REDISMODULE_CTX_FLAGS_CLUSTER == 0 {
@@ -207,6 +284,7 @@ impl Keyspace for ServerKeyspace {
     }
 
     fn reserved_counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Sku>), Refusal> {
+        self.held.clear();
         let (next, names) = api::scan_names(self.ctx, cursor, Key::RESERVED_PATTERN, count)
             .map_err(|reason| Refusal::invalid(format!("the keys cannot be walked over: {reason}")))?;
         let skus = names.iter().filter_map(|name| match watched(name, self.style) {

@@ -9,7 +9,7 @@ use redis_module::{Context, MODULE_CONTEXT, commands, raw, server_events};
 
 use super::api::{self, ERR, OK, RawContext};
 use super::walk::{self, Purpose};
-use super::{advice, config, events, info, state, texts};
+use super::{advice, alloc, config, events, info, state, texts};
 use crate::commands::PUBLIC;
 
 const VERSION: c_int = 1;
@@ -65,6 +65,7 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
     state::set_wake_queued(false);
     state::set_backlog(false);
 
+    api::signal_changes_only(ctx.ctx);
     config::register(ctx);
     if !api::load_configs(ctx.ctx) {
         return Err("an inv.* line of the configuration is not valid");
@@ -103,5 +104,6 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
     state::ledgers(std::collections::BTreeMap::clear);
     walk::forget();
     texts::forget();
+    alloc::release();
     OK
 }

@@ -1,39 +1,64 @@
 //! Strings of the server that are needed again and again: the names of the keys used lately (a key is read, written, told
 //! of and replicated, and the next command is often about the same product), and the words of replicated commands.
 //!
-//! They are kept from command to command, and only ever touched on the server's main thread. While the lock is held
-//! nothing is called but what makes, holds and releases strings.
+//! They are kept from command to command, and only ever touched on the server's main thread. A command takes all of them
+//! out for itself and puts them back behind itself, so that nothing has to be locked for each.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::api::Text;
 use crate::inventory::sku::{Key, KeyStyle};
 
-static TEXTS: Mutex<Texts> = Mutex::new(Texts {
-    style: KeyStyle::Plain,
-    of_skus: Ring::new(24),
-    // A command is about one reservation: its record, its outcome.
-    of_ids: Ring::new(2),
-    scratch: String::new(),
-    words: Vec::new(),
-    document: None,
-});
+static KEPT: Mutex<Option<Box<Texts>>> = Mutex::new(None);
 
-fn texts() -> MutexGuard<'static, Texts> {
+fn kept() -> MutexGuard<'static, Option<Box<Texts>>> {
     // A panic ends the server before anybody could find the lock poisoned.
-    TEXTS.lock().unwrap_or_else(PoisonError::into_inner)
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Texts {
+/// Takes the strings out. Whoever comes meanwhile begins without any.
+pub fn take() -> Box<Texts> {
+    kept().take().unwrap_or_default()
+}
+
+/// Puts them back.
+pub fn put_back(texts: Box<Texts>) {
+    *kept() = Some(texts);
+}
+
+/// Releases all of them: the module is unloaded.
+pub fn forget() {
+    *kept() = None;
+}
+
+/// See the module.
+pub struct Texts {
     /// How the names are.
     style: KeyStyle,
     of_skus: Ring,
     of_ids: Ring,
+    /// The name that is of none of them.
+    rare: Option<Text>,
     /// What a name is put together in.
     scratch: String,
     words: Vec<(&'static str, Text)>,
     /// The document that was stored last: it is replicated as well.
     document: Option<Text>,
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self {
+            style: KeyStyle::Plain,
+            of_skus: Ring::new(24),
+            // A command is about one reservation: its record, its outcome.
+            of_ids: Ring::new(2),
+            rare: None,
+            scratch: String::new(),
+            words: Vec::new(),
+            document: None,
+        }
+    }
 }
 
 /// The latest names.
@@ -45,26 +70,28 @@ struct Ring {
 }
 
 impl Ring {
-    const fn new(most: usize) -> Self {
+    fn new(most: usize) -> Self {
         Self { names: Vec::new(), next: 0, most }
     }
 
-    fn find(&self, kind: Kind, id: &str) -> Option<Text> {
-        let same = |name: &&Name| name.kind == kind && name.id == id;
-        self.names.iter().find(same).map(|name| name.text.clone())
+    fn find(&self, kind: Kind, id: &str) -> Option<usize> {
+        self.names.iter().position(|name| name.kind == kind && name.id == id)
     }
 
-    fn keep(&mut self, kind: Kind, id: &str, text: &Text) {
-        match self.names.get_mut(self.next) {
+    /// Keeps a name in place of the oldest, and tells where.
+    fn keep(&mut self, kind: Kind, id: &str, text: Text) -> usize {
+        let place = self.next;
+        match self.names.get_mut(place) {
             Some(oldest) => {
                 oldest.kind = kind;
                 oldest.id.clear();
                 oldest.id.push_str(id);
-                oldest.text = text.clone();
+                oldest.text = text;
             }
-            None => self.names.push(Name { kind, id: id.to_owned(), text: text.clone() }),
+            None => self.names.push(Name { kind, id: id.to_owned(), text }),
         }
-        self.next = self.next.saturating_add(1).checked_rem(self.most).unwrap_or_default();
+        self.next = place.saturating_add(1).checked_rem(self.most).unwrap_or_default();
+        place
     }
 
     fn clear(&mut self) {
@@ -100,66 +127,61 @@ fn parts<'a>(key: &Key<'a>) -> Option<(Kind, &'a str)> {
     }
 }
 
-/// The name of a key.
-pub fn name(key: Key<'_>, style: KeyStyle) -> Text {
-    let Some((kind, id)) = parts(&key) else { return Text::new(key.name(style).as_bytes()) };
-    let mut texts = texts();
-    if texts.style != style {
-        texts.of_skus.clear();
-        texts.of_ids.clear();
-        texts.style = style;
+impl Texts {
+    /// The name of a key.
+    pub fn name(&mut self, key: Key<'_>, style: KeyStyle) -> &Text {
+        let Self { of_skus, of_ids, rare, scratch, .. } = self;
+        if self.style != style {
+            of_skus.clear();
+            of_ids.clear();
+            self.style = style;
+        }
+        let mut made = || {
+            scratch.clear();
+            key.write_name(style, scratch);
+            Text::new(scratch.as_bytes())
+        };
+        let Some((kind, id)) = parts(&key) else { return rare.insert(made()) };
+        let ring = match kind {
+            Kind::Available | Kind::Reserved | Kind::Warehouses => of_skus,
+            Kind::Reservation | Kind::Outcome => of_ids,
+        };
+        let place = ring.find(kind, id).unwrap_or_else(|| ring.keep(kind, id, made()));
+        match ring.names.get(place) {
+            Some(name) => &name.text,
+            // Never: the ring has just told the place.
+            None => rare.insert(made()),
+        }
     }
-    let Texts { of_skus, of_ids, scratch, .. } = &mut *texts;
-    let ring = match kind {
-        Kind::Available | Kind::Reserved | Kind::Warehouses => of_skus,
-        Kind::Reservation | Kind::Outcome => of_ids,
-    };
-    if let Some(known) = ring.find(kind, id) {
-        return known;
+
+    /// A word of a replicated command.
+    pub fn word(&mut self, word: &'static str) -> Text {
+        if let Some((_, known)) = self.words.iter().find(|(known, _)| *known == word) {
+            return known.clone();
+        }
+        let text = Text::new(word.as_bytes());
+        self.words.push((word, text.clone()));
+        text
     }
-    scratch.clear();
-    key.write_name(style, scratch);
-    let text = Text::new(scratch.as_bytes());
-    ring.keep(kind, id, &text);
-    text
-}
 
-/// A word of a replicated command.
-pub fn word(word: &'static str) -> Text {
-    let mut texts = texts();
-    if let Some((_, known)) = texts.words.iter().find(|(known, _)| *known == word) {
-        return known.clone();
+    /// A document that is about to be stored.
+    pub fn document(&mut self, bytes: &[u8]) -> Text {
+        let text = Text::new(bytes);
+        self.document = Some(text.clone());
+        text
     }
-    let text = Text::new(word.as_bytes());
-    texts.words.push((word, text.clone()));
-    text
-}
 
-/// A document that is about to be stored.
-pub fn document(bytes: &[u8]) -> Text {
-    let text = Text::new(bytes);
-    texts().document = Some(text.clone());
-    text
-}
-
-/// The command is done. A value that somebody else holds as well must not be there when a thread of the server frees what
-/// a FLUSHALL ASYNC took away: the server counts the holders without a lock.
-pub fn release_document() {
-    texts().document = None;
-}
-
-/// A text that is replicated: the document that was stored, if it is that.
-pub fn replicated(bytes: &[u8]) -> Text {
-    match texts().document.take_if(|document| document.bytes() == bytes) {
-        Some(document) => document,
-        None => Text::new(bytes),
+    /// The command is done. A value that somebody else holds as well must not be there when a thread of the server frees
+    /// what a FLUSHALL ASYNC took away: the server counts the holders without a lock.
+    pub fn release_document(&mut self) {
+        self.document = None;
     }
-}
 
-/// Releases all of them: the module is unloaded.
-pub fn forget() {
-    let mut texts = texts();
-    texts.of_skus.clear();
-    texts.of_ids.clear();
-    (texts.words, texts.document) = (Vec::new(), None);
+    /// A text that is replicated: the document that was stored, if it is that.
+    pub fn replicated(&mut self, bytes: &[u8]) -> Text {
+        match self.document.take_if(|document| document.bytes() == bytes) {
+            Some(document) => document,
+            None => Text::new(bytes),
+        }
+    }
 }
