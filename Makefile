@@ -5,7 +5,7 @@ SERVER ?=
 export PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli test servers test-all soak lint bench bench-decision bench-instructions bench-expiry bench-readers clean
+.PHONY: help build run cli test servers test-all soak lint bench bench-decision bench-instructions bench-expiry bench-growth bench-readers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ bench-instructions: ## instructions of each command, by valgrind: to compare two
 
 bench-expiry: ## how soon units come back, on SERVER or the server that is found; ARGS="--rounds 5"
 	@scripts/bench.sh expiry $(ARGS)
+
+bench-growth: ## how cost and memory grow with reservations and products, on SERVER or the server that is found
+	@scripts/bench.sh growth
 
 bench-readers: ## what INV.ALERTS and INV.STOCK cost on a large stock, on SERVER or the server that is found
 	@scripts/bench.sh readers

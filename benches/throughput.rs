@@ -16,15 +16,17 @@
 )]
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use harness::{Client, Server, server_program};
+use load::{Figures, JSON, Load, MANY, fill_products, set_of_the_record, spread, words};
 use scripts::{LUA_COMMIT, LUA_RESERVE, LUA_ROLLBACK};
 
 #[path = "../tests/server/harness.rs"]
 #[allow(dead_code, unused_imports, reason = "the tests need more of it")]
 mod harness;
+#[path = "common/load.rs"]
+mod load;
 #[path = "common/machine.rs"]
 mod machine;
 #[path = "../tests/server/scripts.rs"]
@@ -70,9 +72,6 @@ redis.call('SET', KEYS[1], record, 'PXAT', string.format('%.0f', deadline))
 redis.call('ZADD', KEYS[3], deadline, id)
 return record";
 
-/// The record that the module writes for one line, for those that have to be given one.
-const JSON: &str = r#"{"reservation_id":"r000000000000","created_at":1763820000000,"expires_at":1763820900000,"items":[{"product_id":"P","quantity":1}]}"#;
-
 /// Products, where they are used evenly.
 const PRODUCTS: usize = 1_000_000;
 
@@ -100,24 +99,14 @@ impl Options {
 struct Contender {
     name: &'static str,
     with_module: bool,
-    /// What the measured command needs: it is run so often, by the same random numbers.
-    before: Option<Vec<String>>,
+    /// What the measured command needs, and its name: it is run so often, by the same random numbers.
+    before: Option<(Vec<String>, &'static str)>,
+    /// Both are measured, one behind the other: a pair counts as one.
+    is_cycle: bool,
     command: Vec<String>,
     /// Its name in INFO commandstats.
     counted_as: &'static str,
     even: bool,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Figures {
-    per_second: f64,
-    p50_ms: f64,
-    p99_ms: f64,
-    us_a_call: f64,
-}
-
-fn words(line: &str) -> Vec<String> {
-    line.split(' ').map(str::to_owned).collect()
 }
 
 /// `INV.RESERVE` of so many lines, a new id each time.
@@ -152,12 +141,13 @@ fn contenders(plain: &mut Client) -> Vec<Contender> {
         &keys("stock:available:L0 stock:reserved:L0 reservation:r__rand_int__"),
         &["1", JSON, "900"],
     );
-    let mut set = words("SET reservation:r__rand_int__");
-    set.extend([JSON.to_owned(), "PXAT".to_owned(), "4102444800000".to_owned()]);
+    let lua_commit =
+        script(&commit, &keys("stock:available:L0 stock:reserved:L0 reservation:r__rand_int__"), &["1"]);
     let own = |name, command, before, counted_as| Contender {
         name,
         with_module: true,
         before,
+        is_cycle: false,
         command,
         counted_as,
         even: false,
@@ -166,6 +156,7 @@ fn contenders(plain: &mut Client) -> Vec<Contender> {
         name,
         with_module: false,
         before,
+        is_cycle: false,
         command,
         counted_as,
         even: false,
@@ -173,7 +164,7 @@ fn contenders(plain: &mut Client) -> Vec<Contender> {
     vec![
         rival("PING", words("PING"), None, "ping"),
         rival("INCRBY", words("INCRBY counter 1"), None, "incrby"),
-        rival("SET of the record, PXAT", set, None, "set"),
+        rival("SET of the record, PXAT", set_of_the_record(), None, "set"),
         own("INV.RESERVE", reserve(1), None, "INV.RESERVE"),
         rival("Lua", lua_reserve.clone(), None, "evalsha"),
         rival(
@@ -192,14 +183,14 @@ fn contenders(plain: &mut Client) -> Vec<Contender> {
         rival("Lua, 5 lines", lua_of(&lines, 5), None, "evalsha"),
         own("INV.RESERVE, 20 lines", reserve(20), None, "INV.RESERVE"),
         rival("Lua, 20 lines", lua_of(&lines, 20), None, "evalsha"),
-        own("INV.COMMIT", words("INV.COMMIT r__rand_int__"), Some(reserve(1)), "INV.COMMIT"),
-        rival(
-            "Lua commit",
-            script(&commit, &keys("stock:available:L0 stock:reserved:L0 reservation:r__rand_int__"), &["1"]),
-            Some(lua_reserve.clone()),
-            "evalsha",
+        own("INV.COMMIT", words("INV.COMMIT r__rand_int__"), Some((reserve(1), "INV.RESERVE")), "INV.COMMIT"),
+        rival("Lua commit", lua_commit.clone(), Some((lua_reserve.clone(), "evalsha")), "evalsha"),
+        own(
+            "INV.ROLLBACK",
+            words("INV.ROLLBACK r__rand_int__"),
+            Some((reserve(1), "INV.RESERVE")),
+            "INV.ROLLBACK",
         ),
-        own("INV.ROLLBACK", words("INV.ROLLBACK r__rand_int__"), Some(reserve(1)), "INV.ROLLBACK"),
         rival(
             "Lua rollback",
             script(
@@ -207,9 +198,22 @@ fn contenders(plain: &mut Client) -> Vec<Contender> {
                 &keys("stock:available:L0 stock:reserved:L0 reservation:r__rand_int__"),
                 &["1"],
             ),
-            Some(lua_reserve),
+            Some((lua_reserve.clone(), "evalsha")),
             "evalsha",
         ),
+        Contender {
+            is_cycle: true,
+            ..own(
+                "INV.RESERVE and INV.COMMIT",
+                words("INV.COMMIT r__rand_int__"),
+                Some((reserve(1), "INV.RESERVE")),
+                "INV.COMMIT",
+            )
+        },
+        Contender {
+            is_cycle: true,
+            ..rival("Lua and Lua commit", lua_commit, Some((lua_reserve, "evalsha")), "evalsha")
+        },
         Contender {
             even: true,
             ..own(
@@ -237,42 +241,6 @@ fn contenders(plain: &mut Client) -> Vec<Contender> {
     ]
 }
 
-/// The benchmark program that came with the server.
-fn benchmark_program() -> PathBuf {
-    let server = server_program();
-    let name = server.file_name().unwrap().to_str().unwrap().replace("-server", "-benchmark");
-    server.with_file_name(name)
-}
-
-/// Runs the load, and tells requests a second, p50 and p99 in ms.
-fn run_load(
-    server: &Server,
-    requests: usize,
-    pipeline: usize,
-    range: usize,
-    seed: usize,
-    command: &[String],
-) -> [f64; 3] {
-    let output = Command::new(benchmark_program())
-        .args(["-p", &server.port().to_string(), "-c", "50", "--csv"])
-        .args(["-n", &requests.to_string(), "-P", &pipeline.to_string()])
-        .args(["-r", &range.to_string(), "--seed", &seed.to_string()])
-        .args(command)
-        .output()
-        .expect("the benchmark program");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text.lines().last().unwrap_or_default();
-    let fields: Vec<f64> =
-        line.rsplit(',').take(7).filter_map(|field| field.trim_matches('"').parse().ok()).collect();
-    // From the end: max, p99, p95, p50, min, mean, requests a second.
-    assert!(
-        output.status.success() && fields.len() == 7,
-        "{command:?}: {text} {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    [fields[6], fields[3], fields[1]]
-}
-
 /// Empty but for stock enough.
 fn prepare(client: &mut Client, even: bool) {
     client.ask("FLUSHALL");
@@ -280,43 +248,28 @@ fn prepare(client: &mut Client, even: bool) {
         client.ask(format!("SET stock:available:L{line} 1000000000"));
     }
     if even {
-        const STEP: usize = 50_000;
-        let fill = "for i = ARGV[1], ARGV[2] do redis.call('SET', string.format('stock:available:%012d', i), 1000000) end";
-        for first in (0..PRODUCTS).step_by(STEP) {
-            client.ask(["EVAL", fill, "0", &first.to_string(), &(first + STEP - 1).to_string()]);
-        }
+        fill_products(client, PRODUCTS);
     }
-}
-
-fn us_a_call(client: &mut Client, name: &str) -> f64 {
-    let stats = client.ask("INFO commandstats");
-    let of = |line: &str| line.split("usec_per_call=").nth(1)?.split(',').next()?.parse().ok();
-    let found = stats.as_str().unwrap().lines().find(|line| line.starts_with(&format!("cmdstat_{name}:")));
-    found.and_then(of).unwrap_or(f64::NAN)
 }
 
 fn measure(contender: &Contender, server: &Server, requests: usize, pipeline: usize, seed: usize) -> Figures {
-    let mut client = server.connect();
-    prepare(&mut client, contender.even);
-    // So many ids that few come twice.
-    let range = if contender.even { PRODUCTS } else { 2_000_000_000 };
-    if let Some(before) = &contender.before {
-        run_load(server, requests, pipeline, range, seed, before);
+    prepare(&mut server.connect(), contender.even);
+    let range = if contender.even { PRODUCTS } else { MANY };
+    let load = Load { requests, pipeline, range, seed };
+    let Some((first, counted_as)) = &contender.before else {
+        return load.run(server, &contender.command, contender.counted_as);
+    };
+    let before = load.run(server, first, counted_as);
+    let figures = load.run(server, &contender.command, contender.counted_as);
+    if !contender.is_cycle {
+        return figures;
     }
-    client.ask("CONFIG RESETSTAT");
-    let [per_second, p50_ms, p99_ms] = run_load(server, requests, pipeline, range, seed, &contender.command);
-    Figures { per_second, p50_ms, p99_ms, us_a_call: us_a_call(&mut client, contender.counted_as) }
-}
-
-fn sorted(figures: &[Figures], of: impl Fn(&Figures) -> f64) -> Vec<f64> {
-    let mut values: Vec<f64> = figures.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    values
-}
-
-fn median(figures: &[Figures], of: impl Fn(&Figures) -> f64) -> f64 {
-    let values = sorted(figures, of);
-    values[values.len() / 2]
+    Figures {
+        per_second: 1.0 / (1.0 / before.per_second + 1.0 / figures.per_second),
+        p50_ms: before.p50_ms + figures.p50_ms,
+        p99_ms: before.p99_ms + figures.p99_ms,
+        us_a_call: before.us_a_call + figures.us_a_call,
+    }
 }
 
 /// What was measured under one setting, by contender.
@@ -332,7 +285,7 @@ impl Part {
     }
 
     fn ratio(&self, one: &str, other: &str, of: impl Fn(&Figures) -> f64 + Copy) -> f64 {
-        median(self.of(one), of) / median(self.of(other), of)
+        spread(self.of(one), of)[1] / spread(self.of(other), of)[1]
     }
 
     fn write(&self, text: &mut String) {
@@ -341,16 +294,16 @@ impl Part {
         writeln!(text, "| | 1000/s, median | min | max | p50 ms | p99 ms | us a call |").unwrap();
         writeln!(text, "| --- | ---: | ---: | ---: | ---: | ---: | ---: |").unwrap();
         for (name, figures) in &self.results {
-            let rates = sorted(figures, |figures| figures.per_second / 1000.0);
+            let [least, median, most] = spread(figures, |figures| figures.per_second / 1000.0);
             writeln!(
                 text,
                 "| {name} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} |",
-                rates[rates.len() / 2],
-                rates[0],
-                rates[rates.len() - 1],
-                median(figures, |figures| figures.p50_ms),
-                median(figures, |figures| figures.p99_ms),
-                median(figures, |figures| figures.us_a_call)
+                median,
+                least,
+                most,
+                spread(figures, |figures| figures.p50_ms)[1],
+                spread(figures, |figures| figures.p99_ms)[1],
+                spread(figures, |figures| figures.us_a_call)[1]
             )
             .unwrap();
         }
@@ -420,7 +373,7 @@ fn chart(part: &Part) -> String {
     let rows: Vec<(&str, f64)> = part
         .results
         .iter()
-        .map(|(name, figures)| (*name, median(figures, |figures| figures.per_second / 1000.0)))
+        .map(|(name, figures)| (*name, spread(figures, |figures| figures.per_second / 1000.0)[1]))
         .collect();
     let most = rows.iter().map(|(_, rate)| *rate).fold(1.0, f64::max);
     let height = 44 + 22 * rows.len();
@@ -516,7 +469,7 @@ fn main() {
         "50 clients of the server's own benchmark program on the same machine, {} requests a round (a quarter of it \
          unpipelined), {} rounds, the contenders in turn, each on empty servers; medians. The rivals' server is one without \
          the module. One hot product, or lines of as many; ids do not come twice. COMMIT and ROLLBACK are of reservations that \
-         were made before the clock ran.\n",
+         were made before the clock ran; where both count (RESERVE and COMMIT), a pair is one, and its times are sums.\n",
         options.requests, options.rounds
     )
     .unwrap();

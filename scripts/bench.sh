@@ -5,6 +5,7 @@
 #                                 --quick (a hundredth of it, nothing is kept)
 #     scripts/bench.sh throughput the module against its rivals (benches/throughput.rs). Options: --rounds 5,
 #                                 --requests 200000
+#     scripts/bench.sh growth     how cost and memory grow with reservations and products (benches/growth.rs)
 #     scripts/bench.sh readers    what INV.ALERTS and INV.STOCK cost on a large stock (benches/readers.rs)
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -21,6 +22,6 @@ scripts/cargo.sh build --release
 INV_SERVER=$(scripts/find-server.sh)
 INV_MODULE=$(module_file)
 export INV_SERVER INV_MODULE
-name=${1:?which: throughput, expiry, readers}
+name=${1:?which: throughput, expiry, growth, readers}
 shift
 exec scripts/cargo.sh bench --bench "$name" -- "$@"

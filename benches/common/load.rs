@@ -1,0 +1,105 @@
+//! The load: the benchmark program that came with the server under test.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::harness::{Client, Server, server_program};
+
+/// The record that the module writes for one line, for those that have to be given one.
+pub const JSON: &str = r#"{"reservation_id":"r000000000000","created_at":1763820000000,"expires_at":1763820900000,"items":[{"product_id":"P","quantity":1}]}"#;
+
+/// So many numbers for `__rand_int__` that few come twice.
+pub const MANY: usize = 2_000_000_000;
+
+/// How a command is sent, again and again.
+#[derive(Clone, Copy)]
+pub struct Load {
+    pub requests: usize,
+    pub pipeline: usize,
+    /// `__rand_int__` in the command becomes a number below this.
+    pub range: usize,
+    /// Two loads of one seed and range use the same numbers.
+    pub seed: usize,
+}
+
+/// What a load met.
+#[derive(Clone, Copy, Default)]
+pub struct Figures {
+    pub per_second: f64,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    pub us_a_call: f64,
+}
+
+impl Load {
+    /// Sends it, on 50 connections. `counted_as` is the command's name in INFO commandstats.
+    pub fn run(&self, server: &Server, command: &[String], counted_as: &str) -> Figures {
+        let mut client = server.connect();
+        client.ask("CONFIG RESETSTAT");
+        let output = Command::new(program())
+            .args(["-p", &server.port().to_string(), "-c", "50", "--csv"])
+            .args(["-n", &self.requests.to_string(), "-P", &self.pipeline.to_string()])
+            .args(["-r", &self.range.to_string(), "--seed", &self.seed.to_string()])
+            .args(command)
+            .output()
+            .expect("the benchmark program");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line = text.lines().last().unwrap_or_default();
+        let fields: Vec<f64> =
+            line.rsplit(',').take(7).filter_map(|field| field.trim_matches('"').parse().ok()).collect();
+        // From the end: max, p99, p95, p50, min, mean, requests a second.
+        assert!(
+            output.status.success() && fields.len() == 7,
+            "{command:?}: {text} {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Figures {
+            per_second: fields[6],
+            p50_ms: fields[3],
+            p99_ms: fields[1],
+            us_a_call: us_a_call(&mut client, counted_as),
+        }
+    }
+}
+
+fn program() -> PathBuf {
+    let server = server_program();
+    let name = server.file_name().unwrap().to_str().unwrap().replace("-server", "-benchmark");
+    server.with_file_name(name)
+}
+
+fn us_a_call(client: &mut Client, name: &str) -> f64 {
+    let stats = client.ask("INFO commandstats");
+    let of = |line: &str| line.split("usec_per_call=").nth(1)?.split(',').next()?.parse().ok();
+    let found = stats.as_str().unwrap().lines().find(|line| line.starts_with(&format!("cmdstat_{name}:")));
+    found.and_then(of).unwrap_or(f64::NAN)
+}
+
+/// The words of a command.
+pub fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
+/// `SET` of the record with a deadline, under a new name each time.
+pub fn set_of_the_record() -> Vec<String> {
+    let mut set = words("SET reservation:r__rand_int__");
+    set.extend([JSON.to_owned(), "PXAT".to_owned(), "4102444800000".to_owned()]);
+    set
+}
+
+/// The middle of some figures, and their ends: least, median, most.
+pub fn spread(figures: &[Figures], of: impl Fn(&Figures) -> f64) -> [f64; 3] {
+    let mut values: Vec<f64> = figures.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    [values[0], values[values.len() / 2], values[values.len() - 1]]
+}
+
+/// A product of a number for every number below this, each with stock enough.
+pub fn fill_products(client: &mut Client, products: usize) {
+    const STEP: usize = 50_000;
+    let fill = "for i = ARGV[1], ARGV[2] do redis.call('SET', string.format('stock:available:%012d', i), 1000000) end";
+    for first in (0..products).step_by(STEP) {
+        let last = products.min(first + STEP) - 1;
+        client.ask(["EVAL", fill, "0", &first.to_string(), &last.to_string()]);
+    }
+}

@@ -1,0 +1,292 @@
+//! How the cost of a reservation grows, and what it takes of memory, on a real server: `make bench-growth`.
+//!
+//! It starts two servers of its own on free ports, in temporary folders, and ends them: one with the module, and one without
+//! it, which gets the same keys by plain SET. A table and a chart are kept in `benches/results/`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_precision_loss,
+    clippy::wildcard_enum_match_arm,
+    reason = "a panic ends a benchmark, not a server"
+)]
+
+use std::fmt::Write;
+use std::path::Path;
+
+use harness::{Client, Server, server_program};
+use load::{Figures, Load, MANY, fill_products, set_of_the_record, spread, words};
+
+#[path = "../tests/server/harness.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+mod harness;
+#[path = "common/load.rs"]
+#[allow(dead_code, reason = "make bench needs more of it")]
+mod load;
+#[path = "common/machine.rs"]
+mod machine;
+
+const RESERVATIONS: [usize; 5] = [1_000, 10_000, 100_000, 1_000_000, 3_000_000];
+const PRODUCTS: [usize; 5] = [1, 100, 10_000, 100_000, 1_000_000];
+const ROUNDS: usize = 5;
+/// Memory is compared when there are so many reservations.
+const FOR_MEMORY: usize = 1_000_000;
+
+/// One of the two that grow.
+struct Side {
+    server: Server,
+    command: Vec<String>,
+    counted_as: &'static str,
+}
+
+impl Side {
+    fn load(&self, requests: usize, seed: usize) -> Figures {
+        let load = Load { requests, pipeline: 32, range: MANY, seed };
+        load.run(&self.server, &self.command, self.counted_as)
+    }
+
+    fn keys(&self) -> usize {
+        self.server.connect().ask("DBSIZE").as_u64().and_then(|keys| keys.try_into().ok()).expect("a count")
+    }
+
+    /// Empty but for stock enough.
+    fn clear(&self) {
+        let mut client = self.server.connect();
+        client.ask("FLUSHALL");
+        client.ask("SET stock:available:P 1000000000");
+    }
+}
+
+/// What one size cost: the size, the module's figures, and those of the plain SET.
+struct Step {
+    size: usize,
+    own: Vec<Figures>,
+    plain: Vec<Figures>,
+}
+
+impl Step {
+    fn us(&self) -> [f64; 2] {
+        [&self.own, &self.plain].map(|figures| spread(figures, |figures| figures.us_a_call)[1])
+    }
+}
+
+struct Memory {
+    with_module: i64,
+    plain: i64,
+    index: i64,
+}
+
+fn number(client: &mut Client, section: &str, field: &str) -> i64 {
+    client.info(section, field).parse().expect("a number")
+}
+
+fn grow(sides: &[Side; 2]) -> (Vec<Step>, Memory) {
+    let mut steps = vec![];
+    let mut memory = Memory { with_module: 0, plain: 0, index: 0 };
+    let mut seed = 0;
+    let base = sides.each_ref().map(|side| number(&mut side.server.connect(), "memory", "used_memory"));
+    for size in RESERVATIONS {
+        let mut figures = [vec![], vec![]];
+        for round in 0..ROUNDS {
+            for (side, figures) in sides.iter().zip(&mut figures) {
+                // A small one would have grown too far by being measured: it begins anew.
+                if round == 0 || size <= 100_000 {
+                    side.clear();
+                    seed += 1;
+                    side.load(size, seed);
+                }
+                if round == 0 && size == FOR_MEMORY {
+                    let mut client = side.server.connect();
+                    let used = number(&mut client, "memory", "used_memory");
+                    if side.counted_as == "set" {
+                        memory.plain = used - base[1];
+                    } else {
+                        memory.with_module = used - base[0];
+                        memory.index = number(&mut client, "inv", "inv_index_bytes");
+                    }
+                }
+                seed += 1;
+                figures.push(side.load((size / 10).clamp(1_000, 20_000), seed));
+                assert!(side.keys() >= size);
+            }
+            eprintln!("  {size} live reservations, round {}", round + 1);
+        }
+        let [own, plain] = figures;
+        steps.push(Step { size, own, plain });
+    }
+    (steps, memory)
+}
+
+/// RESERVE over so many products evenly, 100,000 in each round, beside a SET of as many counters and records.
+fn over_products(sides: &[Side; 2]) -> Vec<Step> {
+    let mut steps = vec![];
+    for size in PRODUCTS {
+        let mut figures = [vec![], vec![]];
+        for round in 1..=ROUNDS {
+            for (side, figures) in sides.iter().zip(&mut figures) {
+                let mut client = side.server.connect();
+                client.ask("FLUSHALL");
+                fill_products(&mut client, size);
+                let own = side.counted_as != "set";
+                let command = words(if own {
+                    "INV.RESERVE * EX 900 ITEMS __rand_int__ 1"
+                } else {
+                    "DECRBY stock:available:__rand_int__ 1"
+                });
+                let load = Load { requests: 100_000, pipeline: 32, range: size, seed: round };
+                figures.push(load.run(&side.server, &command, if own { side.counted_as } else { "decrby" }));
+            }
+            eprintln!("  {size} products, round {round}");
+        }
+        let [own, plain] = figures;
+        steps.push(Step { size, own, plain });
+    }
+    steps
+}
+
+fn table(text: &mut String, what: &str, plain: &str, steps: &[Step]) {
+    writeln!(text, "| {what} | RESERVE, us a call | p99 ms | {plain}, us a call | p99 ms |").unwrap();
+    writeln!(text, "| ---: | ---: | ---: | ---: | ---: |").unwrap();
+    for step in steps {
+        let [own, other] = step.us();
+        let [own_p99, other_p99] =
+            [&step.own, &step.plain].map(|figures| spread(figures, |figures| figures.p99_ms)[1]);
+        let size = step.size;
+        writeln!(text, "| {size} | {own:.2} | {own_p99:.2} | {other:.2} | {other_p99:.2} |").unwrap();
+    }
+    text.push('\n');
+}
+
+/// Both growths side by side: microseconds over the size, which is on a log scale.
+fn chart(reservations: &[Step], products: &[Step]) -> String {
+    let all = reservations.iter().chain(products);
+    let most = all.map(|step| step.us()[0].max(step.us()[1])).fold(1.0, f64::max).ceil();
+    let mut svg = String::from(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"720\" height=\"300\" viewBox=\"0 0 720 300\" \
+         font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n<title>Cost over size</title>\n\
+         <rect width=\"720\" height=\"300\" fill=\"#fff\"/>\n",
+    );
+    let panels = [(50.0, "live reservations", "SET", reservations), (400.0, "products", "DECRBY", products)];
+    for (left, what, plain, steps) in panels {
+        panel(&mut svg, left, what, plain, steps, most);
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn panel(svg: &mut String, left: f64, what: &str, plain: &str, steps: &[Step], most: f64) {
+    let (width, top, bottom) = (280.0, 40.0, 240.0);
+    let (first, last) = ((steps[0].size as f64).ln(), (steps[steps.len() - 1].size as f64).ln());
+    let x = |size: usize| left + width * ((size as f64).ln() - first) / (last - first);
+    let y = |us: f64| bottom - (bottom - top) * us / most;
+    for quarter in 0..=4 {
+        let us = most * f64::from(quarter) / 4.0;
+        writeln!(
+            svg,
+            "<path d=\"M{left} {:.1}h{width}\" stroke=\"#ddd\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{us:.1}</text>",
+            y(us),
+            left - 6.0,
+            y(us) + 4.0
+        )
+        .unwrap();
+    }
+    for step in steps {
+        let (x, size) = (x(step.size), step.size);
+        writeln!(svg, "<text x=\"{x:.1}\" y=\"258\" text-anchor=\"middle\">{size}</text>").unwrap();
+    }
+    writeln!(
+        svg,
+        "<text x=\"{}\" y=\"282\" text-anchor=\"middle\">{what} (log scale)</text>",
+        left + width / 2.0
+    )
+    .unwrap();
+    for (which, (name, colour)) in [("INV.RESERVE", "#0b7a4b"), (plain, "#94a3b8")].into_iter().enumerate() {
+        let points: Vec<String> =
+            steps.iter().map(|step| format!("{:.1},{:.1}", x(step.size), y(step.us()[which]))).collect();
+        let at = left + 140.0 * which as f64;
+        writeln!(
+            svg,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.5\"/>\
+             <path d=\"M{at} 20h20\" stroke=\"{colour}\" stroke-width=\"2.5\"/><text x=\"{}\" y=\"24\">{name}, us a call</text>",
+            points.join(" "),
+            at + 26.0
+        )
+        .unwrap();
+    }
+}
+
+fn main() {
+    // cargo runs this as a test, too.
+    if !std::env::args().any(|word| word == "--bench") {
+        return;
+    }
+    let load_before = machine::load();
+    let lines = ["save \"\""];
+    let sides = [
+        Side {
+            server: Server::start_with(&lines),
+            command: words("INV.RESERVE r__rand_int__ EX 86400 ITEMS P 1"),
+            counted_as: "INV.RESERVE",
+        },
+        Side {
+            server: Server::start_without_module(server_program(), &lines),
+            command: set_of_the_record(),
+            counted_as: "set",
+        },
+    ];
+    let name = machine::server_name(&mut sides[0].server.connect());
+    let (reservations, memory) = grow(&sides);
+    let products = over_products(&sides);
+    let mut text = String::from(
+        "# How cost and memory grow\n\nWritten by `make bench-growth`.\n\n| | |\n| --- | --- |\n",
+    );
+    writeln!(
+        text,
+        "| machine | {} |\n| server | {name} |\n| load (1 min) | {load_before} before, {} behind |\n| command | `scripts/bench.sh growth` |\n",
+        machine::machine(),
+        machine::load()
+    )
+    .unwrap();
+    writeln!(
+        text,
+        "50 clients of the server's own benchmark program, pipeline 32, AOF off; the median of {ROUNDS} rounds, in turn with a \
+         plain command on a server without the module.\n\n![growth](growth.svg)\n"
+    )
+    .unwrap();
+    writeln!(text, "## Live reservations\n\nOf one product, one line each, beside a SET of the same record with a deadline.\n").unwrap();
+    table(&mut text, "live reservations", "SET", &reservations);
+    writeln!(
+        text,
+        "## Products\n\n100,000 reservations of products at random, beside a DECRBY of their counters.\n"
+    )
+    .unwrap();
+    table(&mut text, "products", "DECRBY", &products);
+    let Memory { with_module, plain, index } = memory;
+    let count = FOR_MEMORY as f64;
+    let beside = (with_module - plain) as f64 / count;
+    let verdict = if beside <= 200.0 { "met" } else { "not met" };
+    writeln!(
+        text,
+        "## Memory of {FOR_MEMORY} live reservations\n\nThe server's `used_memory` above what it was when empty.\n\n\
+         | | MB | bytes a reservation |\n| --- | ---: | ---: |\n\
+         | with the module | {:.0} | {:.0} |\n| without it, the same keys by SET | {:.0} | {:.0} |\n\
+         | the difference (target: 200 at most, {verdict}) | {:.0} | {beside:.0} |\n\
+         | what the module counts itself (`inv_index_bytes`) | {:.0} | {:.0} |",
+        with_module as f64 / 1e6,
+        with_module as f64 / count,
+        plain as f64 / 1e6,
+        plain as f64 / count,
+        (with_module - plain) as f64 / 1e6,
+        index as f64 / 1e6,
+        index as f64 / count
+    )
+    .unwrap();
+    print!("{text}");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results");
+    std::fs::write(folder.join("growth.md"), text).expect("a table");
+    std::fs::write(folder.join("growth.svg"), chart(&reservations, &products)).expect("a picture");
+    eprintln!("kept in benches/results/: growth.md and .svg");
+}
