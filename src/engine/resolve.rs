@@ -161,7 +161,9 @@ fn resolve<K: Keyspace>(
     };
     let moves = check_counters(keys, record, &lines, ending)?;
     // After this point nothing may fail.
-    let mut effects: Vec<Effect> = lines.iter().map(|line| units_effect(line, ending)).collect();
+    // Beside the lines its end, and perhaps the answer to its token.
+    let mut effects = Vec::with_capacity(lines.len().saturating_add(2));
+    effects.extend(lines.iter().map(|line| units_effect(line, ending)));
     let left = record.without(&lines);
     let ended = left.is_empty();
     effects.push(if ended {

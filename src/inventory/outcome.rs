@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Refusal;
 use super::quantity::UnixMs;
-use super::reservation::{Line, LineJson, Record, lines_from_json, sum_lines, units_by_sku};
+use super::reservation::{Line, LineJson, Record, lines_from_json, sum_lines, to_json, units_by_sku};
 use super::sku::{KeyStyle, ReservationId};
 
 /// The step that ended a reservation.
@@ -139,8 +139,7 @@ impl Outcome {
             returned: self.parts.as_ref().map(|parts| parts.returned.iter().map(LineJson::of).collect()),
             data: self.data.as_deref().map(Cow::from),
         };
-        // Strings and integers cannot fail to serialize.
-        serde_json::to_vec(&json).unwrap_or_default()
+        to_json(&json)
     }
 
     /// The lines that a late commit takes again: all that went back. `DRIFT` where less went back than should have,

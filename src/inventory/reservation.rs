@@ -316,12 +316,17 @@ impl Record {
             returned: self.returned.iter().map(LineJson::of).collect(),
             data: self.data.as_deref().map(Cow::from),
         };
-        // One line and its braces take some 150 bytes.
-        let mut out = Vec::with_capacity(256);
-        // Strings and integers cannot fail to serialize.
-        let _ = serde_json::to_writer(&mut out, &json);
-        out
+        to_json(&json)
     }
+}
+
+/// The JSON of a record or an outcome.
+pub(super) fn to_json(document: &impl Serialize) -> Vec<u8> {
+    // With one line they take some 150 to 200 bytes.
+    let mut out = Vec::with_capacity(256);
+    // Strings and integers cannot fail to serialize.
+    let _ = serde_json::to_writer(&mut out, document);
+    out
 }
 
 /// All that is known of one reservation id at one moment.

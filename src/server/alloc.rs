@@ -13,11 +13,11 @@ use redis_module::raw;
 /// What every malloc aligns to on the platforms that the server runs on.
 const MALLOC_ALIGN: usize = 16;
 
-/// Blocks of up to 512 bytes are kept, in sizes that are multiples of 16.
-const SIZES: usize = 32;
+/// Blocks of up to 1024 bytes are kept, in sizes that are multiples of 16.
+const SIZES: usize = 64;
 
 /// So many of each size are kept.
-const MOST: u8 = 16;
+const MOST: u8 = 8;
 
 struct ServerAlloc;
 

@@ -68,18 +68,19 @@ unsafe extern "C" fn on_key(
 ) {
     // SAFETY: the server hands a key to the handlers of this event; it is not kept.
     let (name, key) = unsafe { api::lent_key(data) };
-    let style = state::style();
-    let Some(watched) = watched(name, style) else { return };
     let how = match subevent {
         raw::REDISMODULE_SUBEVENT_KEY_EXPIRED => Removal::Expired,
         raw::REDISMODULE_SUBEVENT_KEY_EVICTED => Removal::Evicted,
         raw::REDISMODULE_SUBEVENT_KEY_OVERWRITTEN => Removal::Overwritten,
         _ => Removal::Deleted,
     };
-    let by_hand = matches!(how, Removal::Deleted | Removal::Overwritten);
+    if matches!(how, Removal::Deleted | Removal::Overwritten) && state::is_own_write(name) {
+        return;
+    }
+    let style = state::style();
+    let Some(watched) = watched(name, style) else { return };
     let db = api::selected_db(ctx);
     match watched {
-        Watched::Reservation(_) if by_hand && state::is_own_write(name) => {}
         Watched::Reservation(id) => {
             let record = id
                 .as_ref()

@@ -4,7 +4,10 @@
 //! They are kept from command to command, and only ever touched on the server's main thread. A command takes all of them
 //! out for itself and puts them back behind itself, so that nothing has to be locked for each.
 
+use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hashbrown::DefaultHashBuilder;
 
 use super::api::Text;
 use crate::inventory::sku::{Key, KeyStyle};
@@ -35,6 +38,7 @@ pub fn forget() {
 pub struct Texts {
     /// How the names are.
     style: KeyStyle,
+    hasher: DefaultHashBuilder,
     of_skus: Ring,
     of_ids: Ring,
     /// The name that is of none of them.
@@ -50,6 +54,7 @@ impl Default for Texts {
     fn default() -> Self {
         Self {
             style: KeyStyle::Plain,
+            hasher: DefaultHashBuilder::default(),
             of_skus: Ring::new(24),
             // A command is about one reservation: its record, its outcome.
             of_ids: Ring::new(2),
@@ -74,21 +79,21 @@ impl Ring {
         Self { names: Vec::new(), next: 0, most }
     }
 
-    fn find(&self, kind: Kind, id: &str) -> Option<usize> {
-        self.names.iter().position(|name| name.kind == kind && name.id == id)
+    fn find(&self, hash: u64, kind: Kind, id: &str) -> Option<usize> {
+        self.names.iter().position(|name| name.hash == hash && name.kind == kind && name.id == id)
     }
 
     /// Keeps a name in place of the oldest, and tells where.
-    fn keep(&mut self, kind: Kind, id: &str, text: Text) -> usize {
+    fn keep(&mut self, hash: u64, kind: Kind, id: &str, text: Text) -> usize {
         let place = self.next;
         match self.names.get_mut(place) {
             Some(oldest) => {
-                oldest.kind = kind;
+                (oldest.hash, oldest.kind) = (hash, kind);
                 oldest.id.clear();
                 oldest.id.push_str(id);
                 oldest.text = text;
             }
-            None => self.names.push(Name { kind, id: id.to_owned(), text }),
+            None => self.names.push(Name { hash, kind, id: id.to_owned(), text }),
         }
         self.next = place.saturating_add(1).checked_rem(self.most).unwrap_or_default();
         place
@@ -101,6 +106,8 @@ impl Ring {
 
 /// The name of a key, by what it is made of.
 struct Name {
+    /// Of the id: most others are told apart by it.
+    hash: u64,
     kind: Kind,
     id: String,
     text: Text,
@@ -130,7 +137,7 @@ fn parts<'a>(key: &Key<'a>) -> Option<(Kind, &'a str)> {
 impl Texts {
     /// The name of a key.
     pub fn name(&mut self, key: Key<'_>, style: KeyStyle) -> &Text {
-        let Self { of_skus, of_ids, rare, scratch, .. } = self;
+        let Self { hasher, of_skus, of_ids, rare, scratch, .. } = self;
         if self.style != style {
             of_skus.clear();
             of_ids.clear();
@@ -146,7 +153,8 @@ impl Texts {
             Kind::Available | Kind::Reserved | Kind::Warehouses => of_skus,
             Kind::Reservation | Kind::Outcome => of_ids,
         };
-        let place = ring.find(kind, id).unwrap_or_else(|| ring.keep(kind, id, made()));
+        let hash = hasher.hash_one(id);
+        let place = ring.find(hash, kind, id).unwrap_or_else(|| ring.keep(hash, kind, id, made()));
         match ring.names.get(place) {
             Some(name) => &name.text,
             // Never: the ring has just told the place.
