@@ -32,12 +32,14 @@ pub struct ServerKeyspace {
 /// keyspace does anything by which a key can go or another module can be called: looking at a key without any effect is all
 /// that goes on beside it.
 struct Held {
+    /// Of its name.
+    hash: u64,
     name: Text,
     key: OpenKey<'static>,
 }
 
 /// So many counters are held: enough for a common order.
-const MOST_HELD: usize = 32;
+const MOST_HELD: usize = 64;
 
 impl ServerKeyspace {
     /// The database that `ctx` has selected, at the moment of its unit of work.
@@ -59,7 +61,7 @@ impl ServerKeyspace {
 
     fn name(&mut self, key: Key<'_>) -> &Text {
         let style = self.style;
-        self.texts().name(key, style)
+        self.texts().name(key, style).0
     }
 
     fn open<'a>(&mut self, key: Key<'_>, mode: Mode) -> OpenKey<'a> {
@@ -71,8 +73,8 @@ impl ServerKeyspace {
 
     /// Where the handle of this counter is, if it is held.
     fn held_place(&mut self, key: Key<'_>) -> Option<usize> {
-        let name = self.texts.get_or_insert_with(texts::take).name(key, self.style).bytes();
-        self.held.iter().position(|held| held.name.bytes() == name)
+        let (name, hash) = self.texts.get_or_insert_with(texts::take).name(key, self.style);
+        self.held.iter().position(|held| held.hash == hash && held.name.bytes() == name.bytes())
     }
 
     fn look(&mut self, key: Key<'_>, mode: Mode) -> Reading {
@@ -151,11 +153,13 @@ impl Keyspace for ServerKeyspace {
             // Two handles of one key would not know of each other's changes.
             self.held.clear();
         }
-        let name = self.name(key).clone();
-        let key = OpenKey::open(self.ctx, &name, Mode::Write);
+        let (ctx, style) = (self.ctx, self.style);
+        let (name, hash) = self.texts().name(key, style);
+        let name = name.clone();
+        let key = OpenKey::open(ctx, &name, Mode::Write);
         let counter = counter(&key);
         if self.held.len() < MOST_HELD {
-            self.held.push(Held { name, key });
+            self.held.push(Held { hash, name, key });
         }
         counter
     }

@@ -34,14 +34,17 @@ pub fn forget() {
     *kept() = None;
 }
 
+/// So many names are kept, a power of two: those of an order with some dozens of lines.
+const NAMES: usize = 256;
+
 /// See the module.
 pub struct Texts {
     /// How the names are.
     style: KeyStyle,
     hasher: DefaultHashBuilder,
-    of_skus: Ring,
-    of_ids: Ring,
-    /// The name that is of none of them.
+    /// Each name has one place, by its hash: the latest that belongs there is kept.
+    names: Vec<Option<Name>>,
+    /// The name that is kept nowhere.
     rare: Option<Text>,
     /// What a name is put together in.
     scratch: String,
@@ -55,9 +58,7 @@ impl Default for Texts {
         Self {
             style: KeyStyle::Plain,
             hasher: DefaultHashBuilder::default(),
-            of_skus: Ring::new(24),
-            // A command is about one reservation: its record, its outcome.
-            of_ids: Ring::new(2),
+            names: std::iter::repeat_with(|| None).take(NAMES).collect(),
             rare: None,
             scratch: String::new(),
             words: Vec::new(),
@@ -66,54 +67,15 @@ impl Default for Texts {
     }
 }
 
-/// The latest names.
-struct Ring {
-    names: Vec<Name>,
-    /// The one to be replaced next.
-    next: usize,
-    most: usize,
-}
-
-impl Ring {
-    fn new(most: usize) -> Self {
-        Self { names: Vec::new(), next: 0, most }
-    }
-
-    fn find(&self, hash: u64, kind: Kind, id: &str) -> Option<usize> {
-        self.names.iter().position(|name| name.hash == hash && name.kind == kind && name.id == id)
-    }
-
-    /// Keeps a name in place of the oldest, and tells where.
-    fn keep(&mut self, hash: u64, kind: Kind, id: &str, text: Text) -> usize {
-        let place = self.next;
-        match self.names.get_mut(place) {
-            Some(oldest) => {
-                (oldest.hash, oldest.kind) = (hash, kind);
-                oldest.id.clear();
-                oldest.id.push_str(id);
-                oldest.text = text;
-            }
-            None => self.names.push(Name { hash, kind, id: id.to_owned(), text }),
-        }
-        self.next = place.saturating_add(1).checked_rem(self.most).unwrap_or_default();
-        place
-    }
-
-    fn clear(&mut self) {
-        (self.names, self.next) = (Vec::new(), 0);
-    }
-}
-
 /// The name of a key, by what it is made of.
 struct Name {
-    /// Of the id: most others are told apart by it.
     hash: u64,
     kind: Kind,
     id: String,
     text: Text,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Available,
     Reserved,
@@ -135,12 +97,11 @@ fn parts<'a>(key: &Key<'a>) -> Option<(Kind, &'a str)> {
 }
 
 impl Texts {
-    /// The name of a key.
-    pub fn name(&mut self, key: Key<'_>, style: KeyStyle) -> &Text {
-        let Self { hasher, of_skus, of_ids, rare, scratch, .. } = self;
+    /// The name of a key, and a hash that the names of all other keys hardly have.
+    pub fn name(&mut self, key: Key<'_>, style: KeyStyle) -> (&Text, u64) {
+        let Self { hasher, names, rare, scratch, .. } = self;
         if self.style != style {
-            of_skus.clear();
-            of_ids.clear();
+            names.fill_with(|| None);
             self.style = style;
         }
         let mut made = || {
@@ -148,17 +109,25 @@ impl Texts {
             key.write_name(style, scratch);
             Text::new(scratch.as_bytes())
         };
-        let Some((kind, id)) = parts(&key) else { return rare.insert(made()) };
-        let ring = match kind {
-            Kind::Available | Kind::Reserved | Kind::Warehouses => of_skus,
-            Kind::Reservation | Kind::Outcome => of_ids,
+        let part = parts(&key);
+        let hash = hasher.hash_one(part);
+        let place = usize::from(hash.to_le_bytes()[0]);
+        let (Some((kind, id)), Some(place)) = (part, names.get_mut(place)) else {
+            return (rare.insert(made()), hash);
         };
-        let hash = hasher.hash_one(id);
-        let place = ring.find(hash, kind, id).unwrap_or_else(|| ring.keep(hash, kind, id, made()));
-        match ring.names.get(place) {
-            Some(name) => &name.text,
-            // Never: the ring has just told the place.
-            None => rare.insert(made()),
+        match place {
+            Some(name) if name.hash == hash && name.kind == kind && name.id == id => {}
+            Some(other) => {
+                (other.hash, other.kind, other.text) = (hash, kind, made());
+                other.id.clear();
+                other.id.push_str(id);
+            }
+            None => *place = Some(Name { hash, kind, id: id.to_owned(), text: made() }),
+        }
+        match place {
+            Some(name) => (&name.text, hash),
+            // Never: it was filled above.
+            None => (rare.insert(made()), hash),
         }
     }
 
