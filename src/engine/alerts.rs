@@ -23,6 +23,11 @@ struct Move {
 }
 
 impl Moves {
+    /// None yet, and room for so many.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
     /// `units` were added to the available units of `sku`, which were `before`; each sku once.
     pub fn moved(&mut self, sku: &Sku, before: &Counter, units: i64) {
         self.0.push(Move { sku: sku.clone(), before: before.clone(), units });

@@ -154,7 +154,11 @@ pub(super) struct Shelves(Vec<Shelf>);
 impl Shelves {
     /// Reads the counters of each line. `WRONGTYPE` where one is no integer.
     fn read<K: Keyspace>(keys: &mut K, lines: &[Line]) -> Result<Self, Refusal> {
-        lines.iter().map(|line| Shelf::read(keys, &line.sku)).collect::<Result<_, _>>().map(Self)
+        let mut shelves = Vec::with_capacity(lines.len());
+        for line in lines {
+            shelves.push(Shelf::read(keys, &line.sku)?);
+        }
+        Ok(Self(shelves))
     }
 
     /// `ERR` where a reserved counter would overflow.
@@ -169,7 +173,7 @@ impl Shelves {
 
     /// How available moves when these lines are taken.
     pub(super) fn moves(&self, lines: &[Line]) -> alerts::Moves {
-        let mut moves = alerts::Moves::default();
+        let mut moves = alerts::Moves::with_capacity(lines.len());
         for (shelf, line) in self.0.iter().zip(lines) {
             moves.moved(&line.sku, &shelf.available, line.quantity.units().saturating_neg());
         }
@@ -204,18 +208,23 @@ impl Supply {
     /// holds something else, `ERR` where there are too many warehouses to look at.
     fn read<K: Keyspace>(keys: &mut K, asked: &[Line]) -> Result<Self, Refusal> {
         let mut looked_at = 0_usize;
-        let mut source = |line: &Line| {
+        let mut sources = Vec::with_capacity(asked.len());
+        for line in asked {
             let places = match line.sku.warehouse() {
                 None => warehouses::places(keys, line.sku.product())?,
                 Some(_) => None,
             };
-            let Some(places) = places else { return Ok(Source::Own(Shelf::read(keys, &line.sku)?)) };
-            looked_at = looked_at.saturating_add(places.len());
-            warehouses::check_work(looked_at)?;
-            let shelf = |place: Place| Ok((Shelf::read(keys, &place.sku)?, place.sku));
-            places.into_iter().map(shelf).collect::<Result<_, _>>().map(Source::Warehouses)
-        };
-        asked.iter().map(&mut source).collect::<Result<_, _>>().map(Self)
+            sources.push(match places {
+                None => Source::Own(Shelf::read(keys, &line.sku)?),
+                Some(places) => {
+                    looked_at = looked_at.saturating_add(places.len());
+                    warehouses::check_work(looked_at)?;
+                    let shelf = |place: Place| Ok((Shelf::read(keys, &place.sku)?, place.sku));
+                    Source::Warehouses(places.into_iter().map(shelf).collect::<Result<_, _>>()?)
+                }
+            });
+        }
+        Ok(Self(sources))
     }
 
     /// Of lines that say where they take from: the counters of each.

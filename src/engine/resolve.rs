@@ -206,7 +206,7 @@ fn check_counters<K: Keyspace>(
     lines: &[Line],
     ending: Ending,
 ) -> Result<alerts::Moves, Refusal> {
-    let mut moves = alerts::Moves::default();
+    let mut moves = alerts::Moves::with_capacity(lines.len());
     let (mut drift, mut overflow) = (None, None);
     let by_hand = keys.ledger(|ledger| ledger.is_by_hand(&record.id));
     for Line { sku, quantity } in lines {

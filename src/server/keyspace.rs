@@ -1,7 +1,7 @@
 //! The engine's [`Keyspace`] over the key API of a real server.
 
+use std::collections::VecDeque;
 use std::ffi::CStr;
-use std::io::Write;
 
 use redis_module::{Context, raw};
 
@@ -23,7 +23,7 @@ pub struct ServerKeyspace {
     settings: Settings,
     /// Taken out at the first use.
     texts: Option<Box<Texts>>,
-    held: Vec<Held>,
+    held: VecDeque<Held>,
 }
 
 /// A counter that was read to be changed: it stays open until it is, so that the server looks it up once.
@@ -51,7 +51,7 @@ impl ServerKeyspace {
             style: state::style(),
             settings: config::settings(),
             texts: None,
-            held: Vec::new(),
+            held: VecDeque::new(),
         }
     }
 
@@ -159,7 +159,7 @@ impl Keyspace for ServerKeyspace {
         let key = OpenKey::open(ctx, &name, Mode::Write);
         let counter = counter(&key);
         if self.held.len() < MOST_HELD {
-            self.held.push(Held { hash, name, key });
+            self.held.push_back(Held { hash, name, key });
         }
         counter
     }
@@ -182,21 +182,15 @@ impl Keyspace for ServerKeyspace {
     }
 
     fn add(&mut self, key: Key<'_>, delta: i64) -> i64 {
-        let mut open = match self.held_place(key) {
-            Some(at) => self.held.swap_remove(at).key,
-            None => self.open(key, Mode::Write),
-        };
+        // They are changed in the order in which they were read: mostly it is the first.
+        let held = self.held_place(key).and_then(|at| self.held.remove(at));
+        let mut open = held.map_or_else(|| self.open(key, Mode::Write), |held| held.key);
         if open.kind() == Kind::Absent {
             open.set(&Text::new(delta.to_string().as_bytes()));
             return delta;
         }
         let sum = parse_integer(open.text()).unwrap_or_default().saturating_add(delta);
-        // The longest number has 20 characters.
-        let mut digits = [0_u8; 20];
-        let mut free = digits.as_mut_slice();
-        let _ = write!(free, "{sum}");
-        let free = free.len();
-        open.overwrite(digits.get(..digits.len().saturating_sub(free)).unwrap_or_default());
+        open.overwrite(itoa::Buffer::new().format(sum).as_bytes());
         sum
     }
 

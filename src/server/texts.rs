@@ -109,10 +109,14 @@ impl Texts {
             key.write_name(style, scratch);
             Text::new(scratch.as_bytes())
         };
-        let part = parts(&key);
-        let hash = hasher.hash_one(part);
-        let place = usize::from(hash.to_le_bytes()[0]);
-        let (Some((kind, id)), Some(place)) = (part, names.get_mut(place)) else {
+        let Some((kind, id)) = parts(&key) else {
+            let text = rare.insert(made());
+            let hash = hasher.hash_one(text.bytes());
+            return (text, hash);
+        };
+        // The names of one id lie in places of their own.
+        let hash = hasher.hash_one(id).wrapping_add(kind as u64);
+        let Some(place) = names.get_mut(usize::from(hash.to_le_bytes()[0])) else {
             return (rare.insert(made()), hash);
         };
         match place {
