@@ -120,7 +120,7 @@ fn grow(sides: &[Side; 2]) -> (Vec<Step>, Memory) {
     (steps, memory)
 }
 
-/// RESERVE over so many products evenly, 100,000 in each round, beside a SET of as many counters and records.
+/// RESERVE over so many products evenly, 100,000 in each round, beside a plain DECRBY of the same counters.
 fn over_products(sides: &[Side; 2]) -> Vec<Step> {
     let mut steps = vec![];
     for size in PRODUCTS {
