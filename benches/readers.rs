@@ -22,6 +22,9 @@ use harness::{Client, Server};
 #[path = "../tests/server/harness.rs"]
 #[allow(dead_code, unused_imports, reason = "the tests need more of it")]
 mod harness;
+#[path = "common/load.rs"]
+#[allow(dead_code, reason = "the other benchmarks need more of it")]
+mod load;
 #[path = "common/machine.rs"]
 mod machine;
 
@@ -67,14 +70,7 @@ fn fill_warehouses(client: &mut Client) {
 fn cost(client: &mut Client, command: &str) -> f64 {
     client.ask("CONFIG RESETSTAT");
     burst(client, &vec![command.to_owned(); TIMES]);
-    let name = command.split(' ').next().unwrap();
-    let stats = client.ask("INFO commandstats");
-    let of = |name: &str| {
-        let line =
-            stats.as_str().unwrap().lines().find(|line| line.starts_with(&format!("cmdstat_{name}:")))?;
-        line.split("usec_per_call=").nth(1)?.split(',').next()?.parse().ok()
-    };
-    of(name).or_else(|| of(&name.to_lowercase())).expect("a command that has run")
+    load::us_a_call(client, command.split(' ').next().unwrap())
 }
 
 fn main() {

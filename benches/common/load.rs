@@ -68,11 +68,16 @@ fn program() -> PathBuf {
     server.with_file_name(name)
 }
 
-fn us_a_call(client: &mut Client, name: &str) -> f64 {
+/// The server's own microseconds for a call of a command, since the statistics were reset. Names of a module's commands are
+/// in capitals there, the others are not.
+pub fn us_a_call(client: &mut Client, name: &str) -> f64 {
     let stats = client.ask("INFO commandstats");
-    let of = |line: &str| line.split("usec_per_call=").nth(1)?.split(',').next()?.parse().ok();
-    let found = stats.as_str().unwrap().lines().find(|line| line.starts_with(&format!("cmdstat_{name}:")));
-    found.and_then(of).unwrap_or(f64::NAN)
+    let of = |line: &str| {
+        let (command, figures) = line.strip_prefix("cmdstat_")?.split_once(':')?;
+        let figure = figures.split_once("usec_per_call=")?.1.split(',').next()?;
+        command.eq_ignore_ascii_case(name).then(|| figure.parse().ok())?
+    };
+    stats.as_str().unwrap().lines().find_map(of).expect("a command that has run")
 }
 
 /// The words of a command.

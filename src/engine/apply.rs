@@ -168,7 +168,8 @@ fn each_move(effect: &Effect, mut meet: impl FnMut(Key<'_>, i64)) {
     }
 }
 
-/// Writes one effect, whose counters have moved, into the keys, tells of it as the Lua scripts' commands did, and keeps the ledger in step.
+/// Writes one effect, whose counters have moved, into the keys, tells of it as the Lua scripts' commands did, and keeps the
+/// ledger in step.
 fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
     // Every server tells of a DECRBY as `incrby` too.
     each_move(effect, |key, _| keys.notify(c"incrby", key));

@@ -69,7 +69,7 @@ impl Kept {
 }
 
 /// The number of the size that a layout is kept in; `None` where it is not kept.
-fn size_of(layout: Layout) -> Option<usize> {
+fn size_number(layout: Layout) -> Option<usize> {
     layout.size().checked_sub(1)?.checked_div(MALLOC_ALIGN).filter(|size| *size < SIZES)
 }
 
@@ -105,7 +105,7 @@ unsafe impl GlobalAlloc for ServerAlloc {
         // SAFETY: written once, while the module is loaded, by the thread that runs all of its code.
         match unsafe { raw::RedisModule_Alloc } {
             Some(alloc) if layout.align() <= MALLOC_ALIGN => {
-                let Some(size) = size_of(layout) else {
+                let Some(size) = size_number(layout) else {
                     // SAFETY: the server's malloc takes any size.
                     return unsafe { alloc(layout.size()) }.cast();
                 };
@@ -129,7 +129,7 @@ unsafe impl GlobalAlloc for ServerAlloc {
                     // SAFETY: `alloc` gave the block for a layout of this size, and its owner frees it.
                     KEPT.try_with(|kept| kept.get(size).is_some_and(|kept| unsafe { kept.keep(pointer) }))
                 };
-                if !size_of(layout).is_some_and(|size| keep(size).unwrap_or_default()) {
+                if !size_number(layout).is_some_and(|size| keep(size).unwrap_or_default()) {
                     // SAFETY: `alloc` took it from the server's malloc for this layout.
                     unsafe { free(pointer.cast()) }
                 }
@@ -145,7 +145,7 @@ unsafe impl GlobalAlloc for ServerAlloc {
             Some(realloc) if layout.align() <= MALLOC_ALIGN => {
                 // SAFETY: the caller's promise: the new size with this alignment is a layout.
                 let new = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-                match (size_of(layout), size_of(new)) {
+                match (size_number(layout), size_number(new)) {
                     (Some(old), Some(new)) if old == new => pointer,
                     // What `alloc` gives for a size that is kept is as large as that.
                     (_, kept) => {

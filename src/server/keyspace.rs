@@ -29,8 +29,8 @@ pub struct ServerKeyspace {
 /// A counter that was read to be changed: it stays open until it is, so that the server looks it up once.
 ///
 /// Nothing may happen to the key meanwhile, or the handle would be of a value that is gone. So it is closed before the
-/// keyspace does anything by which a key can go or another module can be called: looking at a key without any effect is all
-/// that goes on beside it.
+/// keyspace does anything by which that key could go. Beside it only other counters are opened, and keys are looked at
+/// without any effect.
 struct Held {
     /// Of its name.
     hash: u64,

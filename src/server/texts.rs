@@ -34,7 +34,7 @@ pub fn forget() {
     *kept() = None;
 }
 
-/// So many names are kept, a power of two: those of an order with some dozens of lines.
+/// So many names are kept, as a byte of a hash can tell apart: those of an order with some dozens of lines.
 const NAMES: usize = 256;
 
 /// See the module.
@@ -43,7 +43,7 @@ pub struct Texts {
     style: KeyStyle,
     hasher: DefaultHashBuilder,
     /// Each name has one place, by its hash: the latest that belongs there is kept.
-    names: Vec<Option<Name>>,
+    names: Vec<Name>,
     /// The name that is kept nowhere.
     rare: Option<Text>,
     /// What a name is put together in.
@@ -58,7 +58,7 @@ impl Default for Texts {
         Self {
             style: KeyStyle::Plain,
             hasher: DefaultHashBuilder::default(),
-            names: std::iter::repeat_with(|| None).take(NAMES).collect(),
+            names: vec![Name::none(); NAMES],
             rare: None,
             scratch: String::new(),
             words: Vec::new(),
@@ -68,6 +68,7 @@ impl Default for Texts {
 }
 
 /// The name of a key, by what it is made of.
+#[derive(Clone)]
 struct Name {
     hash: u64,
     kind: Kind,
@@ -75,7 +76,14 @@ struct Name {
     text: Text,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+impl Name {
+    /// Of no key: no id is empty.
+    fn none() -> Self {
+        Self { hash: 0, kind: Kind::Available, id: String::new(), text: Text::new(b"") }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Available,
     Reserved,
@@ -101,7 +109,7 @@ impl Texts {
     pub fn name(&mut self, key: Key<'_>, style: KeyStyle) -> (&Text, u64) {
         let Self { hasher, names, rare, scratch, .. } = self;
         if self.style != style {
-            names.fill_with(|| None);
+            names.fill(Name::none());
             self.style = style;
         }
         let mut made = || {
@@ -116,23 +124,15 @@ impl Texts {
         };
         // The names of one id lie in places of their own.
         let hash = hasher.hash_one(id).wrapping_add(kind as u64);
-        let Some(place) = names.get_mut(usize::from(hash.to_le_bytes()[0])) else {
+        let Some(name) = names.get_mut(usize::from(hash.to_le_bytes()[0])) else {
             return (rare.insert(made()), hash);
         };
-        match place {
-            Some(name) if name.hash == hash && name.kind == kind && name.id == id => {}
-            Some(other) => {
-                (other.hash, other.kind, other.text) = (hash, kind, made());
-                other.id.clear();
-                other.id.push_str(id);
-            }
-            None => *place = Some(Name { hash, kind, id: id.to_owned(), text: made() }),
+        if name.hash != hash || name.kind != kind || name.id != id {
+            (name.hash, name.kind, name.text) = (hash, kind, made());
+            name.id.clear();
+            name.id.push_str(id);
         }
-        match place {
-            Some(name) => (&name.text, hash),
-            // Never: it was filled above.
-            None => (rare.insert(made()), hash),
-        }
+        (&name.text, hash)
     }
 
     /// A word of a replicated command.

@@ -541,3 +541,34 @@ fn every_database_has_its_own_stock() {
     shop.ask("SELECT 9");
     assert_eq!(shop.ask("INV.GET R1")["state"], "reserved");
 }
+
+#[test]
+fn an_order_moves_each_counter_once_however_many_lines_it_has_and_however_often_it_names_a_place() {
+    let (_server, mut shop) = shop(&[]);
+    let skus: Vec<String> = (0..100).map(|n| format!("P{n}")).collect();
+    for sku in &skus {
+        shop.ask(format!("SET stock:available:{sku} 10"));
+    }
+    // W takes from both of its places, of which one is named as well.
+    shop.ask("INV.WAREHOUSES W SET a 1 b 2");
+    shop.ask("INV.ADJUST W@a 5");
+    shop.ask("INV.ADJUST W@b 5");
+    let items: Vec<String> = skus.iter().map(|sku| format!("{sku} 3")).collect();
+    let order = format!("ITEMS W 4 {} W@a 3", items.join(" "));
+    let steps = [("COMMIT", 7, [(0, 0), (3, 0)]), ("ROLLBACK", 10, [(5, 0), (5, 0)])];
+    for (step, after, places) in steps {
+        shop.ask(format!("INV.RESERVE {step} {order}"));
+        for sku in &skus {
+            assert_eq!(shop.counters(sku), (7, 3), "{sku}");
+        }
+        assert_eq!([shop.counters("W@a"), shop.counters("W@b")], [(0, 5), (3, 2)]);
+        shop.ask(format!("INV.{step} {step}"));
+        for sku in &skus {
+            assert_eq!(shop.counters(sku), (after, 0), "{sku}");
+            shop.ask(format!("SET stock:available:{sku} 10"));
+        }
+        assert_eq!([shop.counters("W@a"), shop.counters("W@b")], places);
+        shop.ask("SET stock:available:W@a 5");
+        shop.ask("SET stock:available:W@b 5");
+    }
+}
