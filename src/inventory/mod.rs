@@ -11,3 +11,4 @@ pub mod outcome;
 pub mod quantity;
 pub mod reservation;
 pub mod sku;
+pub mod slot;

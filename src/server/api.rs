@@ -409,15 +409,19 @@ unsafe fn signal_modified(ctx: RawContext, key: *mut raw::RedisModuleKey) {
     let _ = unsafe { call!(RedisModule_SignalModifiedKey(ctx, name.cast_mut())) };
 }
 
-/// From now on a key that was opened to be changed counts as changed when the module says so, not when it is closed.
-pub fn signal_changes_only(ctx: RawContext) {
+/// Valkey 9 moves no slot away at once while a module is loaded that has not declared that it can bear it. Redis has no such
+/// option, and may give its number to another.
+const HANDLE_ATOMIC_SLOT_MIGRATION: c_int = 1 << 5;
+
+/// Declares what the module can bear. From now on a key that was opened to be changed counts as changed when the module
+/// says so, not when it is closed.
+pub fn declare(ctx: RawContext, is_valkey: bool) {
+    let mut options = raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED.cast_signed();
+    if is_valkey {
+        options |= HANDLE_ATOMIC_SLOT_MIGRATION;
+    }
     // SAFETY: the context is that of the load.
-    unsafe {
-        call!(RedisModule_SetModuleOptions(
-            ctx,
-            raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED.cast_signed()
-        ))
-    };
+    unsafe { call!(RedisModule_SetModuleOptions(ctx, options)) };
 }
 
 /// The moment of this unit of work, Unix ms, by which the server expires keys. It does not move inside the unit.
@@ -458,6 +462,9 @@ pub fn avoid_traffic() -> bool {
     unsafe { call!(RedisModule_AvoidReplicaTraffic()) != 0 }
 }
 
+/// How long the id of a cluster node is.
+const NODE_ID_BYTES: usize = 40;
+
 /// Whether this cluster node is a master by its own flag in the cluster; `None` outside a cluster.
 pub fn is_cluster_master(ctx: RawContext) -> Option<bool> {
     // SAFETY: takes nothing.
@@ -465,8 +472,14 @@ pub fn is_cluster_master(ctx: RawContext) -> Option<bool> {
     if id.is_null() {
         return None;
     }
+    // The server hands out its 40 bytes without a NUL behind them, and wants one when it is asked by them.
+    let mut name = [0_u8; NODE_ID_BYTES + 1];
+    // SAFETY: the id has that many bytes and stays where it is for this call.
+    let id = unsafe { slice_of(id, NODE_ID_BYTES) };
+    name.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
+    let id = name.as_ptr().cast::<c_char>();
     let mut flags = 0;
-    // SAFETY: the id is the server's own, 40 bytes; the outputs that may be null are.
+    // SAFETY: the id ends in NUL; the outputs that may be null are.
     let status = unsafe {
         call!(RedisModule_GetClusterNodeInfo(
             ctx,

@@ -65,7 +65,8 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
     state::set_wake_queued(false);
     state::set_backlog(false);
 
-    api::signal_changes_only(ctx.ctx);
+    let server = ctx.server_info("server").field("server_name");
+    api::declare(ctx.ctx, server.is_some_and(|name| name.to_string_lossy() == "valkey"));
     config::register(ctx);
     if !api::load_configs(ctx.ctx) {
         return Err("an inv.* line of the configuration is not valid");

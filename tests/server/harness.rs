@@ -56,6 +56,8 @@ pub struct Server {
     /// What stands behind the configuration file on the command line.
     arguments: &'static [&'static str],
     port: u16,
+    /// Where the nodes of a cluster talk to each other; 0 outside one.
+    bus_port: u16,
     folder: TempDir,
     options: Vec<String>,
 }
@@ -69,6 +71,15 @@ impl Server {
     /// A server with the module and further lines of configuration, such as `inv.outcome-ttl-ms 0` or `appendonly yes`.
     pub fn start_with(options: &[&str]) -> Self {
         let mut server = Self::new(server_program(), options);
+        server.start_again();
+        server
+    }
+
+    /// A node of a cluster, with the module.
+    pub fn start_node(options: &[&str]) -> Self {
+        let mut server = Self::new(server_program(), options);
+        server.bus_port = free_port();
+        server.options.push(format!("cluster-port {}", server.bus_port));
         server.start_again();
         server
     }
@@ -94,7 +105,15 @@ impl Server {
     fn new(program: &Path, options: &[&str]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        Self { child: None, program: program.into(), arguments: &[], port: free_port(), folder, options }
+        Self {
+            child: None,
+            program: program.into(),
+            arguments: &[],
+            port: free_port(),
+            bus_port: 0,
+            folder,
+            options,
+        }
     }
 
     /// A Sentinel that watches this server under the name `shop`, and alone decides that it is down.
@@ -270,6 +289,11 @@ impl Server {
     /// The port that it listens on.
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port at which the other nodes of its cluster talk to it.
+    pub const fn bus_port(&self) -> u16 {
+        self.bus_port
     }
 
     /// Waits until a field of INFO has this value.

@@ -13,6 +13,7 @@
 
 mod harness;
 mod scripts;
+mod shards;
 mod shop;
 
 mod adjust;
@@ -20,6 +21,7 @@ mod alerts;
 mod audit;
 mod bad_input;
 mod books;
+mod cluster;
 mod config;
 mod crash;
 mod declarations;

@@ -1,0 +1,143 @@
+//! Clusters of real servers, each node in a folder of its own, with the module.
+
+use std::time::Duration;
+
+use redis_inventory::inventory::slot::Slot;
+
+use crate::harness::{Client, Server, wait_until};
+
+/// What needs the word of several nodes may take this long.
+pub const GOSSIP: Duration = Duration::from_secs(30);
+
+/// All slots.
+const SLOTS: usize = 16_384;
+
+/// A running cluster: its masters, each with an equal share of the slots, and the replicas of each.
+pub struct Cluster {
+    pub masters: Vec<Server>,
+    pub replicas: Vec<Vec<Server>>,
+}
+
+impl Cluster {
+    /// So many masters without replicas.
+    pub fn start(masters: usize) -> Self {
+        Self::start_with(masters, 0, &[])
+    }
+
+    /// So many masters, each with so many replicas, and further lines of configuration.
+    pub fn start_with(masters: usize, replicas: usize, options: &[&str]) -> Self {
+        let node = |_| {
+            let mut lines =
+                vec!["cluster-enabled yes", "cluster-node-timeout 2000", "repl-diskless-sync yes"];
+            lines.extend(options);
+            Server::start_node(&lines)
+        };
+        let cluster = Self {
+            masters: (0..masters).map(node).collect(),
+            replicas: (0..masters).map(|_| (0..replicas).map(node).collect()).collect(),
+        };
+        let first = &cluster.masters[0];
+        for (number, master) in cluster.masters.iter().enumerate() {
+            let mut client = master.connect();
+            client.ask(format!("CLUSTER SET-CONFIG-EPOCH {}", number + 1));
+            let (from, to) = (SLOTS * number / masters, SLOTS * (number + 1) / masters - 1);
+            client.ask(format!("CLUSTER ADDSLOTSRANGE {from} {to}"));
+        }
+        for node in cluster.nodes().skip(1) {
+            meet(&mut node.connect(), first);
+        }
+        cluster.wait_until_up();
+        for (master, replicas) in cluster.masters.iter().zip(&cluster.replicas) {
+            for replica in replicas {
+                follow(replica, master);
+            }
+        }
+        cluster.wait_until_up();
+        cluster
+    }
+
+    /// Every node, the masters first.
+    pub fn nodes(&self) -> impl Iterator<Item = &Server> {
+        self.masters.iter().chain(self.replicas.iter().flatten())
+    }
+
+    /// Waits until every node knows every other and calls the cluster healthy.
+    pub fn wait_until_up(&self) {
+        let count = self.nodes().count();
+        for node in self.nodes() {
+            let mut client = node.connect();
+            wait_until("the cluster is up", GOSSIP, || {
+                let info = client.ask("CLUSTER INFO");
+                let info = info.as_str().expect("text");
+                let nodes = client.ask("CLUSTER NODES");
+                let connected = nodes.as_str().expect("text").matches(" connected").count();
+                info.contains("cluster_state:ok") && connected == count
+            });
+        }
+    }
+
+    /// The number of the master that has the slot of this id, by its own word.
+    pub fn owner(&self, id: &str) -> usize {
+        let slot = Slot::of(id);
+        let owns = |server: &Server| slots_of(&mut server.connect()).contains(&slot.number());
+        self.masters.iter().position(owns).unwrap_or_else(|| panic!("no master has {slot:?}"))
+    }
+
+    /// A client of the master that has the slot of this id.
+    pub fn shop(&self, id: &str) -> Client {
+        self.masters[self.owner(id)].connect()
+    }
+
+    /// No node holds a key twice, and none a key of a slot that is not its own.
+    pub fn check_keys(&self) {
+        for master in &self.masters {
+            let mut client = master.connect();
+            let slots = slots_of(&mut client);
+            let keys: Vec<String> = keys_of(&mut client);
+            let distinct: std::collections::BTreeSet<&String> = keys.iter().collect();
+            let size = client.ask("DBSIZE").as_u64().expect("a number");
+            assert_eq!((size, keys.len()), (distinct.len() as u64, distinct.len()), "{keys:?}");
+            for key in &keys {
+                assert!(slots.contains(&Slot::of(key).number()), "{key} is on a node that has not its slot");
+            }
+        }
+    }
+}
+
+/// Every key of the node.
+pub fn keys_of(client: &mut Client) -> Vec<String> {
+    let keys = client.ask("KEYS *");
+    keys.as_array().expect("an array").iter().map(|key| key.as_str().expect("text").to_owned()).collect()
+}
+
+/// Makes a node of one cluster with another.
+fn meet(client: &mut Client, other: &Server) {
+    client.ask(format!("CLUSTER MEET 127.0.0.1 {} {}", other.port(), other.bus_port()));
+}
+
+/// Makes a node a replica of another, and waits until it has what that has.
+pub fn follow(replica: &Server, master: &Server) {
+    let id = node_id(master);
+    let mut client = replica.connect();
+    wait_until("the replica knows its master", GOSSIP, || {
+        client.try_ask(format!("CLUSTER REPLICATE {id}")).is_ok()
+    });
+    replica.wait_for_master(master);
+}
+
+/// The name of a node in its cluster.
+pub fn node_id(server: &Server) -> String {
+    server.connect().ask("CLUSTER MYID").as_str().expect("text").to_owned()
+}
+
+/// The slots that a master has, by its own word.
+pub fn slots_of(client: &mut Client) -> std::collections::BTreeSet<u16> {
+    let nodes = client.ask("CLUSTER NODES");
+    let line = nodes.as_str().expect("text").lines().find(|line| line.contains("myself")).expect("itself");
+    let mut slots = std::collections::BTreeSet::new();
+    for range in line.split(' ').skip(8).filter(|range| !range.starts_with('[')) {
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        slots.extend(from.parse::<u16>().expect("a slot")..=to.parse().expect("a slot"));
+    }
+    slots
+}
