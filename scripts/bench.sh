@@ -12,12 +12,6 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
 
-module_file() {
-    local name=libredis_inventory.so
-    [[ $(uname -s) != Darwin ]] || name=libredis_inventory.dylib
-    (cd "${CARGO_TARGET_DIR:-target}/release" && printf '%s/%s\n' "$PWD" "$name")
-}
-
 scripts/cargo.sh build --release
 INV_SERVER=$(scripts/find-server.sh)
 INV_MODULE=$(module_file)

@@ -22,6 +22,30 @@ at_least() {
     ((10#$major > 10#$floor_major || (10#$major == 10#$floor_major && 10#$minor >= 10#$floor_minor)))
 }
 
+# Where the release build puts the module.
+module_file() {
+    local name=libredis_inventory.so
+    [[ $(uname -s) != Darwin ]] || name=libredis_inventory.dylib
+    (cd "$root" && cd "${CARGO_TARGET_DIR:-target}/release" && printf '%s/%s\n' "$PWD" "$name")
+}
+
+# server_name PATH: valkey-9.1. Data are kept apart by it: none reads what a newer one has saved.
+server_name() {
+    "$1" --version | sed -nE 's/^([A-Za-z]+).* v=([0-9]+\.[0-9]+).*/\1-\2/p' | tr '[:upper:]' '[:lower:]'
+}
+
+# cli_to_type SERVER: the cli as a person would type it in the project's folder.
+cli_to_type() {
+    local cli
+    if ! cli=$(SERVER=$1 "$root/scripts/find-cli.sh"); then
+        printf 'redis-cli\n'
+    elif [[ $(type -P "${cli##*/}") == "$cli" ]]; then
+        printf '%s\n' "${cli##*/}"
+    else
+        printf '%s\n' "${cli#"$root"/}"
+    fi
+}
+
 # Where something is being unpacked; an interrupted download leaves nothing behind.
 part=
 trap '[[ -z $part ]] || rm -rf "$part"' EXIT

@@ -14,12 +14,6 @@ check_port() {
     fi
 }
 
-module_file() {
-    local name=libredis_inventory.so
-    [[ $(uname -s) != Darwin ]] || name=libredis_inventory.dylib
-    (cd "${CARGO_TARGET_DIR:-target}/release" && printf '%s/%s\n' "$PWD" "$name")
-}
-
 answers() {
     local reply
     exec 3<>"/dev/tcp/127.0.0.1/$port" || return 1
@@ -50,29 +44,12 @@ or a prompt: make cli PORT=$port        Ctrl-C ends the server.
 EOT
 }
 
-# How a person would type it from here.
-cli_to_type() {
-    local cli
-    if ! cli=$(SERVER=$server scripts/find-cli.sh); then
-        printf 'redis-cli\n'
-    elif [[ $(type -P "${cli##*/}") == "$cli" ]]; then
-        printf '%s\n' "${cli##*/}"
-    else
-        printf '%s\n' "${cli#"$root"/}"
-    fi
-}
-
-# One for each server and version: none reads what a newer one has saved.
-data_folder() {
-    "$server" --version | sed -nE 's/^([A-Za-z]+).* v=([0-9]+\.[0-9]+).*/data\/\1-\2/p' | tr '[:upper:]' '[:lower:]'
-}
-
 check_port
 scripts/cargo.sh build --release
 server=$(scripts/find-server.sh)
-cli=$(cli_to_type)
+cli=$(cli_to_type "$server")
 module=$(module_file)
-data=$root/$(data_folder)
+data=$root/data/$(server_name "$server")
 mkdir -p "$data"
 say "data: ${data#"$root"/}"
 
