@@ -1,11 +1,13 @@
 # What a newcomer types. The work is done by scripts/.
 
+# The first port of make cluster; make cluster PORT=8001 says it too.
+CLUSTER_PORT ?= $(if $(filter command,$(origin PORT)),$(PORT),7001)
 PORT ?= 6379
 SERVER ?=
-export PORT SERVER
+export PORT CLUSTER_PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli test servers test-all soak lint bench bench-decision bench-instructions bench-expiry bench-growth bench-readers clean
+.PHONY: help build run cli cluster cluster-stop test servers test-all soak lint bench bench-decision bench-instructions bench-expiry bench-growth bench-readers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -20,6 +22,12 @@ run: ## a server with the module, in the foreground on PORT
 
 cli: ## a prompt on the server at PORT
 	@cli=$$(scripts/find-cli.sh) && exec "$$cli" -p "$$PORT"
+
+cluster: ## three masters and three replicas with the module, in the background, from port 7001
+	@scripts/cluster.sh start
+
+cluster-stop: ## ends those six; their data stay
+	@scripts/cluster.sh stop
 
 test: ## all tests, on SERVER or the server that is found
 	@scripts/test.sh

@@ -1,0 +1,382 @@
+#!/usr/bin/env bash
+# A cluster on this machine, to play with: three masters and three replicas with the module, in the background.
+#
+#     scripts/cluster.sh start    starts them, makes a cluster of them the first time, and says how to try it. Where some
+#                                 run and others do not (one was killed to see the failover) it starts those again.
+#     scripts/cluster.sh stop     ends them. Their data stay: the next start brings the same cluster back.
+#
+# CLUSTER_PORT (7001) is the first of twelve ports: six for clients, then six at which the nodes talk to each other.
+# CLUSTER_DATA (data/cluster) is where the data go, INV_MODULE a module that is built already.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# The nodes are known by the paths of their folders: these must be the same whichever way a person came here.
+cd -P "$root"
+
+readonly usual=7001 first=${CLUSTER_PORT:-7001}
+# Seconds: how long a node may take to become ready, and to end.
+readonly patience=60 grace=10
+readonly product=PROD-123
+
+if ! [[ $first =~ ^[1-9][0-9]{0,4}$ ]] || ((first + 11 > 65535)); then
+    die "CLUSTER_PORT=$first is not the first of twelve ports"
+fi
+readonly masters=("$first" $((first + 1)) $((first + 2)))
+readonly replicas=($((first + 3)) $((first + 4)) $((first + 5)))
+readonly ports=("${masters[@]}" "${replicas[@]}")
+
+# All clusters have their data in one folder: for each server and version, for each first port, for each node.
+clusters=${CLUSTER_DATA:-data/cluster}
+home=
+server=
+module=
+# The folders of the nodes that this script has started.
+started=()
+
+# --- a node and its process ---
+
+bus_port() { echo $(($1 + ${#ports[@]})); }
+
+# Prints nothing for a process that has ended, also where nobody has reaped it yet. Not every image has ps.
+command_of() {
+    if [[ -d /proc/self ]]; then
+        { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null || true
+    else
+        ps -ww -o command= -p "$1" 2>/dev/null || true
+    fi
+}
+
+# pid_in FOLDER: the process of the node that has its data there; fails when none runs. A pid file outlives a kill -9 and a
+# reboot, and its number may be another process by now: only one that was started with this folder counts.
+pid_in() {
+    local pid
+    pid=$(cat "$1/pid" 2>/dev/null) && [[ $pid =~ ^[0-9]+$ ]] || return 1
+    [[ $(command_of "$pid") == *" --dir $1 --"* ]] || return 1
+    printf '%s\n' "$pid"
+}
+
+runs() { pid_in "$home/$1" >/dev/null; }
+
+# ask PORT WORD ...: the reply as the server sends it, line by line; nothing from a node that does not answer. It does without
+# a cli, which is not beside every server.
+ask() (
+    exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 0
+    printf '%s\r\nQUIT\r\n' "${*:2}" >&3
+    while IFS= read -r -t 5 line <&3; do printf '%s\n' "${line%$'\r'}"; done
+) 2>/dev/null
+
+# tell PORT WORD ...: what has to be answered with OK.
+tell() {
+    local reply
+    reply=$(ask "$@")
+    [[ $reply == +OK* ]] || die "the node at $1 answers ${*:2} with: ${reply:-nothing}"
+}
+
+# end FOLDER ...: ends the nodes that have their data there. The AOF keeps what they know.
+end() {
+    local folder pid deadline=$((SECONDS + grace))
+    # All at once: there is no moment for a failover.
+    for folder in "$@"; do
+        if pid=$(pid_in "$folder"); then kill "$pid" 2>/dev/null || true; fi
+    done
+    for folder in "$@"; do
+        while pid=$(pid_in "$folder"); do
+            if ((SECONDS >= deadline)); then
+                say "cluster: the node at ${folder##*/} (process $pid) has not ended in $grace s: kill -9"
+                kill -9 "$pid" 2>/dev/null || true
+            fi
+            sleep 0.1
+        done
+        rm -f "$folder/pid"
+    done
+}
+
+# --- clusters that run ---
+
+# running_at FIRST_PORT: the folders of the nodes that run, of whichever server.
+running_at() {
+    local folder
+    for folder in "$clusters"/*/"$1"/*; do
+        if pid_in "$folder" >/dev/null; then printf '%s\n' "$folder"; fi
+    done
+}
+
+# short PATH: as a person would type it here.
+short() { printf '%s' "${1#"$PWD"/}"; }
+
+# What make is told where this cluster is not the usual one.
+options() {
+    [[ $first == "$usual" ]] || printf ' CLUSTER_PORT=%s' "$first"
+    [[ -z ${CLUSTER_DATA:-} ]] || printf ' CLUSTER_DATA=%q' "$CLUSTER_DATA"
+}
+
+# --- start ---
+
+# What a start that failed, or was interrupted, has begun goes again; what ran before stays.
+undo() {
+    local status=$?
+    trap '' INT TERM
+    if ((status != 0 && ${#started[@]} > 0)); then
+        say "cluster: ending what was started ..."
+        # The last one may not have come to saying which process it is.
+        wait_for_pid "${started[${#started[@]} - 1]}" 2 || true
+        end "${started[@]}"
+        [[ -e $home/made ]] || rm -rf "$home"
+    fi
+    exit "$status"
+}
+
+# A cluster that runs goes on with the server that it has.
+choose_server() {
+    local running asked
+    running=$(running_at "$first")
+    if [[ -z $running ]]; then
+        server=$(scripts/find-server.sh)
+        home=$clusters/$(server_name "$server")/$first
+        return
+    fi
+    home=$(dirname "${running%%$'\n'*}")
+    server=$(cat "$home/server")
+    [[ -n ${SERVER:-} ]] || return 0
+    asked=$(scripts/find-server.sh)
+    if [[ $(server_name "$asked") != "$(server_name "$server")" ]]; then
+        die "a cluster of $server runs on these ports. End it first: make cluster-stop$(options)"
+    fi
+    server=$asked
+}
+
+# check_ports NODE ...: those of nodes that do not run have to be free.
+check_ports() {
+    local node port other=$((first < 60000 ? first + 1000 : usual))
+    for node in "$@"; do
+        for port in "$node" "$(bus_port "$node")"; do
+            if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+                die "port $port is in use; the cluster takes $first to $((first + 11)).
+Choose others: make cluster CLUSTER_PORT=$other"
+            fi
+        done
+    done
+}
+
+find_module() {
+    if [[ -z ${INV_MODULE:-} ]]; then
+        scripts/cargo.sh build --release
+        module=$(module_file)
+    elif [[ -f $INV_MODULE ]]; then
+        module=$(cd "$(dirname "$INV_MODULE")" && pwd)/$(basename "$INV_MODULE")
+    else
+        die "INV_MODULE=$INV_MODULE is not a file"
+    fi
+}
+
+# give_up PORT WHAT
+give_up() {
+    say "what $(short "$home/$1/log") warns of:"
+    { grep ' # ' "$home/$1/log" 2>/dev/null || true; } | tail -n 5 | sed 's/^/    /' >&2
+    die "the node at $1 $2"
+}
+
+# wait_for_pid FOLDER SECONDS
+wait_for_pid() {
+    local deadline=$((SECONDS + $2))
+    until [[ -s $1/pid ]]; do
+        ((SECONDS < deadline)) || return 1
+        sleep 0.02
+    done
+}
+
+# launch PORT: returns when its process is known, so that it can be ended.
+launch() {
+    local folder=$home/$1
+    started+=("$folder")
+    mkdir -p "$folder"
+    rm -f "$folder/pid"
+    # If it crashed, that says why.
+    [[ ! -e $folder/log ]] || mv "$folder/log" "$folder/log.before"
+    # A server that writes a title of its own would hide the folder by which its process is known. The node timeout is
+    # shorter than the usual 15 s: a person waits for it to see a failover. A replica has no others to wait for.
+    "$server" redis.conf --port "$1" --cluster-enabled yes --cluster-port "$(bus_port "$1")" --dir "$folder" \
+        --cluster-node-timeout 3000 --repl-diskless-sync-delay 0 --set-proc-title no \
+        --daemonize yes --pidfile "$folder/pid" --logfile "$folder/log" --loadmodule "$module" >&2 ||
+        give_up "$1" "does not start"
+    wait_for_pid "$folder" "$grace" || give_up "$1" "does not start"
+}
+
+wait_for_answer() {
+    local reply deadline=$((SECONDS + patience))
+    while true; do
+        reply=$(ask "$1" PING)
+        [[ $reply != +PONG* ]] || return 0
+        # A long AOF takes its time.
+        [[ $reply != -LOADING* ]] || deadline=$((SECONDS + patience))
+        runs "$1" || give_up "$1" "has ended"
+        ((SECONDS < deadline)) || give_up "$1" "does not answer"
+        sleep 0.1
+    done
+}
+
+# wait_until_all CHECK WORDS: until it holds for every node.
+wait_until_all() {
+    local port deadline=$((SECONDS + patience))
+    for port in "${ports[@]}"; do
+        until "$1" "$port"; do
+            runs "$port" || give_up "$port" "has ended"
+            if ((SECONDS >= deadline)); then
+                ask "$port" CLUSTER NODES >&2
+                give_up "$port" "$2, after $patience s still"
+            fi
+            sleep 0.1
+        done
+    done
+}
+
+has_met_all() {
+    ask "$1" CLUSTER NODES |
+        awk -v all="${#ports[@]}" '$3 !~ /handshake|noaddr/ && $8 == "connected" {met++} END {exit met != all}'
+}
+
+# The node calls the cluster healthy, knows as many replicas as there should be, and has its copy if it is one.
+is_ready() {
+    local info
+    [[ $(ask "$1" CLUSTER INFO) == *cluster_state:ok* ]] || return 1
+    ask "$1" CLUSTER NODES | awk -v all="${#ports[@]}" -v wanted="${#replicas[@]}" '
+        $3 !~ /fail|handshake|noaddr/ && $8 == "connected" {healthy++}
+        $3 ~ /slave/ {replicas++}
+        END {exit healthy != all || replicas != wanted}' || return 1
+    info=$(ask "$1" INFO replication)
+    [[ $info == *role:master* || $info == *master_link_status:up* ]]
+}
+
+# As the cli's --cluster create does it; not every one can where the bus ports are not the usual ones.
+make_cluster() {
+    local number port id slots=(0 5461 10923 16384)
+    for number in "${!ports[@]}"; do tell "${ports[number]}" CLUSTER SET-CONFIG-EPOCH $((number + 1)); done
+    for number in "${!masters[@]}"; do
+        tell "${masters[number]}" CLUSTER ADDSLOTSRANGE "${slots[number]}" $((slots[number + 1] - 1))
+    done
+    for port in "${ports[@]:1}"; do tell "$port" CLUSTER MEET 127.0.0.1 "$first" "$(bus_port "$first")"; done
+    wait_until_all has_met_all "has not met all others"
+    for number in "${!masters[@]}"; do
+        id=$(ask "${masters[number]}" CLUSTER MYID | sed -n 2p)
+        tell "${replicas[number]}" CLUSTER REPLICATE "$id"
+    done
+}
+
+# show WORDS: how to try it. Who is master of what may have changed with the last failover.
+show() {
+    local cli port master role owner='' heir='' entry
+    cli=$(cli_to_type "$server")
+    # All others send a client there.
+    for port in "${ports[@]}"; do
+        if [[ $(ask "$port" EXISTS "stock:available:{$product}") == :* ]]; then owner=$port; fi
+    done
+    # The node that is asked first has to outlive the failover.
+    entry=$first
+    [[ $owner != "$first" ]] || entry=$((first + 1))
+
+    say ""
+    say "$1 Data and logs: $(short "$home")"
+    say ""
+    for port in "${ports[@]}"; do
+        master=$(ask "$port" INFO replication | sed -n 's/^master_port://p')
+        role=${master:+replica of $master}
+        [[ $port != "$owner" ]] || role="master of $product"
+        [[ $master != "$owner" ]] || heir=$port
+        say "    $port  $(printf '%-18s' "${role:-master}")  pid $(pid_in "$home/$port")"
+    done
+    cat >&2 <<EOT
+
+A client with -c goes on to the node that has the product, whichever it asks first:
+
+    $cli -c -p $entry INV.ADJUST $product 10
+    $cli -c -p $entry INV.RESERVE '{$product}:RES-1' EX 900 ITEMS $product 2
+    $cli -c -p $entry INV.STOCK $product
+
+A replica answers a client that says READONLY:
+
+    printf 'READONLY\nINV.STOCK $product\n' | $cli -p $heir
+
+A failover: kill the master of $product, and its replica takes its place within some seconds. Until then INV.STOCK finds
+no node, or says CLUSTERDOWN.
+
+    kill -9 $(pid_in "$home/$owner")
+    $cli -c -p $entry CLUSTER NODES
+    $cli -c -p $entry INV.STOCK $product
+
+    make cluster$(options)         starts the killed one again: it is a replica now
+    make cluster-stop$(options)    ends all six; their data stay
+
+EOT
+}
+
+start() {
+    local port missing=()
+    mkdir -p "$clusters"
+    clusters=$(cd "$clusters" && pwd -P)
+    trap undo EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+
+    choose_server
+    for port in "${ports[@]}"; do runs "$port" || missing+=("$port"); done
+    if [[ ! -e $home/made && ${#missing[@]} -lt ${#ports[@]} ]]; then
+        die "nodes run on these ports that were not made a cluster: another \`make cluster\` is at work, or was killed.
+End them: make cluster-stop$(options)"
+    fi
+    if ((${#missing[@]} == 0)); then
+        wait_until_all is_ready "is not ready"
+        show "The cluster runs already. (A newly built module: make cluster-stop$(options) first.)"
+        return
+    fi
+    check_ports "${missing[@]}"
+    find_module
+
+    # What is left of a start that was killed half way.
+    [[ -e $home/made ]] || rm -rf "$home"
+    mkdir -p "$home"
+    printf '%s\n' "$server" >"$home/server"
+    say "cluster: starting ${missing[*]} with $server ..."
+    for port in "${missing[@]}"; do
+        if [[ -e $home/made && ! -e $home/$port/nodes.conf ]]; then
+            die "$(short "$home/$port") has lost its nodes.conf. For a new cluster remove $(short "$home")"
+        fi
+        launch "$port"
+    done
+    for port in "${missing[@]}"; do wait_for_answer "$port"; done
+    [[ -e $home/made ]] || make_cluster
+    wait_until_all is_ready "is not ready"
+    touch "$home/made"
+    show "The cluster is up on 127.0.0.1."
+}
+
+# --- stop ---
+
+stop() {
+    local folder names='' nodes=() other
+    [[ ! -d $clusters ]] || clusters=$(cd "$clusters" && pwd -P)
+    while read -r folder; do
+        [[ -z $folder ]] || nodes+=("$folder")
+    done <<<"$(running_at "$first")"
+    if ((${#nodes[@]} > 0)); then
+        for folder in "${nodes[@]}"; do names+=" ${folder##*/}"; done
+        say "cluster: ending$names ..."
+        end "${nodes[@]}"
+        server=$(cat "${folder%/*}/server")
+        say "cluster: ended. The data stay in $(short "${folder%/*}"). The same server brings them back:
+    make cluster$(options) SERVER=$(short "$server")"
+        return
+    fi
+    say "cluster: nothing runs on ports $first to $((first + 5))"
+    for folder in "$clusters"/*/*; do
+        other=${folder##*/}
+        if [[ -n $(running_at "$other") ]]; then
+            say "cluster: one runs on ports $other to $((other + 5)): make cluster-stop CLUSTER_PORT=$other"
+        fi
+    done
+}
+
+case ${1:-} in
+start) start ;;
+stop) stop ;;
+*) die "which: start, stop" ;;
+esac
