@@ -215,18 +215,27 @@ wait_for_answer() {
     done
 }
 
-# wait_until_all CHECK WORDS: until it holds for every node.
+# first_without CHECK: the first node for which it does not hold; nothing when it holds for all.
+first_without() {
+    local port
+    for port in "${ports[@]}"; do
+        if ! "$1" "$port"; then
+            printf '%s\n' "$port"
+            return
+        fi
+    done
+}
+
+# wait_until_all CHECK WORDS: until it holds for every node at a time.
 wait_until_all() {
     local port deadline=$((SECONDS + patience))
-    for port in "${ports[@]}"; do
-        until "$1" "$port"; do
-            runs "$port" || give_up "$port" "has ended"
-            if ((SECONDS >= deadline)); then
-                ask "$port" CLUSTER NODES >&2
-                give_up "$port" "$2, after $patience s still"
-            fi
-            sleep 0.1
-        done
+    while port=$(first_without "$1") && [[ -n $port ]]; do
+        runs "$port" || give_up "$port" "has ended"
+        if ((SECONDS >= deadline)); then
+            ask "$port" CLUSTER NODES >&2
+            give_up "$port" "$2, after $patience s still"
+        fi
+        sleep 0.1
     done
 }
 
@@ -346,6 +355,8 @@ End them: make cluster-stop$(options)"
     [[ -e $home/made ]] || make_cluster
     wait_until_all is_ready "is not ready"
     touch "$home/made"
+    # It stays, also where nobody reads to the end what comes now.
+    started=()
     show "The cluster is up on 127.0.0.1."
 }
 
