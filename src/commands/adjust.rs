@@ -38,6 +38,7 @@ const GRAMMAR: &str = "INV.ADJUST sku delta [ONCE token]";
 fn inv_adjust(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let request = parse(&args, keys.style())?;
+    keys.confine(request.sku.product())?;
     Ok(adjust(&mut keys, &request).map(RedisValue::Integer)?)
 }
 

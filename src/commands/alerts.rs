@@ -49,6 +49,10 @@ const GRAMMAR: &str = "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [COUN
 fn inv_alerts(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let query = parse(&args, keys.style())?;
+    match &query.product {
+        Some(product) => keys.confine(product.as_str())?,
+        None => keys.roam("INV.ALERTS without PRODUCT")?,
+    }
     // The server has checked a product that is named; a walk over all shows what the caller may read.
     let walks = query.product.is_none();
     let may_see = page::sight(ctx);

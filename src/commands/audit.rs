@@ -37,6 +37,7 @@ fn inv_audit(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut args = Args::new(&args, GRAMMAR)?;
     let sku = Sku::parse(args.next("the sku")?, keys.style())?;
     args.end()?;
+    keys.confine(sku.product())?;
     let (audit, stray) = (audit(&mut keys, &sku)?, stray(&mut keys, &sku)?);
     let reply = Reply(ctx);
     reply.audit(&audit, stray);

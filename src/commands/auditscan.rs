@@ -29,8 +29,10 @@ const GRAMMAR: &str = "INV.AUDITSCAN cursor [COUNT n]";
 )]
 fn inv_auditscan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let (cursor, count) = parse(&args)?;
+    let mut keys = ServerKeyspace::new(ctx.ctx);
+    keys.roam("INV.AUDITSCAN")?;
     let may_see = page::sight(ctx);
-    let page = audit_scan(&mut ServerKeyspace::new(ctx.ctx), cursor, count, |sku| may_see(sku.as_str()))?;
+    let page = audit_scan(&mut keys, cursor, count, |sku| may_see(sku.as_str()))?;
     let reply = Reply(ctx);
     reply.array(2);
     match page.next {

@@ -47,6 +47,7 @@ const GRAMMAR: &str = "INV.EXTEND id EX s | PX ms | EXAT s | PXAT ms [ONCE token
 fn inv_extend(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let request = parse(&args, keys.style())?;
+    keys.confine(request.id.as_str())?;
     Ok(extend(&mut keys, &request).map(RedisValue::Integer)?)
 }
 

@@ -36,6 +36,7 @@ fn inv_get(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut args = Args::new(&args, GRAMMAR)?;
     let id = ReservationId::parse(args.next("the reservation id")?, keys.style())?;
     args.end()?;
+    keys.confine(id.as_str())?;
     let found = get(&mut keys, &id)?;
     let reply = Reply(ctx);
     match found {

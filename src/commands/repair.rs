@@ -45,6 +45,7 @@ fn inv_repair(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         }
         args.once(&mut force, "FORCE", ())?;
     }
+    keys.confine(sku.product())?;
     let before = repair(&mut keys, &sku, force.is_some())?;
     let reply = Reply(ctx);
     reply.audit(&before, 0);

@@ -72,6 +72,7 @@ const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA te
 fn inv_reserve(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let request = parse(&args, &keys)?;
+    keys.confine(request.id.as_str())?;
     let Reserved { id, expires_at, items } = reserve(&mut keys, &request)?;
     let reply = Reply(ctx);
     reply.map(3);

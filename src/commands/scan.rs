@@ -41,6 +41,10 @@ const GRAMMAR: &str = "INV.SCAN cursor [COUNT n] [PRODUCT product]";
 fn inv_scan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let query = parse(&args, keys.style())?;
+    match &query.product {
+        Some(product) => keys.confine(product.as_str())?,
+        None => keys.roam("INV.SCAN without PRODUCT")?,
+    }
     let may_see = page::sight(ctx);
     let (next, found) = scan(&mut keys, &query, |id| may_see(id.as_str()))?;
     let reply = Reply(ctx);

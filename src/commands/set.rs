@@ -45,6 +45,7 @@ const GRAMMAR: &str = "INV.SET sku AVAILABLE | ONHAND n [IFEQ current] [ONCE tok
 fn inv_set(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let request = parse(&args, keys.style())?;
+    keys.confine(request.sku.product())?;
     Ok(set(&mut keys, &request).map(|available| available.map_or(RedisValue::Null, RedisValue::Integer))?)
 }
 

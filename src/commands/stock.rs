@@ -34,10 +34,12 @@ const GRAMMAR: &str = "INV.STOCK product [product ...]";
 fn inv_stock(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let mut args = Args::new(&args, GRAMMAR)?;
-    let mut products = vec![Product::parse(args.next("the product")?, keys.style())?];
+    let first = Product::parse(args.next("the product")?, keys.style())?;
+    let mut products = vec![first.clone()];
     while let Some(word) = args.option() {
         products.push(Product::parse(word, keys.style())?);
     }
+    keys.confine(first.as_str())?;
     // All are read before the first is answered: one broken counter refuses the command.
     let found = stock(&mut keys, &products)?;
     let reply = Reply(ctx);

@@ -45,6 +45,7 @@ const GRAMMAR: &str = "INV.THRESHOLD product n | DEFAULT";
 fn inv_threshold(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let (product, units) = parse(&args, keys.style())?;
+    keys.confine(product.as_str())?;
     Ok(set_threshold(&mut keys, &product, units).map(reply::ok)?)
 }
 

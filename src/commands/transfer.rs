@@ -42,6 +42,7 @@ const GRAMMAR: &str = "INV.TRANSFER product from to quantity [ONCE token]";
 fn inv_transfer(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let request = parse(&args, keys.style())?;
+    keys.confine(request.product.as_str())?;
     Ok(transfer(&mut keys, &request).map(reply::ok)?)
 }
 

@@ -51,6 +51,7 @@ const GRAMMAR: &str =
 fn inv_warehouses(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let (product, change) = parse(&args, keys.style())?;
+    keys.confine(product.as_str())?;
     let done = match change {
         Change::Set(places) => set(&mut keys, &product, &places),
         Change::Remove(warehouse) => remove(&mut keys, &product, &warehouse),

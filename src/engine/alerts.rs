@@ -7,6 +7,7 @@ use super::{Counter, Keyspace, Reading, Tally, apply, feed};
 use crate::inventory::alert::{Alert, AlertType, crossing};
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::{Key, Product, Sku};
+use crate::inventory::slot::SlotState;
 
 /// The channel of every alert.
 pub const CHANNEL: &str = "inventory:alerts";
@@ -172,7 +173,7 @@ pub fn list<K: Keyspace>(keys: &mut K, query: &AlertQuery, may_see: impl Fn(&Pro
         let (of, kind) = (query.product.as_ref(), query.kind);
         let next = keys.ledger(|ledger| ledger.alerts().before(of, kind, before.as_ref()));
         let Some((at, product)) = next.filter(|(at, _)| *at >= query.since) else { break };
-        if may_see(&product) {
+        if may_see(&product) && keys.slot_state(product.as_str()) != SlotState::Elsewhere {
             match keys.peek(Key::Alert(product.as_str(), at)) {
                 // Its time is over, and no event has told of it yet. An event would tell if it came back.
                 Reading::Absent => keys.ledger(|ledger| ledger.alerts().leave(&product, at)),

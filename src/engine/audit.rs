@@ -7,6 +7,7 @@ use super::apply::{self, Effect};
 use super::{Keyspace, Tally, alerts, expire, feed};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{Key, Sku};
+use crate::inventory::slot::SlotState;
 
 /// A sku's reserved counter beside what is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +160,7 @@ pub fn audit_scan<K: Keyspace>(
             if let Ok(audit) = audit(keys, &sku)
                 && audit.drift() != 0
                 && may_see(&sku)
+                && keys.slot_state(sku.product()) == SlotState::Stable
             {
                 page.drifting.push(audit);
             }

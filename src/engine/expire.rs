@@ -6,12 +6,13 @@
 //! hold (CLAMP): a script that settled one of our records with its own commands must not bring the units back twice.
 
 use super::ledger::{Foreign, Gone, Ledger, Touched};
-use super::{Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, repair};
+use super::{Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, record, repair};
 use crate::inventory::alert::Alert;
 use crate::inventory::outcome::{Ending, Outcome};
 use crate::inventory::quantity::{Quantity, UnixMs};
-use crate::inventory::reservation::{Line, Record, State};
+use crate::inventory::reservation::{Line, Record, State, describe};
 use crate::inventory::sku::{Key, ReservationId, Sku};
+use crate::inventory::slot::SlotState;
 
 /// How long a due record that did not go when it was opened is left alone (the server is paused, or imports).
 const RETRY_MS: i64 = 1000;
@@ -75,15 +76,24 @@ pub fn catch_up<K: Keyspace>(keys: &mut K) {
         settle_pending(keys);
         look_at_touched(keys, || false);
     }
+    if let Some(slot) = keys.confined_to() {
+        // The command would not be here if its slot were not stable. Of very many the cron takes the rest.
+        for _ in 0..4096 {
+            if !keys.ledger(|ledger| ledger.unpark(slot)) {
+                break;
+            }
+        }
+    }
 }
 
 /// Settles what is pending, as much of it as a command has time for. While the index is not complete, what others hold is
 /// not known: it waits.
 pub fn settle_pending<K: Keyspace>(keys: &mut K) {
     let mut left = 64_usize;
-    while let Some(gone) = keys.ledger(|ledger| ledger.is_complete().then(|| ledger.take_pending()).flatten())
-    {
-        settle(keys, &gone, true);
+    let slot = keys.confined_to();
+    let next = |ledger: &mut Ledger| ledger.is_complete().then(|| ledger.take_pending(slot)).flatten();
+    while let Some(gone) = keys.ledger(next) {
+        settle_here(keys, gone, Place::Open);
         left = left.saturating_sub(1);
         if left == 0 {
             break;
@@ -128,12 +138,8 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place, mut time_is_up: i
     if keys.ledger(|ledger| ledger.is_complete()) {
         // Those that are put back are not tried twice.
         for _ in 0..keys.ledger(|ledger| ledger.pending_count()) {
-            let Some(gone) = keys.ledger(Ledger::take_pending) else { break };
-            if place == Place::Job && !can_settle_in_job(keys, &gone) {
-                keys.ledger(|ledger| ledger.put_back(gone));
-            } else {
-                settle(keys, &gone, true);
-            }
+            let Some(gone) = keys.ledger(|ledger| ledger.take_pending(None)) else { break };
+            settle_here(keys, gone, place);
             if time_is_up() {
                 return true;
             }
@@ -155,6 +161,11 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place, mut time_is_up: i
 /// Remembers what CLAMP would move now of a record that was taken away by hand. While a record that may be a script's
 /// lives here that is nothing: the script may have settled it, and what it left shows as drift.
 fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
+    if keys.slot_state(gone.record.id.as_str()) != SlotState::Stable {
+        // It was moved to another node, most likely: the source of a MIGRATE sees a DEL.
+        keys.ledger(|ledger| ledger.settled(&gone.lines));
+        return;
+    }
     let name = Key::Reservation(&gone.record.id).name(keys.style());
     let left = if keys.ledger(|ledger| ledger.has_stranger_beside(name.as_bytes())) {
         Vec::new()
@@ -181,9 +192,16 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
         return false;
     }
     settle_remembered_due(keys, &mut time_is_up);
+    if unpark(keys, &mut time_is_up) {
+        return true;
+    }
     while let Some(id) = keys.ledger(|ledger| ledger.next_due(now)) {
-        open_due(keys, &id);
-        settle_pending(keys);
+        if may_open(keys, &id) {
+            open_due(keys, &id);
+            settle_pending(keys);
+        } else {
+            keys.ledger(|ledger| ledger.park(&id));
+        }
         if time_is_up() {
             return true;
         }
@@ -195,14 +213,106 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
 pub(super) fn settle_remembered_due<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let now = keys.now();
     let mut found = false;
-    while let Some(gone) = keys.ledger(|ledger| ledger.take_remembered_due(now)) {
-        settle(keys, &gone, true);
+    let slot = keys.confined_to();
+    while let Some(gone) = keys.ledger(|ledger| ledger.take_remembered_due(now, slot)) {
+        match keys.slot_state(gone.record.id.as_str()) {
+            SlotState::Stable => settle(keys, &gone, true),
+            SlotState::Migrating | SlotState::Importing if has_counters(keys, &gone.lines) => {
+                settle(keys, &gone, true);
+            }
+            SlotState::Migrating | SlotState::Importing | SlotState::Elsewhere => give_up(keys, &gone),
+        }
         found = true;
         if time_is_up() {
             break;
         }
     }
     found
+}
+
+/// Settles what is pending, or leaves it to others: to the cron what a job must not write, and to the new owner of a slot
+/// what has lost its counters to it.
+fn settle_here<K: Keyspace>(keys: &mut K, gone: Gone, place: Place) {
+    let may_write = place == Place::Open || can_settle_in_job(keys, &gone);
+    match keys.slot_state(gone.record.id.as_str()) {
+        SlotState::Stable if may_write => settle(keys, &gone, true),
+        // In memory it would be lost if the slot left before the cron comes.
+        SlotState::Stable if keys.settings().in_cluster => send_after(keys, gone),
+        SlotState::Stable => keys.ledger(|ledger| ledger.put_back(gone)),
+        SlotState::Migrating | SlotState::Importing if may_write && has_counters(keys, &gone.lines) => {
+            settle(keys, &gone, true);
+        }
+        SlotState::Migrating | SlotState::Importing => send_after(keys, gone),
+        SlotState::Elsewhere => give_up(keys, &gone),
+    }
+}
+
+/// A record has ended while its slot is being moved and its counters are not here. It is written again, without a TTL: so it
+/// goes where the counters go, and whoever has the slot then ends it, by the deadline that stands in it.
+fn send_after<K: Keyspace>(keys: &mut K, gone: Gone) {
+    let key = Key::Reservation(&gone.record.id);
+    if keys.peek(key) != Reading::Absent {
+        // Something else was put there in the same unit.
+        give_up(keys, &gone);
+        return;
+    }
+    let record = Record { expires_at: gone.deadline, ..gone.record };
+    let json = record.to_json();
+    let key = Key::Reservation(&record.id);
+    keys.write(key, &json, None);
+    keys.notify(c"set", key);
+    keys.replicate(c"SET", &[Argument::Key(key), Argument::Text(&json)]);
+    keys.ledger(|ledger| {
+        ledger.settled(&gone.lines);
+        ledger.enter_touched(&record, gone.deadline);
+        ledger.park(&record.id);
+    });
+}
+
+/// Whether both counters of every line are on this node.
+fn has_counters<K: Keyspace>(keys: &mut K, lines: &[Line]) -> bool {
+    lines.iter().all(|Line { sku, .. }| {
+        [Key::Available(sku), Key::Reserved(sku)].into_iter().all(|key| keys.peek(key) != Reading::Absent)
+    })
+}
+
+/// What was to be given back has no counters here any more: the operator is told, and INV.REPAIR at the slot's new owner
+/// gives it back.
+fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
+    keys.ledger(|ledger| ledger.settled(&gone.lines));
+    let units = total(&gone.lines);
+    keys.tally(Tally::UnexplainedUnits, units);
+    let (id, lines) = (&gone.record.id, describe(&gone.lines));
+    keys.report(&format!(
+        "reservation {id} ended here when its slot had left: {lines} stay reserved until INV.REPAIR at the slot's owner"
+    ));
+}
+
+/// Whether a due record may be opened, which ends it. Where its slot is on its way, only while all its counters are here.
+fn may_open<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
+    match keys.slot_state(id.as_str()) {
+        SlotState::Stable => true,
+        SlotState::Migrating | SlotState::Importing => {
+            let lines = keys.ledger(|ledger| ledger.lines(id)).unwrap_or_default();
+            has_counters(keys, &lines)
+        }
+        SlotState::Elsewhere => false,
+    }
+}
+
+/// In a cluster: what had to wait for its slot is due again when that is stable. Says whether something is left.
+fn unpark<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    for (slot, id) in keys.ledger(Ledger::parked) {
+        if keys.slot_state(id.as_str()) != SlotState::Stable {
+            continue;
+        }
+        while keys.ledger(|ledger| ledger.unpark(slot)) {
+            if time_is_up() {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// Opens a record that the index has due; that is enough for the server to expire it. False where it stays: the server
@@ -314,7 +424,8 @@ fn total(lines: &[Line]) -> i64 {
 /// Looks at the keys that events named, until none is left or `time_is_up`. Says whether some are left. Reads only, and
 /// takes nothing away: this runs on replicas and in jobs too.
 pub fn look_at_touched<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
-    while let Some(touched) = keys.ledger(Ledger::take_touched) {
+    let slot = keys.confined_to();
+    while let Some(touched) = keys.ledger(|ledger| ledger.take_touched(slot)) {
         look_at(keys, touched);
         if time_is_up() {
             return true;
@@ -347,8 +458,7 @@ pub(super) fn look_at<K: Keyspace>(keys: &mut K, touched: Touched) {
 
 /// A `reservation:` key appeared or changed without a command of ours: is it one of our records?
 fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
-    let style = keys.style();
-    let name = Key::Reservation(id).name(style);
+    let name = Key::Reservation(id).name(keys.style());
     let found = keys.peek(Key::Reservation(id));
     if found == Reading::Absent {
         keys.ledger(|ledger| ledger.leave_foreign(name.as_bytes()));
@@ -359,7 +469,7 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
     let (record, what) = match found {
         Reading::Text(json, _) if Record::is_misnamed(id, &json) => (None, Foreign::Misnamed),
         Reading::Text(json, ttl) if !ended => {
-            (Record::from_json(id, &json, style).map(|record| (record, ttl)), Foreign::Stranger)
+            (record(keys, id, &json).map(|record| (record, ttl)), Foreign::Stranger)
         }
         Reading::Text(..) | Reading::Other(_) | Reading::Absent => (None, Foreign::Stranger),
     };

@@ -4,13 +4,14 @@
 //! **Invariant:** derived from the keys, never the truth. A lost entry delays a release, it cannot lose a unit or
 //! sell one twice.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use super::alert_index::AlertIndex;
 use super::holds::Holds;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Line, Record};
 use crate::inventory::sku::{Product, ReservationId, Sku, Watched};
+use crate::inventory::slot::Slot;
 
 /// A reservation whose record is gone, with what it held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,27 @@ pub enum Touched {
     Managed,
     /// A `stock:reserved:` key.
     Reserved(Sku),
+}
+
+impl Touched {
+    /// The slot of the key; `None` of one that no command names.
+    fn slot(&self) -> Option<Slot> {
+        match self {
+            Touched::Reservation(id) => Some(Slot::of(id.as_str())),
+            Touched::Threshold(product) | Touched::Alert(product, _) => Some(Slot::of(product.as_str())),
+            Touched::Reserved(sku) => Some(Slot::of(sku.product())),
+            Touched::Managed => None,
+        }
+    }
+}
+
+/// So many of the newest notes are looked through for those of one slot.
+const NEWEST: usize = 64;
+
+/// Where the newest note of this kind is, if it is among the newest.
+fn newest_of<T>(notes: &VecDeque<T>, is_of_kind: impl Fn(&T) -> bool) -> Option<usize> {
+    let newest = notes.iter().enumerate().rev().take(NEWEST);
+    newest.filter(|(_, note)| is_of_kind(note)).map(|(at, _)| at).last()
 }
 
 /// What a `reservation:` key that is not ours is.
@@ -94,6 +116,8 @@ pub struct Ledger {
     walk: Walking,
     /// Expired or evicted, not settled yet.
     pending: VecDeque<Gone>,
+    /// Due, and not to be opened before their slot is stable again: their counters are elsewhere.
+    parked: BTreeMap<Slot, Vec<ReservationId>>,
     /// Deleted or overwritten by hand, not looked at yet.
     removed: Vec<Gone>,
     /// Deleted or overwritten by hand: settled at the deadline.
@@ -193,6 +217,40 @@ impl Ledger {
         self.holds.postpone(id, wake);
     }
 
+    /// It is not to be opened before its slot is stable again.
+    pub fn park(&mut self, id: &ReservationId) {
+        self.holds.postpone(id, UnixMs::MAX);
+        self.parked.entry(Slot::of(id.as_str())).or_default().push(id.clone());
+    }
+
+    /// Where reservations are parked: the slots, each with one of them.
+    pub fn parked(&mut self) -> Vec<(Slot, ReservationId)> {
+        let holds = &self.holds;
+        self.parked.retain(|_, ids| {
+            // Those that have left since, as all do when their slot goes to another node.
+            while ids.pop_if(|id| holds.deadline(id).is_none()).is_some() {}
+            !ids.is_empty()
+        });
+        self.parked.iter().filter_map(|(slot, ids)| Some((*slot, ids.last()?.clone()))).collect()
+    }
+
+    /// Their slot is stable: one of them goes back to its place by deadline. False where none is left.
+    pub fn unpark(&mut self, slot: Slot) -> bool {
+        let Some(ids) = self.parked.get_mut(&slot) else { return false };
+        match ids.pop() {
+            Some(id) => {
+                if let Some(deadline) = self.deadline(&id) {
+                    self.holds.postpone(&id, deadline);
+                }
+                true
+            }
+            None => {
+                self.parked.remove(&slot);
+                false
+            }
+        }
+    }
+
     /// The live reservations in the order of their deadlines, to walk over.
     pub fn holds(&self) -> &Holds {
         &self.holds
@@ -247,6 +305,11 @@ impl Ledger {
     /// The next sku to compare.
     pub fn next_to_check(&mut self) -> Option<Sku> {
         self.to_check.pop()
+    }
+
+    /// It cannot be compared now: later.
+    pub fn check_later(&mut self, skus: Vec<Sku>) {
+        self.to_check.extend(skus);
     }
 
     /// A counter was found that is not what is held, and stays so.
@@ -307,9 +370,12 @@ impl Ledger {
         self.pending.iter().find(|gone| gone.record.id == *id)
     }
 
-    /// The next entry to settle. Its lines stay held until [`Ledger::settled`].
-    pub fn take_pending(&mut self) -> Option<Gone> {
-        self.pending.pop_front()
+    /// The next entry to settle; of this slot alone, where one is named, and among the newest: those of the unit at hand. Its
+    /// lines stay held until [`Ledger::settled`].
+    pub fn take_pending(&mut self, slot: Option<Slot>) -> Option<Gone> {
+        let Some(slot) = slot else { return self.pending.pop_front() };
+        let at = newest_of(&self.pending, |gone| Slot::of(gone.record.id.as_str()) == slot)?;
+        self.pending.remove(at)
     }
 
     /// The entry of an id, to settle it. Its lines stay held.
@@ -380,9 +446,14 @@ impl Ledger {
         Some(gone)
     }
 
-    /// The remembered reservation whose deadline passed first, if one has. Its lines stay held.
-    pub fn take_remembered_due(&mut self, now: UnixMs) -> Option<Gone> {
-        let (_, id) = self.remembered_by_deadline.first().filter(|(deadline, _)| now > *deadline)?;
+    /// The remembered reservation whose deadline passed first, if one has; of this slot alone, where one is named. Its lines
+    /// stay held.
+    pub fn take_remembered_due(&mut self, now: UnixMs, slot: Option<Slot>) -> Option<Gone> {
+        let mut due = self.remembered_by_deadline.iter().take_while(|(deadline, _)| now > *deadline);
+        let (_, id) = match slot {
+            None => due.next(),
+            Some(slot) => due.take(NEWEST).find(|(_, id)| Slot::of(id.as_str()) == slot),
+        }?;
         let id = id.clone();
         self.take_remembered(&id)
     }
@@ -463,9 +534,12 @@ impl Ledger {
         }
     }
 
-    /// The next key that an event named and that was not looked at.
-    pub fn take_touched(&mut self) -> Option<Touched> {
-        self.touched.pop_front()
+    /// The next key that an event named and that was not looked at; of this slot alone, where one is named, and among the
+    /// newest: those of the unit at hand.
+    pub fn take_touched(&mut self, slot: Option<Slot>) -> Option<Touched> {
+        let Some(slot) = slot else { return self.touched.pop_front() };
+        let at = newest_of(&self.touched, |touched| touched.slot() == Some(slot))?;
+        self.touched.remove(at)
     }
 
     /// A walk met this key; nothing waits for what it holds.
@@ -484,6 +558,11 @@ impl Ledger {
     /// Whether anything waits for a job, a command or the cron.
     pub fn has_notes(&self) -> bool {
         !(self.pending.is_empty() && self.removed.is_empty() && self.touched.is_empty())
+    }
+
+    /// Whether a reservation waits for a slot that is on its way.
+    pub fn has_parked(&self) -> bool {
+        !self.parked.is_empty()
     }
 
     // --- alerts and thresholds ---

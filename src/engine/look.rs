@@ -7,6 +7,7 @@ use crate::inventory::outcome::Ending;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Line, State};
 use crate::inventory::sku::{Key, Product, ReservationId, Sku};
+use crate::inventory::slot::SlotState;
 
 /// What is known of a reservation; what is not, is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ pub fn scan<K: Keyspace>(
     expire::look_at_touched(keys, || false);
     audit::require_index(keys)?;
     let now = keys.now();
-    Ok(keys.ledger(|ledger| {
+    let (next, mut found) = keys.ledger(|ledger| {
         let holds = ledger.holds();
         let (mut place, mut found) = (query.from, Vec::new());
         for _ in 0..HOLDS_A_PAGE {
@@ -110,7 +111,10 @@ pub fn scan<K: Keyspace>(
             }
         }
         (place, found)
-    }))
+    });
+    // A slot that is on its way to this node all at once is still the other's.
+    found.retain(|id| keys.slot_state(id.as_str()) != SlotState::Elsewhere);
+    Ok((next, found))
 }
 
 /// The stock of one product.

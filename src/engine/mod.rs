@@ -29,8 +29,9 @@ use std::borrow::Cow;
 use crate::inventory::error::Refusal;
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::{UnixMs, parse_integer};
-use crate::inventory::reservation::{Record, State};
+use crate::inventory::reservation::{Line, Record, State};
 use crate::inventory::sku::{Key, KeyStyle, ReservationId, Sku};
+use crate::inventory::slot::{Slot, SlotState};
 use ledger::Ledger;
 
 /// The configuration, as one command sees it. Times in milliseconds.
@@ -196,6 +197,14 @@ pub trait Keyspace {
     /// From now on keys are named so: what is replayed names them as its master did.
     fn set_style(&mut self, style: KeyStyle);
 
+    /// How the slot of an id stands. Outside a cluster every slot is stable, and for a replica as well: it decides
+    /// nothing.
+    fn slot_state(&mut self, id: &str) -> SlotState;
+
+    /// The slot that the command at hand is confined to: in a cluster the server takes whatever key a command opens to be in
+    /// the slot of those that it names. `None`: any key may be opened.
+    fn confined_to(&self) -> Option<Slot>;
+
     /// Reads a key as a client's command would: a key that is due goes.
     fn read(&mut self, key: Key<'_>) -> Reading;
 
@@ -330,7 +339,7 @@ pub(crate) fn judge<K: Keyspace>(keys: &mut K, id: &ReservationId, found: Readin
         (Reading::Absent, Some(outcome)) => State::Ended(outcome),
         // A record under an id that has ended is a copy, or an old dump.
         (_, Some(_)) | (Reading::Other(_), None) => State::Foreign,
-        (Reading::Text(json, ttl), None) => match Record::from_json(id, &json, style) {
+        (Reading::Text(json, ttl), None) => match record(keys, id, &json) {
             Some(record) => {
                 let deadline = ttl.unwrap_or(record.expires_at);
                 State::Live(record, deadline)
@@ -340,15 +349,31 @@ pub(crate) fn judge<K: Keyspace>(keys: &mut K, id: &ReservationId, found: Readin
     })
 }
 
+/// Reads a record. In a cluster one whose units are in other slots than its own is none: no command could move them.
+pub(crate) fn record<K: Keyspace>(keys: &K, id: &ReservationId, json: &[u8]) -> Option<Record> {
+    let record = Record::from_json(id, json, keys.style())?;
+    (!keys.settings().in_cluster || is_in_slot_of(id, &record.items)).then_some(record)
+}
+
+/// Whether the units of these lines are in the slot of this reservation.
+pub(crate) fn is_in_slot_of(id: &ReservationId, lines: &[Line]) -> bool {
+    let slot = Slot::of(id.as_str());
+    lines.iter().all(|line| Slot::of(line.sku.product()) == slot)
+}
+
 /// The remembered outcome of an id.
 fn outcome<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Outcome>, Refusal> {
     let key = Key::Outcome(id);
     let style = keys.style();
+    let in_cluster = keys.settings().in_cluster;
     let wrong = |found| Refusal::WrongType { key: key.name(style), found, wanted: "an outcome" };
     match keys.read(key) {
         Reading::Absent => Ok(None),
         Reading::Other(kind) => Err(wrong(kind.into())),
         Reading::Text(json, _) => match Outcome::from_json(id, &json, style) {
+            Some(outcome) if in_cluster && !is_in_slot_of(id, &outcome.items) => {
+                Err(wrong("one of units in other slots".into()))
+            }
             Some(outcome) => Ok(Some(outcome)),
             None => Err(wrong("something else".into())),
         },

@@ -3,7 +3,7 @@
 
 use super::expire;
 use super::ledger::{Foreign, Ledger, Touched};
-use super::{Keyspace, Reading, repair};
+use super::{Keyspace, Reading, is_in_slot_of, repair};
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::{Key, KeyStyle, ReservationId, Watched, is_of_other_style};
@@ -16,6 +16,7 @@ use crate::inventory::sku::{Key, KeyStyle, ReservationId, Watched, is_of_other_s
 pub struct Walk {
     now: UnixMs,
     style: KeyStyle,
+    in_cluster: bool,
     /// Ids that have ended: a record under one of them is foreign. Which of the two keys the walk meets first is not
     /// known, so they are compared at its end.
     ended: Vec<ReservationId>,
@@ -27,8 +28,9 @@ pub struct Walk {
 
 impl Walk {
     /// A walk at this moment.
-    pub fn new(now: UnixMs, style: KeyStyle) -> Self {
-        Self { now, style, ended: Vec::new(), forgotten: Vec::new(), of_other_style: (0, String::new()) }
+    pub fn new(now: UnixMs, style: KeyStyle, in_cluster: bool) -> Self {
+        let (ended, forgotten, of_other_style) = (Vec::new(), Vec::new(), (0, String::new()));
+        Self { now, style, in_cluster, ended, forgotten, of_other_style }
     }
 
     /// Takes one key in, if the module knows its kind. `read` gives its string, if it is one, and its TTL; it is called
@@ -54,7 +56,8 @@ impl Walk {
                     return;
                 }
                 let (value, ttl) = read();
-                match value.and_then(|json| Record::from_json(&id, json, self.style)) {
+                let record = value.and_then(|json| Record::from_json(&id, json, self.style));
+                match record.filter(|record| !self.in_cluster || is_in_slot_of(&id, &record.items)) {
                     Some(record) => ledger.enter(&record, ttl.unwrap_or(record.expires_at)),
                     None => {
                         let misnamed = value.is_some_and(|json| Record::is_misnamed(&id, json));

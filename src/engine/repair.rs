@@ -6,15 +6,27 @@
 
 use super::{Argument, Counter, Keyspace, LoadRepair, Reading, Tally, alerts, apply, feed};
 use crate::inventory::sku::{Key, KeyStyle, Sku};
+use crate::inventory::slot::SlotState;
 
 /// Goes on with the repair of this database until it is done or `time_is_up`. To be called when nothing of it is due or
 /// pending: what is about to be released is not to be repaired as well. Says whether something is left.
 pub fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    let mut later = Vec::new();
     while let Some(sku) = keys.ledger(|ledger| ledger.next_to_check()) {
-        check(keys, &sku);
+        match keys.slot_state(sku.product()) {
+            SlotState::Stable => check(keys, &sku),
+            SlotState::Migrating | SlotState::Importing => later.push(sku),
+            SlotState::Elsewhere => {}
+        }
         if time_is_up() {
+            keys.ledger(|ledger| ledger.check_later(later));
             return true;
         }
+    }
+    if !later.is_empty() {
+        // Their slots are on their way.
+        keys.ledger(|ledger| ledger.check_later(later));
+        return false;
     }
     keys.ledger(|ledger| ledger.checked_all());
     if keys.ledger(|ledger| ledger.live_count() > 0) {

@@ -7,6 +7,7 @@ use super::outcome::Ending;
 use super::quantity::UnixMs;
 use super::reservation::{Line, describe};
 use super::sku::{ReservationId, Sku};
+use super::slot::Slot;
 
 /// Why a command was refused. The variants stand in order of precedence: where several apply, the first is said.
 /// A refusal means that nothing was changed.
@@ -23,6 +24,8 @@ pub enum Refusal {
     Invalid(String),
     /// `TRYAGAIN`: the live reservations are not all known yet, a moment after the module was loaded.
     TryAgain,
+    /// `TRYAGAIN`: in a cluster, the slot of this command is being moved, and not all of its keys are here.
+    SlotMoving(Slot),
     /// `WRONGTYPE`: a key holds something that this command cannot use.
     WrongType {
         /// The key's name.
@@ -123,7 +126,7 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Grammar { .. } | Self::Invalid(_) => "ERR",
-            Self::TryAgain => "TRYAGAIN",
+            Self::TryAgain | Self::SlotMoving(_) => "TRYAGAIN",
             Self::WrongType { .. } => "WRONGTYPE",
             Self::Foreign(_) | Self::ForeignHere { .. } => "FOREIGN",
             Self::Ended { how: Ending::Committed, .. } => "COMMITTED",
@@ -147,6 +150,9 @@ impl fmt::Display for Refusal {
             Self::TryAgain => out.write_str(
                 "live reservations are still being looked for, since the module was loaded: ask again soon",
             ),
+            Self::SlotMoving(slot) => {
+                write!(out, "slot {} is being moved between nodes: ask again soon", slot.number())
+            }
             Self::WrongType { key, found, wanted } => write!(out, "key {key} holds {found}, not {wanted}"),
             Self::Foreign(id) => write!(
                 out,

@@ -34,3 +34,55 @@ pub fn tag(name: &str) -> &str {
     let inside = name.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
     inside.filter(|tag| !tag.is_empty()).unwrap_or(name)
 }
+
+/// How a slot stands with a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotState {
+    /// The node has it, and all of it; so has one server that is no cluster.
+    Stable,
+    /// The node has it, and it leaves key by key: some keys may be gone already.
+    Migrating,
+    /// Another node has it, and it comes key by key: some keys may not be here yet.
+    Importing,
+    /// Another node has it. What keys of it are here are on their way in, all at once, or left behind.
+    Elsewhere,
+}
+
+impl SlotState {
+    /// How a slot stands with the master that has answered `CLUSTER NODES` so (one node a line: id, address, flags, master,
+    /// ping, pong, epoch, link, then its slots, and those on their way as `[93->-id]` or `[77-<-id]`).
+    pub fn by_nodes(nodes: &str, slot: Slot) -> Self {
+        let mut state = Self::Elsewhere;
+        for word in own_slots(nodes) {
+            match (on_its_way(word), range(word)) {
+                (Some((moving, way)), _) if moving == slot => return way,
+                (None, Some((from, to))) if (from..=to).contains(&slot.0) => state = Self::Stable,
+                _ => {}
+            }
+        }
+        state
+    }
+}
+
+/// The words of the node's own line that tell of slots.
+fn own_slots(nodes: &str) -> impl Iterator<Item = &str> {
+    let is_own = |line: &&str| {
+        line.split(' ').nth(2).is_some_and(|flags| flags.split(',').any(|flag| flag == "myself"))
+    };
+    nodes.lines().find(is_own).into_iter().flat_map(|line| line.split(' ').skip(8))
+}
+
+fn on_its_way(word: &str) -> Option<(Slot, SlotState)> {
+    let inside = word.strip_prefix('[')?;
+    let (slot, way) = match (inside.split_once("->-"), inside.split_once("-<-")) {
+        (Some((slot, _)), _) => (slot, SlotState::Migrating),
+        (None, Some((slot, _))) => (slot, SlotState::Importing),
+        (None, None) => return None,
+    };
+    Some((Slot(slot.parse().ok()?), way))
+}
+
+fn range(word: &str) -> Option<(u16, u16)> {
+    let (from, to) = word.split_once('-').unwrap_or((word, word));
+    Some((from.parse().ok()?, to.parse().ok()?))
+}

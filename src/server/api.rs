@@ -50,6 +50,7 @@ macro_rules! required {
 required!(
     RedisModule_AddPostNotificationJob,
     RedisModule_AvoidReplicaTraffic,
+    RedisModule_Call,
     RedisModule_CachedMicroseconds,
     RedisModule_CloseKey,
     RedisModule_CreateString,
@@ -57,6 +58,7 @@ required!(
     RedisModule_DbSize,
     RedisModule_DeleteKey,
     RedisModule_EventLoopAddOneShot,
+    RedisModule_FreeCallReply,
     RedisModule_FreeString,
     RedisModule_GetAbsExpire,
     RedisModule_GetClusterNodeInfo,
@@ -492,6 +494,37 @@ pub fn is_cluster_master(ctx: RawContext) -> Option<bool> {
     };
     let master = raw::REDISMODULE_NODE_MASTER.cast_signed();
     Some(status == OK && flags & master != 0)
+}
+
+/// Whether this node serves every key with this tag, so that none of them is on its way: what a command on two keys that
+/// are not there would be told, if it were run. The server says no where the slot is another node's, where it is being
+/// moved, and where the cluster is down.
+pub fn serves(ctx: RawContext, tag: &str) -> bool {
+    // Two, because an importing node serves a client that asks for one. No id holds a control character.
+    let names = [1, 2].map(|number: u8| [b"{", tag.as_bytes(), b"}", &[number]].concat());
+    let [(one, one_length), (two, two_length)] =
+        names.each_ref().map(|name| (name.as_ptr().cast::<c_char>(), name.len()));
+    // Not carried out (D), and a refusal is a reply (E).
+    let format = c"DEbb".as_ptr();
+    // SAFETY: the context is valid; `b` takes a pointer and a length, twice; both are of one live vector.
+    let refusal =
+        unsafe { call!(RedisModule_Call(ctx, c"EXISTS".as_ptr(), format, one, one_length, two, two_length)) };
+    if refusal.is_null() {
+        return true;
+    }
+    // SAFETY: the reply is ours, and freed here alone.
+    unsafe { call!(RedisModule_FreeCallReply(refusal)) };
+    false
+}
+
+/// What `CLUSTER NODES` says; empty where it says nothing.
+pub fn cluster_nodes(ctx: RawContext) -> String {
+    match Context::new(ctx).call("CLUSTER", &["NODES"]) {
+        Ok(reply) => {
+            bytes_of_reply(&reply).map_or_else(String::new, |text| String::from_utf8_lossy(text).into_owned())
+        }
+        Err(_) => String::new(),
+    }
 }
 
 /// Tells of an event on a key.

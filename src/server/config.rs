@@ -164,11 +164,13 @@ pub fn sweep_budget() -> std::time::Duration {
     std::time::Duration::from_micros(u64::try_from(get(&SWEEP_BUDGET_US)).unwrap_or_default())
 }
 
-/// Notes whether this is a node of a cluster, and says how keys are named.
-pub fn key_style(in_cluster: bool) -> KeyStyle {
+/// Notes whether this is a node of a cluster, and says how keys are named. In a cluster the keys of an id need its tag, to be
+/// in its slot.
+pub fn key_style(in_cluster: bool) -> Result<KeyStyle, &'static str> {
     IN_CLUSTER.store(in_cluster, Ordering::Relaxed);
     match (&*KEY_STYLE.lock().unwrap_or_else(PoisonError::into_inner), in_cluster) {
-        (StyleOption::Tagged, _) | (StyleOption::Auto, true) => KeyStyle::Tagged,
-        (StyleOption::Plain, _) | (StyleOption::Auto, false) => KeyStyle::Plain,
+        (StyleOption::Tagged, _) | (StyleOption::Auto, true) => Ok(KeyStyle::Tagged),
+        (StyleOption::Plain | StyleOption::Auto, false) => Ok(KeyStyle::Plain),
+        (StyleOption::Plain, true) => Err("inv.key-style plain does not fit a cluster: take the line out"),
     }
 }

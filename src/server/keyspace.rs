@@ -1,6 +1,6 @@
 //! The engine's [`Keyspace`] over the key API of a real server.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CStr;
 
 use redis_module::{Context, raw};
@@ -13,6 +13,7 @@ use crate::engine::{Argument, Counter, Keyspace, Ranking, Reading, Settings, Tal
 use crate::inventory::error::Refusal;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::sku::{Key, KeyStyle, Sku, Watched, watched};
+use crate::inventory::slot::{self, Slot, SlotState};
 
 /// The selected database of a context, for the length of one callback.
 pub struct ServerKeyspace {
@@ -23,6 +24,10 @@ pub struct ServerKeyspace {
     settings: Settings,
     /// Taken out at the first use.
     texts: Option<Box<Texts>>,
+    /// The slot that a command is confined to.
+    slot: Option<Slot>,
+    /// How slots stand: it does not change inside one callback.
+    slots: BTreeMap<Slot, SlotState>,
     held: VecDeque<Held>,
 }
 
@@ -51,8 +56,39 @@ impl ServerKeyspace {
             style: state::style(),
             settings: config::settings(),
             texts: None,
+            slot: None,
+            slots: BTreeMap::new(),
             held: VecDeque::new(),
         }
+    }
+
+    /// Confines it, in a cluster, to the slot of this id, which the command names: the server takes whatever key a command
+    /// opens to be in the slot of those that it has declared. `TRYAGAIN` while not all keys of the slot are here.
+    pub fn confine(&mut self, id: &str) -> Result<(), Refusal> {
+        if !self.settings.in_cluster {
+            return Ok(());
+        }
+        let slot = Slot::of(id);
+        self.slot = Some(slot);
+        match self.slot_state(id) {
+            SlotState::Stable => Ok(()),
+            SlotState::Migrating | SlotState::Importing | SlotState::Elsewhere => {
+                Err(Refusal::SlotMoving(slot))
+            }
+        }
+    }
+
+    /// For a command that names no key and looks at keys of any slot: in a cluster the server would look for them in the
+    /// slot of the other commands of a transaction or script.
+    pub fn roam(&self, command: &str) -> Result<(), Refusal> {
+        let in_others = api::context_flags(self.ctx)
+            & (raw::REDISMODULE_CTX_FLAGS_MULTI | raw::REDISMODULE_CTX_FLAGS_LUA);
+        if self.settings.in_cluster && in_others != 0 {
+            return Err(Refusal::invalid(format!(
+                "{command} walks over the whole node: in a cluster it cannot be in a transaction or script"
+            )));
+        }
+        Ok(())
     }
 
     fn texts(&mut self) -> &mut Texts {
@@ -138,6 +174,28 @@ impl Keyspace for ServerKeyspace {
 
     fn set_style(&mut self, style: KeyStyle) {
         self.style = style;
+    }
+
+    fn slot_state(&mut self, id: &str) -> SlotState {
+        if !self.settings.in_cluster {
+            return SlotState::Stable;
+        }
+        let slot = Slot::of(id);
+        if let Some(known) = self.slots.get(&slot) {
+            return *known;
+        }
+        let tag = slot::tag(id);
+        let state = if api::serves(self.ctx, tag) || api::is_cluster_master(self.ctx) != Some(true) {
+            SlotState::Stable
+        } else {
+            SlotState::by_nodes(&api::cluster_nodes(self.ctx), slot)
+        };
+        self.slots.insert(slot, state);
+        state
+    }
+
+    fn confined_to(&self) -> Option<Slot> {
+        self.slot
     }
 
     fn read(&mut self, key: Key<'_>) -> Reading {

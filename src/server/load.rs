@@ -72,7 +72,7 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
         return Err("an inv.* line of the configuration is not valid");
     }
     let in_cluster = api::context_flags(ctx.ctx) & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0;
-    state::set_style(config::key_style(in_cluster));
+    state::set_style(config::key_style(in_cluster)?);
 
     let categories = api::add_acl_category(ctx.ctx, c"inventory");
     if commands::register_commands(ctx) == raw::Status::Err {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::api::{self, RawContext, ScanCursor};
 use super::keyspace::ServerKeyspace;
-use super::{events, state};
+use super::{config, events, state};
 use crate::engine::recover::Walk;
 use crate::inventory::sku::watched;
 
@@ -95,7 +95,7 @@ pub fn go_on(ctx: RawContext, mut time_is_up: impl FnMut() -> bool) -> bool {
         }
         let at = running.at.get_or_insert_with(|| At {
             cursor: ScanCursor::new(),
-            walk: Walk::new(api::now_ms(), state::style()),
+            walk: Walk::new(api::now_ms(), state::style(), config::settings().in_cluster),
             is_over: false,
         });
         if !walk_on(ctx, db, at, &mut time_is_up) {

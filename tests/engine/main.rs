@@ -17,4 +17,5 @@ mod alert_index;
 mod histories;
 mod index;
 mod model;
+mod moving;
 mod rules;

@@ -507,7 +507,7 @@ fn what_is_remembered_twice_of_an_id_is_given_back_by_its_last_word() {
         ledger.remember(gone, vec![line(units)]);
     }
     assert_eq!(ledger.held_by_others(&p, 0), 3);
-    assert_eq!(ledger.take_remembered_due(101).map(|gone| gone.lines), Some(vec![line(3)]));
+    assert_eq!(ledger.take_remembered_due(101, None).map(|gone| gone.lines), Some(vec![line(3)]));
 }
 
 #[test]

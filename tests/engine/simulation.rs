@@ -17,6 +17,7 @@ use redis_inventory::inventory::error::Refusal;
 use redis_inventory::inventory::quantity::UnixMs;
 use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{Key, KeyStyle, Sku, Watched, watched};
+use redis_inventory::inventory::slot::{Slot, SlotState};
 
 /// When every simulation begins.
 pub const BEGIN: UnixMs = 1_763_820_000_000;
@@ -68,6 +69,10 @@ pub struct Simulation {
     pub paused: bool,
     /// Valkey's import mode: what is due reads as missing and stays.
     pub importing: bool,
+    /// In a cluster: the slots that are not stable.
+    pub slots: BTreeMap<Slot, SlotState>,
+    /// In a cluster: the slot of the command at hand.
+    pub slot: Option<Slot>,
     pub data: Data,
     /// What was sent to the copies, one entry a transaction.
     pub stream: Vec<Vec<Command>>,
@@ -122,6 +127,8 @@ impl Simulation {
             role: Role::Master,
             paused: false,
             importing: false,
+            slots: BTreeMap::new(),
+            slot: None,
             data: Data::new(),
             stream: Vec::new(),
             events: Vec::new(),
@@ -211,6 +218,27 @@ impl Simulation {
         self.unit(|server| server.execute(words));
     }
 
+    /// The same where it is a command of the module, which in a cluster is confined to the slot of this id.
+    pub fn command<T>(&mut self, id: &str, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.unit(|server| {
+            server.slot = server.settings.in_cluster.then(|| Slot::of(id));
+            let done = work(server);
+            server.slot = None;
+            done
+        })
+    }
+
+    /// Moves a key to another node, as MIGRATE does: one that is due goes instead.
+    pub fn migrate(&mut self, name: &str, to: &mut Self) {
+        self.unit(|server| {
+            if server.finds(name) {
+                let Entry { value, until } = server.data[name].clone();
+                to.unit(|to| to.put(name, value, until, &["restore"]));
+                server.take_away(name, Removal::Deleted, "del");
+            }
+        });
+    }
+
     /// Clients' commands in one unit, as a script runs them.
     pub fn script(&mut self, commands: &[&[&str]]) {
         self.unit(|server| commands.iter().for_each(|words| server.execute(words)));
@@ -274,7 +302,7 @@ impl Simulation {
         self.ledger = Ledger::default();
         self.ledger.begin_walk(false);
         let names = self.data.keys().cloned().collect();
-        self.walk_under_way = Some((Walk::new(self.clock, self.style), names));
+        self.walk_under_way = Some((Walk::new(self.clock, self.style, self.settings.in_cluster), names));
     }
 
     /// Goes on with that walk, over so many keys. The keys may have gone meanwhile.
@@ -298,7 +326,7 @@ impl Simulation {
         if self.data.is_empty() {
             return;
         }
-        let (style, mut walk) = (self.style, Walk::new(self.clock, self.style));
+        let (style, mut walk) = (self.style, Walk::new(self.clock, self.style, self.settings.in_cluster));
         self.ledger.begin_walk(known);
         for (name, entry) in &self.data {
             let read = || (text_of(entry), entry.until);
@@ -529,8 +557,16 @@ impl Simulation {
     }
 
     fn look_at(&mut self, name: &str) {
+        self.stay_in_slot(name);
         if let Some(looks) = &mut self.looks {
             looks.push(name.to_owned());
+        }
+    }
+
+    /// A real server would look for the key in the slot of the command, and write a second one of that name there.
+    fn stay_in_slot(&self, name: &str) {
+        if let Some(slot) = self.slot {
+            assert_eq!(Slot::of(name), slot, "{name} is in another slot than its command");
         }
     }
 
@@ -539,6 +575,7 @@ impl Simulation {
         assert!(self.role == Role::Master || self.at_work_for == For::Link, "a replica writes on its own");
         assert!(!self.paused, "a write while the clients are paused ends a real server");
         let name = key.name(self.style);
+        self.stay_in_slot(&name);
         let found = self.finds(&name);
         self.untold.insert(name.clone());
         (name, found)
@@ -560,6 +597,14 @@ impl Keyspace for Simulation {
 
     fn set_style(&mut self, style: KeyStyle) {
         self.style = style;
+    }
+
+    fn slot_state(&mut self, id: &str) -> SlotState {
+        self.slots.get(&Slot::of(id)).copied().unwrap_or(SlotState::Stable)
+    }
+
+    fn confined_to(&self) -> Option<Slot> {
+        self.slot
     }
 
     fn read(&mut self, key: Key<'_>) -> Reading {

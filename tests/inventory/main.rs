@@ -20,6 +20,7 @@ mod quantities;
 mod records;
 mod refusals;
 mod replicated;
+mod slots;
 mod states;
 
 use redis_inventory::inventory::quantity::Quantity;

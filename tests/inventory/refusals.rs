@@ -2,6 +2,7 @@
 
 use redis_inventory::inventory::error::{Refusal, Shortage};
 use redis_inventory::inventory::outcome::Ending;
+use redis_inventory::inventory::slot::Slot;
 
 use super::{id, lines, sku};
 
@@ -18,6 +19,10 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         (
             Refusal::TryAgain,
             "TRYAGAIN live reservations are still being looked for, since the module was loaded: ask again soon",
+        ),
+        (
+            Refusal::SlotMoving(Slot::from(6901)),
+            "TRYAGAIN slot 6901 is being moved between nodes: ask again soon",
         ),
         (
             Refusal::WrongType {

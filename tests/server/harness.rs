@@ -439,6 +439,16 @@ impl Client {
         (counter("available"), counter("reserved"))
     }
 
+    /// The counters of a sku that are on this node, whoever has their slot.
+    pub fn counters_here(&mut self, sku: &str) -> (Option<i64>, Option<i64>) {
+        let mut counter = |kind| {
+            self.ask("ASKING");
+            let units = self.try_ask(format!("GET stock:{kind}:{sku}")).ok()?;
+            units.as_str().and_then(|units| units.parse().ok())
+        };
+        (counter("available"), counter("reserved"))
+    }
+
     /// A string key that holds JSON.
     #[track_caller]
     pub fn document(&mut self, key: &str) -> Json {

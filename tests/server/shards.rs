@@ -141,3 +141,62 @@ pub fn slots_of(client: &mut Client) -> std::collections::BTreeSet<u16> {
     }
     slots
 }
+
+/// How the move of a slot stands.
+pub struct Move<'a> {
+    slot: Slot,
+    source: &'a Server,
+    target: &'a Server,
+}
+
+impl Cluster {
+    /// The slot of this id begins to move, key by key, from the master that has it to this one.
+    pub fn begin_move(&self, id: &str, to: usize) -> Move<'_> {
+        let (source, target) = (&self.masters[self.owner(id)], &self.masters[to]);
+        let slot = Slot::of(id);
+        target.connect().ask(format!("CLUSTER SETSLOT {} IMPORTING {}", slot.number(), node_id(source)));
+        source.connect().ask(format!("CLUSTER SETSLOT {} MIGRATING {}", slot.number(), node_id(target)));
+        Move { slot, source, target }
+    }
+
+    /// Moves the slot of this id, key by key, to this master.
+    pub fn move_slot(&self, id: &str, to: usize) {
+        self.begin_move(id, to).end();
+    }
+}
+
+impl Move<'_> {
+    /// Some keys of the slot that have not gone.
+    pub fn left(&self) -> Vec<String> {
+        let keys = self.source.connect().ask(format!("CLUSTER GETKEYSINSLOT {} 100", self.slot.number()));
+        keys.as_array().expect("an array").iter().map(|key| key.as_str().expect("text").to_owned()).collect()
+    }
+
+    /// This key goes. One that is not there any more is no error.
+    pub fn take(&self, key: &str) {
+        let port = self.target.port().to_string();
+        self.source.connect().ask(["MIGRATE", "127.0.0.1", &port, key, "0", "5000", "REPLACE"]);
+    }
+
+    /// The rest goes, until nothing is left, and then the slot does.
+    pub fn end(self) {
+        loop {
+            let left = self.left();
+            if left.is_empty() {
+                break;
+            }
+            left.iter().for_each(|key| self.take(key));
+        }
+        let id = node_id(self.target);
+        for node in [self.target, self.source] {
+            node.connect().ask(format!("CLUSTER SETSLOT {} NODE {id}", self.slot.number()));
+        }
+    }
+
+    /// The slot stays where it was. Only before a key has gone: the source would send the first that comes back away.
+    pub fn call_off(self) {
+        for node in [self.source, self.target] {
+            node.connect().ask(format!("CLUSTER SETSLOT {} STABLE", self.slot.number()));
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! A slot that goes from one node of a cluster to another, key by key, while its reservations fall due.
+
+use proptest::prelude::*;
+use redis_inventory::engine::Tally;
+use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
+use redis_inventory::engine::resolve::{ResolveRequest, commit, rollback};
+use redis_inventory::inventory::allocation::Split;
+use redis_inventory::inventory::error::Refusal;
+use redis_inventory::inventory::quantity::Quantity;
+use redis_inventory::inventory::reservation::Line;
+use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
+use redis_inventory::inventory::slot::{Slot, SlotState};
+
+use super::simulation::Simulation;
+
+const STOCK: i64 = 100;
+
+/// Two nodes, and who of them has the slot of P.
+struct Shards {
+    nodes: [Simulation; 2],
+    owner: usize,
+    moving: bool,
+    sold: i64,
+}
+
+fn node() -> Simulation {
+    let mut node = Simulation::new();
+    node.settings.low_stock_threshold = -1;
+    node.settings.in_cluster = true;
+    node.style = KeyStyle::Tagged;
+    node
+}
+
+fn id(number: u8) -> ReservationId {
+    ReservationId::parse(format!("{{P}}:R{number}").as_bytes(), KeyStyle::Tagged).unwrap()
+}
+
+fn line(units: i64) -> Line {
+    Line { sku: Sku::parse(b"P", KeyStyle::Tagged).unwrap(), quantity: Quantity::new(units).unwrap() }
+}
+
+fn whole(number: u8) -> ResolveRequest {
+    ResolveRequest { id: id(number), part: None, late: false, once: None }
+}
+
+impl Shards {
+    fn new() -> Self {
+        let mut shards = Self { nodes: [node(), node()], owner: 0, moving: false, sold: 0 };
+        shards.nodes[0].client(&["SET", "stock:available:{P}", &STOCK.to_string()]);
+        shards.tell_states();
+        shards
+    }
+
+    /// What each node is told of the slot.
+    fn tell_states(&mut self) {
+        let slot = Slot::of("P");
+        let states = match self.moving {
+            true => [SlotState::Migrating, SlotState::Importing],
+            false => [SlotState::Stable, SlotState::Elsewhere],
+        };
+        let (owner, other) = (self.owner, 1 - self.owner);
+        self.nodes[owner].slots.insert(slot, states[0]);
+        self.nodes[other].slots.insert(slot, states[1]);
+    }
+
+    fn reserve(&mut self, number: u8, units: i64, life: i64) -> Result<(), Refusal> {
+        let request = ReserveRequest {
+            id: id(number),
+            lifetime: Lifetime::For(life),
+            data: None,
+            split: Split::default(),
+            items: vec![line(units)],
+            once: None,
+        };
+        self.nodes[self.owner].command("P", |node| reserve(node, &request)).map(|_| ())
+    }
+
+    fn begin(&mut self) {
+        self.moving = true;
+        self.tell_states();
+    }
+
+    /// The names of the keys that the owner has still.
+    fn left(&self) -> Vec<String> {
+        self.nodes[self.owner].data.keys().cloned().collect()
+    }
+
+    fn migrate(&mut self, name: &str) {
+        self.migrate_from(self.owner, name);
+    }
+
+    fn migrate_from(&mut self, node: usize, name: &str) {
+        let [one, other] = &mut self.nodes;
+        let (from, to) = if node == 0 { (one, other) } else { (other, one) };
+        from.migrate(name, to);
+    }
+
+    /// What has gone comes back, and the slot stays where it was.
+    fn call_off(&mut self) {
+        let other = 1 - self.owner;
+        while let Some(name) = self.nodes[other].data.keys().next().cloned() {
+            self.migrate_from(other, &name);
+        }
+        self.moving = false;
+        self.tell_states();
+    }
+
+    /// The rest goes, until nothing is left, and the other node has the slot.
+    fn end(&mut self) {
+        while let Some(name) = self.left().first() {
+            self.migrate(name);
+        }
+        self.owner = 1 - self.owner;
+        self.moving = false;
+        self.tell_states();
+    }
+
+    fn pass(&mut self, ms: i64) {
+        let mut left = ms;
+        while left > 0 {
+            // The cron comes ten times a second.
+            let step = left.min(100);
+            self.nodes.iter_mut().for_each(|node| {
+                node.advance(step);
+                node.sweep();
+            });
+            left -= step;
+        }
+    }
+
+    fn sum(&self, kind: &str) -> i64 {
+        let name = format!("stock:{kind}:{{P}}");
+        self.nodes.iter().map(|node| node.number(&name).unwrap_or(0)).sum()
+    }
+
+    fn counters(&self) -> (i64, i64) {
+        (self.sum("available"), self.sum("reserved"))
+    }
+
+    fn unexplained(&self) -> i64 {
+        self.nodes.iter().map(|node| node.total(Tally::UnexplainedUnits)).sum()
+    }
+}
+
+#[test]
+fn a_slot_that_moves_takes_its_deadlines_along() {
+    let mut shards = Shards::new();
+    shards.reserve(1, 5, 60_000).unwrap();
+    shards.begin();
+    shards.end();
+    assert_eq!(shards.nodes[0].memory().live_count(), 0);
+    assert_eq!(shards.nodes[1].memory().live_count(), 1);
+    shards.pass(60_200);
+    assert_eq!(shards.counters(), (STOCK, 0));
+}
+
+#[test]
+fn what_is_due_where_its_counters_have_left_is_ended_by_the_new_owner() {
+    let mut shards = Shards::new();
+    shards.reserve(1, 5, 1000).unwrap();
+    shards.begin();
+    shards.migrate("stock:reserved:{P}");
+    shards.pass(3000);
+    assert!(shards.left().contains(&"reservation:{P}:R1".to_owned()), "{:?}", shards.left());
+    shards.end();
+    shards.pass(200);
+    assert_eq!((shards.counters(), shards.unexplained()), ((STOCK, 0), 0));
+}
+
+#[test]
+fn what_the_server_expires_before_its_counters_have_come_waits_for_them() {
+    let mut shards = Shards::new();
+    shards.reserve(1, 5, 2000).unwrap();
+    shards.begin();
+    shards.migrate("reservation:{P}:R1");
+    shards.nodes[1].advance(2001);
+    // The server's own sampling.
+    shards.nodes[1].client(&["GET", "reservation:{P}:R1"]);
+    shards.nodes[0].advance(2001);
+    shards.pass(1000);
+    assert_eq!(shards.counters(), (STOCK - 5, 5));
+    shards.end();
+    shards.pass(200);
+    assert_eq!((shards.counters(), shards.unexplained()), ((STOCK, 0), 0));
+}
+
+#[test]
+fn the_first_command_on_a_slot_that_is_stable_again_finds_what_was_due_meanwhile() {
+    let mut shards = Shards::new();
+    shards.reserve(1, STOCK, 2000).unwrap();
+    shards.begin();
+    shards.migrate("reservation:{P}:R1");
+    shards.pass(3000);
+    shards.end();
+    // Before the cron has come by.
+    shards.reserve(2, STOCK, 1000).unwrap();
+    assert_eq!(shards.counters(), (0, STOCK));
+}
+
+#[test]
+fn what_the_server_expires_after_its_counters_have_left_goes_after_them() {
+    let mut shards = Shards::new();
+    shards.reserve(1, 5, 1000).unwrap();
+    shards.begin();
+    shards.migrate("stock:available:{P}");
+    shards.nodes.iter_mut().for_each(|node| node.advance(1001));
+    shards.nodes[0].client(&["GET", "reservation:{P}:R1"]);
+    shards.end();
+    shards.pass(200);
+    assert_eq!((shards.counters(), shards.unexplained()), ((STOCK, 0), 0));
+}
+
+#[test]
+fn a_move_that_is_called_off_leaves_all_as_it_was() {
+    let mut shards = Shards::new();
+    shards.reserve(1, 5, 1000).unwrap();
+    shards.begin();
+    shards.migrate("stock:available:{P}");
+    shards.pass(2000);
+    shards.call_off();
+    shards.pass(200);
+    assert_eq!((shards.counters(), shards.unexplained()), ((STOCK, 0), 0));
+}
+
+#[test]
+fn nothing_is_remembered_of_what_is_moved_away() {
+    let mut shards = Shards::new();
+    shards.reserve(1, 5, 1000).unwrap();
+    shards.begin();
+    shards.migrate("reservation:{P}:R1");
+    assert_eq!(shards.nodes[0].memory().held_by_others(&line(1).sku, 0), 0);
+    shards.end();
+    shards.pass(2000);
+    assert_eq!(shards.counters(), (STOCK, 0));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Reserve(u8, i64, i64),
+    Commit(u8),
+    Rollback(u8),
+    Pass(i64),
+    Begin,
+    /// One of the keys that are left goes.
+    Migrate(prop::sample::Index),
+    End,
+    CallOff,
+    /// A node goes down and comes up with the keys that it had.
+    Restart(usize),
+    /// The server looks at one of its keys, as its own expiry does.
+    Sample(usize, prop::sample::Index),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let number = 0..12_u8;
+    prop_oneof![
+        4 => (number.clone(), 1..20_i64, prop_oneof![1..400_i64, 400..8000_i64])
+            .prop_map(|(number, units, life)| Step::Reserve(number, units, life)),
+        1 => number.clone().prop_map(Step::Commit),
+        1 => number.prop_map(Step::Rollback),
+        3 => (1..1500_i64).prop_map(Step::Pass),
+        2 => Just(Step::Begin),
+        6 => any::<prop::sample::Index>().prop_map(Step::Migrate),
+        1 => Just(Step::End),
+        1 => Just(Step::CallOff),
+        1 => (0..2_usize).prop_map(Step::Restart),
+        3 => (0..2_usize, any::<prop::sample::Index>()).prop_map(|(node, key)| Step::Sample(node, key)),
+    ]
+}
+
+impl Shards {
+    fn take(&mut self, step: Step) {
+        let stable = !self.moving;
+        match step {
+            Step::Reserve(number, units, life) if stable => {
+                let _ = self.reserve(number, units, life);
+            }
+            Step::Commit(number) if stable => {
+                let before = self.counters();
+                let owner = &mut self.nodes[self.owner];
+                if owner.command("P", |node| commit(node, &whole(number))).is_ok() {
+                    let after = self.counters();
+                    self.sold += before.0 + before.1 - after.0 - after.1;
+                }
+            }
+            Step::Rollback(number) if stable => {
+                let owner = &mut self.nodes[self.owner];
+                let _ = owner.command("P", |node| rollback(node, &whole(number)));
+            }
+            Step::Begin if stable => self.begin(),
+            Step::Migrate(key) if self.moving && !self.left().is_empty() => {
+                let name = key.get(&self.left()).clone();
+                self.migrate(&name);
+            }
+            Step::End if self.moving => self.end(),
+            Step::CallOff if self.moving => self.call_off(),
+            Step::Restart(node) => self.nodes[node].restart(false),
+            Step::Pass(ms) => self.pass(ms),
+            Step::Sample(node, key) => {
+                let names: Vec<String> = self.nodes[node].data.keys().cloned().collect();
+                if !names.is_empty() {
+                    let name = key.get(&names).clone();
+                    self.nodes[node].client(&["GET", &name]);
+                }
+            }
+            Step::Reserve(..)
+            | Step::Commit(_)
+            | Step::Rollback(_)
+            | Step::Begin
+            | Step::Migrate(_)
+            | Step::End
+            | Step::CallOff => {}
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_moves_and_whenever_no_unit_is_lost_or_doubled(steps in prop::collection::vec(step(), 1..80)) {
+        let mut shards = Shards::new();
+        for step in steps {
+            shards.take(step.clone());
+            let (available, reserved) = shards.counters();
+            prop_assert_eq!(available + reserved + shards.sold, STOCK, "after {:?}", step);
+            let held = |node: &Simulation| node.memory().held_by_others(&line(1).sku, 0);
+            let held: i64 = shards.nodes.iter().map(held).sum();
+            prop_assert_eq!(reserved, held, "after {:?}", step);
+        }
+        if shards.moving {
+            shards.end();
+        }
+        // Every deadline passes.
+        shards.pass(10_000);
+        prop_assert_eq!((shards.counters(), shards.unexplained()), ((STOCK - shards.sold, 0), 0));
+        prop_assert_eq!(shards.nodes.iter().map(|node| node.memory().live_count()).sum::<usize>(), 0);
+    }
+}

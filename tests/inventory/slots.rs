@@ -1,0 +1,51 @@
+//! Slots: of names, and as nodes tell of them.
+
+use redis_inventory::inventory::slot::{Slot, SlotState, tag};
+
+#[test]
+fn slots_are_those_that_servers_compute() {
+    // CLUSTER KEYSLOT of a real server.
+    for (name, slot) in
+        [("123456789", 12_739), ("P", 6901), ("foo", 12_182), ("{foo}:bar", 12_182), ("x:{foo}y", 12_182)]
+    {
+        assert_eq!(Slot::of(name).number(), slot, "{name}");
+    }
+}
+
+#[test]
+fn the_first_braces_decide_where_they_are_not_empty() {
+    for (name, decides) in [
+        ("a", "a"),
+        ("{a}b", "a"),
+        ("x{a}{b}", "a"),
+        ("{}b", "{}b"),
+        ("{a", "{a"),
+        ("}{a}", "a"),
+        ("{{a}}", "{a"),
+    ] {
+        assert_eq!(tag(name), decides, "{name}");
+    }
+}
+
+const NODES: &str = "\
+07c37df 127.0.0.1:7001@17001 master - 0 1795643721719 2 connected 0-5460
+8d1e6ca 127.0.0.1:7002@17002,host myself,master - 0 0 3 connected 5461 5463-5470 10923-16383 [5465->-07c37df] [77-<-07c37df]
+9a1e6ca 127.0.0.1:7003@17003 slave 8d1e6ca 0 1795643722523 3 connected
+";
+
+#[test]
+fn a_node_tells_how_its_slots_stand() {
+    for (slot, state) in [
+        (5461, SlotState::Stable),
+        (5462, SlotState::Elsewhere),
+        (5463, SlotState::Stable),
+        (5465, SlotState::Migrating),
+        (5470, SlotState::Stable),
+        (16_383, SlotState::Stable),
+        (77, SlotState::Importing),
+        (78, SlotState::Elsewhere),
+    ] {
+        assert_eq!(SlotState::by_nodes(NODES, Slot::from(slot)), state, "{slot}");
+    }
+    assert_eq!(SlotState::by_nodes("", Slot::from(0)), SlotState::Elsewhere);
+}
