@@ -77,6 +77,8 @@ pub fn catch_up<K: Keyspace>(keys: &mut K) {
         look_at_touched(keys, || false);
     }
     if let Some(slot) = keys.confined_to() {
+        open_unread(keys);
+        settle_orphans(keys);
         // The command would not be here if its slot were not stable. Of very many the cron takes the rest.
         for _ in 0..4096 {
             if !keys.ledger(|ledger| ledger.unpark(slot)) {
@@ -161,10 +163,20 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place, mut time_is_up: i
 /// Remembers what CLAMP would move now of a record that was taken away by hand. While a record that may be a script's
 /// lives here that is nothing: the script may have settled it, and what it left shows as drift.
 fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
-    if keys.slot_state(gone.record.id.as_str()) != SlotState::Stable {
-        // It was moved to another node, most likely: the source of a MIGRATE sees a DEL.
-        keys.ledger(|ledger| ledger.settled(&gone.lines));
-        return;
+    match keys.slot_state(gone.record.id.as_str()) {
+        SlotState::Stable => {}
+        // It goes to another node, most likely: the source of a MIGRATE sees a DEL.
+        SlotState::Migrating | SlotState::Importing => {
+            keys.ledger(|ledger| ledger.settled(&gone.lines));
+            return;
+        }
+        SlotState::Elsewhere => {
+            keys.ledger(|ledger| ledger.settled(&gone.lines));
+            if is_orphan(keys, &gone) {
+                keys.ledger(|ledger| ledger.enter_orphan(gone));
+            }
+            return;
+        }
     }
     let name = Key::Reservation(&gone.record.id).name(keys.style());
     let left = if keys.ledger(|ledger| ledger.has_stranger_beside(name.as_bytes())) {
@@ -173,6 +185,51 @@ fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
         movable(keys, &gone.lines)
     };
     keys.ledger(|ledger| ledger.remember(gone, left));
+}
+
+/// Opens what appeared by another hand and was due before anybody could look: that ends it, and its event tells what it was.
+/// In a slot that is not this node's yet it waits.
+fn open_unread<K: Keyspace>(keys: &mut K) {
+    const LONGEST_MOVE_MS: i64 = 3_600_000;
+    let (now, slot) = (keys.now(), keys.confined_to());
+    for (since, id) in keys.ledger(|ledger| ledger.take_unread(slot)) {
+        if keys.slot_state(id.as_str()) != SlotState::Elsewhere {
+            keys.read(Key::Reservation(&id));
+            settle_pending(keys);
+        } else if now.saturating_sub(since) < LONGEST_MOVE_MS {
+            keys.ledger(|ledger| ledger.enter_unread(&id, since));
+        }
+    }
+}
+
+/// A slot that comes all at once brings what its old owner still does meanwhile, command by command. Where it expires a record,
+/// what gives the units back follows; but the end of the move may come between. So a due record that is deleted in such a
+/// slot may be for this node to settle, when it has the slot.
+fn is_orphan<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
+    const CLOCKS_DIFFER_MS: i64 = 1000;
+    keys.now().saturating_add(CLOCKS_DIFFER_MS) > gone.deadline && has_counters(keys, &gone.lines)
+}
+
+/// Settles what the old owner of a slot that has come has deleted and not settled: no outcome tells of it. What is not ours
+/// yet waits; it is forgotten where the counters are gone, as they are when the slot does not come after all, and at the old
+/// owner itself.
+fn settle_orphans<K: Keyspace>(keys: &mut K) {
+    let slot = keys.confined_to();
+    for gone in keys.ledger(|ledger| ledger.take_orphans(slot)) {
+        match keys.slot_state(gone.record.id.as_str()) {
+            SlotState::Stable => {
+                if apply::is_free(keys, Key::Outcome(&gone.record.id)) {
+                    keys.ledger(|ledger| ledger.hold(&gone.lines));
+                    settle(keys, &gone, true);
+                }
+            }
+            SlotState::Migrating | SlotState::Importing | SlotState::Elsewhere => {
+                if has_counters(keys, &gone.lines) {
+                    keys.ledger(|ledger| ledger.enter_orphan(gone));
+                }
+            }
+        }
+    }
 }
 
 /// What reads as absent may be there still, its time over, and writing would take it away: an available counter, and an
@@ -192,6 +249,8 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
         return false;
     }
     settle_remembered_due(keys, &mut time_is_up);
+    open_unread(keys);
+    settle_orphans(keys);
     if unpark(keys, &mut time_is_up) {
         return true;
     }
@@ -243,7 +302,8 @@ fn settle_here<K: Keyspace>(keys: &mut K, gone: Gone, place: Place) {
             settle(keys, &gone, true);
         }
         SlotState::Migrating | SlotState::Importing => send_after(keys, gone),
-        SlotState::Elsewhere => give_up(keys, &gone),
+        // Left behind when the slot went: its new owner has the record, or was told to delete it.
+        SlotState::Elsewhere => keys.ledger(|ledger| ledger.settled(&gone.lines)),
     }
 }
 
@@ -461,7 +521,13 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
     let name = Key::Reservation(id).name(keys.style());
     let found = keys.peek(Key::Reservation(id));
     if found == Reading::Absent {
-        keys.ledger(|ledger| ledger.leave_foreign(name.as_bytes()));
+        let now = keys.now();
+        keys.ledger(|ledger| {
+            ledger.leave_foreign(name.as_bytes());
+            if ledger.deadline(id).is_none() {
+                ledger.enter_unread(id, now);
+            }
+        });
         return;
     }
     let ended = keys.ledger(|ledger| ledger.is_foreign(name.as_bytes()))

@@ -116,6 +116,10 @@ pub struct Ledger {
     walk: Walking,
     /// Expired or evicted, not settled yet.
     pending: VecDeque<Gone>,
+    /// Deleted when due, in a slot that comes to this node, by the node that had it.
+    orphans: Vec<Gone>,
+    /// Appeared by another hand, and was due before anybody could look: since when.
+    unread: Vec<(UnixMs, ReservationId)>,
     /// Due, and not to be opened before their slot is stable again: their counters are elsewhere.
     parked: BTreeMap<Slot, Vec<ReservationId>>,
     /// Deleted or overwritten by hand, not looked at yet.
@@ -433,6 +437,34 @@ impl Ledger {
         self.remembered.insert(id, gone);
     }
 
+    /// It appeared by another hand, and reads as absent: it is gone again, or due already and to be opened.
+    pub fn enter_unread(&mut self, id: &ReservationId, now: UnixMs) {
+        self.unread.push((now, id.clone()));
+    }
+
+    /// Those that nobody could read, and since when; of this slot alone, where one is named.
+    pub fn take_unread(&mut self, slot: Option<Slot>) -> Vec<(UnixMs, ReservationId)> {
+        let is_wanted =
+            |(_, id): &mut (UnixMs, ReservationId)| slot.is_none_or(|slot| Slot::of(id.as_str()) == slot);
+        self.unread.extract_if(.., is_wanted).collect()
+    }
+
+    /// It was deleted by the node that has its slot, which has given its units back, most likely. Its lines are not held.
+    pub fn enter_orphan(&mut self, gone: Gone) {
+        self.orphans.push(gone);
+    }
+
+    /// Those that were deleted by the old owner of their slot; of this slot alone, where one is named.
+    pub fn take_orphans(&mut self, slot: Option<Slot>) -> Vec<Gone> {
+        let is_wanted = |gone: &mut Gone| slot.is_none_or(|slot| Slot::of(gone.record.id.as_str()) == slot);
+        self.orphans.extract_if(.., is_wanted).collect()
+    }
+
+    /// These units are held until they are settled.
+    pub fn hold(&mut self, lines: &[Line]) {
+        self.holds.hold(lines);
+    }
+
     /// Takes the note of an id that was taken away by hand and not looked at. Its lines stay held.
     pub fn take_removed_of(&mut self, id: &ReservationId) -> Option<Gone> {
         let at = self.removed.iter().position(|gone| gone.record.id == *id)?;
@@ -458,13 +490,15 @@ impl Ledger {
         self.take_remembered(&id)
     }
 
-    /// Forgets everything pending, removed and remembered: the role changed, or another data set was loaded.
+    /// Forgets everything pending, removed, orphaned and remembered: the role changed, or another data set was loaded.
     pub fn drop_notes(&mut self) {
         let gone = std::mem::take(&mut self.pending).into_iter().chain(std::mem::take(&mut self.removed));
         for gone in gone.chain(std::mem::take(&mut self.remembered).into_values()) {
             self.holds.unhold(&gone.lines);
         }
         self.remembered_by_deadline.clear();
+        self.orphans.clear();
+        self.unread.clear();
     }
 
     // --- foreign records ---

@@ -106,6 +106,15 @@ unsafe extern "C" fn on_key(
             state::ledger(db, |ledger| ledger.touch(Touched::Managed));
             queue_job(ctx);
         }
+        Watched::Available | Watched::Reserved(_)
+            if how == Removal::Deleted
+                && config::settings().in_cluster
+                && state::ledger(db, |ledger| ledger.pending_count() > 0) =>
+        {
+            // It may go to another node, and what is pending has to go along.
+            state::urge();
+            queue_job(ctx);
+        }
         Watched::Available | Watched::Reserved(_) if how == Removal::Evicted => {
             state::TOTALS.evicted_counters.fetch_add(1, Ordering::Relaxed);
             let name = String::from_utf8_lossy(name);
@@ -158,12 +167,13 @@ unsafe extern "C" fn on_job(ctx: RawContext, _data: *mut c_void) {
     state::set_job_queued(false);
     // The server's own cycle may expire thousands of records in one round, each with its job, and takes long enough.
     let length = least_slice().saturating_sub(state::spent_in_round());
-    if length.is_zero() {
+    let is_urgent = state::take_urgency();
+    if length.is_zero() && !is_urgent {
         go_on_soon();
         return;
     }
     let begun = Instant::now();
-    let mut time_is_up = || begun.elapsed() >= length;
+    let mut time_is_up = || !is_urgent && begun.elapsed() >= length;
     let mut backlog = false;
     work_off(ctx, |keys, may_write| {
         backlog |= if may_write {

@@ -25,6 +25,7 @@ static SPENT_US: AtomicU64 = AtomicU64::new(0);
 static BACKLOG: AtomicBool = AtomicBool::new(false);
 static WAKE_QUEUED: AtomicBool = AtomicBool::new(false);
 static JOB_QUEUED: AtomicBool = AtomicBool::new(false);
+static URGENT: AtomicBool = AtomicBool::new(false);
 static TAGGED: AtomicBool = AtomicBool::new(false);
 
 fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
@@ -136,6 +137,16 @@ pub fn is_awaited() -> bool {
 /// Marks that a job is queued, or has begun. Says what it was before.
 pub fn set_job_queued(queued: bool) -> bool {
     JOB_QUEUED.swap(queued, Ordering::Relaxed)
+}
+
+/// The next job is to do all that there is, however long it takes.
+pub fn urge() {
+    URGENT.store(true, Ordering::Relaxed);
+}
+
+/// Whether this job is to do all that there is.
+pub fn take_urgency() -> bool {
+    URGENT.swap(false, Ordering::Relaxed)
 }
 
 /// Whether a job is queued.

@@ -234,6 +234,89 @@ fn nothing_is_remembered_of_what_is_moved_away() {
     assert_eq!(shards.counters(), (STOCK, 0));
 }
 
+/// A node to which the slot of P comes all at once: what is there of it so far are the counters and one reservation of 5
+/// units, and what its old owner does comes command by command.
+fn node_that_a_slot_comes_to() -> Simulation {
+    let mut shards = Shards::new();
+    shards.reserve(1, 5, 1000).unwrap();
+    let [source, mut node] = shards.nodes;
+    for name in source.data.keys() {
+        // Without their TTLs: such a node expires nothing by itself.
+        node.client(&["SET", name, source.stored(name).unwrap()]);
+    }
+    node.advance(1001);
+    node
+}
+
+/// The slot has come.
+fn arrive(node: &mut Simulation) {
+    node.slots.clear();
+    node.sweep();
+}
+
+fn counters(node: &Simulation) -> (Option<i64>, Option<i64>) {
+    (node.number("stock:available:{P}"), node.number("stock:reserved:{P}"))
+}
+
+#[test]
+fn in_a_slot_that_comes_all_at_once_nothing_is_ended_before_it_has_come() {
+    let mut node = node_that_a_slot_comes_to();
+    node.sweep();
+    assert_eq!(counters(&node), (Some(STOCK - 5), Some(5)));
+    arrive(&mut node);
+    assert_eq!(counters(&node), (Some(STOCK), Some(0)));
+}
+
+#[test]
+fn what_the_old_owner_has_ended_and_given_back_is_not_given_back_again() {
+    let mut node = node_that_a_slot_comes_to();
+    // One by one, as they come.
+    node.client(&["DEL", "reservation:{P}:R1"]);
+    node.client(&["INCRBY", "stock:available:{P}", "5"]);
+    node.client(&["DECRBY", "stock:reserved:{P}", "5"]);
+    node.client(&["SET", "inventory:outcome:{P}:R1", "{}"]);
+    node.sweep();
+    arrive(&mut node);
+    assert_eq!((counters(&node), node.total(Tally::Expired)), ((Some(STOCK), Some(0)), 0));
+}
+
+#[test]
+fn what_the_old_owner_has_ended_and_could_not_give_back_is_given_back() {
+    let mut node = node_that_a_slot_comes_to();
+    node.client(&["DEL", "reservation:{P}:R1"]);
+    node.sweep();
+    assert_eq!(counters(&node), (Some(STOCK - 5), Some(5)));
+    arrive(&mut node);
+    assert_eq!((counters(&node), node.total(Tally::Expired)), ((Some(STOCK), Some(0)), 1));
+}
+
+#[test]
+fn nothing_is_kept_of_a_slot_that_does_not_come_after_all() {
+    let mut node = node_that_a_slot_comes_to();
+    node.client(&["DEL", "reservation:{P}:R1"]);
+    node.client(&["DEL", "stock:available:{P}"]);
+    node.client(&["DEL", "stock:reserved:{P}"]);
+    node.sweep();
+    arrive(&mut node);
+    assert_eq!((counters(&node), node.total(Tally::UnexplainedUnits)), ((None, None), 0));
+    assert_eq!(node.log, Vec::<String>::new());
+}
+
+#[test]
+fn a_record_that_appears_when_it_is_due_is_ended_by_the_cron() {
+    let mut shards = Shards::new();
+    shards.reserve(1, 5, 1000).unwrap();
+    let record = shards.nodes[0].stored("reservation:{P}:R1").unwrap().to_owned();
+    let node = &mut shards.nodes[0];
+    let until = (node.clock + 1000).to_string();
+    node.client(&["DEL", "reservation:{P}:R1"]);
+    node.advance(1001);
+    node.client(&["SET", "reservation:{P}:R1", &record, "PXAT", &until]);
+    node.sweep();
+    assert_eq!(node.stored("reservation:{P}:R1"), None);
+    assert_eq!(counters(node), (Some(STOCK), Some(0)));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Reserve(u8, i64, i64),

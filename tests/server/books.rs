@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::harness::{Client, Json, SOON, wait_until};
 
-/// Reads all at once, so that no release comes between two keys.
-const READ: &str = "
+/// Reads all at once, so that no release comes between two keys. Of a node of a cluster it reads every slot.
+const READ: &str = "#!lua flags=allow-cross-slot-keys
 local found = {}
 for _, pattern in ipairs({'stock:available:*', 'stock:reserved:*', 'reservation:*', 'inventory:outcome:*'}) do
   for _, key in ipairs(redis.call('KEYS', pattern)) do
@@ -59,12 +59,37 @@ impl Books {
         books
     }
 
+    /// The books of a whole cluster, from those of its masters.
+    pub fn of_all(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self::default();
+        for part in parts {
+            let sums = [
+                (&mut all.available, part.available),
+                (&mut all.reserved, part.reserved),
+                (&mut all.held, part.held),
+                (&mut all.sold, part.sold),
+            ];
+            for (sum, units) in sums {
+                units.into_iter().for_each(|(sku, units)| *sum.entry(sku).or_default() += units);
+            }
+            all.live.extend(part.live);
+            all.ended.extend(part.ended);
+        }
+        all
+    }
+
     /// Whether `reserved` of every sku is what live reservations hold.
     pub fn is_balanced(&self) -> bool {
-        let held = |units: &Units| -> Units {
-            units.iter().filter(|(_, units)| **units != 0).map(|(sku, units)| (sku.clone(), *units)).collect()
-        };
-        held(&self.reserved) == held(&self.held)
+        self.unbalanced().is_empty()
+    }
+
+    /// The skus of which `reserved` is not what live reservations hold, with both numbers.
+    pub fn unbalanced(&self) -> Vec<(String, i64, i64)> {
+        let skus: BTreeSet<&String> = self.reserved.keys().chain(self.held.keys()).collect();
+        let units = |units: &Units, sku: &String| units.get(sku).copied().unwrap_or(0);
+        let both =
+            skus.into_iter().map(|sku| (sku.clone(), units(&self.reserved, sku), units(&self.held, sku)));
+        both.filter(|(_, reserved, held)| reserved != held).collect()
     }
 
     /// Available and reserved units of each sku.
@@ -79,9 +104,9 @@ impl Books {
 
     fn enter(&mut self, key: &str, value: &str) {
         if let Some(sku) = key.strip_prefix("stock:available:") {
-            self.available.insert(sku.to_owned(), value.parse().expect("an integer"));
+            self.available.insert(untagged(sku), value.parse().expect("an integer"));
         } else if let Some(sku) = key.strip_prefix("stock:reserved:") {
-            self.reserved.insert(sku.to_owned(), value.parse().expect("an integer"));
+            self.reserved.insert(untagged(sku), value.parse().expect("an integer"));
         } else if let Some(id) = key.strip_prefix("reservation:") {
             // What is no record under its own id is foreign, and holds nothing.
             let record: Json = serde_json::from_str(value).unwrap_or_default();
@@ -102,6 +127,12 @@ impl Books {
             add(&mut self.sold, sold);
         }
     }
+}
+
+/// A sku as replies and documents name it: in a cluster its key has braces around the product.
+fn untagged(sku: &str) -> String {
+    let whole = sku.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    whole.unwrap_or(sku).to_owned()
 }
 
 fn add(units: &mut Units, lines: &Json) {

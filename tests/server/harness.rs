@@ -20,7 +20,7 @@ use tempfile::TempDir;
 pub const SOON: Duration = Duration::from_secs(2);
 
 /// What needs a start, a full sync or a rewrite may take this long.
-const LATER: Duration = Duration::from_secs(20);
+pub const LATER: Duration = Duration::from_secs(20);
 
 /// Polls until the condition holds; after the limit the test fails with what it waited for.
 pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
@@ -153,6 +153,11 @@ impl Server {
         // The master may send nothing yet for a second; a message shows that it does, and leaves no key.
         master.connect().ask("PUBLISH harness up");
         self.catch_up_with(master);
+    }
+
+    /// Whether it was started and not ended by this test.
+    pub const fn runs(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Whether the process is gone.

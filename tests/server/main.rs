@@ -22,6 +22,8 @@ mod audit;
 mod bad_input;
 mod books;
 mod cluster;
+mod cluster_load;
+mod cluster_moves;
 mod config;
 mod crash;
 mod declarations;

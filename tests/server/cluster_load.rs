@@ -1,0 +1,221 @@
+//! Shoppers at a cluster, through a cluster client, and what becomes of their units.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis::cluster::{ClusterClient, ClusterConnection};
+use redis::{RedisError, Value};
+
+use crate::books::Books;
+use crate::harness::{SOON, wait_for};
+use crate::shards::{Cluster, slot_of};
+use crate::shop::Dice;
+
+/// So many products, with so much stock that none is ever short.
+const PRODUCTS: usize = 24;
+const STOCK: i64 = 1_000_000;
+
+/// So many of them are in the first slots, which a reshard takes first.
+const FIRST_SLOTS: u16 = 300;
+
+/// A command is sent again for so long, as a shop would do, before the test calls it lost.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Products in slots of all masters, a third of them in the first slots.
+pub fn products() -> Vec<String> {
+    let names = || (0..).map(|number| format!("P{number}"));
+    let first = names().filter(|name| slot_of(name) < FIRST_SLOTS).take(PRODUCTS / 3);
+    let mut products: Vec<String> = first.collect();
+    products.extend(names().filter(|name| slot_of(name) >= FIRST_SLOTS).take(PRODUCTS - PRODUCTS / 3));
+    products
+}
+
+/// Fills the shelves.
+pub fn stock(cluster: &Cluster) {
+    for product in products() {
+        cluster.shop(&product).ask(format!("SET stock:available:{{{product}}} {STOCK}"));
+    }
+}
+
+/// What the shoppers were told.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// The last that was answered of each reservation.
+    pub states: BTreeMap<String, &'static str>,
+    /// Reservations of which a command was never answered.
+    pub unknown: usize,
+    /// Commands that were answered.
+    pub answered: usize,
+}
+
+/// Runs shoppers in the background until `work` is done.
+pub fn while_shopping<T>(
+    cluster: &Cluster,
+    shoppers: u64,
+    wait: bool,
+    work: impl FnOnce() -> T,
+) -> (T, Told) {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let shopping: Vec<_> = (0..shoppers)
+            .map(|number| {
+                let over = &over;
+                scope.spawn(move || {
+                    let mut shopper = Shopper::new(cluster, number, wait);
+                    while !over.load(Ordering::Relaxed) {
+                        shopper.shop();
+                    }
+                    shopper.told
+                })
+            })
+            .collect();
+        let done = work();
+        over.store(true, Ordering::Relaxed);
+        let mut all = Told::default();
+        for shopper in shopping {
+            let told = shopper.join().expect("no shopper fails");
+            all.states.extend(told.states);
+            all.unknown += told.unknown;
+            all.answered += told.answered;
+        }
+        (done, all)
+    })
+}
+
+/// The books of all masters, when `reserved` is what live reservations hold on each.
+pub fn balanced_books(cluster: &Cluster) -> Books {
+    let mut books = Books::default();
+    wait_for("what is reserved and not held", SOON * 5, Vec::new(), || {
+        books = Books::of_all(cluster.masters_now().iter().map(|master| Books::read(&mut master.connect())));
+        books.unbalanced()
+    });
+    books
+}
+
+/// Every unit is where it was, or sold.
+pub fn check_units(books: &Books) {
+    let units = books.units();
+    for product in products() {
+        assert_eq!(units.get(&product), Some(&STOCK), "{product}");
+    }
+}
+
+/// Each reservation is in the state of which its shopper was told last. Gives how many are not.
+pub fn forgotten(books: &Books, told: &Told) -> usize {
+    let is_known = |(id, state): (&String, &&str)| match (books.ended.get(id), *state) {
+        (Some(ended), "reserved") => ended == "expired",
+        (None, "reserved") => books.live.contains(id),
+        (ended, state) => ended.is_some_and(|ended| ended == state),
+    };
+    told.states.iter().filter(|told| !is_known(*told)).count()
+}
+
+struct Shopper {
+    connection: ClusterConnection,
+    products: Vec<String>,
+    number: u64,
+    dice: Dice,
+    count: u64,
+    /// Whether each answer waits until a replica has it.
+    wait: bool,
+    told: Told,
+}
+
+impl Shopper {
+    fn new(cluster: &Cluster, number: u64, wait: bool) -> Self {
+        let nodes: Vec<String> =
+            cluster.nodes().map(|node| format!("redis://127.0.0.1:{}", node.port())).collect();
+        let client = ClusterClient::builder(nodes)
+            .connection_timeout(Duration::from_secs(1))
+            .response_timeout(Duration::from_secs(2))
+            .build()
+            .expect("a client");
+        let connection = client.get_connection().expect("a connection");
+        let (dice, count, told) = (Dice::new(number), 0, Told::default());
+        Self { connection, products: products(), number, dice, count, wait, told }
+    }
+
+    /// One reservation, and what becomes of it.
+    fn shop(&mut self) {
+        self.count += 1;
+        let product = self.dice.pick(&self.products.iter().collect::<Vec<_>>()).clone();
+        let id = format!("{{{product}}}:{}-{}", self.number, self.count);
+        // Some live longer than the test.
+        let life = [1500, 4000, 600_000][usize::try_from(self.dice.roll(3)).expect("small")];
+        let units = (1 + self.dice.roll(3)).to_string();
+        let reserve = ["INV.RESERVE", &id, "PX", &life.to_string(), "ITEMS", &product, &units];
+        if !self.tell(&id, "reserved", &reserve, &[]) {
+            return;
+        }
+        match self.dice.roll(4) {
+            0 => self.tell(&id, "committed", &["INV.COMMIT", &id], &["EXPIRED"]),
+            1 => self.tell(&id, "rolled_back", &["INV.ROLLBACK", &id], &[]),
+            2 => self.tell(&id, "reserved", &["INV.GET", &id], &[]),
+            _ => true,
+        };
+    }
+
+    /// Sends a command until it is answered; from then on the reservation is in this state, unless the refusal is one of
+    /// those that may come. False where it was never answered.
+    fn tell(&mut self, id: &str, state: &'static str, words: &[&str], refusals: &[&str]) -> bool {
+        let begun = Instant::now();
+        loop {
+            match self.ask(words) {
+                Ok(_) => {
+                    self.told.answered += 1;
+                    self.told.states.insert(id.to_owned(), state);
+                    return true;
+                }
+                Err(refusal) if refusals.contains(&refusal.as_str()) => {
+                    self.told.answered += 1;
+                    return true;
+                }
+                Err(trouble) if begun.elapsed() > PATIENCE => {
+                    eprintln!("{words:?} was not answered: {trouble}");
+                    self.told.states.remove(id);
+                    self.told.unknown += 1;
+                    return false;
+                }
+                Err(trouble) => {
+                    let passes =
+                        ["TRYAGAIN", "CLUSTERDOWN", "MOVED", "ASK", "READONLY", "LOADING", "MASTERDOWN"];
+                    assert!(
+                        trouble.is_empty() || passes.contains(&trouble.as_str()),
+                        "{words:?} was refused: {trouble}"
+                    );
+                    thread::sleep(Duration::from_millis(5));
+                }
+            }
+        }
+    }
+
+    /// The reply, or the code of the refusal; an empty one where the connection has failed.
+    fn ask(&mut self, words: &[&str]) -> Result<Value, String> {
+        let mut command = redis::cmd(words[0]);
+        words[1..].iter().for_each(|word| {
+            command.arg(word);
+        });
+        let code = |error: RedisError| error.code().unwrap_or_default().to_owned();
+        let reply = command.query::<Value>(&mut self.connection).map_err(code)?;
+        if self.wait {
+            // WAIT counts for the connection that has written: its node.
+            let mut command = redis::cmd("WAIT");
+            command.arg(1).arg(1000);
+            let route = redis::cluster_routing::RoutingInfo::SingleNode(
+                redis::cluster_routing::SingleNodeRoutingInfo::SpecificNode(
+                    redis::cluster_routing::Route::new(
+                        slot_of(words[1]),
+                        redis::cluster_routing::SlotAddr::Master,
+                    ),
+                ),
+            );
+            let replicas = self.connection.route_command(&command, route).map_err(code)?;
+            if replicas != Value::Int(1) {
+                return Err(String::new());
+            }
+        }
+        Ok(reply)
+    }
+}
