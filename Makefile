@@ -7,7 +7,7 @@ SERVER ?=
 export PORT CLUSTER_PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli cluster cluster-stop test servers test-all soak lint bench bench-decision bench-instructions bench-expiry bench-growth bench-readers clean
+.PHONY: help build run cli cluster cluster-stop test servers test-all soak lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ lint: ## format, clippy, shellcheck
 
 bench: ## the module against its rivals, on SERVER or the server that is found; ARGS="--rounds 5"
 	@scripts/bench.sh throughput $(ARGS)
+
+bench-cluster: ## the module in clusters of 1 to 3 masters, on SERVER or the server that is found; ARGS="--rounds 5"
+	@scripts/bench.sh cluster $(ARGS)
 
 bench-decision: ## what a decision costs, without a server
 	@scripts/cargo.sh bench --bench decision

@@ -5,6 +5,8 @@
 #                                 --quick (a hundredth of it, nothing is kept)
 #     scripts/bench.sh throughput the module against its rivals (benches/throughput.rs). Options: --rounds 5,
 #                                 --requests 200000
+#     scripts/bench.sh cluster    the module in clusters of 1 to 3 masters (benches/cluster.rs). Options: --rounds 3,
+#                                 --requests 200000
 #     scripts/bench.sh growth     how cost and memory grow with reservations and products (benches/growth.rs)
 #     scripts/bench.sh readers    what INV.ALERTS and INV.STOCK cost on a large stock (benches/readers.rs)
 set -euo pipefail
@@ -16,6 +18,6 @@ scripts/cargo.sh build --release
 INV_SERVER=$(scripts/find-server.sh)
 INV_MODULE=$(module_file)
 export INV_SERVER INV_MODULE
-name=${1:?which: throughput, expiry, growth, readers}
+name=${1:?which: throughput, expiry, cluster, growth, readers}
 shift
 exec scripts/cargo.sh bench --bench "$name" -- "$@"

@@ -1,0 +1,175 @@
+//! The load: connections that each keep one batch of commands under way.
+//!
+//! The benchmark program of the server cannot do it. Under `--cluster` it puts a tag of its own into each command, and for
+//! some slots that is `{Qi}}`, which is no id of the module: one command in five is refused, and it does not say so. It
+//! sends 32 commands of a pipeline to one product, and that of Redis refuses a cluster of one node.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Commands that are sent in one write.
+#[derive(Default)]
+pub struct Batch {
+    pub bytes: Vec<u8>,
+    pub commands: usize,
+}
+
+impl Batch {
+    pub fn push(&mut self, words: &[&str]) {
+        write!(self.bytes, "*{}\r\n", words.len()).unwrap();
+        for word in words {
+            write!(self.bytes, "${}\r\n{word}\r\n", word.len()).unwrap();
+        }
+        self.commands += 1;
+    }
+}
+
+/// A connection. The bytes are read by hand: what a client takes of two cores the servers do not get.
+pub struct Line {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    /// What was received and not looked at yet.
+    from: usize,
+    to: usize,
+}
+
+impl Line {
+    pub fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server takes connections");
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self { stream, buffer: vec![0; 64 * 1024], from: 0, to: 0 }
+    }
+
+    pub fn send(&mut self, batch: &Batch) {
+        self.stream.write_all(&batch.bytes).expect("the server reads");
+    }
+
+    /// Takes so many replies, each as it came, to `each`.
+    pub fn receive(&mut self, replies: usize, mut each: impl FnMut(&[u8])) {
+        for _ in 0..replies {
+            let length = loop {
+                match length_of_reply(&self.buffer[self.from..self.to]) {
+                    Some(length) => break length,
+                    None => self.read(),
+                }
+            };
+            each(&self.buffer[self.from..self.from + length]);
+            self.from += length;
+        }
+    }
+
+    fn read(&mut self) {
+        self.buffer.copy_within(self.from..self.to, 0);
+        self.to -= self.from;
+        self.from = 0;
+        if self.to == self.buffer.len() {
+            self.buffer.resize(2 * self.to, 0);
+        }
+        let read = self.stream.read(&mut self.buffer[self.to..]).expect("the server answers");
+        assert!(read > 0, "the server has closed a connection");
+        self.to += read;
+    }
+}
+
+/// How long the first reply is (RESP2), if all of it is there.
+fn length_of_reply(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    let mut parts = 1_usize;
+    while parts > 0 {
+        let end = at + bytes[at..].iter().position(|byte| *byte == b'\n')? + 1;
+        let line = &bytes[at..end - 2];
+        at = end;
+        let count = || std::str::from_utf8(&line[1..]).unwrap().parse::<isize>().expect("a count");
+        match line[0] {
+            b'*' => parts += usize::try_from(count()).unwrap_or(0),
+            // The text and the end of its line; there is neither for a null.
+            b'$' => at += usize::try_from(count()).map_or(0, |length| length + 2),
+            _ => {}
+        }
+        parts -= 1;
+    }
+    (at <= bytes.len()).then_some(at)
+}
+
+/// A connection and what is sent on it.
+pub struct Lane {
+    pub line: Line,
+    pub batches: Vec<Batch>,
+}
+
+/// What a load met.
+pub struct Driven {
+    pub seconds: f64,
+    /// From each batch's write to its last reply.
+    pub batch_ms: Vec<f64>,
+    /// Processor seconds of the load.
+    pub cpu: Option<f64>,
+    /// Processor seconds of the machine, whoever used them.
+    pub machine_cpu: Option<f64>,
+}
+
+/// Sends everything, with a thread for each master, so that none waits for another. Any refusal ends the run: a refused
+/// command is cheaper than one that is carried out.
+pub fn drive(masters: &mut [Vec<Lane>]) -> Driven {
+    let machine_cpu = cpu_of_the_machine();
+    let begin = Instant::now();
+    let driven: Vec<(Vec<f64>, Option<f64>)> = thread::scope(|scope| {
+        let threads: Vec<_> = masters.iter_mut().map(|lanes| scope.spawn(|| drive_one(lanes))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a load")).collect()
+    });
+    let seconds = begin.elapsed().as_secs_f64();
+    let machine_cpu = since(machine_cpu, cpu_of_the_machine());
+    let cpu = driven.iter().map(|(_, cpu)| *cpu).sum();
+    let batch_ms = driven.into_iter().flat_map(|(batch_ms, _)| batch_ms).collect();
+    Driven { seconds, batch_ms, cpu, machine_cpu }
+}
+
+/// The times of the batches, and the processor seconds: the next batch of a connection goes out as soon as the one before
+/// it is answered.
+fn drive_one(lanes: &mut [Lane]) -> (Vec<f64>, Option<f64>) {
+    let longest = lanes.iter().map(|lane| lane.batches.len()).max().unwrap();
+    let mut batch_ms = Vec::with_capacity(longest * lanes.len());
+    let mut sent = vec![Instant::now(); lanes.len()];
+    let cpu = cpu_of_this_thread();
+    for (lane, sent) in lanes.iter_mut().zip(&mut sent) {
+        *sent = Instant::now();
+        lane.line.send(&lane.batches[0]);
+    }
+    for number in 0..longest {
+        for (lane, sent) in lanes.iter_mut().zip(&mut sent) {
+            let Some(batch) = lane.batches.get(number) else { continue };
+            lane.line.receive(batch.commands, |reply| {
+                assert!(reply[0] != b'-', "{}", String::from_utf8_lossy(reply));
+            });
+            batch_ms.push(sent.elapsed().as_secs_f64() * 1000.0);
+            if let Some(next) = lane.batches.get(number + 1) {
+                *sent = Instant::now();
+                lane.line.send(next);
+            }
+        }
+    }
+    (batch_ms, since(cpu, cpu_of_this_thread()))
+}
+
+/// Processor seconds of this thread since it began, where the system tells (Linux).
+pub fn cpu_of_this_thread() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds: f64 = text.split(' ').next()?.parse().ok()?;
+    Some(nanoseconds / 1e9)
+}
+
+/// Processor seconds that the machine has spent, and those that its host took from it, where the system tells (Linux).
+pub fn cpu_of_the_machine() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/stat").ok()?;
+    let ticks: Vec<f64> = text.lines().next()?.split(' ').filter_map(|word| word.parse().ok()).collect();
+    // user, nice, system, idle, iowait, irq, softirq, steal: hundredths of a second.
+    Some((ticks.get(..8)?.iter().sum::<f64>() - ticks[3] - ticks[4]) / 100.0)
+}
+
+/// What was used between two looks.
+pub fn since(before: Option<f64>, now: Option<f64>) -> Option<f64> {
+    Some(now? - before?)
+}
