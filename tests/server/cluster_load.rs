@@ -39,6 +39,9 @@ pub fn stock(cluster: &Cluster) {
     }
 }
 
+/// The answer of the master is enough.
+pub static NEVER: AtomicBool = AtomicBool::new(false);
+
 /// What the shoppers were told.
 #[derive(Debug, Default)]
 pub struct Told {
@@ -50,11 +53,11 @@ pub struct Told {
     pub answered: usize,
 }
 
-/// Runs shoppers in the background until `work` is done.
+/// Runs shoppers in the background until `work` is done. While `wait` says so, an answer counts when a replica has it.
 pub fn while_shopping<T>(
     cluster: &Cluster,
     shoppers: u64,
-    wait: bool,
+    wait: &AtomicBool,
     work: impl FnOnce() -> T,
 ) -> (T, Told) {
     let over = AtomicBool::new(false);
@@ -112,19 +115,19 @@ pub fn forgotten(books: &Books, told: &Told) -> usize {
     told.states.iter().filter(|told| !is_known(*told)).count()
 }
 
-struct Shopper {
+struct Shopper<'a> {
+    client: ClusterClient,
     connection: ClusterConnection,
     products: Vec<String>,
     number: u64,
     dice: Dice,
     count: u64,
-    /// Whether each answer waits until a replica has it.
-    wait: bool,
+    wait: &'a AtomicBool,
     told: Told,
 }
 
-impl Shopper {
-    fn new(cluster: &Cluster, number: u64, wait: bool) -> Self {
+impl<'a> Shopper<'a> {
+    fn new(cluster: &Cluster, number: u64, wait: &'a AtomicBool) -> Self {
         let nodes: Vec<String> =
             cluster.nodes().map(|node| format!("redis://127.0.0.1:{}", node.port())).collect();
         let client = ClusterClient::builder(nodes)
@@ -134,7 +137,7 @@ impl Shopper {
             .expect("a client");
         let connection = client.get_connection().expect("a connection");
         let (dice, count, told) = (Dice::new(number), 0, Told::default());
-        Self { connection, products: products(), number, dice, count, wait, told }
+        Self { client, connection, products: products(), number, dice, count, wait, told }
     }
 
     /// One reservation, and what becomes of it.
@@ -146,7 +149,8 @@ impl Shopper {
         let life = [1500, 4000, 600_000][usize::try_from(self.dice.roll(3)).expect("small")];
         let units = (1 + self.dice.roll(3)).to_string();
         let reserve = ["INV.RESERVE", &id, "PX", &life.to_string(), "ITEMS", &product, &units];
-        if !self.tell(&id, "reserved", &reserve, &[]) {
+        // Its first answer may have been lost, and its life be over when it is sent again.
+        if !self.tell(&id, "reserved", &reserve, &["EXPIRED"]) {
             return;
         }
         match self.dice.roll(4) {
@@ -186,6 +190,12 @@ impl Shopper {
                         "{words:?} was refused: {trouble}"
                     );
                     thread::sleep(Duration::from_millis(5));
+                    // The client itself goes on asking a node that has died.
+                    if trouble.is_empty()
+                        && let Ok(connection) = self.client.get_connection()
+                    {
+                        self.connection = connection;
+                    }
                 }
             }
         }
@@ -199,7 +209,7 @@ impl Shopper {
         });
         let code = |error: RedisError| error.code().unwrap_or_default().to_owned();
         let reply = command.query::<Value>(&mut self.connection).map_err(code)?;
-        if self.wait {
+        if self.wait.load(Ordering::Relaxed) {
             // WAIT counts for the connection that has written: its node.
             let mut command = redis::cmd("WAIT");
             command.arg(1).arg(1000);

@@ -16,6 +16,8 @@ use redis::{Connection, Value};
 pub use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
+use crate::network::Network;
+
 /// What is due at once may take this long on a machine that has other things to do.
 pub const SOON: Duration = Duration::from_secs(2);
 
@@ -80,6 +82,22 @@ impl Server {
         let mut server = Self::new(server_program(), options);
         server.bus_port = free_port();
         server.options.push(format!("cluster-port {}", server.bus_port));
+        server.start_again();
+        server
+    }
+
+    /// The node of this number in a network that can be cut.
+    pub fn start_node_in(network: &Network, number: u8, options: &[&str]) -> Self {
+        let (own, announced) = (free_port(), free_port());
+        network.relay(number, announced, own);
+        let mut server = Self::new(server_program(), options);
+        server.bus_port = announced;
+        server.options.extend([
+            format!("cluster-port {own}"),
+            format!("cluster-announce-bus-port {announced}"),
+            "cluster-announce-ip 127.0.0.1".to_owned(),
+            format!("bind-source-addr {}", Network::address(number)),
+        ]);
         server.start_again();
         server
     }
@@ -200,6 +218,11 @@ impl Server {
         let mut child = self.child.take().expect("a running server");
         child.kill().expect("a child of ours");
         child.wait().expect("the server ends");
+    }
+
+    /// Its process, to be ended while others use the server.
+    pub fn process(&self) -> Process {
+        Process(self.child.as_ref().expect("a running server").id())
     }
 
     /// Takes the processor away from it: its connections stay open, and it does nothing (SIGSTOP).
@@ -375,6 +398,17 @@ impl Drop for Server {
     }
 }
 
+/// The process of a server that was started here.
+pub struct Process(u32);
+
+impl Process {
+    /// kill -9; [`Server::kill`] follows, which waits for the end.
+    pub fn kill(&self) {
+        let status = Command::new("kill").args(["-9", &self.0.to_string()]).status().expect("kill");
+        assert!(status.success(), "kill -9");
+    }
+}
+
 /// A connection, with commands written as one types them.
 pub struct Client {
     connection: Connection,
@@ -480,7 +514,9 @@ impl Client {
     /// Every key of every database with its type, value and deadline.
     pub fn contents(&mut self) -> Contents {
         let mut contents = BTreeMap::new();
-        for database in 0..16 {
+        // A cluster has one database.
+        let databases = if self.info("cluster", "cluster_enabled") == "1" { 1 } else { 16 };
+        for database in 0..databases {
             self.ask(format!("SELECT {database}"));
             for key in self.ask("KEYS *").as_array().expect("an array") {
                 let key = key.as_str().expect("text");

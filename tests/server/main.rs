@@ -12,6 +12,7 @@
 )]
 
 mod harness;
+mod network;
 mod scripts;
 mod shards;
 mod shop;
@@ -22,6 +23,7 @@ mod audit;
 mod bad_input;
 mod books;
 mod cluster;
+mod cluster_failover;
 mod cluster_load;
 mod cluster_moves;
 mod config;

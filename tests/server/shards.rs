@@ -5,6 +5,7 @@ use std::time::Duration;
 use redis_inventory::inventory::slot::Slot;
 
 use crate::harness::{Client, Server, wait_for, wait_until};
+use crate::network::Network;
 
 /// What needs the word of several nodes may take this long.
 pub const GOSSIP: Duration = Duration::from_secs(30);
@@ -16,6 +17,7 @@ const SLOTS: usize = 16_384;
 pub struct Cluster {
     pub masters: Vec<Server>,
     pub replicas: Vec<Vec<Server>>,
+    network: Network,
 }
 
 impl Cluster {
@@ -26,15 +28,46 @@ impl Cluster {
 
     /// So many masters, each with so many replicas, and further lines of configuration.
     pub fn start_with(masters: usize, replicas: usize, options: &[&str]) -> Self {
-        let node = |_| {
-            let mut lines =
-                vec!["cluster-enabled yes", "cluster-node-timeout 2000", "repl-diskless-sync yes"];
-            lines.extend(options);
-            Server::start_node(&lines)
+        Self::form(masters, replicas, options, |lines| Server::start_node(lines))
+    }
+
+    /// The same in a network that can be cut ([`Cluster::part`]).
+    pub fn start_apart(masters: usize, replicas: usize, options: &[&str]) -> Self {
+        let network = Network::default();
+        let mut number = 0;
+        let mut cluster = Self::form(masters, replicas, options, |lines| {
+            number += 1;
+            Server::start_node_in(&network, number, lines)
+        });
+        cluster.network = network;
+        cluster
+    }
+
+    /// This node and the others cannot talk to each other any more.
+    pub fn part(&self, node: &Server) {
+        let place = self.nodes().position(|other| other.port() == node.port()).expect("a node of it");
+        self.network.part(u8::try_from(place + 1).expect("a small number"));
+    }
+
+    /// All can talk to each other again.
+    pub fn unite(&self) {
+        self.network.unite();
+    }
+
+    fn form(
+        masters: usize,
+        replicas: usize,
+        options: &[&str],
+        mut start: impl FnMut(&[&str]) -> Server,
+    ) -> Self {
+        let mut node = |_| {
+            let lines = ["cluster-enabled yes", "cluster-node-timeout 2000", "repl-diskless-sync yes"];
+            start(&[&lines, options].concat())
         };
         let cluster = Self {
-            masters: (0..masters).map(node).collect(),
-            replicas: (0..masters).map(|_| (0..replicas).map(node).collect()).collect(),
+            masters: (0..masters).map(&mut node).collect(),
+            replicas: (0..masters).map(|_| (0..replicas).map(&mut node).collect()).collect(),
+            network: Network::default(),
         };
         let first = cluster.masters.first().expect("a master");
         for (number, master) in cluster.masters.iter().enumerate() {
