@@ -16,8 +16,6 @@ use redis::{Connection, Value};
 pub use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use crate::network::Network;
-
 /// What is due at once may take this long on a machine that has other things to do.
 pub const SOON: Duration = Duration::from_secs(2);
 
@@ -58,7 +56,7 @@ pub struct Server {
     /// What stands behind the configuration file on the command line.
     arguments: &'static [&'static str],
     port: u16,
-    /// Where the nodes of a cluster talk to each other; 0 outside one.
+    /// Where the other nodes of a cluster call it; 0 outside one.
     bus_port: u16,
     folder: TempDir,
     options: Vec<String>,
@@ -77,27 +75,10 @@ impl Server {
         server
     }
 
-    /// A node of a cluster, with the module.
-    pub fn start_node(options: &[&str]) -> Self {
+    /// A node of a cluster, with the module; the others are told to call it at this port.
+    pub fn start_node(bus_port: u16, options: &[&str]) -> Self {
         let mut server = Self::new(server_program(), options);
-        server.bus_port = free_port();
-        server.options.push(format!("cluster-port {}", server.bus_port));
-        server.start_again();
-        server
-    }
-
-    /// The node of this number in a network that can be cut.
-    pub fn start_node_in(network: &Network, number: u8, options: &[&str]) -> Self {
-        let (own, announced) = (free_port(), free_port());
-        network.relay(number, announced, own);
-        let mut server = Self::new(server_program(), options);
-        server.bus_port = announced;
-        server.options.extend([
-            format!("cluster-port {own}"),
-            format!("cluster-announce-bus-port {announced}"),
-            "cluster-announce-ip 127.0.0.1".to_owned(),
-            format!("bind-source-addr {}", Network::address(number)),
-        ]);
+        server.bus_port = bus_port;
         server.start_again();
         server
     }
@@ -319,7 +300,7 @@ impl Server {
         self.port
     }
 
-    /// The port at which the other nodes of its cluster talk to it.
+    /// The port at which the other nodes of its cluster call it.
     pub const fn bus_port(&self) -> u16 {
         self.bus_port
     }
@@ -702,7 +683,7 @@ fn number_after(mark: u8, bytes: &mut &[u8]) -> Option<usize> {
 }
 
 /// Ports below those that the system gives to clients, so that no connection of another test sits on one.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let spread = (std::process::id() % 120) as u16 * 100;
     loop {

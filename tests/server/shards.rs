@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis_inventory::inventory::slot::Slot;
 
-use crate::harness::{Client, Server, wait_for, wait_until};
+use crate::harness::{Client, Server, free_port, wait_for, wait_until};
 use crate::network::Network;
 
 /// What needs the word of several nodes may take this long.
@@ -28,7 +28,10 @@ impl Cluster {
 
     /// So many masters, each with so many replicas, and further lines of configuration.
     pub fn start_with(masters: usize, replicas: usize, options: &[&str]) -> Self {
-        Self::form(masters, replicas, options, |lines| Server::start_node(lines))
+        Self::form(masters, replicas, options, |lines| {
+            let port = free_port();
+            Server::start_node(port, &[lines, &[&format!("cluster-port {port}")]].concat())
+        })
     }
 
     /// The same in a network that can be cut ([`Cluster::part`]).
@@ -37,7 +40,15 @@ impl Cluster {
         let mut number = 0;
         let mut cluster = Self::form(masters, replicas, options, |lines| {
             number += 1;
-            Server::start_node_in(&network, number, lines)
+            let (own, announced) = (free_port(), free_port());
+            network.relay(number, announced, own);
+            let own = [
+                format!("cluster-port {own}"),
+                format!("cluster-announce-bus-port {announced}"),
+                "cluster-announce-ip 127.0.0.1".to_owned(),
+                format!("bind-source-addr {}", Network::address(number)),
+            ];
+            Server::start_node(announced, &[lines, &own.each_ref().map(String::as_str)].concat())
         });
         cluster.network = network;
         cluster
