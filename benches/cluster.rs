@@ -36,6 +36,9 @@ mod harness;
 mod hot;
 #[path = "common/machine.rs"]
 mod machine;
+#[path = "../tests/server/network.rs"]
+#[allow(dead_code, reason = "the tests need more of it")]
+mod network;
 #[path = "cluster/report.rs"]
 mod report;
 #[path = "../tests/server/shards.rs"]
@@ -164,7 +167,7 @@ impl Side {
         } else {
             Server::start_without_module(server_program(), &[])
         };
-        let nodes = Cluster { masters: vec![server], replicas: vec![] };
+        let nodes = Cluster::of(vec![server]);
         Self { nodes, is_alone: true, with_module }
     }
 

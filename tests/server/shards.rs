@@ -21,6 +21,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Of masters that run already.
+    pub fn of(masters: Vec<Server>) -> Self {
+        Self { masters, replicas: Vec::new(), network: Network::default() }
+    }
+
     /// So many masters without replicas.
     pub fn start(masters: usize) -> Self {
         Self::start_with(masters, 0, &[])
@@ -75,11 +80,8 @@ impl Cluster {
             let lines = ["cluster-enabled yes", "cluster-node-timeout 2000", "repl-diskless-sync yes"];
             start(&[&lines, options].concat())
         };
-        let cluster = Self {
-            masters: (0..masters).map(&mut node).collect(),
-            replicas: (0..masters).map(|_| (0..replicas).map(&mut node).collect()).collect(),
-            network: Network::default(),
-        };
+        let mut cluster = Self::of((0..masters).map(&mut node).collect());
+        cluster.replicas = (0..masters).map(|_| (0..replicas).map(&mut node).collect()).collect();
         let first = cluster.masters.first().expect("a master");
         for (number, master) in cluster.masters.iter().enumerate() {
             let mut client = master.connect();
