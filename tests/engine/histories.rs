@@ -877,7 +877,7 @@ fn setting() -> impl Strategy<Value = Setting> {
     })
 }
 
-fn config(cases: u32) -> ProptestConfig {
+pub fn config(cases: u32) -> ProptestConfig {
     // `PROPTEST_CASES=100000` looks for longer.
     let cases =
         if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { cases };

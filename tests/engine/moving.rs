@@ -11,6 +11,7 @@ use redis_inventory::inventory::reservation::Line;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 use redis_inventory::inventory::slot::{Slot, SlotState};
 
+use super::histories::config;
 use super::simulation::Simulation;
 
 const STOCK: i64 = 100;
@@ -398,6 +399,8 @@ impl Shards {
 }
 
 proptest! {
+    #![proptest_config(config(3000))]
+
     #[test]
     fn whatever_moves_and_whenever_no_unit_is_lost_or_doubled(steps in prop::collection::vec(step(), 1..80)) {
         let mut shards = Shards::new();

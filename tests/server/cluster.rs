@@ -106,6 +106,24 @@ fn what_a_command_does_not_name_is_left_alone_in_it() {
 }
 
 #[test]
+fn a_short_reserve_settles_nothing_of_other_slots() {
+    let cluster = Cluster::start(1);
+    let mut shop = cluster.shop("P");
+    shop.ask("INV.ADJUST Q 100");
+    for number in 0..5 {
+        shop.ask(format!("INV.RESERVE {{Q}}:R{number} PX 100 ITEMS Q 1"));
+        // Remembered until its deadline: any command may settle it then.
+        shop.ask(format!("DEL reservation:{{Q}}:R{number}"));
+        // One of these comes between the deadline and the cron.
+        wait_for("it is given back", SOON, (100, 0), || {
+            assert_eq!(code(&shop.refusal("INV.RESERVE {P}:R1 ITEMS P 1")), "INSUFFICIENT");
+            shop.counters("{Q}")
+        });
+    }
+    cluster.check_keys();
+}
+
+#[test]
 fn a_record_of_units_in_other_slots_is_foreign() {
     let cluster = Cluster::start(1);
     let mut shop = cluster.shop("P");
