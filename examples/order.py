@@ -27,12 +27,17 @@ says more.
 
 How redis-py finds the node:
 
-- A command that names a product or a reservation is sent as it is. Behind RESERVE,
-  COMMIT and ROLLBACK redis-py first asks a node for the keys (COMMAND GETKEYS): it cannot
-  see what follows ITEMS.
+- A command that names a product or a reservation is sent as it is. redis-py cannot see
+  what follows ITEMS or PRODUCT, so before RESERVE, COMMIT, ROLLBACK and the like it asks
+  a node for the keys (COMMAND GETKEYS): one more round trip.
 - INV.SCAN and INV.ALERTS without PRODUCT, and INV.AUDITSCAN, name none: say
   `target_nodes=cluster.get_primaries()`. The answer is a dict, one entry a node; a
   cursor is of one node, so the next page is asked of that one alone.
+- `load_balancing_strategy` sends no INV command to a replica by itself: redis-py has a
+  list of what only reads. With that option, `target_nodes=cluster.get_node_from_key(id,
+  replica=True)` does it.
+- A command is sent again when its connection breaks. What has no id of its own wants
+  ONCE: INV.ADJUST, INV.TRANSFER, a RESERVE of `{tag}*`.
 """
 
 from __future__ import annotations

@@ -27,6 +27,19 @@
 //!
 //! How an order ended is remembered for `inv.outcome-ttl-ms` (an hour). An order that is finished later than that answers
 //! `NOTFOUND` for a group that is sold as for one that is not, so let the server remember for longer than the shop may be down.
+//!
+//! How the redis crate finds the node:
+//!
+//! - It takes the first argument of a command that it does not know for a key. So what begins with a reservation or a product
+//!   is sent as it is. `INV.SCAN 0 PRODUCT p` and `INV.ALERTS PRODUCT p` go to another node first, and follow its MOVED; a
+//!   route to the slot of `p` saves that.
+//! - INV.SCAN and INV.ALERTS without PRODUCT, and INV.AUDITSCAN, are of one node, and unrouted they go to any one, without an
+//!   error: say `route_command` with `MultipleNodeRoutingInfo::AllMasters`. The answer is a map, one entry a node; a cursor
+//!   is of one node, so the next page is asked of that one (`ByAddress`).
+//! - A read routing strategy sends no INV command to a replica by itself. With one, a route with `SlotAddr::ReplicaOptional`
+//!   does it.
+//! - A command is sent again when its connection breaks. What has no id of its own wants ONCE: INV.ADJUST, INV.TRANSFER, a
+//!   RESERVE of `{tag}*`.
 
 #![allow(clippy::arithmetic_side_effects, reason = "times and small numbers")]
 
