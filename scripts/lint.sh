@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, clippy, and shellcheck where it is installed.
+# Format, clippy, and shellcheck and ruff where they are installed.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -11,4 +11,10 @@ if have shellcheck; then
     shellcheck -x scripts/*.sh .ci/run
 else
     say "lint: shellcheck is not installed, the scripts were not checked"
+fi
+if have ruff; then
+    ruff check examples tests
+    ruff format --check examples tests
+else
+    say "lint: ruff is not installed, the Python was not checked"
 fi
