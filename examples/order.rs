@@ -35,7 +35,8 @@
 //!   route to the slot of `p` saves that.
 //! - INV.SCAN and INV.ALERTS without PRODUCT, and INV.AUDITSCAN, are of one node, and unrouted they go to any one, without an
 //!   error: say `route_command` with `MultipleNodeRoutingInfo::AllMasters`. The answer is a map, one entry a node; a cursor
-//!   is of one node, so the next page is asked of that one (`ByAddress`).
+//!   is of one node, so the next page is asked of that one (`ByAddress`). Only what names no product: redis 1.8.1 panics
+//!   where a command to all masters is answered with MOVED.
 //! - A read routing strategy sends no INV command to a replica by itself. With one, a route with `SlotAddr::ReplicaOptional`
 //!   does it.
 //! - A command is sent again when its connection breaks. What has no id of its own wants ONCE: INV.ADJUST, INV.TRANSFER, a
