@@ -38,6 +38,7 @@ mod flow;
 mod model;
 mod modules;
 mod once;
+mod orders;
 mod parts;
 mod race;
 mod readme;
