@@ -635,7 +635,8 @@ fn error_text(error: &redis::ServerError) -> String {
     [error.code(), error.details().unwrap_or_default()].join(" ").trim_end().to_owned()
 }
 
-fn to_json(value: Value) -> Json {
+/// A reply as JSON; an error is a text that starts with `-`.
+pub fn to_json(value: Value) -> Json {
     match value {
         Value::Nil => Json::Null,
         Value::Int(number) => number.into(),

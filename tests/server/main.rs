@@ -23,6 +23,7 @@ mod audit;
 mod bad_input;
 mod books;
 mod cluster;
+mod cluster_clients;
 mod cluster_failover;
 mod cluster_load;
 mod cluster_moves;
