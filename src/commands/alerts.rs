@@ -1,6 +1,6 @@
 //! `INV.ALERTS`.
 
-use redis_module::{Context, RedisResult, RedisString};
+use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
 
 use super::args::Args;
@@ -18,7 +18,7 @@ const GRAMMAR: &str = "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [COUN
 #[command(
     {
         name: "INV.ALERTS",
-        flags: [ReadOnly],
+        flags: [ReadOnly, GetkeysApi],
         arity: -1,
         summary: "Lists low-stock, out-of-stock and back-in-stock alerts, newest first.",
         complexity: "O(N*log(M)) where N is the number of alerts looked at, M the number of those kept.",
@@ -47,6 +47,9 @@ const GRAMMAR: &str = "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [COUN
     }
 )]
 fn inv_alerts(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    if page::tells_key(ctx, &args) {
+        return Ok(RedisValue::NoReply);
+    }
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let query = parse(&args, keys.style())?;
     match &query.product {

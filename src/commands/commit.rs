@@ -48,6 +48,6 @@ const GRAMMAR: &str = "INV.COMMIT id [LATE] [ONCE token] [ITEMS sku quantity [sk
 fn inv_commit(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let request = parts::parse(&args, &keys, "commit", true, GRAMMAR)?;
-    keys.confine(request.id.as_str())?;
+    keys.confine_with(&request.id, request.part.as_deref().unwrap_or_default())?;
     Ok(commit(&mut keys, &request).map(reply::ok)?)
 }

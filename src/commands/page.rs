@@ -11,6 +11,20 @@ const DEFAULT_COUNT: i64 = 100;
 /// How many a page holds at most: a longer one would keep the server.
 const MOST: i64 = 1000;
 
+/// Answers the server where it asks for the key of a command that takes `PRODUCT product`, and does not run it. By itself
+/// it sends a command to the node of a key that stands at a fixed place only, and this one has none.
+pub fn tells_key(ctx: &Context, words: &[RedisString]) -> bool {
+    if !ctx.is_keys_position_request() {
+        return false;
+    }
+    let keyword = words.iter().position(|word| word.as_slice().eq_ignore_ascii_case(b"PRODUCT"));
+    let product = keyword.map(|at| at.saturating_add(1)).filter(|at| *at < words.len());
+    if let Some(at) = product.and_then(|at| i32::try_from(at).ok()) {
+        ctx.key_at_pos(at);
+    }
+    true
+}
+
 /// The value of COUNT, as a number of results.
 pub fn count(args: &mut Args<'_>, slot: &mut Option<i64>) -> Result<(), Refusal> {
     let most = args.number("COUNT", 1)?;

@@ -72,7 +72,7 @@ const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA te
 fn inv_reserve(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let request = parse(&args, &keys)?;
-    keys.confine(request.id.as_str())?;
+    keys.confine_with(&request.id, &request.items)?;
     let Reserved { id, expires_at, items } = reserve(&mut keys, &request)?;
     let reply = Reply(ctx);
     reply.map(3);

@@ -47,6 +47,6 @@ const GRAMMAR: &str = "INV.ROLLBACK id [ONCE token] [ITEMS sku quantity [sku qua
 fn inv_rollback(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let request = parts::parse(&args, &keys, "rollback", false, GRAMMAR)?;
-    keys.confine(request.id.as_str())?;
+    keys.confine_with(&request.id, request.part.as_deref().unwrap_or_default())?;
     Ok(rollback(&mut keys, &request).map(reply::ok)?)
 }

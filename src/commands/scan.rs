@@ -1,6 +1,6 @@
 //! `INV.SCAN`.
 
-use redis_module::{Context, RedisResult, RedisString};
+use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
 
 use super::args::Args;
@@ -18,7 +18,7 @@ const GRAMMAR: &str = "INV.SCAN cursor [COUNT n] [PRODUCT product]";
 #[command(
     {
         name: "INV.SCAN",
-        flags: [ReadOnly],
+        flags: [ReadOnly, GetkeysApi],
         arity: -2,
         summary: "Lists the ids of live reservations by deadline, a page at a time.",
         complexity: "O(N*log(M)) for a page of N out of M live reservations.",
@@ -39,6 +39,9 @@ const GRAMMAR: &str = "INV.SCAN cursor [COUNT n] [PRODUCT product]";
     }
 )]
 fn inv_scan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
+    if page::tells_key(ctx, &args) {
+        return Ok(RedisValue::NoReply);
+    }
     let mut keys = ServerKeyspace::new(ctx.ctx);
     let query = parse(&args, keys.style())?;
     match &query.product {

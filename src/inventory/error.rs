@@ -22,6 +22,13 @@ pub enum Refusal {
     },
     /// `ERR`: an argument is outside what can be done.
     Invalid(String),
+    /// `CROSSSLOT`: in a cluster, a sku is in another slot than its reservation.
+    CrossSlot {
+        /// The reservation.
+        id: ReservationId,
+        /// The sku.
+        sku: Sku,
+    },
     /// `TRYAGAIN`: the live reservations are not all known yet, a moment after the module was loaded.
     TryAgain,
     /// `TRYAGAIN`: in a cluster, the slot of this command is being moved, and not all of its keys are here.
@@ -102,8 +109,9 @@ pub struct Shortage {
 
 impl Refusal {
     /// Every code, in order of precedence.
-    pub const CODES: [&str; 12] = [
+    pub const CODES: [&str; 13] = [
         "ERR",
+        "CROSSSLOT",
         "TRYAGAIN",
         "WRONGTYPE",
         "FOREIGN",
@@ -126,6 +134,7 @@ impl Refusal {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Grammar { .. } | Self::Invalid(_) => "ERR",
+            Self::CrossSlot { .. } => "CROSSSLOT",
             Self::TryAgain | Self::SlotMoving(_) => "TRYAGAIN",
             Self::WrongType { .. } => "WRONGTYPE",
             Self::Foreign(_) | Self::ForeignHere { .. } => "FOREIGN",
@@ -147,6 +156,10 @@ impl fmt::Display for Refusal {
         match self {
             Self::Grammar { what, grammar } => write!(out, "{what}. Usage: {grammar}"),
             Self::Invalid(what) => out.write_str(what),
+            Self::CrossSlot { id, sku } => write!(
+                out,
+                "Keys in request don't hash to the same slot: reservation {id} and {sku} need the same tag in braces"
+            ),
             Self::TryAgain => out.write_str(
                 "live reservations are still being looked for, since the module was loaded: ask again soon",
             ),

@@ -12,7 +12,8 @@ use crate::engine::ledger::Ledger;
 use crate::engine::{Argument, Counter, Keyspace, Ranking, Reading, Settings, Tally};
 use crate::inventory::error::Refusal;
 use crate::inventory::quantity::{UnixMs, parse_integer};
-use crate::inventory::sku::{Key, KeyStyle, Sku, Watched, watched};
+use crate::inventory::reservation::Line;
+use crate::inventory::sku::{Key, KeyStyle, ReservationId, Sku, Watched, watched};
 use crate::inventory::slot::{self, Slot, SlotState};
 
 /// The selected database of a context, for the length of one callback.
@@ -76,6 +77,18 @@ impl ServerKeyspace {
                 Err(Refusal::SlotMoving(slot))
             }
         }
+    }
+
+    /// The same for a command on a reservation and skus. `CROSSSLOT` where they are in different slots: the server itself
+    /// does not see the skus, which a module tells it of in a second place.
+    pub fn confine_with(&mut self, id: &ReservationId, lines: &[Line]) -> Result<(), Refusal> {
+        if self.settings.in_cluster {
+            let slot = Slot::of(id.as_str());
+            if let Some(line) = lines.iter().find(|line| Slot::of(line.sku.product()) != slot) {
+                return Err(Refusal::CrossSlot { id: id.clone(), sku: line.sku.clone() });
+            }
+        }
+        self.confine(id.as_str())
     }
 
     /// For a command that names no key and looks at keys of any slot: in a cluster the server would look for them in the

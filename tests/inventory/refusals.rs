@@ -17,6 +17,10 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         ),
         (Refusal::invalid("the deadline is over"), "ERR the deadline is over"),
         (
+            Refusal::CrossSlot { id: id("RES-456"), sku: sku("P") },
+            "CROSSSLOT Keys in request don't hash to the same slot: reservation RES-456 and P need the same tag in braces",
+        ),
+        (
             Refusal::TryAgain,
             "TRYAGAIN live reservations are still being looked for, since the module was loaded: ask again soon",
         ),

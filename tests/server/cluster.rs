@@ -106,6 +106,35 @@ fn what_a_command_does_not_name_is_left_alone_in_it() {
 }
 
 #[test]
+fn what_is_in_another_slot_is_refused_or_sent_on() {
+    let cluster = Cluster::start(2);
+    let home = cluster.owner("P");
+    let (mut shop, mut other) = (cluster.masters[home].connect(), cluster.masters[1 - home].connect());
+    shop.ask("INV.ADJUST P 10");
+    shop.ask("INV.RESERVE {P}:R1 ITEMS P 1");
+    // Both on this node.
+    let same_node = |name: &String| cluster.owner(name) == home;
+    let apart = (0..).map(|number| format!("Q{number}")).find(same_node).unwrap();
+    for command in [
+        format!("INV.RESERVE {{P}}:R2 ITEMS P 1 {apart} 1"),
+        format!("INV.RESERVE {{{apart}}}:R2 ITEMS P 1"),
+        format!("INV.COMMIT {{P}}:R1 ITEMS {apart} 1"),
+        format!("INV.ROLLBACK {{P}}:R1 ITEMS {apart} 1"),
+        format!("INV.STOCK P {apart}"),
+    ] {
+        assert_eq!(code(&shop.refusal(&command)), "CROSSSLOT", "{command}");
+    }
+    assert_eq!(shop.counters("{P}"), (9, 1));
+    for command in
+        ["INV.SCAN 0 PRODUCT P", "INV.ALERTS TYPE LOW_STOCK product P", "INV.GET {P}:R1", "INV.STOCK P"]
+    {
+        assert!(shop.try_ask(command).is_ok(), "{command}");
+        assert_eq!(code(&other.refusal(command)), "MOVED", "{command}");
+    }
+    cluster.check_keys();
+}
+
+#[test]
 fn a_short_reserve_settles_nothing_of_other_slots() {
     let cluster = Cluster::start(1);
     let mut shop = cluster.shop("P");

@@ -271,12 +271,10 @@ fn ids_of_different_slots_are_refused_before_anything_is_done() {
     shop.ask("INV.RESERVE {PROD-1}:R1 ITEMS PROD-1 1");
     for line in [
         "INV.RESERVE R1 ITEMS PROD-1 1",
-        "INV.RESERVE * ITEMS PROD-1 1",
         "INV.RESERVE {PROD-1}:R2 ITEMS PROD-1 1 PROD-2 1",
         "INV.RESERVE {PROD-1}:R2 ITEMS {PROD-2} 1",
         "INV.RESERVE {PROD-1}:R2 ITEMS PROD-5 1",
         "INV.RESERVE {PROD-1}:R2 ITEMS PROD-1 1 PROD-5 1",
-        "INV.RESERVE {PROD-1}:R2 ITEMS PROD-1@A 1",
         "INV.COMMIT {PROD-1}:R1 ITEMS PROD-2 1",
         "INV.ROLLBACK {PROD-1}:R1 ITEMS PROD-2 1",
         "INV.STOCK PROD-1 PROD-2",
@@ -290,6 +288,8 @@ fn ids_of_different_slots_are_refused_before_anything_is_done() {
         "INV.GET {}:R1",
         "INV.ADJUST {{PROD-1}} 1",
         "INV.RESERVE * ITEMS * 1",
+        "INV.RESERVE * ITEMS PROD-1 1",
+        "INV.RESERVE {PROD-1}:R2 ITEMS PROD-1@A 1",
     ] {
         assert_eq!(code(&shop.refusal(line)), "ERR", "{line}");
     }
