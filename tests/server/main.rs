@@ -41,6 +41,7 @@ mod modules;
 mod once;
 mod orders;
 mod parts;
+mod playground;
 mod race;
 mod readme;
 mod refusals;
