@@ -1,22 +1,34 @@
-//! The README is run: its transcripts from top to bottom on one server, as a person would type them, and its table of
-//! options against what the server says.
+//! The documents are run: the transcripts of the README from top to bottom on one server, as a person would type them, its
+//! table of options against what the server says, and the transcripts of docs/cluster.md on a node of a cluster.
 
 use redis::Value;
 
 use crate::harness::Server;
+use crate::shards::Cluster;
 
 const README: &str = include_str!("../../README.md");
-const PROMPT: &str = "127.0.0.1:6379> ";
 
 #[test]
 fn the_transcripts_show_what_the_server_answers() {
-    let server = Server::start();
+    let typed = run(README, "127.0.0.1:6379> ", &Server::start());
+    assert!(typed > 20, "only {typed} commands were found");
+}
+
+#[test]
+fn the_transcripts_of_a_cluster_show_what_a_node_answers() {
+    let cluster = Cluster::start(1);
+    let typed = run(include_str!("../../docs/cluster.md"), "127.0.0.1:7001> ", &cluster.masters[0]);
+    assert!(typed > 5, "only {typed} commands were found");
+}
+
+/// Types what a document shows behind this prompt, and compares the answers. Gives how many commands there were.
+fn run(document: &str, prompt: &str, server: &Server) -> usize {
     let client = redis::Client::open(("127.0.0.1", server.port())).unwrap();
     let mut connection = client.get_connection().unwrap();
     let mut typed = 0;
-    for block in README.split("```redis\n").skip(1) {
+    for block in document.split("```redis\n").skip(1) {
         let block = block.split("```").next().unwrap();
-        for exchange in block.split(PROMPT).skip(1) {
+        for exchange in block.split(prompt).skip(1) {
             let (line, shown) = exchange.split_once('\n').unwrap_or((exchange, ""));
             let mut command = redis::Cmd::new();
             words(line).into_iter().for_each(|word| {
@@ -29,7 +41,7 @@ fn the_transcripts_show_what_the_server_answers() {
             typed += 1;
         }
     }
-    assert!(typed > 20, "only {typed} commands were found");
+    typed
 }
 
 #[test]
