@@ -53,9 +53,9 @@ pub struct Told {
     pub answered: usize,
 }
 
-/// Runs shoppers in the background until `work` is done. While `wait` says so, an answer counts when a replica has it.
+/// Runs shoppers at the nodes with these ports in the background until `work` is done. While `wait` says so, an answer counts when a replica has it.
 pub fn while_shopping<T>(
-    cluster: &Cluster,
+    nodes: &[u16],
     shoppers: u64,
     wait: &AtomicBool,
     work: impl FnOnce() -> T,
@@ -66,7 +66,7 @@ pub fn while_shopping<T>(
             .map(|number| {
                 let over = &over;
                 scope.spawn(move || {
-                    let mut shopper = Shopper::new(cluster, number, wait);
+                    let mut shopper = Shopper::new(nodes, number, wait);
                     while !over.load(Ordering::Relaxed) {
                         shopper.shop();
                     }
@@ -127,9 +127,8 @@ struct Shopper<'a> {
 }
 
 impl<'a> Shopper<'a> {
-    fn new(cluster: &Cluster, number: u64, wait: &'a AtomicBool) -> Self {
-        let nodes: Vec<String> =
-            cluster.nodes().map(|node| format!("redis://127.0.0.1:{}", node.port())).collect();
+    fn new(nodes: &[u16], number: u64, wait: &'a AtomicBool) -> Self {
+        let nodes: Vec<String> = nodes.iter().map(|port| format!("redis://127.0.0.1:{port}")).collect();
         let client = ClusterClient::builder(nodes)
             .connection_timeout(Duration::from_secs(1))
             .response_timeout(Duration::from_secs(2))

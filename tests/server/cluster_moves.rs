@@ -56,7 +56,7 @@ fn slots_that_move_key_by_key_under_load_lose_no_unit_and_refuse_nothing() {
     let cluster = Cluster::start(3);
     stock(&cluster);
     let mut dice = Dice::new(9);
-    let ((), told) = while_shopping(&cluster, 4, &NEVER, || {
+    let ((), told) = while_shopping(&cluster.ports(), 4, &NEVER, || {
         for _ in 0..3 {
             for product in products() {
                 let to = another(cluster.owner(&product), &mut dice);
@@ -89,7 +89,7 @@ fn reshard(cluster: &Cluster, from: usize, to: usize, slots: usize) {
 fn a_reshard_by_the_cli_under_load_and_back_loses_no_unit() {
     let cluster = Cluster::start(3);
     stock(&cluster);
-    let ((), told) = while_shopping(&cluster, 4, &NEVER, || {
+    let ((), told) = while_shopping(&cluster.ports(), 4, &NEVER, || {
         reshard(&cluster, 0, 1, 300);
         reshard(&cluster, 1, 0, 300);
     });
@@ -123,7 +123,7 @@ fn slots_that_move_at_once_under_load_lose_no_unit_and_refuse_nothing() {
     let cluster = Cluster::start(3);
     stock(&cluster);
     let mut dice = Dice::new(9);
-    let (could, told) = while_shopping(&cluster, 4, &NEVER, || {
+    let (could, told) = while_shopping(&cluster.ports(), 4, &NEVER, || {
         (0..2).all(|_| {
             products().iter().all(|product| {
                 let to = another(cluster.owner(product), &mut dice);

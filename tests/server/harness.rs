@@ -201,11 +201,6 @@ impl Server {
         child.wait().expect("the server ends");
     }
 
-    /// Its process, to be ended while others use the server.
-    pub fn process(&self) -> Process {
-        Process(self.child.as_ref().expect("a running server").id())
-    }
-
     /// Takes the processor away from it: its connections stay open, and it does nothing (SIGSTOP).
     pub fn freeze(&self) {
         self.signal("-STOP");
@@ -376,17 +371,6 @@ impl Drop for Server {
         if thread::panicking() {
             eprintln!("--- log of the server on port {} ---\n{}---", self.port, self.log());
         }
-    }
-}
-
-/// The process of a server that was started here.
-pub struct Process(u32);
-
-impl Process {
-    /// kill -9; [`Server::kill`] follows, which waits for the end.
-    pub fn kill(&self) {
-        let status = Command::new("kill").args(["-9", &self.0.to_string()]).status().expect("kill");
-        assert!(status.success(), "kill -9");
     }
 }
 

@@ -107,6 +107,11 @@ impl Cluster {
         self.masters.iter().chain(self.replicas.iter().flatten()).filter(|node| node.runs())
     }
 
+    /// The ports of all nodes.
+    pub fn ports(&self) -> Vec<u16> {
+        self.nodes().map(Server::port).collect()
+    }
+
     /// The nodes that have slots now, by their own word.
     pub fn masters_now(&self) -> Vec<&Server> {
         self.nodes().filter(|node| !slots_of(&mut node.connect()).is_empty()).collect()
