@@ -1,5 +1,6 @@
 """An order over products in different slots of a cluster, with redis-py's RedisCluster:
 
+    pip install redis
     python3 examples/order.py 127.0.0.1:7001
 
 A reservation holds products of its own slot, and no transaction reaches over several.

@@ -1,6 +1,7 @@
 //! An order over products in different slots of a cluster, with the redis crate's cluster client:
 //!
-//!     cargo run --example order -- redis://127.0.0.1:7001
+//!     make cluster
+//!     scripts/cargo.sh run --example order -- redis://127.0.0.1:7001
 //!
 //! A reservation holds products of its own slot, and no transaction reaches over several. So an order is one reservation
 //! for each tag among its products, all named after the order and all with the same deadline:
