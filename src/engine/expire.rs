@@ -296,7 +296,7 @@ fn settle_here<K: Keyspace>(keys: &mut K, gone: Gone, place: Place) {
     match keys.slot_state(gone.record.id.as_str()) {
         SlotState::Stable if may_write => settle(keys, &gone, true),
         // In memory it would be lost if the slot left before the cron comes.
-        SlotState::Stable if keys.settings().in_cluster => send_after(keys, gone),
+        SlotState::Stable if keys.in_cluster() => send_after(keys, gone),
         SlotState::Stable => keys.ledger(|ledger| ledger.put_back(gone)),
         SlotState::Migrating | SlotState::Importing if may_write && has_counters(keys, &gone.lines) => {
             settle(keys, &gone, true);

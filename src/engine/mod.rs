@@ -197,6 +197,11 @@ pub trait Keyspace {
     /// From now on keys are named so: what is replayed names them as its master did.
     fn set_style(&mut self, style: KeyStyle);
 
+    /// Whether this is a node of a cluster.
+    fn in_cluster(&self) -> bool {
+        self.settings().in_cluster
+    }
+
     /// How the slot of an id stands. Outside a cluster every slot is stable, and for a replica as well: it decides
     /// nothing.
     fn slot_state(&mut self, id: &str) -> SlotState;
@@ -352,7 +357,7 @@ pub(crate) fn judge<K: Keyspace>(keys: &mut K, id: &ReservationId, found: Readin
 /// Reads a record. In a cluster one whose units are in other slots than its own is none: no command could move them.
 pub(crate) fn record<K: Keyspace>(keys: &K, id: &ReservationId, json: &[u8]) -> Option<Record> {
     let record = Record::from_json(id, json, keys.style())?;
-    (!keys.settings().in_cluster || is_in_slot_of(id, &record.items)).then_some(record)
+    (!keys.in_cluster() || is_in_slot_of(id, &record.items)).then_some(record)
 }
 
 /// Whether the units of these lines are in the slot of this reservation.
@@ -365,7 +370,7 @@ pub(crate) fn is_in_slot_of(id: &ReservationId, lines: &[Line]) -> bool {
 fn outcome<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Outcome>, Refusal> {
     let key = Key::Outcome(id);
     let style = keys.style();
-    let in_cluster = keys.settings().in_cluster;
+    let in_cluster = keys.in_cluster();
     let wrong = |found| Refusal::WrongType { key: key.name(style), found, wanted: "an outcome" };
     match keys.read(key) {
         Reading::Absent => Ok(None),

@@ -46,7 +46,7 @@ fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
         LoadRepair::Return => true,
         LoadRepair::Report => false,
         // In a cluster slots come and go, and what they bring may be another's.
-        LoadRepair::Auto if keys.settings().in_cluster => false,
+        LoadRepair::Auto if keys.in_cluster() => false,
         LoadRepair::Auto => keys.ledger(|ledger| ledger.is_managed() && ledger.foreign_count() == 0),
     };
     if drift < 0 || !returns || !give_back(keys, sku, drift) {
@@ -81,7 +81,7 @@ fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
 
 /// Writes the mark, when this database was found to be the module's alone and it reserves here.
 pub(super) fn mark<K: Keyspace>(keys: &mut K) {
-    if keys.ledger(|ledger| ledger.is_to_be_marked()) && !keys.settings().in_cluster {
+    if keys.ledger(|ledger| ledger.is_to_be_marked()) && !keys.in_cluster() {
         let style = keys.style().word();
         keys.write(Key::Managed, style.as_bytes(), None);
         keys.notify(c"set", Key::Managed);

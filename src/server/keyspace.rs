@@ -189,6 +189,10 @@ impl Keyspace for ServerKeyspace {
         self.style = style;
     }
 
+    fn in_cluster(&self) -> bool {
+        self.settings.in_cluster
+    }
+
     fn slot_state(&mut self, id: &str) -> SlotState {
         if !self.settings.in_cluster {
             return SlotState::Stable;
