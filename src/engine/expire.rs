@@ -163,20 +163,13 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place, mut time_is_up: i
 /// Remembers what CLAMP would move now of a record that was taken away by hand. While a record that may be a script's
 /// lives here that is nothing: the script may have settled it, and what it left shows as drift.
 fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
-    match keys.slot_state(gone.record.id.as_str()) {
-        SlotState::Stable => {}
+    if !keys.is_slot_stable(gone.record.id.as_str()) {
         // It goes to another node, most likely: the source of a MIGRATE sees a DEL.
-        SlotState::Migrating | SlotState::Importing => {
-            keys.ledger(|ledger| ledger.settled(&gone.lines));
-            return;
+        keys.ledger(|ledger| ledger.settled(&gone.lines));
+        if is_orphan(keys, &gone) {
+            keys.ledger(|ledger| ledger.enter_orphan(gone));
         }
-        SlotState::Elsewhere => {
-            keys.ledger(|ledger| ledger.settled(&gone.lines));
-            if is_orphan(keys, &gone) {
-                keys.ledger(|ledger| ledger.enter_orphan(gone));
-            }
-            return;
-        }
+        return;
     }
     let name = Key::Reservation(&gone.record.id).name(keys.style());
     let left = if keys.ledger(|ledger| ledger.has_stranger_beside(name.as_bytes())) {
@@ -204,30 +197,28 @@ fn open_unread<K: Keyspace>(keys: &mut K) {
 
 /// A slot that comes all at once brings what its old owner still does meanwhile, command by command. Where it expires a record,
 /// what gives the units back follows; but the end of the move may come between. So a due record that is deleted in such a
-/// slot may be for this node to settle, when it has the slot.
+/// slot may be for this node to settle, when it has the slot. Which slots those are is asked last: it costs most.
 fn is_orphan<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
     const CLOCKS_DIFFER_MS: i64 = 1000;
-    keys.now().saturating_add(CLOCKS_DIFFER_MS) > gone.deadline && has_counters(keys, &gone.lines)
+    keys.now().saturating_add(CLOCKS_DIFFER_MS) > gone.deadline
+        && has_counters(keys, &gone.lines)
+        && keys.slot_state(gone.record.id.as_str()) == SlotState::Elsewhere
 }
 
-/// Settles what the old owner of a slot that has come has deleted and not settled: no outcome tells of it. What is not ours
-/// yet waits; it is forgotten where the counters are gone, as they are when the slot does not come after all, and at the old
+/// Settles what the old owner of a slot that has come has deleted and not settled: no outcome tells of it, and it is not back.
+/// What is not ours yet waits; it is forgotten where the counters are gone, as they are when the slot does not come after all, and at the old
 /// owner itself.
 fn settle_orphans<K: Keyspace>(keys: &mut K) {
     let slot = keys.confined_to();
     for gone in keys.ledger(|ledger| ledger.take_orphans(slot)) {
-        match keys.slot_state(gone.record.id.as_str()) {
-            SlotState::Stable => {
-                if apply::is_free(keys, Key::Outcome(&gone.record.id)) {
-                    keys.ledger(|ledger| ledger.hold(&gone.lines));
-                    settle(keys, &gone, true);
-                }
+        let id = &gone.record.id;
+        if !keys.is_slot_stable(id.as_str()) {
+            if has_counters(keys, &gone.lines) {
+                keys.ledger(|ledger| ledger.enter_orphan(gone));
             }
-            SlotState::Migrating | SlotState::Importing | SlotState::Elsewhere => {
-                if has_counters(keys, &gone.lines) {
-                    keys.ledger(|ledger| ledger.enter_orphan(gone));
-                }
-            }
+        } else if apply::is_free(keys, Key::Outcome(id)) && apply::is_free(keys, Key::Reservation(id)) {
+            keys.ledger(|ledger| ledger.hold(&gone.lines));
+            settle(keys, &gone, true);
         }
     }
 }
@@ -363,7 +354,7 @@ fn may_open<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
 /// In a cluster: what had to wait for its slot is due again when that is stable. Says whether something is left.
 fn unpark<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     for (slot, id) in keys.ledger(Ledger::parked) {
-        if keys.slot_state(id.as_str()) != SlotState::Stable {
+        if !keys.is_slot_stable(id.as_str()) {
             continue;
         }
         while keys.ledger(|ledger| ledger.unpark(slot)) {

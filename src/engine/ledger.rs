@@ -66,6 +66,9 @@ impl Touched {
     }
 }
 
+/// In so many slots it is asked at once whether those that are parked can go on.
+const SLOTS_A_TURN: usize = 512;
+
 /// So many of the newest notes are looked through for those of one slot.
 const NEWEST: usize = 64;
 
@@ -122,6 +125,8 @@ pub struct Ledger {
     unread: Vec<(UnixMs, ReservationId)>,
     /// Due, and not to be opened before their slot is stable again: their counters are elsewhere.
     parked: BTreeMap<Slot, Vec<ReservationId>>,
+    /// The slot that is looked at next.
+    parked_from: Slot,
     /// Deleted or overwritten by hand, not looked at yet.
     removed: Vec<Gone>,
     /// Deleted or overwritten by hand: settled at the deadline.
@@ -227,15 +232,24 @@ impl Ledger {
         self.parked.entry(Slot::of(id.as_str())).or_default().push(id.clone());
     }
 
-    /// Where reservations are parked: the slots, each with one of them.
+    /// Some slots in which reservations are parked, each with one of them; in turn, so that each slot comes by.
     pub fn parked(&mut self) -> Vec<(Slot, ReservationId)> {
-        let holds = &self.holds;
-        self.parked.retain(|_, ids| {
+        let next: Vec<Slot> =
+            self.parked.range(self.parked_from..).map(|(slot, _)| *slot).take(SLOTS_A_TURN).collect();
+        self.parked_from = next.get(SLOTS_A_TURN.saturating_sub(1)).copied().unwrap_or_default();
+        let mut found = Vec::with_capacity(next.len());
+        for slot in next {
+            let Some(ids) = self.parked.get_mut(&slot) else { continue };
             // Those that have left since, as all do when their slot goes to another node.
-            while ids.pop_if(|id| holds.deadline(id).is_none()).is_some() {}
-            !ids.is_empty()
-        });
-        self.parked.iter().filter_map(|(slot, ids)| Some((*slot, ids.last()?.clone()))).collect()
+            while ids.pop_if(|id| self.holds.deadline(id).is_none()).is_some() {}
+            match ids.last() {
+                Some(id) => found.push((slot, id.clone())),
+                None => {
+                    self.parked.remove(&slot);
+                }
+            }
+        }
+        found
     }
 
     /// Their slot is stable: one of them goes back to its place by deadline. False where none is left.

@@ -206,6 +206,11 @@ pub trait Keyspace {
     /// nothing.
     fn slot_state(&mut self, id: &str) -> SlotState;
 
+    /// Whether the slot of an id is stable. Why it is not costs more to know.
+    fn is_slot_stable(&mut self, id: &str) -> bool {
+        self.slot_state(id) == SlotState::Stable
+    }
+
     /// The slot that the command at hand is confined to: in a cluster the server takes whatever key a command opens to be in
     /// the slot of those that it names. `None`: any key may be opened.
     fn confined_to(&self) -> Option<Slot>;

@@ -1,5 +1,7 @@
 //! The slots of a cluster: each key is in one of them, and each of them on one master.
 
+use std::collections::BTreeMap;
+
 use crc::{CRC_16_XMODEM, Crc};
 
 /// How many there are.
@@ -8,7 +10,7 @@ const COUNT: u16 = 16_384;
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 
 /// The slot of a key, or of an id: in tagged style all keys of an id are in the slot of the id itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u16);
 
 impl Slot {
@@ -48,28 +50,42 @@ pub enum SlotState {
     Elsewhere,
 }
 
-impl SlotState {
-    /// How a slot stands with the master that has answered `CLUSTER NODES` so (one node a line: id, address, flags, master,
-    /// ping, pong, epoch, link, then its slots, and those on their way as `[93->-id]` or `[77-<-id]`).
-    pub fn by_nodes(nodes: &str, slot: Slot) -> Self {
-        let mut state = Self::Elsewhere;
-        for word in own_slots(nodes) {
-            match (on_its_way(word), range(word)) {
-                (Some((moving, way)), _) if moving == slot => return way,
-                (None, Some((from, to))) if (from..=to).contains(&slot.0) => state = Self::Stable,
-                _ => {}
-            }
-        }
-        state
-    }
+/// The slots of a master, and those that are on their way to it or from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnSlots {
+    ranges: Vec<(u16, u16)>,
+    moving: BTreeMap<Slot, SlotState>,
 }
 
-/// The words of the node's own line that tell of slots.
-fn own_slots(nodes: &str) -> impl Iterator<Item = &str> {
-    let is_own = |line: &&str| {
-        line.split(' ').nth(2).is_some_and(|flags| flags.split(',').any(|flag| flag == "myself"))
-    };
-    nodes.lines().find(is_own).into_iter().flat_map(|line| line.split(' ').skip(8))
+impl OwnSlots {
+    /// Of the node that has answered `CLUSTER NODES` so (one node a line: id, address, flags, master, ping, pong, epoch, link,
+    /// then its slots, and those on their way as `[93->-id]` or `[77-<-id]`).
+    pub fn parse(nodes: &str) -> Self {
+        let is_own = |line: &&str| {
+            line.split(' ').nth(2).is_some_and(|flags| flags.split(',').any(|flag| flag == "myself"))
+        };
+        let words = nodes.lines().find(is_own).into_iter().flat_map(|line| line.split(' ').skip(8));
+        let mut slots = Self::default();
+        for word in words {
+            match on_its_way(word) {
+                Some((slot, way)) => {
+                    slots.moving.insert(slot, way);
+                }
+                None => slots.ranges.extend(range(word)),
+            }
+        }
+        slots
+    }
+
+    /// How a slot stands with the node.
+    pub fn state(&self, slot: Slot) -> SlotState {
+        let is_own = || self.ranges.iter().any(|(from, to)| (*from..=*to).contains(&slot.0));
+        match self.moving.get(&slot) {
+            Some(way) => *way,
+            None if is_own() => SlotState::Stable,
+            None => SlotState::Elsewhere,
+        }
+    }
 }
 
 fn on_its_way(word: &str) -> Option<(Slot, SlotState)> {

@@ -5,6 +5,7 @@
 //! the module does not load otherwise; and a handle ([`Text`], [`OpenKey`]) is released exactly once, by its Drop.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::io::{Error, ErrorKind};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
@@ -51,6 +52,7 @@ required!(
     RedisModule_AddPostNotificationJob,
     RedisModule_AvoidReplicaTraffic,
     RedisModule_Call,
+    RedisModule_CallReplyType,
     RedisModule_CachedMicroseconds,
     RedisModule_CloseKey,
     RedisModule_CreateString,
@@ -496,10 +498,20 @@ pub fn is_cluster_master(ctx: RawContext) -> Option<bool> {
     Some(status == OK && flags & master != 0)
 }
 
-/// Whether this node serves every key with this tag, so that none of them is on its way: what a command on two keys that
-/// are not there would be told, if it were run. The server says no where the slot is another node's, where it is being
-/// moved, and where the cluster is down.
-pub fn serves(ctx: RawContext, tag: &str) -> bool {
+/// Whether a node serves the keys of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// All of them, so that none is on its way.
+    Whole,
+    /// Not all: the slot is another node's, or is being moved.
+    Refused,
+    /// Nothing is served: the cluster is down, or this node cannot see most of the others.
+    Down,
+}
+
+/// Whether this node serves every key with this tag: what a command on two keys that are not there would be told, if it were
+/// run.
+pub fn serves(ctx: RawContext, tag: &str) -> Service {
     // Two, because an importing node serves a client that asks for one. No id holds a control character.
     let names = [1, 2].map(|number: u8| [b"{", tag.as_bytes(), b"}", &[number]].concat());
     let [(one, one_length), (two, two_length)] =
@@ -507,14 +519,26 @@ pub fn serves(ctx: RawContext, tag: &str) -> bool {
     // Not carried out (D), and a refusal is a reply (E).
     let format = c"DEbb".as_ptr();
     // SAFETY: the context is valid; `b` takes a pointer and a length, twice; both are of one live vector.
-    let refusal =
+    let reply =
         unsafe { call!(RedisModule_Call(ctx, c"EXISTS".as_ptr(), format, one, one_length, two, two_length)) };
-    if refusal.is_null() {
-        return true;
+    if reply.is_null() {
+        return Service::Whole;
     }
-    // SAFETY: the reply is ours, and freed here alone.
-    unsafe { call!(RedisModule_FreeCallReply(refusal)) };
-    false
+    // The server says by it why, and nothing has been called since.
+    let reason = Error::last_os_error().kind();
+    // SAFETY: the reply is ours.
+    let kind = unsafe { call!(RedisModule_CallReplyType(reply)) };
+    // SAFETY: as above, and freed here alone.
+    unsafe { call!(RedisModule_FreeCallReply(reply)) };
+    if isize::try_from(kind) != Ok(raw::REDISMODULE_REPLY_ERROR) {
+        // Valkey 9.1: where nothing is refused there is a reply all the same, an empty one.
+        return Service::Whole;
+    }
+    if matches!(reason, ErrorKind::NetworkDown | ErrorKind::ReadOnlyFilesystem) {
+        Service::Down
+    } else {
+        Service::Refused
+    }
 }
 
 /// What `CLUSTER NODES` says; empty where it says nothing.

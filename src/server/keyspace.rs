@@ -5,7 +5,7 @@ use std::ffi::CStr;
 
 use redis_module::{Context, raw};
 
-use super::api::{self, Kind, Mode, OpenKey, RawContext, Text};
+use super::api::{self, Kind, Mode, OpenKey, RawContext, Service, Text};
 use super::texts::{self, Texts};
 use super::{config, state};
 use crate::engine::ledger::Ledger;
@@ -14,7 +14,7 @@ use crate::inventory::error::Refusal;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::reservation::Line;
 use crate::inventory::sku::{Key, KeyStyle, ReservationId, Sku, Watched, watched};
-use crate::inventory::slot::{self, Slot, SlotState};
+use crate::inventory::slot::{self, OwnSlots, Slot, SlotState};
 
 /// The selected database of a context, for the length of one callback.
 pub struct ServerKeyspace {
@@ -29,6 +29,8 @@ pub struct ServerKeyspace {
     slot: Option<Slot>,
     /// How slots stand: it does not change inside one callback.
     slots: BTreeMap<Slot, SlotState>,
+    /// What `CLUSTER NODES` has said, where it was asked.
+    own_slots: Option<OwnSlots>,
     held: VecDeque<Held>,
 }
 
@@ -59,6 +61,7 @@ impl ServerKeyspace {
             texts: None,
             slot: None,
             slots: BTreeMap::new(),
+            own_slots: None,
             held: VecDeque::new(),
         }
     }
@@ -102,6 +105,11 @@ impl ServerKeyspace {
             )));
         }
         Ok(())
+    }
+
+    fn own_slots(&mut self) -> &OwnSlots {
+        let ctx = self.ctx;
+        self.own_slots.get_or_insert_with(|| OwnSlots::parse(&api::cluster_nodes(ctx)))
     }
 
     fn texts(&mut self) -> &mut Texts {
@@ -201,14 +209,29 @@ impl Keyspace for ServerKeyspace {
         if let Some(known) = self.slots.get(&slot) {
             return *known;
         }
-        let tag = slot::tag(id);
-        let state = if api::serves(self.ctx, tag) || api::is_cluster_master(self.ctx) != Some(true) {
-            SlotState::Stable
-        } else {
-            SlotState::by_nodes(&api::cluster_nodes(self.ctx), slot)
-        };
+        let state = if self.is_slot_stable(id) { SlotState::Stable } else { self.own_slots().state(slot) };
         self.slots.insert(slot, state);
         state
+    }
+
+    fn is_slot_stable(&mut self, id: &str) -> bool {
+        if !self.settings.in_cluster {
+            return true;
+        }
+        let slot = Slot::of(id);
+        if let Some(known) = self.slots.get(&slot) {
+            return *known == SlotState::Stable;
+        }
+        let is_stable = match api::serves(self.ctx, slot::tag(id)) {
+            Service::Whole => true,
+            _ if api::is_cluster_master(self.ctx) != Some(true) => true,
+            Service::Refused => false,
+            Service::Down => self.own_slots().state(slot) == SlotState::Stable,
+        };
+        if is_stable {
+            self.slots.insert(slot, SlotState::Stable);
+        }
+        is_stable
     }
 
     fn confined_to(&self) -> Option<Slot> {

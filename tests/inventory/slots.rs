@@ -1,6 +1,6 @@
 //! Slots: of names, and as nodes tell of them.
 
-use redis_inventory::inventory::slot::{Slot, SlotState, tag};
+use redis_inventory::inventory::slot::{OwnSlots, Slot, SlotState, tag};
 
 #[test]
 fn slots_are_those_that_servers_compute() {
@@ -45,7 +45,7 @@ fn a_node_tells_how_its_slots_stand() {
         (77, SlotState::Importing),
         (78, SlotState::Elsewhere),
     ] {
-        assert_eq!(SlotState::by_nodes(NODES, Slot::from(slot)), state, "{slot}");
+        assert_eq!(OwnSlots::parse(NODES).state(Slot::from(slot)), state, "{slot}");
     }
-    assert_eq!(SlotState::by_nodes("", Slot::from(0)), SlotState::Elsewhere);
+    assert_eq!(OwnSlots::parse("").state(Slot::from(0)), SlotState::Elsewhere);
 }
