@@ -37,7 +37,14 @@ pub fn audit<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Audit, Refusal> {
 }
 
 pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
-    if keys.ledger(|ledger| ledger.is_complete()) { Ok(()) } else { Err(Refusal::TryAgain) }
+    if !keys.ledger(|ledger| ledger.is_complete()) {
+        return Err(Refusal::TryAgain);
+    }
+    match keys.confined_to() {
+        // Of a slot that has just come not all is known.
+        Some(slot) if keys.ledger(|ledger| ledger.has_touched_in(slot)) => Err(Refusal::SlotMoving(slot)),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Returns a positive drift to available; takes a negative one from available as far as that goes, and reports the rest.

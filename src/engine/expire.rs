@@ -6,13 +6,15 @@
 //! hold (CLAMP): a script that settled one of our records with its own commands must not bring the units back twice.
 
 use super::ledger::{Foreign, Gone, Ledger, Touched};
-use super::{Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, record, repair};
+use super::waiting::Waits;
+use super::{
+    Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, moving, record, repair,
+};
 use crate::inventory::alert::Alert;
 use crate::inventory::outcome::{Ending, Outcome};
 use crate::inventory::quantity::{Quantity, UnixMs};
-use crate::inventory::reservation::{Line, Record, State, describe};
+use crate::inventory::reservation::{Line, Record, State};
 use crate::inventory::sku::{Key, ReservationId, Sku};
-use crate::inventory::slot::SlotState;
 
 /// How long a due record that did not go when it was opened is left alone (the server is paused, or imports).
 const RETRY_MS: i64 = 1000;
@@ -77,14 +79,7 @@ pub fn catch_up<K: Keyspace>(keys: &mut K) {
         look_at_touched(keys, || false);
     }
     if let Some(slot) = keys.confined_to() {
-        open_unread(keys);
-        settle_orphans(keys);
-        // The command would not be here if its slot were not stable. Of very many the cron takes the rest.
-        for _ in 0..4096 {
-            if !keys.ledger(|ledger| ledger.unpark(slot)) {
-                break;
-            }
-        }
+        moving::go_on_in(keys, slot);
     }
 }
 
@@ -164,11 +159,7 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place, mut time_is_up: i
 /// lives here that is nothing: the script may have settled it, and what it left shows as drift.
 fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
     if !keys.is_slot_stable(gone.record.id.as_str()) {
-        // It goes to another node, most likely: the source of a MIGRATE sees a DEL.
-        keys.ledger(|ledger| ledger.settled(&gone.lines));
-        if is_orphan(keys, &gone) {
-            keys.ledger(|ledger| ledger.enter_orphan(gone));
-        }
+        moving::forget(keys, gone);
         return;
     }
     let name = Key::Reservation(&gone.record.id).name(keys.style());
@@ -178,49 +169,6 @@ fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
         movable(keys, &gone.lines)
     };
     keys.ledger(|ledger| ledger.remember(gone, left));
-}
-
-/// Opens what appeared by another hand and was due before anybody could look: that ends it, and its event tells what it was.
-/// In a slot that is not this node's yet it waits.
-fn open_unread<K: Keyspace>(keys: &mut K) {
-    const LONGEST_MOVE_MS: i64 = 3_600_000;
-    let (now, slot) = (keys.now(), keys.confined_to());
-    for (since, id) in keys.ledger(|ledger| ledger.take_unread(slot)) {
-        if keys.slot_state(id.as_str()) != SlotState::Elsewhere {
-            keys.read(Key::Reservation(&id));
-            settle_pending(keys);
-        } else if now.saturating_sub(since) < LONGEST_MOVE_MS {
-            keys.ledger(|ledger| ledger.enter_unread(&id, since));
-        }
-    }
-}
-
-/// A slot that comes all at once brings what its old owner still does meanwhile, command by command. Where it expires a record,
-/// what gives the units back follows; but the end of the move may come between. So a due record that is deleted in such a
-/// slot may be for this node to settle, when it has the slot. Which slots those are is asked last: it costs most.
-fn is_orphan<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
-    const CLOCKS_DIFFER_MS: i64 = 1000;
-    keys.now().saturating_add(CLOCKS_DIFFER_MS) > gone.deadline
-        && has_counters(keys, &gone.lines)
-        && keys.slot_state(gone.record.id.as_str()) == SlotState::Elsewhere
-}
-
-/// Settles what the old owner of a slot that has come has deleted and not settled: no outcome tells of it, and it is not back.
-/// What is not ours yet waits; it is forgotten where the counters are gone, as they are when the slot does not come after all, and at the old
-/// owner itself.
-fn settle_orphans<K: Keyspace>(keys: &mut K) {
-    let slot = keys.confined_to();
-    for gone in keys.ledger(|ledger| ledger.take_orphans(slot)) {
-        let id = &gone.record.id;
-        if !keys.is_slot_stable(id.as_str()) {
-            if has_counters(keys, &gone.lines) {
-                keys.ledger(|ledger| ledger.enter_orphan(gone));
-            }
-        } else if apply::is_free(keys, Key::Outcome(id)) && apply::is_free(keys, Key::Reservation(id)) {
-            keys.ledger(|ledger| ledger.hold(&gone.lines));
-            settle(keys, &gone, true);
-        }
-    }
 }
 
 /// What reads as absent may be there still, its time over, and writing would take it away: an available counter, and an
@@ -240,13 +188,11 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
         return false;
     }
     settle_remembered_due(keys, &mut time_is_up);
-    open_unread(keys);
-    settle_orphans(keys);
-    if unpark(keys, &mut time_is_up) {
+    if moving::go_on(keys, &mut time_is_up) {
         return true;
     }
     while let Some(id) = keys.ledger(|ledger| ledger.next_due(now)) {
-        if may_open(keys, &id) {
+        if keys.is_slot_stable(id.as_str()) {
             open_due(keys, &id);
             settle_pending(keys);
         } else {
@@ -265,12 +211,10 @@ pub(super) fn settle_remembered_due<K: Keyspace>(keys: &mut K, mut time_is_up: i
     let mut found = false;
     let slot = keys.confined_to();
     while let Some(gone) = keys.ledger(|ledger| ledger.take_remembered_due(now, slot)) {
-        match keys.slot_state(gone.record.id.as_str()) {
-            SlotState::Stable => settle(keys, &gone, true),
-            SlotState::Migrating | SlotState::Importing if has_counters(keys, &gone.lines) => {
-                settle(keys, &gone, true);
-            }
-            SlotState::Migrating | SlotState::Importing | SlotState::Elsewhere => give_up(keys, &gone),
+        if keys.is_slot_stable(gone.record.id.as_str()) {
+            settle(keys, &gone, true);
+        } else {
+            moving::give_up(keys, &gone);
         }
         found = true;
         if time_is_up() {
@@ -280,90 +224,17 @@ pub(super) fn settle_remembered_due<K: Keyspace>(keys: &mut K, mut time_is_up: i
     found
 }
 
-/// Settles what is pending, or leaves it to others: to the cron what a job must not write, and to the new owner of a slot
-/// what has lost its counters to it.
+/// Settles what is pending, or leaves it to others: to the owner of its slot, and to the cron what a job must not write.
 fn settle_here<K: Keyspace>(keys: &mut K, gone: Gone, place: Place) {
-    let may_write = place == Place::Open || can_settle_in_job(keys, &gone);
-    match keys.slot_state(gone.record.id.as_str()) {
-        SlotState::Stable if may_write => settle(keys, &gone, true),
-        // In memory it would be lost if the slot left before the cron comes.
-        SlotState::Stable if keys.in_cluster() => send_after(keys, gone),
-        SlotState::Stable => keys.ledger(|ledger| ledger.put_back(gone)),
-        SlotState::Migrating | SlotState::Importing if may_write && has_counters(keys, &gone.lines) => {
-            settle(keys, &gone, true);
-        }
-        SlotState::Migrating | SlotState::Importing => send_after(keys, gone),
-        // Left behind when the slot went: its new owner has the record, or was told to delete it.
-        SlotState::Elsewhere => keys.ledger(|ledger| ledger.settled(&gone.lines)),
+    if !keys.is_slot_stable(gone.record.id.as_str()) {
+        moving::leave_to_owner(keys, gone);
+    } else if place == Place::Open || can_settle_in_job(keys, &gone) {
+        settle(keys, &gone, true);
+    } else {
+        // In a cluster a note would be lost if the slot left before the cron comes.
+        let left = if keys.in_cluster() { moving::send_after(keys, gone) } else { Some(gone) };
+        keys.ledger(|ledger| left.into_iter().for_each(|gone| ledger.put_back(gone)));
     }
-}
-
-/// A record has ended while its slot is being moved and its counters are not here. It is written again, without a TTL: so it
-/// goes where the counters go, and whoever has the slot then ends it, by the deadline that stands in it.
-fn send_after<K: Keyspace>(keys: &mut K, gone: Gone) {
-    let key = Key::Reservation(&gone.record.id);
-    if keys.peek(key) != Reading::Absent {
-        // Something else was put there in the same unit.
-        give_up(keys, &gone);
-        return;
-    }
-    let record = Record { expires_at: gone.deadline, ..gone.record };
-    let json = record.to_json();
-    let key = Key::Reservation(&record.id);
-    keys.write(key, &json, None);
-    keys.notify(c"set", key);
-    keys.replicate(c"SET", &[Argument::Key(key), Argument::Text(&json)]);
-    keys.ledger(|ledger| {
-        ledger.settled(&gone.lines);
-        ledger.enter_touched(&record, gone.deadline);
-        ledger.park(&record.id);
-    });
-}
-
-/// Whether both counters of every line are on this node.
-fn has_counters<K: Keyspace>(keys: &mut K, lines: &[Line]) -> bool {
-    lines.iter().all(|Line { sku, .. }| {
-        [Key::Available(sku), Key::Reserved(sku)].into_iter().all(|key| keys.peek(key) != Reading::Absent)
-    })
-}
-
-/// What was to be given back has no counters here any more: the operator is told, and INV.REPAIR at the slot's new owner
-/// gives it back.
-fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
-    keys.ledger(|ledger| ledger.settled(&gone.lines));
-    let units = total(&gone.lines);
-    keys.tally(Tally::UnexplainedUnits, units);
-    let (id, lines) = (&gone.record.id, describe(&gone.lines));
-    keys.report(&format!(
-        "reservation {id} ended here when its slot had left: {lines} stay reserved until INV.REPAIR at the slot's owner"
-    ));
-}
-
-/// Whether a due record may be opened, which ends it. Where its slot is on its way, only while all its counters are here.
-fn may_open<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
-    match keys.slot_state(id.as_str()) {
-        SlotState::Stable => true,
-        SlotState::Migrating | SlotState::Importing => {
-            let lines = keys.ledger(|ledger| ledger.lines(id)).unwrap_or_default();
-            has_counters(keys, &lines)
-        }
-        SlotState::Elsewhere => false,
-    }
-}
-
-/// In a cluster: what had to wait for its slot is due again when that is stable. Says whether something is left.
-fn unpark<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
-    for (slot, id) in keys.ledger(Ledger::parked) {
-        if !keys.is_slot_stable(id.as_str()) {
-            continue;
-        }
-        while keys.ledger(|ledger| ledger.unpark(slot)) {
-            if time_is_up() {
-                return true;
-            }
-        }
-    }
-    false
 }
 
 /// Opens a record that the index has due; that is enough for the server to expire it. False where it stays: the server
@@ -423,7 +294,7 @@ pub(super) fn settle_remembered<K: Keyspace>(keys: &mut K, id: &ReservationId) -
 
 /// Gives the units of `gone` back under CLAMP, writes the outcome where none is remembered, and sends both to the
 /// copies as plain commands. On entry its lines are held; on return they are not.
-fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
+pub(super) fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
     let now = keys.now();
     let id = &gone.record.id;
     let moved = movable(keys, &gone.lines);
@@ -516,7 +387,7 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
         keys.ledger(|ledger| {
             ledger.leave_foreign(name.as_bytes());
             if ledger.deadline(id).is_none() {
-                ledger.enter_unread(id, now);
+                ledger.wait(Waits::Unread(id.clone(), now));
             }
         });
         return;

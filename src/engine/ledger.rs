@@ -4,10 +4,11 @@
 //! **Invariant:** derived from the keys, never the truth. A lost entry delays a release, it cannot lose a unit or
 //! sell one twice.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::alert_index::AlertIndex;
 use super::holds::Holds;
+use super::waiting::{Waiting, Waits};
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Line, Record};
 use crate::inventory::sku::{Product, ReservationId, Sku, Watched};
@@ -66,9 +67,6 @@ impl Touched {
     }
 }
 
-/// In so many slots it is asked at once whether those that are parked can go on.
-const SLOTS_A_TURN: usize = 512;
-
 /// So many of the newest notes are looked through for those of one slot.
 const NEWEST: usize = 64;
 
@@ -119,14 +117,10 @@ pub struct Ledger {
     walk: Walking,
     /// Expired or evicted, not settled yet.
     pending: VecDeque<Gone>,
-    /// Deleted when due, in a slot that comes to this node, by the node that had it.
-    orphans: Vec<Gone>,
-    /// Appeared by another hand, and was due before anybody could look: since when.
-    unread: Vec<(UnixMs, ReservationId)>,
-    /// Due, and not to be opened before their slot is stable again: their counters are elsewhere.
-    parked: BTreeMap<Slot, Vec<ReservationId>>,
-    /// The slot that is looked at next.
-    parked_from: Slot,
+    /// How many of them the unit of work at hand has added.
+    fresh: usize,
+    /// What waits for its slot.
+    waiting: Waiting,
     /// Deleted or overwritten by hand, not looked at yet.
     removed: Vec<Gone>,
     /// Deleted or overwritten by hand: settled at the deadline.
@@ -226,48 +220,49 @@ impl Ledger {
         self.holds.postpone(id, wake);
     }
 
-    /// It is not to be opened before its slot is stable again.
+    // --- what waits for its slot ---
+
+    /// A live reservation is not to be opened before its slot is stable again.
     pub fn park(&mut self, id: &ReservationId) {
         self.holds.postpone(id, UnixMs::MAX);
-        self.parked.entry(Slot::of(id.as_str())).or_default().push(id.clone());
+        self.waiting.enter(Waits::Parked(id.clone()));
     }
 
-    /// Some slots in which reservations are parked, each with one of them; in turn, so that each slot comes by.
-    pub fn parked(&mut self) -> Vec<(Slot, ReservationId)> {
-        let next: Vec<Slot> =
-            self.parked.range(self.parked_from..).map(|(slot, _)| *slot).take(SLOTS_A_TURN).collect();
-        self.parked_from = next.get(SLOTS_A_TURN.saturating_sub(1)).copied().unwrap_or_default();
-        let mut found = Vec::with_capacity(next.len());
-        for slot in next {
-            let Some(ids) = self.parked.get_mut(&slot) else { continue };
-            // Those that have left since, as all do when their slot goes to another node.
-            while ids.pop_if(|id| self.holds.deadline(id).is_none()).is_some() {}
-            match ids.last() {
-                Some(id) => found.push((slot, id.clone())),
-                None => {
-                    self.parked.remove(&slot);
-                }
-            }
+    /// Its slot is stable: it goes back to its place by deadline.
+    pub fn unpark(&mut self, id: &ReservationId) {
+        if let Some(deadline) = self.deadline(id) {
+            self.holds.postpone(id, deadline);
         }
-        found
     }
 
-    /// Their slot is stable: one of them goes back to its place by deadline. False where none is left.
-    pub fn unpark(&mut self, slot: Slot) -> bool {
-        let Some(ids) = self.parked.get_mut(&slot) else { return false };
-        match ids.pop() {
-            Some(id) => {
-                if let Some(deadline) = self.deadline(&id) {
-                    self.holds.postpone(&id, deadline);
-                }
-                true
-            }
-            None => {
-                self.parked.remove(&slot);
-                false
-            }
+    /// It waits for its slot.
+    pub fn wait(&mut self, what: Waits) {
+        self.waiting.enter(what);
+    }
+
+    /// Some slots for which something waits, in turn.
+    pub fn waiting_in_turn(&mut self) -> Vec<Slot> {
+        if self.waiting.is_empty() { Vec::new() } else { self.waiting.turn() }
+    }
+
+    /// The last one that waits for a slot.
+    pub fn waiting_in(&self, slot: Slot) -> Option<&Waits> {
+        self.waiting.last(slot)
+    }
+
+    /// Takes it.
+    pub fn take_waiting(&mut self, slot: Slot) -> Option<Waits> {
+        self.waiting.take(slot)
+    }
+
+    /// Only a master that releases has use for what waits and is not live.
+    pub fn forget_waiting_notes(&mut self) {
+        if !self.waiting.is_empty() {
+            self.waiting.forget_notes();
         }
     }
+
+    // --- live reservations, to walk over ---
 
     /// The live reservations in the order of their deadlines, to walk over.
     pub fn holds(&self) -> &Holds {
@@ -325,9 +320,10 @@ impl Ledger {
         self.to_check.pop()
     }
 
-    /// It cannot be compared now: later.
-    pub fn check_later(&mut self, skus: Vec<Sku>) {
-        self.to_check.extend(skus);
+    /// They cannot be compared now: behind all others.
+    pub fn check_later(&mut self, mut skus: Vec<Sku>) {
+        skus.append(&mut self.to_check);
+        self.to_check = skus;
     }
 
     /// A counter was found that is not what is held, and stays so.
@@ -381,6 +377,7 @@ impl Ledger {
         self.leave(&gone.record.id);
         self.holds.hold(&gone.lines);
         self.pending.push_back(gone);
+        self.fresh = self.fresh.saturating_add(1);
     }
 
     /// The pending entry of an id.
@@ -406,6 +403,13 @@ impl Ledger {
     pub fn take_pending_of_sku(&mut self, sku: &Sku) -> Option<Gone> {
         let at = self.pending.iter().position(|gone| gone.holds(sku))?;
         self.pending.remove(at)
+    }
+
+    /// Takes what waits to be settled: `all`, or what the unit of work at hand has added. Its lines stay held.
+    pub fn take_unsettled(&mut self, all: bool) -> Vec<Gone> {
+        let fresh = std::mem::take(&mut self.fresh);
+        let from = if all { 0 } else { self.pending.len().saturating_sub(fresh) };
+        self.pending.drain(from..).collect()
     }
 
     /// Puts an entry back that could not be settled here.
@@ -451,29 +455,6 @@ impl Ledger {
         self.remembered.insert(id, gone);
     }
 
-    /// It appeared by another hand, and reads as absent: it is gone again, or due already and to be opened.
-    pub fn enter_unread(&mut self, id: &ReservationId, now: UnixMs) {
-        self.unread.push((now, id.clone()));
-    }
-
-    /// Those that nobody could read, and since when; of this slot alone, where one is named.
-    pub fn take_unread(&mut self, slot: Option<Slot>) -> Vec<(UnixMs, ReservationId)> {
-        let is_wanted =
-            |(_, id): &mut (UnixMs, ReservationId)| slot.is_none_or(|slot| Slot::of(id.as_str()) == slot);
-        self.unread.extract_if(.., is_wanted).collect()
-    }
-
-    /// It was deleted by the node that has its slot, which has given its units back, most likely. Its lines are not held.
-    pub fn enter_orphan(&mut self, gone: Gone) {
-        self.orphans.push(gone);
-    }
-
-    /// Those that were deleted by the old owner of their slot; of this slot alone, where one is named.
-    pub fn take_orphans(&mut self, slot: Option<Slot>) -> Vec<Gone> {
-        let is_wanted = |gone: &mut Gone| slot.is_none_or(|slot| Slot::of(gone.record.id.as_str()) == slot);
-        self.orphans.extract_if(.., is_wanted).collect()
-    }
-
     /// These units are held until they are settled.
     pub fn hold(&mut self, lines: &[Line]) {
         self.holds.hold(lines);
@@ -511,8 +492,8 @@ impl Ledger {
             self.holds.unhold(&gone.lines);
         }
         self.remembered_by_deadline.clear();
-        self.orphans.clear();
-        self.unread.clear();
+        self.waiting.forget_notes();
+        self.fresh = 0;
     }
 
     // --- foreign records ---
@@ -608,9 +589,10 @@ impl Ledger {
         !(self.pending.is_empty() && self.removed.is_empty() && self.touched.is_empty())
     }
 
-    /// Whether a reservation waits for a slot that is on its way.
-    pub fn has_parked(&self) -> bool {
-        !self.parked.is_empty()
+    /// Whether keys of this slot were named and not looked at; also where there are so many notes that it takes too long to say.
+    pub fn has_touched_in(&self, slot: Slot) -> bool {
+        const MOST: usize = 4096;
+        self.touched.len() > MOST || self.touched.iter().any(|touched| touched.slot() == Some(slot))
     }
 
     // --- alerts and thresholds ---

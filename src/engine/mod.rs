@@ -15,6 +15,7 @@ pub mod feed;
 pub mod holds;
 pub mod ledger;
 pub mod look;
+pub mod moving;
 pub mod once;
 pub mod recover;
 pub mod repair;
@@ -22,6 +23,7 @@ pub mod reserve;
 pub mod resolve;
 pub mod restock;
 mod slots;
+pub mod waiting;
 pub mod warehouses;
 
 use std::borrow::Cow;
@@ -51,6 +53,8 @@ pub struct Settings {
     pub alert_cooldown_ms: i64,
     /// Whether this is a node of a cluster.
     pub in_cluster: bool,
+    /// Whether slots can come and go all at once, so that what is here of another node's slot is on its way in, or left behind.
+    pub slots_move_at_once: bool,
     /// What the repair does with reserved units that nothing holds.
     pub load_repair: LoadRepair,
     /// Entries kept in the feed; 0: there is none.

@@ -53,7 +53,8 @@ pub enum SlotState {
 /// The slots of a master, and those that are on their way to it or from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnSlots {
-    ranges: Vec<(u16, u16)>,
+    /// None where the node has not told.
+    ranges: Option<Vec<(u16, u16)>>,
     moving: BTreeMap<Slot, SlotState>,
 }
 
@@ -64,27 +65,28 @@ impl OwnSlots {
         let is_own = |line: &&str| {
             line.split(' ').nth(2).is_some_and(|flags| flags.split(',').any(|flag| flag == "myself"))
         };
-        let words = nodes.lines().find(is_own).into_iter().flat_map(|line| line.split(' ').skip(8));
-        let mut slots = Self::default();
-        for word in words {
+        let Some(line) = nodes.lines().find(is_own) else { return Self::default() };
+        let (mut ranges, mut moving) = (Vec::new(), BTreeMap::new());
+        for word in line.split(' ').skip(8) {
             match on_its_way(word) {
                 Some((slot, way)) => {
-                    slots.moving.insert(slot, way);
+                    moving.insert(slot, way);
                 }
-                None => slots.ranges.extend(range(word)),
+                None => ranges.extend(range(word)),
             }
         }
-        slots
+        Self { ranges: Some(ranges), moving }
     }
 
-    /// How a slot stands with the node.
-    pub fn state(&self, slot: Slot) -> SlotState {
-        let is_own = || self.ranges.iter().any(|(from, to)| (*from..=*to).contains(&slot.0));
-        match self.moving.get(&slot) {
+    /// How a slot stands with the node; `None` where it has not told, as where CLUSTER has another name.
+    pub fn state(&self, slot: Slot) -> Option<SlotState> {
+        let ranges = self.ranges.as_ref()?;
+        let is_own = || ranges.iter().any(|(from, to)| (*from..=*to).contains(&slot.0));
+        Some(match self.moving.get(&slot) {
             Some(way) => *way,
             None if is_own() => SlotState::Stable,
             None => SlotState::Elsewhere,
-        }
+        })
     }
 }
 

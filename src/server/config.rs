@@ -99,6 +99,7 @@ word_option!(
 );
 
 static IN_CLUSTER: AtomicBool = AtomicBool::new(false);
+static IS_VALKEY: AtomicBool = AtomicBool::new(false);
 static LOAD_REPAIR: Mutex<RepairOption> = Mutex::new(RepairOption::Auto);
 static KEY_STYLE: Mutex<StyleOption> = Mutex::new(StyleOption::Auto);
 
@@ -148,6 +149,7 @@ pub fn settings() -> Settings {
         alert_ttl_ms: get(&ALERT_TTL_MS),
         alert_cooldown_ms: get(&ALERT_COOLDOWN_MS),
         in_cluster: IN_CLUSTER.load(Ordering::Relaxed),
+        slots_move_at_once: IS_VALKEY.load(Ordering::Relaxed),
         load_repair: match &*LOAD_REPAIR.lock().unwrap_or_else(PoisonError::into_inner) {
             RepairOption::Auto => LoadRepair::Auto,
             RepairOption::Report => LoadRepair::Report,
@@ -162,6 +164,11 @@ pub fn settings() -> Settings {
 /// The longest slice of expiry work, in microseconds.
 pub fn sweep_budget() -> std::time::Duration {
     std::time::Duration::from_micros(u64::try_from(get(&SWEEP_BUDGET_US)).unwrap_or_default())
+}
+
+/// Notes which server this is: Valkey moves slots at once, from version 9 on, and tells replicas of those that move key by key.
+pub fn set_server(is_valkey: bool) {
+    IS_VALKEY.store(is_valkey, Ordering::Relaxed);
 }
 
 /// Notes whether this is a node of a cluster, and says how keys are named. In a cluster the keys of an id need its tag, to be

@@ -12,7 +12,7 @@ use super::walk::{self, Purpose};
 use super::{config, state};
 use crate::engine::expire::{self, Place, Removal};
 use crate::engine::ledger::{Ledger, Touched};
-use crate::engine::recover;
+use crate::engine::{Keyspace, moving, recover};
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::{Watched, watched};
 
@@ -167,13 +167,20 @@ unsafe extern "C" fn on_job(ctx: RawContext, _data: *mut c_void) {
     state::set_job_queued(false);
     // The server's own cycle may expire thousands of records in one round, each with its job, and takes long enough.
     let length = least_slice().saturating_sub(state::spent_in_round());
-    let is_urgent = state::take_urgency();
-    if length.is_zero() && !is_urgent {
+    if config::settings().in_cluster {
+        let is_urgent = state::take_urgency();
+        work_off(ctx, |keys, may_write| {
+            if may_write {
+                moving::rescue(keys, is_urgent);
+            }
+        });
+    }
+    if length.is_zero() {
         go_on_soon();
         return;
     }
     let begun = Instant::now();
-    let mut time_is_up = || !is_urgent && begun.elapsed() >= length;
+    let mut time_is_up = || begun.elapsed() >= length;
     let mut backlog = false;
     work_off(ctx, |keys, may_write| {
         backlog |= if may_write {
@@ -241,7 +248,11 @@ fn slice(ctx: RawContext, length: Duration) {
         backlog |= if may_write {
             expire::sweep(keys, &mut time_is_up)
         } else {
-            expire::look_at_touched(keys, &mut time_is_up)
+            let left = expire::look_at_touched(keys, &mut time_is_up);
+            if !is_releasing(ctx) {
+                keys.ledger(Ledger::forget_waiting_notes);
+            }
+            left
         };
         backlog |= recover::learn(keys, &mut time_is_up);
     });

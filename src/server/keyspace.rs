@@ -209,7 +209,12 @@ impl Keyspace for ServerKeyspace {
         if let Some(known) = self.slots.get(&slot) {
             return *known;
         }
-        let state = if self.is_slot_stable(id) { SlotState::Stable } else { self.own_slots().state(slot) };
+        let state = if self.is_slot_stable(id) {
+            SlotState::Stable
+        } else {
+            // Where the node does not tell, nothing may be dropped: as if it were leaving.
+            self.own_slots().state(slot).unwrap_or(SlotState::Migrating)
+        };
         self.slots.insert(slot, state);
         state
     }
@@ -226,7 +231,7 @@ impl Keyspace for ServerKeyspace {
             Service::Whole => true,
             _ if api::is_cluster_master(self.ctx) != Some(true) => true,
             Service::Refused => false,
-            Service::Down => self.own_slots().state(slot) == SlotState::Stable,
+            Service::Down => self.own_slots().state(slot).is_none_or(|state| state == SlotState::Stable),
         };
         if is_stable {
             self.slots.insert(slot, SlotState::Stable);

@@ -66,7 +66,9 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
     state::set_backlog(false);
 
     let server = ctx.server_info("server").field("server_name");
-    api::declare(ctx.ctx, server.is_some_and(|name| name.to_string_lossy() == "valkey"));
+    let is_valkey = server.is_some_and(|name| name.to_string_lossy() == "valkey");
+    config::set_server(is_valkey);
+    api::declare(ctx.ctx, is_valkey);
     config::register(ctx);
     if !api::load_configs(ctx.ctx) {
         return Err("an inv.* line of the configuration is not valid");

@@ -139,12 +139,12 @@ pub fn set_job_queued(queued: bool) -> bool {
     JOB_QUEUED.swap(queued, Ordering::Relaxed)
 }
 
-/// The next job is to do all that there is, however long it takes.
+/// The next job is to look at all that has ended, however long it takes: counters leave.
 pub fn urge() {
     URGENT.store(true, Ordering::Relaxed);
 }
 
-/// Whether this job is to do all that there is.
+/// Whether this job is to look at all that has ended.
 pub fn take_urgency() -> bool {
     URGENT.swap(false, Ordering::Relaxed)
 }

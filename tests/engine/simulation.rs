@@ -11,6 +11,7 @@ use std::ffi::CStr;
 
 use redis_inventory::engine::expire::{self, Place, Removal};
 use redis_inventory::engine::ledger::{Ledger, Touched};
+use redis_inventory::engine::moving;
 use redis_inventory::engine::recover::{self, Walk};
 use redis_inventory::engine::{Argument, Keyspace, LoadRepair, Ranking, Reading, Settings, Tally, apply};
 use redis_inventory::inventory::error::Refusal;
@@ -69,6 +70,10 @@ pub struct Simulation {
     pub paused: bool,
     /// Valkey's import mode: what is due reads as missing and stays.
     pub importing: bool,
+    /// Jobs have no time for more than what cannot wait.
+    pub is_busy: bool,
+    /// In a cluster: a counter has gone while something waited to be settled.
+    counter_has_left: bool,
     /// In a cluster: the slots that are not stable.
     pub slots: BTreeMap<Slot, SlotState>,
     /// In a cluster: the slot of the command at hand.
@@ -110,6 +115,7 @@ pub fn settings() -> Settings {
         alert_ttl_ms: 604_800_000,
         alert_cooldown_ms: 60_000,
         in_cluster: false,
+        slots_move_at_once: false,
         load_repair: LoadRepair::Auto,
         feed_maxlen: 0,
         max_items: 128,
@@ -127,6 +133,8 @@ impl Simulation {
             role: Role::Master,
             paused: false,
             importing: false,
+            is_busy: false,
+            counter_has_left: false,
             slots: BTreeMap::new(),
             slot: None,
             data: Data::new(),
@@ -177,7 +185,13 @@ impl Simulation {
         while std::mem::take(&mut self.job_queued) {
             if self.role == Role::Master && !self.paused {
                 self.at_work_for = For::Job;
-                expire::work_off_notes(self, Place::Job, || false);
+                if self.settings.in_cluster {
+                    let all = std::mem::take(&mut self.counter_has_left);
+                    moving::rescue(self, all);
+                }
+                if !self.is_busy {
+                    expire::work_off_notes(self, Place::Job, || false);
+                }
                 self.at_work_for = For::Client;
             } else {
                 expire::look_at_touched(self, || false);
@@ -226,6 +240,16 @@ impl Simulation {
             server.slot = None;
             done
         })
+    }
+
+    /// The same where the acknowledgement is lost: the key is on both sides.
+    pub fn copy(&mut self, name: &str, to: &mut Self) {
+        self.unit(|server| {
+            if server.finds(name) {
+                let Entry { value, until } = server.data[name].clone();
+                to.unit(|to| to.put(name, value, until, &["restore"]));
+            }
+        });
     }
 
     /// Moves a key to another node, as MIGRATE does: one that is due goes instead.
@@ -421,6 +445,12 @@ impl Simulation {
             }
             Some(Watched::Managed) => {
                 self.ledger.touch(Touched::Managed);
+                self.job_queued = true;
+            }
+            Some(Watched::Available | Watched::Reserved(_))
+                if self.settings.in_cluster && self.ledger.pending_count() > 0 =>
+            {
+                self.counter_has_left = true;
                 self.job_queued = true;
             }
             Some(Watched::Alert(..) | Watched::Outcome(_) | Watched::Available | Watched::Reserved(_))

@@ -291,16 +291,42 @@ fn deadlines_that_pass_while_their_slot_moves_are_kept_when_it_has_arrived() {
 }
 
 #[test]
-fn deadlines_that_pass_while_all_is_here_still_are_kept_at_once() {
+fn nothing_is_given_back_before_all_of_a_slot_has_come() {
     let cluster = Cluster::start(2);
     let home = cluster.owner("P");
-    let mut source = cluster.masters[home].connect();
+    let (mut source, mut target) = (cluster.masters[home].connect(), cluster.masters[1 - home].connect());
     source.ask("INV.ADJUST P 100");
-    source.ask("INV.RESERVE {P}:R1 PX 50 ITEMS P 5");
+    source.ask("INV.RESERVE {P}:LONG PX 600000 ITEMS P 20");
+    source.ask("INV.RESERVE {P}:SOON PX 300 ITEMS P 5");
     let moving = cluster.begin_move("P", 1 - home);
-    wait_for("the units are back", SOON, (Some(100), Some(0)), || source.counters_here("{P}"));
+    // An acknowledgement that was lost leaves a key on both sides: this one.
+    let copy = [
+        "MIGRATE",
+        "127.0.0.1",
+        &cluster.masters[1 - home].port().to_string(),
+        "reservation:{P}:SOON",
+        "0",
+        "5000",
+        "COPY",
+    ];
+    source.ask(copy);
+    let now = source.now();
+    let_pass(&mut source, now + 600);
+    // What is due is opened on both sides, by the servers themselves as well.
+    let _ = ask_there(&mut source, "GET reservation:{P}:SOON");
+    let _ = ask_there(&mut target, "GET reservation:{P}:SOON");
+    assert_eq!(source.counters_here("{P}"), (Some(75), Some(25)));
+    // The counters go before the record that holds 20.
+    moving.take("stock:available:{P}");
+    moving.take("stock:reserved:{P}");
+    let now = source.now();
+    let_pass(&mut source, now + 300);
+    assert_eq!(target.counters_here("{P}"), (Some(75), Some(25)));
     moving.end();
-    assert_eq!(cluster.shop("P").ask("INV.GET {P}:R1")["state"], "expired");
+    wait_for("what was due is back, once", SOON, (80, 20), || target.counters("{P}"));
+    assert_eq!(target.ask("INV.GET {P}:SOON")["state"], "expired");
+    assert_eq!(target.ask("INV.COMMIT {P}:LONG"), "OK");
+    assert_eq!(target.ask("INV.AUDIT P")["drift"], 0);
     cluster.check_keys();
 }
 

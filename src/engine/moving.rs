@@ -1,0 +1,169 @@
+//! Slots that come and go, in a cluster: what ends, or is deleted, while its slot is on its way.
+//!
+//! **Invariant:** units are given back only in a slot that is stable: all of it is here, and what others hold of it is known.
+//! Until then the key of a reservation says what is to be done, and it moves with its slot; a note in memory would not.
+
+use super::expire;
+use super::ledger::{Gone, Ledger};
+use super::waiting::Waits;
+use super::{Argument, Keyspace, Reading, Tally, apply};
+use crate::inventory::quantity::UnixMs;
+use crate::inventory::reservation::{Line, Record, describe};
+use crate::inventory::sku::Key;
+use crate::inventory::slot::{Slot, SlotState};
+
+/// A record has ended in a slot that is not stable: whoever has the slot then gives its units back. All at once a slot comes
+/// with nothing ended before, and leaves what it was behind: that is no loss.
+pub(super) fn leave_to_owner<K: Keyspace>(keys: &mut K, gone: Gone) {
+    let left_behind = keys.slot_state(gone.record.id.as_str()) == SlotState::Elsewhere
+        && keys.settings().slots_move_at_once;
+    if left_behind {
+        keys.ledger(|ledger| ledger.settled(&gone.lines));
+    } else if let Some(gone) = send_after(keys, gone) {
+        give_up(keys, &gone);
+    }
+}
+
+/// Writes a record that has ended once more, without a TTL: so it goes where its counters go, and whoever has the slot then
+/// ends it, by the deadline that stands in it. Gives it back where something else stands in its place.
+pub(super) fn send_after<K: Keyspace>(keys: &mut K, gone: Gone) -> Option<Gone> {
+    if keys.peek(Key::Reservation(&gone.record.id)) != Reading::Absent {
+        return Some(gone);
+    }
+    let record = Record { expires_at: gone.deadline, ..gone.record };
+    let json = record.to_json();
+    let key = Key::Reservation(&record.id);
+    keys.write(key, &json, None);
+    keys.notify(c"set", key);
+    keys.replicate(c"SET", &[Argument::Key(key), Argument::Text(&json)]);
+    keys.ledger(|ledger| {
+        ledger.settled(&gone.lines);
+        ledger.enter_touched(&record, gone.deadline);
+        ledger.park(&record.id);
+    });
+    None
+}
+
+/// Of what has ended and is not settled, what is in a slot that is not stable is left to its owner; `all`, or what the unit of
+/// work at hand has ended. That cannot wait until there is time: the slot may leave before.
+pub fn rescue<K: Keyspace>(keys: &mut K, all: bool) {
+    for gone in keys.ledger(|ledger| ledger.take_unsettled(all)) {
+        if keys.is_slot_stable(gone.record.id.as_str()) {
+            keys.ledger(|ledger| ledger.put_back(gone));
+        } else {
+            leave_to_owner(keys, gone);
+        }
+    }
+}
+
+/// A record was deleted by hand, or so it looks, in a slot that is not stable. It goes to another node, most likely: the source
+/// of a MIGRATE sees a DEL. So nothing of it is held here any more.
+///
+/// A slot that comes all at once brings what its old owner still does meanwhile, command by command. Where it expires a record,
+/// what gives the units back follows; but the end of the move may come between. So of a due record that is deleted in such a
+/// slot a note is taken. Which slots those are is asked last: it costs most.
+pub(super) fn forget<K: Keyspace>(keys: &mut K, gone: Gone) {
+    const CLOCKS_DIFFER_MS: i64 = 1000;
+    keys.ledger(|ledger| ledger.settled(&gone.lines));
+    if keys.now().saturating_add(CLOCKS_DIFFER_MS) > gone.deadline
+        && has_counters(keys, &gone.lines)
+        && keys.slot_state(gone.record.id.as_str()) == SlotState::Elsewhere
+    {
+        keys.ledger(|ledger| ledger.wait(Waits::Orphan(Box::new(gone))));
+    }
+}
+
+/// Whether both counters of every line are on this node.
+fn has_counters<K: Keyspace>(keys: &mut K, lines: &[Line]) -> bool {
+    lines.iter().all(|Line { sku, .. }| {
+        [Key::Available(sku), Key::Reserved(sku)].into_iter().all(|key| keys.peek(key) != Reading::Absent)
+    })
+}
+
+/// What was to be given back cannot be, here or by others: the operator is told.
+pub(super) fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
+    keys.ledger(|ledger| ledger.settled(&gone.lines));
+    let units = gone.lines.iter().fold(0_i64, |sum, line| sum.saturating_add(line.quantity.units()));
+    keys.tally(Tally::UnexplainedUnits, units);
+    let (id, lines) = (&gone.record.id, describe(&gone.lines));
+    keys.report(&format!(
+        "reservation {id} ended here while its slot was not: {lines} stay reserved until INV.REPAIR at the slot's owner"
+    ));
+}
+
+/// Goes on with what waits for its slot, where that is stable, until `time_is_up`. Says whether something is left.
+pub(super) fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    for slot in keys.ledger(Ledger::waiting_in_turn) {
+        let Some(id) = keys.ledger(|ledger| ledger.waiting_in(slot).map(|waits| waits.id().clone())) else {
+            continue;
+        };
+        if !keys.is_slot_stable(id.as_str()) {
+            tidy(keys, slot);
+            continue;
+        }
+        while let Some(waits) = keys.ledger(|ledger| ledger.take_waiting(slot)) {
+            go_on_with(keys, waits);
+            if time_is_up() {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// The same for a command in its own slot, which is stable, or the command would not be there. Of very many the cron takes
+/// the rest.
+pub(super) fn go_on_in<K: Keyspace>(keys: &mut K, slot: Slot) {
+    for _ in 0..512 {
+        let Some(waits) = keys.ledger(|ledger| ledger.take_waiting(slot)) else { break };
+        go_on_with(keys, waits);
+    }
+}
+
+fn go_on_with<K: Keyspace>(keys: &mut K, waits: Waits) {
+    match waits {
+        Waits::Parked(id) => keys.ledger(|ledger| ledger.unpark(&id)),
+        Waits::Unread(id, _) => {
+            // That ends it, and its event tells what it was.
+            keys.read(Key::Reservation(&id));
+            expire::settle_pending_of(keys, &id);
+        }
+        Waits::Orphan(gone) => {
+            // Not where an outcome says that its old owner has settled it, nor where it is back.
+            let id = &gone.record.id;
+            if apply::is_free(keys, Key::Outcome(id)) && apply::is_free(keys, Key::Reservation(id)) {
+                keys.ledger(|ledger| ledger.hold(&gone.lines));
+                expire::settle(keys, &gone, true);
+            }
+        }
+    }
+}
+
+/// Forgets what waits in vain for a slot that is not stable: reservations that have left with it, orphans whose counters are
+/// gone, and what nobody could read for longer than any move takes.
+fn tidy<K: Keyspace>(keys: &mut K, slot: Slot) {
+    const LONGEST_MOVE_MS: i64 = 3_600_000;
+    enum Last {
+        InVain,
+        Orphan(Vec<Line>),
+        Waits,
+    }
+    let now: UnixMs = keys.now();
+    loop {
+        let last = keys.ledger(|ledger| match ledger.waiting_in(slot) {
+            Some(Waits::Parked(id)) if ledger.deadline(id).is_none() => Last::InVain,
+            Some(Waits::Unread(_, since)) if now.saturating_sub(*since) > LONGEST_MOVE_MS => Last::InVain,
+            Some(Waits::Orphan(gone)) => Last::Orphan(gone.lines.clone()),
+            Some(Waits::Parked(_) | Waits::Unread(..)) | None => Last::Waits,
+        });
+        let in_vain = match last {
+            Last::InVain => true,
+            Last::Orphan(lines) => !has_counters(keys, &lines),
+            Last::Waits => false,
+        };
+        if !in_vain {
+            break;
+        }
+        keys.ledger(|ledger| ledger.take_waiting(slot));
+    }
+}

@@ -1,0 +1,85 @@
+//! What waits for its slot to be stable, in a cluster; elsewhere only what nobody could read yet.
+
+use std::collections::BTreeMap;
+
+use super::ledger::Gone;
+use crate::inventory::quantity::UnixMs;
+use crate::inventory::sku::ReservationId;
+use crate::inventory::slot::Slot;
+
+/// Why something waits.
+#[derive(Debug)]
+pub enum Waits {
+    /// A live reservation that is due: it is not to be opened yet.
+    Parked(ReservationId),
+    /// It appeared by another hand, and read as absent at this moment: it is gone again, or due already.
+    Unread(ReservationId, UnixMs),
+    /// It was due, and deleted by the node that had its slot, which has given its units back, most likely. They are not held.
+    Orphan(Box<Gone>),
+}
+
+impl Waits {
+    /// Of which reservation.
+    pub fn id(&self) -> &ReservationId {
+        match self {
+            Waits::Parked(id) | Waits::Unread(id, _) => id,
+            Waits::Orphan(gone) => &gone.record.id,
+        }
+    }
+}
+
+/// In so many slots it is asked at once whether what waits can go on.
+const SLOTS_A_TURN: usize = 512;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// None is empty.
+    by_slot: BTreeMap<Slot, Vec<Waits>>,
+    /// The slot that comes next.
+    next: Slot,
+}
+
+impl Waiting {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.by_slot.is_empty()
+    }
+
+    /// It waits.
+    pub fn enter(&mut self, what: Waits) {
+        self.by_slot.entry(Slot::of(what.id().as_str())).or_default().push(what);
+    }
+
+    /// Some slots in which something waits; in turn, so that each comes by.
+    pub fn turn(&mut self) -> Vec<Slot> {
+        let slots: Vec<Slot> =
+            self.by_slot.range(self.next..).map(|(slot, _)| *slot).take(SLOTS_A_TURN).collect();
+        let is_last = slots.len() < SLOTS_A_TURN;
+        self.next = slots.last().filter(|_| !is_last).copied().unwrap_or_default();
+        slots
+    }
+
+    /// The last one that waits in a slot.
+    pub fn last(&self, slot: Slot) -> Option<&Waits> {
+        self.by_slot.get(&slot)?.last()
+    }
+
+    /// Takes it.
+    pub fn take(&mut self, slot: Slot) -> Option<Waits> {
+        let waiting = self.by_slot.get_mut(&slot)?;
+        let last = waiting.pop();
+        if waiting.is_empty() {
+            self.by_slot.remove(&slot);
+        }
+        last
+    }
+
+    /// Forgets all but what is live.
+    pub fn forget_notes(&mut self) {
+        self.by_slot.retain(|_, waiting| {
+            waiting.retain(|waits| matches!(waits, Waits::Parked(_)));
+            !waiting.is_empty()
+        });
+    }
+}
