@@ -321,7 +321,7 @@ pub(super) fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool
 
 /// The part of these held lines that a release may move: CLAMP. An absent reserved counter counts as 0, and nothing
 /// moves where a counter is not a number or would overflow.
-fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Vec<Line> {
+pub(super) fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Vec<Line> {
     let mut moved = Vec::with_capacity(held.len());
     for Line { sku, quantity } in held {
         let Counter::Units(reserved) = Counter::from(keys.peek(Key::Reserved(sku))) else { continue };

@@ -133,7 +133,12 @@ fn go_on_with<K: Keyspace>(keys: &mut K, waits: Waits) {
             let id = &gone.record.id;
             if apply::is_free(keys, Key::Outcome(id)) && apply::is_free(keys, Key::Reservation(id)) {
                 keys.ledger(|ledger| ledger.hold(&gone.lines));
-                expire::settle(keys, &gone, true);
+                if expire::movable(keys, &gone.lines).is_empty() {
+                    // It has settled it, and only the outcome did not come any more.
+                    keys.ledger(|ledger| ledger.settled(&gone.lines));
+                } else {
+                    expire::settle(keys, &gone, true);
+                }
             }
         }
     }

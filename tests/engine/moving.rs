@@ -297,6 +297,16 @@ fn what_the_old_owner_has_ended_and_given_back_is_not_given_back_again() {
 }
 
 #[test]
+fn what_the_old_owner_has_given_back_is_not_missed_where_its_outcome_did_not_come() {
+    let mut node = node_that_a_slot_comes_to();
+    node.client(&["DEL", "reservation:{P}:R1"]);
+    node.client(&["INCRBY", "stock:available:{P}", "5"]);
+    node.client(&["DECRBY", "stock:reserved:{P}", "5"]);
+    arrive(&mut node);
+    assert_eq!((counters(&node), node.total(Tally::UnexplainedUnits)), ((Some(STOCK), Some(0)), 0));
+}
+
+#[test]
 fn what_the_old_owner_has_ended_and_could_not_give_back_is_given_back() {
     let mut node = node_that_a_slot_comes_to();
     node.client(&["DEL", "reservation:{P}:R1"]);

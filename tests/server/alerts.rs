@@ -1,8 +1,7 @@
 //! Alerts: on the edge and not on the level, as a key, in INV.ALERTS and on the channel.
 
-use std::time::Duration;
-
 use crate::harness::{Client, Json, SOON, Server, json, wait_for, wait_until};
+use crate::shards::Cluster;
 use crate::shop::{shop_with, tick};
 
 /// A server on which the same alert may come again at once.
@@ -475,12 +474,9 @@ fn an_alert_that_is_gone_is_not_listed_whatever_took_it() {
 
 #[test]
 fn in_a_cluster_a_message_is_heard_once() {
-    let (server, mut shop) = shop_with(&["cluster-enabled yes"], &[]);
-    shop.ask("CLUSTER ADDSLOTSRANGE 0 16383");
-    wait_until("the cluster is up", Duration::from_secs(20), || {
-        shop.ask("CLUSTER INFO").as_str().is_some_and(|info| info.contains("cluster_state:ok"))
-    });
-    let mut listener = server.connect();
+    let cluster = Cluster::start(1);
+    let mut shop = cluster.shop("P");
+    let mut listener = cluster.masters[0].connect();
     listener.listen("inventory:alerts");
     shop.ask("INV.ADJUST P 5");
     shop.ask("INV.RESERVE {P}:R1 ITEMS P 5");

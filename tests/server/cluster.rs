@@ -62,6 +62,7 @@ fn names_without_braces_are_refused_at_load_in_a_cluster() {
         crate::harness::server_program(),
         &[
             "cluster-enabled yes",
+            &format!("cluster-port {}", crate::harness::free_port()),
             &format!("loadmodule {}", crate::harness::module().display()),
             "inv.key-style plain",
         ],
