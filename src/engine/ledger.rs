@@ -434,6 +434,16 @@ impl Ledger {
         self.removed.push(gone);
     }
 
+    /// Takes the newest of the records that were taken away by hand and not looked at. Their lines stay held.
+    pub fn take_newest_removed(&mut self) -> Vec<Gone> {
+        self.removed.split_off(self.removed.len().saturating_sub(NEWEST))
+    }
+
+    /// It is to be looked at when there is time. Its lines were held all the time.
+    pub fn put_removed_back(&mut self, gone: Gone) {
+        self.removed.push(gone);
+    }
+
     /// The next record that was taken away by hand and not looked at. Its lines stay held.
     pub fn take_removed(&mut self) -> Option<Gone> {
         self.removed.pop()

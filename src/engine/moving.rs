@@ -45,8 +45,16 @@ pub(super) fn send_after<K: Keyspace>(keys: &mut K, gone: Gone) -> Option<Gone> 
 }
 
 /// Of what has ended and is not settled, what is in a slot that is not stable is left to its owner; `all`, or what the unit of
-/// work at hand has ended. That cannot wait until there is time: the slot may leave before.
+/// work at hand has ended. That cannot wait until there is time: the slot may leave before. Nor can what was deleted in such a
+/// slot: if the slot has come before, it is held that long by what is gone.
 pub fn rescue<K: Keyspace>(keys: &mut K, all: bool) {
+    for gone in keys.ledger(Ledger::take_newest_removed) {
+        if keys.is_slot_stable(gone.record.id.as_str()) {
+            keys.ledger(|ledger| ledger.put_removed_back(gone));
+        } else {
+            forget(keys, gone);
+        }
+    }
     for gone in keys.ledger(|ledger| ledger.take_unsettled(all)) {
         if keys.is_slot_stable(gone.record.id.as_str()) {
             keys.ledger(|ledger| ledger.put_back(gone));
