@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use harness::{Client, Server, server_program};
 use hot::{Hot, Sale};
+use options::Options;
 use redis_inventory::inventory::slot::Slot;
 use report::{Figures, Idle, Report, Row};
 use shards::Cluster;
@@ -39,6 +40,10 @@ mod machine;
 #[path = "../tests/server/network.rs"]
 #[allow(dead_code, reason = "the tests need more of it")]
 mod network;
+#[path = "common/numbers.rs"]
+mod numbers;
+#[path = "common/options.rs"]
+mod options;
 #[path = "cluster/report.rs"]
 mod report;
 #[path = "../tests/server/shards.rs"]
@@ -60,27 +65,6 @@ const WATCHED: Duration = Duration::from_secs(8);
 const TALKATIVE_MS: u32 = 1_000;
 /// Lines of configuration of every node. The tests want nodes to be missed soon; here one that is only busy must not be.
 const NODE: [&str; 2] = ["cluster-node-timeout 15000", "cluster-announce-ip 127.0.0.1"];
-
-/// What is asked for on the command line.
-struct Options {
-    rounds: usize,
-    requests: usize,
-}
-
-impl Options {
-    /// The options, or nothing where cargo runs this as a test.
-    fn read() -> Option<Self> {
-        let words: Vec<String> = std::env::args().skip(1).collect();
-        let value = |name: &str| {
-            let at = words.iter().position(|word| word == name)?;
-            Some(words.get(at + 1)?.parse().expect("a number"))
-        };
-        words.iter().any(|word| word == "--bench").then(|| Self {
-            rounds: value("--rounds").unwrap_or(3),
-            requests: value("--requests").unwrap_or(200_000),
-        })
-    }
-}
 
 /// What is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -398,7 +382,7 @@ fn measure_hot(options: &Options, cluster: &Cluster) -> Vec<Hot> {
 }
 
 fn main() {
-    let Some(options) = Options::read() else { return };
+    let Some(options) = Options::read(3) else { return };
     let load_before = machine::load();
     eprintln!("  starting clusters ...");
     let mut sides = vec![];

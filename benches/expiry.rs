@@ -31,6 +31,8 @@ mod harness;
 
 #[path = "common/machine.rs"]
 mod machine;
+#[path = "common/numbers.rs"]
+mod numbers;
 
 #[path = "expiry/chart.rs"]
 mod chart;

@@ -20,6 +20,7 @@ use std::path::Path;
 
 use harness::{Client, Server, server_program};
 use load::{Figures, JSON, Load, MANY, fill_products, set_of_the_record, spread, words};
+use options::Options;
 use scripts::{LUA_COMMIT, LUA_RESERVE, LUA_ROLLBACK};
 
 #[path = "../tests/server/harness.rs"]
@@ -29,6 +30,8 @@ mod harness;
 mod load;
 #[path = "common/machine.rs"]
 mod machine;
+#[path = "common/options.rs"]
+mod options;
 #[path = "../tests/server/scripts.rs"]
 mod scripts;
 
@@ -74,26 +77,6 @@ return record";
 
 /// Products, where they are used evenly.
 const PRODUCTS: usize = 1_000_000;
-
-struct Options {
-    rounds: usize,
-    requests: usize,
-}
-
-impl Options {
-    /// The options, or nothing where cargo runs this as a test.
-    fn read() -> Option<Self> {
-        let words: Vec<String> = std::env::args().skip(1).collect();
-        let value = |name: &str| {
-            let at = words.iter().position(|word| word == name)?;
-            Some(words.get(at + 1)?.parse().expect("a number"))
-        };
-        words.iter().any(|word| word == "--bench").then(|| Self {
-            rounds: value("--rounds").unwrap_or(5),
-            requests: value("--requests").unwrap_or(200_000),
-        })
-    }
-}
 
 /// One of those that are compared.
 struct Contender {
@@ -443,7 +426,7 @@ fn measure_part(options: &Options, aof: &'static str, pipeline: usize) -> Part {
 }
 
 fn main() {
-    let Some(options) = Options::read() else { return };
+    let Some(options) = Options::read(5) else { return };
     let load_before = machine::load();
     let name = machine::server_name(&mut Server::start().connect());
     let settings = [("no", 32), ("no", 1), ("everysec", 32), ("always", 32)];

@@ -1,5 +1,6 @@
 //! What was measured, and the tables of it.
 
+use crate::numbers::thousands;
 use std::fmt::Write;
 
 use crate::hot::{CUSTOMERS, Hot, SHOPS, Sale, UNITS};
@@ -398,17 +399,4 @@ fn ends(figures: &[f64]) -> [f64; 2] {
 fn with_ends(figures: &[f64], places: usize) -> String {
     let [least, most] = ends(figures);
     format!("{:.places$} ({least:.places$} to {most:.places$})", middle(figures.to_vec()))
-}
-
-/// 1000000 as 1,000,000.
-fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -1,5 +1,6 @@
 //! What was measured, and the table of it.
 
+use crate::numbers::thousands;
 use std::fmt::Write;
 
 use crate::chart::{Chart, Line};
@@ -276,17 +277,4 @@ fn lowest(figures: &[f64]) -> f64 {
 
 fn highest(figures: &[f64]) -> f64 {
     figures.iter().copied().fold(0.0, f64::max)
-}
-
-/// 1000000 as 1,000,000.
-fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -339,7 +339,7 @@ pub(super) fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Vec<Line> {
     moved
 }
 
-fn total(lines: &[Line]) -> i64 {
+pub(super) fn total(lines: &[Line]) -> i64 {
     lines.iter().fold(0, |sum: i64, line| sum.saturating_add(line.quantity.units()))
 }
 

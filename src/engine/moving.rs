@@ -91,8 +91,7 @@ fn has_counters<K: Keyspace>(keys: &mut K, lines: &[Line]) -> bool {
 /// What was to be given back cannot be, here or by others: the operator is told.
 pub(super) fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
     keys.ledger(|ledger| ledger.settled(&gone.lines));
-    let units = gone.lines.iter().fold(0_i64, |sum, line| sum.saturating_add(line.quantity.units()));
-    keys.tally(Tally::UnexplainedUnits, units);
+    keys.tally(Tally::UnexplainedUnits, expire::total(&gone.lines));
     let (id, lines) = (&gone.record.id, describe(&gone.lines));
     keys.report(&format!(
         "reservation {id} ended here while its slot was not: {lines} stay reserved until INV.REPAIR at the slot's owner"

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use redis_inventory::engine::Tally;
+use redis_inventory::engine::audit::audit;
 use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ResolveRequest, commit, rollback};
 use redis_inventory::inventory::allocation::Split;
@@ -341,6 +342,25 @@ fn a_record_that_appears_when_it_is_due_is_ended_by_the_cron() {
     node.sweep();
     assert_eq!(node.stored("reservation:{P}:R1"), None);
     assert_eq!(counters(node), (Some(STOCK), Some(0)));
+}
+
+#[test]
+fn an_audit_right_behind_a_burst_of_arrivals_says_to_ask_again() {
+    let mut shards = Shards::new();
+    shards.reserve(1, 5, 60_000).unwrap();
+    let [source, mut node] = shards.nodes;
+    node.slots.clear();
+    let record = source.stored("reservation:{P}:R1").unwrap();
+    let sku = line(1).sku;
+    node.client(&["SET", "stock:reserved:{P}", "5"]);
+    node.unit(|node| {
+        node.execute(&["SET", "reservation:{P}:R1", record]);
+        (0..100).for_each(|number| node.execute(&["SET", &format!("reservation:{{Q}}:R{number}"), "x"]));
+        node.slot = Some(Slot::of("P"));
+        assert!(matches!(audit(node, &sku), Err(Refusal::SlotMoving(_))));
+        node.slot = None;
+    });
+    assert_eq!(node.command("P", |node| audit(node, &sku)).unwrap().drift(), 0);
 }
 
 #[derive(Clone, Debug)]

@@ -1,0 +1,21 @@
+//! What is asked for on the command line: `--rounds N`, `--requests N`.
+
+pub struct Options {
+    pub rounds: usize,
+    pub requests: usize,
+}
+
+impl Options {
+    /// The options, so many rounds where none are named; nothing where cargo runs this as a test.
+    pub fn read(rounds: usize) -> Option<Self> {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let value = |name: &str| {
+            let at = words.iter().position(|word| word == name)?;
+            Some(words.get(at + 1)?.parse().expect("a number"))
+        };
+        words.iter().any(|word| word == "--bench").then(|| Self {
+            rounds: value("--rounds").unwrap_or(rounds),
+            requests: value("--requests").unwrap_or(200_000),
+        })
+    }
+}
