@@ -152,9 +152,10 @@ impl<'a> Shopper<'a> {
         if !self.tell(&id, "reserved", &reserve, &["EXPIRED"]) {
             return;
         }
+        // A master that dies may take the reservation along: then it is one of the forgotten.
         match self.dice.roll(4) {
-            0 => self.tell(&id, "committed", &["INV.COMMIT", &id], &["EXPIRED"]),
-            1 => self.tell(&id, "rolled_back", &["INV.ROLLBACK", &id], &[]),
+            0 => self.tell(&id, "committed", &["INV.COMMIT", &id], &["EXPIRED", "NOTFOUND"]),
+            1 => self.tell(&id, "rolled_back", &["INV.ROLLBACK", &id], &["NOTFOUND"]),
             2 => self.tell(&id, "reserved", &["INV.GET", &id], &[]),
             _ => true,
         };
