@@ -5,8 +5,8 @@
 //! keyspace trait; `server` carries them out on the real server; `commands` speaks with the clients.
 //! ARCHITECTURE.md has the map.
 
+pub mod commands;
 pub mod engine;
 pub mod inventory;
 
-mod commands;
 mod server;

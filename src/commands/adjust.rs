@@ -4,11 +4,11 @@ use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
 
 use super::args::{self, Args};
+use super::run;
 use crate::engine::Keyspace;
 use crate::engine::restock::{AdjustRequest, adjust};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{KeyStyle, OnceName, Sku};
-use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str = "INV.ADJUST sku delta [ONCE token]";
 
@@ -36,13 +36,14 @@ const GRAMMAR: &str = "INV.ADJUST sku delta [ONCE token]";
     }
 )]
 fn inv_adjust(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let request = parse(&args, keys.style())?;
-    keys.confine(request.sku.product())?;
-    Ok(adjust(&mut keys, &request).map(RedisValue::Integer)?)
+    run(ctx, &args, |keys, words| {
+        let request = parse(words, keys.style())?;
+        keys.confine(request.sku.product())?;
+        Ok(adjust(keys, &request).map(RedisValue::Integer)?)
+    })
 }
 
-fn parse(words: &[RedisString], style: KeyStyle) -> Result<AdjustRequest, Refusal> {
+pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<AdjustRequest, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let sku = Sku::parse(args.next("the sku")?, style)?;
     let delta = args.signed("delta")?;

@@ -6,12 +6,12 @@ use redis_module_macros::command;
 use super::args::Args;
 use super::page;
 use super::reply::Reply;
+use super::run;
 use crate::engine::Keyspace;
 use crate::engine::alerts::{AlertQuery, list};
 use crate::inventory::alert::{Alert, AlertType};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{KeyStyle, Product};
-use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str = "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [COUNT n]";
 
@@ -50,25 +50,26 @@ fn inv_alerts(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     if page::tells_key(ctx, &args) {
         return Ok(RedisValue::NoReply);
     }
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let query = parse(&args, keys.style())?;
-    match &query.product {
-        Some(product) => keys.confine(product.as_str())?,
-        None => keys.roam("INV.ALERTS without PRODUCT")?,
-    }
-    // The server has checked a product that is named; a walk over all shows what the caller may read.
-    let walks = query.product.is_none();
-    let may_see = page::sight(ctx);
-    let found = list(&mut keys, &query, |product| !walks || may_see(product.as_str()));
-    let reply = Reply(ctx);
-    reply.array(found.len());
-    for alert in &found {
-        write(&reply, alert);
-    }
-    reply.done()
+    run(ctx, &args, |keys, words| {
+        let query = parse(words, keys.style())?;
+        match &query.product {
+            Some(product) => keys.confine(product.as_str())?,
+            None => keys.roam("INV.ALERTS without PRODUCT")?,
+        }
+        // The server has checked a product that is named; a walk over all shows what the caller may read.
+        let walks = query.product.is_none();
+        let may_see = page::sight(ctx);
+        let found = list(keys, &query, |product| !walks || may_see(product.as_str()));
+        let reply = Reply::begin(ctx);
+        reply.array(found.len());
+        for alert in &found {
+            write(&reply, alert);
+        }
+        reply.done()
+    })
 }
 
-fn parse(words: &[RedisString], style: KeyStyle) -> Result<AlertQuery, Refusal> {
+pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<AlertQuery, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let (mut product, mut kind, mut since, mut count) = (None, None, None, None);
     while let Some(word) = args.option() {

@@ -4,10 +4,10 @@ use redis_module::{Context, RedisResult, RedisString, raw};
 use redis_module_macros::command;
 
 use super::reply;
+use super::run;
 use crate::engine::apply::replay;
 use crate::inventory::error::Refusal;
 use crate::server::api;
-use crate::server::keyspace::ServerKeyspace;
 
 #[command(
     {
@@ -40,13 +40,16 @@ use crate::server::keyspace::ServerKeyspace;
     }
 )]
 fn inv_apply(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let from_a_copy = raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING;
-    if api::context_flags(ctx.ctx) & from_a_copy == 0 {
-        return Err(Refusal::invalid("INV.APPLY is internal: only a master and the AOF may send it").into());
-    }
-    let arguments: Vec<&[u8]> = args.iter().skip(1).map(RedisString::as_slice).collect();
-    replay(&mut ServerKeyspace::new(ctx.ctx), &arguments)?;
-    // Behind the writes, so that a replica's own AOF and replicas get it as well.
-    api::replicate_verbatim(ctx.ctx);
-    Ok(reply::ok(()))
+    run(ctx, &args, |keys, words| {
+        let from_a_copy = raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING;
+        if api::context_flags(ctx.ctx) & from_a_copy == 0 {
+            return Err(
+                Refusal::invalid("INV.APPLY is internal: only a master and the AOF may send it").into()
+            );
+        }
+        replay(keys, words.get(1..).unwrap_or_default())?;
+        // Behind the writes, so that a replica's own AOF and replicas get it as well.
+        api::replicate_verbatim(ctx.ctx);
+        Ok(reply::ok(()))
+    })
 }

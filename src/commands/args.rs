@@ -2,8 +2,6 @@
 
 use std::fmt::{self, Display};
 
-use redis_module::RedisString;
-
 use crate::engine::reserve::Lifetime;
 use crate::inventory::error::Refusal;
 use crate::inventory::once::Once;
@@ -17,18 +15,18 @@ const OPTION_WORDS: [&str; 9] = ["ITEMS", "LATE", "EX", "PX", "EXAT", "PXAT", "D
 /// Walks over the arguments of one command.
 pub struct Args<'a> {
     grammar: &'static str,
-    rest: &'a [RedisString],
+    rest: &'a [&'a [u8]],
 }
 
 impl<'a> Args<'a> {
     /// The arguments behind the command's name. `ERR` where one is not printable UTF-8: the server compares keywords
     /// up to a NUL, and a control character in a log or a terminal is not what it seems.
-    pub fn new(words: &'a [RedisString], grammar: &'static str) -> Result<Self, Refusal> {
+    pub fn new(words: &'a [&'a [u8]], grammar: &'static str) -> Result<Self, Refusal> {
         let rest = words.get(1..).unwrap_or_default();
         for (index, word) in rest.iter().enumerate() {
-            if !is_plain(word.as_slice()) {
+            if !is_plain(word) {
                 let position = index.saturating_add(1);
-                check_text(format_args!("argument {position}"), word.as_slice())?;
+                check_text(format_args!("argument {position}"), word)?;
             }
         }
         Ok(Self { grammar, rest })
@@ -46,7 +44,7 @@ impl<'a> Args<'a> {
     pub fn option(&mut self) -> Option<&'a [u8]> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
-        Some(first.as_slice())
+        Some(first)
     }
 
     /// The value of an option. `ITEMS` and `PRODUCT` are none: with one of them as a value the server, which looks for

@@ -5,11 +5,12 @@ use redis_module_macros::command;
 
 use super::args::Args;
 use super::reply::Reply;
+use super::run;
 use crate::engine::Keyspace;
 use crate::engine::audit::audit;
 use crate::engine::look::stray;
-use crate::inventory::sku::Sku;
-use crate::server::keyspace::ServerKeyspace;
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::{KeyStyle, Sku};
 
 const GRAMMAR: &str = "INV.AUDIT sku";
 
@@ -33,13 +34,19 @@ const GRAMMAR: &str = "INV.AUDIT sku";
     }
 )]
 fn inv_audit(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let mut args = Args::new(&args, GRAMMAR)?;
-    let sku = Sku::parse(args.next("the sku")?, keys.style())?;
+    run(ctx, &args, |keys, words| {
+        let sku = parse(words, keys.style())?;
+        keys.confine(sku.product())?;
+        let (audit, stray) = (audit(keys, &sku)?, stray(keys, &sku)?);
+        let reply = Reply::begin(ctx);
+        reply.audit(&audit, stray);
+        reply.done()
+    })
+}
+
+pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<Sku, Refusal> {
+    let mut args = Args::new(words, GRAMMAR)?;
+    let sku = Sku::parse(args.next("the sku")?, style)?;
     args.end()?;
-    keys.confine(sku.product())?;
-    let (audit, stray) = (audit(&mut keys, &sku)?, stray(&mut keys, &sku)?);
-    let reply = Reply(ctx);
-    reply.audit(&audit, stray);
-    reply.done()
+    Ok(sku)
 }

@@ -6,9 +6,9 @@ use redis_module_macros::command;
 use super::args::Args;
 use super::page;
 use super::reply::Reply;
+use super::run;
 use crate::engine::audit::{AuditCursor, audit_scan};
 use crate::inventory::error::Refusal;
-use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str = "INV.AUDITSCAN cursor [COUNT n]";
 
@@ -28,25 +28,26 @@ const GRAMMAR: &str = "INV.AUDITSCAN cursor [COUNT n]";
     }
 )]
 fn inv_auditscan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let (cursor, count) = parse(&args)?;
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    keys.roam("INV.AUDITSCAN")?;
-    let may_see = page::sight(ctx);
-    let page = audit_scan(&mut keys, cursor, count, |sku| may_see(sku.as_str()))?;
-    let reply = Reply(ctx);
-    reply.array(2);
-    match page.next {
-        Some(next) => reply.text(&next.spell()),
-        None => reply.text("0"),
-    }
-    reply.array(page.drifting.len());
-    for audit in &page.drifting {
-        reply.audit(audit, 0);
-    }
-    reply.done()
+    run(ctx, &args, |keys, words| {
+        let (cursor, count) = parse(words)?;
+        keys.roam("INV.AUDITSCAN")?;
+        let may_see = page::sight(ctx);
+        let page = audit_scan(keys, cursor, count, |sku| may_see(sku.as_str()))?;
+        let reply = Reply::begin(ctx);
+        reply.array(2);
+        match page.next {
+            Some(next) => reply.text(&next.spell()),
+            None => reply.text("0"),
+        }
+        reply.array(page.drifting.len());
+        for audit in &page.drifting {
+            reply.audit(audit, 0);
+        }
+        reply.done()
+    })
 }
 
-fn parse(words: &[RedisString]) -> Result<(AuditCursor, usize), Refusal> {
+pub(super) fn parse(words: &[&[u8]]) -> Result<(AuditCursor, usize), Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let cursor = AuditCursor::parse(args.next("the cursor")?)
         .ok_or_else(|| args.wrong("the cursor is neither 0 nor one that INV.AUDITSCAN has answered"))?;

@@ -3,9 +3,12 @@
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
+use super::run;
 use super::{parts, reply};
-use crate::engine::resolve::commit;
-use crate::server::keyspace::ServerKeyspace;
+use crate::engine::resolve::{ResolveRequest, commit};
+use crate::engine::{Keyspace, Settings};
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::KeyStyle;
 
 const GRAMMAR: &str = "INV.COMMIT id [LATE] [ONCE token] [ITEMS sku quantity [sku quantity ...]]";
 
@@ -46,8 +49,17 @@ const GRAMMAR: &str = "INV.COMMIT id [LATE] [ONCE token] [ITEMS sku quantity [sk
     }
 )]
 fn inv_commit(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let request = parts::parse(&args, &keys, "commit", true, GRAMMAR)?;
-    keys.confine_with(&request.id, request.part.as_deref().unwrap_or_default())?;
-    Ok(commit(&mut keys, &request).map(reply::ok)?)
+    run(ctx, &args, |keys, words| {
+        let request = parse(words, keys.style(), &keys.settings())?;
+        keys.confine_with(&request.id, request.part.as_deref().unwrap_or_default())?;
+        Ok(commit(keys, &request).map(reply::ok)?)
+    })
+}
+
+pub(super) fn parse(
+    words: &[&[u8]],
+    style: KeyStyle,
+    settings: &Settings,
+) -> Result<ResolveRequest, Refusal> {
+    parts::parse(words, style, settings, "commit", true, GRAMMAR)
 }

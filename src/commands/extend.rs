@@ -4,12 +4,12 @@ use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
 
 use super::args::{self, Args};
+use super::run;
 use crate::engine::Keyspace;
 use crate::engine::reserve::Lifetime;
 use crate::engine::resolve::{ExtendRequest, extend};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{KeyStyle, OnceName, ReservationId};
-use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str = "INV.EXTEND id EX s | PX ms | EXAT s | PXAT ms [ONCE token]";
 
@@ -45,13 +45,14 @@ const GRAMMAR: &str = "INV.EXTEND id EX s | PX ms | EXAT s | PXAT ms [ONCE token
     }
 )]
 fn inv_extend(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let request = parse(&args, keys.style())?;
-    keys.confine(request.id.as_str())?;
-    Ok(extend(&mut keys, &request).map(RedisValue::Integer)?)
+    run(ctx, &args, |keys, words| {
+        let request = parse(words, keys.style())?;
+        keys.confine(request.id.as_str())?;
+        Ok(extend(keys, &request).map(RedisValue::Integer)?)
+    })
 }
 
-fn parse(words: &[RedisString], style: KeyStyle) -> Result<ExtendRequest, Refusal> {
+pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<ExtendRequest, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let id = ReservationId::parse(args.next("the reservation id")?, style)?;
     let (mut lifetime, mut token) = (None, None);

@@ -5,10 +5,11 @@ use redis_module_macros::command;
 
 use super::args::Args;
 use super::reply::Reply;
+use super::run;
 use crate::engine::Keyspace;
 use crate::engine::look::{ReservationView, get};
-use crate::inventory::sku::ReservationId;
-use crate::server::keyspace::ServerKeyspace;
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::{KeyStyle, ReservationId};
 
 const GRAMMAR: &str = "INV.GET id";
 
@@ -32,18 +33,17 @@ const GRAMMAR: &str = "INV.GET id";
     }
 )]
 fn inv_get(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let mut args = Args::new(&args, GRAMMAR)?;
-    let id = ReservationId::parse(args.next("the reservation id")?, keys.style())?;
-    args.end()?;
-    keys.confine(id.as_str())?;
-    let found = get(&mut keys, &id)?;
-    let reply = Reply(ctx);
-    match found {
-        Some(view) => write(&reply, &id, &view),
-        None => reply.null(),
-    }
-    reply.done()
+    run(ctx, &args, |keys, words| {
+        let id = parse(words, keys.style())?;
+        keys.confine(id.as_str())?;
+        let found = get(keys, &id)?;
+        let reply = Reply::begin(ctx);
+        match found {
+            Some(view) => write(&reply, &id, &view),
+            None => reply.null(),
+        }
+        reply.done()
+    })
 }
 
 /// Fields that are not known are left out.
@@ -71,4 +71,11 @@ fn write(reply: &Reply<'_>, id: &ReservationId, view: &ReservationView) {
         reply.text("data");
         reply.text(data);
     }
+}
+
+pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<ReservationId, Refusal> {
+    let mut args = Args::new(words, GRAMMAR)?;
+    let id = ReservationId::parse(args.next("the reservation id")?, style)?;
+    args.end()?;
+    Ok(id)
 }

@@ -14,6 +14,7 @@ mod page;
 mod parts;
 mod repair;
 mod reply;
+mod request;
 mod reserve;
 mod rollback;
 mod scan;
@@ -22,6 +23,34 @@ mod stock;
 mod threshold;
 mod transfer;
 mod warehouses;
+
+use redis_module::{Context, RedisError, RedisResult, RedisString, RedisValue};
+
+use crate::server::guard;
+use crate::server::keyspace::ServerKeyspace;
+use reply::Reply;
+
+pub use request::Request;
+
+/// What a client reads of a panic.
+const FAULT: &str =
+    "ERR a fault of the module: the server's log tells where. Look with INV.GET and INV.AUDIT what was done";
+
+/// Hands the words of a call, its name first, to the handler of the command.
+fn run(
+    ctx: &Context,
+    words: &[RedisString],
+    handler: impl FnOnce(&mut ServerKeyspace, &[&[u8]]) -> RedisResult,
+) -> RedisResult {
+    let words: Vec<&[u8]> = words.iter().map(RedisString::as_slice).collect();
+    let name = words.first().copied().unwrap_or_default();
+    let call = || handler(&mut ServerKeyspace::new(ctx.ctx), &words);
+    match guard::caught(ctx.ctx, String::from_utf8_lossy(name), call) {
+        Ok(reply) => reply,
+        Err(guard::Panicked) if Reply::mend(ctx, FAULT) => Ok(RedisValue::NoReply),
+        Err(guard::Panicked) => Err(RedisError::Str(FAULT)),
+    }
+}
 
 /// The commands of clients, for the ACL category.
 pub const PUBLIC: [&std::ffi::CStr; 16] = [

@@ -1,23 +1,20 @@
 //! What `INV.COMMIT` and `INV.ROLLBACK` have in common: their arguments.
 
-use redis_module::RedisString;
-
 use super::args::{self, Args};
-use crate::engine::Keyspace;
+use crate::engine::Settings;
 use crate::engine::resolve::ResolveRequest;
 use crate::inventory::error::Refusal;
-use crate::inventory::sku::{OnceName, ReservationId};
-use crate::server::keyspace::ServerKeyspace;
+use crate::inventory::sku::{KeyStyle, OnceName, ReservationId};
 
 /// Reads `id [LATE] [ONCE token] [ITEMS sku quantity …]`, `LATE` where the command `may_be_late`; `command` is its name in the names of `ONCE` keys.
 pub fn parse(
-    words: &[RedisString],
-    keys: &ServerKeyspace,
+    words: &[&[u8]],
+    style: KeyStyle,
+    settings: &Settings,
     command: &str,
     may_be_late: bool,
     grammar: &'static str,
 ) -> Result<ResolveRequest, Refusal> {
-    let (style, settings) = (keys.style(), keys.settings());
     let mut args = Args::new(words, grammar)?;
     let id = ReservationId::parse(args.next("the reservation id")?, style)?;
     let (mut token, mut part, mut late) = (None, None, None);

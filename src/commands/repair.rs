@@ -5,10 +5,11 @@ use redis_module_macros::command;
 
 use super::args::Args;
 use super::reply::Reply;
+use super::run;
 use crate::engine::Keyspace;
 use crate::engine::audit::repair;
-use crate::inventory::sku::Sku;
-use crate::server::keyspace::ServerKeyspace;
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::{KeyStyle, Sku};
 
 const GRAMMAR: &str = "INV.REPAIR sku [FORCE]";
 
@@ -35,19 +36,26 @@ const GRAMMAR: &str = "INV.REPAIR sku [FORCE]";
     }
 )]
 fn inv_repair(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let mut args = Args::new(&args, GRAMMAR)?;
-    let sku = Sku::parse(args.next("the sku")?, keys.style())?;
+    run(ctx, &args, |keys, words| {
+        let (sku, force) = parse(words, keys.style())?;
+        keys.confine(sku.product())?;
+        let before = repair(keys, &sku, force)?;
+        let reply = Reply::begin(ctx);
+        reply.audit(&before, 0);
+        reply.done()
+    })
+}
+
+/// The sku, and whether it is repaired by force.
+pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<(Sku, bool), Refusal> {
+    let mut args = Args::new(words, GRAMMAR)?;
+    let sku = Sku::parse(args.next("the sku")?, style)?;
     let mut force = None;
     while let Some(word) = args.option() {
         if !word.eq_ignore_ascii_case(b"FORCE") {
-            return Err(args.unknown(word).into());
+            return Err(args.unknown(word));
         }
         args.once(&mut force, "FORCE", ())?;
     }
-    keys.confine(sku.product())?;
-    let before = repair(&mut keys, &sku, force.is_some())?;
-    let reply = Reply(ctx);
-    reply.audit(&before, 0);
-    reply.done()
+    Ok((sku, force.is_some()))
 }

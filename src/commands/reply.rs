@@ -23,26 +23,52 @@ pub fn ok((): ()) -> RedisValue {
 }
 
 /// Writes a reply piece by piece, in the order in which its fields are documented.
-pub struct Reply<'a>(pub &'a Context);
+pub struct Reply<'a>(&'a Context);
 
-impl Reply<'_> {
+impl<'a> Reply<'a> {
+    /// Nothing is written yet.
+    pub fn begin(ctx: &'a Context) -> Self {
+        state::owe(1);
+        Self(ctx)
+    }
+
+    /// Fills what a panic left unwritten with errors, so that what comes next on the connection is not taken for it.
+    /// False where nothing was written.
+    pub fn mend(ctx: &Context, error: &str) -> bool {
+        let owed = state::owed();
+        state::owe(0);
+        (0..owed).for_each(|_| {
+            ctx.reply_error_string(error);
+        });
+        owed > 0
+    }
+
+    /// One element is written, which has `elements` of its own.
+    fn wrote(elements: usize) {
+        state::owe(state::owed().saturating_sub(1).saturating_add(elements));
+    }
+
     /// A map of `fields` fields: each a [`Reply::text`] and a value.
     pub fn map(&self, fields: usize) {
+        Self::wrote(fields.saturating_mul(2));
         raw::reply_with_map(self.0.ctx, length(fields));
     }
 
     /// An array.
     pub fn array(&self, elements: usize) {
+        Self::wrote(elements);
         raw::reply_with_array(self.0.ctx, length(elements));
     }
 
     /// A string.
     pub fn text(&self, text: &str) {
+        Self::wrote(0);
         raw::reply_with_string_buffer(self.0.ctx, text.as_ptr().cast::<c_char>(), text.len());
     }
 
     /// An integer.
     pub fn number(&self, number: i64) {
+        Self::wrote(0);
         raw::reply_with_long_long(self.0.ctx, number);
     }
 
@@ -52,12 +78,14 @@ impl Reply<'_> {
         if score.fract() == 0.0 && score.abs() <= 9_007_199_254_740_992.0 {
             self.number(score as i64);
         } else {
+            Self::wrote(0);
             raw::reply_with_double(self.0.ctx, score);
         }
     }
 
     /// Nothing known.
     pub fn null(&self) {
+        Self::wrote(0);
         raw::reply_with_null(self.0.ctx);
     }
 

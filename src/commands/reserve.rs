@@ -6,13 +6,13 @@ use uuid::Uuid;
 
 use super::args::{self, Args};
 use super::reply::Reply;
-use crate::engine::Keyspace;
+use super::run;
 use crate::engine::reserve::{Lifetime, ReserveRequest, reserve};
+use crate::engine::{Keyspace, Settings};
 use crate::inventory::allocation::Split;
 use crate::inventory::error::Refusal;
 use crate::inventory::once::Reserved;
 use crate::inventory::sku::{KeyStyle, OnceName, ReservationId};
-use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text] [SPLIT priority | fewest | none] [ONCE token] ITEMS sku quantity [sku quantity ...]";
 
@@ -70,23 +70,27 @@ const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA te
     }
 )]
 fn inv_reserve(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let request = parse(&args, &keys)?;
-    keys.confine_with(&request.id, &request.items)?;
-    let Reserved { id, expires_at, items } = reserve(&mut keys, &request)?;
-    let reply = Reply(ctx);
-    reply.map(3);
-    reply.text("reservation_id");
-    reply.text(id.as_str());
-    reply.text("expires_at");
-    reply.number(expires_at);
-    reply.text("items");
-    reply.lines(&items);
-    reply.done()
+    run(ctx, &args, |keys, words| {
+        let request = parse(words, keys.style(), &keys.settings())?;
+        keys.confine_with(&request.id, &request.items)?;
+        let Reserved { id, expires_at, items } = reserve(keys, &request)?;
+        let reply = Reply::begin(ctx);
+        reply.map(3);
+        reply.text("reservation_id");
+        reply.text(id.as_str());
+        reply.text("expires_at");
+        reply.number(expires_at);
+        reply.text("items");
+        reply.lines(&items);
+        reply.done()
+    })
 }
 
-fn parse(words: &[RedisString], keys: &ServerKeyspace) -> Result<ReserveRequest, Refusal> {
-    let (style, settings) = (keys.style(), keys.settings());
+pub(super) fn parse(
+    words: &[&[u8]],
+    style: KeyStyle,
+    settings: &Settings,
+) -> Result<ReserveRequest, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let given = args.next("the reservation id")?;
     let id = resolve_id(given, style)?;

@@ -3,9 +3,12 @@
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
+use super::run;
 use super::{parts, reply};
-use crate::engine::resolve::rollback;
-use crate::server::keyspace::ServerKeyspace;
+use crate::engine::resolve::{ResolveRequest, rollback};
+use crate::engine::{Keyspace, Settings};
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::KeyStyle;
 
 const GRAMMAR: &str = "INV.ROLLBACK id [ONCE token] [ITEMS sku quantity [sku quantity ...]]";
 
@@ -45,8 +48,17 @@ const GRAMMAR: &str = "INV.ROLLBACK id [ONCE token] [ITEMS sku quantity [sku qua
     }
 )]
 fn inv_rollback(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let request = parts::parse(&args, &keys, "rollback", false, GRAMMAR)?;
-    keys.confine_with(&request.id, request.part.as_deref().unwrap_or_default())?;
-    Ok(rollback(&mut keys, &request).map(reply::ok)?)
+    run(ctx, &args, |keys, words| {
+        let request = parse(words, keys.style(), &keys.settings())?;
+        keys.confine_with(&request.id, request.part.as_deref().unwrap_or_default())?;
+        Ok(rollback(keys, &request).map(reply::ok)?)
+    })
+}
+
+pub(super) fn parse(
+    words: &[&[u8]],
+    style: KeyStyle,
+    settings: &Settings,
+) -> Result<ResolveRequest, Refusal> {
+    parts::parse(words, style, settings, "rollback", false, GRAMMAR)
 }

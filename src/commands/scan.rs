@@ -6,12 +6,12 @@ use redis_module_macros::command;
 use super::args::Args;
 use super::page;
 use super::reply::Reply;
+use super::run;
 use crate::engine::Keyspace;
 use crate::engine::holds::Place;
 use crate::engine::look::{ScanQuery, scan};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{KeyStyle, Product};
-use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str = "INV.SCAN cursor [COUNT n] [PRODUCT product]";
 
@@ -42,28 +42,29 @@ fn inv_scan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     if page::tells_key(ctx, &args) {
         return Ok(RedisValue::NoReply);
     }
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let query = parse(&args, keys.style())?;
-    match &query.product {
-        Some(product) => keys.confine(product.as_str())?,
-        None => keys.roam("INV.SCAN without PRODUCT")?,
-    }
-    let may_see = page::sight(ctx);
-    let (next, found) = scan(&mut keys, &query, |id| may_see(id.as_str()))?;
-    let reply = Reply(ctx);
-    reply.array(2);
-    match next {
-        Some((deadline, slot)) => reply.text(&format!("{deadline}-{slot}")),
-        None => reply.text("0"),
-    }
-    reply.array(found.len());
-    for id in &found {
-        reply.text(id.as_str());
-    }
-    reply.done()
+    run(ctx, &args, |keys, words| {
+        let query = parse(words, keys.style())?;
+        match &query.product {
+            Some(product) => keys.confine(product.as_str())?,
+            None => keys.roam("INV.SCAN without PRODUCT")?,
+        }
+        let may_see = page::sight(ctx);
+        let (next, found) = scan(keys, &query, |id| may_see(id.as_str()))?;
+        let reply = Reply::begin(ctx);
+        reply.array(2);
+        match next {
+            Some((deadline, slot)) => reply.text(&format!("{deadline}-{slot}")),
+            None => reply.text("0"),
+        }
+        reply.array(found.len());
+        for id in &found {
+            reply.text(id.as_str());
+        }
+        reply.done()
+    })
 }
 
-fn parse(words: &[RedisString], style: KeyStyle) -> Result<ScanQuery, Refusal> {
+pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<ScanQuery, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let cursor = args.next("the cursor")?;
     let from = if cursor == b"0" {

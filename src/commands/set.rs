@@ -4,11 +4,11 @@ use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
 
 use super::args::{self, Args};
+use super::run;
 use crate::engine::Keyspace;
 use crate::engine::restock::{Measure, SetRequest, set};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{KeyStyle, OnceName, Sku};
-use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str = "INV.SET sku AVAILABLE | ONHAND n [IFEQ current] [ONCE token]";
 
@@ -43,13 +43,14 @@ const GRAMMAR: &str = "INV.SET sku AVAILABLE | ONHAND n [IFEQ current] [ONCE tok
     }
 )]
 fn inv_set(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let request = parse(&args, keys.style())?;
-    keys.confine(request.sku.product())?;
-    Ok(set(&mut keys, &request).map(|available| available.map_or(RedisValue::Null, RedisValue::Integer))?)
+    run(ctx, &args, |keys, words| {
+        let request = parse(words, keys.style())?;
+        keys.confine(request.sku.product())?;
+        Ok(set(keys, &request).map(|available| available.map_or(RedisValue::Null, RedisValue::Integer))?)
+    })
 }
 
-fn parse(words: &[RedisString], style: KeyStyle) -> Result<SetRequest, Refusal> {
+pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<SetRequest, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let sku = Sku::parse(args.next("the sku")?, style)?;
     let (mut count, mut if_equal, mut token) = (None, None, None);

@@ -5,10 +5,11 @@ use redis_module_macros::command;
 
 use super::args::Args;
 use super::reply::Reply;
+use super::run;
 use crate::engine::Keyspace;
 use crate::engine::look::{StockView, Units, stock};
-use crate::inventory::sku::Product;
-use crate::server::keyspace::ServerKeyspace;
+use crate::inventory::error::Refusal;
+use crate::inventory::sku::{KeyStyle, Product};
 
 const GRAMMAR: &str = "INV.STOCK product [product ...]";
 
@@ -32,25 +33,23 @@ const GRAMMAR: &str = "INV.STOCK product [product ...]";
     }
 )]
 fn inv_stock(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let mut args = Args::new(&args, GRAMMAR)?;
-    let first = Product::parse(args.next("the product")?, keys.style())?;
-    let mut products = vec![first.clone()];
-    while let Some(word) = args.option() {
-        products.push(Product::parse(word, keys.style())?);
-    }
-    keys.confine(first.as_str())?;
-    // All are read before the first is answered: one broken counter refuses the command.
-    let found = stock(&mut keys, &products)?;
-    let reply = Reply(ctx);
-    reply.array(found.len());
-    for view in found {
-        match view {
-            Some(view) => write(&reply, &view),
-            None => reply.null(),
+    run(ctx, &args, |keys, words| {
+        let products = parse(words, keys.style())?;
+        if let Some(first) = products.first() {
+            keys.confine(first.as_str())?;
         }
-    }
-    reply.done()
+        // All are read before the first is answered: one broken counter refuses the command.
+        let found = stock(keys, &products)?;
+        let reply = Reply::begin(ctx);
+        reply.array(found.len());
+        for view in found {
+            match view {
+                Some(view) => write(&reply, &view),
+                None => reply.null(),
+            }
+        }
+        reply.done()
+    })
 }
 
 fn write(reply: &Reply<'_>, view: &StockView) {
@@ -79,4 +78,14 @@ fn write_units(reply: &Reply<'_>, units: Units) {
         reply.text(name);
         reply.number(units);
     }
+}
+
+/// One product at least.
+pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<Vec<Product>, Refusal> {
+    let mut args = Args::new(words, GRAMMAR)?;
+    let mut products = vec![Product::parse(args.next("the product")?, style)?];
+    while let Some(word) = args.option() {
+        products.push(Product::parse(word, style)?);
+    }
+    Ok(products)
 }

@@ -5,12 +5,12 @@ use redis_module_macros::command;
 
 use super::args::Args;
 use super::reply;
+use super::run;
 use crate::engine::Keyspace;
 use crate::engine::restock::set_threshold;
 use crate::inventory::error::Refusal;
 use crate::inventory::quantity::{MAX_EXACT, parse_integer};
 use crate::inventory::sku::{KeyStyle, Product};
-use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str = "INV.THRESHOLD product n | DEFAULT";
 
@@ -43,13 +43,14 @@ const GRAMMAR: &str = "INV.THRESHOLD product n | DEFAULT";
     }
 )]
 fn inv_threshold(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let (product, units) = parse(&args, keys.style())?;
-    keys.confine(product.as_str())?;
-    Ok(set_threshold(&mut keys, &product, units).map(reply::ok)?)
+    run(ctx, &args, |keys, words| {
+        let (product, units) = parse(words, keys.style())?;
+        keys.confine(product.as_str())?;
+        Ok(set_threshold(keys, &product, units).map(reply::ok)?)
+    })
 }
 
-fn parse(words: &[RedisString], style: KeyStyle) -> Result<(Product, Option<i64>), Refusal> {
+pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<(Product, Option<i64>), Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let product = Product::parse(args.next("the product")?, style)?;
     let word = args.next("the threshold")?;

@@ -5,12 +5,12 @@ use redis_module_macros::command;
 
 use super::args::{self, Args};
 use super::reply;
+use super::run;
 use crate::engine::Keyspace;
 use crate::engine::warehouses::{TransferRequest, transfer};
 use crate::inventory::error::Refusal;
 use crate::inventory::quantity::{MAX_EXACT, Quantity};
 use crate::inventory::sku::{KeyStyle, OnceName, Product, Sku, Warehouse};
-use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str = "INV.TRANSFER product from to quantity [ONCE token]";
 
@@ -40,13 +40,14 @@ const GRAMMAR: &str = "INV.TRANSFER product from to quantity [ONCE token]";
     }
 )]
 fn inv_transfer(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let request = parse(&args, keys.style())?;
-    keys.confine(request.product.as_str())?;
-    Ok(transfer(&mut keys, &request).map(reply::ok)?)
+    run(ctx, &args, |keys, words| {
+        let request = parse(words, keys.style())?;
+        keys.confine(request.product.as_str())?;
+        Ok(transfer(keys, &request).map(reply::ok)?)
+    })
 }
 
-fn parse(words: &[RedisString], style: KeyStyle) -> Result<TransferRequest, Refusal> {
+pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<TransferRequest, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let product = Product::parse(args.next("the product")?, style)?;
     let from = Warehouse::parse(args.next("the warehouse that the units leave")?, style)?;

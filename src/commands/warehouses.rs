@@ -5,11 +5,11 @@ use redis_module_macros::command;
 
 use super::args::Args;
 use super::reply;
+use super::run;
 use crate::engine::Keyspace;
 use crate::engine::warehouses::{MOST, remove, set};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{KeyStyle, Product, Warehouse};
-use crate::server::keyspace::ServerKeyspace;
 
 const GRAMMAR: &str =
     "INV.WAREHOUSES product SET warehouse priority [warehouse priority ...] | DEL warehouse";
@@ -49,22 +49,27 @@ const GRAMMAR: &str =
     }
 )]
 fn inv_warehouses(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    let mut keys = ServerKeyspace::new(ctx.ctx);
-    let (product, change) = parse(&args, keys.style())?;
-    keys.confine(product.as_str())?;
-    let done = match change {
-        Change::Set(places) => set(&mut keys, &product, &places),
-        Change::Remove(warehouse) => remove(&mut keys, &product, &warehouse),
-    };
-    Ok(done.map(reply::ok)?)
+    run(ctx, &args, |keys, words| {
+        let (product, change) = parse(words, keys.style())?;
+        keys.confine(product.as_str())?;
+        let done = match change {
+            Change::Set(places) => set(keys, &product, &places),
+            Change::Remove(warehouse) => remove(keys, &product, &warehouse),
+        };
+        Ok(done.map(reply::ok)?)
+    })
 }
 
-enum Change {
+/// What becomes of the warehouses of a product.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// These are set, each with its priority.
     Set(Vec<(Warehouse, i64)>),
+    /// This one goes.
     Remove(Warehouse),
 }
 
-fn parse(words: &[RedisString], style: KeyStyle) -> Result<(Product, Change), Refusal> {
+pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<(Product, Change), Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let product = Product::parse(args.next("the product")?, style)?;
     let word = args.next("SET or DEL")?;

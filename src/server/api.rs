@@ -4,9 +4,11 @@
 //! only, with a context that is valid until the callback returns; the functions in [`REQUIRED`] are there, because
 //! the module does not load otherwise; and a handle ([`Text`], [`OpenKey`]) is released exactly once, by its Drop.
 
+use std::any::Any;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io::{Error, ErrorKind};
 use std::marker::PhantomData;
+use std::panic::{self, AssertUnwindSafe};
 use std::ptr::{self, NonNull};
 use std::slice;
 
@@ -25,12 +27,14 @@ pub const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 
 /// Calls a function of the module API. Whether it is there was checked at load, so the other arm is never taken.
 macro_rules! call {
-    ($name:ident($($argument:expr),* $(,)?)) => {
+    ($name:ident($($argument:expr),* $(,)?)) => {{
+        #[cfg(feature = "faults")]
+        super::faults::point();
         match raw::$name {
             Some(function) => function($($argument),*),
             None => std::process::abort(),
         }
-    };
+    }};
 }
 
 macro_rules! required {
@@ -659,22 +663,35 @@ impl ScanCursor {
 
     /// Calls `meet` with the names of the next few keys of the selected database, and the keys as they are stored.
     /// `meet` must not open keys. False at the end.
-    pub fn step<F: FnMut(&[u8], &OpenKey<'_>)>(&mut self, ctx: RawContext, mut meet: F) -> bool {
+    pub fn step<F: FnMut(&[u8], &OpenKey<'_>)>(&mut self, ctx: RawContext, meet: F) -> bool {
+        /// A panic must not unwind through the server.
+        struct Meeting<F> {
+            meet: F,
+            panic: Option<Box<dyn Any + Send>>,
+        }
         unsafe extern "C" fn each<F: FnMut(&[u8], &OpenKey<'_>)>(
             _ctx: RawContext,
             name: *mut raw::RedisModuleString,
             key: *mut raw::RedisModuleKey,
-            meet: *mut c_void,
+            meeting: *mut c_void,
         ) {
-            // SAFETY: it is the closure below, which outlives the step, and nothing else uses it meanwhile.
-            let meet = unsafe { &mut *meet.cast::<F>() };
+            // SAFETY: it is the meeting below, which outlives the step, and nothing else uses it meanwhile.
+            let meeting = unsafe { &mut *meeting.cast::<Meeting<F>>() };
             // SAFETY: the name is valid for this call.
             let name = unsafe { bytes_of(name) };
-            meet(name, &OpenKey::lent(key));
+            if meeting.panic.is_none() {
+                let met = AssertUnwindSafe(|| (meeting.meet)(name, &OpenKey::lent(key)));
+                meeting.panic = panic::catch_unwind(met).err();
+            }
         }
-        let data = (&raw mut meet).cast::<c_void>();
-        // SAFETY: context, cursor and closure are valid for the call; `each` matches the closure's type.
-        unsafe { call!(RedisModule_Scan(ctx, self.0.as_ptr(), Some(each::<F>), data)) != 0 }
+        let mut meeting = Meeting { meet, panic: None };
+        let data = (&raw mut meeting).cast::<c_void>();
+        // SAFETY: context, cursor and meeting are valid for the call; `each` matches the closure's type.
+        let more = unsafe { call!(RedisModule_Scan(ctx, self.0.as_ptr(), Some(each::<F>), data)) != 0 };
+        if let Some(panic) = meeting.panic {
+            panic::resume_unwind(panic);
+        }
+        more
     }
 }
 

@@ -9,7 +9,7 @@ use redis_module::{Context, raw};
 use super::api::{self, Kind, OpenKey, RawContext};
 use super::keyspace::ServerKeyspace;
 use super::walk::{self, Purpose};
-use super::{config, state};
+use super::{config, guard, state};
 use crate::engine::expire::{self, Place, Removal};
 use crate::engine::ledger::{Ledger, Touched};
 use crate::engine::{Keyspace, moving, recover};
@@ -68,6 +68,10 @@ unsafe extern "C" fn on_key(
 ) {
     // SAFETY: the server hands a key to the handlers of this event; it is not kept.
     let (name, key) = unsafe { api::lent_key(data) };
+    guard::event(ctx, "the event of a key that goes", || key_goes(ctx, name, &key, subevent));
+}
+
+fn key_goes(ctx: RawContext, name: &[u8], key: &OpenKey<'_>, subevent: u64) {
     let how = match subevent {
         raw::REDISMODULE_SUBEVENT_KEY_EXPIRED => Removal::Expired,
         raw::REDISMODULE_SUBEVENT_KEY_EVICTED => Removal::Evicted,
@@ -84,7 +88,7 @@ unsafe extern "C" fn on_key(
         Watched::Reservation(id) => {
             let record = id
                 .as_ref()
-                .and_then(|id| record_text(&key).and_then(|json| Record::from_json(id, json, style)));
+                .and_then(|id| record_text(key).and_then(|json| Record::from_json(id, json, style)));
             let releasing = is_releasing(ctx);
             let ttl = key.deadline();
             let id = id.as_ref();
@@ -138,21 +142,25 @@ unsafe extern "C" fn on_notification(
     }
     // SAFETY: the server lends the name for the length of this call.
     let name = unsafe { api::lent_name(name) };
-    let Some(watched) = watched(name, state::style()) else { return api::OK };
     // SAFETY: the server hands a string that ends in NUL.
     let event = unsafe { CStr::from_ptr(event) };
+    guard::event(ctx, "the notification of a key", || key_changed(ctx, name, event));
+    api::OK
+}
+
+fn key_changed(ctx: RawContext, name: &[u8], event: &CStr) {
+    let Some(watched) = watched(name, state::style()) else { return };
     if matches!(event.to_bytes(), b"del" | b"expired" | b"evicted" | b"rename_from" | b"move_from") {
-        return api::OK;
+        return;
     }
     let loading = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
     if api::context_flags(ctx) & loading != 0 {
         // The walk at the end of the load sees it.
-        return api::OK;
+        return;
     }
     if state::ledger(api::selected_db(ctx), |ledger| ledger.touch_watched(name, watched)) {
         queue_job(ctx);
     }
-    api::OK
 }
 
 /// One job settles the notes of all databases, so one is enough. Where the server takes none, the cron does it.
@@ -165,6 +173,10 @@ fn queue_job(ctx: RawContext) {
 /// Behind the unit of work that an event belonged to.
 unsafe extern "C" fn on_job(ctx: RawContext, _data: *mut c_void) {
     state::set_job_queued(false);
+    guard::event(ctx, "the job behind a command", || do_job(ctx));
+}
+
+fn do_job(ctx: RawContext) {
     // The server's own cycle may expire thousands of records in one round, each with its job, and takes long enough.
     let length = least_slice().saturating_sub(state::spent_in_round());
     if config::settings().in_cluster {
@@ -202,8 +214,10 @@ unsafe extern "C" fn on_cron(
     _subevent: u64,
     _data: *mut c_void,
 ) {
-    walk::begin_wanted(ctx);
-    slice(ctx, config::sweep_budget());
+    guard::event(ctx, "the cron", || {
+        walk::begin_wanted(ctx);
+        slice(ctx, config::sweep_budget());
+    });
 }
 
 /// Around the server's sleep between two rounds of its work. While a backlog is left, each round does a slice of it, and
@@ -218,7 +232,7 @@ unsafe extern "C" fn on_event_loop(
     if subevent == raw::REDISMODULE_SUBEVENT_EVENTLOOP_AFTER_SLEEP {
         state::round_begins(backlog.then(Instant::now));
     } else if backlog {
-        slice(ctx, share_of_round());
+        guard::event(ctx, "a round of the event loop", || slice(ctx, share_of_round()));
     }
 }
 
@@ -290,7 +304,7 @@ fn work_off(ctx: RawContext, mut work: impl FnMut(&mut ServerKeyspace, bool)) {
 
 /// A database is flushed, or all are (-1). No key has an event of its own.
 unsafe extern "C" fn on_flush(
-    _ctx: RawContext,
+    ctx: RawContext,
     _event: raw::RedisModuleEvent,
     subevent: u64,
     data: *mut c_void,
@@ -300,15 +314,15 @@ unsafe extern "C" fn on_flush(
     }
     // SAFETY: the server hands this structure to the handlers of this event.
     let db = unsafe { (*data.cast::<raw::RedisModuleFlushInfo>()).dbnum };
-    state::ledgers(|ledgers| {
-        ledgers.retain(|number, _| db >= 0 && *number != db);
+    guard::event(ctx, "the event of a flush", || {
+        state::ledgers(|ledgers| ledgers.retain(|number, _| db >= 0 && *number != db));
+        walk::begin_again();
     });
-    walk::begin_again();
 }
 
 /// Two databases were swapped.
 unsafe extern "C" fn on_swap(
-    _ctx: RawContext,
+    ctx: RawContext,
     _event: raw::RedisModuleEvent,
     _subevent: u64,
     data: *mut c_void,
@@ -316,12 +330,14 @@ unsafe extern "C" fn on_swap(
     // SAFETY: the server hands this structure to the handlers of this event.
     let swap = unsafe { *data.cast::<raw::RedisModuleSwapDbInfo>() };
     let (first, second) = (swap.dbnum_first, swap.dbnum_second);
-    state::ledgers(|ledgers| {
-        let (one, other) = (ledgers.remove(&first), ledgers.remove(&second));
-        ledgers.extend(one.map(|ledger| (second, ledger)));
-        ledgers.extend(other.map(|ledger| (first, ledger)));
+    guard::event(ctx, "the event of a swap", || {
+        state::ledgers(|ledgers| {
+            let (one, other) = (ledgers.remove(&first), ledgers.remove(&second));
+            ledgers.extend(one.map(|ledger| (second, ledger)));
+            ledgers.extend(other.map(|ledger| (first, ledger)));
+        });
+        walk::begin_again();
     });
-    walk::begin_again();
 }
 
 /// A data set is loaded: what memory knew is of another one.
@@ -331,6 +347,10 @@ unsafe extern "C" fn on_loading(
     subevent: u64,
     _data: *mut c_void,
 ) {
+    guard::event(ctx, "the event of a load", || load(ctx, subevent));
+}
+
+fn load(ctx: RawContext, subevent: u64) {
     state::ledgers(std::collections::BTreeMap::clear);
     walk::forget();
     let ended = subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED;
@@ -344,12 +364,14 @@ unsafe extern "C" fn on_loading(
 
 /// What was pending was the business of the old role.
 unsafe extern "C" fn on_role(
-    _ctx: RawContext,
+    ctx: RawContext,
     _event: raw::RedisModuleEvent,
     _subevent: u64,
     _data: *mut c_void,
 ) {
-    state::ledgers(|ledgers| ledgers.values_mut().for_each(Ledger::drop_notes));
-    // A new master looks for units that the old one left behind.
-    walk::want(Purpose::Check);
+    guard::event(ctx, "the event of a new role", || {
+        state::ledgers(|ledgers| ledgers.values_mut().for_each(Ledger::drop_notes));
+        // A new master looks for units that the old one left behind.
+        walk::want(Purpose::Check);
+    });
 }

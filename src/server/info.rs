@@ -1,20 +1,24 @@
 //! `INFO inv`.
 
 use std::ffi::CString;
+use std::ptr;
 use std::sync::atomic::Ordering;
 
 use redis_module::raw;
 
-use super::{api, state};
+use super::{api, guard, state};
 use crate::engine::ledger::Ledger;
 use crate::inventory::error::Refusal;
 
 /// The server asks for the module's section.
 pub unsafe extern "C" fn on_info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: std::ffi::c_int) {
-    if for_crash_report != 0 {
-        // What crashed may hold the locks, and memory may be over.
-        return;
+    // What crashed may hold the locks, and memory may be over.
+    if for_crash_report == 0 {
+        guard::event(ptr::null_mut(), "INFO", || write(ctx));
     }
+}
+
+fn write(ctx: *mut raw::RedisModuleInfoCtx) {
     let sum = |count: fn(&Ledger) -> usize| {
         let sum = state::ledgers(|ledgers| ledgers.values().map(count).fold(0_usize, usize::saturating_add));
         i64::try_from(sum).unwrap_or(i64::MAX)
@@ -35,6 +39,7 @@ pub unsafe extern "C" fn on_info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_re
         (c"unexplained_units", totals.unexplained_units.load(Ordering::Relaxed)),
         (c"foreign_records", sum(Ledger::foreign_count)),
         (c"evicted_counters_total", totals.evicted_counters.load(Ordering::Relaxed)),
+        (c"panics_total", totals.panics.load(Ordering::Relaxed)),
         (c"lag_ms", totals.lag_ms.load(Ordering::Relaxed)),
         (c"lag_max_ms", totals.lag_max_ms.load(Ordering::Relaxed)),
     ];

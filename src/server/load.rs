@@ -4,12 +4,13 @@
 //! and the server itself where a function is missing. A server that is too old gets one line instead.
 
 use std::ffi::{c_char, c_int};
+use std::ptr;
 
 use redis_module::{Context, MODULE_CONTEXT, commands, raw, server_events};
 
 use super::api::{self, ERR, OK, RawContext};
 use super::walk::{self, Purpose};
-use super::{advice, alloc, config, events, info, state, texts};
+use super::{advice, alloc, config, events, guard, info, state, texts};
 use crate::commands::PUBLIC;
 
 const VERSION: c_int = 1;
@@ -44,7 +45,8 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
         ));
         return ERR;
     }
-    match load(&context) {
+    guard::install();
+    match guard::caught(ptr::null_mut(), "the load", || load(&context)).unwrap_or(Err("of this fault")) {
         Ok(()) => OK,
         Err(reason) => {
             context.log_warning(&format!("inv is not loaded: {reason}"));
@@ -64,12 +66,15 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
     state::set_job_queued(false);
     state::set_wake_queued(false);
     state::set_backlog(false);
+    state::take_distrust();
 
     let server = ctx.server_info("server").field("server_name");
     let is_valkey = server.is_some_and(|name| name.to_string_lossy() == "valkey");
     config::set_server(is_valkey);
     api::declare(ctx.ctx, is_valkey);
     config::register(ctx);
+    #[cfg(feature = "faults")]
+    super::faults::register(ctx);
     if !api::load_configs(ctx.ctx) {
         return Err("an inv.* line of the configuration is not valid");
     }
@@ -107,6 +112,7 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
     state::ledgers(std::collections::BTreeMap::clear);
     walk::forget();
     texts::forget();
+    guard::uninstall();
     alloc::release();
     OK
 }

@@ -7,6 +7,9 @@ mod alloc;
 pub mod api;
 pub mod config;
 mod events;
+#[cfg(feature = "faults")]
+pub mod faults;
+pub mod guard;
 mod info;
 pub mod keyspace;
 mod load;

@@ -5,7 +5,7 @@
 //! one is held, so none can be taken twice.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,10 +26,12 @@ static BACKLOG: AtomicBool = AtomicBool::new(false);
 static WAKE_QUEUED: AtomicBool = AtomicBool::new(false);
 static JOB_QUEUED: AtomicBool = AtomicBool::new(false);
 static URGENT: AtomicBool = AtomicBool::new(false);
+static DISTRUSTED: AtomicBool = AtomicBool::new(false);
+static OWED: AtomicUsize = AtomicUsize::new(0);
 static TAGGED: AtomicBool = AtomicBool::new(false);
 
 fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
-    // A panic ends the server before anybody could find the lock poisoned.
+    // What a panic left half changed is thrown away: see `guard`.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -48,6 +50,26 @@ pub fn databases() -> Vec<Db> {
     lock(&LEDGERS).keys().copied().collect()
 }
 
+/// A panic may have left half a change in memory.
+pub fn distrust() {
+    DISTRUSTED.store(true, Ordering::Relaxed);
+}
+
+/// Whether what is in memory is to be thrown away.
+pub fn take_distrust() -> bool {
+    DISTRUSTED.swap(false, Ordering::Relaxed)
+}
+
+/// How many elements of the reply at hand are not written yet.
+pub fn owed() -> usize {
+    OWED.load(Ordering::Relaxed)
+}
+
+/// Notes how many elements of the reply at hand are not written yet.
+pub fn owe(elements: usize) {
+    OWED.store(elements, Ordering::Relaxed);
+}
+
 /// How keys are named; set once, at load.
 pub fn style() -> KeyStyle {
     if TAGGED.load(Ordering::Relaxed) { KeyStyle::Tagged } else { KeyStyle::Plain }
@@ -60,10 +82,16 @@ pub fn set_style(style: KeyStyle) {
 
 /// Runs `write`, which takes the key `name` away or overwrites it: its event is our own.
 pub fn writing<T>(name: &[u8], write: impl FnOnce() -> T) -> T {
+    /// Takes the mark away, also where `write` panics.
+    struct Mark;
+    impl Drop for Mark {
+        fn drop(&mut self) {
+            lock(&OWN_WRITE).clear();
+        }
+    }
     lock(&OWN_WRITE).extend_from_slice(name);
-    let done = write();
-    lock(&OWN_WRITE).clear();
-    done
+    let _mark = Mark;
+    write()
 }
 
 /// Whether the module itself is writing this key.
@@ -73,9 +101,16 @@ pub fn is_own_write(name: &[u8]) -> bool {
 
 /// Runs `notify`, which tells of a change of our own.
 pub fn notifying(notify: impl FnOnce()) {
+    /// Takes the mark away, also where `notify` panics.
+    struct Mark;
+    impl Drop for Mark {
+        fn drop(&mut self) {
+            NOTIFYING.store(false, Ordering::Relaxed);
+        }
+    }
     NOTIFYING.store(true, Ordering::Relaxed);
+    let _mark = Mark;
     notify();
-    NOTIFYING.store(false, Ordering::Relaxed);
 }
 
 /// Whether the notification at hand is our own.
@@ -175,6 +210,8 @@ pub struct Totals {
     pub alerts: AtomicI64,
     /// Alerts held back by the cooldown.
     pub alerts_held_back: AtomicI64,
+    /// Panics that were caught: faults of the module.
+    pub panics: AtomicI64,
     /// Units that a release did not find.
     pub unexplained_units: AtomicI64,
     /// How late the last release was, ms.
@@ -194,6 +231,7 @@ pub static TOTALS: Totals = Totals {
     expired: AtomicI64::new(0),
     alerts: AtomicI64::new(0),
     alerts_held_back: AtomicI64::new(0),
+    panics: AtomicI64::new(0),
     unexplained_units: AtomicI64::new(0),
     lag_ms: AtomicI64::new(0),
     lag_max_ms: AtomicI64::new(0),

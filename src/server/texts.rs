@@ -15,7 +15,6 @@ use crate::inventory::sku::{Key, KeyStyle};
 static KEPT: Mutex<Option<Box<Texts>>> = Mutex::new(None);
 
 fn kept() -> MutexGuard<'static, Option<Box<Texts>>> {
-    // A panic ends the server before anybody could find the lock poisoned.
     KEPT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,6 +1,7 @@
 //! Walks over the keys of the whole server, a slice at a time.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::api::{self, RawContext, ScanCursor};
@@ -35,6 +36,7 @@ struct At {
 }
 
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
+static STEPPING: AtomicBool = AtomicBool::new(false);
 static WANTED: Mutex<Option<Purpose>> = Mutex::new(None);
 
 fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
@@ -53,8 +55,14 @@ pub fn begin_again() {
     }
 }
 
+/// Whether a panic ended a walk.
+pub fn is_broken() -> bool {
+    STEPPING.load(Ordering::Relaxed)
+}
+
 /// No walk is under way or wanted.
 pub fn forget() {
+    STEPPING.store(false, Ordering::Relaxed);
     *lock(&RUNNING) = None;
     *lock(&WANTED) = None;
 }
@@ -74,6 +82,7 @@ pub fn begin_wanted(ctx: RawContext) {
 
 /// Begins a walk over all databases. Until it is over, what it is for is not known.
 pub fn begin(ctx: RawContext, purpose: Purpose) {
+    STEPPING.store(false, Ordering::Relaxed);
     let selected = api::selected_db(ctx);
     let filled = (0..).take_while(|db| api::select_db(ctx, *db)).filter(|_| api::db_size(ctx) > 0);
     let databases: VecDeque<state::Db> = filled.collect();
@@ -85,9 +94,16 @@ pub fn begin(ctx: RawContext, purpose: Purpose) {
 }
 
 /// Goes on with the walk until it is over or `time_is_up`. Says whether something is left.
-pub fn go_on(ctx: RawContext, mut time_is_up: impl FnMut() -> bool) -> bool {
+pub fn go_on(ctx: RawContext, time_is_up: impl FnMut() -> bool) -> bool {
     // Taken out: no lock is held over a call into the server.
-    let Some(mut running) = lock(&RUNNING).take() else { return false };
+    let Some(running) = lock(&RUNNING).take() else { return false };
+    STEPPING.store(true, Ordering::Relaxed);
+    let more = step(ctx, running, time_is_up);
+    STEPPING.store(false, Ordering::Relaxed);
+    more
+}
+
+fn step(ctx: RawContext, mut running: Running, mut time_is_up: impl FnMut() -> bool) -> bool {
     let selected = api::selected_db(ctx);
     while let Some(db) = running.databases.front().copied() {
         if !api::select_db(ctx, db) {

@@ -1,0 +1,27 @@
+//! Panics on demand, for the tests of what becomes of one. Only in a build with the feature `faults`.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use redis_module::Context;
+use redis_module::configuration::{ConfigurationFlags, register_i64_configuration};
+
+/// How many calls into the server the module makes until one panics instead; 0: none does.
+static PANIC_IN: AtomicI64 = AtomicI64::new(0);
+
+/// Registers `inv.panic-in`.
+pub fn register(ctx: &Context) {
+    let flags = ConfigurationFlags::DEFAULT;
+    register_i64_configuration(ctx, "panic-in", &PANIC_IN, 0, 0, i64::MAX, flags, None);
+}
+
+/// A call into the server is about to be made.
+#[expect(clippy::panic, reason = "that is what it is for")]
+pub fn point() {
+    let left = PANIC_IN.load(Ordering::Relaxed);
+    if left > 0 {
+        PANIC_IN.store(left.saturating_sub(1), Ordering::Relaxed);
+        if left == 1 {
+            panic!("injected");
+        }
+    }
+}
