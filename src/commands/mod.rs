@@ -28,6 +28,7 @@ use redis_module::{Context, RedisError, RedisResult, RedisString, RedisValue};
 
 use crate::server::guard;
 use crate::server::keyspace::ServerKeyspace;
+use crate::server::state;
 use reply::Reply;
 
 pub use request::Request;
@@ -42,6 +43,7 @@ fn run(
     words: &[RedisString],
     handler: impl FnOnce(&mut ServerKeyspace, &[&[u8]]) -> RedisResult,
 ) -> RedisResult {
+    state::owe(None);
     let words: Vec<&[u8]> = words.iter().map(RedisString::as_slice).collect();
     let name = words.first().copied().unwrap_or_default();
     let call = || handler(&mut ServerKeyspace::new(ctx.ctx), &words);

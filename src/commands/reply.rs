@@ -28,24 +28,26 @@ pub struct Reply<'a>(&'a Context);
 impl<'a> Reply<'a> {
     /// Nothing is written yet.
     pub fn begin(ctx: &'a Context) -> Self {
-        state::owe(1);
+        state::owe(Some(1));
         Self(ctx)
     }
 
     /// Fills what a panic left unwritten with errors, so that what comes next on the connection is not taken for it.
-    /// False where nothing was written.
+    /// False where the reply was not begun.
     pub fn mend(ctx: &Context, error: &str) -> bool {
-        let owed = state::owed();
-        state::owe(0);
+        let Some(owed) = state::owed() else { return false };
         (0..owed).for_each(|_| {
             ctx.reply_error_string(error);
         });
-        owed > 0
+        true
     }
 
     /// One element is written, which has `elements` of its own.
     fn wrote(elements: usize) {
-        state::owe(state::owed().saturating_sub(1).saturating_add(elements));
+        #[cfg(feature = "faults")]
+        crate::server::faults::point();
+        let owed = state::owed().unwrap_or(1);
+        state::owe(Some(owed.saturating_sub(1).saturating_add(elements)));
     }
 
     /// A map of `fields` fields: each a [`Reply::text`] and a value.

@@ -125,16 +125,21 @@ pub fn commit<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
     propagate(keys, effects, &documents);
 }
 
-/// The counters first: they are open since they were read, and stay so until something else happens.
+/// The counters first: they are open since they were read, and stay so until something else happens. What takes units comes
+/// before what gives them: if a fault of the module ends it half way, units are missing, and none is there twice.
 fn carry_out_all<'a, K: Keyspace>(
     keys: &mut K,
     effects: &[Effect],
     documents: impl Iterator<Item = &'a [u8]>,
 ) {
-    for effect in effects {
-        each_move(effect, |key, delta| {
-            keys.add(key, delta);
-        });
+    for takes in [true, false] {
+        for effect in effects {
+            each_move(effect, |key, delta| {
+                if (delta < 0) == takes {
+                    keys.add(key, delta);
+                }
+            });
+        }
     }
     for (effect, document) in effects.iter().zip(documents) {
         carry_out(keys, effect, document);

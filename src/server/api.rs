@@ -677,10 +677,11 @@ impl ScanCursor {
         ) {
             // SAFETY: it is the meeting below, which outlives the step, and nothing else uses it meanwhile.
             let meeting = unsafe { &mut *meeting.cast::<Meeting<F>>() };
-            // SAFETY: the name is valid for this call.
-            let name = unsafe { bytes_of(name) };
             if meeting.panic.is_none() {
-                let met = AssertUnwindSafe(|| (meeting.meet)(name, &OpenKey::lent(key)));
+                let met = AssertUnwindSafe(|| {
+                    // SAFETY: the name is valid for this call.
+                    (meeting.meet)(unsafe { bytes_of(name) }, &OpenKey::lent(key));
+                });
                 meeting.panic = panic::catch_unwind(met).err();
             }
         }

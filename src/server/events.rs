@@ -66,9 +66,11 @@ unsafe extern "C" fn on_key(
     subevent: u64,
     data: *mut c_void,
 ) {
-    // SAFETY: the server hands a key to the handlers of this event; it is not kept.
-    let (name, key) = unsafe { api::lent_key(data) };
-    guard::event(ctx, "the event of a key that goes", || key_goes(ctx, name, &key, subevent));
+    guard::event(ctx, "the event of a key that goes", || {
+        // SAFETY: the server hands a key to the handlers of this event; it is not kept.
+        let (name, key) = unsafe { api::lent_key(data) };
+        key_goes(ctx, name, &key, subevent);
+    });
 }
 
 fn key_goes(ctx: RawContext, name: &[u8], key: &OpenKey<'_>, subevent: u64) {
@@ -140,11 +142,13 @@ unsafe extern "C" fn on_notification(
     if state::is_own_notification() {
         return api::OK;
     }
-    // SAFETY: the server lends the name for the length of this call.
-    let name = unsafe { api::lent_name(name) };
-    // SAFETY: the server hands a string that ends in NUL.
-    let event = unsafe { CStr::from_ptr(event) };
-    guard::event(ctx, "the notification of a key", || key_changed(ctx, name, event));
+    guard::event(ctx, "the notification of a key", || {
+        // SAFETY: the server lends the name for the length of this call.
+        let name = unsafe { api::lent_name(name) };
+        // SAFETY: the server hands a string that ends in NUL.
+        let event = unsafe { CStr::from_ptr(event) };
+        key_changed(ctx, name, event);
+    });
     api::OK
 }
 
@@ -354,12 +358,12 @@ fn load(ctx: RawContext, subevent: u64) {
     state::ledgers(std::collections::BTreeMap::clear);
     walk::forget();
     let ended = subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED;
+    state::set_loading(!ended && subevent != raw::REDISMODULE_SUBEVENT_LOADING_FAILED);
     if ended {
         // The server answers nobody yet: in one piece.
         walk::begin(ctx, Purpose::Index);
         walk::go_on(ctx, || false);
     }
-    state::set_loading(!ended && subevent != raw::REDISMODULE_SUBEVENT_LOADING_FAILED);
 }
 
 /// What was pending was the business of the old role.

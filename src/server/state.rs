@@ -60,14 +60,14 @@ pub fn take_distrust() -> bool {
     DISTRUSTED.swap(false, Ordering::Relaxed)
 }
 
-/// How many elements of the reply at hand are not written yet.
-pub fn owed() -> usize {
-    OWED.load(Ordering::Relaxed)
+/// How many elements of the reply at hand are not written yet; `None` where it is not begun.
+pub fn owed() -> Option<usize> {
+    Some(OWED.load(Ordering::Relaxed)).filter(|owed| *owed != usize::MAX)
 }
 
 /// Notes how many elements of the reply at hand are not written yet.
-pub fn owe(elements: usize) {
-    OWED.store(elements, Ordering::Relaxed);
+pub fn owe(elements: Option<usize>) {
+    OWED.store(elements.unwrap_or(usize::MAX), Ordering::Relaxed);
 }
 
 /// How keys are named; set once, at load.

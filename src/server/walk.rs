@@ -1,7 +1,7 @@
 //! Walks over the keys of the whole server, a slice at a time.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::api::{self, RawContext, ScanCursor};
@@ -36,7 +36,8 @@ struct At {
 }
 
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
-static STEPPING: AtomicBool = AtomicBool::new(false);
+/// How many walks in a row a panic has ended.
+static BROKEN: AtomicU32 = AtomicU32::new(0);
 static WANTED: Mutex<Option<Purpose>> = Mutex::new(None);
 
 fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
@@ -55,14 +56,14 @@ pub fn begin_again() {
     }
 }
 
-/// Whether a panic ended a walk.
+/// Whether panics have ended walks again and again, so that another would end so as well.
 pub fn is_broken() -> bool {
-    STEPPING.load(Ordering::Relaxed)
+    BROKEN.load(Ordering::Relaxed) > 3
 }
 
 /// No walk is under way or wanted.
 pub fn forget() {
-    STEPPING.store(false, Ordering::Relaxed);
+    BROKEN.store(0, Ordering::Relaxed);
     *lock(&RUNNING) = None;
     *lock(&WANTED) = None;
 }
@@ -82,7 +83,6 @@ pub fn begin_wanted(ctx: RawContext) {
 
 /// Begins a walk over all databases. Until it is over, what it is for is not known.
 pub fn begin(ctx: RawContext, purpose: Purpose) {
-    STEPPING.store(false, Ordering::Relaxed);
     let selected = api::selected_db(ctx);
     let filled = (0..).take_while(|db| api::select_db(ctx, *db)).filter(|_| api::db_size(ctx) > 0);
     let databases: VecDeque<state::Db> = filled.collect();
@@ -97,9 +97,10 @@ pub fn begin(ctx: RawContext, purpose: Purpose) {
 pub fn go_on(ctx: RawContext, time_is_up: impl FnMut() -> bool) -> bool {
     // Taken out: no lock is held over a call into the server.
     let Some(running) = lock(&RUNNING).take() else { return false };
-    STEPPING.store(true, Ordering::Relaxed);
+    let broken = BROKEN.fetch_add(1, Ordering::Relaxed);
     let more = step(ctx, running, time_is_up);
-    STEPPING.store(false, Ordering::Relaxed);
+    // A walk is sound when it has come to its end: what breaks one may be far behind its beginning.
+    BROKEN.store(if more { broken } else { 0 }, Ordering::Relaxed);
     more
 }
 

@@ -40,6 +40,7 @@ mod model;
 mod modules;
 mod once;
 mod orders;
+mod panics;
 mod parts;
 mod playground;
 mod race;

@@ -123,9 +123,10 @@ impl Cluster {
         for node in self.nodes() {
             let mut client = node.connect();
             wait_until("the cluster is up", GOSSIP, || {
-                let info = client.ask("CLUSTER INFO");
+                // One that has become a replica just now may be loading the data of its master.
+                let Ok(info) = client.try_ask("CLUSTER INFO") else { return false };
                 let info = info.as_str().expect("text");
-                let nodes = client.ask("CLUSTER NODES");
+                let Ok(nodes) = client.try_ask("CLUSTER NODES") else { return false };
                 let connected = nodes.as_str().expect("text").matches(" connected").count();
                 info.contains("cluster_state:ok") && connected == count
             });
