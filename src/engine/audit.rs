@@ -57,7 +57,7 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Audit
     let units = available.clone().units(Key::Available(sku), keys.style())?;
     let foreign = keys.ledger(|ledger| ledger.foreign_count());
     if foreign > 0 && !force {
-        return Err(Refusal::ForeignHere { sku: sku.clone(), count: foreign });
+        return Err(Refusal::ForeignHere { sku: sku.clone() });
     }
     let drift = audit.drift();
     if units.checked_add(drift.max(0)).is_none() {

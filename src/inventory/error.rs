@@ -48,8 +48,6 @@ pub enum Refusal {
     ForeignHere {
         /// Of which sku.
         sku: Sku,
-        /// How many such keys live in this database.
-        count: usize,
     },
     /// `COMMITTED`, `ROLLEDBACK` or `EXPIRED`: the reservation has ended.
     Ended {
@@ -171,9 +169,10 @@ impl fmt::Display for Refusal {
                 out,
                 "reservation:{id} is not a record of this module (a script's, or a copy): it is left alone"
             ),
-            Self::ForeignHere { sku, count } => write!(
+            // How many, and whose, is not for everyone who may repair: INFO tells it.
+            Self::ForeignHere { sku } => write!(
                 out,
-                "{count} reservation keys here are not records of this module and may hold units of {sku}: \
+                "reservation keys here are not records of this module and may hold units of {sku}: \
                  INV.REPAIR {sku} FORCE repairs all the same"
             ),
             Self::Ended { id, how, at } => {

@@ -41,8 +41,8 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
             "FOREIGN reservation:RES-456 is not a record of this module (a script's, or a copy): it is left alone",
         ),
         (
-            Refusal::ForeignHere { sku: sku("P"), count: 3 },
-            "FOREIGN 3 reservation keys here are not records of this module and may hold units of P: \
+            Refusal::ForeignHere { sku: sku("P") },
+            "FOREIGN reservation keys here are not records of this module and may hold units of P: \
              INV.REPAIR P FORCE repairs all the same",
         ),
         (
