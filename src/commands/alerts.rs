@@ -57,9 +57,9 @@ fn inv_alerts(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
             None => keys.roam("INV.ALERTS without PRODUCT")?,
         }
         // The server has checked a product that is named; a walk over all shows what the caller may read.
-        let walks = query.product.is_none();
-        let may_see = page::sight(ctx);
-        let found = list(keys, &query, |product| !walks || may_see(product.as_str()));
+        let sight = query.product.is_none().then(|| page::sight(ctx, &["INV.ALERTS", "PRODUCT"]));
+        let found =
+            list(keys, &query, |product| sight.as_ref().is_none_or(|may_see| may_see(product.as_str())));
         let reply = Reply::begin(ctx);
         reply.array(found.len());
         for alert in &found {

@@ -31,7 +31,7 @@ fn inv_auditscan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     run(ctx, &args, |keys, words| {
         let (cursor, count) = parse(words)?;
         keys.roam("INV.AUDITSCAN")?;
-        let may_see = page::sight(ctx);
+        let may_see = page::sight(ctx, &["INV.AUDIT"]);
         let page = audit_scan(keys, cursor, count, |sku| may_see(sku.as_str()))?;
         let reply = Reply::begin(ctx);
         reply.array(2);

@@ -1,9 +1,10 @@
 //! What the commands that walk over many things a page at a time have in common.
 
-use redis_module::{AclPermissions, Context, RedisString};
+use redis_module::{Context, RedisString};
 
 use super::args::Args;
 use crate::inventory::error::Refusal;
+use crate::server::api::Caller;
 
 /// How many a page holds where COUNT does not say.
 const DEFAULT_COUNT: i64 = 100;
@@ -36,11 +37,17 @@ pub fn size(count: Option<i64>) -> usize {
     usize::try_from(count.unwrap_or(DEFAULT_COUNT).min(MOST)).unwrap_or_default()
 }
 
-/// Tells which ids the caller may read, by the key patterns of its ACL.
-pub fn sight(ctx: &Context) -> impl Fn(&str) -> bool {
-    let caller = ctx.get_current_user();
-    move |id| {
-        let name = RedisString::create_from_slice(std::ptr::null_mut(), id.as_bytes());
-        ctx.acl_check_key_permission(&caller, &name, &AclPermissions::ACCESS).is_ok()
+/// Tells which ids the caller may see on a walk: those that it could ask for one by one. `question` is the command for
+/// that, without the id, which goes last.
+pub fn sight(ctx: &Context, question: &'static [&'static str]) -> impl Fn(&str) -> bool {
+    let caller = Caller::of(ctx.ctx);
+    // Without selectors, who may send this command may read all keys of its patterns by it.
+    let has_selectors = matches!(&caller, Caller::User(user) if user.has_selectors());
+    move |id| match &caller {
+        Caller::Server => true,
+        Caller::Stranger => false,
+        Caller::User(user) => {
+            user.may_read(id) && (!has_selectors || user.may_send(&[question, &[id]].concat()))
+        }
     }
 }

@@ -48,7 +48,7 @@ fn inv_scan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
             Some(product) => keys.confine(product.as_str())?,
             None => keys.roam("INV.SCAN without PRODUCT")?,
         }
-        let may_see = page::sight(ctx);
+        let may_see = page::sight(ctx, &["INV.SCAN", "0", "PRODUCT"]);
         let (next, found) = scan(keys, &query, |id| may_see(id.as_str()))?;
         let reply = Reply::begin(ctx);
         reply.array(2);

@@ -17,6 +17,7 @@ mod scripts;
 mod shards;
 mod shop;
 
+mod acl;
 mod adjust;
 mod alerts;
 mod audit;

@@ -1,0 +1,746 @@
+//! What a user of the server may touch and see, by its ACL: of one shop out of two, and of none.
+//!
+//! The units and texts of shop2 are such that they can be found in any reply.
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::harness::{
+    Client, Contents, Json, SOON, Server, Words, assert_same, code, json, module, wait_for, wire_code,
+};
+use crate::shop::shop_with;
+
+/// Units of each product of shop2, and how each number made of them begins.
+const UNITS: i64 = 314_159_265_358_000;
+const SECRETS: [&str; 3] = ["3141592653", "1570796326", "nightingale"];
+
+/// What shop1 does all day: each line works for its clerk, in this order. Every `shop1` in it stands where the server
+/// checks an id.
+const LINES: &[&str] = &[
+    "INV.RESERVE shop1:a ITEMS shop1:p 1",
+    "INV.RESERVE shop1:b EX 600 DATA text SPLIT fewest ONCE t ITEMS shop1:p 1 shop1:q 2 shop1:w 3",
+    "INV.RESERVE shop1:c PX 600000 SPLIT none ITEMS shop1:w@A 1",
+    "INV.RESERVE shop1:d EXAT 4000000000 SPLIT priority ITEMS shop1:w 1",
+    "INV.RESERVE shop1:* PXAT 4000000000000 ONCE t ITEMS shop1:q 1",
+    "INV.EXTEND shop1:a EX 700",
+    "INV.EXTEND shop1:a PX 700000 ONCE t",
+    "INV.EXTEND shop1:a EXAT 4000000000",
+    "INV.EXTEND shop1:a PXAT 4000000000000",
+    "INV.GET shop1:a",
+    "INV.GET shop1:none",
+    "INV.COMMIT shop1:b ONCE t ITEMS shop1:p 1 shop1:q 1",
+    "INV.COMMIT shop1:b",
+    "INV.COMMIT shop1:over LATE",
+    "INV.ROLLBACK shop1:c ITEMS shop1:w@A 1",
+    "INV.ROLLBACK shop1:a ONCE t",
+    "INV.STOCK shop1:p",
+    "INV.STOCK shop1:p shop1:q shop1:w shop1:none",
+    "INV.ADJUST shop1:p 5",
+    "INV.ADJUST shop1:w@A -1 ONCE t",
+    "INV.SET shop1:p AVAILABLE 50 ONCE t",
+    "INV.SET shop1:p ONHAND 500 IFEQ 500",
+    "INV.SET shop1:w@B AVAILABLE 50",
+    "INV.THRESHOLD shop1:p 5",
+    "INV.THRESHOLD shop1:p DEFAULT",
+    "INV.WAREHOUSES shop1:new SET A 1 B 2",
+    "INV.WAREHOUSES shop1:new DEL B",
+    "INV.TRANSFER shop1:w A B 1 ONCE t",
+    "INV.SCAN 0 PRODUCT shop1:p",
+    "INV.SCAN 0 COUNT 5 PRODUCT shop1:p",
+    "INV.ALERTS PRODUCT shop1:low",
+    "INV.ALERTS TYPE LOW_STOCK SINCE 0 COUNT 5 PRODUCT shop1:low",
+    "INV.AUDIT shop1:drift",
+    "INV.AUDIT shop1:w@A",
+    "INV.REPAIR shop1:drift",
+    "INV.REPAIR shop1:p FORCE",
+    "INV.AUDITSCAN 0",
+];
+
+/// Walks over the node. Those with a cursor are followed to their end.
+const WALKS: &[&str] = &[
+    "INV.SCAN 0",
+    "INV.SCAN 0 COUNT 1",
+    "INV.SCAN 0 COUNT 1000",
+    "INV.AUDITSCAN 0",
+    "INV.AUDITSCAN 0 COUNT 1",
+    "INV.AUDITSCAN 0 COUNT 1000",
+    "INV.ALERTS",
+    "INV.ALERTS COUNT 1",
+    "INV.ALERTS COUNT 1000",
+    "INV.ALERTS SINCE 0",
+    "INV.ALERTS TYPE LOW_STOCK",
+    "INV.ALERTS TYPE low_stock SINCE 0 COUNT 1000",
+];
+
+/// A keyword in each place where one could be hidden. What the server takes for keys then is mostly what its user may name;
+/// to the module all are grammar errors.
+const HIDDEN_KEYWORDS: &[&str] = &[
+    "INV.RESERVE shop1:x DATA ITEMS ITEMS shop2:p 1",
+    "INV.RESERVE shop1:x DATA ITEMS shop1:p ITEMS shop2:p 1",
+    "INV.RESERVE shop1:x ONCE items ITEMS shop2:p 1",
+    "INV.RESERVE shop1:x SPLIT ITEMS ITEMS shop2:p 1",
+    "INV.RESERVE shop1:x EX ITEMS ITEMS shop2:p 1",
+    "INV.RESERVE shop1:x DATA PRODUCT ITEMS shop1:p 1 ITEMS shop2:p",
+    "INV.RESERVE shop1:x ITEMS shop1:p 1 ITEMS shop2:p 1 1",
+    "INV.RESERVE shop1:x ITEMS shop1:p shop2:p",
+    "INV.RESERVE shop1:x ITEMS ITEMS shop2:p",
+    "INV.COMMIT shop1:r ONCE ITEMS ITEMS shop2:p 1",
+    "INV.COMMIT shop1:r ONCE iTeMs shop1:p ITEMS shop2:p 1",
+    "INV.COMMIT shop1:r ITEMS shop1:p 1 ITEMS shop2:p 1 1",
+    "INV.COMMIT shop1:r LATE ITEMS 1 shop2:p 1",
+    "INV.ROLLBACK shop1:r ONCE ITEMS ITEMS shop2:p 1",
+    "INV.ROLLBACK shop1:r ITEMS shop1:p shop2:p",
+    "INV.EXTEND shop1:r ONCE ITEMS EX 5",
+    "INV.ALERTS TYPE PRODUCT PRODUCT shop2:low",
+    "INV.ALERTS SINCE PRODUCT shop1:p PRODUCT shop2:low",
+    "INV.ALERTS COUNT product shop1:p PRODUCT shop2:low",
+    "INV.ALERTS PRODUCT shop1:p PRODUCT shop2:low",
+    "INV.ALERTS PRODUCT PRODUCT shop2:low",
+    "INV.SCAN 0 COUNT PRODUCT PRODUCT shop2:p",
+    "INV.SCAN 0 COUNT PRODUCT shop1:p PRODUCT shop2:p",
+    "INV.SCAN 0 PRODUCT shop1:p PRODUCT shop2:p",
+    "INV.AUDITSCAN 0 PRODUCT shop2:p",
+    "INV.AUDITSCAN 0 shop2:p",
+    "INV.WAREHOUSES shop1:w SET shop2:w@A 1",
+    "INV.WAREHOUSES shop1:w DEL shop2:w@A",
+    "INV.TRANSFER shop1:w A shop2:w@A 1",
+    "INV.TRANSFER shop1:w shop2:w@A A 1",
+];
+
+/// What a clerk of shop1 is refused by the module itself: the words tell nothing of shop2.
+const REFUSED: &[(&str, &str)] = &[
+    ("INV.RESERVE shop1:big ITEMS shop1:p 999999", "INSUFFICIENT"),
+    ("INV.RESERVE shop1:big SPLIT none ITEMS shop1:w 999999", "INSUFFICIENT"),
+    ("INV.RESERVE shop1:r ITEMS shop1:p 5", "MISMATCH"),
+    ("INV.RESERVE shop1:done ITEMS shop1:p 5", "COMMITTED"),
+    ("INV.RESERVE shop1:over ITEMS shop1:p 5", "EXPIRED"),
+    ("INV.RESERVE shop1:more ONCE t ITEMS shop1:none 5", "INSUFFICIENT"),
+    ("INV.COMMIT shop1:none", "NOTFOUND"),
+    ("INV.COMMIT shop1:over", "EXPIRED"),
+    ("INV.ROLLBACK shop1:done", "COMMITTED"),
+    ("INV.EXTEND shop1:none EX 5", "NOTFOUND"),
+    ("INV.COMMIT shop1:r ITEMS shop1:q 1", "ERR"),
+    ("INV.ADJUST shop1:p -999999", "INSUFFICIENT"),
+    ("INV.ADJUST shop1:w 5", "ERR"),
+    ("INV.SET shop1:p ONHAND 1", "OVERCOMMITTED"),
+    ("INV.TRANSFER shop1:w A NONE 1", "ERR"),
+    ("INV.TRANSFER shop1:w A B 999999", "INSUFFICIENT"),
+    ("INV.WAREHOUSES shop1:p SET A 1", "ERR"),
+    ("INV.WAREHOUSES shop1:w DEL A", "ERR"),
+    ("INV.GET shop1:foreign", "FOREIGN"),
+    ("INV.REPAIR shop1:drift", "FOREIGN"),
+    ("INV.SCAN x", "ERR"),
+];
+
+/// A script, or a function, that runs its arguments.
+const CALL: &str = "return redis.call(unpack(ARGV))";
+const PCALL: &str = "return redis.pcall(unpack(ARGV))";
+const MAY_CALL: &str = "return redis.acl_check_cmd(unpack(ARGV)) and 1 or 0";
+const LIBRARY: &str = "#!lua name=shops
+redis.register_function('run', function(keys, args) return redis.call(unpack(args)) end)";
+
+/// Two shops in one server, alike in all but their numbers and texts.
+struct Town {
+    server: Server,
+    admin: Client,
+    is_tagged: bool,
+}
+
+impl Town {
+    fn new(is_tagged: bool) -> Self {
+        let style = if is_tagged { "inv.key-style tagged" } else { "inv.key-style plain" };
+        let server = Server::start_with(&[style, "enable-module-command yes"]);
+        let admin = server.connect();
+        let mut town = Self { server, admin, is_tagged };
+        town.furnish("shop1", 1000, "sparrow");
+        town.furnish("shop2", UNITS, "nightingale");
+        town.admin.ask(["FUNCTION", "LOAD", LIBRARY]);
+        town
+    }
+
+    fn furnish(&mut self, shop: &str, units: i64, text: &str) {
+        let half = units / 2;
+        for line in [
+            format!("SET stock:available:{shop}:p {units}"),
+            format!("SET stock:available:{shop}:q {units}"),
+            format!("SET stock:available:{shop}:low {units}"),
+            format!("SET stock:available:{shop}:drift 0"),
+            format!("SET stock:reserved:{shop}:drift {units}"),
+            format!("INV.WAREHOUSES {shop}:w SET A 1 B 2"),
+            format!("INV.SET {shop}:w@A AVAILABLE {units}"),
+            format!("INV.SET {shop}:w@B AVAILABLE {units}"),
+            format!("INCRBY stock:reserved:{shop}:w@B {units}"),
+            format!("INV.THRESHOLD {shop}:low {half}"),
+            format!("INV.RESERVE {shop}:l ITEMS {shop}:low {}", half + 1),
+            format!("INV.RESERVE {shop}:r EX 900 DATA {text} ONCE {text} ITEMS {shop}:p 10"),
+            format!("INV.RESERVE {shop}:done DATA {text} ITEMS {shop}:q 3"),
+            format!("INV.COMMIT {shop}:done"),
+            format!("INV.RESERVE {shop}:over PX 1 DATA {text} ITEMS {shop}:q 2"),
+        ] {
+            let line = self.spell(&line);
+            self.admin.ask(line);
+        }
+        let over = self.spell(&format!("INV.GET {shop}:over"));
+        wait_for("the time of one is over", SOON, true, || self.admin.ask(&over)["resolved_at"].is_number());
+    }
+
+    /// In tagged style the shop is the tag of all its ids.
+    fn spell(&self, line: &str) -> String {
+        if self.is_tagged {
+            line.replace("shop1", "{shop1}").replace("shop2", "{shop2}")
+        } else {
+            line.to_owned()
+        }
+    }
+
+    /// A connection of a user with these rules.
+    fn user(&mut self, rules: &str) -> Client {
+        let rules = self.spell(rules);
+        self.admin.ask(format!("ACL SETUSER clerk reset on nopass {rules}"));
+        let mut client = self.server.connect();
+        client.ask("AUTH clerk any");
+        client
+    }
+
+    /// A clerk of shop1, who may run scripts and transactions.
+    fn clerk(&mut self) -> Client {
+        self.user("~shop1* +@inventory +@scripting +@transaction")
+    }
+
+    /// All keys of shop2, with what is in them and their deadlines.
+    fn of_shop2(&mut self) -> Contents {
+        let mut contents = self.admin.contents();
+        contents.retain(|key, _| key.contains("shop2"));
+        assert!(contents.len() > 10, "{contents:?}");
+        contents
+    }
+
+    /// What the server says that this line would be answered, as far as the ACL goes.
+    fn dry_run(&mut self, line: &str) -> bool {
+        self.admin.ask(format!("ACL DRYRUN clerk {line}")) == "OK"
+    }
+}
+
+/// Nothing that only shop2 knows is in a reply.
+#[track_caller]
+fn tells_nothing(line: &str, reply: &Result<Json, String>) {
+    let text = match reply {
+        Ok(reply) => reply.to_string(),
+        Err(error) => error.clone(),
+    };
+    for secret in SECRETS {
+        assert!(!text.contains(secret), "{line}: {text}");
+    }
+}
+
+/// The server itself refused it, there or in a script.
+fn is_denied(error: &str) -> bool {
+    code(error) == "NOPERM" || error.contains("ACL failure in script")
+}
+
+/// The words of a command by way of another one.
+fn by(way: &[&str], line: &str) -> Vec<Vec<u8>> {
+    let mut words: Vec<Vec<u8>> = way.iter().map(|word| word.as_bytes().to_vec()).collect();
+    words.extend(line.words());
+    words
+}
+
+/// Each way to send a line, but MULTI.
+fn ways(sha: &str, line: &str) -> Vec<Vec<Vec<u8>>> {
+    vec![
+        line.words(),
+        by(&["EVAL", CALL, "0"], line),
+        by(&["EVAL", PCALL, "0"], line),
+        by(&["EVALSHA", sha, "0"], line),
+        by(&["FCALL", "run", "0"], line),
+    ]
+}
+
+/// A line with ids of others in the place of one or all of its own.
+fn trespasses(town: &Town, line: &str) -> Vec<String> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let shop = town.spell("shop1");
+    let own = |word: &&str| word.starts_with(&*shop);
+    let mut found = Vec::new();
+    for (place, word) in words.iter().enumerate().filter(|(_, word)| own(word)) {
+        let other = word.replace("shop1", "shop2");
+        for id in
+            [&*other, "shop2:p", "{shop2}:p", "shop2*", "{shop2}*", "*", "?hop1:p", "{*}:p", "shop", "ITEMS"]
+        {
+            let mut words: Vec<&str> = words.clone();
+            words[place] = id;
+            found.push(words.join(" "));
+        }
+    }
+    if words.iter().any(own) {
+        found.push(line.replace("shop1", "shop2"));
+    }
+    found
+}
+
+#[test]
+fn a_user_of_one_shop_cannot_touch_another() {
+    for is_tagged in [false, true] {
+        let mut town = Town::new(is_tagged);
+        let mut clerk = town.clerk();
+        let sha = clerk.ask(["SCRIPT", "LOAD", CALL]).as_str().expect("a digest").to_owned();
+        let before = town.of_shop2();
+        for line in LINES {
+            let line = town.spell(line);
+            for trespass in trespasses(&town, &line) {
+                for way in ways(&sha, &trespass) {
+                    let reply = clerk.try_ask(way);
+                    tells_nothing(&trespass, &reply);
+                    assert!(reply.as_ref().is_err_and(|error| is_denied(error)), "{trespass}: {reply:?}");
+                }
+                let queued = clerk.burst(&["MULTI", &trespass, "EXEC"]);
+                assert_eq!(
+                    [wire_code(&queued[1]), wire_code(&queued[2])],
+                    ["-NOPERM", "-EXECABORT"],
+                    "{trespass}"
+                );
+                assert!(!town.dry_run(&trespass), "{trespass}");
+                assert_eq!(clerk.ask(by(&["EVAL", MAY_CALL, "0"], &trespass)), 0, "{trespass}");
+            }
+            assert!(town.dry_run(&line), "{line}");
+            assert_eq!(clerk.ask(by(&["EVAL", MAY_CALL, "0"], &line)), 1, "{line}");
+            let reply = clerk.try_ask(&line);
+            tells_nothing(&line, &reply);
+            assert!(reply.is_ok(), "{line}: {reply:?}");
+        }
+        assert_same(&town.of_shop2(), &before);
+    }
+}
+
+#[test]
+fn the_lines_are_of_all_commands() {
+    let server = Server::start();
+    let listed = server.connect().ask("COMMAND LIST FILTERBY MODULE inv");
+    let listed = listed.as_array().expect("an array").iter().map(|name| name.as_str().expect("a name"));
+    let missing: Vec<String> = listed
+        .map(str::to_uppercase)
+        .filter(|name| !LINES.iter().any(|line| line.split(' ').next() == Some(name)))
+        .collect();
+    assert_eq!(missing, ["INV.APPLY"], "which is in no hands");
+}
+
+#[test]
+fn keys_that_a_script_declares_are_checked_as_well() {
+    let mut town = Town::new(false);
+    let mut clerk = town.clerk();
+    let before = town.of_shop2();
+    let script = "return redis.call('INV.ADJUST', KEYS[1], ARGV[1])";
+    assert_eq!(clerk.ask(["EVAL", script, "1", "shop1:p", "5"]), 995);
+    assert_eq!(code(&clerk.refusal(["EVAL", script, "1", "shop2:p", "5"])), "NOPERM");
+    // What is declared is no leave for what is called.
+    let other = "return redis.call('INV.ADJUST', ARGV[1], ARGV[2])";
+    assert!(is_denied(&clerk.refusal(["EVAL", other, "1", "shop1:p", "shop2:p", "5"])));
+    assert_same(&town.of_shop2(), &before);
+}
+
+#[test]
+fn rights_are_looked_at_again_when_a_transaction_runs() {
+    let mut town = Town::new(false);
+    let mut clerk = town.user("~shop1* ~shop2* +@inventory +@transaction");
+    clerk.ask("MULTI");
+    clerk.ask("INV.STOCK shop2:p");
+    clerk.ask("INV.SCAN 0");
+    town.admin.ask("ACL SETUSER clerk resetkeys ~shop1*");
+    let replies = clerk.ask("EXEC");
+    tells_nothing("EXEC", &Ok(replies.clone()));
+    assert_eq!(wire_code(&replies[0]), "-NOPERM");
+    assert!(!replies[1].to_string().contains("shop2"), "{replies}");
+}
+
+/// All pages of a walk in one text.
+fn walk(clerk: &mut Client, way: &[&str], line: &str) -> String {
+    let mut found = String::new();
+    let mut line = line.to_owned();
+    for _ in 0..100 {
+        let page = clerk.ask(by(way, &line));
+        if line.starts_with("INV.ALERTS") {
+            return page.to_string();
+        }
+        found += &page[1].to_string();
+        let cursor = page[0].as_str().expect("a cursor");
+        if cursor == "0" {
+            return found;
+        }
+        let words: Vec<&str> = line.split(' ').collect();
+        line = [&[words[0], cursor], &words[2..]].concat().join(" ");
+    }
+    panic!("{line}: no end");
+}
+
+/// What the walks of this user tell is of shop1, and something is.
+#[track_caller]
+fn walks_tell_of_shop1_alone(clerk: &mut Client, ways: &[&[&str]]) {
+    for way in ways {
+        for line in WALKS {
+            let found = walk(clerk, way, line);
+            assert!(found.contains("shop1") && !found.contains("shop2"), "{way:?} {line}: {found}");
+            tells_nothing(line, &Ok(found.into()));
+        }
+    }
+}
+
+#[test]
+fn a_user_of_one_shop_sees_nothing_of_another_on_a_walk() {
+    for is_tagged in [false, true] {
+        let mut town = Town::new(is_tagged);
+        for line in WALKS {
+            let found = walk(&mut town.admin, &[], line);
+            assert!(found.contains("shop2"), "{line}: {found}");
+        }
+        let mut clerk = town.clerk();
+        let sha = clerk.ask(["SCRIPT", "LOAD", CALL]).as_str().expect("a digest").to_owned();
+        let ways: [&[&str]; 5] = [
+            &[],
+            &["EVAL", CALL, "0"],
+            &["EVAL", PCALL, "0"],
+            &["EVALSHA", &sha, "0"],
+            &["FCALL", "run", "0"],
+        ];
+        walks_tell_of_shop1_alone(&mut clerk, &ways);
+        let forged: Vec<String> = [0_i64, 1, 1_700_000_000_000, 4_000_000_000_000, i64::MAX]
+            .iter()
+            .flat_map(|at| (0..6).map(move |slot| format!("INV.SCAN {at}-{slot}")))
+            .chain((0..12).flat_map(|at| [format!("INV.AUDITSCAN c{at}"), format!("INV.AUDITSCAN h{at}")]))
+            .collect();
+        for line in WALKS.iter().map(|&line| line.to_owned()).chain(forged) {
+            let replies = clerk.burst(&["MULTI", &line, "EXEC"]);
+            let found = replies[2].to_string();
+            assert!(!found.contains("shop2"), "{line}: {found}");
+            tells_nothing(&line, &Ok(found.into()));
+        }
+    }
+}
+
+#[test]
+fn no_keyword_in_a_value_opens_another_shop() {
+    for is_tagged in [false, true] {
+        let mut town = Town::new(is_tagged);
+        let mut clerk = town.user("~shop1* ~ITEMS ~PRODUCT ~1 +@inventory +@scripting");
+        let before = town.of_shop2();
+        let mut passed = 0;
+        for line in HIDDEN_KEYWORDS {
+            let line = town.spell(line);
+            for way in [line.words(), by(&["EVAL", CALL, "0"], &line)] {
+                let reply = clerk.try_ask(way);
+                tells_nothing(&line, &reply);
+                let error = reply.expect_err(&line);
+                assert!(["ERR", "NOPERM"].contains(&code(&error)), "{line}: {error}");
+            }
+            passed += usize::from(town.dry_run(&line));
+        }
+        assert!(passed > HIDDEN_KEYWORDS.len() / 2, "the server alone lets most of them pass: {passed}");
+        // The server reads a keyword up to a NUL.
+        for word in ["ITEMS\0", "ITEMS\0x", "items\0"] {
+            for (command, option) in [("INV.RESERVE", "DATA"), ("INV.COMMIT", "ONCE"), ("INV.RESERVE", word)]
+            {
+                let (id, sku) = (town.spell("shop1:x"), town.spell("shop2:p"));
+                let error = clerk.refusal([command, &id, option, word, "ITEMS", &sku, "1"]);
+                assert!(["ERR", "NOPERM"].contains(&code(&error)), "{word:?}: {error}");
+            }
+        }
+        assert_same(&town.of_shop2(), &before);
+    }
+}
+
+#[test]
+fn a_refusal_tells_nothing_of_another_shop() {
+    for is_tagged in [false, true] {
+        let mut town = Town::new(is_tagged);
+        let mut clerk = town.clerk();
+        for shop in ["shop1", "shop2"] {
+            let line = town.spell(&format!("SET reservation:{shop}:foreign x"));
+            town.admin.ask(line);
+        }
+        let line = town.spell("SET reservation:shop2:other x");
+        town.admin.ask(line);
+        let mut before = town.of_shop2();
+        for (line, expected) in REFUSED {
+            let line = town.spell(line);
+            let error = clerk.refusal(&line);
+            assert_eq!(code(&error), *expected, "{line}: {error}");
+            assert!(!error.contains("shop2"), "{line}: {error}");
+            tells_nothing(&line, &Err(error));
+        }
+        // How many foreign records there are, and of whom, is not for everyone.
+        let line = town.spell("INV.REPAIR shop1:drift");
+        let three = clerk.refusal(&line);
+        let line_of_other = town.spell("DEL reservation:shop2:other");
+        town.admin.ask(line_of_other);
+        assert_eq!(clerk.refusal(&line), three);
+        before.retain(|key, _| !key.ends_with("other"));
+        assert_same(&town.of_shop2(), &before);
+    }
+}
+
+#[test]
+fn the_replicated_command_is_in_no_hands() {
+    let mut town = Town::new(false);
+    let mut clerk = town.clerk();
+    let before = town.of_shop2();
+    let lines = [
+        "INV.APPLY 1 UNITS shop1:p 5 0",
+        "INV.APPLY 1 UNITS shop1:p 5 0 UNITS shop2:p -5 0",
+        "INV.APPLY 1 END shop1:r 0 {} END shop2:r 0 {}",
+        "INV.APPLY 2 CLEAR shop2:p 0 0",
+    ];
+    for line in lines {
+        for way in [line.words(), by(&["EVAL", CALL, "0"], line), by(&["FCALL", "run", "0"], line)] {
+            assert!(is_denied(&clerk.refusal(way)), "{line}");
+        }
+    }
+    // Nor in those of a user who may run everything.
+    let mut clerk = town.user("~* +@all");
+    for line in lines {
+        for way in [line.words(), by(&["EVAL", CALL, "0"], line), by(&["FCALL", "run", "0"], line)] {
+            let error = clerk.refusal(way);
+            assert!(error.contains("INV.APPLY is internal"), "{line}: {error}");
+        }
+        let replies = clerk.burst(&["MULTI", line, "EXEC"]);
+        assert!(replies[2][0].to_string().contains("INV.APPLY is internal"), "{line}: {}", replies[2]);
+    }
+    assert_same(&town.of_shop2(), &before);
+}
+
+#[test]
+fn a_selector_opens_another_shop_for_its_commands_alone() {
+    let mut town = Town::new(false);
+    let both = "~shop1* +@inventory +@scripting";
+    let mut clerk = town.user(&format!("{both} (~shop2* +@inventory)"));
+    assert_eq!(clerk.ask("INV.STOCK shop2:q")[0]["available"], UNITS - 3);
+    assert!(walk(&mut clerk, &[], "INV.SCAN 0").contains("shop2:r"));
+    assert!(walk(&mut clerk, &[], "INV.ALERTS").contains("shop2:low"));
+    assert!(walk(&mut clerk, &[], "INV.AUDITSCAN 0").contains("shop2:drift"));
+    for line in ["INV.STOCK shop1:p shop2:p", "INV.RESERVE shop1:x ITEMS shop2:p 1"] {
+        assert_eq!(code(&clerk.refusal(line)), "NOPERM", "{line}: no selector allows it all");
+        assert!(!town.dry_run(line), "{line}");
+    }
+
+    for selector in [
+        "(~shop2* +inv.stock)",
+        "(~* +get)",
+        "(%W~shop2* +@inventory)",
+        "(~shop2* +inv.get) (~shop2* +inv.reserve +inv.commit)",
+        "(~shop2* -@all)",
+    ] {
+        let mut clerk = town.user(&format!("{both} {selector}"));
+        for line in ["INV.SCAN 0 PRODUCT shop2:p", "INV.ALERTS PRODUCT shop2:low", "INV.AUDIT shop2:drift"] {
+            assert_eq!(code(&clerk.refusal(line)), "NOPERM", "{selector} {line}");
+        }
+        town.admin.ask("ACL LOG RESET");
+        walks_tell_of_shop1_alone(&mut clerk, &[&[], &["EVAL", CALL, "0"]]);
+        assert_eq!(town.admin.ask("ACL LOG"), json!([]), "what a walk leaves out is no trespass");
+    }
+}
+
+#[test]
+fn a_user_who_may_only_read_cannot_write_and_one_who_may_only_write_cannot_read() {
+    const READERS: [&str; 6] =
+        ["INV.GET", "INV.STOCK", "INV.ALERTS", "INV.SCAN", "INV.AUDIT", "INV.AUDITSCAN"];
+    for (rules, allowed) in [
+        ("%R~shop1* +@inventory", &READERS[..]),
+        // It tells nothing but OK.
+        ("%W~shop1* +@inventory", &["INV.THRESHOLD", "INV.AUDITSCAN"]),
+    ] {
+        let mut town = Town::new(false);
+        let mut clerk = town.user(rules);
+        for line in LINES {
+            let name = line.split(' ').next().unwrap_or_default();
+            let reply = clerk.try_ask(line);
+            let is_allowed = reply.as_ref().map_err(|error| code(error)) != Err("NOPERM");
+            assert_eq!(is_allowed, allowed.contains(&name), "{rules} {line}: {reply:?}");
+            assert_eq!(town.dry_run(line), is_allowed, "{rules} {line}");
+        }
+        for line in WALKS {
+            let found = walk(&mut clerk, &[], line);
+            assert!(!found.contains("shop2"), "{rules} {line}: {found}");
+            assert_eq!(found.contains("shop1"), rules.starts_with("%R"), "{rules} {line}: {found}");
+        }
+    }
+}
+
+#[test]
+fn a_user_of_one_database_sees_what_is_in_it() {
+    let mut town = Town::new(false);
+    if town.admin.try_ask("ACL SETUSER clerk resetdbs db=0").is_err() {
+        eprintln!("left out: this server confines no user to databases");
+        return;
+    }
+    let mut clerk = town.user("resetdbs db=0 ~shop1* +@inventory +select");
+    walks_tell_of_shop1_alone(&mut clerk, &[&[]]);
+    assert_eq!(code(&clerk.refusal("SELECT 1")), "NOPERM");
+    // One that was elsewhere before it said who it is.
+    let mut clerk = town.server.connect();
+    clerk.ask("SELECT 1");
+    clerk.ask("SET stock:available:shop1:p 5");
+    clerk.ask("SET stock:reserved:shop1:p 5");
+    clerk.ask("AUTH clerk any");
+    // To the server a command that never has a key is of no database.
+    for line in LINES.iter().chain(WALKS).filter(|line| !line.starts_with("INV.AUDITSCAN")) {
+        assert_eq!(code(&clerk.refusal(line)), "NOPERM", "{line}");
+    }
+}
+
+#[test]
+fn alerts_are_published_whatever_channels_the_user_has() {
+    let mut town = Town::new(false);
+    let mut clerk = town.user("~shop1* resetchannels +@inventory +subscribe +publish");
+    let mut listener = town.server.connect();
+    listener.listen("inventory:alerts");
+    clerk.ask("INV.SET shop1:q AVAILABLE 0");
+    let heard = listener.heard();
+    assert!(heard.iter().any(|push| push.to_string().contains("OUT_OF_STOCK")), "{heard:?}");
+    for line in ["SUBSCRIBE inventory:alerts", "PUBLISH inventory:alerts x"] {
+        assert_eq!(code(&clerk.refusal(line)), "NOPERM", "{line}");
+    }
+}
+
+/// Who gives an id of one shop to units of another shares them: it takes both.
+#[test]
+fn a_reservation_is_of_those_who_may_name_its_id() {
+    let mut town = Town::new(false);
+    town.admin.ask("INV.RESERVE shop1:mixed ITEMS shop2:q 2 shop1:q 1");
+    let mut clerk = town.clerk();
+    assert_eq!(clerk.ask("INV.GET shop1:mixed")["items"][0]["product_id"], "shop2:q");
+    assert_eq!(code(&clerk.refusal("INV.COMMIT shop1:mixed ITEMS shop2:q 1")), "NOPERM");
+    assert_eq!(clerk.ask("INV.ROLLBACK shop1:mixed"), "OK");
+}
+
+/// Rules that do not name the category.
+fn rules_without_the_category(admin: &mut Client) -> Vec<String> {
+    let categories = admin.ask("ACL CAT");
+    let categories =
+        categories.as_array().expect("an array").iter().map(|name| name.as_str().expect("a name"));
+    let others: Vec<String> =
+        categories.filter(|name| *name != "inventory").map(|name| format!("+@{name}")).collect();
+    assert!(others.contains(&"+@read".to_owned()), "{others:?}");
+    let mut rules = others.clone();
+    rules.extend([
+        String::new(),
+        "nocommands".to_owned(),
+        "+@read +@write".to_owned(),
+        others.join(" "),
+        "+@all -@inventory".to_owned(),
+        "allcommands -@inventory".to_owned(),
+        "-@all (+@all -@inventory ~* &*)".to_owned(),
+        "+@inventory -@inventory".to_owned(),
+    ]);
+    rules
+}
+
+#[test]
+fn a_user_without_the_category_can_do_nothing() {
+    let mut town = Town::new(false);
+    let contents = town.admin.contents();
+    let lines: Vec<&str> =
+        LINES.iter().chain(WALKS).chain(&["INV.APPLY 1 UNITS shop1:p 5 0"]).copied().collect();
+    for rules in rules_without_the_category(&mut town.admin) {
+        let mut clerk = town.user(&format!("~* &* {rules}"));
+        for line in &lines {
+            for way in [line.words(), by(&["EVAL", CALL, "0"], line)] {
+                let error = clerk.refusal(way);
+                let is_internal = line.starts_with("INV.APPLY") && error.contains("INV.APPLY is internal");
+                assert!(is_denied(&error) || is_internal, "{rules} {line}: {error}");
+                tells_nothing(line, &Err(error));
+            }
+            assert!(line.starts_with("INV.APPLY") || !town.dry_run(line), "{rules} {line}");
+        }
+    }
+    assert_same(&town.admin.contents(), &contents);
+}
+
+#[test]
+fn the_commands_are_in_no_category_but_their_own() {
+    let server = Server::start();
+    let mut admin = server.connect();
+    for name in admin.ask("ACL CAT").as_array().expect("an array") {
+        let listed = admin.ask(["ACL", "CAT", name.as_str().expect("a name")]).to_string();
+        assert!(name == "inventory" || !listed.contains("inv."), "{name}: {listed}");
+    }
+    for name in admin.ask("COMMAND LIST FILTERBY MODULE inv").as_array().expect("an array") {
+        let name = name.as_str().expect("a name");
+        let expected = if name.eq_ignore_ascii_case("inv.apply") { json!([]) } else { json!(["@inventory"]) };
+        assert_eq!(admin.ask(["COMMAND", "INFO", name])[0][6], expected, "{name}");
+    }
+}
+
+#[test]
+fn a_user_without_the_category_has_nothing_after_another_load_either() {
+    let (server, mut admin) = shop_with(&["enable-module-command yes"], &[("P", 10)]);
+    for rules in ["+@read +@write", "+@all -@inventory"] {
+        admin.ask(format!("ACL SETUSER clerk reset on nopass ~* {rules}"));
+        admin.ask("MODULE UNLOAD inv");
+        admin.ask(["MODULE", "LOAD", &module().display().to_string()]);
+        let mut clerk = server.connect();
+        clerk.ask("AUTH clerk any");
+        assert_eq!(code(&clerk.refusal("INV.GET R1")), "NOPERM", "{rules}");
+        assert_eq!(code(&clerk.refusal("INV.ADJUST P 5")), "NOPERM", "{rules}");
+    }
+}
+
+/// A module that calls commands, as the server itself (`OTHER.CALL`), or as its caller (`OTHER.CALLAS`).
+const OTHER_MODULE: &str = r#"
+#include <stddef.h>
+#include <string.h>
+static void *(*Call)(void *, const char *, const char *, ...);
+static int (*Reply)(void *, void *);
+static void (*Free)(void *);
+static int (*Error)(void *, const char *);
+static const char *(*Text)(void *, size_t *);
+static int (*Create)(void *, const char *, void *, const char *, int, int, int);
+static void (*Name)(void *, const char *, int, int);
+static int run(void *ctx, void **argv, int argc, const char *format) {
+    if (argc < 2) return Error(ctx, "ERR what?");
+    void *reply = Call(ctx, Text(argv[1], NULL), format, argv + 2, (size_t)(argc - 2));
+    if (!reply) return Error(ctx, "ERR no reply");
+    Reply(ctx, reply);
+    Free(reply);
+    return 0;
+}
+static int call(void *ctx, void **argv, int argc) { return run(ctx, argv, argc, "Ev"); }
+static int call_as(void *ctx, void **argv, int argc) { return run(ctx, argv, argc, "CEv"); }
+int RedisModule_OnLoad(void *ctx, void **argv, int argc) {
+    int (*get)(const char *, void *) = *(int (**)(const char *, void *))ctx;
+    (void)argv, (void)argc;
+    get("RedisModule_Call", &Call), get("RedisModule_ReplyWithCallReply", &Reply);
+    get("RedisModule_FreeCallReply", &Free), get("RedisModule_ReplyWithError", &Error);
+    get("RedisModule_StringPtrLen", &Text), get("RedisModule_CreateCommand", &Create);
+    get("RedisModule_SetModuleAttribs", &Name);
+    Name(ctx, "other", 1, 1);
+    return Create(ctx, "other.call", call, "", 0, 0, 0) || Create(ctx, "other.callas", call_as, "", 0, 0, 0);
+}
+"#;
+
+/// Compiles it.
+fn other_module(folder: &Path) -> String {
+    let (source, library) = (folder.join("other.c"), folder.join("other.so"));
+    std::fs::write(&source, OTHER_MODULE).expect("a file");
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let done = Command::new(&compiler).args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+    assert!(done.is_ok_and(|status| status.success()), "{compiler}: a C compiler is needed");
+    library.display().to_string()
+}
+
+/// What another module calls without a user is not checked by the server, and has no user's name to ask for.
+#[test]
+fn what_another_module_calls_as_the_server_sees_everything() {
+    let mut town = Town::new(false);
+    let folder = TempDir::new().expect("a folder");
+    town.admin.ask(["MODULE", "LOAD", &other_module(folder.path())]);
+    let mut clerk = town.user("~shop1* +@inventory +@scripting +other.call +other.callas");
+    for line in WALKS {
+        let own = walk(&mut clerk, &["OTHER.CALLAS"], line);
+        assert!(own.contains("shop1") && !own.contains("shop2"), "{line}: {own}");
+        for way in [&["OTHER.CALL"][..], &["OTHER.CALL", "EVAL", CALL, "0"]] {
+            let all = walk(&mut clerk, way, line);
+            assert!(all.contains("shop2"), "{way:?} {line}: {all}");
+        }
+    }
+    assert_eq!(code(&clerk.refusal("OTHER.CALLAS INV.GET shop2:r")), "NOPERM");
+}
