@@ -8,7 +8,8 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::harness::{
-    Client, Contents, Json, SOON, Server, Words, assert_same, code, json, module, wait_for, wire_code,
+    Client, Contents, Json, SOON, Server, Words, assert_same, code, json, module, server_program, wait_for,
+    wire_code,
 };
 use crate::shop::shop_with;
 
@@ -743,4 +744,151 @@ fn what_another_module_calls_as_the_server_sees_everything() {
         }
     }
     assert_eq!(code(&clerk.refusal("OTHER.CALLAS INV.GET shop2:r")), "NOPERM");
+}
+
+/// The line of each user in the configuration that is shipped, without the mark of a comment, and with this in the place of
+/// its password's hash.
+fn shipped_users(hash: &str) -> Vec<String> {
+    let lines = SHIPPED.lines().filter_map(|line| line.strip_prefix("# user "));
+    let lines: Vec<String> =
+        lines.map(|line| format!("user {}", line.replace("SHA-256-OF-A-PASSWORD", hash))).collect();
+    assert_eq!(lines.len(), USERS.len(), "{lines:?}");
+    lines
+}
+
+const SHIPPED: &str = include_str!("../../redis.conf");
+const USERS: [&str; 3] = ["checkout", "warehouse", "observer"];
+
+/// What each of them may do, in this order.
+const RIGHTS: &[(&str, [bool; 3])] = &[
+    ("PING", [true, true, true]),
+    ("CLIENT SETINFO lib-name shop", [true, true, true]),
+    ("SELECT 0", [true, true, true]),
+    ("WAIT 0 0", [true, true, true]),
+    ("INV.ADJUST P 100 ONCE t", [false, true, false]),
+    ("INV.SET P ONHAND 100", [false, true, false]),
+    ("INV.THRESHOLD P 99", [false, true, false]),
+    ("INV.WAREHOUSES Q SET A 1 B 2", [false, true, false]),
+    ("INV.ADJUST Q@A 5", [false, true, false]),
+    ("INV.TRANSFER Q A B 1", [false, true, false]),
+    ("INV.RESERVE R1 ITEMS P 2 Q 1", [true, false, false]),
+    ("INV.EXTEND R1 EX 60", [true, false, false]),
+    ("INV.GET R1", [true, true, true]),
+    ("INV.STOCK P Q", [true, true, true]),
+    ("INV.COMMIT R1 ITEMS P 1", [true, false, false]),
+    ("INV.ROLLBACK R1", [true, false, false]),
+    ("INV.ALERTS", [false, true, true]),
+    ("INV.ALERTS PRODUCT P", [false, true, true]),
+    ("INV.SCAN 0", [false, false, true]),
+    ("INV.AUDIT P", [false, false, true]),
+    ("INV.AUDITSCAN 0", [false, false, true]),
+    ("INV.REPAIR P", [false, false, false]),
+    ("INV.APPLY 1 UNITS P 5 0", [false, false, false]),
+    ("INFO inv", [false, false, true]),
+    ("SUBSCRIBE inventory:other", [false, false, false]),
+    ("PSUBSCRIBE inventory:*", [false, false, false]),
+    ("PUBLISH inventory:alerts x", [false, false, false]),
+    ("GET stock:available:P", [false, false, false]),
+    ("SET stock:available:P 5", [false, false, false]),
+    ("DEL reservation:R1", [false, false, false]),
+    ("XREAD STREAMS inventory:feed 0", [false, false, false]),
+    ("KEYS *", [false, false, false]),
+    ("SCAN 0", [false, false, false]),
+    ("MULTI", [false, false, false]),
+    ("EVAL return 0", [false, false, false]),
+    ("CLIENT LIST", [false, false, false]),
+    ("CLIENT KILL ID 1", [false, false, false]),
+    ("MONITOR", [false, false, false]),
+    ("CONFIG GET maxmemory", [false, false, false]),
+    ("ACL LIST", [false, false, false]),
+    ("MODULE LIST", [false, false, false]),
+    ("REPLICAOF NO ONE", [false, false, false]),
+    ("FLUSHALL", [false, false, false]),
+    ("SHUTDOWN NOSAVE", [false, false, false]),
+];
+
+/// What the command that stands in the configuration prints of a password.
+fn hash_of(password: &str) -> String {
+    let shown = SHIPPED.lines().find(|line| line.contains("sha256sum")).expect("a command");
+    let command = shown.trim_start_matches(['#', ' ']).replace("the password", password);
+    let done = Command::new("sh").args(["-c", &command]).output().expect("a shell");
+    String::from_utf8(done.stdout).expect("a text").trim().to_owned()
+}
+
+#[test]
+fn the_shipped_users_may_do_what_is_said_of_them_and_no_more() {
+    let users = shipped_users(&hash_of("one of a test"));
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    let server = Server::start_with(&users);
+    let mut admin = server.connect();
+    let mut clients = USERS.map(|name| {
+        let mut client = server.connect();
+        for wrong in ["", "x", "SHA-256-OF-A-PASSWORD", "the password"] {
+            assert_eq!(code(&client.refusal(["AUTH", name, wrong])), "WRONGPASS", "{name} {wrong}");
+        }
+        client.ask(["AUTH", name, "one of a test"]);
+        assert_eq!(
+            admin.ask(["ACL", "GETUSER", name])["passwords"].as_array().map(Vec::len),
+            Some(1),
+            "{name}"
+        );
+        client
+    });
+    for (line, rights) in RIGHTS {
+        for ((name, client), is_allowed) in USERS.iter().zip(&mut clients).zip(rights) {
+            let reply = client.try_ask(line);
+            if *is_allowed {
+                assert!(reply.is_ok(), "{name} {line}: {reply:?}");
+            } else {
+                assert!(
+                    reply.as_ref().is_err_and(|error| code(error) == "NOPERM"),
+                    "{name} {line}: {reply:?}"
+                );
+            }
+            assert_eq!(admin.ask(format!("ACL DRYRUN {name} {line}")) == "OK", *is_allowed, "{name} {line}");
+        }
+    }
+    assert_eq!(admin.counters("P"), (99, 0));
+    for line in LINES {
+        let name = line.split(' ').next().unwrap_or_default();
+        assert!(RIGHTS.iter().any(|(line, _)| line.split(' ').next() == Some(name)), "{name}");
+    }
+}
+
+#[test]
+fn the_shipped_observer_hears_alerts() {
+    let users = shipped_users(&hash_of("one of a test"));
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    let (server, mut admin) = shop_with(&users, &[("P", 5)]);
+    let mut observer = server.connect_resp2();
+    observer.ask(["AUTH", "observer", "one of a test"]);
+    observer.send("SUBSCRIBE inventory:alerts");
+    assert_eq!(observer.reply()[1], "inventory:alerts");
+    admin.ask("INV.RESERVE R1 ITEMS P 5");
+    assert!(observer.reply()[2].to_string().contains("OUT_OF_STOCK"));
+}
+
+/// A line that was made active and not changed is no open door.
+#[test]
+fn a_shipped_user_without_a_password_of_its_own_ends_the_start() {
+    let module = format!("loadmodule {}", module().display());
+    let hash = hash_of("one of a test");
+    for wrong in ["SHA-256-OF-A-PASSWORD", "", "the password", "secret", &hash[1..], &hash.to_uppercase()] {
+        for line in shipped_users(wrong) {
+            let log = Server::refused_start(server_program(), &[&module, &line]);
+            assert!(!log.contains("Ready to accept connections"), "{line}: {log}");
+        }
+    }
+    // Nor does a server without the module take them.
+    for line in shipped_users(&hash) {
+        let log = Server::refused_start(server_program(), &[&line]);
+        assert!(!log.contains("Ready to accept connections"), "{line}: {log}");
+    }
+}
+
+#[test]
+fn no_user_is_active_as_shipped() {
+    let mut lines = SHIPPED.lines().map(str::trim_start);
+    assert!(!lines.any(|line| line.starts_with("user ") || line.starts_with("aclfile")));
+    assert_eq!(SHIPPED.matches("SHA-256-OF-A-PASSWORD ").count(), USERS.len(), "no known password");
 }
