@@ -7,7 +7,7 @@ SERVER ?=
 export PORT CLUSTER_PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli cluster cluster-stop test servers test-all soak lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers clean
+.PHONY: help build run cli cluster cluster-stop test servers test-all soak crash lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -38,8 +38,11 @@ servers: ## fetches Redis 8.0 and Valkey 8.0, 8.1, 9.1 into .servers
 test-all: ## the server tests on each of those servers
 	@scripts/test-all.sh
 
-soak: ## the crash loop, 200 rounds, with progress
-	@scripts/soak.sh
+soak: ## an hour of mixed load with kills, pauses, failovers and full memory, with a report; LENGTH=600 for so many seconds
+	@LENGTH=$(LENGTH) scripts/soak.sh
+
+crash: ## load, kill -9, restart, audit: 200 rounds, with progress
+	@scripts/crash.sh
 
 lint: ## format, clippy, shellcheck
 	@scripts/lint.sh

@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# The crash loop for longer: load, kill -9, restart, audit; a line for each round. INV_CRASH_ROUNDS says how many rounds
-# (200), INV_CRASH_SEED which course the clients take.
+# A long run of mixed load, with one fault after the other, on the release module; a line for each round, and a report in
+# target/soak.md. LENGTH says how many seconds (3600), INV_SOAK_SEED which course the dice take.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
 
 INV_SERVER=$(SERVER=${SERVER:-${INV_SERVER:-}} scripts/find-server.sh)
-export INV_SERVER INV_CRASH_ROUNDS=${INV_CRASH_ROUNDS:-200}
-exec scripts/cargo.sh test --test server crash:: -- --nocapture
+scripts/cargo.sh build --release
+INV_MODULE=$(module_file)
+export INV_SERVER INV_MODULE
+export INV_SOAK_SECONDS=${LENGTH:-3600} INV_SOAK_REPORT=$root/target/soak.md
+scripts/cargo.sh test --test server soak:: -- --nocapture
+say "the report is in target/soak.md"

@@ -381,6 +381,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// A client of the server that listens on this port, if one does.
+    pub fn at(port: u16) -> redis::RedisResult<Self> {
+        Self::open(port, redis::ProtocolVersion::RESP3)
+    }
+
     fn open(port: u16, protocol: redis::ProtocolVersion) -> redis::RedisResult<Self> {
         let address = redis::ConnectionAddr::Tcp("127.0.0.1".to_owned(), port);
         let settings = redis::RedisConnectionInfo::default().set_protocol(protocol);

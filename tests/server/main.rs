@@ -52,5 +52,6 @@ mod repair;
 mod replication;
 mod restart;
 mod scan;
+mod soak;
 mod warehouses;
 mod watching;

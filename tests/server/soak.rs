@@ -1,0 +1,568 @@
+//! A long run: customers at a master with its replica, and one fault after the other: kills, pauses, failovers, full
+//! memory. After each round all is counted.
+//!
+//! `make soak` runs it for an hour, `INV_SOAK_SECONDS` for so long (20), `INV_SOAK_SEED` with the same course of the dice;
+//! what meets what is the machine's. `INV_SOAK_REPORT` names a file for the report.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::books::{Books, Units, counted};
+use crate::harness::{Client, Json, LATER, Server, assert_same_data, code, wait_for, wait_until};
+use crate::shop::Dice;
+
+const CUSTOMERS: u64 = 3;
+
+/// A reservation lives for so long at most, ms; so all of a round have ended soon after it.
+const LIFE: u64 = 1500;
+
+/// Units of each product. Of the last so few that customers wait for each other.
+const STOCK: [(&str, i64); 5] = [("P", 1_000_000), ("Q", 1_000_000), ("R", 500), ("W", 4000), ("RARE", 12)];
+const WAREHOUSES: [&str; 3] = ["north", "south", "east"];
+
+/// A customer sends a command again for so long before the run has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What befalls the servers in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    Nothing,
+    MasterKilled,
+    ReplicaKilled,
+    MasterFrozen,
+    WritesPaused,
+    AllPaused,
+    FailoverInGoodOrder,
+    ReplicaPromoted,
+    MemoryFull,
+    Rewritten,
+    Restarted,
+    Storm,
+}
+
+impl Fault {
+    const ALL: [Self; 12] = [
+        Self::Nothing,
+        Self::MasterKilled,
+        Self::ReplicaKilled,
+        Self::MasterFrozen,
+        Self::WritesPaused,
+        Self::AllPaused,
+        Self::FailoverInGoodOrder,
+        Self::ReplicaPromoted,
+        Self::MemoryFull,
+        Self::Rewritten,
+        Self::Restarted,
+        Self::Storm,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "no fault",
+            Self::MasterKilled => "master killed (kill -9), started again",
+            Self::ReplicaKilled => "replica killed (kill -9), started again",
+            Self::MasterFrozen => "master stopped for a second (SIGSTOP)",
+            Self::WritesPaused => "writes paused (CLIENT PAUSE WRITE)",
+            Self::AllPaused => "all clients paused (CLIENT PAUSE ALL)",
+            Self::FailoverInGoodOrder => "failover in good order (FAILOVER)",
+            Self::ReplicaPromoted => "master killed, replica promoted",
+            Self::MemoryFull => "memory full (maxmemory)",
+            Self::Rewritten => "AOF and RDB rewritten under load",
+            Self::Restarted => "restarted in good order",
+            Self::Storm => "5,000 deadlines at one moment",
+        }
+    }
+
+    /// Whether deadlines can be kept all the time.
+    fn leaves_the_master_at_work(self) -> bool {
+        matches!(self, Self::Nothing | Self::ReplicaKilled | Self::MemoryFull | Self::Rewritten)
+    }
+
+    /// Whether what was answered last may be lost: replication is asynchronous.
+    fn may_forget(self) -> bool {
+        self == Self::ReplicaPromoted
+    }
+}
+
+/// The states in which a reservation may be, by what its customer was told.
+type Told = BTreeMap<String, &'static [&'static str]>;
+
+/// A master with its replica. Which is which changes.
+struct Site {
+    servers: [Server; 2],
+    master: usize,
+    /// The master's port, for the customers.
+    port: AtomicU16,
+    report: Report,
+}
+
+#[derive(Default)]
+struct Report {
+    commands: i64,
+    reservations: i64,
+    expired: i64,
+    forgotten: i64,
+    lost: i64,
+    doubled: i64,
+    rounds: BTreeMap<Fault, i64>,
+    /// ms: while the master was at work, behind a storm of deadlines, and while it could not release.
+    worst_lag: i64,
+    worst_lag_of_storms: i64,
+    worst_lag_of_pauses: i64,
+    /// The memory that the master uses, and what the module's index has of it, after the first and the last pass.
+    memory: Option<[Memory; 2]>,
+    panics: i64,
+}
+
+#[derive(Clone, Copy)]
+struct Memory {
+    used: i64,
+    index: i64,
+}
+
+impl Site {
+    fn open() -> Self {
+        let options = [
+            "appendonly yes",
+            "appendfsync always",
+            "inv.outcome-ttl-ms 1000000000",
+            "inv.alert-ttl-ms 1000",
+            // Full after the first rounds, so that memory can be compared.
+            "repl-backlog-size 1mb",
+        ];
+        let servers = [Server::start_with(&options), Server::start_with(&options)];
+        let mut shop = servers[0].connect();
+        for (product, units) in STOCK {
+            if product == "W" {
+                let each = WAREHOUSES.map(|name| (name, units / 4));
+                for (priority, (name, units)) in each.iter().enumerate() {
+                    shop.ask(format!("INV.WAREHOUSES W SET {name} {priority}"));
+                    shop.ask(format!("INV.SET W@{name} AVAILABLE {units}"));
+                }
+                shop.ask(format!("INV.ADJUST W@north {}", units / 4));
+            } else {
+                shop.ask(format!("INV.SET {product} AVAILABLE {units}"));
+            }
+        }
+        let port = AtomicU16::new(servers[0].port());
+        let site = Self { servers, master: 0, port, report: Report::default() };
+        site.follow();
+        site
+    }
+
+    fn master(&mut self) -> &mut Server {
+        &mut self.servers[self.master]
+    }
+
+    fn replica(&mut self) -> &mut Server {
+        &mut self.servers[1 - self.master]
+    }
+
+    /// The replica follows the master, and has what it has.
+    fn follow(&self) {
+        let (master, replica) = (&self.servers[self.master], &self.servers[1 - self.master]);
+        replica.connect().ask(format!("REPLICAOF 127.0.0.1 {}", master.port()));
+        replica.wait_for_master(master);
+    }
+
+    fn change_roles(&mut self) {
+        self.master = 1 - self.master;
+        self.port.store(self.servers[self.master].port(), Ordering::Relaxed);
+    }
+
+    /// One round: load with a fault in its midst, then a count of everything.
+    fn round(&mut self, number: u64, fault: Fault, seed: u64) {
+        let mut dice = Dice::new(seed ^ (number << 8));
+        let before = self.stock();
+        let (over, answered) = (AtomicBool::new(false), AtomicI64::new(0));
+        let told = Mutex::new(Told::new());
+        // The customers know the port alone: the servers are the main thread's.
+        let port = std::mem::take(&mut self.port);
+        let port = &port;
+        thread::scope(|scope| {
+            for customer in 0..CUSTOMERS {
+                let (over, answered, told) = (&over, &answered, &told);
+                let dice = Dice::new(seed ^ (number << 8) ^ (customer + 1));
+                scope.spawn(move || {
+                    let mut customer = Customer::new(port, dice, format!("{number}-{customer}"), fault);
+                    while !over.load(Ordering::Relaxed) {
+                        customer.shop();
+                    }
+                    answered.fetch_add(customer.answered, Ordering::Relaxed);
+                    told.lock().expect("no customer fails").append(&mut customer.told);
+                });
+            }
+            // How long it lasts is what a round is about: there is nothing to wait for.
+            thread::sleep(Duration::from_millis(300 + dice.roll(500)));
+            self.port.store(port.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.befall(fault, number, &mut dice);
+            port.store(self.port.load(Ordering::Relaxed), Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(300 + dice.roll(500)));
+            over.store(true, Ordering::Relaxed);
+        });
+        self.report.commands += answered.into_inner();
+        *self.report.rounds.entry(fault).or_default() += 1;
+        self.count(&before, &told.into_inner().expect("no customer fails"), fault);
+    }
+
+    fn befall(&mut self, fault: Fault, number: u64, dice: &mut Dice) {
+        let (mut shop, replica_port) = (self.master().connect(), self.replica().port());
+        match fault {
+            Fault::Nothing => {}
+            Fault::MasterKilled => {
+                self.master().kill();
+                self.master().start_again();
+                self.master().mend_aof();
+            }
+            Fault::ReplicaKilled => {
+                self.replica().kill();
+                self.replica().start_again();
+                self.follow();
+            }
+            Fault::MasterFrozen => {
+                self.master().freeze();
+                thread::sleep(Duration::from_millis(200 + dice.roll(1000)));
+                self.master().thaw();
+            }
+            Fault::WritesPaused | Fault::AllPaused => {
+                let what = if fault == Fault::AllPaused { "ALL" } else { "WRITE" };
+                shop.ask(format!("CLIENT PAUSE {} {what}", 200 + dice.roll(800)));
+                wait_until("the pause is over", LATER, || shop.try_ask("SET the:pause:is over").is_ok());
+            }
+            Fault::FailoverInGoodOrder => {
+                self.follow();
+                shop.ask(format!("FAILOVER TO 127.0.0.1 {replica_port}"));
+                let mut promoted = self.replica().connect();
+                wait_for("the replica is master", LATER, "master".to_owned(), || {
+                    promoted.info("replication", "role")
+                });
+                self.change_roles();
+            }
+            Fault::ReplicaPromoted => {
+                self.follow();
+                self.master().kill();
+                self.replica().connect().ask("REPLICAOF NO ONE");
+                self.change_roles();
+                self.replica().start_again();
+                self.replica().mend_aof();
+                self.follow();
+            }
+            Fault::MemoryFull => {
+                // Full at once, and until there is room again.
+                let used = counted_in(&mut shop, "memory", "used_memory");
+                shop.ask(format!("CONFIG SET maxmemory {}", used / 2));
+                let refused = || !shop.info("errorstats", "errorstat_OOM").is_empty();
+                wait_until("a RESERVE is refused", LATER, refused);
+                thread::sleep(Duration::from_millis(dice.roll(500)));
+                shop.ask("CONFIG SET maxmemory 0");
+                shop.ask("CONFIG RESETSTAT");
+            }
+            Fault::Rewritten => {
+                self.master().rewrite("BGREWRITEAOF");
+                self.master().rewrite("BGSAVE");
+            }
+            Fault::Restarted => {
+                self.master().shut_down();
+                self.master().start_again();
+            }
+            Fault::Storm => {
+                let hold = "for i = 1, 5000 do redis.call('INV.RESERVE', ARGV[1] .. i, 'PX', 700, 'ITEMS', 'P', 1) end";
+                shop.ask(["EVAL", hold, "0", &format!("{number}-storm-")]);
+            }
+        }
+    }
+
+    /// Units of each product, when nothing is reserved.
+    fn stock(&mut self) -> Units {
+        let books = Books::read(&mut self.master().connect());
+        by_product(&books.units())
+    }
+
+    /// Waits until all of a round has ended, and counts everything.
+    fn count(&mut self, before: &Units, told: &Told, fault: Fault) {
+        self.follow();
+        let mut shop = self.master().connect();
+        let mut books = Books::default();
+        wait_until("all reservations have ended", LATER, || {
+            books = Books::read(&mut shop);
+            books.live.is_empty() && books.is_balanced()
+        });
+        for (product, units) in by_product(&books.units()) {
+            let missing = before[&product] - units;
+            self.report.lost += missing.max(0);
+            self.report.doubled += (-missing).max(0);
+            assert_eq!(missing, 0, "units of {product} are missing after {fault:?}");
+        }
+        assert_eq!(counted(&mut shop, "inv_unexplained_units"), 0, "after {fault:?}");
+        self.report.panics += counted(&mut shop, "inv_panics_total");
+        self.look_at(told, fault, &mut shop);
+        assert_same_data(&mut shop, &mut self.replica().connect());
+        self.tidy(&mut shop);
+    }
+
+    /// Every reservation is in a state that its customer was told of, and those that ran out did so in time.
+    fn look_at(&mut self, told: &Told, fault: Fault, shop: &mut Client) {
+        let told: Vec<_> = told.iter().collect();
+        for part in told.chunks(200) {
+            let commands: Vec<String> = part.iter().map(|(id, _)| format!("INV.GET {id}")).collect();
+            let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
+            for ((id, states), found) in part.iter().zip(shop.burst(&commands)) {
+                self.report.reservations += 1;
+                let state = found["state"].as_str().unwrap_or("not there");
+                if !states.contains(&state) {
+                    assert!(
+                        fault.may_forget(),
+                        "{id} is {state}, its customer was told {states:?} ({fault:?})"
+                    );
+                    self.report.forgotten += 1;
+                } else if state == "expired" {
+                    let time = |field: &str| found[field].as_i64().expect("a time");
+                    let late = time("resolved_at") - time("expires_at");
+                    assert!(late >= 0, "{id} was released {late} ms after its deadline");
+                    self.report.expired += 1;
+                    let worst = match fault {
+                        Fault::Storm => &mut self.report.worst_lag_of_storms,
+                        _ if fault.leaves_the_master_at_work() => &mut self.report.worst_lag,
+                        _ => &mut self.report.worst_lag_of_pauses,
+                    };
+                    *worst = late.max(*worst);
+                }
+            }
+        }
+    }
+
+    /// What is sold is gone, and so is all memory of it.
+    fn tidy(&mut self, shop: &mut Client) {
+        let script = "
+        for _, pattern in ipairs({'inventory:outcome:*', 'inventory:once:*', 'inventory:alert:*'}) do
+          for _, key in ipairs(redis.call('KEYS', pattern)) do redis.call('UNLINK', key) end
+        end";
+        shop.ask(["EVAL", script, "0"]);
+        // So that the rare ones are not sold out for the rest of the run.
+        for (product, units) in STOCK {
+            if product != "W" {
+                shop.ask(format!("INV.SET {product} AVAILABLE {units}"));
+            }
+        }
+        for (name, units) in WAREHOUSES.iter().zip([2000, 1000, 1000]) {
+            shop.ask(format!("INV.SET W@{name} AVAILABLE {units}"));
+        }
+        let used = counted_in(shop, "memory", "used_memory");
+        let now = Memory { used, index: counted(shop, "inv_index_bytes") };
+        // The first pass fills what is filled once: buffers, the backlog.
+        let rounds: i64 = self.report.rounds.values().sum();
+        let first = self.report.memory.filter(|_| rounds > 12).map_or(now, |[first, _]| first);
+        self.report.memory = Some([first, now]);
+    }
+}
+
+fn counted_in(shop: &mut Client, section: &str, field: &str) -> i64 {
+    shop.info(section, field).parse().expect("a number")
+}
+
+fn by_product(units: &Units) -> Units {
+    let mut sum = Units::new();
+    for (sku, units) in units {
+        let product = sku.split('@').next().unwrap_or(sku);
+        *sum.entry(product.to_owned()).or_default() += units;
+    }
+    sum
+}
+
+/// A customer that sends each command until it is answered.
+struct Customer<'a> {
+    port: &'a AtomicU16,
+    client: Option<Client>,
+    dice: Dice,
+    prefix: String,
+    count: u64,
+    fault: Fault,
+    answered: i64,
+    told: Told,
+}
+
+const HELD: &[&str] = &["reserved", "expired"];
+
+impl<'a> Customer<'a> {
+    fn new(port: &'a AtomicU16, dice: Dice, prefix: String, fault: Fault) -> Self {
+        Self { port, client: None, dice, prefix, count: 0, fault, answered: 0, told: Told::new() }
+    }
+
+    /// One reservation, and what becomes of it.
+    fn shop(&mut self) {
+        self.count += 1;
+        let id = format!("{}-{}", self.prefix, self.count);
+        let product = *self.dice.pick(&[&"P", &"Q", &"R", &"W", &"RARE"]);
+        let life = 50 + self.dice.roll(LIFE);
+        let units = 3 + self.dice.roll(3);
+        let more = *self.dice.pick(&[&"", &" Z 1", &" Q 1 R 2"]);
+        let more = if more == " Z 1" || more.contains(product) { "" } else { more };
+        let data = if self.dice.roll(4) == 0 { " DATA cart" } else { "" };
+        let split = if product == "W" && self.dice.roll(2) == 0 { " SPLIT fewest" } else { "" };
+        let reserve = format!("INV.RESERVE {id} PX {life}{data}{split} ITEMS {product} {units}{more}");
+        // Sent again after a lost answer, it may have run out.
+        match self.tell(&reserve, &["INSUFFICIENT", "OOM", "EXPIRED"]) {
+            Ok(_) => self.told.insert(id.clone(), HELD),
+            Err(refusal) if refusal == "EXPIRED" => self.told.insert(id.clone(), &["expired"]),
+            Err(_) => return self.browse(&id),
+        };
+        match self.dice.roll(10) {
+            0..3 => self.end(&id, &format!("INV.COMMIT {id}"), &["committed"]),
+            3..5 => self.end(&id, &format!("INV.ROLLBACK {id}"), &["rolled_back"]),
+            5 => self.end(&id, &format!("INV.EXTEND {id} PX {life} ONCE e"), HELD),
+            6 => {
+                let sku = if product == "W" { return } else { product };
+                self.end(&id, &format!("INV.COMMIT {id} ONCE p ITEMS {sku} 1"), HELD);
+            }
+            7 => self.browse(&id),
+            // It is left to its deadline.
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, id: &str, command: &str, then: &'static [&'static str]) {
+        match self.tell(command, &["EXPIRED", "NOTFOUND"]) {
+            Ok(_) => self.told.insert(id.to_owned(), then),
+            Err(refusal) if refusal == "NOTFOUND" => {
+                assert!(self.fault.may_forget(), "{command} was refused: {refusal}");
+                // The states it was told before stand: it is forgotten.
+                None
+            }
+            Err(_) => self.told.insert(id.to_owned(), &["expired"]),
+        };
+    }
+
+    fn browse(&mut self, id: &str) {
+        let commands = [
+            format!("INV.GET {id}"),
+            "INV.STOCK P Q R W RARE".to_owned(),
+            "INV.SCAN 0 COUNT 50".to_owned(),
+            "INV.ALERTS COUNT 20".to_owned(),
+            "INV.TRANSFER W north south 1".to_owned(),
+            "INV.TRANSFER W south north 1".to_owned(),
+        ];
+        let command = self.dice.pick(&commands.each_ref()).clone();
+        // A warehouse may have nothing left.
+        let _ = self.tell(&command, &["INSUFFICIENT", "OOM"]);
+    }
+
+    /// Sends a command until it is answered, or refused with one of these codes.
+    fn tell(&mut self, command: &str, refusals: &[&str]) -> Result<Json, String> {
+        const PASSING: [&str; 6] = ["READONLY", "LOADING", "MASTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS"];
+        let begun = Instant::now();
+        loop {
+            match self.ask(command) {
+                Some(Ok(reply)) => {
+                    self.answered += 1;
+                    return Ok(reply);
+                }
+                Some(Err(error)) if refusals.contains(&code(&error)) => {
+                    self.answered += 1;
+                    return Err(code(&error).to_owned());
+                }
+                Some(Err(error)) => {
+                    assert!(PASSING.contains(&code(&error)), "{command} was refused: {error}");
+                }
+                None => {}
+            }
+            assert!(begun.elapsed() < PATIENCE, "{command} was not answered");
+            // The master is another now, or comes back.
+            self.client = None;
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn ask(&mut self, command: &str) -> Option<Result<Json, String>> {
+        if self.client.is_none() {
+            self.client = Client::at(self.port.load(Ordering::Relaxed)).ok();
+        }
+        self.client.as_mut()?.ask_if_alive(command)
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rounds: i64 = self.rounds.values().sum();
+        let faults = rounds - self.rounds.get(&Fault::Nothing).copied().unwrap_or(0);
+        writeln!(out, "| what | how many |\n|---|---:|")?;
+        writeln!(out, "| commands answered | {} |", self.commands)?;
+        writeln!(out, "| reservations | {} |", self.reservations)?;
+        writeln!(out, "| of them given back by their deadline | {} |", self.expired)?;
+        writeln!(out, "| rounds | {rounds} |")?;
+        writeln!(out, "| faults survived | {faults} |")?;
+        for (fault, times) in self.rounds.iter().filter(|(fault, _)| **fault != Fault::Nothing) {
+            writeln!(out, "| - {} | {times} |", fault.name())?;
+        }
+        writeln!(out, "| units lost | {} |", self.lost)?;
+        writeln!(out, "| units doubled | {} |", self.doubled)?;
+        writeln!(
+            out,
+            "| answers forgotten by a promoted replica (asynchronous replication) | {} |",
+            self.forgotten
+        )?;
+        writeln!(out, "| panics caught | {} |", self.panics)?;
+        writeln!(out, "| worst release lag while the master was at work | {} ms |", self.worst_lag)?;
+        writeln!(out, "| - behind 5,000 deadlines at one moment | {} ms |", self.worst_lag_of_storms)?;
+        writeln!(out, "| - downtime and pauses included | {} ms |", self.worst_lag_of_pauses)?;
+        for (memory, when) in self.memory.iter().flatten().zip(["at the start", "at the end"]) {
+            let Memory { used, index } = memory;
+            writeln!(
+                out,
+                "| memory used {when}, the index of it | {} KiB, {} KiB |",
+                used / 1024,
+                index / 1024
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+}
+
+#[test]
+fn a_long_run_with_one_fault_after_the_other_loses_no_unit() {
+    let length = Duration::from_secs(number("INV_SOAK_SECONDS").unwrap_or(20));
+    let seed = number("INV_SOAK_SEED").unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+        u64::from(now.subsec_nanos())
+    });
+    eprintln!("INV_SOAK_SEED={seed}");
+    let begun = Instant::now();
+    let mut site = Site::open();
+    let mut dice = Dice::new(seed);
+    for round in 0.. {
+        if begun.elapsed() >= length {
+            break;
+        }
+        // Each once, then any of them.
+        let fault = match Fault::ALL.get(usize::try_from(round).expect("a small number")) {
+            Some(fault) => *fault,
+            None => *dice.pick(&Fault::ALL.each_ref()),
+        };
+        site.round(round, fault, seed);
+        let (spent, report) = (begun.elapsed().as_secs(), &site.report);
+        eprintln!(
+            "{spent:5} of {} s, round {}: {}; {} commands, {} lost, {} doubled, lag {} ms",
+            length.as_secs(),
+            round + 1,
+            fault.name(),
+            report.commands,
+            report.lost,
+            report.doubled,
+            report.worst_lag,
+        );
+    }
+    eprintln!("\n{}", site.report);
+    if let Ok(file) = std::env::var("INV_SOAK_REPORT") {
+        std::fs::write(file, site.report.to_string()).expect("a report");
+    }
+    assert!(site.report.commands > 1000, "{} commands are no load", site.report.commands);
+    assert_eq!(site.report.panics, 0);
+}
