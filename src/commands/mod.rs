@@ -32,6 +32,7 @@ use crate::server::state;
 use reply::Reply;
 
 pub use request::Request;
+pub use warehouses::Change;
 
 /// What a client reads of a panic.
 const FAULT: &str =

@@ -11,9 +11,13 @@
     reason = "a panic ends a test, not a server"
 )]
 
+mod calls;
+#[path = "../common/dice.rs"]
+mod dice;
 mod simulation;
 
 mod alert_index;
+mod faults;
 mod histories;
 mod index;
 mod model;

@@ -61,6 +61,9 @@ enum For {
     Link,
 }
 
+/// How the process of a simulation ends where it was told to die.
+pub struct Died;
+
 pub struct Simulation {
     pub clock: UnixMs,
     pub settings: Settings,
@@ -91,6 +94,10 @@ pub struct Simulation {
     pub log: Vec<String>,
     /// The keys that the engine looks at, in order, where that is asked for.
     pub looks: Option<Vec<String>>,
+    /// The process dies in the midst of the engine's call of this number from now; 0: it does not.
+    pub dies_in: u64,
+    /// Events are lost: the module is told of nothing that it has not done itself.
+    pub is_deaf: bool,
     tallies: Vec<(Tally, i64)>,
     ledger: Ledger,
     at_work_for: For,
@@ -144,6 +151,8 @@ impl Simulation {
             lags: Vec::new(),
             log: Vec::new(),
             looks: None,
+            dies_in: 0,
+            is_deaf: false,
             tallies: Vec::new(),
             ledger: Ledger::default(),
             at_work_for: For::Client,
@@ -312,6 +321,21 @@ impl Simulation {
         self.rebuild();
     }
 
+    /// What a server has that died, and was started again with the file that it had written: keys as they were once, and
+    /// what was appended behind them, one entry a transaction.
+    pub fn from_aof(dead: &Self, base: &Data, appended: &[Vec<Command>]) -> Self {
+        let mut server = Self { role: Role::Replica, ..Self::instead_of(dead, base.clone()) };
+        server.receive(appended);
+        server.role = Role::Master;
+        server.restart(false);
+        server
+    }
+
+    /// A new process on these keys, in place of another. It is to be restarted.
+    pub fn instead_of(dead: &Self, data: Data) -> Self {
+        Self { clock: dead.clock, settings: dead.settings, style: dead.style, data, ..Self::new() }
+    }
+
     fn rebuild(&mut self) {
         self.ledger = Ledger::default();
         self.job_queued = false;
@@ -422,8 +446,22 @@ impl Simulation {
         }
     }
 
+    /// The engine calls the server.
+    fn called(&mut self) {
+        if self.dies_in > 0 {
+            self.dies_in -= 1;
+            if self.dies_in == 0 {
+                // Without a word: it is no failure of a test.
+                std::panic::resume_unwind(Box::new(Died));
+            }
+        }
+    }
+
     /// The Key event: the module is told before the key is gone.
     fn goes(&mut self, name: &str, how: Removal) {
+        if self.is_deaf {
+            return;
+        }
         let by_hand = matches!(how, Removal::Deleted | Removal::Overwritten);
         let entry = &self.data[name];
         match watched(name.as_bytes(), self.style) {
@@ -464,7 +502,9 @@ impl Simulation {
         if matches!(event, "del" | "expired" | "evicted" | "rename_from") {
             return;
         }
-        if let Some(watched) = watched(name.as_bytes(), self.style) {
+        if let Some(watched) = watched(name.as_bytes(), self.style)
+            && !self.is_deaf
+        {
             self.job_queued |= self.ledger.touch_watched(name.as_bytes(), watched);
         }
     }
@@ -630,6 +670,7 @@ impl Keyspace for Simulation {
     }
 
     fn slot_state(&mut self, id: &str) -> SlotState {
+        self.called();
         self.slots.get(&Slot::of(id)).copied().unwrap_or(SlotState::Stable)
     }
 
@@ -638,12 +679,14 @@ impl Keyspace for Simulation {
     }
 
     fn read(&mut self, key: Key<'_>) -> Reading {
+        self.called();
         let name = key.name(self.style);
         self.look_at(&name);
         if self.finds(&name) { self.reading(&name) } else { Reading::Absent }
     }
 
     fn peek(&mut self, key: Key<'_>) -> Reading {
+        self.called();
         let name = key.name(self.style);
         self.look_at(&name);
         if self.is_due(&name) && self.at_work_for != For::Link {
@@ -653,6 +696,7 @@ impl Keyspace for Simulation {
     }
 
     fn write(&mut self, key: Key<'_>, value: &[u8], until: Option<UnixMs>) {
+        self.called();
         let value = Value::Text(String::from_utf8(value.to_vec()).expect("the engine writes text"));
         let (name, found) = self.open_to_write(key);
         if found {
@@ -664,6 +708,7 @@ impl Keyspace for Simulation {
     }
 
     fn add(&mut self, key: Key<'_>, delta: i64) -> i64 {
+        self.called();
         assert!(matches!(key, Key::Available(_) | Key::Reserved(_)), "{key:?} is no counter");
         let (name, _) = self.open_to_write(key);
         let entry =
@@ -675,6 +720,7 @@ impl Keyspace for Simulation {
     }
 
     fn ranking(&mut self, key: Key<'_>, most: usize) -> Ranking {
+        self.called();
         if self.peek(key) == Reading::Absent {
             return Ranking::Absent;
         }
@@ -691,6 +737,7 @@ impl Keyspace for Simulation {
     }
 
     fn rank(&mut self, key: Key<'_>, member: &str, score: i64) {
+        self.called();
         let (name, _) = self.open_to_write(key);
         let empty = Entry { value: Value::SortedSet(BTreeMap::new()), until: None };
         let Value::SortedSet(members) = &mut self.data.entry(name).or_insert(empty).value else {
@@ -700,6 +747,7 @@ impl Keyspace for Simulation {
     }
 
     fn unrank(&mut self, key: Key<'_>, member: &str) -> bool {
+        self.called();
         let (name, found) = self.open_to_write(key);
         if !found {
             return true;
@@ -716,6 +764,7 @@ impl Keyspace for Simulation {
     }
 
     fn append(&mut self, key: Key<'_>, fields: &[(&str, &str)], most: i64) {
+        self.called();
         let (name, _) = self.open_to_write(key);
         self.untold.remove(&name);
         let id = format!("{}-{}", self.clock, self.unit.len());
@@ -730,6 +779,7 @@ impl Keyspace for Simulation {
     }
 
     fn remove(&mut self, key: Key<'_>) {
+        self.called();
         let (name, found) = self.open_to_write(key);
         if found {
             self.own_write = Some(name.clone());
@@ -740,12 +790,14 @@ impl Keyspace for Simulation {
     }
 
     fn notify(&mut self, event: &'static CStr, key: Key<'_>) {
+        self.called();
         let name = key.name(self.style);
         self.untold.remove(&name);
         self.events.push((event.to_str().unwrap().to_owned(), name));
     }
 
     fn replicate(&mut self, command: &'static CStr, arguments: &[Argument<'_>]) {
+        self.called();
         assert_eq!(self.role, Role::Master, "a replica replicates {command:?}");
         let words = arguments.iter().map(|argument| match argument {
             Argument::Key(key) => key.name(self.style),
@@ -758,6 +810,7 @@ impl Keyspace for Simulation {
     }
 
     fn publish(&mut self, channel: &'static str, message: &[u8]) {
+        self.called();
         let message = String::from_utf8(message.to_vec()).expect("the engine publishes text");
         self.unit.push(vec!["PUBLISH".to_owned(), channel.to_owned(), message.clone()]);
         self.published.push((channel.to_owned(), message));

@@ -11,6 +11,8 @@
     reason = "a panic ends a test, not a server"
 )]
 
+#[path = "../common/dice.rs"]
+mod dice;
 mod harness;
 mod network;
 mod scripts;

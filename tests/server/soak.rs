@@ -425,11 +425,16 @@ impl<'a> Customer<'a> {
     }
 
     fn end(&mut self, id: &str, command: &str, then: &'static [&'static str]) {
-        match self.tell(command, &["EXPIRED", "NOTFOUND"]) {
+        match self.tell(command, &["EXPIRED", "NOTFOUND", "OOM"]) {
             Ok(_) => self.told.insert(id.to_owned(), then),
             Err(refusal) if refusal == "NOTFOUND" => {
                 assert!(self.fault.may_forget(), "{command} was refused: {refusal}");
                 // The states it was told before stand: it is forgotten.
+                None
+            }
+            // A longer life is refused while memory is full; an end never is.
+            Err(refusal) if refusal == "OOM" => {
+                assert!(command.starts_with("INV.EXTEND"), "{command} was refused: {refusal}");
                 None
             }
             Err(_) => self.told.insert(id.to_owned(), &["expired"]),

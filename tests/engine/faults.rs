@@ -1,0 +1,522 @@
+//! Random worlds in which everything fails: the process dies between any two calls into the server, what it wrote last is
+//! lost with it, a replica that has received only a part takes over, events are lost, the clock is set back, records
+//! vanish. After each step every server of the world is checked.
+//!
+//! Each seed is a world, and the same one every time. `INV_SIM_SEED=7` runs one and tells its story, `INV_SIM_WORLDS=1000000`
+//! runs so many from that seed or a new one on, on all processors: `make simulate`.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use redis_inventory::engine::LoadRepair;
+use redis_inventory::inventory::reservation::{Line, Record};
+use redis_inventory::inventory::sku::{KeyStyle, ReservationId};
+
+use super::calls::call;
+use super::dice::Dice;
+use super::simulation::{Command, Data, Died, Role, Simulation};
+
+const SKUS: [&str; 5] = ["P", "Q", "W@north", "W@south", "W@east"];
+/// What a client may name.
+const NAMES: [&str; 6] = ["P", "Q", "W", "W@north", "W@south", "W@east"];
+
+/// So many steps has a world.
+const STEPS: u64 = 150;
+
+/// What may happen in a world, beside commands, time, crashes and failovers.
+#[derive(Clone, Copy, Debug)]
+struct Fate {
+    /// Records are deleted and evicted.
+    hands: bool,
+    /// Events are lost for a while.
+    deafness: bool,
+    /// A crash loses what was written last (`appendfsync everysec`), and not only what was not written.
+    tail_is_lost: bool,
+    /// A restart may come from an RDB.
+    rdb: bool,
+    /// The clock is set back now and then.
+    clock_steps: bool,
+}
+
+/// A master with its file, and a replica that lags behind.
+struct World {
+    dice: Dice,
+    fate: Fate,
+    master: Simulation,
+    replica: Simulation,
+    /// What the replica has not received yet.
+    on_the_way: VecDeque<Vec<Command>>,
+    /// The AOF: the keys at its last rewrite, and what came then.
+    base: Data,
+    appended: Vec<Vec<Command>>,
+    /// The RDB.
+    snapshot: Data,
+    /// Reservations are numbered; the next has this number.
+    next: u64,
+    steps: u64,
+    story: Option<Vec<String>>,
+}
+
+impl World {
+    fn new(seed: u64, tells: bool) -> Self {
+        let mut dice = Dice::new(seed);
+        let mut maybe = |sides| dice.roll(sides) == 0;
+        let fate = Fate {
+            hands: maybe(3),
+            deafness: maybe(4),
+            tail_is_lost: maybe(2),
+            rdb: maybe(3),
+            clock_steps: maybe(2),
+        };
+        let mut master = Simulation::new();
+        // So that every unit that was sold is known.
+        master.settings.outcome_ttl_ms = 1 << 50;
+        master.settings.alert_ttl_ms = 500;
+        master.settings.low_stock_threshold = 3;
+        master.settings.load_repair = LoadRepair::Return;
+        master.settings.feed_maxlen = if maybe(2) { 5 } else { 0 };
+        for name in ["north", "south", "east"].iter().take(usize::try_from(dice.roll(4)).expect("small")) {
+            master.client(&["ZADD", "stock:warehouses:W", &dice.roll(3).to_string(), name]);
+        }
+        for sku in SKUS {
+            let units = dice.roll(15).to_string();
+            master.script(&[
+                &["SET", &format!("stock:available:{sku}"), &units],
+                &["SET", &format!("put:{sku}"), &units],
+            ]);
+        }
+        master.take_stream();
+        let replica = Simulation::replica_of(&master);
+        let (base, snapshot) = (master.data.clone(), master.data.clone());
+        Self {
+            dice,
+            fate,
+            master,
+            replica,
+            on_the_way: VecDeque::new(),
+            base,
+            appended: Vec::new(),
+            snapshot,
+            next: 0,
+            steps: 0,
+            story: tells.then(Vec::new),
+        }
+    }
+
+    fn tell(&mut self, what: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.push(what());
+        }
+    }
+
+    fn live(mut self) -> u64 {
+        for _ in 0..STEPS {
+            self.step();
+        }
+        self.rest();
+        self.steps
+    }
+
+    fn step(&mut self) {
+        self.steps += 1;
+        match self.dice.roll(100) {
+            0..58 => self.clients(),
+            58..66 => {
+                let ms = i64::try_from(1 + self.dice.roll(60)).expect("small");
+                self.pass(ms);
+            }
+            66..69 => {
+                let ms = i64::try_from(self.dice.roll(3000)).expect("small");
+                let back = self.fate.clock_steps && self.dice.roll(2) == 0;
+                self.pass(if back { -ms } else { ms });
+            }
+            69..77 => {
+                let records = usize::try_from(1 + self.dice.roll(4)).expect("small");
+                self.tell(|| format!("the cron, with time for {records}"));
+                self.work(|world| {
+                    world.master.sweep_slice(records);
+                });
+            }
+            77..85 => self.deliver(),
+            85..88 => self.fail_over(),
+            88..90 => {
+                self.tell(|| "the files are rewritten".to_owned());
+                self.base = self.master.data.clone();
+                self.appended.clear();
+                self.snapshot = self.master.data.clone();
+            }
+            90..92 => self.restart(),
+            92..94 => {
+                self.tell(|| "the module is loaded anew".to_owned());
+                self.master.load_module();
+            }
+            94..96 => {
+                let keys = usize::try_from(1 + self.dice.roll(20)).expect("small");
+                self.tell(|| format!("the walk goes on over {keys} keys"));
+                self.work(|world| world.master.unit(|master| master.walk_over(keys)));
+            }
+            96..97 => {
+                let paused = !self.master.paused;
+                self.tell(|| format!("paused: {paused}"));
+                self.master.paused = paused;
+            }
+            97..98 => {
+                let busy = !self.master.is_busy;
+                self.tell(|| format!("no time for jobs: {busy}"));
+                self.master.is_busy = busy;
+            }
+            _ if self.fate.deafness => {
+                let deaf = !self.master.is_deaf;
+                self.tell(|| format!("events are lost: {deaf}"));
+                self.master.is_deaf = deaf;
+            }
+            _ if self.fate.hands && !self.master.paused => {
+                let name = format!("reservation:R{}", self.recent());
+                let command = if self.dice.roll(2) == 0 { "DEL" } else { "EVICT" };
+                self.tell(|| format!("{command} {name}"));
+                self.work(|world| world.master.client(&[command, &name]));
+            }
+            _ => {}
+        }
+    }
+
+    fn pass(&mut self, ms: i64) {
+        self.tell(|| format!("{ms} ms pass"));
+        self.master.advance(ms);
+        self.replica.advance(ms);
+    }
+
+    /// One of the latest reservations, or one that is not there yet.
+    fn recent(&mut self) -> u64 {
+        (self.next + 1).saturating_sub(self.dice.roll(7))
+    }
+
+    /// Calls of clients, in one unit of work.
+    fn clients(&mut self) {
+        let count = if self.dice.roll(4) == 0 { 2 + self.dice.roll(3) } else { 1 };
+        let calls: Vec<Vec<String>> = (0..count).map(|_| self.one_call()).collect();
+        self.tell(|| format!("{calls:?}"));
+        self.work(|world| {
+            world.master.unit(|master| {
+                for words in &calls {
+                    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                    // What only reads goes on while writes are paused.
+                    if !master.paused || READS.contains(&words[0]) {
+                        call_and_check(master, &words);
+                    }
+                }
+            });
+        });
+    }
+
+    fn one_call(&mut self) -> Vec<String> {
+        let id = format!("R{}", self.recent());
+        let units = |dice: &mut Dice, most| (1 + dice.roll(most)).to_string();
+        let dice = &mut self.dice;
+        let name = (*dice.pick(&NAMES.each_ref())).to_owned();
+        let words: Vec<String> = match dice.roll(30) {
+            0..11 => {
+                self.next += 1;
+                let life = if dice.roll(3) == 0 { dice.roll(3000) } else { dice.roll(60) };
+                let split = *dice.pick(&[&"priority", &"fewest", &"none"]);
+                let mut words = ["INV.RESERVE", &format!("R{}", self.next), "PX", &(life + 1).to_string()]
+                    .map(str::to_owned)
+                    .to_vec();
+                if dice.roll(3) == 0 {
+                    words.extend(["SPLIT", split, "ONCE", "token"].map(str::to_owned));
+                }
+                words.push("ITEMS".to_owned());
+                words.extend([name, units(dice, 6)]);
+                if dice.roll(3) == 0 {
+                    words.extend([(*dice.pick(&NAMES.each_ref())).to_owned(), units(dice, 3)]);
+                }
+                words
+            }
+            11..14 => vec!["INV.COMMIT".into(), id],
+            14 => vec!["INV.COMMIT".into(), id, "LATE".into()],
+            15..17 => vec!["INV.COMMIT".into(), id, "ITEMS".into(), name, units(dice, 4)],
+            17..19 => vec!["INV.ROLLBACK".into(), id],
+            19 => vec!["INV.ROLLBACK".into(), id, "ITEMS".into(), name, units(dice, 4)],
+            20 => vec!["INV.EXTEND".into(), id, "PX".into(), units(dice, 500)],
+            21 => vec!["INV.ADJUST".into(), sku_of(&name), (dice.roll(9).cast_signed() - 4).to_string()],
+            22 => vec!["INV.SET".into(), sku_of(&name), "ONHAND".into(), units(dice, 15)],
+            23 => vec!["INV.TRANSFER".into(), "W".into(), "north".into(), "south".into(), units(dice, 3)],
+            24 => vec!["INV.REPAIR".into(), sku_of(&name)],
+            25 => vec!["INV.WAREHOUSES".into(), "W".into(), "SET".into(), "south".into(), units(dice, 3)],
+            26 => vec!["INV.GET".into(), id],
+            27 => vec!["INV.STOCK".into(), "P".into(), "W".into()],
+            28 => vec!["INV.AUDITSCAN".into(), "0".into()],
+            _ => vec!["INV.SCAN".into(), "0".into()],
+        };
+        words
+    }
+
+    /// Work of the master. Now and then it dies in the midst of it.
+    fn work(&mut self, work: impl FnOnce(&mut Self)) {
+        self.master.dies_in = if self.dice.roll(12) == 0 { 1 + self.dice.roll(120) } else { 0 };
+        let done = panic::catch_unwind(AssertUnwindSafe(|| work(self)));
+        self.master.dies_in = 0;
+        match done {
+            Ok(()) => self.written(),
+            Err(panic) if panic.is::<Died>() => {
+                self.tell(|| "the process died".to_owned());
+                self.recover();
+            }
+            Err(panic) => panic::resume_unwind(panic),
+        }
+        check(&self.master, "the master");
+    }
+
+    /// What the master has done is in its file, and on the way to the replica.
+    fn written(&mut self) {
+        let stream = self.master.take_stream();
+        self.on_the_way.extend(stream.iter().cloned());
+        self.appended.extend(stream);
+    }
+
+    /// The process is started again with what it has in its file; the replica gets all of it anew.
+    fn recover(&mut self) {
+        if self.fate.rdb && self.dice.roll(2) == 0 {
+            self.tell(|| "it comes back with its last RDB".to_owned());
+            self.master.data = self.snapshot.clone();
+            self.come_back(true);
+            return;
+        }
+        if self.fate.tail_is_lost {
+            let lost = usize::try_from(self.dice.roll(6)).expect("small");
+            self.tell(|| format!("the last {lost} transactions of its AOF are lost"));
+            self.appended.truncate(self.appended.len().saturating_sub(lost));
+        }
+        self.master = Simulation::from_aof(&self.master, &self.base, &self.appended);
+        self.new_data_set();
+    }
+
+    fn restart(&mut self) {
+        let from_rdb = self.fate.rdb && self.dice.roll(2) == 0;
+        self.tell(|| format!("a restart, from an RDB: {from_rdb}"));
+        self.come_back(from_rdb);
+        check(&self.master, "the master that was restarted");
+    }
+
+    fn come_back(&mut self, from_rdb: bool) {
+        let data = std::mem::take(&mut self.master.data);
+        let mut server = Simulation::instead_of(&self.master, data);
+        server.restart(from_rdb);
+        self.master = server;
+        self.new_data_set();
+    }
+
+    /// The master has begun anew with these keys: its file and its replica begin with them.
+    fn new_data_set(&mut self) {
+        self.written();
+        self.base = self.master.data.clone();
+        self.appended.clear();
+        self.snapshot = self.base.clone();
+        self.on_the_way.clear();
+        self.replica = Simulation::replica_of(&self.master);
+        check(&self.replica, "the new replica");
+    }
+
+    /// The replica receives some of what is on its way.
+    fn deliver(&mut self) {
+        let count = usize::try_from(1 + self.dice.roll(8)).expect("small").min(self.on_the_way.len());
+        let all = self.on_the_way.len();
+        self.tell(|| format!("the replica receives {count} of {all}"));
+        let units: Vec<_> = self.on_the_way.drain(..count).collect();
+        for unit in units {
+            self.replica.receive(&[unit]);
+            check(&self.replica, "the replica");
+        }
+    }
+
+    /// The replica takes over with what it has, and the old master begins anew as its replica.
+    fn fail_over(&mut self) {
+        let lost = self.on_the_way.len();
+        self.tell(|| format!("a failover, {lost} transactions are lost"));
+        self.replica.change_role();
+        self.replica.settings = self.master.settings;
+        std::mem::swap(&mut self.master, &mut self.replica);
+        assert_eq!(self.master.role, Role::Master);
+        self.new_data_set();
+        check(&self.master, "the new master");
+    }
+
+    /// Nothing more happens, and a year passes: nothing is held, and no unit is missing.
+    fn rest(&mut self) {
+        self.tell(|| "it rests".to_owned());
+        (self.master.paused, self.master.is_busy) = (false, false);
+        let was_deaf = std::mem::take(&mut self.master.is_deaf);
+        self.master.unit(|master| master.walk_over(usize::MAX));
+        if was_deaf || self.fate.deafness || self.fate.hands {
+            // What memory does not know, the keys tell.
+            self.come_back(false);
+        }
+        self.pass(365 * 86_400_000);
+        while self.master.sweep_slice(usize::MAX) {}
+        self.master.sweep();
+        self.written();
+        check(&self.master, "the master at rest");
+        for sku in SKUS {
+            assert_eq!(self.master.number(&format!("stock:reserved:{sku}")).unwrap_or(0), 0, "{sku} at rest");
+        }
+        assert_eq!(self.master.memory().live_count(), 0, "reservations that never end");
+        let units: Vec<_> = self.on_the_way.drain(..).collect();
+        self.replica.receive(&units);
+        assert_eq!(self.replica.data, self.master.data, "the replica differs from its master");
+    }
+}
+
+/// Commands that go on while writes are paused.
+const READS: [&str; 4] = ["INV.GET", "INV.STOCK", "INV.AUDITSCAN", "INV.SCAN"];
+
+/// A product with warehouses has no counters of its own.
+fn sku_of(name: &str) -> String {
+    if name == "W" { "W@north".to_owned() } else { name.to_owned() }
+}
+
+fn on_hand(server: &Simulation, sku: &str) -> i64 {
+    let counter = |kind: &str| server.number(&format!("stock:{kind}:{sku}")).unwrap_or(0);
+    counter("available") + counter("reserved")
+}
+
+/// A call, what it may do to the units on hand, and a note of it beside them, in the same unit of work: `put:{sku}` is what
+/// must be there, on every copy, whatever is lost together with it.
+fn call_and_check(server: &mut Simulation, words: &[&str]) {
+    let before = SKUS.map(|sku| on_hand(server, sku));
+    let record = words.get(1).and_then(|id| record(server, id));
+    let known = words.get(1).is_some_and(|id| server.data.contains_key(&format!("inventory:outcome:{id}")));
+    let answer = call(server, words);
+    let after = SKUS.map(|sku| on_hand(server, sku));
+    let moved: Vec<i64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
+    let is_live = record.as_ref().is_some_and(|(_, is_due)| !is_due);
+    let held = |sku: &str| units(record.as_ref().map(|(record, _)| record.items.as_slice()), sku);
+    for (sku, moved) in SKUS.iter().zip(&moved) {
+        match (words, &answer) {
+            (["INV.COMMIT", _], Ok(())) if is_live => {
+                assert_eq!(*moved, -held(sku), "{words:?} of {sku}");
+            }
+            (["INV.COMMIT", _, "ITEMS", ..], Ok(())) if is_live => {
+                assert!((-held(sku)..=0).contains(moved), "{words:?} moved {moved} of {sku}");
+            }
+            // Sold after its deadline, from what was free.
+            (["INV.COMMIT", _, "LATE"], Ok(())) => assert!(*moved <= 0, "{words:?} moved {moved} of {sku}"),
+            (["INV.ADJUST" | "INV.SET" | "INV.TRANSFER", ..], Ok(())) => {}
+            _ => assert_eq!(*moved, 0, "{words:?} of {sku}, answered {answer:?}"),
+        }
+    }
+    if let (["INV.COMMIT", id], Ok(())) = (words, &answer) {
+        assert!(is_live || known, "{id} was sold, and was not there");
+    }
+    if let (["INV.TRANSFER", ..], Ok(())) = (words, &answer) {
+        assert_eq!(moved.iter().sum::<i64>(), 0, "{words:?}");
+    }
+    for (sku, moved) in SKUS.iter().zip(moved).filter(|(_, moved)| *moved != 0) {
+        server.execute(&["INCRBY", &format!("put:{sku}"), &moved.to_string()]);
+    }
+}
+
+/// The record of an id, and whether it is due.
+fn record(server: &Simulation, id: &str) -> Option<(Record, bool)> {
+    let name = format!("reservation:{id}");
+    let id = ReservationId::parse(id.as_bytes(), KeyStyle::Plain).ok()?;
+    let record = Record::from_json(&id, server.stored(&name)?.as_bytes(), KeyStyle::Plain)?;
+    let is_due = server.data[&name].until.is_some_and(|until| server.clock > until);
+    Some((record, is_due))
+}
+
+fn units(lines: Option<&[Line]>, sku: &str) -> i64 {
+    let lines = lines.unwrap_or_default().iter().filter(|line| line.sku.as_str() == sku);
+    lines.map(|line| line.quantity.units()).sum()
+}
+
+/// What holds on every server at every moment between two units of work.
+#[track_caller]
+fn check(server: &Simulation, who: &str) {
+    let ids = server.data.keys().filter_map(|name| name.strip_prefix("reservation:"));
+    let records: Vec<(Record, bool)> = ids.filter_map(|id| record(server, id)).collect();
+    for sku in SKUS {
+        let counter = |name: String| server.number(&name).unwrap_or(0);
+        let available = counter(format!("stock:available:{sku}"));
+        let reserved = counter(format!("stock:reserved:{sku}"));
+        assert!(available >= 0 && reserved >= 0, "{sku} of {who}: {available} and {reserved}");
+        let put = counter(format!("put:{sku}"));
+        assert_eq!(available + reserved, put, "units of {sku} of {who}: {available} and {reserved}");
+        let held: i64 = records.iter().map(|(record, _)| units(Some(&record.items), sku)).sum();
+        assert!(held <= reserved, "{sku} of {who}: {held} are held, and {reserved} reserved");
+    }
+    for (record, _) in &records {
+        let outcome = format!("inventory:outcome:{}", record.id);
+        assert!(!server.data.contains_key(&outcome), "{} of {who} is live, and has ended", record.id);
+    }
+}
+
+/// Runs a world. How many steps it had, or what went wrong.
+fn run(seed: u64, tells: bool) -> Result<u64, Box<dyn Any + Send>> {
+    panic::catch_unwind(|| {
+        let mut world = World::new(seed, tells);
+        if !tells {
+            return world.live();
+        }
+        eprintln!("{:?}", world.fate);
+        for _ in 0..STEPS {
+            let told = panic::catch_unwind(AssertUnwindSafe(|| world.step()));
+            for line in world.story.iter_mut().flat_map(|story| story.drain(..)) {
+                eprintln!("{line}");
+            }
+            told.unwrap_or_else(|failure| panic::resume_unwind(failure));
+        }
+        world.rest();
+        world.steps
+    })
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+}
+
+#[test]
+fn whatever_fails_no_unit_is_lost_or_made() {
+    let (seed, worlds) = (number("INV_SIM_SEED"), number("INV_SIM_WORLDS"));
+    if let (Some(seed), None) = (seed, worlds) {
+        run(seed, true).unwrap_or_else(|failure| panic::resume_unwind(failure));
+        return;
+    }
+    let worlds = worlds.unwrap_or(1500);
+    // CI takes the same course every time; a person, or a run that is told to be long, another each time.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+    let first = seed.unwrap_or_else(|| {
+        if std::env::var_os("CI").is_some() { 1 } else { u64::from(now.subsec_nanos()) * 1000 }
+    });
+    let (next, steps, failed) = (AtomicU64::new(first), AtomicU64::new(0), AtomicBool::new(false));
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while !failed.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + worlds {
+                        break;
+                    }
+                    match run(seed, false) {
+                        Ok(done) => {
+                            steps.fetch_add(done, Ordering::Relaxed);
+                        }
+                        Err(_) => {
+                            failed.store(true, Ordering::Relaxed);
+                            eprintln!("a world failed: INV_SIM_SEED={seed} runs it again");
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let (steps, spent) = (steps.into_inner(), begun.elapsed().max(Duration::from_millis(1)));
+    let rate = u128::from(steps) * 60_000 / spent.as_millis();
+    eprintln!("{worlds} worlds from seed {first} on, {steps} steps, {rate} a minute");
+    assert!(!failed.into_inner());
+}
