@@ -7,7 +7,7 @@ SERVER ?=
 export PORT CLUSTER_PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli cluster cluster-stop test servers test-all soak crash lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers clean
+.PHONY: help build run cli cluster cluster-stop test servers test-all simulate soak crash lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,9 @@ servers: ## fetches Redis 8.0 and Valkey 8.0, 8.1, 9.1 into .servers
 
 test-all: ## the server tests on each of those servers
 	@scripts/test-all.sh
+
+simulate: ## random worlds in which everything fails, without a server; WORLDS=1000000 for more, SEED=7 to begin there
+	@WORLDS=$(WORLDS) SEED=$(SEED) scripts/simulate.sh
 
 soak: ## an hour of mixed load with kills, pauses, failovers and full memory, with a report; LENGTH=600 for so many seconds
 	@LENGTH=$(LENGTH) scripts/soak.sh

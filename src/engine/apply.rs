@@ -242,14 +242,6 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
     }
 }
 
-/// Adds to a counter, and tells of it.
-fn add<K: Keyspace>(keys: &mut K, key: Key<'_>, delta: i64) {
-    if delta != 0 {
-        keys.add(key, delta);
-        keys.notify(c"incrby", key);
-    }
-}
-
 /// Writes a string with a TTL, and tells of it as SETEX does.
 pub(super) fn write<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[u8], until: UnixMs) {
     keys.write(key, value, Some(until));
@@ -267,8 +259,11 @@ pub(super) fn write_by_itself<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[
 
 /// Moves units from reserved to available that no command asked for; it goes to the copies as plain commands.
 pub(super) fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, units: i64) {
-    add(keys, Key::Available(sku), units);
-    add(keys, Key::Reserved(sku), units.saturating_neg());
+    // Taken before they are given, and told of as the scripts' commands did.
+    keys.add(Key::Reserved(sku), units.saturating_neg());
+    keys.add(Key::Available(sku), units);
+    keys.notify(c"incrby", Key::Available(sku));
+    keys.notify(c"incrby", Key::Reserved(sku));
     keys.replicate(c"INCRBY", &[Argument::Key(Key::Available(sku)), Argument::Number(units)]);
     keys.replicate(c"DECRBY", &[Argument::Key(Key::Reserved(sku)), Argument::Number(units)]);
 }

@@ -333,12 +333,24 @@ impl World {
         }
     }
 
-    /// The replica takes over with what it has, and the old master begins anew as its replica.
+    /// The replica takes over with what it has, and the old master becomes its replica: as it is, where the new one has all
+    /// of it, and with all keys of the new one otherwise.
     fn fail_over(&mut self) {
+        self.replica.settings = self.master.settings;
+        if !self.master.paused && !self.master.is_deaf && self.dice.roll(2) == 0 {
+            self.tell(|| "a failover in good order".to_owned());
+            let units: Vec<_> = self.on_the_way.drain(..).collect();
+            self.replica.receive(&units);
+            self.replica.change_role();
+            self.master.change_role();
+            std::mem::swap(&mut self.master, &mut self.replica);
+            self.base = self.master.data.clone();
+            self.appended.clear();
+            return;
+        }
         let lost = self.on_the_way.len();
         self.tell(|| format!("a failover, {lost} transactions are lost"));
         self.replica.change_role();
-        self.replica.settings = self.master.settings;
         std::mem::swap(&mut self.master, &mut self.replica);
         assert_eq!(self.master.role, Role::Master);
         self.new_data_set();
