@@ -16,13 +16,9 @@ use redis_inventory::engine::LoadRepair;
 use redis_inventory::inventory::reservation::{Line, Record};
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId};
 
-use super::calls::call;
+use super::calls::{READS, SKUS, Shopper, call};
 use super::dice::Dice;
 use super::simulation::{Command, Data, Died, Role, Simulation};
-
-const SKUS: [&str; 5] = ["P", "Q", "W@north", "W@south", "W@east"];
-/// What a client may name.
-const NAMES: [&str; 6] = ["P", "Q", "W", "W@north", "W@south", "W@east"];
 
 /// So many steps has a world.
 const STEPS: u64 = 150;
@@ -55,8 +51,7 @@ struct World {
     appended: Vec<Vec<Command>>,
     /// The RDB.
     snapshot: Data,
-    /// Reservations are numbered; the next has this number.
-    next: u64,
+    shopper: Shopper,
     steps: u64,
     story: Option<Vec<String>>,
 }
@@ -101,7 +96,7 @@ impl World {
             base,
             appended: Vec::new(),
             snapshot,
-            next: 0,
+            shopper: Shopper::default(),
             steps: 0,
             story: tells.then(Vec::new),
         }
@@ -175,7 +170,7 @@ impl World {
                 self.master.is_deaf = deaf;
             }
             _ if self.fate.hands && !self.master.paused => {
-                let name = format!("reservation:R{}", self.recent());
+                let name = format!("reservation:{}", self.shopper.recent(&mut self.dice));
                 let command = if self.dice.roll(2) == 0 { "DEL" } else { "EVICT" };
                 self.tell(|| format!("{command} {name}"));
                 self.work(|world| world.master.client(&[command, &name]));
@@ -190,15 +185,14 @@ impl World {
         self.replica.advance(ms);
     }
 
-    /// One of the latest reservations, or one that is not there yet.
-    fn recent(&mut self) -> u64 {
-        (self.next + 1).saturating_sub(self.dice.roll(7))
-    }
-
     /// Calls of clients, in one unit of work.
     fn clients(&mut self) {
         let count = if self.dice.roll(4) == 0 { 2 + self.dice.roll(3) } else { 1 };
-        let calls: Vec<Vec<String>> = (0..count).map(|_| self.one_call()).collect();
+        let life = |dice: &mut Dice| {
+            let most = if dice.roll(3) == 0 { 3000 } else { 60 };
+            ["PX".to_owned(), (1 + dice.roll(most)).to_string()]
+        };
+        let calls: Vec<Vec<String>> = (0..count).map(|_| self.shopper.call(&mut self.dice, life)).collect();
         self.tell(|| format!("{calls:?}"));
         self.work(|world| {
             world.master.unit(|master| {
@@ -211,48 +205,6 @@ impl World {
                 }
             });
         });
-    }
-
-    fn one_call(&mut self) -> Vec<String> {
-        let id = format!("R{}", self.recent());
-        let units = |dice: &mut Dice, most| (1 + dice.roll(most)).to_string();
-        let dice = &mut self.dice;
-        let name = (*dice.pick(&NAMES.each_ref())).to_owned();
-        let words: Vec<String> = match dice.roll(30) {
-            0..11 => {
-                self.next += 1;
-                let life = if dice.roll(3) == 0 { dice.roll(3000) } else { dice.roll(60) };
-                let split = *dice.pick(&[&"priority", &"fewest", &"none"]);
-                let mut words = ["INV.RESERVE", &format!("R{}", self.next), "PX", &(life + 1).to_string()]
-                    .map(str::to_owned)
-                    .to_vec();
-                if dice.roll(3) == 0 {
-                    words.extend(["SPLIT", split, "ONCE", "token"].map(str::to_owned));
-                }
-                words.push("ITEMS".to_owned());
-                words.extend([name, units(dice, 6)]);
-                if dice.roll(3) == 0 {
-                    words.extend([(*dice.pick(&NAMES.each_ref())).to_owned(), units(dice, 3)]);
-                }
-                words
-            }
-            11..14 => vec!["INV.COMMIT".into(), id],
-            14 => vec!["INV.COMMIT".into(), id, "LATE".into()],
-            15..17 => vec!["INV.COMMIT".into(), id, "ITEMS".into(), name, units(dice, 4)],
-            17..19 => vec!["INV.ROLLBACK".into(), id],
-            19 => vec!["INV.ROLLBACK".into(), id, "ITEMS".into(), name, units(dice, 4)],
-            20 => vec!["INV.EXTEND".into(), id, "PX".into(), units(dice, 500)],
-            21 => vec!["INV.ADJUST".into(), sku_of(&name), (dice.roll(9).cast_signed() - 4).to_string()],
-            22 => vec!["INV.SET".into(), sku_of(&name), "ONHAND".into(), units(dice, 15)],
-            23 => vec!["INV.TRANSFER".into(), "W".into(), "north".into(), "south".into(), units(dice, 3)],
-            24 => vec!["INV.REPAIR".into(), sku_of(&name)],
-            25 => vec!["INV.WAREHOUSES".into(), "W".into(), "SET".into(), "south".into(), units(dice, 3)],
-            26 => vec!["INV.GET".into(), id],
-            27 => vec!["INV.STOCK".into(), "P".into(), "W".into()],
-            28 => vec!["INV.AUDITSCAN".into(), "0".into()],
-            _ => vec!["INV.SCAN".into(), "0".into()],
-        };
-        words
     }
 
     /// Work of the master. Now and then it dies in the midst of it.
@@ -380,14 +332,6 @@ impl World {
         self.replica.receive(&units);
         assert_eq!(self.replica.data, self.master.data, "the replica differs from its master");
     }
-}
-
-/// Commands that go on while writes are paused.
-const READS: [&str; 4] = ["INV.GET", "INV.STOCK", "INV.AUDITSCAN", "INV.SCAN"];
-
-/// A product with warehouses has no counters of its own.
-fn sku_of(name: &str) -> String {
-    if name == "W" { "W@north".to_owned() } else { name.to_owned() }
 }
 
 fn on_hand(server: &Simulation, sku: &str) -> i64 {

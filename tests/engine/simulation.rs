@@ -236,6 +236,14 @@ impl Simulation {
         })
     }
 
+    /// The server's own cycle, which takes whatever is due.
+    pub fn expire_cycle(&mut self) {
+        let names: Vec<String> = self.data.keys().filter(|name| self.is_due(name)).cloned().collect();
+        for name in names {
+            self.unit(|server| server.finds(&name));
+        }
+    }
+
     /// A client's command, as a unit of its own.
     pub fn client(&mut self, words: &[&str]) {
         self.unit(|server| server.execute(words));

@@ -11,6 +11,9 @@
     reason = "a panic ends a test, not a server"
 )]
 
+#[allow(dead_code, reason = "the tests of the engine use all of it")]
+#[path = "../engine/calls.rs"]
+mod calls;
 #[path = "../common/dice.rs"]
 mod dice;
 mod harness;
@@ -18,6 +21,9 @@ mod network;
 mod scripts;
 mod shards;
 mod shop;
+#[allow(dead_code, reason = "the tests of the engine use all of it")]
+#[path = "../engine/simulation.rs"]
+mod simulation;
 
 mod acl;
 mod adjust;
@@ -55,5 +61,6 @@ mod replication;
 mod restart;
 mod scan;
 mod soak;
+mod twin;
 mod warehouses;
 mod watching;

@@ -130,7 +130,6 @@ impl Site {
             "appendonly yes",
             "appendfsync always",
             "inv.outcome-ttl-ms 1000000000",
-            "inv.alert-ttl-ms 1000",
             // Full after the first rounds, so that memory can be compared.
             "repl-backlog-size 1mb",
         ];
@@ -338,7 +337,7 @@ impl Site {
     /// What is sold is gone, and so is all memory of it.
     fn tidy(&mut self, shop: &mut Client) {
         let script = "
-        for _, pattern in ipairs({'inventory:outcome:*', 'inventory:once:*', 'inventory:alert:*'}) do
+        for _, pattern in ipairs({'inventory:outcome:*', 'inventory:once:*', 'alert:*'}) do
           for _, key in ipairs(redis.call('KEYS', pattern)) do redis.call('UNLINK', key) end
         end";
         shop.ask(["EVAL", script, "0"]);

@@ -1,0 +1,305 @@
+//! The simulated server of the engine's tests beside a real one: the same random histories on both, step by step, give the
+//! same answers, the same keys, and the same to the copies. So that what the simulation shows is true of real servers.
+//!
+//! The real clock moves on by itself: all deadlines lie on the beats of a metronome, and each round of calls lies between
+//! two beats. The server sleeps over the beat (DEBUG SLEEP), so that what has become due by then is met by the calls, and
+//! not by the cron before them.
+//!
+//! `INV_TWIN_HISTORIES=1000` runs more of them, `INV_TWIN_SEED=7` from this seed on.
+
+use std::collections::BTreeMap;
+use std::thread;
+
+use crate::calls::{SKUS, Shopper, call};
+use crate::dice::Dice;
+use crate::harness::{Client, Json, Server, code};
+use crate::simulation::{Command, Simulation, Value};
+
+/// From beat to beat, ms: the cron comes ten times a second, and has to come between two.
+const BEAT: i64 = 500;
+
+/// So long after a beat the calls begin, ms.
+const AFTER: i64 = 20;
+
+const ROUNDS: i64 = 5;
+
+/// A server and its simulation.
+struct Twins {
+    server: Server,
+    shop: Client,
+    simulation: Simulation,
+    dice: Dice,
+    shopper: Shopper,
+    /// When the first beat was.
+    begun: i64,
+    /// Commands of the server that were propagated and looked at.
+    seen: usize,
+}
+
+/// Keys as both have them: without what is of the moment, with their deadlines where these are the clients' own.
+type Keys = BTreeMap<String, (Json, Option<i64>)>;
+
+impl Twins {
+    fn new(seed: u64) -> Self {
+        let server = Server::start_with(&["appendonly yes", "inv.low-stock-threshold 3"]);
+        let shop = server.connect();
+        let mut simulation = Simulation::new();
+        simulation.settings.low_stock_threshold = 3;
+        let mut twins = Self {
+            server,
+            shop,
+            simulation,
+            dice: Dice::new(seed),
+            shopper: Shopper::default(),
+            begun: 0,
+            seen: 0,
+        };
+        for name in ["north", "south"] {
+            twins.by_hand(&["ZADD", "stock:warehouses:W", "1", name]);
+        }
+        for sku in SKUS {
+            let units = twins.dice.roll(15).to_string();
+            twins.by_hand(&["SET", &format!("stock:available:{sku}"), &units]);
+        }
+        twins.seen = twins.server.propagated().len();
+        twins.simulation.take_stream();
+        twins.begun = twins.shop.now();
+        twins
+    }
+
+    fn by_hand(&mut self, words: &[&str]) {
+        let bytes: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+        self.shop.ask(bytes);
+        self.simulation.client(words);
+    }
+
+    fn beat(&self, number: i64) -> i64 {
+        self.begun + number * BEAT
+    }
+
+    /// One round: units of work behind a beat, then what the cron does. False where the machine was too slow for it.
+    fn round(&mut self, number: i64, seed: u64) -> bool {
+        let units: Vec<Vec<String>> = (0..4 + self.dice.roll(8)).map(|_| self.unit(number)).collect();
+        let mut lines: Vec<String> = Vec::new();
+        let sleep = self.beat(number) + AFTER - self.shop.now();
+        if sleep < AFTER {
+            return false;
+        }
+        lines.push(format!("DEBUG SLEEP {}", sleep as f64 / 1000.0));
+        for unit in &units {
+            if unit.len() == 1 {
+                lines.extend(unit.iter().cloned());
+            } else {
+                lines.push("MULTI".to_owned());
+                lines.extend(unit.iter().cloned());
+                lines.push("EXEC".to_owned());
+            }
+        }
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let replies = self.shop.burst(&lines);
+        if self.shop.now() >= self.beat(number + 1) - BEAT / 2 {
+            return false;
+        }
+        // The same where nothing but the calls moves the clock.
+        self.simulation.clock = self.beat(number) + AFTER;
+        let mut replies = replies.into_iter().skip(1);
+        for unit in &units {
+            let theirs: Vec<Json> = if unit.len() == 1 {
+                replies.by_ref().take(1).collect()
+            } else {
+                let exec = replies.by_ref().take(unit.len() + 2).last().expect("the reply to EXEC");
+                exec.as_array().cloned().expect("an array")
+            };
+            let ours: Vec<String> =
+                self.simulation.unit(|server| unit.iter().map(|line| answer(server, line)).collect());
+            let theirs: Vec<String> = theirs.iter().map(refusal).collect();
+            assert_eq!(
+                theirs, ours,
+                "INV_TWIN_SEED={seed}, round {number}: answers of the server and of the simulation to {unit:#?}"
+            );
+        }
+        let sent = short(self.simulation.take_stream());
+        self.simulation.sweep();
+        self.simulation.expire_cycle();
+        let swept = short(self.simulation.take_stream());
+        let keys = self.simulated_keys();
+        loop {
+            let found = self.keys();
+            let over = self.shop.now() >= self.beat(number + 1) - AFTER;
+            if found == keys {
+                self.compare_streams(sent, swept, seed, number);
+                return !over;
+            }
+            if over {
+                for name in keys.keys().chain(found.keys()) {
+                    assert_eq!(
+                        found.get(name),
+                        keys.get(name),
+                        "INV_TWIN_SEED={seed}, round {number}: {name} of the server and of the simulation, after {units:#?}"
+                    );
+                }
+            }
+            // Not too often: each is a look at every key.
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
+    /// Calls, or something by other hands.
+    fn unit(&mut self, number: i64) -> Vec<String> {
+        let begun = self.begun;
+        let life = move |dice: &mut Dice| {
+            let beats = number + 1 + i64::try_from(dice.roll(4)).expect("small");
+            ["PXAT".to_owned(), (begun + beats * BEAT).to_string()]
+        };
+        if self.dice.roll(6) > 0 {
+            let count = if self.dice.roll(4) == 0 { 2 + self.dice.roll(2) } else { 1 };
+            return (0..count).map(|_| self.shopper.call(&mut self.dice, life).join(" ")).collect();
+        }
+        let id = self.shopper.recent(&mut self.dice);
+        let [_, at] = life(&mut self.dice);
+        let sku = *self.dice.pick(&SKUS.each_ref());
+        vec![match self.dice.roll(8) {
+            0 => format!("DEL reservation:{id}"),
+            1 => format!("RENAME reservation:{id} kept:{id}"),
+            2 => format!("RENAME kept:{id} reservation:{id}"),
+            3 => format!("PEXPIREAT reservation:{id} {at}"),
+            4 => format!("PERSIST reservation:{id}"),
+            5 => format!("INCRBY stock:available:{sku} 2"),
+            6 => format!("SET reservation:{id} foreign PXAT {at}"),
+            _ => format!("DECRBY stock:reserved:{sku} 1"),
+        }]
+    }
+
+    fn compare_streams(&mut self, sent: Vec<String>, mut swept: Vec<String>, seed: u64, number: i64) {
+        let propagated = self.server.propagated();
+        let all = propagated[self.seen..].iter().map(|line| line.split(' ').map(str::to_owned).collect());
+        let mut theirs = short(vec![all.collect()]);
+        self.seen = propagated.len();
+        let mut rest = theirs.split_off(sent.len().min(theirs.len()));
+        assert_eq!(
+            theirs, sent,
+            "INV_TWIN_SEED={seed}, round {number}: what the server and the simulation have sent"
+        );
+        // In which order those go that are due at one moment is the server's.
+        rest.sort();
+        swept.sort();
+        assert_eq!(rest, swept, "INV_TWIN_SEED={seed}, round {number}: what they sent by themselves");
+    }
+
+    fn keys(&mut self) -> Keys {
+        const READ: &str = "local found = {}
+        for _, name in ipairs(redis.call('KEYS', '*')) do
+          local kind = redis.call('TYPE', name).ok
+          local value = kind
+          if kind == 'string' then value = redis.call('GET', name) end
+          if kind == 'zset' then value = table.concat(redis.call('ZRANGE', name, 0, -1, 'WITHSCORES'), ' ') end
+          found[#found + 1] = {name, value or '', redis.call('PEXPIRETIME', name)}
+        end
+        return found";
+        let found = self.shop.ask(["EVAL", READ, "0"]);
+        let entry = |entry: &Json| {
+            let (name, value) = (entry[0].as_str()?, entry[1].as_str()?);
+            let until = entry[2].as_i64().filter(|until| *until >= 0);
+            Some((name.to_owned(), normal(name, value, until)?))
+        };
+        found.as_array().expect("an array").iter().filter_map(entry).collect()
+    }
+
+    fn simulated_keys(&self) -> Keys {
+        let text = |value: &Value| match value {
+            Value::Text(text) => text.clone(),
+            Value::SortedSet(members) => {
+                let mut members: Vec<(i64, &String)> =
+                    members.iter().map(|(name, score)| (*score, name)).collect();
+                members.sort_unstable();
+                members.iter().map(|(score, name)| format!("{name} {score}")).collect::<Vec<_>>().join(" ")
+            }
+            other => format!("{other:?}"),
+        };
+        let entries = self.simulation.data.iter();
+        let entry = |(name, entry): (&String, &crate::simulation::Entry)| {
+            Some((name.clone(), normal(name, &text(&entry.value), entry.until)?))
+        };
+        entries.filter_map(entry).collect()
+    }
+}
+
+/// What can be compared of a key. Alerts are named by the moment.
+fn normal(name: &str, value: &str, until: Option<i64>) -> Option<(Json, Option<i64>)> {
+    if name.starts_with("alert:") || name.starts_with("inventory:alert") {
+        return None;
+    }
+    let is_record = name.starts_with("reservation:") || name.starts_with("kept:");
+    if name.starts_with("inventory:once:") {
+        return Some((Json::Null, None));
+    }
+    let mut document = serde_json::from_str(value).unwrap_or_else(|_| Json::from(value));
+    if let Some(fields) = document.as_object_mut() {
+        for of_the_moment in ["created_at", "resolved_at", "timestamp"] {
+            fields.remove(of_the_moment);
+        }
+    }
+    Some((document, until.filter(|_| is_record)))
+}
+
+/// What the simulation answers: the code of a refusal, or nothing.
+fn answer(server: &mut Simulation, line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    if line.starts_with("INV.") {
+        return call(server, &words).err().map(|refusal| refusal.code().to_owned()).unwrap_or_default();
+    }
+    server.execute(&words);
+    String::new()
+}
+
+/// The code of a refusal of one of the module's commands.
+fn refusal(reply: &Json) -> String {
+    let code = reply.as_str().and_then(|text| text.strip_prefix('-')).map_or("", code);
+    // RENAME of what is not there: the simulation just does nothing.
+    if reply.as_str() == Some("-ERR no such key") { String::new() } else { code.to_owned() }
+}
+
+/// Of each command its name and key, of the module's own what it does to what.
+fn short(stream: Vec<Vec<Command>>) -> Vec<String> {
+    let words = stream.into_iter().flatten();
+    let shown = words.filter(|words| !["MULTI", "EXEC", "PUBLISH", "SELECT"].contains(&words[0].as_str()));
+    shown
+        .map(|words| {
+            let most = if words[0] == "INV.APPLY" { 4 } else { 2 };
+            let name = if words[0] == "UNLINK" { "DEL" } else { &words[0] };
+            let line = [&[name.to_owned()], &words[1..most.min(words.len())]].concat().join(" ");
+            // An alert's key ends with the moment.
+            line.rsplit_once(':')
+                .filter(|_| line.contains(" alert:"))
+                .map_or(line.clone(), |(line, _)| line.to_owned())
+        })
+        .collect()
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+}
+
+#[test]
+fn a_real_server_and_the_simulated_one_take_the_same_course() {
+    let first = number("INV_TWIN_SEED").unwrap_or(1);
+    let histories = number("INV_TWIN_HISTORIES").unwrap_or(12);
+    let run = |seed: u64| {
+        let mut twins = Twins::new(seed);
+        (1..=ROUNDS).take_while(|round| twins.round(*round, seed)).count()
+    };
+    // Most of the time they wait for the next beat.
+    let rounds: usize = thread::scope(|scope| {
+        let run = &run;
+        let runs: Vec<_> = (0..4)
+            .map(|lane| {
+                scope.spawn(move || (first + lane..first + histories).step_by(4).map(run).sum::<usize>())
+            })
+            .collect();
+        runs.into_iter().map(|run| run.join().expect("they take the same course")).sum()
+    });
+    let all = usize::try_from(histories).expect("few") * usize::try_from(ROUNDS).expect("few");
+    eprintln!("{rounds} of {all} rounds were run to their end");
+    assert!(rounds * 4 >= all, "the machine is too slow: {rounds} of {all} rounds");
+}
