@@ -14,6 +14,7 @@
 mod calls;
 #[path = "../common/dice.rs"]
 mod dice;
+#[allow(dead_code, reason = "the tests of the server use all of it")]
 mod simulation;
 
 mod alert_index;

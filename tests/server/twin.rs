@@ -121,23 +121,23 @@ impl Twins {
         let sent = short(self.simulation.take_stream());
         self.simulation.sweep();
         self.simulation.expire_cycle();
-        let swept = short(self.simulation.take_stream());
+        let mut swept = short(self.simulation.take_stream());
+        swept.sort();
         let keys = self.simulated_keys();
+        let at = format!("INV_TWIN_SEED={seed}, round {number}");
         loop {
-            let found = self.keys();
+            let (found, (theirs, rest)) = (self.keys(), self.sent_by_server(sent.len()));
             let over = self.shop.now() >= self.beat(number + 1) - AFTER;
-            if found == keys {
-                self.compare_streams(sent, swept, seed, number);
+            if (&found, &theirs, &rest) == (&keys, &sent, &swept) {
+                self.seen = self.server.propagated().len();
                 return !over;
             }
             if over {
                 for name in keys.keys().chain(found.keys()) {
-                    assert_eq!(
-                        found.get(name),
-                        keys.get(name),
-                        "INV_TWIN_SEED={seed}, round {number}: {name} of the server and of the simulation, after {units:#?}"
-                    );
+                    assert_eq!(found.get(name), keys.get(name), "{at}: {name} of both, after {units:#?}");
                 }
+                assert_eq!(theirs, sent, "{at}: what the server and the simulation have sent");
+                assert_eq!(rest, swept, "{at}: what they have sent by themselves");
             }
             // Not too often: each is a look at every key.
             thread::sleep(std::time::Duration::from_millis(10));
@@ -166,24 +166,20 @@ impl Twins {
             4 => format!("PERSIST reservation:{id}"),
             5 => format!("INCRBY stock:available:{sku} 2"),
             6 => format!("SET reservation:{id} foreign PXAT {at}"),
-            _ => format!("DECRBY stock:reserved:{sku} 1"),
+            // Never less: which of those that are due at one moment would miss it is chance.
+            _ => format!("INCRBY stock:reserved:{sku} 1"),
         }]
     }
 
-    fn compare_streams(&mut self, sent: Vec<String>, mut swept: Vec<String>, seed: u64, number: i64) {
+    /// What the server has sent in this round: the first of it, and the rest in a fixed order, as it is the server's in which
+    /// those go that are due at one moment.
+    fn sent_by_server(&self, first: usize) -> (Vec<String>, Vec<String>) {
         let propagated = self.server.propagated();
         let all = propagated[self.seen..].iter().map(|line| line.split(' ').map(str::to_owned).collect());
-        let mut theirs = short(vec![all.collect()]);
-        self.seen = propagated.len();
-        let mut rest = theirs.split_off(sent.len().min(theirs.len()));
-        assert_eq!(
-            theirs, sent,
-            "INV_TWIN_SEED={seed}, round {number}: what the server and the simulation have sent"
-        );
-        // In which order those go that are due at one moment is the server's.
+        let mut sent = short(vec![all.collect()]);
+        let mut rest = sent.split_off(first.min(sent.len()));
         rest.sort();
-        swept.sort();
-        assert_eq!(rest, swept, "INV_TWIN_SEED={seed}, round {number}: what they sent by themselves");
+        (sent, rest)
     }
 
     fn keys(&mut self) -> Keys {
