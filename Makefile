@@ -7,7 +7,7 @@ SERVER ?=
 export PORT CLUSTER_PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli cluster cluster-stop test servers test-all simulate soak crash lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers clean
+.PHONY: help build run cli cluster cluster-stop test servers test-all simulate soak crash lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers bench-worst clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +70,9 @@ bench-growth: ## how cost and memory grow with reservations and products, on SER
 
 bench-readers: ## what INV.ALERTS and INV.STOCK cost on a large stock, on SERVER or the server that is found
 	@scripts/bench.sh readers
+
+bench-worst: ## how long the worst requests keep the server, on SERVER or the server that is found
+	@scripts/bench.sh worst
 
 clean: ## removes what was built; what was fetched and data stay
 	@rm -rf target

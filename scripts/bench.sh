@@ -9,6 +9,7 @@
 #                                 --requests 200000
 #     scripts/bench.sh growth     how cost and memory grow with reservations and products (benches/growth.rs)
 #     scripts/bench.sh readers    what INV.ALERTS and INV.STOCK cost on a large stock (benches/readers.rs)
+#     scripts/bench.sh worst      how long the worst requests keep the server (benches/worst.rs)
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -18,6 +19,6 @@ scripts/cargo.sh build --release
 INV_SERVER=$(scripts/find-server.sh)
 INV_MODULE=$(module_file)
 export INV_SERVER INV_MODULE
-name=${1:?which: throughput, expiry, cluster, growth, readers}
+name=${1:?which: throughput, expiry, cluster, growth, readers, worst}
 shift
 exec scripts/cargo.sh bench --bench "$name" -- "$@"

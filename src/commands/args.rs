@@ -12,6 +12,12 @@ use crate::inventory::sku::{KeyStyle, OnceName, Sku, check_text, is_plain};
 /// Every word that is an option somewhere. Where a sku is expected, one of them is a slip of the pen.
 const OPTION_WORDS: [&str; 9] = ["ITEMS", "LATE", "EX", "PX", "EXAT", "PXAT", "DATA", "SPLIT", "ONCE"];
 
+/// The most arguments of a call: what the longest list of items or warehouses needs, and some.
+const MOST_ARGUMENTS: usize = 2112;
+
+/// The most bytes of all of them together: what the longest DATA and the longest ids need, and some.
+const MOST_BYTES: usize = 2_097_152;
+
 /// Walks over the arguments of one command.
 pub struct Args<'a> {
     grammar: &'static str,
@@ -19,10 +25,18 @@ pub struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// The arguments behind the command's name. `ERR` where one is not printable UTF-8: the server compares keywords
-    /// up to a NUL, and a control character in a log or a terminal is not what it seems.
+    /// The arguments behind the command's name. `ERR` where there are too many to look at, or one is not printable UTF-8: the
+    /// server compares keywords up to a NUL, and a control character in a log or a terminal is not what it seems.
     pub fn new(words: &'a [&'a [u8]], grammar: &'static str) -> Result<Self, Refusal> {
         let rest = words.get(1..).unwrap_or_default();
+        if rest.len() > MOST_ARGUMENTS {
+            let given = rest.len();
+            return Err(Refusal::invalid(format!("{given} arguments, at most {MOST_ARGUMENTS}")));
+        }
+        let bytes = rest.iter().map(|word| word.len()).fold(0, usize::saturating_add);
+        if bytes > MOST_BYTES {
+            return Err(Refusal::invalid(format!("the arguments have {bytes} bytes, at most {MOST_BYTES}")));
+        }
         for (index, word) in rest.iter().enumerate() {
             if !is_plain(word) {
                 let position = index.saturating_add(1);

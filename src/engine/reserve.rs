@@ -17,6 +17,9 @@ use crate::inventory::sku::{Key, ReservationId, Sku};
 /// The most lines that a reservation may have when its items are split over warehouses.
 pub const MOST_LINES: usize = 1024;
 
+/// So many overdue reservations one command gives back before it decides: a few milliseconds of work.
+pub const MOST_RELEASED: usize = 500;
+
 /// How long a reservation shall live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
@@ -247,7 +250,8 @@ impl Supply {
     }
 
     /// The lines to take. Before `INSUFFICIENT` is said, overdue reservations of the short skus are released, as many as
-    /// are needed: their units are free, only the sweep has not been there yet.
+    /// are needed: their units are free, only the sweep has not been there yet. `TRYAGAIN` where they are too many for one
+    /// command.
     pub(super) fn pick<'a, K: Keyspace>(
         &mut self,
         keys: &mut K,
@@ -255,19 +259,28 @@ impl Supply {
         split: Split,
     ) -> Result<Cow<'a, [Line]>, Refusal> {
         let mut can_expire = keys.ledger(|ledger| ledger.is_complete());
+        let mut left = MOST_RELEASED;
         loop {
             let shorts = match pick(asked, &self.stocks(), split) {
                 Ok(lines) => return Ok(lines),
                 Err(shorts) => shorts,
             };
             // What was deleted by hand and is over.
-            if expire::settle_remembered_due(keys, || false) {
+            let is_spent = || {
+                left = left.saturating_sub(1);
+                left == 0
+            };
+            if expire::settle_remembered_due(keys, is_spent) {
                 *self = self.again(keys, asked)?;
                 continue;
             }
+            if left == 0 {
+                let skus = shorts.into_iter().map(|(_, shortage)| shortage.sku);
+                return Err(Refusal::Overdue(skus.collect()));
+            }
             let mut released = false;
             for short in &shorts {
-                released |= self.release(keys, asked, short, split, &mut can_expire);
+                released |= self.release(keys, asked, short, split, &mut can_expire, &mut left);
             }
             if !released {
                 let shortages = shorts.into_iter().map(|(_, shortage)| shortage);
@@ -286,14 +299,16 @@ impl Supply {
         (line, shortage): &Short,
         split: Split,
         can_expire: &mut bool,
+        left: &mut usize,
     ) -> bool {
         let Shortage { sku, requested, available } = shortage;
         let mut released = false;
         let mut release = |sku: &Sku, missing: i64| {
             let mut missing = missing;
-            while missing > 0 {
+            while missing > 0 && *left > 0 {
                 let Some(units) = expire::release_one(keys, sku, can_expire) else { break };
                 missing = missing.saturating_sub(units);
+                *left = left.saturating_sub(1);
                 released = true;
             }
             missing

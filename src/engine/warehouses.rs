@@ -18,7 +18,7 @@ use crate::inventory::sku::{Key, KeyStyle, Product, Sku, Warehouse};
 pub const MOST: usize = 1024;
 
 /// The most warehouses that one request may look at, of all its products together: a few milliseconds of work.
-pub const MOST_A_REQUEST: usize = 8192;
+pub const MOST_A_REQUEST: usize = 2048;
 
 /// `ERR` where a request has looked at too many warehouses.
 pub(super) fn check_work(looked_at: usize) -> Result<(), Refusal> {

@@ -31,6 +31,8 @@ pub enum Refusal {
     },
     /// `TRYAGAIN`: the live reservations are not all known yet, a moment after the module was loaded.
     TryAgain,
+    /// `TRYAGAIN`: these skus have so many overdue reservations that one command does not give all of them back.
+    Overdue(Vec<Sku>),
     /// `TRYAGAIN`: in a cluster, the slot of this command is being moved, and not all of its keys are here.
     SlotMoving(Slot),
     /// `WRONGTYPE`: a key holds something that this command cannot use.
@@ -133,7 +135,7 @@ impl Refusal {
         match self {
             Self::Grammar { .. } | Self::Invalid(_) => "ERR",
             Self::CrossSlot { .. } => "CROSSSLOT",
-            Self::TryAgain | Self::SlotMoving(_) => "TRYAGAIN",
+            Self::TryAgain | Self::Overdue(_) | Self::SlotMoving(_) => "TRYAGAIN",
             Self::WrongType { .. } => "WRONGTYPE",
             Self::Foreign(_) | Self::ForeignHere { .. } => "FOREIGN",
             Self::Ended { how: Ending::Committed, .. } => "COMMITTED",
@@ -161,6 +163,11 @@ impl fmt::Display for Refusal {
             Self::TryAgain => out.write_str(
                 "live reservations are still being looked for, since the module was loaded: ask again soon",
             ),
+            Self::Overdue(skus) => {
+                let skus: Vec<&str> = skus.iter().map(Sku::as_str).collect();
+                let skus = skus.join(", ");
+                write!(out, "more reservations of {skus} are overdue than one command gives back: ask again")
+            }
             Self::SlotMoving(slot) => {
                 write!(out, "slot {} is being moved between nodes: ask again soon", slot.number())
             }

@@ -112,6 +112,26 @@ fn the_command_whose_open_expires_a_record_settles_it_before_it_decides() {
 }
 
 #[test]
+fn one_command_gives_back_a_bounded_number_of_overdue_reservations_and_says_so() {
+    let mut shop = shop();
+    shop.client(&["SET", "stock:available:MANY", "1200"]);
+    for n in 0..1200 {
+        shop.unit(|shop| assert_eq!(shop.reserve(&format!("M{n}"), "MANY 1", 100), "OK"));
+    }
+    shop.advance(101);
+    for back in ["500 700", "1000 200"] {
+        let answer = shop.unit(|shop| shop.reserve("B", "MANY 1200", 100));
+        assert_eq!(
+            answer,
+            "TRYAGAIN more reservations of MANY are overdue than one command gives back: ask again"
+        );
+        assert_eq!(shop.counters("MANY"), back);
+    }
+    shop.unit(|shop| assert_eq!(shop.reserve("B", "MANY 1200", 100), "OK"));
+    assert_eq!(shop.counters("MANY"), "0 1200");
+}
+
+#[test]
 fn a_later_write_command_of_the_unit_settles_what_a_read_expired() {
     let mut shop = shop();
     shop.advance(101);

@@ -536,7 +536,10 @@ impl Simulation {
             ["ZADD", name, score, member] => self.add_member(name, member, score.parse().unwrap()),
             ["INCRBY", name, by] => self.count(name, by.parse().unwrap()),
             ["DECRBY", name, by] => self.count(name, -by.parse::<i64>().unwrap()),
-            ["PERSIST", name] => self.set_ttl(name, None, "persist"),
+            // Of a key without a deadline nothing is told or sent.
+            ["PERSIST", name] => {
+                self.finds(name) && self.data[*name].until.is_some() && self.set_ttl(name, None, "persist")
+            }
             ["PEXPIREAT", name, until] => self.set_ttl(name, Some(until.parse().unwrap()), "expire"),
             ["RENAME", from, to] => self.rename(from, to),
             ["PUBLISH", ..] => false,

@@ -520,7 +520,7 @@ fn a_thousand_warehouses_are_shown_and_reserved_from_and_more_are_refused() {
     // So many places and no more.
     let many = ["P"; 9].join(" ");
     let refusal = shop.refusal(format!("INV.STOCK {many}"));
-    assert!(refusal.starts_with("ERR these products have more than 8192 warehouses"), "{refusal}");
+    assert!(refusal.starts_with("ERR these products have more than 2048 warehouses"), "{refusal}");
     // Made larger by hand, it is told and left alone; what was answered before is answered again.
     let done =
         ["INV.RESERVE R2 ITEMS P 1", "INV.ADJUST P@W0000 2 ONCE t", "INV.TRANSFER P W0000 W0001 1 ONCE t"];
