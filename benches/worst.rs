@@ -39,11 +39,13 @@ const TARGET: f64 = 5.0;
 const MANY: usize = 1_000_000;
 const DUE: usize = 20_000;
 
-/// A request: what is so bad about it, and its words the `n`-th time.
+/// Does what a request needs before it, and gives its words, the `n`-th time.
+type Request = Box<dyn Fn(&mut Client, usize) -> Vec<Vec<u8>>>;
+
+/// A request, and what is so bad about it.
 struct Case {
     what: &'static str,
-    /// What it needs before each time, and the words of it.
-    request: Box<dyn Fn(&mut Client, usize) -> Vec<Vec<u8>>>,
+    request: Request,
 }
 
 fn case(what: &'static str, request: impl Fn(&mut Client, usize) -> String + 'static) -> Case {
