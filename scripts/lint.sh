@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, clippy, and shellcheck and ruff where they are installed.
+# Format, clippy, the lists of docs/supply-chain.md, and shellcheck and ruff where they are installed.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -7,6 +7,7 @@ cd "$root"
 
 scripts/cargo.sh fmt --check
 scripts/cargo.sh clippy --all-targets -- -D warnings
+scripts/audit.sh lists
 if have shellcheck; then
     shellcheck -x scripts/*.sh .ci/run
 else
