@@ -27,11 +27,11 @@ libraries() {
 unsafe_code() {
     printf '| file | blocks | functions, implementations |\n| --- | ---: | ---: |\n'
     local file blocks others
-    for file in $(grep -rlE '\bunsafe\b' src | sort); do
+    while read -r file; do
         blocks=$(grep -vE '^\s*//' "$file" | grep -oE '\bunsafe \{' | wc -l)
         others=$(grep -vE '^\s*//' "$file" | grep -oE '\bunsafe (fn|impl|extern)' | wc -l)
-        ((blocks + others == 0)) || printf '| `%s` | %d | %d |\n' "$file" "$blocks" "$others"
-    done
+        ((blocks + others == 0)) || printf "| \`%s\` | %d | %d |\n" "$file" "$blocks" "$others"
+    done < <(grep -rlE '\bunsafe\b' src | sort)
 }
 
 # filled NAME COMMAND: the page, with what the command prints between the marks of this name.
