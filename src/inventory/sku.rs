@@ -81,7 +81,7 @@ id_type!(
 impl ReservationId {
     /// Reads an id; an `ERR` refusal that names what is wrong with it.
     pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, Refusal> {
-        let text = check_id("reservation id", text)?;
+        let text = check_id("reservation id", text, style)?;
         Ok(Self(canonical("reservation id", text, style)?.into()))
     }
 }
@@ -89,7 +89,7 @@ impl ReservationId {
 impl Product {
     /// Reads a product: an id without `@`.
     pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, Refusal> {
-        let text = check_id("product", text)?;
+        let text = check_id("product", text, style)?;
         if text.contains('@') {
             return Err(Refusal::invalid(format!(
                 "product '{text}' holds an '@': name the product alone, without a warehouse"
@@ -102,7 +102,7 @@ impl Product {
 impl Warehouse {
     /// Reads a warehouse: an id without `@`, in tagged style without braces.
     pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, Refusal> {
-        let text = check_id("warehouse", text)?;
+        let text = check_id("warehouse", text, style)?;
         if text.contains('@') {
             return Err(Refusal::invalid(format!("warehouse '{text}' holds an '@'")));
         }
@@ -117,18 +117,19 @@ impl Sku {
     /// Reads `product` or `product@warehouse`.
     pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, Refusal> {
         // The limit holds for each part; the sum only keeps an error from repeating a huge argument.
-        if text.len() > MAX_ID_BYTES.saturating_mul(2).saturating_add(1) {
+        let braces = if style == KeyStyle::Tagged { 2 } else { 0 };
+        if text.len() > MAX_ID_BYTES.saturating_mul(2).saturating_add(1).saturating_add(braces) {
             return Err(Refusal::invalid(format!(
                 "sku has {} bytes, at most {MAX_ID_BYTES} a part",
                 text.len()
             )));
         }
         let Some(at) = text.iter().position(|byte| *byte == b'@') else {
-            let product = check_id("sku", text)?;
+            let product = check_id("sku", text, style)?;
             return Ok(Self(canonical("sku", product, style)?.into()));
         };
         let (product, warehouse) = text.split_at(at);
-        let product = check_id("product", product)?;
+        let product = check_id("product", product, style)?;
         let warehouse = Warehouse::parse(warehouse.strip_prefix(b"@").unwrap_or(warehouse), style)?;
         if style == KeyStyle::Tagged && !product.contains('{') {
             return Err(Refusal::invalid(format!(
@@ -181,12 +182,17 @@ impl From<&Product> for Sku {
 }
 
 /// The rules for every id: 1 to 256 bytes of UTF-8 without control characters.
-fn check_id<'a>(what: &str, text: &'a [u8]) -> Result<&'a str, Refusal> {
+fn check_id<'a>(what: &str, text: &'a [u8], style: KeyStyle) -> Result<&'a str, Refusal> {
     if text.is_empty() {
         return Err(Refusal::invalid(format!("{what} is empty")));
     }
-    if text.len() > MAX_ID_BYTES {
-        return Err(Refusal::invalid(format!("{what} has {} bytes, at most {MAX_ID_BYTES}", text.len())));
+    // In tagged style braces around the whole are not part of it: the names of keys have them where the id has none.
+    let bare = match style {
+        KeyStyle::Plain => text,
+        KeyStyle::Tagged => text.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).unwrap_or(text),
+    };
+    if bare.len() > MAX_ID_BYTES {
+        return Err(Refusal::invalid(format!("{what} has {} bytes, at most {MAX_ID_BYTES}", bare.len())));
     }
     check_text(what, text)
 }
@@ -246,7 +252,7 @@ impl OnceName {
     }
 
     fn with(command: &str, id: &str, token: &[u8]) -> Result<Self, Refusal> {
-        let token = check_id("ONCE token", token)?;
+        let token = check_id("ONCE token", token, KeyStyle::Plain)?;
         Ok(Self(format!("{command}:{}:{id}:{token}", id.len()).into()))
     }
 

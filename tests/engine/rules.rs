@@ -292,6 +292,18 @@ fn without_outcomes_the_units_come_back_all_the_same() {
     shop.unit(|shop| assert_eq!(shop.reserve("A", "P 10", 100), "OK"));
 }
 
+#[test]
+fn the_longest_id_in_braces_is_given_back_at_its_deadline_too() {
+    let mut shop = Simulation::new();
+    shop.style = KeyStyle::Tagged;
+    shop.client(&["SET", "stock:available:{P}", "10"]);
+    let long = "x".repeat(256);
+    shop.unit(|shop| assert_eq!(shop.reserve(&long, "P 5", 100), "OK"));
+    shop.advance(101);
+    shop.sweep();
+    assert_eq!(shop.counters("{P}"), "10 0");
+}
+
 // --- CLAMP ---
 
 #[test]

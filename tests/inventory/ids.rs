@@ -48,6 +48,24 @@ fn the_limit_holds_for_each_part_of_a_sku() {
 }
 
 #[test]
+fn braces_around_a_whole_id_do_not_count() {
+    let longest = "x".repeat(MAX_ID_BYTES);
+    assert_eq!(reservation(format!("{{{longest}}}"), Tagged), longest);
+    assert_eq!(product(format!("{{{longest}}}"), Tagged), longest);
+    assert_eq!(sku(format!("{{{longest}}}@{longest}"), Tagged), format!("{longest}@{longest}"));
+    assert_eq!(
+        reservation(format!("{{{longest}x}}"), Tagged),
+        "ERR reservation id has 257 bytes, at most 256"
+    );
+    assert_eq!(reservation(format!("{{{longest}}}"), Plain), "ERR reservation id has 258 bytes, at most 256");
+    // A tag within an id is a part of it.
+    assert_eq!(
+        reservation(format!("{{t}}{longest}"), Tagged),
+        "ERR reservation id has 259 bytes, at most 256"
+    );
+}
+
+#[test]
 fn the_limit_is_counted_in_bytes_not_in_characters() {
     assert_eq!(reservation("é".repeat(128), Plain), "é".repeat(128));
     assert_eq!(reservation("é".repeat(129), Plain), "ERR reservation id has 258 bytes, at most 256");

@@ -187,3 +187,23 @@ fn other_keys_that_are_no_names_of_the_module_are_not_watched() {
         assert_eq!(watched(name.as_bytes(), style), None, "{name} {style:?}");
     }
 }
+
+#[test]
+fn the_longest_ids_are_read_from_the_names_of_their_keys() {
+    let long = "x".repeat(256);
+    for style in [Plain, Tagged] {
+        let id = ReservationId::parse(long.as_bytes(), style).unwrap();
+        let product = Product::parse(long.as_bytes(), style).unwrap();
+        let skus = [Sku::from(&product), Sku::from_parts(&long, Some(&long), style).unwrap()];
+        for (key, expected) in [
+            (Key::Reservation(&id), Watched::Reservation(Some(id.clone()))),
+            (Key::Outcome(&id), Watched::Outcome(id.clone())),
+            (Key::Threshold(&long), Watched::Threshold(product.clone())),
+            (Key::Alert(&long, 7), Watched::Alert(product.clone(), 7)),
+            (Key::Reserved(&skus[0]), Watched::Reserved(skus[0].clone())),
+            (Key::Reserved(&skus[1]), Watched::Reserved(skus[1].clone())),
+        ] {
+            assert_eq!(watched(key.name(style).as_bytes(), style), Some(expected), "{style:?}");
+        }
+    }
+}
