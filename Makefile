@@ -7,7 +7,7 @@ SERVER ?=
 export PORT CLUSTER_PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli cluster cluster-stop test servers test-all simulate soak crash audit lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers bench-worst clean
+.PHONY: help build run cli cluster cluster-stop test servers test-all simulate soak crash fuzz audit lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers bench-worst clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ crash: ## load, kill -9, restart, audit: 200 rounds, with progress
 
 audit: ## advisories, licences and sources of the libraries, with cargo-deny
 	@scripts/audit.sh
+
+fuzz: ## each fuzz target for INV_FUZZ_SECONDS (600), with progress; the first time it builds cargo-fuzz
+	@scripts/fuzz.sh
 
 lint: ## format, clippy, shellcheck
 	@scripts/lint.sh

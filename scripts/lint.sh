@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$root"
 
 scripts/cargo.sh fmt --check
+scripts/cargo.sh fmt --check --manifest-path fuzz/Cargo.toml
 scripts/cargo.sh clippy --all-targets -- -D warnings
 scripts/audit.sh lists
 if have shellcheck; then

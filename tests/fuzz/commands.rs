@@ -1,0 +1,750 @@
+//! Whole histories, line by line: calls of the module's commands, as they are typed to redis-cli, and what time, the operator
+//! and other hands do meanwhile. They run through the real parsers and the engine on the simulated server, with a replica.
+//!
+//! | line | what it does |
+//! | --- | --- |
+//! | `INV.…` | a call |
+//! | `MULTI`, `EXEC` | what is between them is one unit of work |
+//! | `SET name text [PX ms]`, `DEL`, `HSET`, `ZADD`, `INCRBY`, `DECRBY`, `PERSIST`, `PEXPIRE`, `RENAME`, `GET` | other hands |
+//! | `EVICT name` | memory pressure |
+//! | `WAIT ms` | time passes, or the clock is set back |
+//! | `SWEEP [n]` | the cron, with time for so many records |
+//! | `RESTART [RDB]`, `FAILOVER`, `LOAD`, `WALK n` | a restart with or without what is due, the replica takes over, the module is loaded anew, its walk goes on |
+//! | `PAUSE`, `IMPORT`, `BUSY` and `GO` | what is due does not go; jobs have no time; neither any more |
+//! | `CONFIG name number` | an option of the module |
+//!
+//! What must hold after each of them is in [`Shop::compare`]; it is said of what no other hand has put there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use redis_inventory::commands::{Change, Request};
+use redis_inventory::engine::alerts;
+use redis_inventory::engine::apply::{self, Effect};
+use redis_inventory::engine::reserve::reserve;
+use redis_inventory::engine::resolve::{self, ResolveRequest};
+use redis_inventory::engine::restock;
+use redis_inventory::engine::{Counter, LoadRepair, audit, look, warehouses};
+use redis_inventory::inventory::error::Refusal;
+use redis_inventory::inventory::outcome::{Ending, Outcome};
+use redis_inventory::inventory::quantity::UnixMs;
+use redis_inventory::inventory::reservation::{Line, Record};
+use redis_inventory::inventory::sku::{Key, KeyStyle, ReservationId, Sku, Watched, watched};
+
+use super::simulation::{BEGIN, Data, Entry, Simulation, Value};
+use super::words::words;
+
+/// So many lines are played of one input.
+const MOST_LINES: usize = 100;
+/// The longest wait of one line: a hundred years.
+const LONGEST_MS: i64 = 3_155_760_000_000;
+
+/// Plays a history. Panics where an invariant is broken.
+pub fn check(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut shop = Shop::open();
+    for line in text.lines().take(MOST_LINES) {
+        let words = words(line.as_bytes());
+        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        shop.play(&words);
+    }
+    shop.close();
+}
+
+struct Shop {
+    master: Simulation,
+    replica: Simulation,
+    /// Within MULTI.
+    joined: bool,
+    /// Other hands have written outcomes: what is a reservation does not only depend on the events any more.
+    outcomes_by_hand: bool,
+    /// Reservations whose keys other hands have written.
+    by_hand: BTreeSet<String>,
+    /// How often each may still end, by what the copies are told.
+    open: BTreeMap<String, i64>,
+    /// The books behind the last step; `None` where something else than a step of the module has changed them.
+    known: Option<Books>,
+}
+
+/// One sku, as its keys and the index say. `None` where a counter is none, or goes by itself: other hands have made it so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shelf {
+    available: i128,
+    reserved: i128,
+    /// By live reservations, and what waits or is remembered.
+    held: i128,
+}
+
+impl Shelf {
+    fn on_hand(&self) -> i128 {
+        self.available + self.reserved
+    }
+
+    fn drift(&self) -> i128 {
+        self.reserved - self.held
+    }
+}
+
+/// All skus at one moment.
+#[derive(Clone, Debug)]
+struct Books {
+    shelves: BTreeMap<Sku, Option<Shelf>>,
+    /// Whether every event has been looked at, and all keys are known.
+    settled: bool,
+}
+
+/// What a step may change of the units on hand.
+enum Moves {
+    /// Nothing.
+    Nothing,
+    /// Of each sku this much, and of others nothing.
+    These(BTreeMap<Sku, i128>),
+    /// These, or nothing at all: the command has a token that may have been seen.
+    TheseOrNothing(BTreeMap<Sku, i128>),
+    /// At most so many units of each sku are sold.
+    AtMost(BTreeMap<Sku, i128>),
+}
+
+impl Shop {
+    fn open() -> Self {
+        let mut master = Simulation::new();
+        master.settings.feed_maxlen = 20;
+        let replica = Simulation::replica_of(&master);
+        Self {
+            master,
+            replica,
+            joined: false,
+            outcomes_by_hand: false,
+            by_hand: BTreeSet::new(),
+            open: BTreeMap::new(),
+            known: None,
+        }
+    }
+
+    fn play(&mut self, words: &[&[u8]]) {
+        if let Some(read) = Request::read(words, self.master.style, &self.master.settings) {
+            match read {
+                Ok(request) => self.call(&request),
+                Err(refusal) => assert_eq!(refusal.code(), "ERR"),
+            }
+            return;
+        }
+        let words: Option<Vec<&str>> = words.iter().map(|word| std::str::from_utf8(word).ok()).collect();
+        let Some(words) = words else { return };
+        let number = |text: &str| text.parse::<i64>().ok().filter(|number| number.abs() <= LONGEST_MS);
+        match words.as_slice() {
+            ["MULTI"] => {
+                self.finish();
+                self.joined = true;
+            }
+            ["EXEC"] => self.finish(),
+            ["WAIT", ms] => {
+                // Before the begin no clock was ever.
+                let Some(ms) = number(ms).filter(|ms| self.master.clock + ms >= BEGIN / 2) else { return };
+                self.finish();
+                self.master.advance(ms);
+                self.replica.advance(ms);
+            }
+            ["SWEEP"] => self.sweep(usize::MAX),
+            ["SWEEP", records] => {
+                if let Some(records) = number(records).and_then(|records| usize::try_from(records).ok()) {
+                    self.sweep(records.max(1));
+                }
+            }
+            ["RESTART"] => self.restart(false),
+            ["RESTART", "RDB"] => self.restart(true),
+            ["FAILOVER"] => {
+                self.finish();
+                self.go();
+                self.known = None;
+                self.master.walk_over(usize::MAX);
+                self.finish();
+                self.known = None;
+                self.replica.change_role();
+                self.master.change_role();
+                std::mem::swap(&mut self.master, &mut self.replica);
+            }
+            ["LOAD"] => {
+                self.finish();
+                self.known = None;
+                self.master.load_module();
+            }
+            ["WALK", keys] => {
+                let Some(keys) = number(keys).and_then(|keys| usize::try_from(keys).ok()) else { return };
+                self.finish();
+                self.known = None;
+                self.master.walk_over(keys);
+            }
+            ["PAUSE"] => {
+                self.finish();
+                self.master.paused = true;
+            }
+            ["IMPORT"] => {
+                self.finish();
+                self.master.importing = true;
+            }
+            ["BUSY"] => {
+                self.finish();
+                self.master.is_busy = true;
+            }
+            ["GO"] => {
+                self.finish();
+                self.go();
+            }
+            ["CONFIG", name, value] => {
+                if let Some(value) = number(value) {
+                    self.finish();
+                    self.configure(name, value);
+                }
+            }
+            _ => self.by_hand(&words),
+        }
+    }
+
+    fn go(&mut self) {
+        self.master.paused = false;
+        self.master.importing = false;
+        self.master.is_busy = false;
+    }
+
+    fn configure(&mut self, name: &str, value: i64) {
+        let settings = &mut self.master.settings;
+        match name {
+            "hold-ttl-ms" => settings.hold_ttl_ms = value.max(1),
+            "max-hold-ms" => settings.max_hold_ms = value.max(0),
+            "outcome-ttl-ms" => settings.outcome_ttl_ms = value.max(0),
+            "low-stock-threshold" => settings.low_stock_threshold = value.max(0),
+            "alert-ttl-ms" => settings.alert_ttl_ms = value.max(1),
+            "alert-cooldown-ms" => settings.alert_cooldown_ms = value.max(0),
+            "feed-maxlen" => settings.feed_maxlen = value.clamp(0, 1_000_000_000),
+            "max-items" => settings.max_items = usize::try_from(value.clamp(1, 1024)).unwrap(),
+            "max-data-bytes" => settings.max_data_bytes = usize::try_from(value.clamp(0, 1_048_576)).unwrap(),
+            "load-repair" => {
+                settings.load_repair = match value {
+                    0 => LoadRepair::Auto,
+                    1 => LoadRepair::Report,
+                    _ => LoadRepair::Return,
+                }
+            }
+            "key-style" if self.master.data.is_empty() => {
+                let style = if value == 0 { KeyStyle::Plain } else { KeyStyle::Tagged };
+                self.master.style = style;
+                self.replica.style = style;
+            }
+            _ => {}
+        }
+        self.replica.settings = *settings;
+    }
+
+    // --- what is not the module's ---
+
+    fn by_hand(&mut self, words: &[&str]) {
+        let now = self.master.clock;
+        let at = |ms: &str| {
+            let ms = ms.parse::<i64>().ok().filter(|ms| (1..=LONGEST_MS).contains(ms))?;
+            Some((now + ms).to_string())
+        };
+        let is_number = |text: &str| text.parse::<i64>().is_ok_and(|number| number != i64::MIN);
+        let name = match words {
+            ["GET" | "DEL" | "EVICT" | "PERSIST", name] | ["SET", name, _] | ["HSET", name, ..] => *name,
+            ["SET", name, _, "PX", ms] | ["PEXPIRE", name, ms] if at(ms).is_some() => *name,
+            ["ZADD", name, number, _] | ["INCRBY" | "DECRBY", name, number] if is_number(number) => *name,
+            ["RENAME", from, to] if from != to => *to,
+            _ => return,
+        };
+        if self.master.paused && words[0] != "GET" {
+            return;
+        }
+        if words[0] == "GET" {
+            // Opening a key takes it away where its time is over; nothing else.
+            let before = self.take_books();
+            self.master.execute(words);
+            self.compare(&before, &Moves::Nothing);
+        } else {
+            self.known = None;
+            self.note_hands(name);
+            if let ["RENAME", from, _] = words {
+                self.note_hands(from);
+            }
+            match words {
+                ["SET", name, text, "PX", ms] => {
+                    self.master.execute(&["SET", name, text, "PXAT", &at(ms).unwrap()]);
+                }
+                ["PEXPIRE", name, ms] => self.master.execute(&["PEXPIREAT", name, &at(ms).unwrap()]),
+                _ => self.master.execute(words),
+            }
+        }
+        self.end_step();
+    }
+
+    fn note_hands(&mut self, name: &str) {
+        self.outcomes_by_hand |= name.starts_with("inventory:outcome:");
+        if let Some(Watched::Reservation(Some(id)) | Watched::Outcome(id)) =
+            watched(name.as_bytes(), self.master.style)
+        {
+            self.by_hand.insert(id.as_str().to_owned());
+        }
+    }
+
+    // --- the module ---
+
+    fn sweep(&mut self, records: usize) {
+        self.finish();
+        let before = self.take_books();
+        self.master.sweep_slice(records);
+        self.compare(&before, &Moves::Nothing);
+        self.finish();
+    }
+
+    fn restart(&mut self, from_rdb: bool) {
+        self.finish();
+        self.go();
+        self.known = None;
+        self.master.walk_over(usize::MAX);
+        self.finish();
+        self.known = None;
+        self.master.restart(from_rdb);
+        if !from_rdb {
+            let before = self.take_books();
+            self.finish();
+            self.compare(&before, &Moves::Nothing);
+        }
+        self.master.finish();
+        self.master.take_stream();
+        self.replica = Simulation::replica_of(&self.master);
+    }
+
+    fn call(&mut self, request: &Request) {
+        let reads = matches!(
+            request,
+            Request::Get(_)
+                | Request::Stock(_)
+                | Request::Scan(_)
+                | Request::Alerts(_)
+                | Request::Audit(_)
+                | Request::AuditScan(..)
+        );
+        if self.master.paused && !reads {
+            return;
+        }
+        let before = self.take_books();
+        let was_quiet = self.is_quiet(&before);
+        let (data, sent, told) =
+            (self.master.data.clone(), self.master.unit_so_far().len(), self.master.events.len());
+        let answer = self.run(request);
+        let own =
+            self.master.unit_so_far()[sent..].iter().filter(|command| command[0] == "INV.APPLY").count();
+        assert!(own <= 1, "{request:?} was sent in {own} pieces");
+        if reads || answer.is_err() {
+            assert_eq!(own, 0, "{request:?} changed something: {answer:?}");
+            if was_quiet {
+                self.assert_unchanged(data.clone(), sent, told, &answer);
+            }
+        }
+        let moves = if answer.is_err() { Moves::Nothing } else { self.moves(request, &data) };
+        self.compare(&before, &moves);
+        self.end_step();
+    }
+
+    /// Carries a call out. Of an answer it is enough to know what it was about.
+    fn run(&mut self, request: &Request) -> Result<(), Refusal> {
+        let server = &mut self.master;
+        match request {
+            Request::Reserve(request) => reserve(server, request).map(|_| ()),
+            Request::Commit(request) => resolve::commit(server, request),
+            Request::Rollback(request) => resolve::rollback(server, request),
+            Request::Extend(request) => resolve::extend(server, request).map(|_| ()),
+            Request::Adjust(request) => restock::adjust(server, request).map(|_| ()),
+            Request::Set(request) => restock::set(server, request).map(|_| ()),
+            Request::Transfer(request) => warehouses::transfer(server, request),
+            Request::Warehouses(product, Change::Set(places)) => warehouses::set(server, product, places),
+            Request::Warehouses(product, Change::Remove(place)) => warehouses::remove(server, product, place),
+            Request::Threshold(product, units) => restock::set_threshold(server, product, *units),
+            Request::Repair(sku, force) => audit::repair(server, sku, *force).map(|_| ()),
+            Request::Audit(sku) => audit::audit(server, sku).map(|audit| {
+                assert_eq!(audit.held, server.memory().held_by_others(sku, 0));
+            }),
+            Request::AuditScan(cursor, count) => {
+                audit::audit_scan(server, *cursor, *count, |_| true).map(|_| ())
+            }
+            Request::Get(id) => look::get(server, id).map(|view| {
+                let now = server.clock;
+                if let Some(view) = view.filter(|view| view.state == "reserved") {
+                    assert!(view.expires_at >= now && !view.items.is_empty(), "{view:?}");
+                }
+            }),
+            Request::Stock(products) => {
+                look::stock(server, products).map(|views| assert_eq!(views.len(), products.len()))
+            }
+            Request::Scan(query) => {
+                look::scan(server, query, |_| true).map(|(_, ids)| assert!(ids.len() <= query.count))
+            }
+            Request::Alerts(query) => {
+                let listed = alerts::list(server, query, |_| true);
+                assert!(listed.len() <= query.count);
+                Ok(())
+            }
+        }
+    }
+
+    /// What a call that was not refused may have moved, by what the keys said before.
+    fn moves(&self, request: &Request, before: &Data) -> Moves {
+        let unless_seen =
+            |moves, once: bool| if once { Moves::TheseOrNothing(moves) } else { Moves::These(moves) };
+        match request {
+            Request::Adjust(request) => {
+                let delta = BTreeMap::from([(request.sku.clone(), i128::from(request.delta))]);
+                unless_seen(delta, request.once.is_some())
+            }
+            Request::Set(request) => {
+                let (before, after) = (units(before, &request.sku, self), self.units(&request.sku));
+                let delta = BTreeMap::from([(request.sku.clone(), after - before)]);
+                unless_seen(delta, request.once.is_some())
+            }
+            Request::Transfer(request) => {
+                let units = i128::from(request.quantity.units());
+                let place = |warehouse| Sku::at(request.product.as_str(), warehouse);
+                let delta = BTreeMap::from([(place(&request.from), -units), (place(&request.to), units)]);
+                unless_seen(delta, request.once.is_some())
+            }
+            Request::Commit(request) => self.sold(request, before),
+            _ => Moves::Nothing,
+        }
+    }
+
+    fn sold(&self, request: &ResolveRequest, before: &Data) -> Moves {
+        let id = &request.id;
+        let negative = |lines: &[Line]| {
+            lines.iter().map(|line| (line.sku.clone(), -i128::from(line.quantity.units()))).collect()
+        };
+        let record = self.record(before, id);
+        let is_over = |record: &(Record, UnixMs)| record.1 < self.master.clock;
+        match record {
+            Some(live) if !is_over(&live) => {
+                let part = request.part.as_ref().map(|part| live.0.resolve_part(part));
+                // A part that is not held was answered by a token alone.
+                let lines = match part {
+                    None => live.0.items,
+                    Some(Ok(lines)) => lines,
+                    Some(Err(_)) => Vec::new(),
+                };
+                if request.once.is_some() {
+                    Moves::TheseOrNothing(negative(&lines))
+                } else {
+                    Moves::These(negative(&lines))
+                }
+            }
+            _ => match self.outcome(id) {
+                Some(outcome) if request.late => Moves::AtMost(negative(&outcome.items)),
+                _ => Moves::Nothing,
+            },
+        }
+    }
+
+    /// Behind a step: the unit ends, unless it is one of several.
+    fn end_step(&mut self) {
+        if !self.joined {
+            self.finish();
+        }
+    }
+
+    /// The end of a unit of work: what is behind it is the module's as well, and the copy has the same.
+    fn finish(&mut self) {
+        self.joined = false;
+        let is_idle = self.master.unit_so_far().is_empty() && !self.master.memory().has_notes();
+        if is_idle && self.known.is_some() {
+            // Nothing was done, and nothing waits.
+            self.master.finish();
+        } else {
+            let before = self.take_books();
+            self.master.finish();
+            self.compare(&before, &Moves::Nothing);
+        }
+        let stream = self.master.take_stream();
+        self.count_endings(&stream);
+        self.replica.clock = self.master.clock;
+        self.replica.receive(&stream);
+        assert_eq!(self.replica.data, self.master.data, "the replica differs from its master");
+        self.compare_memory();
+    }
+
+    /// The end of the history: everything goes on, and a long time passes.
+    fn close(&mut self) {
+        self.finish();
+        self.go();
+        self.known = None;
+        self.master.walk_over(usize::MAX);
+        self.finish();
+        self.scan();
+        for ms in [LONGEST_MS, 2000] {
+            self.master.advance(ms);
+            self.replica.advance(ms);
+            self.sweep(usize::MAX);
+        }
+        let (master, now) = (&self.master, self.master.clock);
+        assert_eq!(master.memory().pending_count(), 0, "what is over and not settled");
+        for id in ids(&master.data, master.style) {
+            let deadline = master.memory().deadline(&id);
+            assert!(deadline.is_none_or(|deadline| deadline >= now), "reservation {id} does not end");
+        }
+        self.scan();
+    }
+
+    // --- what must hold ---
+
+    /// What is true of a step of the module: nothing was made or lost but what was asked for, no counter fell below 0, and
+    /// where the counter said what reservations hold, it does so still.
+    fn compare(&mut self, before: &Books, moves: &Moves) {
+        let after = self.books();
+        let nothing = Shelf { available: 0, reserved: 0, held: 0 };
+        let absent = Some(nothing);
+        let skus: BTreeSet<&Sku> = before.shelves.keys().chain(after.shelves.keys()).collect();
+        let shelf = |books: &'_ Books, sku: &Sku| books.shelves.get(sku).unwrap_or(&absent).clone();
+        let mut all_still = true;
+        let mut all_moved = true;
+        for sku in skus {
+            let (Some(old), Some(new)) = (shelf(before, sku), shelf(&after, sku)) else { continue };
+            for (was, is, what) in
+                [(old.available, new.available, "available"), (old.reserved, new.reserved, "reserved")]
+            {
+                assert!(is >= was.min(0), "{what} units of {sku}: {was}, then {is}");
+            }
+            let delta = new.on_hand() - old.on_hand();
+            let told = |moves: &BTreeMap<Sku, i128>| moves.get(sku).copied().unwrap_or(0);
+            match moves {
+                Moves::Nothing => assert_eq!(delta, 0, "units of {sku} were lost or made: {old:?} {new:?}"),
+                Moves::These(moves) => assert_eq!(delta, told(moves), "units of {sku}: {old:?} {new:?}"),
+                Moves::TheseOrNothing(moves) => {
+                    all_still &= delta == 0;
+                    all_moved &= delta == told(moves);
+                }
+                Moves::AtMost(moves) => {
+                    assert!((told(moves)..=0).contains(&delta), "units of {sku}: {old:?} {new:?}");
+                }
+            }
+            // Where available would overflow, by a number that other hands wrote, nothing can go back to it.
+            let has_room = old.available + old.held <= i128::from(i64::MAX);
+            if before.settled && after.settled && has_room && !self.outcomes_by_hand {
+                assert!(new.drift().abs() <= old.drift().abs(), "drift of {sku}: {old:?} {new:?}");
+            }
+        }
+        assert!(all_still || all_moved, "a part was moved: {before:?} {after:?}");
+        self.known = Some(after);
+    }
+
+    /// What is in memory is what the keys say: on the copy exactly, on the master beside what waits or is remembered.
+    fn compare_memory(&self) {
+        for server in [&self.master, &self.replica] {
+            let ledger = server.memory();
+            if !ledger.is_complete() || ledger.has_notes() || self.outcomes_by_hand {
+                continue;
+            }
+            let mut held: BTreeMap<Sku, i128> = BTreeMap::new();
+            for id in ids(&server.data, server.style) {
+                let name = Key::Reservation(&id).name(server.style);
+                if let Some((record, _)) = self.record(&server.data, &id)
+                    && !ledger.is_foreign(name.as_bytes())
+                {
+                    for line in record.items {
+                        *held.entry(line.sku).or_default() += i128::from(line.quantity.units());
+                    }
+                }
+            }
+            for (sku, units) in held {
+                let known = i128::from(ledger.held_by_others(&sku, 0));
+                assert!(known >= units, "{units} units of {sku} are held, {known} known");
+                if std::ptr::eq(server, &raw const self.replica) {
+                    assert_eq!(known, units, "units of {sku} held, by the replica");
+                }
+            }
+        }
+    }
+
+    /// A refusal, or a reader, where nothing was due: nothing happens but that the server takes away what is over.
+    fn assert_unchanged(&self, mut before: Data, sent: usize, told: usize, answer: &Result<(), Refusal>) {
+        let now = self.master.clock;
+        before.retain(|name, entry| {
+            entry.until.is_none_or(|until| now <= until) || self.master.data.contains_key(name)
+        });
+        assert_eq!(self.master.data, before, "{answer:?} changed keys");
+        let sent = &self.master.unit_so_far()[sent..];
+        assert!(sent.iter().all(|command| command[0] == "DEL"), "{answer:?} sent {sent:?}");
+        let mut events = self.master.events[told..].iter();
+        assert!(events.all(|(event, _)| event == "expired"), "{answer:?} told of changes");
+    }
+
+    /// Whether a call finds nothing to settle.
+    fn is_quiet(&self, books: &Books) -> bool {
+        let server = &self.master;
+        let now = server.clock;
+        let ledger = server.memory();
+        let is_over = |id: &ReservationId| ledger.deadline(id).is_some_and(|deadline| deadline < now);
+        // What is remembered and due cannot be asked for; it leaves the sums higher than the records.
+        let mut held: BTreeMap<Sku, i64> = books.shelves.keys().map(|sku| (sku.clone(), 0)).collect();
+        let ids = ids(&server.data, server.style);
+        for line in ids.iter().filter_map(|id| ledger.lines(id)).flatten() {
+            let units = held.entry(line.sku).or_default();
+            *units = units.saturating_add(line.quantity.units());
+        }
+        let remembered = held.iter().any(|(sku, units)| ledger.held_by_others(sku, 0) != *units);
+        ledger.is_complete() && !ledger.has_notes() && !remembered && !ids.iter().any(is_over)
+    }
+
+    /// A walk over the live reservations finds each of them, and one over the skus each that drifts.
+    fn scan(&mut self) {
+        let server = &mut self.master;
+        if !server.memory().is_complete() {
+            return;
+        }
+        let (mut from, mut found) = (None, BTreeSet::new());
+        loop {
+            let query = look::ScanQuery { from, count: 1, product: None };
+            let (next, ids) = look::scan(server, &query, |_| true).unwrap();
+            found.extend(ids);
+            from = next;
+            if from.is_none() {
+                break;
+            }
+        }
+        let now = server.clock;
+        let is_live =
+            |id: &ReservationId| server.memory().deadline(id).is_some_and(|deadline| deadline >= now);
+        let live: BTreeSet<ReservationId> =
+            ids(&server.data, server.style).into_iter().filter(is_live).collect();
+        assert_eq!(found, live, "INV.SCAN");
+        let (mut cursor, mut drifting) = (audit::AuditCursor::START, BTreeSet::new());
+        loop {
+            let page = audit::audit_scan(&mut self.master, cursor, 1, |_| true).unwrap();
+            drifting.extend(page.drifting.into_iter().map(|audit| audit.sku));
+            match page.next {
+                Some(next) => cursor = next,
+                None => break,
+            }
+        }
+        for (sku, shelf) in self.take_books().shelves {
+            if let Some(shelf) = shelf {
+                assert_eq!(drifting.contains(&sku), shelf.drift() != 0, "INV.AUDITSCAN {sku} {shelf:?}");
+            }
+        }
+        self.finish();
+    }
+
+    /// Each reservation ends at most once, by what the copies are told.
+    fn count_endings(&mut self, stream: &[Vec<Vec<String>>]) {
+        for command in stream.iter().flatten() {
+            let words: Vec<&str> = command.iter().map(String::as_str).collect();
+            match words.as_slice() {
+                ["INV.APPLY", arguments @ ..] => {
+                    let arguments: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
+                    for effect in apply::parse(&arguments).unwrap().1 {
+                        match effect {
+                            Effect::Hold { record, .. } => {
+                                self.open.insert(record.id.as_str().to_owned(), 1);
+                            }
+                            Effect::End { id, .. } => self.ends(&id),
+                            _ => {}
+                        }
+                    }
+                }
+                ["SET", name, _, "PXAT", _] => {
+                    if let Some(Watched::Outcome(id)) = watched(name.as_bytes(), self.master.style) {
+                        self.ends(&id);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn ends(&mut self, id: &ReservationId) {
+        let open = self.open.entry(id.as_str().to_owned()).or_default();
+        *open -= 1;
+        assert!(*open >= 0 || self.by_hand.contains(id.as_str()), "reservation {id} ended twice");
+    }
+
+    // --- looking ---
+
+    fn take_books(&mut self) -> Books {
+        self.known.take().unwrap_or_else(|| self.books())
+    }
+
+    fn books(&self) -> Books {
+        let server = &self.master;
+        let (ledger, style) = (server.memory(), server.style);
+        let mut skus = BTreeSet::new();
+        for name in server.data.keys() {
+            let rest =
+                ["stock:available:", "stock:reserved:"].iter().find_map(|prefix| name.strip_prefix(prefix));
+            if let Some(sku) = rest.and_then(|rest| Sku::parse(rest.as_bytes(), style).ok())
+                && [Key::Available(&sku), Key::Reserved(&sku)].iter().any(|key| key.name(style) == *name)
+            {
+                skus.insert(sku);
+            }
+        }
+        for id in ids(&server.data, style) {
+            if let Some((record, _)) = self.record(&server.data, &id) {
+                skus.extend(record.items.into_iter().map(|line| line.sku));
+            }
+        }
+        let counter = |key: Key<'_>| match server.data.get(&key.name(style)) {
+            None => Some(0),
+            Some(Entry { value: Value::Text(text), until: None }) => match Counter::of(text.as_bytes()) {
+                Counter::Units(units) => Some(i128::from(units)),
+                Counter::Absent | Counter::Broken(_) => None,
+            },
+            Some(_) => None,
+        };
+        let shelf = |sku: &Sku| {
+            let held = i128::from(ledger.held_by_others(sku, 0));
+            Some(Shelf {
+                available: counter(Key::Available(sku))?,
+                reserved: counter(Key::Reserved(sku))?,
+                held,
+            })
+        };
+        let shelves = skus.into_iter().map(|sku| (sku.clone(), shelf(&sku))).collect();
+        Books { shelves, settled: ledger.is_complete() && !ledger.has_notes() }
+    }
+
+    fn units(&self, sku: &Sku) -> i128 {
+        units(&self.master.data, sku, self)
+    }
+
+    /// The record that is stored under an id, due or not, and its deadline.
+    fn record(&self, data: &Data, id: &ReservationId) -> Option<(Record, UnixMs)> {
+        let style = self.master.style;
+        let Entry { value: Value::Text(json), until } = data.get(&Key::Reservation(id).name(style))? else {
+            return None;
+        };
+        let record = Record::from_json(id, json.as_bytes(), style)?;
+        let deadline = until.unwrap_or(record.expires_at);
+        Some((record, deadline))
+    }
+
+    fn outcome(&self, id: &ReservationId) -> Option<Outcome> {
+        let style = self.master.style;
+        let json = self.master.stored(&Key::Outcome(id).name(style))?;
+        Outcome::from_json(id, json.as_bytes(), style).filter(|outcome| outcome.ending == Ending::Committed)
+    }
+}
+
+/// Units on hand of a sku, where both counters are numbers.
+fn units(data: &Data, sku: &Sku, shop: &Shop) -> i128 {
+    [Key::Available(sku), Key::Reserved(sku)]
+        .into_iter()
+        .map(|key| match data.get(&key.name(shop.master.style)) {
+            Some(Entry { value: Value::Text(text), .. }) => text.parse().unwrap_or(0),
+            _ => 0_i128,
+        })
+        .sum()
+}
+
+/// The ids whose keys are there.
+fn ids(data: &Data, style: KeyStyle) -> Vec<ReservationId> {
+    let id = |name: &String| match watched(name.as_bytes(), style) {
+        Some(Watched::Reservation(id)) => id,
+        _ => None,
+    };
+    data.range("reservation:".to_owned()..="reservation;".to_owned())
+        .filter_map(|(name, _)| id(name))
+        .collect()
+}
