@@ -70,7 +70,7 @@ for target in "${targets[@]}"; do
     [[ -d fuzz/seeds/$target ]] || die "there is no target $target: $(ls fuzz/seeds)"
     mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
     scripts/cargo.sh fuzz build "$target" >&2
-    run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -max_total_time="$seconds" -max_len=4096 \
+    run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -max_total_time="$seconds" -max_len=2048 \
         -dict=fuzz/words.dict >"$log" 2>&1 &
     pid=$!
     begun=$SECONDS
@@ -81,7 +81,7 @@ for target in "${targets[@]}"; do
         say "fuzz: $target ok, $((SECONDS - begun)) s: $(progress "$log")"
     else
         status=1
-        grep -E -A 4 'panicked at|ERROR: |SUMMARY: ' "$log" >&2 || tail "$log" >&2
+        grep -E -A 2 'panicked at|SUMMARY: ' "$log" >&2 || tail "$log" >&2
         say "fuzz: $target FAILED after $((SECONDS - begun)) s: $(progress "$log")"
         file=$(grep -oE "fuzz/artifacts/$target/[^ ]+$" "$log" | tail -n 1 || true)
         [[ -z $file ]] || say "    once more:             scripts/fuzz.sh $target $file

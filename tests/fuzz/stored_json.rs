@@ -197,7 +197,7 @@ fn check_words(word: &[u8], style: KeyStyle) {
         let known = |key: Key<'_>| watched(key.name(style).as_bytes(), style);
         assert_eq!(known(Key::Reservation(&id)), Some(Watched::Reservation(Some(id.clone()))));
         assert_eq!(known(Key::Outcome(&id)), Some(Watched::Outcome(id.clone())));
-        let name = OnceName::new("reserve", id.as_str(), word, style).unwrap();
+        let name = OnceName::new("reserve", id.as_str(), id.as_str().as_bytes(), style).unwrap();
         assert_eq!(OnceName::replicated(name.as_str().as_bytes()).as_ref(), Some(&name));
     }
     if let Ok(product) = Product::parse(word, style) {
