@@ -9,6 +9,7 @@
 //! | `EVICT name` | memory pressure |
 //! | `WAIT ms` | time passes, or the clock is set back |
 //! | `SWEEP [n]` | the cron, with time for so many records |
+//! | `CYCLE` | the server's own search for keys that are over |
 //! | `RESTART [RDB]`, `FAILOVER`, `LOAD`, `WALK n` | a restart with or without what is due, the replica takes over, the module is loaded anew, its walk goes on |
 //! | `PAUSE`, `IMPORT`, `BUSY` and `GO` | what is due does not go; jobs have no time; neither any more |
 //! | `CONFIG name number` | an option of the module |
@@ -150,6 +151,13 @@ impl Shop {
                 if let Some(records) = number(records).and_then(|records| usize::try_from(records).ok()) {
                     self.sweep(records.max(1));
                 }
+            }
+            ["CYCLE"] => {
+                self.finish();
+                let before = self.take_books();
+                self.master.expire_cycle();
+                self.compare(&before, &Moves::Nothing);
+                self.finish();
             }
             ["RESTART"] => self.restart(false),
             ["RESTART", "RDB"] => self.restart(true),
