@@ -31,7 +31,7 @@ export PATH=$root/$tool/bin:$PATH
 # so.
 export RUSTC_BOOTSTRAP=1
 
-host=$(rustc -vV | sed -n 's/^host: //p')
+host=$(scripts/cargo.sh -vV | sed -n 's/^host: //p')
 # run TARGET [what libFuzzer takes]: as cargo-fuzz runs it, but to be ended by its own pid.
 run() {
     ASAN_OPTIONS=${ASAN_OPTIONS:-detect_odr_violation=0} exec "fuzz/target/$host/release/$1" \
