@@ -61,18 +61,19 @@ deny() {
 }
 
 audit() {
-    local deny config=deny.toml
+    local deny folder
     deny=$(deny)
-    "$deny" --manifest-path Cargo.toml check bans licenses sources
-    if [[ -n ${INV_ADVISORIES:-} ]]; then
-        config=$(mktemp --suffix .toml)
-        # It looks for the database under a name of its own making, in this folder.
-        sed "s#^\[advisories\]#[advisories]\ndb-path = \"$(dirname "$INV_ADVISORIES")\"#" deny.toml >"$config"
-        "$deny" --manifest-path Cargo.toml check --config "$config" --disable-fetch advisories
-        rm -f "$config"
-    else
-        "$deny" --manifest-path Cargo.toml check advisories
+    "$deny" check bans licenses sources
+    if [[ -z ${INV_ADVISORIES:-} ]]; then
+        "$deny" check advisories
+        return
     fi
+    folder=$(mktemp -d)
+    # The name that cargo-deny looks for, made of the database's address. How old it may be is for who names it to say.
+    git clone --quiet "$INV_ADVISORIES" "$folder/advisory-db-3157b0e258782691"
+    sed "s#^\[advisories\]#&\ndb-path = \"$folder\"\nmaximum-db-staleness = \"P1Y\"#" deny.toml >"$folder/deny.toml"
+    "$deny" --config "$folder/deny.toml" --offline check advisories
+    rm -rf "$folder"
 }
 
 case ${1:-} in
