@@ -1,4 +1,19 @@
-//! Chance that comes again: what the tests roll.
+//! Chance that comes again: what the tests roll, and where they begin.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A number that is set for a run: `INV_SOAK_SEED=7`.
+#[track_caller]
+pub fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+}
+
+/// Another one each time.
+pub fn any_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+    u64::from(now.subsec_nanos())
+}
 
 /// A generator that gives each test, and each part of it, its own course, the same in every run (xorshift64).
 pub struct Dice(u64);

@@ -10,14 +10,14 @@ use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use redis_inventory::engine::LoadRepair;
 use redis_inventory::inventory::reservation::{Line, Record};
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId};
 
 use super::calls::{READS, SKUS, Shopper, call};
-use super::dice::Dice;
+use super::dice::{Dice, any_seed, number};
 use super::simulation::{Command, Data, Died, Role, Simulation};
 
 /// So many steps has a world.
@@ -430,11 +430,6 @@ fn run(seed: u64, tells: bool) -> Result<u64, Box<dyn Any + Send>> {
     })
 }
 
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
-}
-
 #[test]
 fn whatever_fails_no_unit_is_lost_or_made() {
     let (seed, worlds) = (number("INV_SIM_SEED"), number("INV_SIM_WORLDS"));
@@ -444,10 +439,7 @@ fn whatever_fails_no_unit_is_lost_or_made() {
     }
     let worlds = worlds.unwrap_or(1500);
     // CI takes the same course every time; a person, or a run that is told to be long, another each time.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
-    let first = seed.unwrap_or_else(|| {
-        if std::env::var_os("CI").is_some() { 1 } else { u64::from(now.subsec_nanos()) * 1000 }
-    });
+    let first = seed.unwrap_or_else(|| if std::env::var_os("CI").is_some() { 1 } else { any_seed() * 1000 });
     let (next, steps, failed) = (AtomicU64::new(first), AtomicU64::new(0), AtomicBool::new(false));
     let begun = Instant::now();
     thread::scope(|scope| {

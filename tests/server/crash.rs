@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::books::{Books, Units, counted};
+use crate::dice::{Dice, any_seed, number};
 use crate::harness::{Client, Json, Server, code};
-use crate::shop::Dice;
 
 const CLIENTS: u64 = 3;
 
@@ -241,18 +241,10 @@ impl Customer {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
-}
-
 #[test]
 fn twenty_rounds_of_load_and_kill_9_lose_no_unit() {
     let rounds = number("INV_CRASH_ROUNDS").unwrap_or(20);
-    let seed = number("INV_CRASH_SEED").unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
-        u64::from(now.subsec_nanos())
-    });
+    let seed = number("INV_CRASH_SEED").unwrap_or_else(any_seed);
     eprintln!("INV_CRASH_SEED={seed}");
     let mut sites = [Keeps::Snapshots, Keeps::NearlyAll, Keeps::All].map(Site::open);
     for (round, site) in (0..rounds).zip((0..3).cycle()) {

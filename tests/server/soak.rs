@@ -9,11 +9,11 @@ use std::fmt::{self, Display};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::books::{Books, Units, counted};
+use crate::dice::{Dice, any_seed, number};
 use crate::harness::{Client, Json, LATER, Server, assert_same_data, code, wait_for, wait_until};
-use crate::shop::Dice;
 
 const CUSTOMERS: u64 = 3;
 
@@ -525,18 +525,10 @@ impl Display for Report {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
-}
-
 #[test]
 fn a_long_run_with_one_fault_after_the_other_loses_no_unit() {
     let length = Duration::from_secs(number("INV_SOAK_SECONDS").unwrap_or(20));
-    let seed = number("INV_SOAK_SEED").unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
-        u64::from(now.subsec_nanos())
-    });
+    let seed = number("INV_SOAK_SEED").unwrap_or_else(any_seed);
     eprintln!("INV_SOAK_SEED={seed}");
     let begun = Instant::now();
     let mut site = Site::open();

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use crate::calls::{SKUS, Shopper, call};
-use crate::dice::Dice;
+use crate::dice::{Dice, number};
 use crate::harness::{Client, Json, Server, code};
 use crate::simulation::{Command, Simulation, Value};
 
@@ -270,11 +270,6 @@ fn short(stream: Vec<Vec<Command>>) -> Vec<String> {
                 .map_or(line.clone(), |(line, _)| line.to_owned())
         })
         .collect()
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
 }
 
 #[test]
