@@ -4,18 +4,19 @@
 use redis_module::Context;
 use redis_module_macros::config_changed_event_handler;
 
+use super::api;
+
 /// The log lines for the settings as they are.
 pub fn give(ctx: &Context) {
-    let policy = ctx.server_info("memory").field("maxmemory_policy");
-    let policy = policy.map(|text| text.to_string_lossy()).unwrap_or_default();
+    let policy = api::server_info(ctx.ctx, c"memory", c"maxmemory_policy").unwrap_or_default();
     if policy != "noeviction" {
         ctx.log_warning(&format!(
             "maxmemory-policy {policy} can evict reservations of customers who are paying, outcomes, even counters: \
              set it to noeviction"
         ));
     }
-    let hz = ctx.server_info("server").field("configured_hz");
-    let hz = hz.and_then(|text| text.to_string_lossy().parse::<i64>().ok()).unwrap_or(10);
+    let hz = api::server_info(ctx.ctx, c"server", c"configured_hz");
+    let hz = hz.and_then(|hz| hz.parse::<i64>().ok()).unwrap_or(10);
     if hz < 10 {
         ctx.log_warning(&format!(
             "hz {hz}: units of abandoned reservations come back late; set it to 10 or more"

@@ -5,12 +5,14 @@
 //! the module does not load otherwise; and a handle ([`Text`], [`OpenKey`]) is released exactly once, by its Drop.
 
 use std::any::Any;
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
 use std::io::{Error, ErrorKind};
 use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr::{self, NonNull};
 use std::slice;
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 
 use redis_module::{Context, RedisValue, raw};
 
@@ -68,6 +70,7 @@ required!(
     RedisModule_EventLoopAddOneShot,
     RedisModule_FreeCallReply,
     RedisModule_FreeModuleUser,
+    RedisModule_FreeServerInfo,
     RedisModule_FreeString,
     RedisModule_GetAbsExpire,
     RedisModule_GetClusterNodeInfo,
@@ -78,6 +81,7 @@ required!(
     RedisModule_GetModuleUserFromUserName,
     RedisModule_GetMyClusterID,
     RedisModule_GetSelectedDb,
+    RedisModule_GetServerInfo,
     RedisModule_InfoAddFieldLongLong,
     RedisModule_InfoAddSection,
     RedisModule_KeyType,
@@ -85,6 +89,8 @@ required!(
     RedisModule_NotifyKeyspaceEvent,
     RedisModule_OpenKey,
     RedisModule_PublishMessage,
+    RedisModule_RegisterEnumConfig,
+    RedisModule_RegisterNumericConfig,
     RedisModule_Replicate,
     RedisModule_ReplicateVerbatim,
     RedisModule_RetainString,
@@ -92,6 +98,7 @@ required!(
     RedisModule_ScanCursorCreate,
     RedisModule_ScanCursorDestroy,
     RedisModule_SelectDb,
+    RedisModule_ServerInfoGetFieldC,
     RedisModule_SetAbsExpire,
     RedisModule_SetCommandACLCategories,
     RedisModule_SetModuleOptions,
@@ -844,6 +851,98 @@ pub fn set_acl_category(ctx: RawContext, command: &CStr, category: &CStr) -> boo
     status == OK
 }
 
+// The crate's own registration takes memory for each option, which is lost when the module is unloaded.
+
+/// Registers an option that is a number, and where it is kept.
+pub fn register_number(
+    ctx: RawContext,
+    name: &CStr,
+    default: i64,
+    range: RangeInclusive<i64>,
+    place: &'static AtomicI64,
+) {
+    let place = ptr::from_ref(place).cast_mut().cast::<c_void>();
+    let flags = raw::REDISMODULE_CONFIG_DEFAULT;
+    let (get, set) = (Some(get_number as _), Some(set_number as _));
+    // SAFETY: name and place stay; the functions take this place for what it is.
+    unsafe {
+        call!(RedisModule_RegisterNumericConfig(
+            ctx,
+            name.as_ptr(),
+            default,
+            flags,
+            *range.start(),
+            *range.end(),
+            get,
+            set,
+            None,
+            place
+        ))
+    };
+}
+
+unsafe extern "C" fn get_number(_name: *const c_char, place: *mut c_void) -> c_longlong {
+    // SAFETY: `register_number` gave a place of this kind, which is there as long as the module.
+    unsafe { &*place.cast::<AtomicI64>() }.load(Ordering::Relaxed)
+}
+
+unsafe extern "C" fn set_number(
+    _name: *const c_char,
+    value: c_longlong,
+    place: *mut c_void,
+    _error: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    // SAFETY: as in `get_number`.
+    unsafe { &*place.cast::<AtomicI64>() }.store(value, Ordering::Relaxed);
+    OK
+}
+
+/// Registers an option that is one of these words, the first where nothing is said, and where the number of the word is kept.
+pub fn register_word(
+    ctx: RawContext,
+    name: &CStr,
+    words: [&'static CStr; 3],
+    can_change: bool,
+    place: &'static AtomicI32,
+) {
+    let place = ptr::from_ref(place).cast_mut().cast::<c_void>();
+    let flags = if can_change { raw::REDISMODULE_CONFIG_DEFAULT } else { raw::REDISMODULE_CONFIG_IMMUTABLE };
+    let mut words = words.map(CStr::as_ptr);
+    let (get, set) = (Some(get_word as _), Some(set_word as _));
+    // SAFETY: the server copies the words and their numbers; the rest as in `register_number`.
+    unsafe {
+        call!(RedisModule_RegisterEnumConfig(
+            ctx,
+            name.as_ptr(),
+            0,
+            flags,
+            words.as_mut_ptr(),
+            [0, 1, 2].as_ptr(),
+            3,
+            get,
+            set,
+            None,
+            place
+        ))
+    };
+}
+
+unsafe extern "C" fn get_word(_name: *const c_char, place: *mut c_void) -> c_int {
+    // SAFETY: `register_word` gave a place of this kind, which is there as long as the module.
+    unsafe { &*place.cast::<AtomicI32>() }.load(Ordering::Relaxed)
+}
+
+unsafe extern "C" fn set_word(
+    _name: *const c_char,
+    value: c_int,
+    place: *mut c_void,
+    _error: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    // SAFETY: as in `get_word`.
+    unsafe { &*place.cast::<AtomicI32>() }.store(value, Ordering::Relaxed);
+    OK
+}
+
 /// Hands the `inv.*` lines of the configuration to the options. Called once, when all are registered.
 pub fn load_configs(ctx: RawContext) -> bool {
     // SAFETY: the context is that of the load.
@@ -860,4 +959,19 @@ pub fn info_section(ctx: *mut raw::RedisModuleInfoCtx) {
 pub fn info_number(ctx: *mut raw::RedisModuleInfoCtx, name: &CStr, value: i64) {
     // SAFETY: as above; the name is valid for the call.
     let _ = unsafe { call!(RedisModule_InfoAddFieldLongLong(ctx, name.as_ptr(), value)) };
+}
+
+/// A field of INFO. The crate's own function loses the string each time.
+pub fn server_info(ctx: RawContext, section: &CStr, field: &CStr) -> Option<String> {
+    // SAFETY: context and name are valid.
+    let info = unsafe { call!(RedisModule_GetServerInfo(ctx, section.as_ptr())) };
+    // SAFETY: the data are ours until they are released.
+    let value = unsafe { call!(RedisModule_ServerInfoGetFieldC(info, field.as_ptr())) };
+    let value = (!value.is_null()).then(|| {
+        // SAFETY: a text that ends in NUL, of the data.
+        unsafe { CStr::from_ptr(value) }.to_string_lossy().into_owned()
+    });
+    // SAFETY: released once, with the context that they were made with.
+    unsafe { call!(RedisModule_FreeServerInfo(ctx, info)) };
+    value
 }

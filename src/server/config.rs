@@ -1,42 +1,40 @@
 //! The options: name, default, range, in one place. Times in milliseconds.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 
-use redis_module::configuration::{
-    ConfigurationFlags, register_enum_configuration, register_i64_configuration,
-};
-use redis_module::{Context, EnumConfigurationValue, RedisError};
+use redis_module::Context;
 
+use super::api;
 use crate::engine::{LoadRepair, Settings};
 use crate::inventory::quantity::MAX_EXACT;
 use crate::inventory::sku::KeyStyle;
 
 struct Number {
-    name: &'static str,
+    name: &'static CStr,
     default: i64,
     min: i64,
     max: i64,
     value: AtomicI64,
 }
 
-const fn number(name: &'static str, default: i64, min: i64, max: i64) -> Number {
+const fn number(name: &'static CStr, default: i64, min: i64, max: i64) -> Number {
     Number { name, default, min, max, value: AtomicI64::new(default) }
 }
 
 /// A hundred years: a longer time is a mistake in the unit.
 const CENTURY_MS: i64 = 3_155_760_000_000;
 
-static HOLD_TTL_MS: Number = number("hold-ttl-ms", 900_000, 1, CENTURY_MS);
-static MAX_HOLD_MS: Number = number("max-hold-ms", 0, 0, CENTURY_MS);
-static OUTCOME_TTL_MS: Number = number("outcome-ttl-ms", 3_600_000, 0, CENTURY_MS);
-static LOW_STOCK_THRESHOLD: Number = number("low-stock-threshold", 10, 0, MAX_EXACT);
-static ALERT_TTL_MS: Number = number("alert-ttl-ms", 604_800_000, 1, CENTURY_MS);
-static ALERT_COOLDOWN_MS: Number = number("alert-cooldown-ms", 60_000, 0, CENTURY_MS);
-static FEED_MAXLEN: Number = number("feed-maxlen", 0, 0, 1_000_000_000);
-static MAX_ITEMS: Number = number("max-items", 128, 1, 1024);
-static MAX_DATA_BYTES: Number = number("max-data-bytes", 4096, 0, 1_048_576);
-static SWEEP_BUDGET_US: Number = number("sweep-budget-us", 2000, 100, 1_000_000);
+static HOLD_TTL_MS: Number = number(c"hold-ttl-ms", 900_000, 1, CENTURY_MS);
+static MAX_HOLD_MS: Number = number(c"max-hold-ms", 0, 0, CENTURY_MS);
+static OUTCOME_TTL_MS: Number = number(c"outcome-ttl-ms", 3_600_000, 0, CENTURY_MS);
+static LOW_STOCK_THRESHOLD: Number = number(c"low-stock-threshold", 10, 0, MAX_EXACT);
+static ALERT_TTL_MS: Number = number(c"alert-ttl-ms", 604_800_000, 1, CENTURY_MS);
+static ALERT_COOLDOWN_MS: Number = number(c"alert-cooldown-ms", 60_000, 0, CENTURY_MS);
+static FEED_MAXLEN: Number = number(c"feed-maxlen", 0, 0, 1_000_000_000);
+static MAX_ITEMS: Number = number(c"max-items", 128, 1, 1024);
+static MAX_DATA_BYTES: Number = number(c"max-data-bytes", 4096, 0, 1_048_576);
+static SWEEP_BUDGET_US: Number = number(c"sweep-budget-us", 2000, 100, 1_000_000);
 
 static NUMBERS: [&Number; 10] = [
     &HOLD_TTL_MS,
@@ -51,88 +49,26 @@ static NUMBERS: [&Number; 10] = [
     &SWEEP_BUDGET_US,
 ];
 
-/// An option that is one of a few words. The crate's own macro takes the words from the names of the variants, and one
-/// of ours is a word of Rust.
-macro_rules! word_option {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident = $number:literal $word:literal),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        enum $name {
-            $($variant),*
-        }
+/// The words of `inv.load-repair`, from 0 on: see [`LoadRepair`].
+const REPAIRS: [&CStr; 3] = [c"auto", c"report", c"return"];
 
-        impl TryFrom<i32> for $name {
-            type Error = RedisError;
+/// The words of `inv.key-style`, from 0 on: auto is tagged in a cluster, plain elsewhere.
+const STYLES: [&CStr; 3] = [c"auto", c"plain", c"tagged"];
 
-            fn try_from(number: i32) -> Result<Self, RedisError> {
-                match number {
-                    $($number => Ok(Self::$variant),)*
-                    _ => Err(RedisError::Str("ERR no such word")),
-                }
-            }
-        }
-
-        impl From<$name> for i32 {
-            fn from(option: $name) -> i32 {
-                match option {
-                    $($name::$variant => $number),*
-                }
-            }
-        }
-
-        impl EnumConfigurationValue for $name {
-            fn get_options(&self) -> (Vec<String>, Vec<i32>) {
-                (vec![$($word.to_owned()),*], vec![$($number),*])
-            }
-        }
-    };
-}
-
-word_option!(
-    /// `inv.key-style`: auto is tagged in a cluster, plain elsewhere.
-    StyleOption { Auto = 0 "auto", Plain = 1 "plain", Tagged = 2 "tagged" }
-);
-
-word_option!(
-    /// `inv.load-repair`: see [`LoadRepair`].
-    RepairOption { Auto = 0 "auto", Report = 1 "report", Return = 2 "return" }
-);
-
+/// Which of the words it is.
+static LOAD_REPAIR: AtomicI32 = AtomicI32::new(0);
+static KEY_STYLE: AtomicI32 = AtomicI32::new(0);
 static IN_CLUSTER: AtomicBool = AtomicBool::new(false);
 static IS_VALKEY: AtomicBool = AtomicBool::new(false);
-static LOAD_REPAIR: Mutex<RepairOption> = Mutex::new(RepairOption::Auto);
-static KEY_STYLE: Mutex<StyleOption> = Mutex::new(StyleOption::Auto);
 
 /// Registers every option with the server.
 pub fn register(ctx: &Context) {
     for option in NUMBERS {
-        register_i64_configuration(
-            ctx,
-            option.name,
-            &option.value,
-            option.default,
-            option.min,
-            option.max,
-            ConfigurationFlags::DEFAULT,
-            None,
-        );
+        let range = option.min..=option.max;
+        api::register_number(ctx.ctx, option.name, option.default, range, &option.value);
     }
-    register_enum_configuration(
-        ctx,
-        "load-repair",
-        &LOAD_REPAIR,
-        RepairOption::Auto,
-        ConfigurationFlags::DEFAULT,
-        None,
-    );
-    register_enum_configuration(
-        ctx,
-        "key-style",
-        &KEY_STYLE,
-        StyleOption::Auto,
-        ConfigurationFlags::IMMUTABLE,
-        None,
-    );
+    api::register_word(ctx.ctx, c"load-repair", REPAIRS, true, &LOAD_REPAIR);
+    api::register_word(ctx.ctx, c"key-style", STYLES, false, &KEY_STYLE);
 }
 
 fn get(option: &Number) -> i64 {
@@ -150,10 +86,10 @@ pub fn settings() -> Settings {
         alert_cooldown_ms: get(&ALERT_COOLDOWN_MS),
         in_cluster: IN_CLUSTER.load(Ordering::Relaxed),
         slots_move_at_once: IS_VALKEY.load(Ordering::Relaxed),
-        load_repair: match &*LOAD_REPAIR.lock().unwrap_or_else(PoisonError::into_inner) {
-            RepairOption::Auto => LoadRepair::Auto,
-            RepairOption::Report => LoadRepair::Report,
-            RepairOption::Return => LoadRepair::Return,
+        load_repair: match LOAD_REPAIR.load(Ordering::Relaxed) {
+            1 => LoadRepair::Report,
+            2 => LoadRepair::Return,
+            _ => LoadRepair::Auto,
         },
         feed_maxlen: get(&FEED_MAXLEN),
         max_items: usize::try_from(get(&MAX_ITEMS)).unwrap_or(usize::MAX),
@@ -175,9 +111,11 @@ pub fn set_server(is_valkey: bool) {
 /// in its slot.
 pub fn key_style(in_cluster: bool) -> Result<KeyStyle, &'static str> {
     IN_CLUSTER.store(in_cluster, Ordering::Relaxed);
-    match (&*KEY_STYLE.lock().unwrap_or_else(PoisonError::into_inner), in_cluster) {
-        (StyleOption::Tagged, _) | (StyleOption::Auto, true) => Ok(KeyStyle::Tagged),
-        (StyleOption::Plain | StyleOption::Auto, false) => Ok(KeyStyle::Plain),
-        (StyleOption::Plain, true) => Err("inv.key-style plain does not fit a cluster: take the line out"),
+    match KEY_STYLE.load(Ordering::Relaxed) {
+        1 if in_cluster => Err("inv.key-style plain does not fit a cluster: take the line out"),
+        1 => Ok(KeyStyle::Plain),
+        2 => Ok(KeyStyle::Tagged),
+        _ if in_cluster => Ok(KeyStyle::Tagged),
+        _ => Ok(KeyStyle::Plain),
     }
 }

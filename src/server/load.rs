@@ -6,7 +6,7 @@
 use std::ffi::{c_char, c_int};
 use std::ptr;
 
-use redis_module::{Context, MODULE_CONTEXT, commands, raw, server_events};
+use redis_module::{Context, commands, raw, server_events};
 
 use super::api::{self, ERR, OK, RawContext};
 use super::walk::{self, Purpose};
@@ -56,10 +56,8 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
 }
 
 fn load(ctx: &Context) -> Result<(), &'static str> {
-    // The crate's own logging goes through it; a second load in one process finds it set.
-    let _ = MODULE_CONTEXT.set_context(ctx);
     // The library may have stayed in the process since an earlier load.
-    state::ledgers(std::collections::BTreeMap::clear);
+    state::forget();
     walk::forget();
     texts::forget();
     state::set_loading(false);
@@ -68,8 +66,7 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
     state::set_backlog(false);
     state::take_distrust();
 
-    let server = ctx.server_info("server").field("server_name");
-    let is_valkey = server.is_some_and(|name| name.to_string_lossy() == "valkey");
+    let is_valkey = api::server_info(ctx.ctx, c"server", c"server_name").is_some_and(|name| name == "valkey");
     config::set_server(is_valkey);
     api::declare(ctx.ctx, is_valkey);
     config::register(ctx);
@@ -109,7 +106,7 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
         Context::new(ctx).log_warning("inv is not unloaded: a release is queued; try again");
         return ERR;
     }
-    state::ledgers(std::collections::BTreeMap::clear);
+    state::forget();
     walk::forget();
     texts::forget();
     guard::uninstall();

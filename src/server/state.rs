@@ -35,6 +35,13 @@ fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Gives back all memory: the module is unloaded.
+pub fn forget() {
+    lock(&LEDGERS).clear();
+    *lock(&OWN_WRITE) = Vec::new();
+    lock(&REFUSED).clear();
+}
+
 /// Looks at the ledger of one database.
 pub fn ledger<T>(db: Db, look: impl FnOnce(&mut Ledger) -> T) -> T {
     look(lock(&LEDGERS).entry(db).or_default())
