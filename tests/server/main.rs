@@ -45,6 +45,7 @@ mod extend;
 mod failover;
 mod feed;
 mod flow;
+mod memcheck;
 mod model;
 mod modules;
 mod once;
