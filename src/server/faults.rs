@@ -2,16 +2,14 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use redis_module::Context;
-use redis_module::configuration::{ConfigurationFlags, register_i64_configuration};
+use super::api::{self, RawContext};
 
 /// How many calls into the server the module makes until one panics instead; 0: none does.
 static PANIC_IN: AtomicI64 = AtomicI64::new(0);
 
 /// Registers `inv.panic-in`.
-pub fn register(ctx: &Context) {
-    let flags = ConfigurationFlags::DEFAULT;
-    register_i64_configuration(ctx, "panic-in", &PANIC_IN, 0, 0, i64::MAX, flags, None);
+pub fn register(ctx: RawContext) {
+    api::register_number(ctx, c"panic-in", 0, 0..=i64::MAX, &PANIC_IN);
 }
 
 /// A call into the server is about to be made.

@@ -71,7 +71,7 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
     api::declare(ctx.ctx, is_valkey);
     config::register(ctx);
     #[cfg(feature = "faults")]
-    super::faults::register(ctx);
+    super::faults::register(ctx.ctx);
     if !api::load_configs(ctx.ctx) {
         return Err("an inv.* line of the configuration is not valid");
     }
