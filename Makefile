@@ -7,7 +7,7 @@ SERVER ?=
 export PORT CLUSTER_PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli cluster cluster-stop test servers test-all simulate soak crash fuzz memcheck audit lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers bench-worst clean
+.PHONY: help build run cli cluster cluster-stop test servers test-all simulate soak crash fuzz memcheck audit oldest-rust lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers bench-worst clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,9 @@ audit: ## advisories, licences and sources of the libraries, with cargo-deny
 
 fuzz: ## each fuzz target for INV_FUZZ_SECONDS (600), with progress; the first time it builds cargo-fuzz
 	@scripts/fuzz.sh
+
+oldest-rust: ## builds the module with the oldest Rust that it promises, fetched by rustup
+	@scripts/oldest-rust.sh
 
 lint: ## format, clippy, shellcheck
 	@scripts/lint.sh

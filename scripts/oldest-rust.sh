@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Builds the module with the oldest Rust that Cargo.toml promises (rust-version), which rustup fetches. Where there is no rustup,
+# or it cannot fetch, that is said, and nothing is built.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$root"
+
+oldest=$(sed -nE 's/^rust-version = "(.*)"/\1/p' Cargo.toml)
+if ! have rustup || ! rustup toolchain install "$oldest" --profile minimal --no-self-update; then
+    say "!!! Rust $oldest cannot be had here: nothing was built with it"
+    exit
+fi
+scripts/cargo.sh "+$oldest" build --locked --lib --target-dir target/oldest-rust
+say "Rust $oldest builds it"
