@@ -265,6 +265,10 @@ impl Supply {
                 Ok(lines) => return Ok(lines),
                 Err(shorts) => shorts,
             };
+            if left == 0 {
+                let skus = shorts.into_iter().map(|(_, shortage)| shortage.sku);
+                return Err(Refusal::Overdue(skus.collect()));
+            }
             // What was deleted by hand and is over.
             let is_spent = || {
                 left = left.saturating_sub(1);
@@ -273,10 +277,6 @@ impl Supply {
             if expire::settle_remembered_due(keys, is_spent) {
                 *self = self.again(keys, asked)?;
                 continue;
-            }
-            if left == 0 {
-                let skus = shorts.into_iter().map(|(_, shortage)| shortage.sku);
-                return Err(Refusal::Overdue(skus.collect()));
             }
             let mut released = false;
             for short in &shorts {

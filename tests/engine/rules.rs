@@ -132,6 +132,24 @@ fn one_command_gives_back_a_bounded_number_of_overdue_reservations_and_says_so()
 }
 
 #[test]
+fn the_same_bound_is_for_what_was_deleted_by_hand() {
+    let mut shop = shop();
+    shop.client(&["SET", "stock:available:MANY", "1200"]);
+    for n in 0..1200 {
+        shop.unit(|shop| assert_eq!(shop.reserve(&format!("M{n}"), "MANY 1", 100), "OK"));
+        shop.client(&["DEL", &format!("reservation:M{n}")]);
+    }
+    shop.advance(101);
+    for back in ["500 700", "1000 200"] {
+        let answer = shop.unit(|shop| shop.reserve("B", "MANY 1200", 100));
+        assert!(answer.starts_with("TRYAGAIN "), "{answer}");
+        assert_eq!(shop.counters("MANY"), back);
+    }
+    shop.unit(|shop| assert_eq!(shop.reserve("B", "MANY 1200", 100), "OK"));
+    assert_eq!(shop.counters("MANY"), "0 1200");
+}
+
+#[test]
 fn a_later_write_command_of_the_unit_settles_what_a_read_expired() {
     let mut shop = shop();
     shop.advance(101);
