@@ -10,17 +10,21 @@ use super::api;
 pub fn give(ctx: &Context) {
     let policy = api::server_info(ctx.ctx, c"memory", c"maxmemory_policy").unwrap_or_default();
     if policy != "noeviction" {
-        ctx.log_warning(&format!(
-            "maxmemory-policy {policy} can evict reservations of customers who are paying, outcomes, even counters: \
+        api::warn(
+            ctx.ctx,
+            &format!(
+                "maxmemory-policy {policy} can evict reservations of customers who are paying, outcomes, even counters: \
              set it to noeviction"
-        ));
+            ),
+        );
     }
     let hz = api::server_info(ctx.ctx, c"server", c"configured_hz");
     let hz = hz.and_then(|hz| hz.parse::<i64>().ok()).unwrap_or(10);
     if hz < 10 {
-        ctx.log_warning(&format!(
-            "hz {hz}: units of abandoned reservations come back late; set it to 10 or more"
-        ));
+        api::warn(
+            ctx.ctx,
+            &format!("hz {hz}: units of abandoned reservations come back late; set it to 10 or more"),
+        );
     }
 }
 

@@ -5,7 +5,7 @@
 //! the module does not load otherwise; and a handle ([`Text`], [`OpenKey`]) is released exactly once, by its Drop.
 
 use std::any::Any;
-use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_longlong, c_void};
 use std::io::{Error, ErrorKind};
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
@@ -59,9 +59,9 @@ required!(
     RedisModule_ACLCheckKeyPermissions,
     RedisModule_AddPostNotificationJob,
     RedisModule_AvoidReplicaTraffic,
+    RedisModule_CachedMicroseconds,
     RedisModule_Call,
     RedisModule_CallReplyType,
-    RedisModule_CachedMicroseconds,
     RedisModule_CloseKey,
     RedisModule_CreateString,
     RedisModule_CreateStringFromLongLong,
@@ -86,6 +86,7 @@ required!(
     RedisModule_InfoAddSection,
     RedisModule_KeyType,
     RedisModule_LoadConfigs,
+    RedisModule_Log,
     RedisModule_NotifyKeyspaceEvent,
     RedisModule_OpenKey,
     RedisModule_PublishMessage,
@@ -609,6 +610,14 @@ pub fn wake_event_loop(woken: unsafe extern "C" fn(*mut c_void)) -> bool {
     // SAFETY: the function takes no data, and the module refuses to be unloaded before it was called.
     let status = unsafe { call!(RedisModule_EventLoopAddOneShot(Some(woken), ptr::null_mut())) };
     status == OK
+}
+
+/// Writes a warning into the server's log. Names in it are whatever a client has sent: the server would take them for a part of
+/// its format, and a line feed for the end of the line.
+pub fn warn(ctx: RawContext, line: &str) {
+    let line = CString::new(line.replace(char::is_control, " ")).unwrap_or_default();
+    // SAFETY: the server may be asked without a context; level, format and line end in NUL, and the format takes one line.
+    unsafe { call!(RedisModule_Log(ctx, c"warning".as_ptr(), c"%s".as_ptr(), line.as_ptr())) };
 }
 
 /// Subscribes to a server event. There is one subscription for each module and event.

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use redis_module::{Context, raw};
+use redis_module::raw;
 
 use super::api::{self, Kind, OpenKey, RawContext};
 use super::keyspace::ServerKeyspace;
@@ -124,9 +124,12 @@ fn key_goes(ctx: RawContext, name: &[u8], key: &OpenKey<'_>, subevent: u64) {
         Watched::Available | Watched::Reserved(_) if how == Removal::Evicted => {
             state::TOTALS.evicted_counters.fetch_add(1, Ordering::Relaxed);
             let name = String::from_utf8_lossy(name);
-            Context::new(ctx).log_warning(&format!(
-                "the counter {name} was evicted: its stock is lost (set maxmemory-policy noeviction)"
-            ));
+            api::warn(
+                ctx,
+                &format!(
+                    "the counter {name} was evicted: its stock is lost (set maxmemory-policy noeviction)"
+                ),
+            );
         }
         Watched::Alert(..) | Watched::Outcome(_) | Watched::Available | Watched::Reserved(_) => {}
     }

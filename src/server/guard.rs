@@ -9,9 +9,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use redis_module::Context;
-
-use super::api::RawContext;
+use super::api::{self, RawContext};
 use super::state;
 use super::walk::{self, Purpose};
 
@@ -30,7 +28,7 @@ pub fn install() {
     panic::set_hook(Box::new(|panic| {
         // The place and the message of it.
         let text = panic.to_string();
-        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.replace('\n', " "));
+        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }));
 }
 
@@ -64,16 +62,14 @@ fn note(ctx: RawContext, place: impl Display) {
     let said = LAST.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
     state::TOTALS.panics.fetch_add(1, Ordering::Relaxed);
     state::distrust();
-    Context::new(ctx)
-        .log_warning(&format!("inv: a fault of the module was caught in {place}, please report it: {said}"));
+    api::warn(ctx, &format!("inv: a fault of the module was caught in {place}, please report it: {said}"));
 }
 
 /// Nothing that is in memory is believed any more. The walk takes place in slices, from the next tick of the cron on.
 fn begin_anew(ctx: RawContext) {
     if walk::is_broken() {
         // It would meet the same again. What it has not found stays unknown, and nobody repairs on the strength of it.
-        Context::new(ctx)
-            .log_warning("inv: the walk over the keys was given up; restart the server to begin it again");
+        api::warn(ctx, "inv: the walk over the keys was given up; restart the server to begin it again");
         return;
     }
     state::ledgers(std::collections::BTreeMap::clear);

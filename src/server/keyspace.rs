@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CStr;
 
-use redis_module::{Context, raw};
+use redis_module::raw;
 
 use super::api::{self, Kind, Mode, OpenKey, RawContext, Service, Text};
 use super::texts::{self, Texts};
@@ -400,7 +400,7 @@ impl Keyspace for ServerKeyspace {
     }
 
     fn report(&mut self, line: &str) {
-        Context::new(self.ctx).log_warning(line);
+        api::warn(self.ctx, line);
     }
 
     fn lag(&mut self, late_ms: i64) {

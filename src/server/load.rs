@@ -40,16 +40,17 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
     }
     let context = Context::new(ctx);
     if let Some(function) = api::missing_function() {
-        context.log_warning(&format!(
-            "inv needs Redis 7.2 or Valkey 7.2, or newer: this server has no {function}"
-        ));
+        api::warn(
+            ctx,
+            &format!("inv needs Redis 7.2 or Valkey 7.2, or newer: this server has no {function}"),
+        );
         return ERR;
     }
     guard::install();
     match guard::caught(ptr::null_mut(), "the load", || load(&context)).unwrap_or(Err("of this fault")) {
         Ok(()) => OK,
         Err(reason) => {
-            context.log_warning(&format!("inv is not loaded: {reason}"));
+            api::warn(ctx, &format!("inv is not loaded: {reason}"));
             ERR
         }
     }
@@ -103,7 +104,7 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
 pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
     if state::is_awaited() {
         // It would run in code that is gone.
-        Context::new(ctx).log_warning("inv is not unloaded: a release is queued; try again");
+        api::warn(ctx, "inv is not unloaded: a release is queued; try again");
         return ERR;
     }
     state::forget();

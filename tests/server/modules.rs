@@ -78,6 +78,31 @@ fn a_deadline_that_the_first_load_made_is_kept_by_the_second() {
     wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
 }
 
+#[test]
+fn names_in_the_log_are_text_whatever_they_spell() {
+    let (server, mut shop) = left_behind(&[]);
+    // Reserved, and held by nothing: the walk reports the sku. In the other style: it reports the key.
+    shop.ask("SET stock:reserved:%s%s%s%s%n%n%n 3");
+    shop.ask(vec![b"SET".to_vec(), b"stock:available:{Q}\0\n%n".to_vec(), b"5".to_vec()]);
+    assert_eq!(shop.ask(load()), "OK");
+    wait_for_index(&mut shop);
+    wait_until("the sku is reported", SOON, || server.log().contains("%s%s%s%s%n%n%n: 3 units are reserved"));
+    assert_eq!(shop.info("inv", "inv_panics_total"), "0");
+    // Evicted, it is named as well.
+    shop.ask("SET stock:available:%s%s%s%s%n%n%n 3");
+    shop.ask(vec![b"SET".to_vec(), b"stock:available:N\0\n%n".to_vec(), b"5".to_vec()]);
+    for option in ["maxmemory-policy allkeys-random", "maxmemory 1"] {
+        shop.ask(format!("CONFIG SET {option}"));
+    }
+    let _ = shop.try_ask("SET more memory");
+    for name in ["stock:available:%s%s%s%s%n%n%n", "stock:available:N  %n"] {
+        wait_until("it is evicted", SOON, || {
+            server.log().contains(&format!("the counter {name} was evicted"))
+        });
+    }
+    assert_eq!(shop.info("inv", "inv_panics_total"), "0");
+}
+
 /// MODULE LOAD in slices so small that the walk over many keys takes a while.
 fn load_slowly(shop: &mut Client) {
     let path = module().display().to_string();
