@@ -98,10 +98,14 @@ pub fn settle_pending<K: Keyspace>(keys: &mut K) {
     }
 }
 
-/// Releases one reservation that is over and holds units of `sku`: a pending one, or one that is due. Gives
-/// how many it held; `None` where there is none. Where the server expires nothing now, `can_expire` becomes false: one
-/// try is enough.
-pub(super) fn release_one<K: Keyspace>(keys: &mut K, sku: &Sku, can_expire: &mut bool) -> Option<i64> {
+/// Releases one reservation that is over and holds units of `sku`: a pending one, or one that is due. Gives how many it
+/// held, and how many lines it had; `None` where there is none. Where the server expires nothing now, `can_expire` becomes
+/// false: one try is enough.
+pub(super) fn release_one<K: Keyspace>(
+    keys: &mut K,
+    sku: &Sku,
+    can_expire: &mut bool,
+) -> Option<(i64, usize)> {
     if !keys.ledger(|ledger| ledger.is_complete()) {
         return None;
     }
@@ -110,7 +114,7 @@ pub(super) fn release_one<K: Keyspace>(keys: &mut K, sku: &Sku, can_expire: &mut
         |lines: &[Line]| lines.iter().find(|line| line.sku == *sku).map_or(0, |line| line.quantity.units());
     if let Some(gone) = keys.ledger(|ledger| ledger.take_pending_of_sku(sku)) {
         settle(keys, &gone, true);
-        return Some(units_of(&gone.lines));
+        return Some((units_of(&gone.lines), gone.lines.len()));
     }
     let (id, lines) = keys.ledger(|ledger| {
         let id = ledger.next_due_of(sku, now).filter(|_| *can_expire)?;
@@ -119,7 +123,7 @@ pub(super) fn release_one<K: Keyspace>(keys: &mut K, sku: &Sku, can_expire: &mut
     })?;
     *can_expire = open_due(keys, &id);
     settle_pending_of(keys, &id);
-    Some(units_of(&lines))
+    Some((units_of(&lines), lines.len()))
 }
 
 /// Settles what is pending of an id: the command at hand is about it, so that the rest of the index does not matter.
@@ -187,7 +191,7 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
     if !keys.ledger(|ledger| ledger.is_complete()) {
         return false;
     }
-    settle_remembered_due(keys, &mut time_is_up);
+    settle_remembered_due(keys, |_| time_is_up());
     if moving::go_on(keys, &mut time_is_up) {
         return true;
     }
@@ -205,8 +209,12 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
     keys.ledger(|ledger| ledger.may_check() && !ledger.has_notes()) && repair::go_on(keys, time_is_up)
 }
 
-/// Gives back what is remembered and due, until nothing is left or `time_is_up`. Says whether there was anything.
-pub(super) fn settle_remembered_due<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+/// Gives back what is remembered and due, until nothing is left or `time_is_up`, which is told how many lines each had. Says
+/// whether there was anything.
+pub(super) fn settle_remembered_due<K: Keyspace>(
+    keys: &mut K,
+    mut time_is_up: impl FnMut(usize) -> bool,
+) -> bool {
     let now = keys.now();
     let mut found = false;
     let slot = keys.confined_to();
@@ -217,7 +225,7 @@ pub(super) fn settle_remembered_due<K: Keyspace>(keys: &mut K, mut time_is_up: i
             moving::give_up(keys, &gone);
         }
         found = true;
-        if time_is_up() {
+        if time_is_up(gone.lines.len()) {
             break;
         }
     }

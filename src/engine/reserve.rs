@@ -17,7 +17,8 @@ use crate::inventory::sku::{Key, ReservationId, Sku};
 /// The most lines that a reservation may have when its items are split over warehouses.
 pub const MOST_LINES: usize = 1024;
 
-/// So many overdue reservations one command gives back before it decides: a few milliseconds of work.
+/// So many lines of overdue reservations one command gives back before it decides, and the rest of the last one's: a few
+/// milliseconds of work.
 pub const MOST_RELEASED: usize = 500;
 
 /// How long a reservation shall live.
@@ -270,8 +271,8 @@ impl Supply {
                 return Err(Refusal::Overdue(skus.collect()));
             }
             // What was deleted by hand and is over.
-            let is_spent = || {
-                left = left.saturating_sub(1);
+            let is_spent = |lines: usize| {
+                left = left.saturating_sub(lines.max(1));
                 left == 0
             };
             if expire::settle_remembered_due(keys, is_spent) {
@@ -306,9 +307,9 @@ impl Supply {
         let mut release = |sku: &Sku, missing: i64| {
             let mut missing = missing;
             while missing > 0 && *left > 0 {
-                let Some(units) = expire::release_one(keys, sku, can_expire) else { break };
+                let Some((units, lines)) = expire::release_one(keys, sku, can_expire) else { break };
                 missing = missing.saturating_sub(units);
-                *left = left.saturating_sub(1);
+                *left = left.saturating_sub(lines.max(1));
                 released = true;
             }
             missing

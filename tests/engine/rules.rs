@@ -132,6 +132,28 @@ fn one_command_gives_back_a_bounded_number_of_overdue_reservations_and_says_so()
 }
 
 #[test]
+fn what_one_command_gives_back_is_bounded_by_lines() {
+    let mut shop = shop();
+    for sku in 0..100 {
+        shop.client(&["SET", &format!("stock:available:S{sku}"), "20"]);
+    }
+    let items = (0..100).map(|sku| format!("S{sku} 1")).collect::<Vec<_>>().join(", ");
+    for n in 0..20 {
+        shop.unit(|shop| assert_eq!(shop.reserve(&format!("M{n}"), &items, 100), "OK"));
+        if n % 2 == 0 {
+            shop.client(&["DEL", &format!("reservation:M{n}")]);
+        }
+    }
+    shop.advance(101);
+    for back in ["5 15", "10 10", "15 5"] {
+        let answer = shop.unit(|shop| shop.reserve("B", "S0 20", 100));
+        assert!(answer.starts_with("TRYAGAIN "), "{answer}");
+        assert_eq!(shop.counters("S99"), back);
+    }
+    shop.unit(|shop| assert_eq!(shop.reserve("B", "S0 20", 100), "OK"));
+}
+
+#[test]
 fn the_same_bound_is_for_what_was_deleted_by_hand() {
     let mut shop = shop();
     shop.client(&["SET", "stock:available:MANY", "1200"]);
