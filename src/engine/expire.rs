@@ -86,12 +86,13 @@ pub fn catch_up<K: Keyspace>(keys: &mut K) {
 /// Settles what is pending, as much of it as a command has time for. While the index is not complete, what others hold is
 /// not known: it waits.
 pub fn settle_pending<K: Keyspace>(keys: &mut K) {
+    // Lines: one reservation may have many.
     let mut left = 64_usize;
     let slot = keys.confined_to();
     let next = |ledger: &mut Ledger| ledger.is_complete().then(|| ledger.take_pending(slot)).flatten();
     while let Some(gone) = keys.ledger(next) {
+        left = left.saturating_sub(gone.lines.len().max(1));
         settle_here(keys, gone, Place::Open);
-        left = left.saturating_sub(1);
         if left == 0 {
             break;
         }

@@ -154,6 +154,27 @@ fn what_one_command_gives_back_is_bounded_by_lines() {
 }
 
 #[test]
+fn what_a_command_settles_for_others_is_bounded_by_lines() {
+    let mut shop = shop();
+    for sku in 0..100 {
+        shop.client(&["SET", &format!("stock:available:S{sku}"), "20"]);
+    }
+    let items = (0..100).map(|sku| format!("S{sku} 1")).collect::<Vec<_>>().join(", ");
+    for n in 0..20 {
+        shop.unit(|shop| assert_eq!(shop.reserve(&format!("M{n}"), &items, 100), "OK"));
+    }
+    shop.advance(101);
+    shop.unit(|shop| {
+        for n in 0..20 {
+            shop.execute(&["GET", &format!("reservation:M{n}")]);
+        }
+        assert_eq!(shop.commit("NOBODY"), "NOTFOUND no reservation NOBODY is live or remembered");
+        assert_eq!(shop.counters("S99"), "1 19");
+    });
+    assert_eq!(shop.counters("S99"), "20 0");
+}
+
+#[test]
 fn the_same_bound_is_for_what_was_deleted_by_hand() {
     let mut shop = shop();
     shop.client(&["SET", "stock:available:MANY", "1200"]);
