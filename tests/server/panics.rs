@@ -191,7 +191,7 @@ fn a_panic_in_an_event_or_a_job_ends_neither_the_server_nor_what_the_module_know
         ("a record comes back", &["RENAME reservation:LIVE kept", "RENAME kept reservation:LIVE"]),
         ("a deadline passes", &["PEXPIRE reservation:LIVE 1"]),
         ("a counter changes", &["SET stock:available:P 1"]),
-        ("a threshold changes", &["SET inventory:threshold:P 30"]),
+        ("a threshold changes", &["SET stock:threshold:P 30"]),
         ("a swap", &["SWAPDB 0 1", "SWAPDB 0 1"]),
         ("a flush", &["FLUSHDB"]),
         ("a load", &["DEBUG RELOAD"]),
