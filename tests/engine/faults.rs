@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use redis_inventory::engine::LoadRepair;
 use redis_inventory::inventory::reservation::{Line, Record};
-use redis_inventory::inventory::sku::{KeyStyle, ReservationId};
+use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 
 use super::calls::{READS, SKUS, Shopper, call};
 use super::dice::{Dice, any_seed, number};
@@ -53,6 +53,8 @@ struct World {
     snapshot: Data,
     shopper: Shopper,
     steps: u64,
+    /// The module was loaded anew, and has lost its notes.
+    was_loaded: bool,
     story: Option<Vec<String>>,
 }
 
@@ -98,6 +100,7 @@ impl World {
             snapshot,
             shopper: Shopper::default(),
             steps: 0,
+            was_loaded: false,
             story: tells.then(Vec::new),
         }
     }
@@ -147,6 +150,7 @@ impl World {
             90..92 => self.restart(),
             92..94 => {
                 self.tell(|| "the module is loaded anew".to_owned());
+                self.was_loaded = true;
                 self.master.load_module();
             }
             94..96 => {
@@ -168,6 +172,16 @@ impl World {
                 let deaf = !self.master.is_deaf;
                 self.tell(|| format!("events are lost: {deaf}"));
                 self.master.is_deaf = deaf;
+            }
+            _ if self.dice.roll(2) == 0 => {
+                if self.dice.roll(2) == 0 {
+                    self.tell(|| "the server's own cycle".to_owned());
+                    self.work(|world| world.master.expire_cycle());
+                } else {
+                    let name = format!("reservation:{}", self.shopper.recent(&mut self.dice));
+                    self.tell(|| format!("GET {name}"));
+                    self.work(|world| world.master.client(&["GET", &name]));
+                }
             }
             _ if self.fate.hands && !self.master.paused => {
                 let name = format!("reservation:{}", self.shopper.recent(&mut self.dice));
@@ -210,10 +224,14 @@ impl World {
     /// Work of the master. Now and then it dies in the midst of it.
     fn work(&mut self, work: impl FnOnce(&mut Self)) {
         self.master.dies_in = if self.dice.roll(12) == 0 { 1 + self.dice.roll(120) } else { 0 };
+        let live: Vec<String> = ids(&self.master).map(str::to_owned).collect();
         let done = panic::catch_unwind(AssertUnwindSafe(|| work(self)));
         self.master.dies_in = 0;
         match done {
-            Ok(()) => self.written(),
+            Ok(()) => {
+                self.written();
+                self.check_ends(&live);
+            }
             Err(panic) if panic.is::<Died>() => {
                 self.tell(|| "the process died".to_owned());
                 self.recover();
@@ -221,6 +239,37 @@ impl World {
             Err(panic) => panic::resume_unwind(panic),
         }
         check(&self.master, "the master");
+        self.check_held();
+    }
+
+    /// Reserved is what is held, where nobody but the module had a hand in it.
+    fn check_held(&self) {
+        let memory = self.master.memory();
+        let sure = !(self.fate.hands || self.fate.deafness || self.fate.rdb || self.was_loaded);
+        if sure && memory.is_complete() {
+            for sku in SKUS {
+                let reserved = self.master.number(&format!("stock:reserved:{sku}")).unwrap_or(0);
+                let held =
+                    memory.held_by_others(&Sku::parse(sku.as_bytes(), KeyStyle::Plain).expect("a sku"), 0);
+                assert_eq!(reserved, held, "reserved of {sku}, and what is held");
+            }
+        }
+    }
+
+    /// What was live and is not has an outcome, or waits to be settled.
+    fn check_ends(&self, live: &[String]) {
+        if self.fate.hands || self.fate.deafness || self.was_loaded {
+            return;
+        }
+        for id in live {
+            let has = |kind: &str| self.master.data.contains_key(&format!("{kind}:{id}"));
+            let id = ReservationId::parse(id.as_bytes(), KeyStyle::Plain).expect("an id");
+            let is_told = has("reservation") || has("inventory:outcome");
+            assert!(
+                is_told || self.master.memory().pending(&id).is_some(),
+                "{id} has gone without an outcome"
+            );
+        }
     }
 
     /// What the master has done is in its file, and on the way to the replica.
@@ -334,6 +383,11 @@ impl World {
     }
 }
 
+/// The ids of the records that are there, due or not.
+fn ids(server: &Simulation) -> impl Iterator<Item = &str> {
+    server.data.keys().filter_map(|name| name.strip_prefix("reservation:"))
+}
+
 fn on_hand(server: &Simulation, sku: &str) -> i64 {
     let counter = |kind: &str| server.number(&format!("stock:{kind}:{sku}")).unwrap_or(0);
     counter("available") + counter("reserved")
@@ -392,8 +446,7 @@ fn units(lines: Option<&[Line]>, sku: &str) -> i64 {
 /// What holds on every server at every moment between two units of work.
 #[track_caller]
 fn check(server: &Simulation, who: &str) {
-    let ids = server.data.keys().filter_map(|name| name.strip_prefix("reservation:"));
-    let records: Vec<(Record, bool)> = ids.filter_map(|id| record(server, id)).collect();
+    let records: Vec<(Record, bool)> = ids(server).filter_map(|id| record(server, id)).collect();
     for sku in SKUS {
         let counter = |name: String| server.number(&name).unwrap_or(0);
         let available = counter(format!("stock:available:{sku}"));
