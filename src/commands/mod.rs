@@ -44,15 +44,19 @@ fn run(
     words: &[RedisString],
     handler: impl FnOnce(&mut ServerKeyspace, &[&[u8]]) -> RedisResult,
 ) -> RedisResult {
+    // A call in the midst of another, by a module that hears of it.
+    let outer = state::owed();
     state::owe(None);
     let words: Vec<&[u8]> = words.iter().map(RedisString::as_slice).collect();
     let name = words.first().copied().unwrap_or_default();
     let call = || handler(&mut ServerKeyspace::new(ctx.ctx), &words);
-    match guard::caught(ctx.ctx, String::from_utf8_lossy(name), call) {
+    let reply = match guard::caught(ctx.ctx, String::from_utf8_lossy(name), call) {
         Ok(reply) => reply,
         Err(guard::Panicked) if Reply::mend(ctx, FAULT) => Ok(RedisValue::NoReply),
         Err(guard::Panicked) => Err(RedisError::Str(FAULT)),
-    }
+    };
+    state::owe(outer);
+    reply
 }
 
 /// The commands of clients, for the ACL category.

@@ -72,11 +72,19 @@ pub enum Place {
     Job,
 }
 
-/// What a write command does before it looks at anything: settle what earlier commands of its unit left.
+/// So many keys that other hands have touched a command looks at before it does its own work: a few milliseconds.
+const MOST_TOUCHED: usize = 1024;
+
+/// What a write command does before it looks at anything: settle what earlier commands of its unit left. Where that is too much,
+/// the latest: what is left is for the job.
 pub fn catch_up<K: Keyspace>(keys: &mut K) {
     if keys.ledger(|ledger| ledger.has_notes()) {
         settle_pending(keys);
-        look_at_touched(keys, || false);
+        let slot = keys.confined_to();
+        for _ in 0..MOST_TOUCHED {
+            let Some(touched) = keys.ledger(|ledger| ledger.take_latest_touched(slot)) else { break };
+            look_at(keys, touched);
+        }
     }
     if let Some(slot) = keys.confined_to() {
         moving::go_on_in(keys, slot);

@@ -576,7 +576,12 @@ impl Ledger {
     /// The next key that an event named and that was not looked at; of this slot alone, where one is named, and among the
     /// newest: those of the unit at hand.
     pub fn take_touched(&mut self, slot: Option<Slot>) -> Option<Touched> {
-        let Some(slot) = slot else { return self.touched.pop_front() };
+        if slot.is_none() { self.touched.pop_front() } else { self.take_latest_touched(slot) }
+    }
+
+    /// The same, the latest first.
+    pub fn take_latest_touched(&mut self, slot: Option<Slot>) -> Option<Touched> {
+        let Some(slot) = slot else { return self.touched.pop_back() };
         let at = newest_of(&self.touched, |touched| touched.slot() == Some(slot))?;
         self.touched.remove(at)
     }

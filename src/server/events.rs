@@ -221,7 +221,7 @@ unsafe extern "C" fn on_cron(
     _subevent: u64,
     _data: *mut c_void,
 ) {
-    guard::event(ctx, "the cron", || {
+    guard::round(ctx, "the cron", || {
         walk::begin_wanted(ctx);
         slice(ctx, config::sweep_budget());
     });
@@ -239,7 +239,7 @@ unsafe extern "C" fn on_event_loop(
     if subevent == raw::REDISMODULE_SUBEVENT_EVENTLOOP_AFTER_SLEEP {
         state::round_begins(backlog.then(Instant::now));
     } else if backlog {
-        guard::event(ctx, "a round of the event loop", || slice(ctx, share_of_round()));
+        guard::round(ctx, "a round of the event loop", || slice(ctx, share_of_round()));
     }
 }
 

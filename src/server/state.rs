@@ -64,7 +64,7 @@ pub fn distrust() {
 
 /// Whether what is in memory is to be thrown away.
 pub fn take_distrust() -> bool {
-    DISTRUSTED.swap(false, Ordering::Relaxed)
+    DISTRUSTED.load(Ordering::Relaxed) && DISTRUSTED.swap(false, Ordering::Relaxed)
 }
 
 /// How many elements of the reply at hand are not written yet; `None` where it is not begun.

@@ -1,7 +1,6 @@
 //! Walks over the keys of the whole server, a slice at a time.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::api::{self, RawContext, ScanCursor};
@@ -36,8 +35,6 @@ struct At {
 }
 
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
-/// How many walks in a row a panic has ended.
-static BROKEN: AtomicU32 = AtomicU32::new(0);
 static WANTED: Mutex<Option<Purpose>> = Mutex::new(None);
 
 fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
@@ -56,14 +53,8 @@ pub fn begin_again() {
     }
 }
 
-/// Whether panics have ended walks again and again, so that another would end so as well.
-pub fn is_broken() -> bool {
-    BROKEN.load(Ordering::Relaxed) > 3
-}
-
 /// No walk is under way or wanted.
 pub fn forget() {
-    BROKEN.store(0, Ordering::Relaxed);
     *lock(&RUNNING) = None;
     *lock(&WANTED) = None;
 }
@@ -94,17 +85,9 @@ pub fn begin(ctx: RawContext, purpose: Purpose) {
 }
 
 /// Goes on with the walk until it is over or `time_is_up`. Says whether something is left.
-pub fn go_on(ctx: RawContext, time_is_up: impl FnMut() -> bool) -> bool {
+pub fn go_on(ctx: RawContext, mut time_is_up: impl FnMut() -> bool) -> bool {
     // Taken out: no lock is held over a call into the server.
-    let Some(running) = lock(&RUNNING).take() else { return false };
-    let broken = BROKEN.fetch_add(1, Ordering::Relaxed);
-    let more = step(ctx, running, time_is_up);
-    // A walk is sound when it has come to its end: what breaks one may be far behind its beginning.
-    BROKEN.store(if more { broken } else { 0 }, Ordering::Relaxed);
-    more
-}
-
-fn step(ctx: RawContext, mut running: Running, mut time_is_up: impl FnMut() -> bool) -> bool {
+    let Some(mut running) = lock(&RUNNING).take() else { return false };
     let selected = api::selected_db(ctx);
     while let Some(db) = running.databases.front().copied() {
         if !api::select_db(ctx, db) {

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redis_inventory::engine::LoadRepair;
+use redis_inventory::inventory::outcome::{Ending, Outcome};
 use redis_inventory::inventory::reservation::{Line, Record};
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 
@@ -399,6 +400,7 @@ fn call_and_check(server: &mut Simulation, words: &[&str]) {
     let before = SKUS.map(|sku| on_hand(server, sku));
     let record = words.get(1).and_then(|id| record(server, id));
     let known = words.get(1).is_some_and(|id| server.data.contains_key(&format!("inventory:outcome:{id}")));
+    let noted = SKUS.map(|sku| words.get(1).map_or(0, |id| sold(server, id, sku)));
     let answer = call(server, words);
     let after = SKUS.map(|sku| on_hand(server, sku));
     let moved: Vec<i64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
@@ -416,6 +418,12 @@ fn call_and_check(server: &mut Simulation, words: &[&str]) {
             (["INV.COMMIT", _, "LATE"], Ok(())) => assert!(*moved <= 0, "{words:?} moved {moved} of {sku}"),
             (["INV.ADJUST" | "INV.SET" | "INV.TRANSFER", ..], Ok(())) => {}
             _ => assert_eq!(*moved, 0, "{words:?} of {sku}, answered {answer:?}"),
+        }
+    }
+    if let (["INV.COMMIT", id, ..], Ok(())) = (words, &answer) {
+        // What was sold now is noted as sold, so that nothing is sold again.
+        for ((sku, noted), moved) in SKUS.iter().zip(noted).zip(&moved) {
+            assert_eq!(sold(server, id, sku) - noted, -moved, "{words:?}: noted as sold of {sku}");
         }
     }
     if let (["INV.COMMIT", id], Ok(())) = (words, &answer) {
@@ -436,6 +444,23 @@ fn record(server: &Simulation, id: &str) -> Option<(Record, bool)> {
     let record = Record::from_json(&id, server.stored(&name)?.as_bytes(), KeyStyle::Plain)?;
     let is_due = server.data[&name].until.is_some_and(|until| server.clock > until);
     Some((record, is_due))
+}
+
+/// Units of a reservation that were sold, by what its record or its outcome says.
+fn sold(server: &Simulation, id: &str, sku: &str) -> i64 {
+    if let Some((record, _)) = record(server, id) {
+        return units(Some(&record.sold), sku);
+    }
+    let json = server.stored(&format!("inventory:outcome:{id}"));
+    let id = ReservationId::parse(id.as_bytes(), KeyStyle::Plain).ok();
+    let outcome =
+        id.zip(json).and_then(|(id, json)| Outcome::from_json(&id, json.as_bytes(), KeyStyle::Plain));
+    let Some(outcome) = outcome else { return 0 };
+    match &outcome.parts {
+        Some(parts) => units(Some(&parts.sold), sku),
+        None if outcome.ending == Ending::Committed => units(Some(&outcome.items), sku),
+        None => 0,
+    }
 }
 
 fn units(lines: Option<&[Line]>, sku: &str) -> i64 {

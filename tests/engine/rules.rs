@@ -193,6 +193,23 @@ fn the_same_bound_is_for_what_was_deleted_by_hand() {
 }
 
 #[test]
+fn a_command_looks_at_a_bounded_number_of_keys_that_others_touched_and_the_job_at_the_rest() {
+    let mut shop = shop();
+    shop.unit(|shop| {
+        for n in 0..3000 {
+            shop.execute(&["SET", &format!("reservation:X{n}"), "foreign"]);
+        }
+        let before = shop.looks.insert(Vec::new()).len();
+        assert_eq!(shop.reserve("B", "P 5", 100), "OK");
+        let looks = shop.looks.take().unwrap().len() - before;
+        assert!((1024..3000).contains(&looks), "{looks} looks at keys");
+        assert!(shop.memory().has_notes());
+    });
+    assert!(!shop.memory().has_notes());
+    assert_eq!(shop.memory().foreign_count(), 3000);
+}
+
+#[test]
 fn a_later_write_command_of_the_unit_settles_what_a_read_expired() {
     let mut shop = shop();
     shop.advance(101);
