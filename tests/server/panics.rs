@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::harness::{Client, Json, LATER, SOON, Server, server_program, wait_for, wait_until, wire_code};
+use crate::harness::{
+    Client, Json, LATER, SOON, Server, code, server_program, wait_for, wait_until, wire_code,
+};
 
 /// The module with faults, built once for all of these tests, beside the one without.
 fn module() -> &'static Path {
@@ -208,6 +210,10 @@ fn a_panic_in_an_event_or_a_job_ends_neither_the_server_nor_what_the_module_know
             wait_until(what, LATER, || shop.ask("CONFIG GET inv.panic-in")["inv.panic-in"] == "0");
             caught += 1;
             is_ready(&mut shop);
+            // A round of the cron goes well: several in a row that do not make the module rest.
+            shop.ask("INV.SET PROOF AVAILABLE 1");
+            shop.ask("INV.RESERVE proof PX 1 ITEMS PROOF 1");
+            wait_for("what was due is back", SOON, (1, 0), || shop.counters("PROOF"));
             assert_eq!(panics(&mut shop), caught, "{what}, call {call}");
         }
         works(&mut shop);
@@ -222,6 +228,25 @@ fn a_panic_in_an_event_or_a_job_ends_neither_the_server_nor_what_the_module_know
     works(&mut shop);
     // INV.AUDIT tells of what a half was done.
     assert_eq!(shop.ask("INV.AUDIT P")["drift"], 0);
+}
+
+#[test]
+fn a_panic_that_comes_again_and_again_makes_the_module_rest_and_then_go_on() {
+    let server = start(&["hz 100"]);
+    let mut shop = server.connect();
+    lay_out(&mut shop);
+    shop.ask("INV.RESERVE DUE PX 1 ITEMS P 1");
+    let rests = |server: &Server| server.log().contains("this happens again and again");
+    // One after the other, as if the same were met each time.
+    while !rests(&server) {
+        assert!(panics(&mut shop) < 100, "it does not rest");
+        shop.ask("CONFIG SET inv.panic-in 1");
+        wait_until("it panics", LATER, || shop.ask("CONFIG GET inv.panic-in")["inv.panic-in"] == "0");
+    }
+    assert_eq!(shop.ask("INV.COMMIT LIVE"), "OK", "commands go on");
+    assert_eq!(code(&shop.refusal("INV.AUDIT P")), "TRYAGAIN");
+    works(&mut shop);
+    assert_eq!(shop.ask("INV.GET DUE")["state"], "expired");
 }
 
 #[test]

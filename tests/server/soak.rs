@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,7 @@ struct Site {
     servers: [Server; 2],
     master: usize,
     /// The master's port, for the customers.
-    port: AtomicU16,
+    port: Arc<AtomicU16>,
     report: Report,
 }
 
@@ -147,7 +147,7 @@ impl Site {
                 shop.ask(format!("INV.SET {product} AVAILABLE {units}"));
             }
         }
-        let port = AtomicU16::new(servers[0].port());
+        let port = Arc::new(AtomicU16::new(servers[0].port()));
         let site = Self { servers, master: 0, port, report: Report::default() };
         site.follow();
         site
@@ -180,8 +180,7 @@ impl Site {
         let (over, answered) = (AtomicBool::new(false), AtomicI64::new(0));
         let told = Mutex::new(Told::new());
         // The customers know the port alone: the servers are the main thread's.
-        let port = std::mem::take(&mut self.port);
-        let port = &port;
+        let port = &*Arc::clone(&self.port);
         thread::scope(|scope| {
             for customer in 0..CUSTOMERS {
                 let (over, answered, told) = (&over, &answered, &told);
@@ -197,9 +196,7 @@ impl Site {
             }
             // How long it lasts is what a round is about: there is nothing to wait for.
             thread::sleep(Duration::from_millis(300 + dice.roll(500)));
-            self.port.store(port.load(Ordering::Relaxed), Ordering::Relaxed);
             self.befall(fault, number, &mut dice);
-            port.store(self.port.load(Ordering::Relaxed), Ordering::Relaxed);
             thread::sleep(Duration::from_millis(300 + dice.roll(500)));
             over.store(true, Ordering::Relaxed);
         });
