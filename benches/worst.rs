@@ -130,21 +130,21 @@ fn fill_thin(client: &mut Client) {
 
 fn cases() -> Vec<Case> {
     let longest = || items(|n| long("LONG", n), 1);
-    let wides = || (0..8).map(|n| format!("{} 1000", wide(n))).collect::<Vec<_>>().join(" ");
+    let wides = || (0..2).map(|n| format!("{} 1000", wide(n))).collect::<Vec<_>>().join(" ");
     vec![
         case("RESERVE, the longest of everything: id, 128 skus, DATA, ONCE", move |_, n| {
             let (id, data, token) = (long("R", n), "d".repeat(4096), "t".repeat(200));
             format!("INV.RESERVE {id} DATA {data} ONCE {token} ITEMS {}", longest())
         }),
-        case("RESERVE of 8 products in 1,024 warehouses each", move |_, n| {
+        case("RESERVE of 2 products in 1,024 warehouses each", move |_, n| {
             format!("INV.RESERVE wide-{n} SPLIT fewest ITEMS {}", wides())
         }),
         case("RESERVE split over 1,024 warehouses", |client, n| {
             fill_thin(client);
             format!("INV.RESERVE thin-{n} PX 600000 ITEMS THIN 1024")
         }),
-        case("RESERVE refused, 8 products in 1,024 warehouses each", |_, n| {
-            let wides: Vec<String> = (0..8).map(|n| format!("{} 9000000000", wide(n))).collect();
+        case("RESERVE refused, 2 products in 1,024 warehouses each", |_, n| {
+            let wides: Vec<String> = (0..2).map(|n| format!("{} 9000000000", wide(n))).collect();
             format!("INV.RESERVE none-{n} ITEMS {}", wides.join(" "))
         }),
         case("RESERVE of a product with a million reservations", |_, n| {
@@ -161,6 +161,29 @@ fn cases() -> Vec<Case> {
             let left = (at + 5 - client.now()).max(0);
             client.ask(format!("DEBUG SLEEP {}", left as f64 / 1000.0));
             format!("INV.RESERVE all-{n} PX 1 ITEMS DUE 20000")
+        }),
+        case("RESERVE behind 100,000 records that others have written", |client, n| {
+            let script =
+                "for n = 1, 100000 do redis.call('SET', 'reservation:odd-' .. n % 1000, 'foreign') end";
+            client.ask(["EVAL", script, "0"]);
+            format!("INV.RESERVE odd-{n}-{n} ITEMS BUSY 1")
+        }),
+        case("COMMIT behind a read of 300 due reservations of 128 lines", |client, n| {
+            let at = client.now() + 1000;
+            for number in 0..300 {
+                let items = items(|n| long("LONG", n), 1);
+                client.ask(format!("INV.RESERVE read-{n}-{number} PXAT {at} ITEMS {items}"));
+            }
+            let left = (at + 5 - client.now()).max(0);
+            let keys: Vec<String> = (0..300).map(|number| format!("reservation:read-{n}-{number}")).collect();
+            client.burst(&[
+                &format!("DEBUG SLEEP {}", left as f64 / 1000.0),
+                &format!("MGET {}", keys.join(" ")),
+            ]);
+            "INV.COMMIT nobody".to_owned()
+        }),
+        case("ECHO of a million words, which is not the module's", |_, _| {
+            format!("ECHO{}", " P".repeat(MANY))
         }),
         case("RESERVE of a million words", |_, n| {
             format!("INV.RESERVE R{n} ITEMS{}", " P 1".repeat(MANY / 2))
@@ -201,8 +224,8 @@ fn cases() -> Vec<Case> {
             let products: Vec<String> = (0..2112).map(|n| format!("A{}", n % 1000)).collect();
             format!("INV.STOCK {}", products.join(" "))
         }),
-        case("STOCK of 8 products in 1,024 warehouses each", |_, _| {
-            format!("INV.STOCK {}", (0..8).map(wide).collect::<Vec<_>>().join(" "))
+        case("STOCK of 2 products in 1,024 warehouses each", |_, _| {
+            format!("INV.STOCK {}", (0..2).map(wide).collect::<Vec<_>>().join(" "))
         }),
         case("STOCK of a million words", |_, _| format!("INV.STOCK{}", " P".repeat(MANY))),
         case("SCAN of a million reservations, the largest page", |_, _| {
@@ -297,7 +320,8 @@ fn main() {
         text,
         "At the default limits, in a database with {MANY} reservations of one product. Milliseconds, the median of {TIMES}: from \
          the request to the reply to a PING behind it, reading the request included, and what the command took of it by `INFO \
-         commandstats`. Target: the command under {TARGET} ms.\n"
+         commandstats`. A million words take the server itself a tenth of a second, whatever the command is; the rest is the \
+         module's bindings, which count them before it sees the call. Target: the command under {TARGET} ms.\n"
     )
     .unwrap();
     writeln!(text, "| request | ms | the command | target |\n| --- | ---: | ---: | --- |").unwrap();
