@@ -2,8 +2,14 @@
 
 #![no_main]
 
+#[allow(dead_code, reason = "its shopper is not asked here")]
+#[path = "../../tests/engine/calls.rs"]
+mod calls;
 #[path = "../../tests/fuzz/commands.rs"]
 mod commands;
+#[allow(dead_code, reason = "the shopper's")]
+#[path = "../../tests/common/dice.rs"]
+mod dice;
 mod lines;
 #[allow(dead_code, reason = "its clusters are not played here")]
 #[path = "../../tests/engine/simulation.rs"]

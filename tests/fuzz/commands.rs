@@ -18,19 +18,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redis_inventory::commands::{Change, Request};
+use redis_inventory::commands::Request;
 use redis_inventory::engine::alerts;
 use redis_inventory::engine::apply::{self, Effect};
-use redis_inventory::engine::reserve::reserve;
-use redis_inventory::engine::resolve::{self, ResolveRequest};
-use redis_inventory::engine::restock;
-use redis_inventory::engine::{Counter, LoadRepair, audit, look, warehouses};
+use redis_inventory::engine::resolve::ResolveRequest;
+use redis_inventory::engine::{Counter, LoadRepair, audit, look};
 use redis_inventory::inventory::error::Refusal;
 use redis_inventory::inventory::outcome::{Ending, Outcome};
 use redis_inventory::inventory::quantity::UnixMs;
 use redis_inventory::inventory::reservation::{Line, Record};
 use redis_inventory::inventory::sku::{Key, KeyStyle, ReservationId, Sku, Watched, watched};
 
+use super::calls;
 use super::simulation::{BEGIN, Data, Entry, Simulation, Value};
 use super::words::words;
 
@@ -358,23 +357,9 @@ impl Shop {
     fn run(&mut self, request: &Request) -> Result<(), Refusal> {
         let server = &mut self.master;
         match request {
-            Request::Reserve(request) => reserve(server, request).map(|_| ()),
-            Request::Commit(request) => resolve::commit(server, request),
-            Request::Rollback(request) => resolve::rollback(server, request),
-            Request::Extend(request) => resolve::extend(server, request).map(|_| ()),
-            Request::Adjust(request) => restock::adjust(server, request).map(|_| ()),
-            Request::Set(request) => restock::set(server, request).map(|_| ()),
-            Request::Transfer(request) => warehouses::transfer(server, request),
-            Request::Warehouses(product, Change::Set(places)) => warehouses::set(server, product, places),
-            Request::Warehouses(product, Change::Remove(place)) => warehouses::remove(server, product, place),
-            Request::Threshold(product, units) => restock::set_threshold(server, product, *units),
-            Request::Repair(sku, force) => audit::repair(server, sku, *force).map(|_| ()),
             Request::Audit(sku) => audit::audit(server, sku).map(|audit| {
                 assert_eq!(audit.held, server.memory().held_by_others(sku, 0));
             }),
-            Request::AuditScan(cursor, count) => {
-                audit::audit_scan(server, *cursor, *count, |_| true).map(|_| ())
-            }
             Request::Get(id) => look::get(server, id).map(|view| {
                 let now = server.clock;
                 if let Some(view) = view.filter(|view| view.state == "reserved") {
@@ -392,6 +377,7 @@ impl Shop {
                 assert!(listed.len() <= query.count);
                 Ok(())
             }
+            _ => calls::run(server, request),
         }
     }
 

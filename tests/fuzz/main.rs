@@ -12,6 +12,12 @@
     reason = "a panic ends a test, not a server"
 )]
 
+#[allow(dead_code, reason = "its shopper is not asked here")]
+#[path = "../engine/calls.rs"]
+mod calls;
+#[allow(dead_code, reason = "the shopper's")]
+#[path = "../common/dice.rs"]
+mod dice;
 #[allow(dead_code, reason = "its clusters are not played here")]
 #[path = "../engine/simulation.rs"]
 mod simulation;

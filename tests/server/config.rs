@@ -102,6 +102,7 @@ fn info_has_every_field_of_the_contract() {
         "unexplained_units",
         "foreign_records",
         "evicted_counters_total",
+        "panics_total",
         "lag_ms",
         "lag_max_ms",
     ] {
