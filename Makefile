@@ -7,7 +7,7 @@ SERVER ?=
 export PORT CLUSTER_PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli cluster cluster-stop test servers test-all simulate soak crash fuzz memcheck audit oldest-rust lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers bench-worst clean
+.PHONY: help build run cli demo cluster cluster-stop test servers test-all simulate soak crash fuzz memcheck audit oldest-rust lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers bench-worst clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -22,6 +22,9 @@ run: ## a server with the module, in the foreground on PORT
 
 cli: ## a prompt on the server at PORT
 	@cli=$$(scripts/find-cli.sh) && exec "$$cli" -p "$$PORT"
+
+demo: ## a flash sale on a server of its own: 2,000 SHOPPERS, 100 UNITS, first without the module, then with it
+	@scripts/demo.sh
 
 cluster: ## three masters and three replicas with the module, in the background, from port 7001
 	@scripts/cluster.sh start

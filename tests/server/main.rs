@@ -39,6 +39,7 @@ mod cluster_moves;
 mod config;
 mod crash;
 mod declarations;
+mod demo;
 mod dropin;
 mod expiry;
 mod extend;

@@ -1,0 +1,103 @@
+//! A flash sale on a real server, twice: with GET and DECR, as it is often done, and with reservations.
+//!
+//!     make demo
+//!     cargo run --example flash_sale -- redis://127.0.0.1:6379 target/flash-sale.svg 2000 100
+//!
+//! The same shoppers come in both, each on a connection of its own. They decide, and pay, change their minds, or are never
+//! seen again. It ends with a table, and a picture of the stock over time. The two ways stand side by side in `shop.rs`.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_precision_loss,
+    reason = "small numbers, in a program that may stop"
+)]
+
+mod crowd;
+pub mod picture;
+mod sale;
+mod shop;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use redis::{Client, Connection, cmd};
+use sale::{Report, Sale};
+use shop::{ByCounter, ByReservation};
+
+const USAGE: &str = "flash_sale URL PICTURE.svg [SHOPPERS] [UNITS]";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let mut words = std::env::args().skip(1);
+    let (url, picture) = (words.next().ok_or(USAGE)?, PathBuf::from(words.next().ok_or(USAGE)?));
+    let mut number = |otherwise: i64| {
+        let number = words.next().map_or(Ok(otherwise), |word| word.parse::<i64>());
+        number.ok().filter(|number| (1..=20_000).contains(number)).ok_or(USAGE)
+    };
+    let (shoppers, units) = (number(2000)?, number(100)?);
+    println!("{shoppers} shoppers, {units} units, each shopper on a connection of her own.\n");
+    let reports = hold_both(&url, shoppers, units)?;
+    println!("\n{}", table(&reports));
+    picture::draw(&picture, &reports)?;
+    println!("Stock over time: {}", picture.display());
+
+    let [_, own] = &reports;
+    let (sold, available) = (own.books.sold.count(), own.available);
+    if sold + available != units {
+        return Err(format!("{sold} sold and {available} left of {units}: units were lost or doubled").into());
+    }
+    Ok(())
+}
+
+/// The same crowd in both ways, one after the other.
+pub fn hold_both(url: &str, shoppers: i64, units: i64) -> Result<[Report; 2], Box<dyn Error>> {
+    let client = Client::open(url)?;
+    check_server(&mut client.get_connection()?)?;
+    let sale = Sale { client, crowd: crowd::gather(shoppers, 7), units };
+    Ok([sale.hold::<ByCounter>()?, sale.hold::<ByReservation>()?])
+}
+
+/// The sale sets stock, so that a server with data is not for it.
+fn check_server(connection: &mut Connection) -> Result<(), Box<dyn Error>> {
+    let keys: u64 = cmd("DBSIZE").query(connection)?;
+    if keys > 0 {
+        return Err(format!("the server has {keys} keys: this wants an empty one").into());
+    }
+    let known: Vec<Option<redis::Value>> = cmd("COMMAND").arg("INFO").arg("INV.RESERVE").query(connection)?;
+    match known.as_slice() {
+        [Some(_)] => Ok(()),
+        _ => Err("the server has not loaded the module".into()),
+    }
+}
+
+/// Both sales beside each other.
+pub fn table(reports: &[Report; 2]) -> String {
+    let row = |name: &str, of: &dyn Fn(&Report) -> String| {
+        let [first, second] = reports.each_ref().map(of);
+        format!("{name:<34}{first:>16}{second:>18}\n")
+    };
+    let count = |name: &str, of: fn(&Report) -> i64| row(name, &|report| of(report).to_string());
+    [
+        row("", &|report| report.name.to_owned()),
+        count("units for sale", |report| report.units),
+        count("sold", |report| report.books.sold.count()),
+        count("oversold", Report::oversold),
+        count("given back by shoppers", |report| report.books.given_back.count()),
+        count("given back by the deadline", |report| report.by_deadline),
+        count("lost with those who vanished", |report| report.held),
+        count("paid when the time was over", |report| report.books.too_late.count()),
+        count("left without one", |report| report.books.left_without.count()),
+        row("time", &|report| format!("{:.1} s", report.time.as_secs_f64())),
+    ]
+    .concat()
+}

@@ -1,0 +1,64 @@
+//! The picture: available, held and sold units over time, one half for each way, as SVG.
+
+use std::error::Error;
+use std::path::Path;
+
+use plotters::chart::ChartBuilder;
+use plotters::prelude::{
+    BLACK, Color, IntoDrawingArea, IntoFont, LineSeries, PathElement, RGBColor, SVGBackend,
+    SeriesLabelPosition, WHITE,
+};
+
+use super::sale::{Look, Report};
+
+const SIZE: (u32, u32) = (1000, 380);
+
+/// Name, colour, and what it shows.
+type Line = (&'static str, RGBColor, fn(&Look) -> i64);
+
+const LINES: [Line; 3] = [
+    ("available", RGBColor(31, 119, 180), |look| look.available),
+    ("reserved", RGBColor(214, 126, 20), |look| look.held),
+    ("sold", RGBColor(44, 140, 70), |look| look.sold),
+];
+
+/// Writes the picture of both sales, on one scale.
+pub fn draw(path: &Path, reports: &[Report; 2]) -> Result<(), Box<dyn Error>> {
+    let looks = || reports.iter().flat_map(|report| &report.looks);
+    let seconds = looks().map(|look| look.at.as_secs_f64()).fold(0.0, f64::max);
+    let values = || looks().flat_map(|look| LINES.iter().map(move |(_, _, of)| of(look)));
+    let (least, most) = (values().min().unwrap_or(0), values().max().unwrap_or(0));
+    let room = (most - least) / 20 + 1;
+
+    let area = SVGBackend::new(path, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    for (half, report) in area.split_evenly((1, 2)).iter().zip(reports) {
+        let title = format!("{}: {} sold of {}", report.name, report.books.sold.count(), report.units);
+        let mut chart = ChartBuilder::on(half)
+            .caption(title, ("sans-serif", 18).into_font())
+            .margin(12)
+            .x_label_area_size(36)
+            .y_label_area_size(44)
+            .build_cartesian_2d(0.0..seconds, (least - room)..(most + room))?;
+        chart.configure_mesh().x_desc("seconds").y_desc("units").light_line_style(WHITE).draw()?;
+        // What there was to sell, and nothing.
+        for level in [0, report.units] {
+            chart.draw_series(LineSeries::new([(0.0, level), (seconds, level)], BLACK.mix(0.4)))?;
+        }
+        for (name, colour, of) in LINES {
+            let points = report.looks.iter().map(|look| (look.at.as_secs_f64(), of(look)));
+            chart
+                .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
+                .label(name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::MiddleRight)
+            .background_style(WHITE.mix(0.8))
+            .border_style(BLACK.mix(0.3))
+            .draw()?;
+    }
+    area.present()?;
+    Ok(())
+}

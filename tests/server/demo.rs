@@ -1,0 +1,48 @@
+//! The flash sale of `make demo`, with a smaller crowd.
+
+use crate::harness::{Json, Server};
+
+#[path = "../../examples/flash_sale/main.rs"]
+#[allow(dead_code, reason = "its main function is not called here")]
+mod flash_sale;
+
+use flash_sale::{hold_both, picture, table};
+
+/// So many that of those who get a unit some vanish.
+const SHOPPERS: i64 = 300;
+const UNITS: i64 = 60;
+
+#[test]
+fn a_flash_sale_oversells_by_a_counter_and_not_by_reservations() {
+    let server = Server::start();
+    let url = format!("redis://127.0.0.1:{}", server.port());
+    let reports = hold_both(&url, SHOPPERS, UNITS).expect("two sales");
+    let table = table(&reports);
+
+    let [counter, own] = &reports;
+    let taken = counter.books.taken.count() - counter.books.given_back.count();
+    assert!(taken > UNITS, "more is promised than there is:\n{table}");
+    assert!(counter.held > 0, "who vanishes keeps a unit for ever:\n{table}");
+
+    assert_eq!(own.books.sold.count() + own.available, UNITS, "{table}");
+    assert_eq!((own.oversold(), own.held), (0, 0), "{table}");
+    assert!(own.by_deadline > 0, "who vanishes gives it back at the deadline:\n{table}");
+    let stock = server.connect().ask("MGET stock:available:SHOES stock:reserved:SHOES");
+    assert_eq!(stock, Json::from(vec![own.available.to_string(), "0".to_owned()]));
+
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    picture::draw(file.path(), &reports).expect("a picture");
+    let svg = std::fs::read_to_string(file.path()).expect("the picture");
+    for word in ["<svg", "available", "reserved", "sold", "GET, then DECR", "redis-inventory", "</svg>"] {
+        assert!(svg.contains(word), "{word} is not in {svg}");
+    }
+}
+
+#[test]
+fn a_flash_sale_is_not_held_on_a_server_with_data() {
+    let server = Server::start();
+    server.connect().ask("SET stock:available:P 1");
+    let url = format!("redis://127.0.0.1:{}", server.port());
+    let refused = hold_both(&url, SHOPPERS, UNITS).err().map(|error| error.to_string());
+    assert_eq!(refused.as_deref(), Some("the server has 1 keys: this wants an empty one"));
+}
