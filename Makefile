@@ -7,7 +7,7 @@ SERVER ?=
 export PORT CLUSTER_PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli demo cluster cluster-stop test servers test-all simulate soak crash fuzz memcheck audit oldest-rust lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers bench-worst clean
+.PHONY: help build run cli demo cluster cluster-stop test servers test-all simulate soak crash fuzz memcheck audit oldest-rust lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers bench-worst dist clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -88,6 +88,9 @@ bench-readers: ## what INV.ALERTS and INV.STOCK cost on a large stock, on SERVER
 
 bench-worst: ## how long the worst requests keep the server, on SERVER or the server that is found
 	@scripts/bench.sh worst
+
+dist: ## target/dist/redis-inventory-VERSION-….tar.gz: the module, redis.conf, documents, checksums; tried on a server
+	@scripts/dist.sh
 
 clean: ## removes what was built; what was fetched and data stay
 	@rm -rf target

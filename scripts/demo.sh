@@ -19,10 +19,7 @@ allow_connections() {
 }
 
 end() {
-    if [[ -n $pid ]]; then
-        kill "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    fi
+    stop_server
     rm -rf "$data"
 }
 
@@ -32,20 +29,6 @@ scripts/cargo.sh build --example flash_sale
 server=$(scripts/find-server.sh)
 allow_connections
 data=$(mktemp -d)
-pid=
 trap end EXIT
-# On a port that is free now; where another takes it first, the next is tried.
-for _ in 1 2 3 4 5; do
-    port=$((20000 + RANDOM % 20000))
-    "$server" redis.conf --port "$port" --dir "$data" --daemonize no --loadmodule "$(module_file)" \
-        --maxclients $((shoppers + 50)) --logfile "$data/server.log" &
-    pid=$!
-    until grep -qs "Ready to accept connections" "$data/server.log"; do
-        kill -0 "$pid" 2>/dev/null || break
-        sleep 0.1
-    done
-    kill -0 "$pid" 2>/dev/null && break
-    pid=
-done
-[[ -n $pid ]] || die "the server did not start: $(tail -n 3 "$data/server.log")"
+start_server "$data" "$server" redis.conf --loadmodule "$(module_file)" --maxclients $((shoppers + 50))
 "${CARGO_TARGET_DIR:-target}/debug/examples/flash_sale" "redis://127.0.0.1:$port" "$picture" "$shoppers" "$units"

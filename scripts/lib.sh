@@ -70,3 +70,33 @@ fetch_wheel() {
     mv "$part/unpacked" "$folder"
     rm -rf "$part"
 }
+
+# start_server FOLDER SERVER [arguments]: a server of one's own on a free port of loopback, with its data and log in FOLDER.
+# Sets `port` and `pid`; stop_server ends it.
+start_server() {
+    local folder=$1 server=$2
+    shift 2
+    # Another program may take a port that is free now: then the next is tried.
+    for _ in 1 2 3 4 5; do
+        port=$((20000 + RANDOM % 12000))
+        : >"$folder/server.log"
+        "$server" "$@" --bind 127.0.0.1 --port "$port" --dir "$folder" --daemonize no --logfile "$folder/server.log" &
+        pid=$!
+        until grep -q "Ready to accept connections" "$folder/server.log"; do
+            if ! kill -0 "$pid" 2>/dev/null; then
+                pid=
+                break
+            fi
+            sleep 0.1
+        done
+        [[ -z $pid ]] || return 0
+    done
+    die "the server did not start: $(tail -n 3 "$folder/server.log")"
+}
+
+stop_server() {
+    [[ -n ${pid:-} ]] || return 0
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+    pid=
+}
