@@ -174,7 +174,7 @@ impl fmt::Display for Refusal {
             Self::WrongType { key, found, wanted } => write!(out, "key {key} holds {found}, not {wanted}"),
             Self::Foreign(id) => write!(
                 out,
-                "reservation:{id} is not a record of this module (a script's, or a copy): it is left alone"
+                "reservation:{id} is not a record of this module (a script's, or a copy): it is left alone, take another id"
             ),
             // How many, and whose, is not for everyone who may repair: INFO tells it.
             Self::ForeignHere { sku } => write!(
@@ -188,18 +188,39 @@ impl fmt::Display for Refusal {
                     Ending::RolledBack => "was rolled back",
                     Ending::Expired => "expired",
                 };
-                write!(out, "reservation {id} {verb} at {at}")
+                write!(out, "reservation {id} {verb} at {at}: ")?;
+                match how {
+                    Ending::Committed => out.write_str("its units are sold, a new order takes a new id"),
+                    Ending::RolledBack => out.write_str("its units went back, a new try takes a new id"),
+                    Ending::Expired => {
+                        write!(
+                            out,
+                            "its units went back, INV.COMMIT {id} LATE sells them if they are still free"
+                        )
+                    }
+                }
             }
             Self::Mismatch { id, held } => {
-                write!(out, "reservation {id} exists with other items: {}", describe(held))
+                write!(
+                    out,
+                    "reservation {id} exists with other items, take a new id for these: {}",
+                    describe(held)
+                )
             }
             Self::OtherOnce { asked } => {
-                write!(out, "this ONCE token was used with other arguments: {asked}")
+                write!(
+                    out,
+                    "this ONCE token was used with other arguments, take a new one for these: {asked}"
+                )
             }
-            Self::NotFound(id) => write!(out, "no reservation {id} is live or remembered"),
+            Self::NotFound(id) => write!(
+                out,
+                "no reservation {id} is live or remembered: it never was, or ended longer ago than inv.outcome-ttl-ms"
+            ),
             Self::Drift { sku, held, reserved } => write!(
                 out,
-                "{sku} reserved {reserved}, but this reservation holds {held}: its counter was written by hand"
+                "{sku} reserved {reserved}, but this reservation holds {held}: its counter was written by hand, \
+                 INV.REPAIR {sku} puts it right"
             ),
             Self::Overcommitted { sku, on_hand, reserved } => write!(
                 out,

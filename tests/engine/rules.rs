@@ -35,6 +35,13 @@ fn asked(name: &str, life: i64, items: Vec<Line>) -> ReserveRequest {
     ReserveRequest { id: id(name), lifetime, data: None, split, items, once: None }
 }
 
+/// What one reads of a reservation that ended at its deadline.
+fn refused_as_expired(id: &str, deadline: i64) -> String {
+    format!(
+        "EXPIRED reservation {id} expired at {deadline}: its units went back, INV.COMMIT {id} LATE sells them if they are still free"
+    )
+}
+
 /// What a client reads: `OK`, or the refusal.
 fn answer<T>(result: Result<T, impl ToString>) -> String {
     result.map_or_else(|refusal| refusal.to_string(), |_| "OK".to_owned())
@@ -173,7 +180,7 @@ fn what_a_command_settles_for_others_is_bounded_by_lines() {
         for n in 0..20 {
             shop.execute(&["GET", &format!("reservation:M{n}")]);
         }
-        assert_eq!(shop.commit("NOBODY"), "NOTFOUND no reservation NOBODY is live or remembered");
+        assert_eq!(shop.commit("NOBODY"), "NOTFOUND no reservation NOBODY is live or remembered: it never was, or ended longer ago than inv.outcome-ttl-ms");
         assert_eq!(shop.counters("S99"), "1 19");
     });
     assert_eq!(shop.counters("S99"), "20 0");
@@ -256,7 +263,7 @@ fn an_entry_is_settled_once() {
     shop.advance(101);
     shop.unit(|shop| {
         shop.execute(&["GET", "reservation:A"]);
-        assert_eq!(shop.commit("A"), format!("EXPIRED reservation A expired at {}", shop.clock - 1));
+        assert_eq!(shop.commit("A"), refused_as_expired("A", shop.clock - 1));
         assert_eq!(shop.rollback("A"), "OK");
     });
     shop.sweep();
@@ -319,7 +326,7 @@ fn a_record_that_reads_as_missing_while_it_is_due_is_expired_and_not_unknown() {
     let mut shop = shop();
     shop.importing = true;
     shop.advance(101);
-    let refusal = format!("EXPIRED reservation A expired at {}", shop.clock - 1);
+    let refusal = refused_as_expired("A", shop.clock - 1);
     shop.unit(|shop| {
         assert_eq!(shop.commit("A"), refusal);
         assert_eq!(shop.rollback("A"), "OK");
@@ -639,7 +646,7 @@ fn a_record_that_comes_back_holds_its_units_once() {
 fn a_record_that_is_renamed_away_and_back_is_the_same_reservation() {
     let mut shop = shop();
     shop.client(&["RENAME", "reservation:A", "backup:A"]);
-    shop.unit(|shop| assert_eq!(shop.commit("A"), "NOTFOUND no reservation A is live or remembered"));
+    shop.unit(|shop| assert_eq!(shop.commit("A"), "NOTFOUND no reservation A is live or remembered: it never was, or ended longer ago than inv.outcome-ttl-ms"));
     shop.client(&["RENAME", "backup:A", "reservation:A"]);
     shop.unit(|shop| assert_eq!(shop.rollback("A"), "OK"));
     shop.advance(101);

@@ -254,9 +254,18 @@ fn a_late_commit_takes_again_what_went_back_and_sells_all() {
 #[test]
 fn a_late_commit_of_a_release_that_was_cut_is_drift() {
     for (returned, refusal) in [
-        ("P 4, Q 1", "DRIFT P reserved 4, but this reservation holds 5: its counter was written by hand"),
-        ("P 5", "DRIFT Q reserved 0, but this reservation holds 1: its counter was written by hand"),
-        ("", "DRIFT P reserved 0, but this reservation holds 5: its counter was written by hand"),
+        (
+            "P 4, Q 1",
+            "DRIFT P reserved 4, but this reservation holds 5: its counter was written by hand, INV.REPAIR P puts it right",
+        ),
+        (
+            "P 5",
+            "DRIFT Q reserved 0, but this reservation holds 1: its counter was written by hand, INV.REPAIR Q puts it right",
+        ),
+        (
+            "",
+            "DRIFT P reserved 0, but this reservation holds 5: its counter was written by hand, INV.REPAIR P puts it right",
+        ),
     ] {
         let cut = Outcome::of(&record("R", "P 5, Q 1"), 1900, Ending::Expired, 2000, &lines(returned));
         assert_eq!(cut.to_take_again().unwrap_err().to_string(), refusal);

@@ -38,7 +38,7 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         ),
         (
             Refusal::Foreign(id("RES-456")),
-            "FOREIGN reservation:RES-456 is not a record of this module (a script's, or a copy): it is left alone",
+            "FOREIGN reservation:RES-456 is not a record of this module (a script's, or a copy): it is left alone, take another id",
         ),
         (
             Refusal::ForeignHere { sku: sku("P") },
@@ -47,19 +47,31 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         ),
         (
             Refusal::OtherOnce { asked: "P 5".to_owned() },
-            "MISMATCH this ONCE token was used with other arguments: P 5",
+            "MISMATCH this ONCE token was used with other arguments, take a new one for these: P 5",
         ),
-        (ended(Ending::Committed, 7), "COMMITTED reservation RES-456 was committed at 7"),
-        (ended(Ending::RolledBack, 7), "ROLLEDBACK reservation RES-456 was rolled back at 7"),
-        (ended(Ending::Expired, 1_763_820_900_000), "EXPIRED reservation RES-456 expired at 1763820900000"),
+        (
+            ended(Ending::Committed, 7),
+            "COMMITTED reservation RES-456 was committed at 7: its units are sold, a new order takes a new id",
+        ),
+        (
+            ended(Ending::RolledBack, 7),
+            "ROLLEDBACK reservation RES-456 was rolled back at 7: its units went back, a new try takes a new id",
+        ),
+        (
+            ended(Ending::Expired, 1_763_820_900_000),
+            "EXPIRED reservation RES-456 expired at 1763820900000: its units went back, INV.COMMIT RES-456 LATE sells them if they are still free",
+        ),
         (
             Refusal::Mismatch { id: id("RES-456"), held: lines("P 5, Q@north 1") },
-            "MISMATCH reservation RES-456 exists with other items: P 5, Q@north 1",
+            "MISMATCH reservation RES-456 exists with other items, take a new id for these: P 5, Q@north 1",
         ),
-        (Refusal::NotFound(id("RES-456")), "NOTFOUND no reservation RES-456 is live or remembered"),
+        (
+            Refusal::NotFound(id("RES-456")),
+            "NOTFOUND no reservation RES-456 is live or remembered: it never was, or ended longer ago than inv.outcome-ttl-ms",
+        ),
         (
             Refusal::Drift { sku: sku("P"), held: 5, reserved: 3 },
-            "DRIFT P reserved 3, but this reservation holds 5: its counter was written by hand",
+            "DRIFT P reserved 3, but this reservation holds 5: its counter was written by hand, INV.REPAIR P puts it right",
         ),
         (
             Refusal::Insufficient(vec![short("PROD-123", 5, 1), short("PROD-9", 2, 0)]),

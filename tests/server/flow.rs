@@ -201,7 +201,12 @@ fn an_expired_id_is_used_up_and_its_rollback_is_ok() {
     let (_server, mut shop) = shop(&[("P", 10)]);
     let deadline = shop.ask("INV.RESERVE R1 PX 50 ITEMS P 3")["expires_at"].clone();
     wait_for("the units are back", SOON, (10, 0), || shop.counters("P"));
-    assert_eq!(shop.refusal("INV.COMMIT R1"), format!("EXPIRED reservation R1 expired at {deadline}"));
+    assert_eq!(
+        shop.refusal("INV.COMMIT R1"),
+        format!(
+            "EXPIRED reservation R1 expired at {deadline}: its units went back, INV.COMMIT R1 LATE sells them if they are still free"
+        )
+    );
     assert_eq!(code(&shop.refusal("INV.RESERVE R1 ITEMS P 3")), "EXPIRED");
 
     // The units are back already; only the outcome changes, which rules a late commit out.
