@@ -1,6 +1,6 @@
 //! What the server says of the commands: flags, arity, documents, keys, ACL.
 
-use crate::harness::{Client, Server, code, json};
+use crate::harness::{Client, Json, Server, code, json};
 use crate::shop::shop;
 
 /// Name, arity, whether it writes, whether a full server refuses it.
@@ -55,6 +55,57 @@ fn the_documents_of_each_command_are_complete() {
         for argument in arguments {
             assert!(argument["name"].is_string() && argument["type"].is_string(), "{name}: {argument}");
         }
+    }
+}
+
+/// What redis-cli shows behind the name of a command that is being typed, of the arguments in COMMAND DOCS.
+fn hint(arguments: &Json, between: &str) -> String {
+    let one = |argument: &Json| {
+        let text = |field: &str| argument[field].as_str().unwrap_or_default();
+        let value = match text("type") {
+            "pure-token" => String::new(),
+            "oneof" => hint(&argument["arguments"], "|"),
+            "block" => hint(&argument["arguments"], " "),
+            _ => text("display_text").to_owned(),
+        };
+        let once =
+            [text("token"), &value].into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        let is = |flag: &str| argument["flags"].to_string().contains(flag);
+        let all = if is("multiple") { format!("{once} [{value} ...]") } else { once };
+        if is("optional") { format!("[{all}]") } else { all }
+    };
+    arguments.as_array().expect("arguments").iter().map(one).collect::<Vec<_>>().join(between)
+}
+
+#[test]
+fn the_cli_hints_at_the_whole_grammar() {
+    const HINTS: &[&str] = &[
+        "INV.RESERVE id [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds] [DATA text] \
+         [SPLIT PRIORITY|FEWEST|NONE] [ONCE token] ITEMS sku quantity [sku quantity ...]",
+        "INV.COMMIT id [LATE] [ONCE token] [ITEMS sku quantity [sku quantity ...]]",
+        "INV.ROLLBACK id [ONCE token] [ITEMS sku quantity [sku quantity ...]]",
+        "INV.EXTEND id EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds [ONCE token]",
+        "INV.GET id",
+        "INV.SCAN cursor [COUNT count] [PRODUCT product]",
+        "INV.STOCK product [product ...]",
+        "INV.ADJUST sku delta [ONCE token]",
+        "INV.SET sku AVAILABLE available|ONHAND on-hand [IFEQ current] [ONCE token]",
+        "INV.WAREHOUSES product SET warehouse priority [warehouse priority ...]|DEL warehouse",
+        "INV.TRANSFER product from to quantity [ONCE token]",
+        "INV.THRESHOLD product n|DEFAULT",
+        "INV.ALERTS [PRODUCT product] [TYPE LOW_STOCK|OUT_OF_STOCK|BACK_IN_STOCK] [SINCE since] [COUNT count]",
+        "INV.AUDIT sku",
+        "INV.AUDITSCAN cursor [COUNT count]",
+        "INV.REPAIR sku [FORCE]",
+    ];
+    assert_eq!(HINTS.len(), COMMANDS.len());
+    let server = Server::start();
+    let mut client = server.connect();
+    for expected in HINTS {
+        let name = expected.split(' ').next().expect("a name");
+        let documents = client.ask(["COMMAND", "DOCS", name]);
+        let document = documents.as_object().and_then(|documents| documents.values().next()).expect(name);
+        assert_eq!(format!("{name} {}", hint(&document["arguments"], " ")), *expected);
     }
 }
 
