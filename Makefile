@@ -7,7 +7,7 @@ SERVER ?=
 export PORT CLUSTER_PORT SERVER
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cli demo cluster cluster-stop test servers test-all simulate soak crash fuzz memcheck audit oldest-rust lint bench bench-cluster bench-decision bench-instructions bench-expiry bench-growth bench-readers bench-worst dist clean
+.PHONY: $(shell awk -F: '/^[a-z-]+:.*\#\# / {print $$1}' $(firstword $(MAKEFILE_LIST)))
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ servers: ## fetches Redis 8.0 and Valkey 8.0, 8.1, 9.1 into .servers
 
 test-all: ## the server tests on each of those servers
 	@scripts/test-all.sh
+
+test-monitoring: ## the alerts, the dashboard and the scrape, with Debian's exporter and Prometheus
+	@scripts/test-monitoring.sh
 
 simulate: ## random worlds in which everything fails, without a server; WORLDS=1000000 for more, SEED=7 to begin there
 	@WORLDS=$(WORLDS) SEED=$(SEED) scripts/simulate.sh

@@ -13,13 +13,13 @@ debian_mirror() {
         grep -v '^[[:space:]]*#' | grep -oE 'https?://[^[:space:]]+/debian/?([[:space:]]|$)' | tr -d '[:blank:]' | head -n 1 | grep .
 }
 
-# packages_needed SERVER [apt options]: the server's package and what it needs of libraries. adduser, debconf and the like
-# only serve an installation.
+# packages_needed SERVER [apt options]: the server's package and what it needs of libraries, if any. adduser, debconf and the like
+# only serve an installation, and scripts of pages a browser.
 packages_needed() {
     local server=$1
     shift
     apt-get "$@" install --simulate --no-install-recommends --yes "$server" |
-        awk '$1 == "Inst" {print $2}' | grep -E '^(lib.*|zlib1g|(redis|valkey)-.*)$'
+        awk '$1 == "Inst" && $2 ~ /^(lib.*|zlib1g|(redis|valkey)-.*)$/ && $2 !~ /^libjs-/ {print $2}'
 }
 
 # unpack_server SERVER FOLDER [apt options]: downloads the package with what it needs and unpacks it to FOLDER/root, with

@@ -757,54 +757,56 @@ fn shipped_users(hash: &str) -> Vec<String> {
 }
 
 const SHIPPED: &str = include_str!("../../redis.conf");
-const USERS: [&str; 3] = ["checkout", "warehouse", "observer"];
+const USERS: [&str; 4] = ["checkout", "warehouse", "observer", "exporter"];
 
 /// What each of them may do, in this order.
-const RIGHTS: &[(&str, [bool; 3])] = &[
-    ("PING", [true, true, true]),
-    ("CLIENT SETINFO lib-name shop", [true, true, true]),
-    ("SELECT 0", [true, true, true]),
-    ("WAIT 0 0", [true, true, true]),
-    ("INV.ADJUST P 100 ONCE t", [false, true, false]),
-    ("INV.SET P ONHAND 100", [false, true, false]),
-    ("INV.THRESHOLD P 99", [false, true, false]),
-    ("INV.WAREHOUSES Q SET A 1 B 2", [false, true, false]),
-    ("INV.ADJUST Q@A 5", [false, true, false]),
-    ("INV.TRANSFER Q A B 1", [false, true, false]),
-    ("INV.RESERVE R1 ITEMS P 2 Q 1", [true, false, false]),
-    ("INV.EXTEND R1 EX 60", [true, false, false]),
-    ("INV.GET R1", [true, true, true]),
-    ("INV.STOCK P Q", [true, true, true]),
-    ("INV.COMMIT R1 ITEMS P 1", [true, false, false]),
-    ("INV.ROLLBACK R1", [true, false, false]),
-    ("INV.ALERTS", [false, true, true]),
-    ("INV.ALERTS PRODUCT P", [false, true, true]),
-    ("INV.SCAN 0", [false, false, true]),
-    ("INV.AUDIT P", [false, false, true]),
-    ("INV.AUDITSCAN 0", [false, false, true]),
-    ("INV.REPAIR P", [false, false, false]),
-    ("INV.APPLY 1 UNITS P 5 0", [false, false, false]),
-    ("INFO inv", [false, false, true]),
-    ("SUBSCRIBE inventory:other", [false, false, false]),
-    ("PSUBSCRIBE inventory:*", [false, false, false]),
-    ("PUBLISH inventory:alerts x", [false, false, false]),
-    ("GET stock:available:P", [false, false, false]),
-    ("SET stock:available:P 5", [false, false, false]),
-    ("DEL reservation:R1", [false, false, false]),
-    ("XREAD STREAMS inventory:feed 0", [false, false, false]),
-    ("KEYS *", [false, false, false]),
-    ("SCAN 0", [false, false, false]),
-    ("MULTI", [false, false, false]),
-    ("EVAL return 0", [false, false, false]),
-    ("CLIENT LIST", [false, false, false]),
-    ("CLIENT KILL ID 1", [false, false, false]),
-    ("MONITOR", [false, false, false]),
-    ("CONFIG GET maxmemory", [false, false, false]),
-    ("ACL LIST", [false, false, false]),
-    ("MODULE LIST", [false, false, false]),
-    ("REPLICAOF NO ONE", [false, false, false]),
-    ("FLUSHALL", [false, false, false]),
-    ("SHUTDOWN NOSAVE", [false, false, false]),
+const RIGHTS: &[(&str, [bool; 4])] = &[
+    ("PING", [true, true, true, false]),
+    ("CLIENT SETINFO lib-name shop", [true, true, true, false]),
+    ("SELECT 0", [true, true, true, false]),
+    ("WAIT 0 0", [true, true, true, false]),
+    ("INV.ADJUST P 100 ONCE t", [false, true, false, false]),
+    ("INV.SET P ONHAND 100", [false, true, false, false]),
+    ("INV.THRESHOLD P 99", [false, true, false, false]),
+    ("INV.WAREHOUSES Q SET A 1 B 2", [false, true, false, false]),
+    ("INV.ADJUST Q@A 5", [false, true, false, false]),
+    ("INV.TRANSFER Q A B 1", [false, true, false, false]),
+    ("INV.RESERVE R1 ITEMS P 2 Q 1", [true, false, false, false]),
+    ("INV.EXTEND R1 EX 60", [true, false, false, false]),
+    ("INV.GET R1", [true, true, true, false]),
+    ("INV.STOCK P Q", [true, true, true, false]),
+    ("INV.COMMIT R1 ITEMS P 1", [true, false, false, false]),
+    ("INV.ROLLBACK R1", [true, false, false, false]),
+    ("INV.ALERTS", [false, true, true, false]),
+    ("INV.ALERTS PRODUCT P", [false, true, true, false]),
+    ("INV.SCAN 0", [false, false, true, false]),
+    ("INV.AUDIT P", [false, false, true, false]),
+    ("INV.AUDITSCAN 0", [false, false, true, false]),
+    ("INV.REPAIR P", [false, false, false, false]),
+    ("INV.APPLY 1 UNITS P 5 0", [false, false, false, false]),
+    ("INFO inv", [false, false, true, true]),
+    ("SUBSCRIBE inventory:other", [false, false, false, false]),
+    ("PSUBSCRIBE inventory:*", [false, false, false, false]),
+    ("PUBLISH inventory:alerts x", [false, false, false, false]),
+    ("GET stock:available:P", [false, false, false, false]),
+    ("SET stock:available:P 5", [false, false, false, false]),
+    ("DEL reservation:R1", [false, false, false, false]),
+    ("XREAD STREAMS inventory:feed 0", [false, false, false, false]),
+    ("KEYS *", [false, false, false, false]),
+    ("SCAN 0", [false, false, false, false]),
+    ("MULTI", [false, false, false, false]),
+    ("CLIENT SETNAME redis_exporter", [true, true, true, true]),
+    ("LATENCY LATEST", [false, false, false, true]),
+    ("EVAL return 0", [false, false, false, true]),
+    ("CLIENT LIST", [false, false, false, false]),
+    ("CLIENT KILL ID 1", [false, false, false, false]),
+    ("MONITOR", [false, false, false, false]),
+    ("CONFIG GET maxmemory", [false, false, false, false]),
+    ("ACL LIST", [false, false, false, false]),
+    ("MODULE LIST", [false, false, false, false]),
+    ("REPLICAOF NO ONE", [false, false, false, false]),
+    ("FLUSHALL", [false, false, false, false]),
+    ("SHUTDOWN NOSAVE", [false, false, false, false]),
 ];
 
 /// What the command that stands in the configuration prints of a password.
@@ -868,6 +870,24 @@ fn the_shipped_observer_hears_alerts() {
     assert!(observer.reply()[2].to_string().contains("OUT_OF_STOCK"));
 }
 
+/// As prometheus-redis-exporter asks.
+#[test]
+fn the_shipped_exporter_reads_info_in_a_script_and_nothing_else() {
+    let users = shipped_users(&hash_of("one of a test"));
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    let (server, mut admin) = shop_with(&users, &[("P", 5)]);
+    admin.ask("INV.RESERVE R1 ITEMS P 5");
+    let mut exporter = server.connect_resp2();
+    exporter.ask(["AUTH", "exporter", "one of a test"]);
+    let numbers = exporter.ask(["EVAL", include_str!("../../monitoring/redis-inventory.lua"), "0", "0"]);
+    let numbers: Vec<&str> = numbers.as_array().expect("pairs").iter().filter_map(Json::as_str).collect();
+    assert!(numbers.chunks(2).any(|pair| pair == ["inv_holds", "1"]), "{numbers:?}");
+    for call in ["'GET', 'stock:available:P'", "'INV.STOCK', 'P'", "'KEYS', '*'"] {
+        let error = exporter.refusal(["EVAL", &format!("return redis.call({call})"), "0"]);
+        assert!(error.contains("ACL failure") || error.contains("NOPERM"), "{call}: {error}");
+    }
+}
+
 /// A line that was made active and not changed is no open door.
 #[test]
 fn a_shipped_user_without_a_password_of_its_own_ends_the_start() {
@@ -879,9 +899,9 @@ fn a_shipped_user_without_a_password_of_its_own_ends_the_start() {
             assert!(!log.contains("Ready to accept connections"), "{line}: {log}");
         }
     }
-    // Nor does a server without the module take them.
-    for line in shipped_users(&hash) {
-        let log = Server::refused_start(server_program(), &[&line]);
+    // Nor does a server without the module take those that name its commands.
+    for line in shipped_users(&hash).iter().filter(|line| line.contains("+inv.")) {
+        let log = Server::refused_start(server_program(), &[line]);
         assert!(!log.contains("Ready to accept connections"), "{line}: {log}");
     }
 }
