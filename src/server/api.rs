@@ -569,6 +569,12 @@ pub fn cluster_nodes(ctx: RawContext) -> String {
     }
 }
 
+/// What `ACL LIST` says, a line a user; nothing where it says nothing.
+pub fn acl_list(ctx: RawContext) -> Vec<String> {
+    let Ok(RedisValue::Array(users)) = Context::new(ctx).call("ACL", &["LIST"]) else { return Vec::new() };
+    users.iter().filter_map(bytes_of_reply).map(|user| String::from_utf8_lossy(user).into_owned()).collect()
+}
+
 /// Tells of an event on a key.
 pub fn notify(ctx: RawContext, kind: c_int, event: &CStr, name: &Text) {
     // SAFETY: context, event and name are valid for the call.

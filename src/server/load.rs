@@ -107,10 +107,32 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
         api::warn(ctx, "inv is not unloaded: a release is queued; try again");
         return ERR;
     }
+    if let Some(user) = user_with_our_commands(ctx) {
+        // Servers before Valkey 9.1 end when a rule names a command that has gone (valkey-io/valkey#2797).
+        api::warn(
+            ctx,
+            &format!(
+                "inv is not unloaded: the rules of user {user} name a command of the module; take them out first"
+            ),
+        );
+        return ERR;
+    }
     state::forget();
     walk::forget();
     texts::forget();
     guard::uninstall();
     alloc::release();
     OK
+}
+
+/// The first user of the ACL with a rule about one of the module's commands by name.
+fn user_with_our_commands(ctx: RawContext) -> Option<String> {
+    // user NAME rule rule ...; no name and no rule holds a blank, and a selector has its rules in parentheses.
+    let is_ours = |rule: &str| {
+        let name = rule.trim_start_matches('(').strip_prefix(['+', '-']).unwrap_or_default();
+        name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("inv."))
+    };
+    let users = api::acl_list(ctx);
+    let user = users.iter().find(|user| user.split(' ').skip(2).any(is_ours))?;
+    user.split(' ').nth(1).map(str::to_owned)
 }

@@ -195,6 +195,37 @@ fn unload_is_refused_with_a_reason_while_a_release_is_queued() {
     assert_eq!(reasons, 2, "one line for each refusal");
 }
 
+/// Servers before Valkey 9.1 end in the middle of such an unload (valkey-io/valkey#2797).
+#[test]
+fn unload_is_refused_while_a_user_names_a_command() {
+    let (server, mut shop) = left_behind(&[]);
+    for rules in [
+        ["+@all", "+inv.get"],
+        ["-@all", "+INV.GET"],
+        ["+@all", "-inv.apply"],
+        ["+@all", "-INV.SET"],
+        ["+get", "(+inv.stock ~shop1:*)"],
+        ["+get", "(%R~a +set +inv.get)"],
+    ] {
+        shop.ask(load());
+        shop.ask("INV.RESERVE R PX 50 ITEMS P 5");
+        shop.ask(["ACL", "SETUSER", "buyer", rules[0], rules[1]]);
+        let error = shop.refusal("MODULE UNLOAD inv");
+        assert!(error.starts_with("ERR Error unloading module"), "{rules:?}: {error}");
+        wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+        shop.ask("ACL DELUSER buyer");
+        assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK", "{rules:?}");
+        shop.ask("DEL inventory:outcome:R");
+    }
+    // Categories, patterns and other commands are in nobody's way.
+    shop.ask(load());
+    shop.ask("ACL SETUSER inv.buyer on nopass ~+inv.get &-inv.get +@all -get");
+    assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
+    let refusals = server.log().matches("user buyer").count();
+    // Valkey 9.1 refuses by itself, before it asks the module.
+    assert!(refusals == 6 || server.log().contains("unload blocked: An ACL user"), "{}", server.log());
+}
+
 #[test]
 fn the_acl_category_works_also_after_a_second_load() {
     let (_server, mut shop) = left_behind(&[]);
