@@ -561,7 +561,16 @@ pub fn serves(ctx: RawContext, tag: &str) -> Service {
 
 /// What `CLUSTER NODES` says; empty where it says nothing.
 pub fn cluster_nodes(ctx: RawContext) -> String {
-    match Context::new(ctx).call("CLUSTER", &["NODES"]) {
+    text_of(ctx, "CLUSTER", "NODES")
+}
+
+/// What `CLIENT LIST` says, a line a client; empty where it says nothing.
+pub fn client_list(ctx: RawContext) -> String {
+    text_of(ctx, "CLIENT", "LIST")
+}
+
+fn text_of(ctx: RawContext, command: &str, what: &str) -> String {
+    match Context::new(ctx).call(command, &[what]) {
         Ok(reply) => {
             bytes_of_reply(&reply).map_or_else(String::new, |text| String::from_utf8_lossy(text).into_owned())
         }

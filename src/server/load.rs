@@ -107,6 +107,11 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
         api::warn(ctx, "inv is not unloaded: a release is queued; try again");
         return ERR;
     }
+    if is_a_transaction_open(ctx) {
+        // A command that is queued there and has gone would end the server.
+        api::warn(ctx, "inv is not unloaded: a client is in the middle of a transaction; try again");
+        return ERR;
+    }
     if let Some(user) = user_with_our_commands(ctx) {
         // Servers before Valkey 9.1 end when a rule names a command that has gone (valkey-io/valkey#2797).
         api::warn(
@@ -135,4 +140,11 @@ fn user_with_our_commands(ctx: RawContext) -> Option<String> {
     let users = api::acl_list(ctx);
     let user = users.iter().find(|user| user.split(' ').skip(2).any(is_ours))?;
     user.split(' ').nth(1).map(str::to_owned)
+}
+
+/// Whether some client has queued commands behind MULTI, and has not executed them yet.
+fn is_a_transaction_open(ctx: RawContext) -> bool {
+    let has_queued =
+        |field: &str| field.strip_prefix("multi=").is_some_and(|count| !["-1", "0"].contains(&count));
+    api::client_list(ctx).lines().any(|client| client.split(' ').any(has_queued))
 }

@@ -226,6 +226,27 @@ fn unload_is_refused_while_a_user_names_a_command() {
     assert!(refusals == 6 || server.log().contains("unload blocked: An ACL user"), "{}", server.log());
 }
 
+/// Servers end when a command is carried out that was queued before its module went.
+#[test]
+fn unload_is_refused_while_a_transaction_waits() {
+    let (server, mut shop) = left_behind(&[]);
+    shop.ask(load());
+    let mut other = server.connect();
+    other.ask("MULTI");
+    assert_eq!(other.ask("INV.STOCK P"), "QUEUED");
+    assert!(shop.refusal("MODULE UNLOAD inv").starts_with("ERR Error unloading module"));
+    assert_eq!(other.ask("EXEC")[0][0]["available"], 100);
+    let replies = shop.burst(&["MULTI", "MODULE UNLOAD inv", "INV.STOCK P", "EXEC"]);
+    assert!(replies[3][0].as_str().is_some_and(|text| text.starts_with("-ERR Error unloading module")));
+    assert_eq!(replies[3][1][0]["available"], 100);
+    assert_eq!(server.log().matches("in the middle of a transaction").count(), 2);
+    // An empty one is harmless: what comes next is looked up when it comes.
+    other.ask("MULTI");
+    assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
+    assert!(other.refusal("INV.STOCK P").contains("unknown command"));
+    assert!(shop.ask("CLIENT LIST").as_str().is_some_and(|list| list.lines().count() == 2));
+}
+
 #[test]
 fn the_acl_category_works_also_after_a_second_load() {
     let (_server, mut shop) = left_behind(&[]);
