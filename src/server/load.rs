@@ -107,9 +107,12 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
         api::warn(ctx, "inv is not unloaded: a release is queued; try again");
         return ERR;
     }
-    if is_a_transaction_open(ctx) {
-        // A command that is queued there and has gone would end the server.
-        api::warn(ctx, "inv is not unloaded: a client is in the middle of a transaction; try again");
+    if is_a_client_waiting(ctx) {
+        // A command that has gone when its turn comes would end the server.
+        api::warn(
+            ctx,
+            "inv is not unloaded: a client is in the middle of a transaction, or paused with a command of the module; try again",
+        );
         return ERR;
     }
     if let Some(user) = user_with_our_commands(ctx) {
@@ -133,18 +136,24 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
 /// The first user of the ACL with a rule about one of the module's commands by name.
 fn user_with_our_commands(ctx: RawContext) -> Option<String> {
     // user NAME rule rule ...; no name and no rule holds a blank, and a selector has its rules in parentheses.
-    let is_ours = |rule: &str| {
-        let name = rule.trim_start_matches('(').strip_prefix(['+', '-']).unwrap_or_default();
-        name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("inv."))
-    };
+    let is_ours =
+        |rule: &str| rule.trim_start_matches('(').strip_prefix(['+', '-']).is_some_and(is_our_command);
     let users = api::acl_list(ctx);
     let user = users.iter().find(|user| user.split(' ').skip(2).any(is_ours))?;
     user.split(' ').nth(1).map(str::to_owned)
 }
 
-/// Whether some client has queued commands behind MULTI, and has not executed them yet.
-fn is_a_transaction_open(ctx: RawContext) -> bool {
-    let has_queued =
-        |field: &str| field.strip_prefix("multi=").is_some_and(|count| !["-1", "0"].contains(&count));
-    api::client_list(ctx).lines().any(|client| client.split(' ').any(has_queued))
+/// Whether some client has queued commands behind MULTI, or is paused with one of ours.
+fn is_a_client_waiting(ctx: RawContext) -> bool {
+    let is_waiting = |client: &str| {
+        let value = |name: &str| client.split(' ').find_map(|field| field.strip_prefix(name));
+        let has_queued = value("multi=").is_some_and(|count| !["-1", "0"].contains(&count));
+        let is_blocked = value("flags=").is_some_and(|flags| flags.contains('b'));
+        has_queued || (is_blocked && value("cmd=").is_some_and(is_our_command))
+    };
+    api::client_list(ctx).lines().any(is_waiting)
+}
+
+fn is_our_command(name: &str) -> bool {
+    name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("inv."))
 }

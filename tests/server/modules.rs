@@ -247,6 +247,27 @@ fn unload_is_refused_while_a_transaction_waits() {
     assert!(shop.ask("CLIENT LIST").as_str().is_some_and(|list| list.lines().count() == 2));
 }
 
+/// The same.
+#[test]
+fn unload_is_refused_while_a_client_is_paused_with_a_command() {
+    let (server, mut shop) = left_behind(&[]);
+    shop.ask(load());
+    let mut other = server.connect();
+    shop.ask("CLIENT PAUSE 60000 WRITE");
+    other.send("INV.ADJUST P 5");
+    wait_until("it waits", SOON, || shop.info("clients", "blocked_clients") == "1");
+    assert!(shop.refusal("MODULE UNLOAD inv").starts_with("ERR Error unloading module"));
+    shop.ask("CLIENT UNPAUSE");
+    assert_eq!(other.reply(), 105);
+    // One that waits with another command is in nobody's way.
+    shop.ask("CLIENT PAUSE 60000 WRITE");
+    other.send("INCRBY stock:available:P 5");
+    wait_until("it waits", SOON, || shop.info("clients", "blocked_clients") == "1");
+    assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
+    shop.ask("CLIENT UNPAUSE");
+    assert_eq!(other.reply(), 110);
+}
+
 #[test]
 fn the_acl_category_works_also_after_a_second_load() {
     let (_server, mut shop) = left_behind(&[]);
