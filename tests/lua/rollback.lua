@@ -1,0 +1,5 @@
+-- Gives the units back, without a look at whether they are held.
+-- KEYS: available, reserved, reservation. ARGV: units.
+redis.call('INCRBY', KEYS[1], ARGV[1])
+redis.call('DECRBY', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[3])
