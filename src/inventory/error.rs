@@ -180,7 +180,7 @@ impl fmt::Display for Refusal {
             Self::ForeignHere { sku } => write!(
                 out,
                 "reservation keys here are not records of this module and may hold units of {sku}: \
-                 INV.REPAIR {sku} FORCE repairs all the same"
+                 wait for their end; INV.REPAIR {sku} FORCE would give those units away"
             ),
             Self::Ended { id, how, at } => {
                 let verb = match how {

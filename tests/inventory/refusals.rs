@@ -43,7 +43,7 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         (
             Refusal::ForeignHere { sku: sku("P") },
             "FOREIGN reservation keys here are not records of this module and may hold units of P: \
-             INV.REPAIR P FORCE repairs all the same",
+             wait for their end; INV.REPAIR P FORCE would give those units away",
         ),
         (
             Refusal::OtherOnce { asked: "P 5".to_owned() },
