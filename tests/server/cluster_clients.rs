@@ -497,7 +497,7 @@ fn run_python(cluster: &Cluster, script: &str) -> String {
 }
 
 /// Where redis-py is.
-fn redis_py() -> &'static OsStr {
+pub fn redis_py() -> &'static OsStr {
     static FOUND: OnceLock<OsString> = OnceLock::new();
     FOUND.get_or_init(|| {
         std::env::var_os("INV_REDIS_PY").unwrap_or_else(|| {

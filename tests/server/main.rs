@@ -47,6 +47,7 @@ mod failover;
 mod feed;
 mod flow;
 mod memcheck;
+mod migrating;
 mod model;
 mod modules;
 mod once;

@@ -1,9 +1,11 @@
 //! The documents are run: the transcripts of the README from top to bottom on one server, as a person would type them, its
-//! table of options against what the server says, and the transcripts of docs/cluster.md on a node of a cluster.
+//! table of options against what the server says, the transcripts of docs/cluster.md on a node of a cluster, and those of
+//! docs/migrating-from-lua.md on a server that begins with the scripts alone.
 
 use redis::Value;
 
-use crate::harness::Server;
+use crate::harness::{SOON, Server, module, server_program, wait_until};
+use crate::scripts::{LUA_COMMIT, LUA_RESERVE, LUA_ROLLBACK};
 use crate::shards::Cluster;
 
 const README: &str = include_str!("../../README.md");
@@ -21,6 +23,23 @@ fn the_transcripts_of_a_cluster_show_what_a_node_answers() {
     assert!(typed > 5, "only {typed} commands were found");
 }
 
+#[test]
+fn the_transcripts_of_the_move_from_scripts_show_what_the_server_answers() {
+    let document = include_str!("../../docs/migrating-from-lua.md");
+    let server = Server::start_without_module(server_program(), &["enable-module-command yes"]);
+    for script in [LUA_RESERVE, LUA_COMMIT, LUA_ROLLBACK] {
+        let number = server.connect().ask(["SCRIPT", "LOAD", script]);
+        assert!(
+            document.contains(number.as_str().unwrap()),
+            "the document calls another text than\n{script}"
+        );
+    }
+    let here = module().display().to_string();
+    let document = document.replace("/usr/local/lib/redis-inventory/libredis_inventory.so", &here);
+    let typed = run(&document, "127.0.0.1:6379> ", &server);
+    assert!(typed > 30, "only {typed} commands were found");
+}
+
 /// Types what a document shows behind this prompt, and compares the answers. Gives how many commands there were.
 fn run(document: &str, prompt: &str, server: &Server) -> usize {
     let client = redis::Client::open(("127.0.0.1", server.port())).unwrap();
@@ -34,9 +53,14 @@ fn run(document: &str, prompt: &str, server: &Server) -> usize {
             words(line).into_iter().for_each(|word| {
                 command.arg(word);
             });
-            connection.send_packed_command(&command.get_packed_command()).unwrap();
             let mut answered = String::new();
-            render(&connection.recv_response().unwrap(), "", &mut answered);
+            // Where the module was loaded a moment ago, a person would try it again.
+            wait_until(line, SOON, || {
+                connection.send_packed_command(&command.get_packed_command()).unwrap();
+                answered.clear();
+                render(&connection.recv_response().unwrap(), "", &mut answered);
+                !answered.starts_with("(error) TRYAGAIN")
+            });
             assert_eq!(timeless(answered.trim_end()), timeless(shown.trim_end()), "{line}");
             typed += 1;
         }
@@ -125,7 +149,10 @@ fn render(value: &Value, indent: &str, out: &mut String) {
         Value::Okay => *out += "OK\n",
         Value::SimpleString(text) => *out += &format!("{text}\n"),
         Value::Int(number) => *out += &format!("(integer) {number}\n"),
-        Value::BulkString(bytes) => *out += &format!("\"{}\"\n", String::from_utf8_lossy(bytes)),
+        Value::BulkString(bytes) => {
+            let text = String::from_utf8_lossy(bytes).replace('\\', "\\\\").replace('"', "\\\"");
+            *out += &format!("\"{text}\"\n");
+        }
         Value::ServerError(error) => {
             *out += &format!("(error) {} {}\n", error.code(), error.details().unwrap_or_default());
         }
