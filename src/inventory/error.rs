@@ -174,7 +174,7 @@ impl fmt::Display for Refusal {
             Self::WrongType { key, found, wanted } => write!(out, "key {key} holds {found}, not {wanted}"),
             Self::Foreign(id) => write!(
                 out,
-                "reservation:{id} is not a record of this module (a script's, or a copy): it is left alone, take another id"
+                "reservation:{id} is not a record of this module (a script's, or a copy): who made it ends it, a new order takes a new id"
             ),
             // How many, and whose, is not for everyone who may repair: INFO tells it.
             Self::ForeignHere { sku } => write!(

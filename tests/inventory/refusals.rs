@@ -38,7 +38,7 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         ),
         (
             Refusal::Foreign(id("RES-456")),
-            "FOREIGN reservation:RES-456 is not a record of this module (a script's, or a copy): it is left alone, take another id",
+            "FOREIGN reservation:RES-456 is not a record of this module (a script's, or a copy): who made it ends it, a new order takes a new id",
         ),
         (
             Refusal::ForeignHere { sku: sku("P") },

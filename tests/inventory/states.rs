@@ -31,7 +31,7 @@ fn lapsed(settled: bool) -> State {
 type Refused = (State, &'static str);
 
 const NOT_FOUND: &str = "NOTFOUND no reservation R is live or remembered: it never was, or ended longer ago than inv.outcome-ttl-ms";
-const FOREIGN: &str = "FOREIGN reservation:R is not a record of this module (a script's, or a copy): it is left alone, take another id";
+const FOREIGN: &str = "FOREIGN reservation:R is not a record of this module (a script's, or a copy): who made it ends it, a new order takes a new id";
 const COMMITTED: &str =
     "COMMITTED reservation R was committed at 2500: its units are sold, a new order takes a new id";
 const ROLLED_BACK: &str =
