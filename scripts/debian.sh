@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Servers out of Debian packages, unpacked into a folder of their own. Sourced, after lib.sh.
+# Servers, and what else is needed, out of Debian packages, unpacked into a folder of their own. Sourced, after lib.sh.
 #
 # Nothing is installed: an installed package would start a service on port 6379, and needs root.
 
@@ -11,6 +11,37 @@ debian_mirror() {
     fi
     { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } |
         grep -v '^[[:space:]]*#' | grep -oE 'https?://[^[:space:]]+/debian/?([[:space:]]|$)' | tr -d '[:blank:]' | head -n 1 | grep .
+}
+
+# The options that give apt a life of its own in one folder for a suite. Its list of installed packages is empty, so that
+# whatever a server needs is fetched.
+apt_options() {
+    local home=$1
+    options=(
+        -o "Dir::Etc::sourcelist=$home/sources.list" -o Dir::Etc::sourceparts=/dev/null
+        -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null
+        -o "Dir::State::lists=$home/lists" -o "Dir::State::status=$home/status" -o "Dir::Cache=$home/cache"
+        -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
+        # Run as root, apt would fetch as a user who may not write here.
+        -o APT::Sandbox::User=root
+        # Hooks of the machine are about the machine's packages.
+        -o APT::Update::Post-Invoke=: -o APT::Update::Post-Invoke-Success=:
+    )
+}
+
+# update_lists deb|deb-src MIRROR HOME SUITE...: what the suites hold, as of today.
+update_lists() {
+    local kind=$1 mirror=$2 home=$3 suite
+    shift 3
+    mkdir -p "$home/lists/partial" "$home/cache/archives/partial"
+    : >"$home/status"
+    for suite in "$@"; do
+        printf '%s [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$kind" "$mirror" "$suite"
+    done >"$home/sources.list"
+    if ! apt-get "${options[@]}" -o APT::Update::Error-Mode=any update >"$home/log" 2>&1; then
+        sed 's/^/    /' "$home/log" >&2
+        return 1
+    fi
 }
 
 # packages_needed SERVER [apt options]: the server's package and what it needs of libraries, if any. adduser, debconf and the like

@@ -25,37 +25,6 @@ too-old/redis-7.0  bookworm
 readonly apt_folder=$root/.servers/.apt
 missing=0
 
-# The options that give apt a life of its own in one folder for a suite. Its list of installed packages is empty, so that
-# whatever a server needs is fetched.
-apt_options() {
-    local home=$1
-    options=(
-        -o "Dir::Etc::sourcelist=$home/sources.list" -o Dir::Etc::sourceparts=/dev/null
-        -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null
-        -o "Dir::State::lists=$home/lists" -o "Dir::State::status=$home/status" -o "Dir::Cache=$home/cache"
-        -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
-        # Run as root, apt would fetch as a user who may not write here.
-        -o APT::Sandbox::User=root
-        # Hooks of the machine are about the machine's packages.
-        -o APT::Update::Post-Invoke=: -o APT::Update::Post-Invoke-Success=:
-    )
-}
-
-# update_lists HOME SUITE...: what the suites hold, as of today.
-update_lists() {
-    local home=$1 suite
-    shift
-    mkdir -p "$home/lists/partial" "$home/cache/archives/partial"
-    : >"$home/status"
-    for suite in "$@"; do
-        printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$mirror" "$suite"
-    done >"$home/sources.list"
-    if ! apt-get "${options[@]}" -o APT::Update::Error-Mode=any update >"$home/log" 2>&1; then
-        sed 's/^/    /' "$home/log" >&2
-        return 1
-    fi
-}
-
 leave_out() {
     say "!!! $1 is left out: $2"
     missing=$((missing + 1))
@@ -77,7 +46,7 @@ get() {
     say "$server: fetching from Debian $suite ..."
     apt_options "$home"
     # shellcheck disable=SC2086  # none or one word
-    if [[ " $updated " != *" $suite "* ]] && ! update_lists "$home" "$suite" $below; then
+    if [[ " $updated " != *" $suite "* ]] && ! update_lists deb "$mirror" "$home" "$suite" $below; then
         leave_out "$server" "the suite $suite cannot be reached"
         return
     fi
