@@ -41,6 +41,9 @@ servers: ## fetches Redis 8.0 and Valkey 8.0, 8.1, 9.1 into .servers
 test-all: ## the server tests on each of those servers
 	@scripts/test-all.sh
 
+test-clients: ## the programs of docs/clients.md, on SERVER or the server that is found; the libraries are fetched into .deps
+	@scripts/test-clients.sh
+
 test-monitoring: ## the alerts, the dashboard and the scrape, with Debian's exporter and Prometheus
 	@scripts/test-monitoring.sh
 

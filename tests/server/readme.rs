@@ -1,6 +1,10 @@
 //! The documents are run: the transcripts of the README from top to bottom on one server, as a person would type them, its
 //! table of options against what the server says, the transcripts of docs/cluster.md on a node of a cluster, and those of
-//! docs/migrating-from-lua.md on a server that begins with the scripts alone.
+//! docs/migrating-from-lua.md on a server that begins with the scripts alone. What docs/clients.md shows is compared with
+//! the programs that `make test-clients` runs.
+
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use redis::Value;
 
@@ -99,6 +103,47 @@ fn the_table_of_options_is_what_the_server_has() {
             let error = client.refusal(["CONFIG", "SET", cells[1], &value.to_string()]);
             assert!(error.contains("between"), "{row}: {error}");
         }
+    }
+}
+
+const CLIENTS: &str = include_str!("../../docs/clients.md");
+
+#[test]
+fn what_is_shown_of_the_clients_stands_in_their_programs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut shown = BTreeSet::new();
+    // Every second piece is a block: its language, the program, and the lines.
+    for block in CLIENTS.split("\n```").skip(1).step_by(2) {
+        let (head, lines) = block.split_once('\n').unwrap();
+        let (_, program) =
+            head.split_once(' ').unwrap_or_else(|| panic!("of which program is this? {block}"));
+        let source = std::fs::read_to_string(root.join(program)).unwrap();
+        assert!(source.contains(&format!("\n{lines}\n")), "{program} has no such lines:\n{lines}");
+        shown.insert(program.to_owned());
+    }
+    let programs = std::fs::read_dir(root.join("examples/clients")).unwrap().map(Result::unwrap);
+    let programs = programs.filter(|entry| entry.file_type().unwrap().is_file());
+    let names = programs.map(|entry| entry.file_name().into_string().unwrap());
+    let names = names.filter(|name| !name.ends_with(".json")).map(|name| format!("examples/clients/{name}"));
+    assert_eq!(shown, names.collect());
+}
+
+#[test]
+fn the_clients_are_fetched_in_the_versions_that_are_documented() {
+    for (library, place, before) in [
+        ("redis-py", include_str!("../../scripts/setup-redis-py.sh"), "redis=="),
+        ("valkey-py", include_str!("../../scripts/test-clients.sh"), "valkey=="),
+        ("node-redis", include_str!("../../examples/clients/package.json"), "\"redis\": \""),
+        ("ioredis", include_str!("../../examples/clients/package.json"), "\"ioredis\": \""),
+        ("hiredis", include_str!("../../scripts/setup-hiredis.sh"), "version="),
+        ("redis-rs", include_str!("../../Cargo.lock"), "name = \"redis\"\nversion = \""),
+    ] {
+        let (_, row) = CLIENTS.split_once(&format!("| {library} ")).unwrap();
+        let version = row.split(' ').next().unwrap();
+        let (_, fetched) = place.split_once(before).unwrap();
+        let rest =
+            fetched.strip_prefix(version).unwrap_or_else(|| panic!("{library} {version} is documented"));
+        assert!(rest.starts_with(['\n', '"']), "{library} {version} is documented");
     }
 }
 

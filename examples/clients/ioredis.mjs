@@ -1,0 +1,218 @@
+// A shop's checkout with ioredis.
+//
+//     npm install ioredis
+//     node ioredis.mjs 127.0.0.1:6379 3
+//
+// The last argument is the protocol, RESP 2 or 3. The story at the end works on products of its own, whose names no
+// other run has, and ends with an error where the server does not answer as it should. docs/clients.md says more.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { Redis, ReplyError } from "ioredis";
+
+// Milliseconds until a connection that does not answer is given up. Short, so that the story has an end: a shop takes
+// 1000.
+const TIMEOUT = 250;
+
+// How often a call is sent, all in all.
+const TRIES = 9;
+
+// --- What a shop copies ---
+
+// One connection for the whole process. ioredis opens a connection anew that is silent while answers are due, and sends
+// again what it has not answered: harmless for what has an id or ONCE, or reads.
+async function connect(host, port, protocol) {
+  const shop = new Redis({
+    host,
+    port,
+    protocol,
+    // Maps of RESP3 would be laid flat otherwise, as they are in RESP2.
+    ...(protocol === 3 && { replyMapping: "resp3" }),
+    lazyConnect: true,
+    connectTimeout: TIMEOUT,
+    socketTimeout: TIMEOUT,
+    retryStrategy: (tries) => Math.min(20 * 2 ** tries, 500),
+    maxRetriesPerRequest: TRIES - 1,
+  });
+  shop.on("error", (error) => console.log(`  connection: ${error.message}`));
+  await shop.connect();
+  return shop;
+}
+
+// Sends a command, and again while the answer is that a moment later there will be one.
+async function ask(shop, ...words) {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await shop.call(...words);
+    } catch (error) {
+      if (code(error) !== "TRYAGAIN" || tries === TRIES) throw error;
+    }
+    await sleep(Math.min(20 * 2 ** tries, 500));
+  }
+}
+
+// The first word of a refusal, to branch on.
+function code(refusal) {
+  return refusal.message.split(" ", 1)[0];
+}
+
+// A map is an object in RESP3, and names and values by turns in RESP2.
+function asMap(reply) {
+  if (!Array.isArray(reply)) return reply;
+  const map = {};
+  for (let i = 0; i < reply.length; i += 2) map[reply[i]] = reply[i + 1];
+  return map;
+}
+
+// Holds all lines, or none, for so long.
+async function reserve(shop, order, lines, holdMs) {
+  const held = asMap(await ask(shop, "INV.RESERVE", order, "PX", holdMs, "ITEMS", ...Object.entries(lines).flat()));
+  return { ...held, items: held.items.map(asMap) };
+}
+
+// Sells what is held: the customer has paid.
+async function commit(shop, order) {
+  await ask(shop, "INV.COMMIT", order);
+}
+
+// Sells what was held until the deadline, where it is still free.
+async function commitLate(shop, order) {
+  await ask(shop, "INV.COMMIT", order, "LATE");
+}
+
+// How a reservation stands; null where there is none.
+async function find(shop, order) {
+  return asMap(await ask(shop, "INV.GET", order));
+}
+
+// Adds a delivery, and tells how many units are available then. A sum has no id: without ONCE it would be added again
+// with each try.
+async function restock(shop, product, units, delivery) {
+  return ask(shop, "INV.ADJUST", product, units, "ONCE", delivery);
+}
+
+// What there is of a product.
+async function stockOf(shop, product) {
+  const [stock] = await ask(shop, "INV.STOCK", product);
+  return asMap(stock);
+}
+
+// --- The story ---
+
+async function tell(host, port, protocol) {
+  const shop = await connect(host, port, protocol);
+  // Without a timeout, or what keeps the server busy below would be sent again as well.
+  const neighbour = new Redis({ host, port });
+  await neighbour.ping();
+  const run = Date.now();
+  const [shoe, lace] = [`SHOE-${run}`, `LACE-${run}`];
+  // Many commands in one round trip.
+  const shelves = shop.pipeline();
+  shelves.call("INV.SET", shoe, "AVAILABLE", 10);
+  shelves.call("INV.SET", lace, "AVAILABLE", 50);
+  const filled = await shelves.exec();
+  assert.deepEqual(filled, [[null, 10], [null, 50]]);
+  assert.match(await ask(shop, "CLIENT", "INFO"), new RegExp(` resp=${protocol} `));
+
+  console.log("\nreserve, pay, commit");
+  const sold = `ORDER-${run}-1`;
+  const held = await reserve(shop, sold, { [shoe]: 2, [lace]: 4 }, 900_000);
+  assert.equal(held.reservation_id, sold);
+  assert.deepEqual({ ...held.items[0] }, { product_id: shoe, quantity: 2 });
+  assert.ok(held.expires_at > run, "a deadline in Unix ms");
+  await show(shop, shoe, { available: 8, reserved: 2 });
+  console.log("  ... the customer pays");
+  await commit(shop, sold);
+  await show(shop, shoe, { available: 8, reserved: 0 });
+  assert.equal((await find(shop, sold)).state, "committed");
+  assert.equal(await find(shop, `${sold}-not`), null);
+
+  console.log("\na retry after a timeout");
+  const slow = `ORDER-${run}-2`;
+  await whenTheAnswerIsLost(shop, neighbour, "INV.RESERVE", () => reserve(shop, slow, { [shoe]: 2 }, 900_000));
+  await show(shop, shoe, { available: 6, reserved: 2 });
+  await whenTheAnswerIsLost(shop, neighbour, "INV.COMMIT", () => commit(shop, slow));
+  await show(shop, shoe, { available: 6, reserved: 0 });
+  await whenTheAnswerIsLost(shop, neighbour, "INV.ADJUST", () => restock(shop, shoe, 40, `delivery-${run}`));
+  await show(shop, shoe, { available: 46, reserved: 0 });
+
+  console.log("\nnot enough");
+  try {
+    await reserve(shop, `ORDER-${run}-3`, { [lace]: 1, [shoe]: 47 }, 900_000);
+    assert.fail("47 of 46 were reserved");
+  } catch (refusal) {
+    if (!(refusal instanceof ReplyError) || code(refusal) !== "INSUFFICIENT") throw refusal;
+    console.log(`  ${refusal.message}`);
+  }
+  // All or nothing: no lace is held either.
+  await show(shop, lace, { available: 46, reserved: 0 });
+
+  console.log("\nthe deadline");
+  const late = `ORDER-${run}-4`;
+  await reserve(shop, late, { [shoe]: 6 }, 1_000);
+  await show(shop, shoe, { available: 40, reserved: 6 });
+  console.log("  ... the customer is away");
+  await untilFree(shop, shoe);
+  await show(shop, shoe, { available: 46, reserved: 0 });
+  try {
+    await commit(shop, late);
+    assert.fail("what was held until the deadline was sold behind it");
+  } catch (refusal) {
+    if (!(refusal instanceof ReplyError) || code(refusal) !== "EXPIRED") throw refusal;
+    console.log(`  ${refusal.message}`);
+  }
+  console.log("  ... he has paid all the same, and nobody else has taken them");
+  await commitLate(shop, late);
+  await show(shop, shoe, { available: 40, reserved: 0 });
+
+  shop.disconnect();
+  neighbour.disconnect();
+}
+
+// Prints what there is of a product, and checks it.
+async function show(shop, product, expected) {
+  const { available, reserved } = await stockOf(shop, product);
+  assert.deepEqual({ available, reserved }, expected, product);
+  console.log(`  ${product}: ${available} available, ${reserved} reserved`);
+}
+
+// Waits until nothing of a product is held any more.
+async function untilFree(shop, product) {
+  for (let tries = 0; (await stockOf(shop, product)).reserved !== 0; tries++) {
+    assert.ok(tries < 500, `${product} is still held`);
+    await sleep(10);
+  }
+}
+
+// Keeps the server busy for so many seconds.
+const BUSY = "local start = os.clock() repeat until os.clock() - start > tonumber(ARGV[1])";
+
+// A call that waits for a busy server, longer than its client waits. The server does it all the same, so with the second
+// try it is carried out twice.
+async function whenTheAnswerIsLost(shop, other, command, call) {
+  const before = await calls(shop, command);
+  const busy = other.eval(BUSY, 0, (1.5 * TIMEOUT) / 1000);
+  await call();
+  await busy;
+  const times = (await calls(shop, command)) - before;
+  assert.ok(times > 1, `${command} was carried out ${times} times`);
+  console.log(`  ${command} was carried out ${times} times`);
+}
+
+// How often the server has carried out a command.
+async function calls(shop, command) {
+  const counted = await ask(shop, "INFO", "commandstats");
+  return Number(counted.match(new RegExp(`^cmdstat_${command}:calls=(\\d+)`, "m"))?.[1] ?? 0);
+}
+
+const [address = "", protocol] = process.argv.slice(2);
+const [, host, port] = address.match(/^(.+):(\d+)$/) ?? [];
+if (!host || !["2", "3"].includes(protocol)) {
+  console.error("usage: node ioredis.mjs host:port 2|3");
+  process.exit(2);
+}
+const library = JSON.parse(readFileSync(new URL(import.meta.resolve("ioredis/package.json"))));
+console.log(`ioredis ${library.version}, RESP${protocol}`);
+await tell(host, Number(port), Number(protocol));

@@ -1,0 +1,260 @@
+"""A shop's checkout with redis-py.
+
+    pip install redis
+    python3 examples/clients/redis-py.py 127.0.0.1:6379 3
+
+The last argument is the protocol, RESP 2 or 3. The story at the end works on products
+of its own, whose names no other run has, and ends with an error where the server does
+not answer as it should. docs/clients.md says more.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.exceptions import (
+    ConnectionError,
+    ResponseError,
+    TimeoutError,
+    TryAgainError,
+)
+from redis.maint_notifications import MaintNotificationsConfig
+from redis.retry import Retry
+
+Map = dict[str, Any]
+
+# Seconds until a call is given up. Short, so that the story has an end: a shop takes 1.
+TIMEOUT = 0.25
+
+# How often a call is sent again, and what makes it so: no answer, or the answer that a
+# moment later there will be one.
+AGAIN = Retry(
+    ExponentialBackoff(cap=0.5, base=0.02),
+    retries=8,
+    supported_errors=(ConnectionError, TimeoutError, TryAgainError),
+)
+
+
+# --- What a shop copies ---
+
+
+def connect(host: str, port: int, protocol: int) -> redis.Redis:
+    """A client with a pool of connections, for all threads of a process.
+
+    redis-py would send commands again by itself, but not where a connection has to be
+    opened first. `ask` does it in both cases, so here it is turned off.
+    """
+    shop = redis.Redis(
+        host=host,
+        port=port,
+        protocol=protocol,
+        decode_responses=True,
+        socket_connect_timeout=TIMEOUT,
+        socket_timeout=TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+        # With RESP3 it would ask for news of a hosted Redis, and log that there are none.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+    )
+    # How the replies of commands that redis-py does not know are read, in pipelines too.
+    shop.set_response_callback("INV.RESERVE", reservation)
+    shop.set_response_callback("INV.GET", reservation)
+    shop.set_response_callback("INV.STOCK", lambda stock: [as_map(p) for p in stock])
+    return shop
+
+
+def as_map(reply: Any) -> Map | None:
+    """A map is a dict in RESP3, and names and values by turns in RESP2."""
+    if reply is None or isinstance(reply, dict):
+        return reply
+    return dict(zip(reply[::2], reply[1::2]))
+
+
+def reservation(reply: Any) -> Map | None:
+    """The reply of INV.RESERVE and INV.GET; None where there is no such reservation."""
+    found = as_map(reply)
+    if found and "items" in found:
+        found["items"] = [as_map(line) for line in found["items"]]
+    return found
+
+
+def ask(shop: redis.Redis, *words: str | int) -> Any:
+    """Sends a command until it is answered. A refusal is an answer too.
+
+    Only for what is harmless to send again: by its id, by ONCE, or because it reads.
+    """
+    return AGAIN.call_with_retry(
+        lambda: shop.execute_command(*words),
+        lambda error: print(f"  {words[0]} is sent again: {error}"),
+    )
+
+
+def reserve(shop: redis.Redis, order: str, lines: dict[str, int], hold_ms: int) -> Map:
+    """Holds all lines, or none, for so long."""
+    items = [word for line in lines.items() for word in line]
+    return ask(shop, "INV.RESERVE", order, "PX", hold_ms, "ITEMS", *items)
+
+
+def commit(shop: redis.Redis, order: str) -> None:
+    """Sells what is held: the customer has paid."""
+    ask(shop, "INV.COMMIT", order)
+
+
+def commit_late(shop: redis.Redis, order: str) -> None:
+    """Sells what was held until the deadline, where it is still free."""
+    ask(shop, "INV.COMMIT", order, "LATE")
+
+
+def restock(shop: redis.Redis, product: str, units: int, delivery: str) -> int:
+    """Adds a delivery, and tells how many units are available then.
+
+    A sum has no id: without ONCE it would be added again with each try.
+    """
+    return ask(shop, "INV.ADJUST", product, units, "ONCE", delivery)
+
+
+def stock_of(shop: redis.Redis, product: str) -> Map:
+    """What there is of a product."""
+    [found] = ask(shop, "INV.STOCK", product)
+    return found
+
+
+def code(refusal: ResponseError) -> str:
+    """The first word of a refusal, to branch on.
+
+    redis-py cuts it off where it has a class of its own for it, as for `NOPERM`, and
+    always where it is `ERR`.
+    """
+    return str(refusal).split(" ", 1)[0]
+
+
+# --- The story ---
+
+
+def tell(host: str, port: int, protocol: int) -> None:
+    shop = connect(host, port, protocol)
+    neighbour = connect(host, port, protocol)
+    run = time.time_ns() // 1_000_000
+    shoe, lace = f"SHOE-{run}", f"LACE-{run}"
+    # Many commands in one round trip.
+    with shop.pipeline(transaction=False) as shelves:
+        shelves.execute_command("INV.SET", shoe, "AVAILABLE", 10)
+        shelves.execute_command("INV.SET", lace, "AVAILABLE", 50)
+        check("the shelves", shelves.execute(), [10, 50])
+    check("the protocol", str(shop.client_info()["resp"]), str(protocol))
+
+    print("\nreserve, pay, commit")
+    order = f"ORDER-{run}-1"
+    held = reserve(shop, order, {shoe: 2, lace: 4}, hold_ms=900_000)
+    check("its id", held["reservation_id"], order)
+    check("its first line", held["items"][0], {"product_id": shoe, "quantity": 2})
+    check("a deadline in Unix ms", held["expires_at"] > run, True)
+    show(shop, shoe, available=8, reserved=2)
+    print("  ... the customer pays")
+    commit(shop, order)
+    show(shop, shoe, available=8, reserved=0)
+    check("its state", ask(shop, "INV.GET", order)["state"], "committed")
+    check("an order that never was", ask(shop, "INV.GET", f"{order}-not"), None)
+
+    print("\na retry after a timeout")
+    order = f"ORDER-{run}-2"
+    with answer_lost(shop, neighbour, "INV.RESERVE"):
+        reserve(shop, order, {shoe: 2}, hold_ms=900_000)
+    show(shop, shoe, available=6, reserved=2)
+    with answer_lost(shop, neighbour, "INV.COMMIT"):
+        commit(shop, order)
+    show(shop, shoe, available=6, reserved=0)
+    with answer_lost(shop, neighbour, "INV.ADJUST"):
+        restock(shop, shoe, 40, delivery=f"delivery-{run}")
+    show(shop, shoe, available=46, reserved=0)
+
+    print("\nnot enough")
+    order = f"ORDER-{run}-3"
+    try:
+        reserve(shop, order, {lace: 1, shoe: 47}, hold_ms=900_000)
+        sys.exit("47 of 46 were reserved")
+    except ResponseError as refusal:
+        if code(refusal) != "INSUFFICIENT":
+            raise
+        print(f"  {refusal}")
+    # All or nothing: no lace is held either.
+    show(shop, lace, available=46, reserved=0)
+
+    print("\nthe deadline")
+    order = f"ORDER-{run}-4"
+    reserve(shop, order, {shoe: 6}, hold_ms=1_000)
+    show(shop, shoe, available=40, reserved=6)
+    print("  ... the customer is away")
+    wait_until_free(shop, shoe)
+    show(shop, shoe, available=46, reserved=0)
+    try:
+        commit(shop, order)
+        sys.exit("what was held until the deadline was sold behind it")
+    except ResponseError as refusal:
+        if code(refusal) != "EXPIRED":
+            raise
+        print(f"  {refusal}")
+    print("  ... he has paid all the same, and nobody else has taken them")
+    commit_late(shop, order)
+    show(shop, shoe, available=40, reserved=0)
+
+
+def show(shop: redis.Redis, product: str, available: int, reserved: int) -> None:
+    """Prints what there is of a product, and checks it."""
+    stock = stock_of(shop, product)
+    check(f"available of {product}", stock["available"], available)
+    check(f"reserved of {product}", stock["reserved"], reserved)
+    print(f"  {product}: {available} available, {reserved} reserved")
+
+
+def wait_until_free(shop: redis.Redis, product: str) -> None:
+    """Waits until nothing of a product is held any more."""
+    for _ in range(500):
+        if stock_of(shop, product)["reserved"] == 0:
+            return
+        time.sleep(0.01)
+    sys.exit(f"{product} is still held")
+
+
+# Keeps the server busy for so many seconds.
+BUSY = "local start = os.clock() repeat until os.clock() - start > tonumber(ARGV[1])"
+
+
+@contextmanager
+def answer_lost(shop: redis.Redis, other: redis.Redis, command: str) -> Iterator[None]:
+    """What is done in here waits for a busy server, longer than its client waits.
+
+    The server does it all the same, so with the second try it is carried out twice.
+    """
+    before = calls(shop, command)
+    connection = other.connection_pool.get_connection()
+    connection.send_command("EVAL", BUSY, 0, 1.5 * TIMEOUT)
+    connection.disconnect()
+    other.connection_pool.release(connection)
+    yield
+    times = calls(shop, command) - before
+    check(f"{command} was carried out more than once", times > 1, True)
+    print(f"  {command} was carried out {times} times")
+
+
+def calls(shop: redis.Redis, command: str) -> int:
+    """How often the server has carried out a command."""
+    return shop.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"]
+
+
+def check(what: str, seen: Any, expected: Any) -> None:
+    if seen != expected:
+        sys.exit(f"{what}: {seen!r} is not {expected!r}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[2] not in ("2", "3"):
+        sys.exit("usage: redis-py.py host:port 2|3")
+    host, _, port = sys.argv[1].rpartition(":")
+    print(f"redis-py {redis.__version__}, RESP{sys.argv[2]}")
+    tell(host, int(port), int(sys.argv[2]))

@@ -1,0 +1,279 @@
+//! A shop's checkout with the redis crate:
+//!
+//!     scripts/cargo.sh run --example redis-rs -- 127.0.0.1:6379 3
+//!
+//! The last argument is the protocol, RESP 2 or 3. The story at the end works on products of its own, whose names no other
+//! run has, and ends with an error where the server does not answer as it should. docs/clients.md says more.
+
+#![allow(clippy::arithmetic_side_effects, reason = "times and small numbers")]
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use redis::{
+    Client, Cmd, Connection, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value, pipe,
+};
+
+/// How long a call waits for its answer. Short, so that the story has an end: a shop takes a second.
+const TIMEOUT: Duration = Duration::from_millis(250);
+
+/// How often a call is sent, all in all.
+const TRIES: u32 = 9;
+
+// --- What a shop copies ---
+
+/// A map. RESP3 has such a type; in RESP2 it is names and values by turns. The crate reads both.
+type Map = HashMap<String, Value>;
+
+/// A client with one connection, opened when it is needed. It is for one thread at a time: each has its own, or takes one
+/// from a pool.
+struct Shop {
+    client: Client,
+    connection: Option<Connection>,
+}
+
+/// What is held, until when in Unix ms.
+struct Reservation {
+    id: String,
+    expires_at: u64,
+    lines: Vec<(String, u64)>,
+}
+
+/// What there is of a product.
+#[derive(Debug, PartialEq)]
+struct Stock {
+    available: u64,
+    reserved: u64,
+}
+
+impl Shop {
+    fn new(address: &str, protocol: &str) -> RedisResult<Self> {
+        let client = Client::open(format!("redis://{address}/?protocol=resp{protocol}"))?;
+        Ok(Self { client, connection: None })
+    }
+
+    fn connection(&mut self) -> RedisResult<&mut Connection> {
+        let connection = match self.connection.take() {
+            Some(open) => open,
+            None => {
+                let new = self.client.get_connection_with_timeout(TIMEOUT)?;
+                new.set_read_timeout(Some(TIMEOUT))?;
+                new.set_write_timeout(Some(TIMEOUT))?;
+                new
+            }
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    /// Sends a command until it is answered; the crate sends nothing again by itself. A refusal is an answer too, unless
+    /// it says that a moment later there will be one. Only for what is harmless to send again: by its id, by ONCE, or
+    /// because it reads.
+    fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
+        let mut tries = 1;
+        loop {
+            let answer = self.connection().and_then(|connection| command.query(connection));
+            match answer {
+                Err(error) if tries < TRIES && will_pass(&error) => {
+                    println!("  sent again: {error}");
+                    if error.is_io_error() {
+                        self.connection = None;
+                    }
+                }
+                answer => return answer,
+            }
+            thread::sleep(Duration::from_millis(10 << tries.min(5)));
+            tries += 1;
+        }
+    }
+
+    /// Holds all lines, or none, for so long.
+    fn reserve(&mut self, order: &str, lines: &[(&str, u64)], hold_ms: u64) -> RedisResult<Reservation> {
+        let mut command = cmd("INV.RESERVE");
+        command.arg(order).arg("PX").arg(hold_ms).arg("ITEMS");
+        for (product, quantity) in lines {
+            command.arg(product).arg(quantity);
+        }
+        let held: Map = self.ask(&command)?;
+        let items: Vec<Map> = field(&held, "items")?;
+        let line = |item: &Map| Ok((field(item, "product_id")?, field(item, "quantity")?));
+        Ok(Reservation {
+            id: field(&held, "reservation_id")?,
+            expires_at: field(&held, "expires_at")?,
+            lines: items.iter().map(line).collect::<RedisResult<_>>()?,
+        })
+    }
+
+    /// Sells what is held: the customer has paid.
+    fn commit(&mut self, order: &str) -> RedisResult<()> {
+        self.ask(cmd("INV.COMMIT").arg(order))
+    }
+
+    /// Sells what was held until the deadline, where it is still free.
+    fn commit_late(&mut self, order: &str) -> RedisResult<()> {
+        self.ask(cmd("INV.COMMIT").arg(order).arg("LATE"))
+    }
+
+    /// How a reservation stands: `reserved`, `committed`, `rolled_back`, `expired`. None where there is none.
+    fn state(&mut self, order: &str) -> RedisResult<Option<String>> {
+        let found: Option<Map> = self.ask(cmd("INV.GET").arg(order))?;
+        found.map(|reservation| field(&reservation, "state")).transpose()
+    }
+
+    /// Adds a delivery, and tells how many units are available then. A sum has no id: without ONCE it would be added again
+    /// with each try.
+    fn restock(&mut self, product: &str, units: u64, delivery: &str) -> RedisResult<u64> {
+        self.ask(cmd("INV.ADJUST").arg(product).arg(units).arg("ONCE").arg(delivery))
+    }
+
+    fn stock(&mut self, product: &str) -> RedisResult<Stock> {
+        let (stock,): (Map,) = self.ask(cmd("INV.STOCK").arg(product))?;
+        Ok(Stock { available: field(&stock, "available")?, reserved: field(&stock, "reserved")? })
+    }
+}
+
+/// Whether to send a command again: it was not answered, or with the word that a moment later it will be.
+fn will_pass(error: &RedisError) -> bool {
+    error.is_io_error() || error.code() == Some("TRYAGAIN")
+}
+
+/// What a map has under a name.
+fn field<T: FromRedisValue>(map: &Map, name: &str) -> RedisResult<T> {
+    Ok(from_redis_value(map.get(name).cloned().unwrap_or(Value::Nil))?)
+}
+
+// --- The story ---
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [address, protocol @ ("2" | "3")] => tell(address, protocol),
+        _ => Err("usage: redis-rs host:port 2|3".into()),
+    }
+}
+
+fn tell(address: &str, protocol: &str) -> Result<(), Box<dyn Error>> {
+    let mut shop = Shop::new(address, protocol)?;
+    let mut neighbour = Shop::new(address, protocol)?;
+    println!("redis-rs, RESP{protocol}");
+    let run = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    let [shoe, lace] = &["SHOE", "LACE"].map(|name| format!("{name}-{run}"));
+    let order = |number: u32| format!("ORDER-{run}-{number}");
+    // Many commands in one round trip.
+    let shelves: (u64, u64) = pipe()
+        .cmd("INV.SET")
+        .arg(shoe)
+        .arg("AVAILABLE")
+        .arg(10)
+        .cmd("INV.SET")
+        .arg(lace)
+        .arg("AVAILABLE")
+        .arg(50)
+        .query(shop.connection()?)?;
+    assert_eq!(shelves, (10, 50));
+    let client: String = shop.ask(cmd("CLIENT").arg("INFO"))?;
+    assert!(client.contains(&format!(" resp={protocol} ")), "{client}");
+
+    println!("\nreserve, pay, commit");
+    let held = shop.reserve(&order(1), &[(shoe, 2), (lace, 4)], 900_000)?;
+    assert_eq!(held.id, order(1));
+    assert_eq!(held.lines, [(shoe.clone(), 2), (lace.clone(), 4)]);
+    assert!(held.expires_at > run, "a deadline in Unix ms");
+    show(&mut shop, shoe, 8, 2)?;
+    println!("  ... the customer pays");
+    shop.commit(&order(1))?;
+    show(&mut shop, shoe, 8, 0)?;
+    assert_eq!(shop.state(&order(1))?.as_deref(), Some("committed"));
+    assert_eq!(shop.state(&order(0))?, None);
+
+    println!("\na retry after a timeout");
+    when_the_answer_is_lost(&mut shop, &mut neighbour, "INV.RESERVE", |shop| {
+        shop.reserve(&order(2), &[(shoe, 2)], 900_000).map(drop)
+    })?;
+    show(&mut shop, shoe, 6, 2)?;
+    when_the_answer_is_lost(&mut shop, &mut neighbour, "INV.COMMIT", |shop| shop.commit(&order(2)))?;
+    show(&mut shop, shoe, 6, 0)?;
+    let delivery = format!("delivery-{run}");
+    when_the_answer_is_lost(&mut shop, &mut neighbour, "INV.ADJUST", |shop| {
+        shop.restock(shoe, 40, &delivery).map(drop)
+    })?;
+    show(&mut shop, shoe, 46, 0)?;
+
+    println!("\nnot enough");
+    match shop.reserve(&order(3), &[(lace, 1), (shoe, 47)], 900_000) {
+        Err(refusal) if refusal.code() == Some("INSUFFICIENT") => {
+            println!("  INSUFFICIENT: {}", refusal.detail().unwrap_or_default())
+        }
+        Err(error) => return Err(error.into()),
+        Ok(_) => return Err("47 of 46 were reserved".into()),
+    }
+    // All or nothing: no lace is held either.
+    show(&mut shop, lace, 46, 0)?;
+
+    println!("\nthe deadline");
+    shop.reserve(&order(4), &[(shoe, 6)], 1_000)?;
+    show(&mut shop, shoe, 40, 6)?;
+    println!("  ... the customer is away");
+    wait_until_free(&mut shop, shoe)?;
+    show(&mut shop, shoe, 46, 0)?;
+    match shop.commit(&order(4)) {
+        Err(refusal) if refusal.code() == Some("EXPIRED") => {
+            println!("  EXPIRED: {}", refusal.detail().unwrap_or_default())
+        }
+        Err(error) => return Err(error.into()),
+        Ok(()) => return Err("what was held until the deadline was sold behind it".into()),
+    }
+    println!("  ... he has paid all the same, and nobody else has taken them");
+    shop.commit_late(&order(4))?;
+    show(&mut shop, shoe, 40, 0)?;
+    Ok(())
+}
+
+/// Prints what there is of a product, and checks it.
+fn show(shop: &mut Shop, product: &str, available: u64, reserved: u64) -> RedisResult<()> {
+    assert_eq!(shop.stock(product)?, Stock { available, reserved }, "{product}");
+    println!("  {product}: {available} available, {reserved} reserved");
+    Ok(())
+}
+
+/// Waits until nothing of a product is held any more.
+fn wait_until_free(shop: &mut Shop, product: &str) -> RedisResult<()> {
+    let mut tries = 0;
+    while shop.stock(product)?.reserved > 0 {
+        assert!(tries < 500, "{product} is still held");
+        thread::sleep(Duration::from_millis(10));
+        tries += 1;
+    }
+    Ok(())
+}
+
+/// Keeps the server busy for so many seconds.
+const BUSY: &str = "local start = os.clock() repeat until os.clock() - start > tonumber(ARGV[1])";
+
+/// A call that waits for a busy server, longer than its client waits. The server does it all the same, so with the second
+/// try it is carried out twice.
+fn when_the_answer_is_lost(
+    shop: &mut Shop,
+    other: &mut Shop,
+    command: &str,
+    call: impl FnOnce(&mut Shop) -> RedisResult<()>,
+) -> RedisResult<()> {
+    let before = calls(shop, command)?;
+    let busy = cmd("EVAL").arg(BUSY).arg(0).arg(TIMEOUT.as_secs_f64() * 1.5).get_packed_command();
+    other.connection()?.send_packed_command(&busy)?;
+    other.connection = None;
+    call(shop)?;
+    let times = calls(shop, command)? - before;
+    assert!(times > 1, "{command} was carried out {times} times");
+    println!("  {command} was carried out {times} times");
+    Ok(())
+}
+
+/// How often the server has carried out a command.
+fn calls(shop: &mut Shop, command: &str) -> RedisResult<u64> {
+    let counted: String = shop.ask(cmd("INFO").arg("commandstats"))?;
+    let name = format!("cmdstat_{command}:calls=");
+    let times = counted.lines().find_map(|line| line.strip_prefix(&name)?.split(',').next()?.parse().ok());
+    Ok(times.unwrap_or(0))
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Prints the shell `export` line with the words by which a C program is built with hiredis:
+#
+#     eval "$(scripts/setup-hiredis.sh)" && cc program.c $INV_HIREDIS
+#
+# An installed one serves where it speaks RESP3, as those from 1.0 on do. Debian 12 has an older one: then it is a newer
+# Debian's source package, built into .deps/hiredis (no root needed).
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/debian.sh
+. "$root/scripts/debian.sh"
+
+readonly debian=trixie version=1.2.0
+readonly folder=$root/.deps/hiredis
+
+# works WORD...: whether a program is built with these.
+works() {
+    "${CC:-cc}" -x c -o /dev/null - -x none "$@" 2>/dev/null <<'PROGRAM'
+#include <hiredis/hiredis.h>
+#if HIREDIS_MAJOR < 1
+#error
+#endif
+int main(void) { redisFree(redisConnect("127.0.0.1", 1)); }
+PROGRAM
+}
+
+# The folder appears at once and whole.
+build() {
+    local options mirror
+    mirror=$(debian_mirror) || die "apt here has no Debian mirror to fetch hiredis from; name one: DEBIAN_MIRROR=http://.../debian"
+    mkdir -p "$root/.deps"
+    part=$(mktemp -d "$folder.part.XXXXXX")
+    apt_options "$part/apt"
+    mkdir -p "$part/source" "$part/unpacked/include/hiredis" "$part/unpacked/lib"
+    update_lists deb-src "$mirror" "$part/apt" "$debian" || return 1
+    (cd "$part" && apt-get "${options[@]}" --quiet=2 source --download-only hiredis) >&2 || return 1
+    tar -xzf "$part/hiredis_$version.orig.tar.gz" --strip-components 1 -C "$part/source" || return 1
+    make --silent -C "$part/source" static CC="${CC:-cc}" >&2 || return 1
+    cp "$part"/source/*.h "$part/unpacked/include/hiredis"
+    cp "$part/source/libhiredis.a" "$part/unpacked/lib"
+    rm -rf "$folder"
+    mv "$part/unpacked" "$folder"
+}
+
+main() {
+    local words=(-lhiredis)
+    have "${CC:-cc}" || die "a C compiler is not installed (Debian, Ubuntu: gcc and libc6-dev; macOS: xcode-select --install)"
+    if ! works "${words[@]}"; then
+        words=("-I$folder/include" "$folder/lib/libhiredis.a")
+        if ! works "${words[@]}"; then
+            if ! have apt-get; then
+                die "hiredis 1.0 or newer is not installed (Fedora: hiredis-devel; macOS: brew install hiredis)"
+            fi
+            say "hiredis: building Debian's $version into .deps/hiredis ..."
+            build || die "hiredis $version could not be had from Debian $debian"
+        fi
+        works "${words[@]}" || die "no program can be built with the hiredis in .deps/hiredis"
+    fi
+    printf 'export INV_HIREDIS=%q\n' "${words[*]}"
+}
+
+main

