@@ -12,7 +12,7 @@ set -euo pipefail
 . "$root/scripts/debian.sh"
 
 readonly debian=trixie version=1.2.0
-readonly folder=$root/.deps/hiredis
+readonly hiredis_folder=$root/.deps/hiredis
 
 # works WORD...: whether a program is built with these.
 works() {
@@ -30,7 +30,7 @@ build() {
     local options mirror
     mirror=$(debian_mirror) || die "apt here has no Debian mirror to fetch hiredis from; name one: DEBIAN_MIRROR=http://.../debian"
     mkdir -p "$root/.deps"
-    part=$(mktemp -d "$folder.part.XXXXXX")
+    part=$(mktemp -d "$hiredis_folder.part.XXXXXX")
     apt_options "$part/apt"
     mkdir -p "$part/source" "$part/unpacked/include/hiredis" "$part/unpacked/lib"
     update_lists deb-src "$mirror" "$part/apt" "$debian" || return 1
@@ -39,15 +39,15 @@ build() {
     make --silent -C "$part/source" static CC="${CC:-cc}" >&2 || return 1
     cp "$part"/source/*.h "$part/unpacked/include/hiredis"
     cp "$part/source/libhiredis.a" "$part/unpacked/lib"
-    rm -rf "$folder"
-    mv "$part/unpacked" "$folder"
+    rm -rf "$hiredis_folder"
+    mv "$part/unpacked" "$hiredis_folder"
 }
 
 main() {
     local words=(-lhiredis)
     have "${CC:-cc}" || die "a C compiler is not installed (Debian, Ubuntu: gcc and libc6-dev; macOS: xcode-select --install)"
     if ! works "${words[@]}"; then
-        words=("-I$folder/include" "$folder/lib/libhiredis.a")
+        words=("-I$hiredis_folder/include" "$hiredis_folder/lib/libhiredis.a")
         if ! works "${words[@]}"; then
             if ! have apt-get; then
                 die "hiredis 1.0 or newer is not installed (Fedora: hiredis-devel; macOS: brew install hiredis)"

