@@ -4,7 +4,8 @@
 CLUSTER_PORT ?= $(if $(filter command,$(origin PORT)),$(PORT),7001)
 PORT ?= 6379
 SERVER ?=
-export PORT CLUSTER_PORT SERVER
+URL ?= redis://127.0.0.1:$(PORT)
+export PORT CLUSTER_PORT SERVER URL
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell awk -F: '/^[a-z-]+:/ {print $$1}' $(firstword $(MAKEFILE_LIST)))
@@ -25,6 +26,8 @@ cli: ## a prompt on the server at PORT
 
 demo: ## a flash sale on a server of its own: 2,000 SHOPPERS, 100 UNITS, first without the module, then with it
 	@scripts/demo.sh
+watch: ## the stock of the server at PORT, or at URL, live in the terminal; ARGS="PROD-1 PROD-2" for products to begin with
+	@INV_URL=$$URL scripts/cargo.sh run --example watch -- $(ARGS)
 
 cluster: ## three masters and three replicas with the module, in the background, from port 7001
 	@scripts/cluster.sh start

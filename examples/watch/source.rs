@@ -1,0 +1,609 @@
+//! What is read of the server. A reading is a bounded number of commands in short pipelines, whatever the server holds, so
+//! that nobody else waits for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use redis::{Client, Cmd, Connection, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value};
+
+/// Reservations that a reading lists, by deadline.
+pub const NEAREST: usize = 200;
+
+/// Reservations behind them that a reading looks at, to learn of their products. The next one goes on from there.
+pub const WALKED: usize = 100;
+
+/// Products that a reading asks for their stock.
+pub const STOCKS: usize = 200;
+
+/// Alerts that a reading lists.
+pub const ALERTS: usize = 100;
+
+/// Entries of the feed that a reading looks at: the newest.
+pub const CHANGES: usize = 500;
+
+/// Commands that are sent at once. The server carries them out one behind the other, and answers nobody else meanwhile.
+const PIPELINE: usize = 25;
+
+/// Lines of reservations, or warehouses of products, behind which a reading asks for no more of them.
+const LINES: usize = 4000;
+
+/// Pages of a walk, of which some may be short for a user who may not see all.
+const PAGES: usize = 4;
+
+/// A server that does not answer for so long is given up, and connected to again.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a reading is to be of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// Whose stock.
+    pub products: Vec<String>,
+    /// Reservations of this product, not of all.
+    pub of: Option<Search>,
+    /// The cursor at which the walk goes on; none where all reservations have been seen.
+    pub walk: Option<String>,
+    /// Alerts from this moment on, Unix ms.
+    pub since: i64,
+    /// The entry of the feed that was seen last.
+    pub behind: Option<String>,
+}
+
+/// The reservations of one product may be far apart among a million: a search for them goes on from reading to reading.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// The product.
+    pub product: String,
+    /// Those that were found.
+    pub known: Vec<String>,
+    /// The cursor at which it goes on.
+    pub from: String,
+}
+
+/// What the server said.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// The server's clock minus this machine's, ms; where the user may see INFO.
+    pub ahead: Option<i64>,
+    /// INFO, where the user may see it.
+    pub info: Option<Info>,
+    /// The products that were answered for; nothing where there is no such product here.
+    pub stock: Vec<(String, Option<Stock>)>,
+    /// Reservations by deadline.
+    pub nearest: Vec<Reservation>,
+    /// There are more than those.
+    pub is_cut: bool,
+    /// Whose the nearest are, if not of all products, and where the search goes on; `0` where it is at its end.
+    pub of: Option<(String, String)>,
+    /// Reservations further on.
+    pub walked: Vec<Reservation>,
+    /// Where the walk goes on; `0` where it is at its end.
+    pub walk: Option<String>,
+    /// Newest first.
+    pub alerts: Vec<Alert>,
+    /// Oldest first.
+    pub changes: Vec<Change>,
+    /// There were more changes than those.
+    pub are_changes_cut: bool,
+    /// What could not be read, and why.
+    pub notes: Vec<String>,
+}
+
+/// What INFO says of the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Info {
+    /// Name and version.
+    pub server: String,
+    /// Another one after a restart.
+    pub run: String,
+    /// Live reservations, in all databases.
+    pub holds: u64,
+    /// What has been done since the start.
+    pub totals: Totals,
+}
+
+/// Counts that only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Reservations made.
+    pub reserved: u64,
+    /// Sold.
+    pub committed: u64,
+    /// Given back by a command.
+    pub rolled_back: u64,
+    /// Given back by their deadline.
+    pub expired: u64,
+    /// Refused because there was not enough. Only INFO knows.
+    pub short: u64,
+}
+
+/// Units of a product, in all its warehouses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stock {
+    /// Available and reserved.
+    pub units: Units,
+    /// At this many available units and below, stock is low.
+    pub threshold: i64,
+    /// By priority; none where it is kept under its own name.
+    pub warehouses: Vec<(String, Units)>,
+}
+
+/// What there is in one place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Units {
+    /// Can be reserved.
+    pub available: i64,
+    /// Held by reservations.
+    pub reserved: i64,
+}
+
+impl Units {
+    /// Both.
+    pub const fn on_hand(self) -> i64 {
+        self.available.saturating_add(self.reserved)
+    }
+}
+
+/// A live reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// Its id.
+    pub id: String,
+    /// Unix ms by the server's clock; not known to a user who may not ask.
+    pub expires_at: Option<i64>,
+    /// What it holds.
+    pub items: Vec<Item>,
+    /// What the shop wrote beside it.
+    pub data: String,
+}
+
+/// A line of a reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The product.
+    pub product: String,
+    /// Where it has warehouses.
+    pub warehouse: Option<String>,
+    /// Units.
+    pub quantity: i64,
+}
+
+/// An alert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// The product.
+    pub product: String,
+    /// `LOW_STOCK`, `OUT_OF_STOCK`, `BACK_IN_STOCK`.
+    pub kind: String,
+    /// Units that were available then.
+    pub available: i64,
+    /// The threshold then.
+    pub threshold: i64,
+    /// Unix ms by the server's clock.
+    pub timestamp: i64,
+}
+
+/// An entry of the feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its id in the stream.
+    pub entry: String,
+    /// `reserved`, `committed`, ...
+    pub event: String,
+    /// The product of its sku, or of its alert.
+    pub product: String,
+    /// Where one is the cause. A reservation of several lines makes several entries.
+    pub reservation: Option<String>,
+    /// Unix ms by the server's clock.
+    pub timestamp: i64,
+}
+
+/// Why there is no reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The server lets this user not in; to try again is of no use.
+    Refused(String),
+    /// It may work in a while.
+    Lost(String),
+}
+
+/// A server, connected to as long as that works.
+pub struct Source {
+    client: Client,
+    link: Option<Link>,
+}
+
+impl Source {
+    /// A server by its URL. Nothing is connected to yet.
+    pub fn new(url: &str) -> Result<Self, String> {
+        let client = Client::open(url).map_err(|error| text(&error))?;
+        Ok(Self { client, link: None })
+    }
+
+    /// The server as it can be shown: without the password.
+    pub fn target(&self) -> String {
+        let info = self.client.get_connection_info();
+        let settings = info.redis_settings();
+        let user = settings.username().map(|user| format!("{user}@")).unwrap_or_default();
+        let database = Some(settings.db()).filter(|db| *db != 0).map(|db| format!("/{db}"));
+        format!("{user}{}{}", info.addr(), database.unwrap_or_default())
+    }
+
+    /// One reading. Where it fails the connection is given up, and the next one makes another.
+    pub fn read(&mut self, ask: &Ask) -> Result<Reading, Failure> {
+        let reading = self.link().and_then(|link| link.read(ask));
+        if reading.is_err() {
+            self.link = None;
+        }
+        reading.map_err(|error| failure(&error))
+    }
+
+    fn link(&mut self) -> RedisResult<&mut Link> {
+        let link = match self.link.take() {
+            Some(link) => link,
+            None => Link::open(&self.client)?,
+        };
+        Ok(self.link.insert(link))
+    }
+}
+
+/// A connection.
+struct Link {
+    connection: Connection,
+    /// What the user may not do. It is not asked for again: the server would note each time.
+    denied: BTreeSet<&'static str>,
+    /// Nothing has spoken against one yet.
+    has_feed: bool,
+}
+
+impl Link {
+    fn open(client: &Client) -> RedisResult<Self> {
+        let connection = client.get_connection_with_timeout(PATIENCE)?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        connection.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { connection, denied: BTreeSet::new(), has_feed: true })
+    }
+
+    fn read(&mut self, ask: &Ask) -> RedisResult<Reading> {
+        let mut reading = Reading::default();
+        self.read_info(&mut reading)?;
+        self.read_nearest(ask, &mut reading)?;
+        self.read_walk(ask, &mut reading)?;
+        self.read_stock(ask, &mut reading)?;
+        self.read_alerts(ask, &mut reading)?;
+        self.read_feed(ask, &mut reading)?;
+        if !self.denied.is_empty() {
+            let denied: Vec<&str> = self.denied.iter().copied().collect();
+            reading.notes.push(format!("this user may not see {}", denied.join(", ")));
+        }
+        Ok(reading)
+    }
+
+    fn read_info(&mut self, reading: &mut Reading) -> RedisResult<()> {
+        let before = now();
+        if let Some(value) = self.one("INFO", cmd("INFO").arg("server").arg("inv"))? {
+            let here = before.midpoint(now());
+            let (info, server_time) = parse_info(&from_redis_value::<String>(value)?);
+            reading.ahead = server_time.map(|there| there.saturating_sub(here));
+            reading.info = Some(info);
+        }
+        Ok(())
+    }
+
+    fn read_nearest(&mut self, ask: &Ask, reading: &mut Reading) -> RedisResult<()> {
+        let Some(search) = &ask.of else {
+            let (ids, cursor) = self.scan("0", NEAREST, None, &mut reading.notes)?;
+            reading.is_cut = cursor != "0";
+            reading.nearest = self.reservations(&ids)?;
+            return Ok(());
+        };
+        let (found, cursor) = self.scan(&search.from, NEAREST, Some(&search.product), &mut reading.notes)?;
+        // Who may not ask for one would never learn that it is over.
+        let known = search.known.iter().filter(|_| !self.denied.contains("INV.GET")).cloned();
+        let ids: BTreeSet<String> = known.chain(found).collect();
+        reading.nearest = self.reservations(&Vec::from_iter(ids))?;
+        reading.nearest.sort_by_key(|reservation| reservation.expires_at);
+        reading.is_cut = reading.nearest.len() > NEAREST;
+        reading.nearest.truncate(NEAREST);
+        reading.of = Some((search.product.clone(), cursor));
+        Ok(())
+    }
+
+    fn read_walk(&mut self, ask: &Ask, reading: &mut Reading) -> RedisResult<()> {
+        if let Some(from) = &ask.walk {
+            let (ids, cursor) = self.scan(from, WALKED, None, &mut reading.notes)?;
+            reading.walked = self.reservations(&ids)?;
+            reading.walk = Some(cursor);
+        }
+        Ok(())
+    }
+
+    /// Ids of live reservations from a cursor on, and the cursor behind them.
+    fn scan(
+        &mut self,
+        from: &str,
+        most: usize,
+        of: Option<&str>,
+        notes: &mut Vec<String>,
+    ) -> RedisResult<(Vec<String>, String)> {
+        let (mut ids, mut cursor) = (Vec::new(), from.to_owned());
+        for _ in 0..PAGES {
+            let mut command = cmd("INV.SCAN");
+            command.arg(&cursor).arg("COUNT").arg(most.saturating_sub(ids.len()));
+            if let Some(product) = of {
+                command.arg("PRODUCT").arg(product);
+            }
+            let page = match self.one("INV.SCAN", &command) {
+                // The module has been loaded a moment ago, or a slot is on its way.
+                Err(error) if error.code() == Some("TRYAGAIN") => {
+                    notes.push(text(&error));
+                    None
+                }
+                page => page?,
+            };
+            let Some(page) = page else {
+                return Ok((ids, "0".to_owned()));
+            };
+            let (next, mut found): (String, Vec<String>) = from_redis_value(page)?;
+            cursor = next;
+            ids.append(&mut found);
+            if cursor == "0" || ids.len() >= most {
+                break;
+            }
+        }
+        Ok((ids, cursor))
+    }
+
+    fn reservations(&mut self, ids: &[String]) -> RedisResult<Vec<Reservation>> {
+        let mut found: Vec<Reservation> = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(PIPELINE) {
+            let commands: Vec<Cmd> = ids.iter().map(|id| cmd("INV.GET").arg(id).clone()).collect();
+            let Some(answers) = self.all("INV.GET", &commands)? else {
+                found.extend(ids.iter().map(|id| Reservation::of_id(id)));
+                continue;
+            };
+            // One that has ended meanwhile, or is a script's by now, is left out.
+            found.extend(answers.into_iter().filter_map(|answer| parse_reservation(answer.ok()?)));
+            if found.iter().map(|reservation| reservation.items.len()).sum::<usize>() >= LINES {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    fn read_stock(&mut self, ask: &Ask, reading: &mut Reading) -> RedisResult<()> {
+        let mut lines = 0_usize;
+        for products in ask.products.chunks(PIPELINE) {
+            // One by one: in a cluster they are in slots of their own, and a broken counter hides no other.
+            let commands: Vec<Cmd> =
+                products.iter().map(|product| cmd("INV.STOCK").arg(product).clone()).collect();
+            let Some(answers) = self.all("INV.STOCK", &commands)? else { break };
+            for (product, answer) in products.iter().zip(answers) {
+                let stock = match answer {
+                    Ok(stock) => parse_stock(stock),
+                    // It is another node's, or another user's.
+                    Err(error) if matches!(error.code(), Some("MOVED" | "ASK" | "NOPERM")) => None,
+                    // A counter that is no number.
+                    Err(error) => {
+                        reading.notes.push(text(&error));
+                        None
+                    }
+                };
+                lines = lines.saturating_add(stock.as_ref().map_or(0, |stock| stock.warehouses.len()));
+                reading.stock.push((product.clone(), stock));
+            }
+            if lines >= LINES {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_alerts(&mut self, ask: &Ask, reading: &mut Reading) -> RedisResult<()> {
+        let mut command = cmd("INV.ALERTS");
+        command.arg("SINCE").arg(ask.since).arg("COUNT").arg(ALERTS);
+        if let Some(alerts) = self.one("INV.ALERTS", &command)? {
+            let alerts: Vec<Value> = from_redis_value(alerts)?;
+            reading.alerts = alerts.into_iter().filter_map(parse_alert).collect();
+        }
+        Ok(())
+    }
+
+    /// From its end backwards, so that a feed that is faster than this is read at its end all the same.
+    fn read_feed(&mut self, ask: &Ask, reading: &mut Reading) -> RedisResult<()> {
+        if !self.has_feed {
+            return Ok(());
+        }
+        let from = ask.behind.as_ref().map_or("-".to_owned(), |entry| format!("({entry}"));
+        let mut command = cmd("XREVRANGE");
+        command.arg("inventory:feed").arg("+").arg(from).arg("COUNT").arg(CHANGES);
+        let entries = match self.one("the feed", &command) {
+            // In a cluster, or with another key of that name.
+            Err(error) if error.code().is_some() => {
+                self.has_feed = false;
+                None
+            }
+            entries => entries?,
+        };
+        if let Some(entries) = entries {
+            let entries: Vec<Value> = from_redis_value(entries)?;
+            reading.are_changes_cut = ask.behind.is_some() && entries.len() >= CHANGES;
+            reading.changes = entries.into_iter().rev().filter_map(parse_change).collect();
+        }
+        Ok(())
+    }
+
+    /// The answer to one command; nothing where the user may not send it.
+    fn one(&mut self, name: &'static str, command: &Cmd) -> RedisResult<Option<Value>> {
+        let answers = self.all(name, std::slice::from_ref(command))?;
+        answers.and_then(|mut answers| answers.pop()).transpose()
+    }
+
+    /// The answers to commands that are sent at once; nothing where the user may not send them.
+    fn all(&mut self, name: &'static str, commands: &[Cmd]) -> RedisResult<Option<Vec<RedisResult<Value>>>> {
+        if self.denied.contains(name) {
+            return Ok(None);
+        }
+        let packed: Vec<u8> = commands.iter().flat_map(Cmd::get_packed_command).collect();
+        self.connection.send_packed_command(&packed)?;
+        let mut answers = Vec::with_capacity(commands.len());
+        for _ in commands {
+            answers.push(self.connection.recv_response()?.extract_error());
+        }
+        // One product or reservation of many may be hidden from the user.
+        let is_denied =
+            |answer: &RedisResult<Value>| answer.as_ref().is_err_and(|error| error.code() == Some("NOPERM"));
+        if !answers.is_empty() && answers.iter().all(is_denied) {
+            self.denied.insert(name);
+            return Ok(None);
+        }
+        Ok(Some(answers))
+    }
+}
+
+impl Reservation {
+    /// One of which only the id is known.
+    fn of_id(id: &str) -> Self {
+        Self { id: id.to_owned(), expires_at: None, items: Vec::new(), data: String::new() }
+    }
+}
+
+type Fields = BTreeMap<String, Value>;
+
+/// A map of RESP3, or a flat array of RESP2.
+fn fields(value: Value) -> Option<Fields> {
+    from_redis_value::<Option<Fields>>(value).ok().flatten()
+}
+
+fn take<T: FromRedisValue>(fields: &mut Fields, name: &str) -> Option<T> {
+    from_redis_value(fields.remove(name)?).ok()
+}
+
+/// An answer of INV.GET; nothing where it is not live.
+pub fn parse_reservation(value: Value) -> Option<Reservation> {
+    let mut fields = fields(value)?;
+    let state: String = take(&mut fields, "state")?;
+    if state != "reserved" {
+        return None;
+    }
+    let items: Vec<Value> = take(&mut fields, "items")?;
+    Some(Reservation {
+        id: take(&mut fields, "reservation_id")?,
+        expires_at: take(&mut fields, "expires_at"),
+        items: items.into_iter().filter_map(parse_item).collect(),
+        data: take(&mut fields, "data").unwrap_or_default(),
+    })
+}
+
+fn parse_item(value: Value) -> Option<Item> {
+    let mut fields = fields(value)?;
+    Some(Item {
+        product: take(&mut fields, "product_id")?,
+        warehouse: take(&mut fields, "warehouse"),
+        quantity: take(&mut fields, "quantity")?,
+    })
+}
+
+/// An answer of INV.STOCK of one product; nothing where there is none.
+pub fn parse_stock(value: Value) -> Option<Stock> {
+    let answer: Vec<Value> = from_redis_value(value).ok()?;
+    let mut fields = fields(answer.into_iter().next()?)?;
+    let warehouses: Vec<Value> = take(&mut fields, "warehouses").unwrap_or_default();
+    Some(Stock {
+        units: parse_units(&mut fields)?,
+        threshold: take(&mut fields, "threshold").unwrap_or_default(),
+        warehouses: warehouses.into_iter().filter_map(parse_warehouse).collect(),
+    })
+}
+
+fn parse_warehouse(value: Value) -> Option<(String, Units)> {
+    let mut fields = fields(value)?;
+    Some((take(&mut fields, "warehouse")?, parse_units(&mut fields)?))
+}
+
+fn parse_units(fields: &mut Fields) -> Option<Units> {
+    Some(Units { available: take(fields, "available")?, reserved: take(fields, "reserved")? })
+}
+
+/// One of the list of INV.ALERTS.
+pub fn parse_alert(value: Value) -> Option<Alert> {
+    let mut fields = fields(value)?;
+    Some(Alert {
+        product: take(&mut fields, "product_id")?,
+        kind: take(&mut fields, "type")?,
+        available: take(&mut fields, "available")?,
+        threshold: take(&mut fields, "threshold")?,
+        timestamp: take(&mut fields, "timestamp")?,
+    })
+}
+
+/// An entry of the feed.
+pub fn parse_change(value: Value) -> Option<Change> {
+    let (entry, inner): (String, Value) = from_redis_value(value).ok()?;
+    let mut fields = fields(inner)?;
+    let sku: Option<String> = take(&mut fields, "sku");
+    let product = match &sku {
+        Some(sku) => sku.split('@').next()?.to_owned(),
+        None => take(&mut fields, "product_id")?,
+    };
+    Some(Change {
+        entry,
+        event: take(&mut fields, "event")?,
+        product,
+        reservation: take(&mut fields, "reservation_id"),
+        timestamp: take(&mut fields, "timestamp")?,
+    })
+}
+
+/// What INFO says, and the server's clock, Unix ms.
+pub fn parse_info(text: &str) -> (Info, Option<i64>) {
+    let fields: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).collect();
+    let word = |name: &str| fields.get(name).copied();
+    let number = |name: &str| word(name).and_then(|number| number.parse().ok()).unwrap_or(0_u64);
+    // Valkey says beside its own version which Redis it is like.
+    let version = word("valkey_version").or(word("redis_version")).unwrap_or_default();
+    let name = word("server_name").unwrap_or("redis");
+    let info = Info {
+        server: format!("{name} {version}"),
+        run: word("run_id").unwrap_or_default().to_owned(),
+        holds: number("inv_holds"),
+        totals: Totals {
+            reserved: number("inv_reserved_total"),
+            committed: number("inv_committed_total"),
+            rolled_back: number("inv_rolled_back_total"),
+            expired: number("inv_expired_total"),
+            short: number("inv_refused_insufficient_total"),
+        },
+    };
+    let time = word("server_time_usec").and_then(|time| time.parse::<i64>().ok());
+    (info, time.map(|microseconds| microseconds.div_euclid(1000)))
+}
+
+fn failure(error: &RedisError) -> Failure {
+    let is_login = matches!(error.kind(), redis::ErrorKind::AuthenticationFailed)
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"));
+    if is_login {
+        return Failure::Refused(format!("the server does not let this user in: {}", text(error)));
+    }
+    let detail = error.detail().unwrap_or_default();
+    if error.is_timeout() {
+        Failure::Lost(format!("no answer within {} s", PATIENCE.as_secs()))
+    } else if detail.contains("unknown command") {
+        Failure::Lost("the server does not know INV.SCAN: is the module loaded?".to_owned())
+    } else {
+        Failure::Lost(text(error))
+    }
+}
+
+/// What the server said, word for word; else what the library says.
+fn text(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ => error.to_string(),
+    }
+}
+
+/// Unix ms by this machine's clock.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,578 @@
+//! What is kept of the readings, and what the keys do with it. No server, no terminal, no clock: `now` is handed in, Unix
+//! ms by this machine's clock.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::source::{self, Alert, Ask, Change, Reading, Reservation, Search, Stock, Totals};
+
+/// Products that are kept; more are not shown.
+pub const MOST_PRODUCTS: usize = 10_000;
+
+/// Alerts that are kept, the newest.
+pub const MOST_ALERTS: usize = 500;
+
+/// Rates are of the last five seconds.
+const RATES_MS: i64 = 5_000;
+
+/// A reading that takes longer than this is worth a word.
+const SLOW_MS: i64 = 2_000;
+
+/// The lists, in the order in which they stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Panel {
+    /// Available and reserved.
+    Products,
+    /// By deadline.
+    Reservations,
+    /// Newest first.
+    Alerts,
+}
+
+impl Panel {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Products, Self::Reservations, Self::Alerts];
+
+    const fn next(self) -> Self {
+        match self {
+            Self::Products => Self::Reservations,
+            Self::Reservations => Self::Alerts,
+            Self::Alerts => Self::Products,
+        }
+    }
+
+    const fn previous(self) -> Self {
+        self.next().next()
+    }
+}
+
+/// Which products stand first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Those with the fewest available units.
+    LeastAvailable,
+    /// Those with the most reserved units.
+    MostReserved,
+    /// By name.
+    Name,
+}
+
+impl Order {
+    /// As a title has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LeastAvailable => "least available first",
+            Self::MostReserved => "most reserved first",
+            Self::Name => "by name",
+        }
+    }
+
+    const fn next(self) -> Self {
+        match self {
+            Self::LeastAvailable => Self::MostReserved,
+            Self::MostReserved => Self::Name,
+            Self::Name => Self::LeastAvailable,
+        }
+    }
+}
+
+/// Where one is in a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The row that is chosen.
+    pub at: usize,
+    /// The row that stands at the top.
+    pub top: usize,
+    /// Rows that fit; told when it is drawn.
+    pub height: usize,
+}
+
+impl Cursor {
+    /// Keeps it on a list of this length, and the chosen row on the screen.
+    pub fn fit(&mut self, length: usize, height: usize) {
+        self.height = height;
+        self.at = self.at.min(length.saturating_sub(1));
+        let lowest = (self.at + 1).saturating_sub(height);
+        self.top = self.top.max(lowest).min(self.at).min(length.saturating_sub(height));
+    }
+
+    fn press(&mut self, key: KeyCode, length: usize) {
+        let page = self.height.max(1);
+        let last = length.saturating_sub(1);
+        self.at = match key {
+            KeyCode::Up | KeyCode::Char('k') => self.at.saturating_sub(1),
+            KeyCode::Down | KeyCode::Char('j') => self.at + 1,
+            KeyCode::PageUp => self.at.saturating_sub(page),
+            KeyCode::PageDown => self.at + page,
+            KeyCode::Home | KeyCode::Char('g') => 0,
+            KeyCode::End | KeyCode::Char('G') => last,
+            _ => self.at,
+        }
+        .min(last);
+        self.fit(length, self.height);
+    }
+}
+
+/// A product that is known.
+#[derive(Clone, Debug, Default)]
+pub struct Product {
+    /// As it was at the last look; nothing before the first, and where there is no such product.
+    pub stock: Option<Stock>,
+    /// The most units on hand that were seen: how long its bar is.
+    pub most: i64,
+    /// The number of the reading that asked for it last.
+    asked: u64,
+    /// Named by who watches: it stays, also where the server does not know it.
+    is_named: bool,
+}
+
+/// Counts by time, for the last seconds.
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    samples: VecDeque<(i64, Totals)>,
+}
+
+impl Counts {
+    fn add(&mut self, at: i64, totals: Totals) {
+        self.samples.push_back((at, totals));
+        // The first is the one from which it is counted.
+        while self.samples.get(1).is_some_and(|(second, _)| at - second >= RATES_MS) {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Tenths of events a second.
+    fn rate(&self, count: impl Fn(&Totals) -> u64) -> Option<u64> {
+        let ((from, first), (to, last)) = (self.samples.front()?, self.samples.back()?);
+        let ms = u64::try_from(to - from).ok().filter(|ms| *ms > 0)?;
+        Some(count(last).saturating_sub(count(first)).saturating_mul(10_000) / ms)
+    }
+}
+
+/// Tenths of events a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// Reservations made.
+    pub reserved: u64,
+    /// Sold.
+    pub committed: u64,
+    /// Given back by a command.
+    pub rolled_back: u64,
+    /// Given back by their deadline.
+    pub expired: u64,
+    /// Refused because there was not enough; the feed does not know.
+    pub short: Option<u64>,
+    /// There were more changes than were read.
+    pub are_at_least: bool,
+}
+
+/// All that is on the screen.
+pub struct State {
+    /// The server as it is shown.
+    pub target: String,
+    /// Name and version, where the user may know.
+    pub server: String,
+    /// Live reservations in all databases, where the user may know.
+    pub holds: Option<u64>,
+    /// Reservations by deadline.
+    pub nearest: Vec<Reservation>,
+    /// There are more than those.
+    pub is_cut: bool,
+    /// Whose reservations are asked for: of all products, or of this one.
+    pub of: Option<String>,
+    /// They were not looked for among all reservations yet.
+    pub is_searching: bool,
+    /// Newest first.
+    pub alerts: Vec<Alert>,
+    /// What could not be read, and why.
+    pub notes: Vec<String>,
+    /// Since when there is no reading, and why.
+    pub trouble: Option<(i64, String)>,
+    /// How long is waited between two readings, ms.
+    pub pause: i64,
+    /// Products were seen that are not kept.
+    pub are_products_cut: bool,
+    /// The list that the keys move in.
+    pub focus: Panel,
+    /// Which products stand first.
+    pub order: Order,
+    /// The help is shown.
+    pub is_help: bool,
+    cursors: [Cursor; 3],
+    products: BTreeMap<String, Product>,
+    /// Names of the products that are shown, in their order.
+    sorted: Vec<String>,
+    /// Where the search for the reservations of one product goes on.
+    from: String,
+    walk: Option<String>,
+    /// Reservations that the walk has met since it began, and whether it was at its end once.
+    walked: usize,
+    is_walk_over: bool,
+    /// The server's clock minus this machine's, ms.
+    ahead: i64,
+    /// When the last reading was asked for, by the server's clock.
+    read_at: i64,
+    run: String,
+    counts: Counts,
+    /// The same of the feed, for who may not see INFO.
+    changes: Counts,
+    changed: Totals,
+    are_changes_cut: bool,
+    behind: Option<String>,
+    last_change: Option<Change>,
+    readings: u64,
+    asked_at: Option<i64>,
+}
+
+impl State {
+    /// Nothing is known but the server and the products that were named.
+    pub fn new(target: String, named: &[String]) -> Self {
+        let product = |name: &String| (name.clone(), Product { is_named: true, ..Product::default() });
+        let mut state = Self {
+            target,
+            server: String::new(),
+            holds: None,
+            nearest: Vec::new(),
+            is_cut: false,
+            of: None,
+            is_searching: false,
+            from: "0".to_owned(),
+            alerts: Vec::new(),
+            notes: Vec::new(),
+            trouble: None,
+            pause: 0,
+            are_products_cut: false,
+            focus: Panel::Products,
+            order: Order::LeastAvailable,
+            is_help: false,
+            cursors: [Cursor::default(); 3],
+            products: named.iter().take(MOST_PRODUCTS).map(product).collect(),
+            sorted: Vec::new(),
+            walk: None,
+            walked: 0,
+            is_walk_over: false,
+            ahead: 0,
+            read_at: 0,
+            run: String::new(),
+            counts: Counts::default(),
+            changes: Counts::default(),
+            changed: Totals::default(),
+            are_changes_cut: false,
+            behind: None,
+            last_change: None,
+            readings: 0,
+            asked_at: None,
+        };
+        state.sort();
+        state
+    }
+
+    /// What the next reading is to be of: first the products on the screen, then those that were not asked for longest.
+    pub fn ask(&mut self, now: i64) -> Ask {
+        self.asked_at = Some(now);
+        let Cursor { top, height, .. } = *self.cursor(Panel::Products);
+        let shown = self.sorted.iter().skip(top).take(height.min(source::STOCKS));
+        let shown: BTreeSet<&String> = shown.collect();
+        let mut others: Vec<(u64, &String)> =
+            self.products.iter().map(|(name, product)| (product.asked, name)).collect();
+        others.retain(|(_, name)| !shown.contains(name));
+        others.sort_unstable();
+        let rest = source::STOCKS.saturating_sub(shown.len());
+        let others = others.into_iter().map(|(_, name)| name).take(rest);
+        Ask {
+            products: shown.iter().copied().chain(others).cloned().collect(),
+            of: self.of.as_ref().map(|product| Search {
+                product: product.clone(),
+                known: self.nearest.iter().map(|reservation| reservation.id.clone()).collect(),
+                from: self.from.clone(),
+            }),
+            walk: self.walk.clone(),
+            since: self.alerts.first().map_or(0, |alert| alert.timestamp),
+            behind: self.behind.clone(),
+        }
+    }
+
+    /// A reading has come.
+    pub fn take(&mut self, reading: Reading, now: i64) {
+        self.trouble = None;
+        self.readings += 1;
+        self.ahead = reading.ahead.unwrap_or(0);
+        let asked_at = self.asked_at.take().unwrap_or(now);
+        self.read_at = self.there(asked_at);
+        self.notes.clone_from(&reading.notes);
+        self.count(&reading, now);
+        self.meet(&reading);
+        self.look_at_stock(reading.stock);
+        self.hear(reading.alerts);
+        let (of, from) = reading.of.unzip();
+        // Another one was asked for before a key was pressed.
+        if of == self.of {
+            self.nearest = reading.nearest;
+            self.is_cut = reading.is_cut;
+            self.is_searching &= from.as_deref().is_some_and(|from| from != "0");
+            self.from = from.unwrap_or_default();
+        }
+        self.sort();
+    }
+
+    /// Time passes: what was live at the last reading, and has reached its deadline since, is over.
+    pub fn pass(&mut self, now: i64) {
+        let over = self.read_at..=self.there(now);
+        self.nearest.retain(|row| !row.expires_at.is_some_and(|deadline| over.contains(&deadline)));
+    }
+
+    /// There is no reading.
+    pub fn lose(&mut self, reason: String, now: i64) {
+        self.asked_at = None;
+        let since = self.trouble.as_ref().map_or(now, |(since, _)| *since);
+        self.trouble = Some((since, reason));
+        // What happened meanwhile is not of the last seconds.
+        self.counts = Counts::default();
+        self.changes = Counts::default();
+    }
+
+    /// What is wrong, in a few words; nothing where all is well.
+    pub fn complaint(&self, now: i64) -> Option<String> {
+        if let Some((since, reason)) = &self.trouble {
+            let seconds = (now - since) / 1000;
+            return Some(format!("not connected for {seconds} s, trying again: {reason}"));
+        }
+        let waited = self.asked_at.map_or(0, |asked| now - asked);
+        let first = if self.readings == 0 { "connecting" } else { "waiting for an answer" };
+        (waited >= SLOW_MS).then(|| format!("{first} for {} s", waited / 1000))
+    }
+
+    /// Whether the server has answered at all.
+    pub const fn has_read(&self) -> bool {
+        self.readings > 0
+    }
+
+    /// Whether what is shown of a product may be long over: there are more products than a reading asks for.
+    pub fn is_old(&self, product: &Product) -> bool {
+        self.readings.saturating_sub(product.asked) > 5
+    }
+
+    /// The products that are shown, in their order.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, &Product)> {
+        self.sorted.iter().filter_map(|name| Some((name.as_str(), self.products.get(name)?)))
+    }
+
+    /// How many products are shown.
+    pub fn count_of_products(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// How many of how many reservations were looked at for their products; nothing where it was all of them.
+    pub fn looked_at(&self) -> Option<usize> {
+        (self.walk.is_some() && !self.is_walk_over).then_some(self.walked.max(self.nearest.len()))
+    }
+
+    /// The server's time, Unix ms.
+    pub const fn there(&self, now: i64) -> i64 {
+        now.saturating_add(self.ahead)
+    }
+
+    /// What happens a second; nothing where neither INFO nor a feed tells.
+    pub fn rates(&self) -> Option<Rates> {
+        let of = |counts: &Counts, has_short: bool, are_at_least: bool| {
+            Some(Rates {
+                reserved: counts.rate(|totals| totals.reserved)?,
+                committed: counts.rate(|totals| totals.committed)?,
+                rolled_back: counts.rate(|totals| totals.rolled_back)?,
+                expired: counts.rate(|totals| totals.expired)?,
+                short: if has_short { counts.rate(|totals| totals.short) } else { None },
+                are_at_least,
+            })
+        };
+        if self.holds.is_some() {
+            return of(&self.counts, true, false);
+        }
+        self.behind.as_ref().and_then(|_| of(&self.changes, false, self.are_changes_cut))
+    }
+
+    /// A key; whether it goes on.
+    pub fn press(&mut self, key: KeyEvent) -> bool {
+        let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
+        match key.code {
+            KeyCode::Char('c') if is_control => return false,
+            KeyCode::Char('q') => return false,
+            _ if self.is_help => self.is_help = false,
+            KeyCode::Char('?' | 'h') => self.is_help = true,
+            KeyCode::Tab => self.focus = self.focus.next(),
+            KeyCode::BackTab => self.focus = self.focus.previous(),
+            KeyCode::Char('1') => self.focus = Panel::Products,
+            KeyCode::Char('2') => self.focus = Panel::Reservations,
+            KeyCode::Char('3') => self.focus = Panel::Alerts,
+            KeyCode::Char('s') => {
+                self.order = self.order.next();
+                self.cursor(Panel::Products).at = 0;
+                self.sort();
+            }
+            KeyCode::Enter => self.choose(),
+            KeyCode::Esc => self.show_reservations_of(None),
+            code => {
+                let length = self.length(self.focus);
+                self.cursor(self.focus).press(code, length);
+            }
+        }
+        true
+    }
+
+    /// Where one is in a list.
+    pub const fn cursor(&mut self, panel: Panel) -> &mut Cursor {
+        let [products, reservations, alerts] = &mut self.cursors;
+        match panel {
+            Panel::Products => products,
+            Panel::Reservations => reservations,
+            Panel::Alerts => alerts,
+        }
+    }
+
+    /// Rows of a list.
+    pub fn length(&self, panel: Panel) -> usize {
+        match panel {
+            Panel::Products => self.sorted.len(),
+            Panel::Reservations => self.nearest.len(),
+            Panel::Alerts => self.alerts.len(),
+        }
+    }
+
+    /// Shows the reservations of the product that is chosen, or all again.
+    fn choose(&mut self) {
+        let at = self.cursor(self.focus).at;
+        let product = match self.focus {
+            Panel::Products => self.sorted.get(at),
+            Panel::Reservations => {
+                self.nearest.get(at).and_then(|row| row.items.first()).map(|item| &item.product)
+            }
+            Panel::Alerts => self.alerts.get(at).map(|alert| &alert.product),
+        };
+        let product = product.cloned().filter(|product| self.of.as_ref() != Some(product));
+        self.show_reservations_of(product);
+    }
+
+    fn show_reservations_of(&mut self, product: Option<String>) {
+        if product != self.of {
+            self.is_searching = product.is_some();
+            self.from = "0".to_owned();
+            self.of = product;
+            self.nearest.clear();
+            self.is_cut = false;
+            *self.cursor(Panel::Reservations) = Cursor::default();
+        }
+    }
+
+    fn count(&mut self, reading: &Reading, now: i64) {
+        self.holds = reading.info.as_ref().map(|info| info.holds);
+        if let Some(info) = &reading.info {
+            if info.run != self.run {
+                self.counts = Counts::default();
+            }
+            self.run.clone_from(&info.run);
+            self.server.clone_from(&info.server);
+            self.counts.add(self.there(now), info.totals);
+        }
+        for change in &reading.changes {
+            // Lines of one reservation that went in one step.
+            let is_same = self.last_change.as_ref().is_some_and(|last| {
+                change.reservation.is_some()
+                    && (&last.reservation, &last.event, last.timestamp)
+                        == (&change.reservation, &change.event, change.timestamp)
+            });
+            if !is_same {
+                let total = match change.event.as_str() {
+                    "reserved" => Some(&mut self.changed.reserved),
+                    "committed" | "committed_late" => Some(&mut self.changed.committed),
+                    "rolled_back" => Some(&mut self.changed.rolled_back),
+                    "expired" => Some(&mut self.changed.expired),
+                    _ => None,
+                };
+                total.into_iter().for_each(|total| *total += 1);
+            }
+            self.last_change = Some(change.clone());
+            self.behind = Some(change.entry.clone());
+        }
+        self.are_changes_cut = reading.are_changes_cut;
+        self.changes.add(now, self.changed);
+    }
+
+    /// Learns of the products that a reading names, and goes on with the walk.
+    fn meet(&mut self, reading: &Reading) {
+        let reservations = reading.nearest.iter().chain(&reading.walked);
+        let items = reservations.flat_map(|reservation| &reservation.items).map(|item| &item.product);
+        let alerts = reading.alerts.iter().map(|alert| &alert.product);
+        let changes = reading.changes.iter().map(|change| &change.product);
+        for name in items.chain(alerts).chain(changes) {
+            if self.products.contains_key(name) {
+                continue;
+            }
+            if self.products.len() < MOST_PRODUCTS {
+                self.products.insert(name.clone(), Product::default());
+            } else {
+                self.are_products_cut = true;
+            }
+        }
+        self.walked += reading.walked.len();
+        if reading.walk.as_deref() == Some("0") {
+            self.is_walk_over = true;
+            self.walked = 0;
+        }
+        // The nearest are all, unless there are more of them, or they are of one product.
+        let is_all_seen = reading.of.is_none() && !reading.is_cut;
+        self.walk = (!is_all_seen).then(|| reading.walk.clone().unwrap_or_else(|| "0".to_owned()));
+    }
+
+    fn look_at_stock(&mut self, stock: Vec<(String, Option<Stock>)>) {
+        for (name, stock) in stock {
+            let Some(product) = self.products.get_mut(&name) else { continue };
+            product.asked = self.readings;
+            if let Some(stock) = &stock {
+                product.most = product.most.max(stock.units.on_hand());
+            } else if !product.is_named {
+                self.products.remove(&name);
+                continue;
+            }
+            product.stock = stock;
+        }
+    }
+
+    fn hear(&mut self, alerts: Vec<Alert>) {
+        self.alerts.extend(alerts);
+        self.alerts.sort_by_cached_key(|alert| {
+            (Reverse(alert.timestamp), alert.product.clone(), alert.kind.clone())
+        });
+        self.alerts.dedup();
+        self.alerts.truncate(MOST_ALERTS);
+    }
+
+    /// A product that was chosen stays so where it goes; the first row stays the first row.
+    fn sort(&mut self) {
+        let cursor = *self.cursor(Panel::Products);
+        let chosen = self.sorted.get(cursor.at).filter(|_| cursor.at > 0).cloned();
+        let is_shown = |product: &Product| product.stock.is_some() || product.is_named;
+        let mut rows: Vec<(&String, &Product)> =
+            self.products.iter().filter(|(_, product)| is_shown(product)).collect();
+        let units = |product: &Product| product.stock.as_ref().map(|stock| stock.units);
+        match self.order {
+            // Of a product that is not there nothing can be sold either.
+            Order::LeastAvailable => {
+                rows.sort_by_key(|(_, product)| units(product).map(|units| units.available))
+            }
+            Order::MostReserved => {
+                rows.sort_by_key(|(_, product)| Reverse(units(product).map(|units| units.reserved)))
+            }
+            Order::Name => {}
+        }
+        self.sorted = rows.into_iter().map(|(name, _)| name.clone()).collect();
+        if let Some(chosen) = chosen
+            && let Some(at) = self.sorted.iter().position(|name| *name == chosen)
+        {
+            let cursor = self.cursor(Panel::Products);
+            // It keeps its place on the screen, as far as the list allows.
+            cursor.top = (cursor.top + at).saturating_sub(cursor.at);
+            cursor.at = at;
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The live view of examples/watch, without a server and without a terminal: what it reads of replies, what it keeps, what
+//! it draws on a screen of any size. tests/server/watch.rs runs all of it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::wildcard_enum_match_arm,
+    reason = "a panic ends a test"
+)]
+
+#[allow(dead_code, reason = "no server is connected to")]
+#[path = "../../examples/watch/source.rs"]
+mod source;
+#[path = "../../examples/watch/state.rs"]
+mod state;
+#[path = "../../examples/watch/view.rs"]
+mod view;
+
+mod keeping;
+mod replies;
+mod screens;
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use source::{Alert, Ask, Info, Item, Reading, Reservation, Stock, Totals, Units};
+use state::State;
+
+/// A moment, by both clocks.
+const NOW: i64 = 1_763_820_000_000;
+
+fn new_state(named: &[&str]) -> State {
+    let named: Vec<String> = named.iter().map(|&name| name.to_owned()).collect();
+    State::new("127.0.0.1:6379".to_owned(), &named)
+}
+
+fn reservation(id: &str, seconds: i64, items: &[(&str, i64)]) -> Reservation {
+    let item = |&(sku, quantity): &(&str, i64)| {
+        let (product, warehouse) =
+            sku.split_once('@').map_or((sku, None), |(name, place)| (name, Some(place)));
+        Item { product: product.to_owned(), warehouse: warehouse.map(str::to_owned), quantity }
+    };
+    Reservation {
+        id: id.to_owned(),
+        expires_at: Some(NOW + seconds * 1000),
+        items: items.iter().map(item).collect(),
+        data: String::new(),
+    }
+}
+
+fn stock(available: i64, reserved: i64) -> Stock {
+    Stock { units: Units { available, reserved }, threshold: 10, warehouses: vec![] }
+}
+
+fn alert(product: &str, kind: &str, timestamp: i64) -> Alert {
+    Alert { product: product.to_owned(), kind: kind.to_owned(), available: 5, threshold: 10, timestamp }
+}
+
+fn info(holds: u64, totals: Totals) -> Info {
+    Info { server: "valkey 9.1.2".to_owned(), run: "one".to_owned(), holds, totals }
+}
+
+/// A server in which everything that is asked for has this stock.
+fn answer(ask: &Ask, stock_of: impl Fn(&str) -> Option<Stock>) -> Reading {
+    let stock = ask.products.iter().map(|name| (name.clone(), stock_of(name))).collect();
+    Reading { stock, ..Reading::default() }
+}
+
+/// Makes these products known, by their reservations.
+fn know(state: &mut State, products: &[&str]) {
+    let nearest = products.iter().map(|name| reservation(name, 600, &[(name, 1)])).collect();
+    state.take(Reading { nearest, ..Reading::default() }, NOW);
+}
+
+fn press(state: &mut State, code: KeyCode) -> bool {
+    state.press(KeyEvent::new(code, KeyModifiers::NONE))
+}
+
+fn names(state: &State) -> Vec<&str> {
+    state.rows().map(|(name, _)| name).collect()
+}

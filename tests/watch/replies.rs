@@ -1,0 +1,119 @@
+//! Replies, as RESP2 and RESP3 bring them.
+
+use redis::Value;
+
+use crate::source::{
+    Change, Item, Reservation, Totals, Units, parse_alert, parse_change, parse_info, parse_reservation,
+    parse_stock,
+};
+
+fn text(text: &str) -> Value {
+    Value::BulkString(text.into())
+}
+
+type Map = Vec<(&'static str, Value)>;
+
+/// A map, once as RESP3 has it and once flat.
+fn both(fields: Map) -> [Value; 2] {
+    let flat = fields.iter().flat_map(|(name, value)| [text(name), value.clone()]).collect();
+    [Value::Map(fields.into_iter().map(|(name, value)| (text(name), value)).collect()), Value::Array(flat)]
+}
+
+fn item() -> Map {
+    vec![("product_id", text("P")), ("warehouse", text("A")), ("quantity", Value::Int(2))]
+}
+
+fn units() -> Map {
+    vec![("available", Value::Int(3)), ("reserved", Value::Int(4)), ("on_hand", Value::Int(7))]
+}
+
+#[test]
+fn a_reservation_is_read_in_both_protocols() {
+    for (protocol, item) in both(item()).into_iter().enumerate() {
+        let reply = |state: &str| {
+            let fields = vec![
+                ("reservation_id", text("R")),
+                ("state", text(state)),
+                ("created_at", Value::Int(1)),
+                ("expires_at", Value::Int(9)),
+                ("items", Value::Array(vec![item.clone()])),
+                ("data", text("cart 77")),
+            ];
+            both(fields)[protocol].clone()
+        };
+        let item = Item { product: "P".into(), warehouse: Some("A".into()), quantity: 2 };
+        let expected =
+            Reservation { id: "R".into(), expires_at: Some(9), items: vec![item], data: "cart 77".into() };
+        assert_eq!(parse_reservation(reply("reserved")), Some(expected));
+        assert_eq!(parse_reservation(reply("committed")), None, "it is over");
+    }
+    assert_eq!(parse_reservation(Value::Nil), None);
+    assert_eq!(parse_reservation(Value::Int(5)), None);
+}
+
+#[test]
+fn stock_is_read_in_both_protocols() {
+    for (protocol, _) in both(units()).iter().enumerate() {
+        let place = [vec![("warehouse", text("A")), ("priority", Value::Int(1))], units()].concat();
+        let places = Value::Array(vec![both(place)[protocol].clone()]);
+        let fields = [
+            vec![("product_id", text("P"))],
+            units(),
+            vec![("threshold", Value::Int(5)), ("warehouses", places)],
+        ];
+        let found = parse_stock(Value::Array(vec![both(fields.concat())[protocol].clone()])).unwrap();
+        let expected = Units { available: 3, reserved: 4 };
+        assert_eq!((found.units, found.threshold), (expected, 5));
+        assert_eq!(found.warehouses, [("A".to_owned(), expected)]);
+    }
+    assert_eq!(parse_stock(Value::Array(vec![Value::Nil])), None, "there is no such product");
+}
+
+#[test]
+fn alerts_are_read_in_both_protocols() {
+    let fields = vec![
+        ("product_id", text("P")),
+        ("type", text("LOW_STOCK")),
+        ("available", Value::Int(8)),
+        ("threshold", Value::Int(10)),
+        ("timestamp", Value::Int(77)),
+    ];
+    for reply in both(fields) {
+        let alert = parse_alert(reply).unwrap();
+        assert_eq!((alert.product.as_str(), alert.kind.as_str(), alert.timestamp), ("P", "LOW_STOCK", 77));
+    }
+}
+
+#[test]
+fn entries_of_the_feed_are_read() {
+    let entry = |fields: &[&str]| {
+        let fields = fields.iter().map(|field| text(field)).collect();
+        parse_change(Value::Array(vec![text("5-0"), Value::Array(fields)]))
+    };
+    let change = |event: &str, reservation: Option<&str>| Change {
+        entry: "5-0".into(),
+        event: event.into(),
+        product: "P".into(),
+        reservation: reservation.map(Into::into),
+        timestamp: 5,
+    };
+    let line = ["event", "reserved", "reservation_id", "R", "sku", "P@A", "quantity", "1", "timestamp", "5"];
+    assert_eq!(entry(&line), Some(change("reserved", Some("R"))));
+    assert_eq!(entry(&["event", "adjusted", "sku", "P", "timestamp", "5"]), Some(change("adjusted", None)));
+    assert_eq!(entry(&["event", "alert", "product_id", "P", "timestamp", "5"]), Some(change("alert", None)));
+    assert_eq!(entry(&["another", "stream"]), None);
+}
+
+#[test]
+fn info_is_read_of_both_servers() {
+    let inv = "# inv\r\ninv_holds:7\r\ninv_reserved_total:10\r\ninv_committed_total:2\r\n\
+        inv_rolled_back_total:1\r\ninv_expired_total:3\r\ninv_refused_insufficient_total:4\r\n";
+    let valkey = "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.0\r\n\
+        run_id:abc\r\nserver_time_usec:1763820000123456\r\n";
+    let (info, time) = parse_info(&[valkey, inv].concat());
+    assert_eq!((info.server.as_str(), info.run.as_str(), info.holds), ("valkey 9.1.0", "abc", 7));
+    let totals = Totals { reserved: 10, committed: 2, rolled_back: 1, expired: 3, short: 4 };
+    assert_eq!((info.totals, time), (totals, Some(1_763_820_000_123)));
+    let (info, time) = parse_info("redis_version:8.0.6\r\n");
+    assert_eq!((info.server.as_str(), info.totals, time), ("redis 8.0.6", Totals::default(), None));
+}

@@ -1,0 +1,239 @@
+//! What is on the screen.
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::KeyCode;
+use ratatui::style::{Color, Modifier};
+
+use crate::source::{Reading, Totals, Units};
+use crate::state::State;
+use crate::view::{Look, bar_parts, count, draw, fit, tenths, time_ago, time_left};
+use crate::{NOW, alert, info, new_state, press, reservation, stock};
+
+const FULL: Look = Look { is_utf8: true, is_coloured: true };
+
+fn drawn(state: &mut State, width: u16, height: u16, look: Look) -> TestBackend {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(frame, state, NOW, look)).unwrap();
+    terminal.backend().clone()
+}
+
+/// The lines of a screen.
+fn screen(state: &mut State, width: u16, height: u16) -> Vec<String> {
+    lines(&drawn(state, width, height, FULL))
+}
+
+fn lines(backend: &TestBackend) -> Vec<String> {
+    let buffer = backend.buffer();
+    let line = |y| (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+    (0..buffer.area.height).map(|y| line(y).trim_end().to_owned()).collect()
+}
+
+#[track_caller]
+fn assert_shows(screen: &[String], text: &str) {
+    assert!(screen.iter().any(|line| line.contains(text)), "{text:?} is not in\n{}", screen.join("\n"));
+}
+
+/// A shop with a little of everything.
+fn shop() -> State {
+    let mut state = new_state(&["GHOST"]);
+    let mut cart = reservation("R1", 62, &[("SHOE", 2), ("LACE@A", 1)]);
+    cart.data = "cart 77".to_owned();
+    let nearest = vec![reservation("order-01a20435-fa0d-757e-bfd2-b4245a6bb93b", 3, &[("LACE@B", 5)]), cart];
+    for (reserved, moment) in [(100, NOW - 5000), (1334, NOW)] {
+        let totals = Totals { reserved, committed: reserved / 2, short: reserved / 100, ..Totals::default() };
+        state.ask(moment);
+        let mut laces = stock(8, 42);
+        let place = |available, reserved| Units { available, reserved };
+        laces.warehouses = vec![("A".to_owned(), place(8, 2)), ("B".to_owned(), place(0, 40))];
+        let reading = Reading {
+            info: Some(info(1_000_000, totals)),
+            nearest: nearest.clone(),
+            is_cut: true,
+            walk: Some("5-5".to_owned()),
+            stock: vec![
+                ("SHOE".to_owned(), Some(stock(1200, 300))),
+                ("LACE".to_owned(), Some(laces)),
+                ("SOLD".to_owned(), Some(stock(0, 0))),
+                ("GHOST".to_owned(), None),
+            ],
+            alerts: vec![alert("LACE", "LOW_STOCK", NOW - 90_000), alert("SOLD", "OUT_OF_STOCK", NOW - 1000)],
+            notes: vec!["this user may not see the feed".to_owned()],
+            ..Reading::default()
+        };
+        state.take(reading, moment);
+    }
+    state
+}
+
+/// All of a screen, but for the blanks at the ends of its lines.
+#[test]
+fn at_80_by_24_everything_is_there() {
+    let expected = include_str!("80x24.txt");
+    let seen = screen(&mut shop(), 80, 24).join("\n") + "\n";
+    assert!(seen == expected, "this is not 80x24.txt:\n{seen}");
+}
+
+#[test]
+fn a_small_screen_shows_the_list_that_has_the_keys() {
+    let mut state = shop();
+    let first = screen(&mut state, 40, 10);
+    assert_shows(&first, " 1 Products: 4, least available first ──");
+    assert_shows(&first, "1,200   300");
+    assert!(!first.join("").contains("Reservations"));
+    press(&mut state, KeyCode::Char('2'));
+    let second = screen(&mut state, 40, 10);
+    assert_shows(&second, "62 s R1");
+    assert!(!second.join("").contains("Products"));
+    press(&mut state, KeyCode::Char('3'));
+    assert_shows(&screen(&mut state, 40, 10), "1 s ago OUT_OF_STOCK  SOLD");
+}
+
+#[test]
+fn a_wide_screen_shows_the_lists_side_by_side() {
+    let screen = screen(&mut shop(), 200, 50);
+    let line = screen.iter().find(|line| line.contains("1 Products")).unwrap();
+    assert!(line.contains("2 Reservations"), "{line}");
+    assert_shows(
+        &screen,
+        "reserved 247/s   committed 123/s   rolled back 0/s   expired 0/s   insufficient 2.4/s",
+    );
+    assert_shows(&screen, "order-01a20435-fa0d-757e-bfd2-b4245a6bb93b");
+}
+
+#[test]
+fn the_reservations_of_a_product_stand_under_its_warehouses() {
+    let mut state = shop();
+    for code in [KeyCode::Down, KeyCode::Down, KeyCode::Enter] {
+        screen(&mut state, 80, 24);
+        press(&mut state, code);
+    }
+    let screen = screen(&mut state, 80, 24);
+    assert_shows(&screen, "2 Reservations of LACE: 0 so far");
+    assert_shows(&screen, "Searching ...");
+    assert_shows(&screen, "available + reserved:  @A 8 + 2   @B 0 + 40");
+}
+
+#[test]
+fn what_is_wrong_is_on_every_screen() {
+    let mut state = shop();
+    state.lose("Connection refused (os error 111)".to_owned(), NOW - 12_000);
+    for (width, height) in [(80, 24), (40, 10), (40, 2), (40, 1)] {
+        assert_shows(&screen(&mut state, width, height), " not connected for 12 s, trying again: C");
+    }
+    assert_shows(&screen(&mut state, 80, 24), "1,200      300");
+}
+
+#[test]
+fn an_empty_shop_says_so() {
+    let mut state = new_state(&[]);
+    let before = screen(&mut state, 80, 24);
+    assert!(!before.join("").contains("None"), "before the first reading nothing is known");
+    state.take(Reading::default(), NOW);
+    let screen = screen(&mut state, 80, 24);
+    for text in ["None is known yet.", "None is live.", "None is stored.", "rates: not known yet"] {
+        assert_shows(&screen, text);
+    }
+}
+
+#[test]
+fn the_help_lies_above_all() {
+    let mut state = shop();
+    press(&mut state, KeyCode::Char('?'));
+    assert_shows(&screen(&mut state, 80, 24), "Enter       this product's reservations");
+    assert_shows(&screen(&mut state, 40, 10), "q, Ctrl-C   quit");
+    press(&mut state, KeyCode::Char('?'));
+    assert!(!screen(&mut state, 80, 24).join("").contains("Ctrl-C"));
+}
+
+#[test]
+fn without_colours_and_beyond_ascii_nothing_is_lost() {
+    let mut state = shop();
+    let plain = drawn(&mut state, 80, 24, Look { is_utf8: false, is_coloured: false });
+    let text = lines(&plain).join("\n");
+    assert!(text.is_ascii(), "{text}");
+    assert!(text.contains("# available = reserved . gone") && text.contains("LOW"), "{text}");
+    let cells = &plain.buffer().content;
+    assert!(cells.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
+    assert!(cells.iter().any(|cell| cell.modifier.contains(Modifier::REVERSED)), "the chosen row");
+    let coloured = drawn(&mut state, 80, 24, FULL);
+    assert!(coloured.buffer().content.iter().any(|cell| cell.fg == Color::Yellow));
+}
+
+/// Ids and numbers as bad as they can be, at every size.
+#[test]
+fn any_size_can_be_drawn() {
+    let mut odd = shop();
+    let long = "杯子".repeat(40);
+    let mut cart = reservation(&long, i64::MAX / 2000, &[(&long, i64::MAX), ("e\u{301}", 1)]);
+    cart.data = "\u{202e}right to left".repeat(30);
+    let reading = Reading {
+        info: Some(info(u64::MAX, Totals { reserved: u64::MAX, ..Totals::default() })),
+        nearest: vec![cart, reservation("R", -9, &[])],
+        is_cut: true,
+        stock: vec![
+            (long.clone(), Some(stock(i64::MAX, i64::MAX))),
+            ("SHOE".to_owned(), Some(stock(i64::MIN, i64::MAX))),
+        ],
+        alerts: vec![alert(&long, "NEW_TYPE", i64::MIN), alert("P", "LOW_STOCK", i64::MAX)],
+        notes: vec![long.clone(), long],
+        ..Reading::default()
+    };
+    odd.take(reading.clone(), NOW + 1);
+    odd.take(reading, NOW + 2);
+    for (state, name) in [(&mut odd, "odd"), (&mut shop(), "shop"), (&mut new_state(&[]), "empty")] {
+        for focus in ['1', '2', '3', '?'] {
+            press(state, KeyCode::Char(focus));
+            for width in [1, 2, 3, 7, 13, 20, 31, 40, 59, 80, 120] {
+                for height in [1, 2, 3, 4, 5, 6, 9, 10, 15, 24] {
+                    let screen = screen(state, width, height);
+                    assert_eq!(screen.len(), usize::from(height), "{name} {width} {height}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bar_is_as_long_as_the_most_that_was_seen() {
+    let parts = |available, reserved, most, width| bar_parts(Units { available, reserved }, most, width);
+    assert_eq!(parts(50, 50, 100, 10), [5, 5]);
+    assert_eq!(parts(25, 25, 100, 20), [5, 5], "half of it is gone");
+    assert_eq!(parts(1, 0, 1000, 10), [1, 0], "what there is can be seen");
+    assert_eq!(parts(1000, 1, 1001, 10), [9, 1]);
+    assert_eq!(parts(0, 0, 0, 10), [0, 0]);
+    assert_eq!(parts(-5, 3, 0, 10), [0, 10], "a counter that was written by hand");
+    assert_eq!(parts(i64::MAX, i64::MAX, i64::MAX, 10), [5, 5]);
+    for width in 0..30 {
+        for units in 0..200 {
+            let [available, reserved] = parts(units, 200 - units, 150, width);
+            assert!(available + reserved <= width);
+            if width >= 2 {
+                assert_eq!([available > 0, reserved > 0], [units > 0, units < 200], "{units} {width}");
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_and_times_are_as_people_write_them() {
+    assert_eq!([0, 999, 1000, -1_234_567].map(count), ["0", "999", "1,000", "-1,234,567"]);
+    assert_eq!([0, 1, 99, 100, 12_345].map(tenths), ["0", "0.1", "9.9", "10", "1,235"]);
+    let left = [-1, 0, 1, 1000, 899_001, 5_999_000, 6_000_000, 400_000_000].map(time_left);
+    assert_eq!(left, ["due", "due", "1 s", "1 s", "900 s", "5999 s", "1h 40m", "4 d"]);
+    assert_eq!(
+        [-5, 999, 12_000, i64::MAX].map(time_ago),
+        ["0 s ago", "0 s ago", "12 s ago", "106,751,991,167 d ago"]
+    );
+}
+
+#[test]
+fn what_is_too_long_loses_its_middle() {
+    let fits = |text: &str, width| fit(text, width, FULL);
+    assert_eq!(fits("order-1", 7), "order-1");
+    assert_eq!(fits("order-12345", 7), "ord…345");
+    assert_eq!(fits("order-12345", 1), "…");
+    assert_eq!(fits("order-12345", 0), "");
+    assert_eq!(fits("杯子杯子杯子", 6), "杯…子", "a character of two cells is not cut");
+    assert_eq!(fit("order-12345", 7, Look { is_utf8: false, is_coloured: true }), "ord~345");
+}
