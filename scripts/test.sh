@@ -9,9 +9,11 @@ readonly too_old=too-old/redis-7.0
 
 INV_SERVER=$(SERVER=${SERVER:-${INV_SERVER:-}} scripts/find-server.sh)
 export INV_SERVER
-# Without redis-py the tests through it fail, and say so.
-exports=$(scripts/setup-redis-py.sh) || exports=
-eval "$exports"
+# Without redis-py or tmux the tests through them fail, and say so.
+for setup in redis-py tmux; do
+    exports=$(scripts/setup-$setup.sh) || exports=
+    eval "$exports"
+done
 # The module says on an older server what it needs: some tests want one.
 if [[ ! -d .servers/$too_old ]] && ! scripts/get-servers.sh "$too_old"; then
     say "!!! the tests on a server older than 7.2 are left out: there is none"

@@ -66,4 +66,5 @@ mod scan;
 mod soak;
 mod twin;
 mod warehouses;
+mod watch;
 mod watching;
