@@ -36,9 +36,11 @@ use view::Look;
 const USAGE: &str = "usage: watch [redis://[user[:password]@]host[:port][/db]] [product ...]
 The URL may stand in INV_URL as well, where no other user of this machine reads it.";
 
-/// Between two readings, at least; and so many times as long as the last one took.
+/// Between two readings: some times as long as the last one took, within bounds. A server that was busy once is not left
+/// alone for long.
 const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_TIMES: u32 = 9;
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const PAUSE_TIMES: u32 = 4;
 
 /// How soon a reading is on the screen, and how often the seconds are counted.
 const TICK: Duration = Duration::from_millis(50);
@@ -155,7 +157,9 @@ fn watch(
         match readings.answers.try_recv() {
             Ok((answer, took)) => {
                 is_changed = true;
-                let pause = PAUSE.max(took * PAUSE_TIMES);
+                // The first tells which products there are, the second what there is of them.
+                let least = if state.has_read() { PAUSE } else { TICK };
+                let pause = (took * PAUSE_TIMES).clamp(least, LONGEST_PAUSE);
                 state.pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
                 next = Some(Instant::now() + pause);
                 match answer {

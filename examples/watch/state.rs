@@ -349,6 +349,11 @@ impl State {
         self.readings > 0
     }
 
+    /// Whether no product has been met or named.
+    pub fn knows_no_product(&self) -> bool {
+        self.products.is_empty()
+    }
+
     /// Whether what is shown of a product may be long over: there are more products than a reading asks for.
     pub fn is_old(&self, product: &Product) -> bool {
         self.readings.saturating_sub(product.asked) > 5

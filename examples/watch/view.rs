@@ -267,8 +267,10 @@ fn draw_products(frame: &mut Frame, state: &mut State, area: Rect, look: Look) {
     let block = titled(state, Panel::Products, &titles, area.width, look);
     let window = Window::new(frame, state, Panel::Products, block, area);
     if state.count_of_products() == 0 {
-        if state.has_read() {
-            window.say(frame, "None is known yet. A product is, once it is in a reservation, an alert or the feed, or named: make watch ARGS=\"PROD-1\"");
+        if state.has_read() && state.knows_no_product() {
+            let text = "None is known yet. A product is, once it is in a reservation, an alert or the feed, or \
+                        named: make watch ARGS=\"PROD-1\"";
+            window.say(frame, text);
         }
         return;
     }
@@ -381,7 +383,8 @@ fn draw_reservations(frame: &mut Frame, state: &mut State, area: Rect, now: i64,
     let (block, area) = draw_warehouses(frame, state, block, area);
     let window = Window::new(frame, state, Panel::Reservations, block, area);
     if shown == 0 {
-        if state.has_read() {
+        // Where there are more, those that were listed have just come to their ends.
+        if state.has_read() && !state.is_cut {
             window.say(frame, if state.is_searching { "Searching ..." } else { "None is live." });
         }
         return;
