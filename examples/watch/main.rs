@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use ratatui::crossterm::terminal::is_raw_mode_enabled;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -77,10 +78,14 @@ fn run(arguments: Vec<String>) -> Result<(), String> {
     let is_ended = end_on_signals().map_err(|error| error.to_string())?;
     let readings = Readings::start(source);
     // A panic restores the terminal as well.
-    let mut terminal = ratatui::try_init().map_err(|error| error.to_string())?;
-    let end = watch(&mut terminal, &mut state, &readings, look, &is_ended);
-    // Where the terminal is gone there is nothing to restore.
-    let _ = ratatui::try_restore();
+    let end = match ratatui::try_init() {
+        Ok(mut terminal) => watch(&mut terminal, &mut state, &readings, look, &is_ended),
+        Err(error) => Err(error.to_string()),
+    };
+    // A panic of what reads has restored it already. Where the terminal is gone there is nothing to restore.
+    if is_raw_mode_enabled().unwrap_or(true) {
+        let _ = ratatui::try_restore();
+    }
     end
 }
 

@@ -297,7 +297,7 @@ fn draw_products(frame: &mut Frame, state: &mut State, area: Rect, look: Look) {
     let row = |&(row, name, product): &(usize, &str, &Product)| {
         let name = format!(" {}", fit(name, name_width.saturating_sub(1), look));
         let Some(stock) = &product.stock else {
-            let cells = [Line::raw(name), Line::styled("no such product", FAINT)];
+            let cells = [Line::raw(name), Line::styled("no such product here", FAINT)];
             return Row::new(cells.map(Cell::from)).style(window.style(row, Style::new()));
         };
         let units = stock.units;

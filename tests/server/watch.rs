@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::harness::{Client, LATER, Server, wait_until};
+use crate::shards::Cluster;
 
 /// The program, built together with the tests, or now where only the tests of one binary were.
 fn program() -> &'static Path {
@@ -49,6 +51,9 @@ fn tmux() -> &'static OsStr {
 struct Terminal {
     folder: TempDir,
 }
+
+/// On a machine that is busy readings take long, and come seldom.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What the terminal's shell says when the program has ended, with its exit code.
 const ENDED: &str = "it has ended with";
@@ -109,7 +114,7 @@ impl Terminal {
 
     /// Waits until the screen is as it should be.
     fn wait(&self, what: &str, is_right: impl Fn(&str) -> bool) {
-        wait_until(what, LATER, || is_right(&self.screen()));
+        wait_until(what, PATIENCE, || is_right(&self.screen()));
     }
 
     fn wait_for(&self, text: &str) {
@@ -320,6 +325,31 @@ fn a_large_shop_is_watched_in_small_steps() {
     assert!(count("inv.scan") <= 8 * readings, "{calls:?}");
 }
 
+#[test]
+fn of_a_cluster_one_node_is_watched() {
+    let cluster = Cluster::start(3);
+    let owner = &cluster.masters[cluster.owner("SHOE")];
+    let mut shop = owner.connect();
+    shop.ask("CONFIG SET inv.feed-maxlen 100");
+    shop.ask("INV.SET SHOE AVAILABLE 20");
+    shop.ask("INV.RESERVE {SHOE}:R1 EX 500 ITEMS SHOE 12");
+    let elsewhere =
+        (0..).map(|number| format!("P-{number}")).find(|name| cluster.owner(name) != cluster.owner("SHOE"));
+    let elsewhere = elsewhere.expect("a product of another node");
+    let url = format!("redis://127.0.0.1:{}", owner.port());
+    let terminal = Terminal::run(80, 24, &[("INV_URL", &url), ("LC_ALL", "C.UTF-8")], &elsewhere);
+    terminal.wait("its stock", |screen| {
+        screen.lines().any(|line| line.starts_with(" SHOE ") && line.ends_with("8       12 LOW"))
+    });
+    terminal.wait_for(" {SHOE}:R1 ");
+    terminal.wait_for("LOW_STOCK     SHOE");
+    terminal.wait(&elsewhere, |screen| {
+        screen.lines().any(|line| line.contains(&elsewhere) && line.contains("no such product here"))
+    });
+    terminal.press(&["q"]);
+    terminal.assert_ended(0);
+}
+
 /// How often each command was carried out.
 fn calls(shop: &mut Client) -> Vec<(String, u64)> {
     let stats = shop.ask("INFO commandstats");
@@ -365,7 +395,7 @@ fn a_user_sees_what_the_acl_lets_it_see_and_a_wrong_password_ends_it() {
     terminal.wait("its stock", |screen| {
         screen.lines().any(|line| line.starts_with(" shop1:SHOE ") && line.ends_with("45        5"))
     });
-    terminal.wait_for("no such product");
+    terminal.wait_for("no such product here");
     terminal.wait_for("this user may not see INFO, the feed");
     terminal.wait_for(&format!("clerk@127.0.0.1:{}", server.port()));
     let screen = terminal.ask(&["capture-pane", "-p", "-e"]);
