@@ -73,6 +73,7 @@ fetch_wheel() {
 
 # start_server FOLDER SERVER [arguments]: a server of one's own on a free port of loopback, with its data and log in FOLDER.
 # Sets `port` and `pid`; stop_server ends it.
+pid=
 start_server() {
     local folder=$1 server=$2
     shift 2

@@ -21,44 +21,16 @@ readonly all=(redis-py valkey-py node-redis ioredis hiredis redis-rs)
 # Seconds that a program may take: ten times what it does.
 readonly limit=60
 
-server=
 folder=
-port=
 failures=0
 rows=
 
-# --- a server ---
-
-answers() (
-    exec 3<>"/dev/tcp/127.0.0.1/$port" && printf 'PING\r\n' >&3 && read -r -t 1 reply <&3 && [[ $reply == +PONG* ]]
-) 2>/dev/null
-
-end_server() {
-    if [[ -n $server ]]; then
-        kill "$server" 2>/dev/null || true
-        wait "$server" 2>/dev/null || true
-    fi
+end() {
+    stop_server
     [[ -z $folder ]] || rm -rf "$folder"
+    [[ -z $part ]] || rm -rf "$part"
 }
-trap 'end_server; [[ -z $part ]] || rm -rf "$part"' EXIT
-
-# On a port that is free: one that is not ends the server, and another is tried.
-start_server() {
-    local program=$1 module=$2 tries
-    folder=$(mktemp -d)
-    for ((tries = 0; tries < 20; tries++)); do
-        port=$((20000 + RANDOM % 12000))
-        if answers; then continue; fi
-        "$program" --port "$port" --bind 127.0.0.1 --dir "$folder" --save '' --loadmodule "$module" >"$folder/log" 2>&1 &
-        server=$!
-        while kill -0 "$server" 2>/dev/null; do
-            if answers; then return; fi
-            sleep 0.05
-        done
-    done
-    cat "$folder/log" >&2
-    die "the server does not start"
-}
+trap end EXIT
 
 # --- the clients: `set_up NAME` makes one ready and leaves in `command` how its program is run ---
 
@@ -153,7 +125,8 @@ main() {
     program=$(scripts/find-server.sh)
     scripts/cargo.sh build --lib --example redis-rs
     mkdir -p "$logs"
-    start_server "$program" "${INV_MODULE:-$built/debug/libredis_inventory.so}"
+    folder=$(mktemp -d)
+    start_server "$folder" "$program" --save '' --loadmodule "${INV_MODULE:-$built/debug/libredis_inventory.so}"
     for name in "$@"; do try "$name"; done
 
     printf '%-12s %-9s %-9s %-10s %s\n' client version protocol result seconds
