@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Builds the Dockerfile and tries the image, where there is no daemon and no registry of images: with buildah's chroot
-# isolation, on base images made here. Needs root, buildah, debootstrap, and Rust; takes some minutes and 6 GB.
+# Builds the Dockerfile, and runs what compose.yaml says, where there is no daemon and no registry of images: with buildah's
+# chroot isolation, on base images made here, each service in a network namespace of its own. Needs root, buildah,
+# debootstrap, iproute2, jq, openssl, and Rust; takes some twenty minutes and 10 GB.
 #
-# The base images bear the names that the Dockerfile uses: Debian with this machine's Rust for the build, and Debian with its
-# valkey-server, made like the official image (its user's number, its folder of data), to run in. All of it is in
-# target/image; delete that folder to begin anew.
+# The base images bear the names that the Dockerfile and compose.yaml use: Debian with this machine's Rust for the build; Debian
+# with its valkey-server, where the official image has its own; Debian with its exporter, laid out like the official image; and one
+# more with docker-compose, which reads compose.yaml. All of it is in target/image; delete that folder to begin anew.
+#
+# What only a daemon does is not tried: publishing ports, read_only, cap_drop, restart.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -13,30 +16,36 @@ set -euo pipefail
 
 readonly work=$root/target/image
 readonly image=localhost/redis-inventory
-readonly port=6379
+readonly tools=localhost/compose
+# Network namespaces, one a service, and the addresses in them.
+readonly net=inv-image-$$
+readonly -A address=(["master"]=10.99.0.1 ["replica"]=10.99.0.2 ["exporter"]=10.99.0.3)
+declare -A container=() running=()
 
 images() { buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"; }
 
 is_there() { images inspect --type image "$1" >/dev/null 2>&1; }
 
 # The image of the Dockerfile's FROM line whose name begins with this.
-base() { sed -nE "s|^FROM ($1:[^ ]+).*|\1|p" Dockerfile; }
+base() { sed -nE "s|^FROM ($1:[^ ]+).*|\1|p" "$root/Dockerfile"; }
 
-# make_base NAME SUITE PACKAGES FILL: Debian with these packages; FILL does the rest, in the folder it is given.
+# make_base NAME SUITE PACKAGES FILL [config]: Debian with these packages; FILL does the rest, in the folder it is given.
 make_base() {
-    local name=$1 suite=$2 packages=$3 fill=$4 container folder
+    local name=$1 suite=$2 packages=$3 fill=$4 made folder
+    shift 4
     if is_there "localhost/$name"; then return; fi
     say "--- making $name from Debian $suite"
-    container=$(images from scratch)
-    folder=$(images mount "$container")
+    made=$(images from scratch)
+    folder=$(images mount "$made")
     if ! debootstrap --variant=minbase --include="$packages" "$suite" "$folder" "$mirror" >"$work/debootstrap.log" 2>&1; then
         tail -n 20 "$work/debootstrap.log" >&2
         die "debootstrap failed"
     fi
+    rm -rf "$folder"/var/cache/apt/archives/*.deb
     "$fill" "$folder"
-    images umount "$container" >/dev/null
-    images config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
-    images commit --quiet --rm "$container" "localhost/$name" >/dev/null
+    images umount "$made" >/dev/null
+    images config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@" "$made"
+    images commit --quiet --rm "$made" "localhost/$name" >/dev/null
 }
 
 fill_rust() {
@@ -47,51 +56,134 @@ fill_rust() {
     cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"
 }
 
-fill_valkey() {
-    chroot "$1" usermod --non-unique --uid 999 valkey
-    install -d -m 1777 -o 999 -g "$(chroot "$1" id -g valkey)" "$1/data"
+fill_exporter() {
+    cp "$1/usr/bin/prometheus-redis-exporter" "$1/redis_exporter"
+    # As in alpine.
+    ln -s "$(chroot "$1" sh -c 'command -v busybox')" "$1/usr/local/bin/wget"
 }
 
-# A container without the folder of data that buildah makes for it, which would lie over the volume.
-new_container() {
-    local container
-    container=$(images from --pull-never "$image")
-    images config --volume /data- "$container"
-    printf '%s\n' "$container"
+# --- compose.yaml ---
+
+# compose [options]: compose.yaml as docker-compose understands it, with passwords of this run.
+compose() {
+    local made status=0
+    made=$(images from --pull-never "$tools")
+    images run --isolation chroot --volume "$root/compose.yaml:/project/compose.yaml:ro" "$@" "$made" -- \
+        docker-compose --file /project/compose.yaml config --format json || status=$?
+    images rm "$made" >/dev/null
+    return "$status"
 }
 
-# start CONTAINER: the image's own entry point, with the volume, as a daemon would.
-start() {
-    local entry
-    mapfile -t entry < <(images inspect --type image --format '{{range .Docker.Config.Entrypoint}}{{println .}}{{end}}' "$image" | grep .)
-    # A process group of its own, so that all of it ends with this script.
-    set -m
-    inside "$1" "${entry[@]}" >>"$work/server.log" 2>&1 &
-    running=$!
-    set +m
-    until is_healthy "$1"; do
-        kill -0 "$running" 2>/dev/null || die "the server ended: $(tail -n 5 "$work/server.log")"
-        sleep 0.5
+read_compose() {
+    if compose >/dev/null 2>"$work/refused"; then die "compose.yaml does without passwords"; fi
+    grep 'INVENTORY_PASSWORD is missing' "$work/refused" >&2 || die "docker-compose: $(tail -n 3 "$work/refused")"
+    say "ok: compose.yaml wants passwords"
+    compose --env "INVENTORY_PASSWORD=$(openssl rand -hex 32)" --env "EXPORTER_PASSWORD=$(openssl rand -hex 32)" >"$work/compose.json"
+    say "ok: docker-compose reads compose.yaml"
+}
+
+# of_service SERVICE FILTER: what compose.yaml says of the service.
+of_service() {
+    jq --raw-output --arg service "$1" --arg root "$root" --arg work "$work" ".services[\$service] | $2" "$work/compose.json"
+}
+
+# of_image IMAGE FILTER: what the image says of itself.
+of_image() { images inspect --type image "$1" | jq --raw-output ".Docker.config | $2"; }
+
+image_of() { printf 'localhost/%s\n' "$(of_service "$1" .image)"; }
+
+# --- running it ---
+
+make_networks() {
+    local service
+    for service in "${!address[@]}"; do
+        ip netns add "$net-$service"
+        ip -n "$net-$service" link set lo up
+    done
+    ip -n "$net-master" link add bridge type bridge
+    ip -n "$net-master" address add "${address[master]}/24" dev bridge
+    ip -n "$net-master" link set bridge up
+    for service in replica exporter; do
+        ip -n "$net-master" link add "$service" type veth peer name eth0 netns "$net-$service"
+        ip -n "$net-master" link set "$service" master bridge up
+        ip -n "$net-$service" address add "${address[$service]}/24" dev eth0
+        ip -n "$net-$service" link set eth0 up
     done
 }
 
-# What the image calls its health check.
-is_healthy() {
-    local check
-    check=$(images inspect --type image --format '{{index .Docker.Config.Healthcheck.Test 1}}' "$image")
-    inside "$1" sh -c "$check" >/dev/null 2>&1
+# create SERVICE: a container of its image. The others are known by their names.
+create() {
+    local service=$1 other hosts=()
+    for other in "${!address[@]}"; do hosts+=(--add-host "$other:${address[$other]}"); done
+    container[$service]=$(images from --pull-never "${hosts[@]}" "$(image_of "$service")")
+    # Without the folder of data that buildah makes for it, which would lie over the volume.
+    images config --volume /data- "${container[$service]}"
 }
 
-inside() { images run --isolation chroot --volume "$work/data:/data" "$1" -- "${@:2}"; }
+# A new volume is what is in the image, with its owner.
+create_volume() {
+    local folder made
+    made=$(images from --pull-never "$image")
+    folder=$(images mount "$made")
+    rm -rf "${work:?}/volumes/$1"
+    mkdir -p "$work/volumes"
+    cp -a "$folder/data" "$work/volumes/$1"
+    images umount "$made" >/dev/null
+    images rm "$made" >/dev/null
+}
 
-# stop CONTAINER: SIGTERM to the server, as `docker stop` sends it.
+# inside SERVICE COMMAND...: as `docker compose exec`, with the volumes and the environment that compose.yaml gives.
+inside() {
+    local service=$1 word options=()
+    shift
+    # /project is where docker-compose has read it.
+    # shellcheck disable=SC2016  # the variables are jq's
+    while read -r word; do options+=(--volume "$word"); done < <(of_service "$service" '.volumes[] |
+        (if .type == "volume" then $work + "/volumes/" + .source else .source | sub("^/project"; $root) end)
+        + ":" + .target + (if .read_only then ":ro" else "" end)')
+    while read -r word; do options+=(--env "$word"); done < <(of_service "$service" \
+        '.environment | to_entries[] | .key + "=" + .value')
+    ip netns exec "$net-$service" buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs \
+        run --isolation chroot "${options[@]}" "${container[$service]}" -- "$@"
+}
+
+# start SERVICE: the image's own entry point with the command of compose.yaml, as a daemon would; until it is healthy.
+start() {
+    local service=$1 entry arguments
+    create "$service"
+    mapfile -t entry < <(of_image "$(image_of "$service")" '.Entrypoint[]')
+    mapfile -t arguments < <(of_service "$service" '.command // [] | .[]')
+    # A process group of its own, so that all of it ends with this script.
+    set -m
+    inside "$service" "${entry[@]}" "${arguments[@]}" >>"$work/$service.log" 2>&1 &
+    running[$service]=$!
+    set +m
+    until is_healthy "$service"; do
+        kill -0 "${running[$service]}" 2>/dev/null || die "$service ended: $(tail -n 5 "$work/$service.log")"
+        sleep 0.5
+    done
+    say "ok: $service is healthy"
+}
+
+# What compose.yaml, or else the image, calls the health check: in exec form, as there is no shell.
+is_healthy() {
+    local check
+    mapfile -t check < <(of_service "$1" '.healthcheck.test // [] | .[]')
+    ((${#check[@]})) || mapfile -t check < <(of_image "$(image_of "$1")" '.Healthcheck.Test[]')
+    [[ ${check[0]} == CMD ]] || die "$1: the health check needs a shell"
+    inside "$1" "${check[@]:1}" >/dev/null 2>&1
+}
+
+cli() { inside "$1" valkey-cli "${@:2}"; }
+
+pid_of() { cli "$1" info server | tr -d '\r' | sed -n 's/^process_id://p'; }
+
+# stop SERVICE: SIGTERM to the server, as `docker stop` sends it.
 stop() {
-    local pid
-    pid=$(inside "$1" valkey-cli info server | tr -d '\r' | sed -n 's/^process_id://p')
-    kill -TERM "$pid"
-    wait "$running" || true
-    running=
-    images rm "$1" >/dev/null
+    kill -TERM "$(pid_of "$1")"
+    wait "${running[$1]}" || true
+    unset "running[$1]"
+    images rm "${container[$1]}" >/dev/null
 }
 
 expect() {
@@ -100,50 +192,114 @@ expect() {
     say "ok: $what: $seen"
 }
 
-try_image() {
-    local container pid
-    rm -rf "$work/data" "$work/server.log"
-    # A new volume belongs to whom the folder in the image belongs to.
-    install -d -m 1777 -o 999 "$work/data"
-    container=$(new_container)
-    start "$container"
-    say "ok: the health check passes"
-    expect "the user inside" valkey "$(inside "$container" id -un)"
-    pid=$(inside "$container" valkey-cli info server | tr -d '\r' | sed -n 's/^process_id://p')
-    expect "the server's user id" 999 "$(awk '$1 == "Uid:" {print $2}' "/proc/$pid/status")"
-    inside "$container" valkey-cli set stock:available:PROD-123 10 >/dev/null
-    inside "$container" valkey-cli inv.reserve RES-1 EX 900 ITEMS PROD-123 2 >/dev/null
-    expect "what is available" 8 "$(inside "$container" valkey-cli get stock:available:PROD-123)"
-    stop "$container"
+# eventually WHAT EXPECTED COMMAND...: within ten seconds.
+eventually() {
+    local what=$1 expected=$2 seen try
+    shift 2
+    for ((try = 0; try < 20; try++)); do
+        seen=$("$@" | tr -d '\r')
+        [[ $seen != "$expected" ]] || break
+        sleep 0.5
+    done
+    expect "$what" "$expected" "$seen"
+}
 
-    # A new container on the same volume.
-    container=$(new_container)
-    if is_healthy "$container"; then die "the health check passes without a server"; fi
+link_of() { cli "$1" info replication | sed -n 's/^master_link_status://p'; }
+
+metric() {
+    inside exporter wget -q -O - http://127.0.0.1:9121/metrics | sed -nE "s/^redis_script_values\{.*key=\"$1\".*\} //p"
+}
+
+try_services() {
+    local server
+    rm -f "$work"/*.log
+    create_volume master
+    create_volume replica
+    make_networks
+    start master
+    server=$(pid_of master)
+    expect "the server's user and group" "999 999" "$(awk '/^[UG]id:/ {print $2}' "/proc/$server/status" | paste -sd ' ')"
+    expect "an answer without the password" "-NOAUTH Authentication required." "$(ip netns exec "$net-master" bash -c \
+        'exec 3<>/dev/tcp/127.0.0.1/6379 && printf "PING\r\n" >&3 && head -n 1 <&3' | tr -d '\r')"
+    start replica
+    eventually "the replica's link" up link_of replica
+    cli master set stock:available:PROD-123 10 >/dev/null
+    cli master inv.reserve RES-1 EX 900 ITEMS PROD-123 2 >/dev/null
+    eventually "what is available on the replica" 8 cli replica get stock:available:PROD-123
+    expect "the reservation there" reserved "$(cli replica inv.get RES-1 | sed -n 4p)"
+    start exporter
+    expect "live reservations, at the exporter" 1 "$(metric inv_holds)"
+
+    # New containers on the same volumes.
+    stop master
+    create master
+    if is_healthy master; then die "the health check passes without a server"; fi
     say "ok: the health check fails without a server"
-    start "$container"
-    expect "what is available after a restart" 8 "$(inside "$container" valkey-cli get stock:available:PROD-123)"
-    expect "a commit of what was reserved before" OK "$(inside "$container" valkey-cli inv.commit RES-1)"
-    stop "$container"
+    images rm "${container[master]}" >/dev/null
+    start master
+    expect "what is available after a restart" 8 "$(cli master get stock:available:PROD-123)"
+    expect "a commit of what was reserved before" OK "$(cli master inv.commit RES-1)"
+    eventually "what is reserved on the replica" 0 cli replica get stock:reserved:PROD-123
+    try_tls
+    stop replica
+    stop master
+}
+
+# The server in the image speaks TLS: a port for it is opened, with a certificate of this run in the volume.
+try_tls() {
+    local folder=$work/volumes/master/tls
+    install -d -o 999 "$folder"
+    openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=master -addext subjectAltName=DNS:master \
+        -keyout "$folder/key" -out "$folder/cert" 2>/dev/null
+    chown 999 "$folder"/*
+    expect "TLS is set up" OK "$(cli master config set tls-cert-file /data/tls/cert tls-key-file /data/tls/key \
+        tls-ca-cert-file /data/tls/cert tls-auth-clients no tls-port 6390)"
+    expect "a ping through TLS" PONG "$(cli master -h master -p 6390 --tls --cacert /data/tls/cert ping)"
+}
+
+# show_size WHAT IMAGE: in MB, of all files in it.
+show_size() {
+    local made bytes
+    made=$(images from --pull-never "$2")
+    bytes=$(du --summarize --bytes "$(images mount "$made")" | cut -f 1)
+    images umount "$made" >/dev/null
+    images rm "$made" >/dev/null
+    say "size of $1: $((bytes / 1000000)).$((bytes / 100000 % 10)) MB"
+}
+
+clean_up() {
+    local service
+    for service in "${!running[@]}"; do kill -- "-${running[$service]}" 2>/dev/null || true; done
+    wait
+    for service in "${!address[@]}"; do ip netns delete "$net-$service" 2>/dev/null || true; done
+    images rm --all >/dev/null 2>&1 || true
 }
 
 main() {
-    local rust valkey
-    [[ $(id -u) == 0 ]] || die "debootstrap and buildah's chroot need root here"
-    if ! have buildah || ! have debootstrap; then die "it needs buildah and debootstrap (Debian: packages of these names)"; fi
+    local rust valkey exporter program
+    [[ $(id -u) == 0 ]] || die "debootstrap, namespaces and buildah's chroot need root here"
+    for program in buildah debootstrap ip jq openssl; do
+        have "$program" || die "it needs $program (Debian: buildah, debootstrap, iproute2, jq, openssl)"
+    done
     mirror=$(debian_mirror) || die "apt here has no Debian mirror; name one: DEBIAN_MIRROR=http://.../debian $0"
-    # This isolation shares the machine's network.
-    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then die "port $port is in use"; fi
     cd "$root"
     mkdir -p "$work"
+    trap clean_up EXIT
     rust=$(base rust) valkey=$(base valkey/valkey)
+    exporter=$(sed -nE 's|^ +image: (oliver006/.+)|\1|p' compose.yaml)
+    make_base compose trixie docker-compose true
+    say "--- reading compose.yaml"
+    read_compose
     make_base "$rust" "${rust##*:}" ca-certificates,gcc,libc6-dev fill_rust
-    make_base "$valkey" trixie valkey-server,valkey-tools fill_valkey
+    make_base "$valkey" trixie valkey-server,valkey-tools true
+    make_base "$exporter" trixie prometheus-redis-exporter,busybox fill_exporter \
+        --entrypoint '["/redis_exporter"]' --user 59000:59000
     say "--- building the Dockerfile"
     images bud --isolation chroot --pull-never --format docker --tag "$image" .
-    say "--- trying the image"
-    try_image
+    say "--- running what compose.yaml says"
+    try_services
+    show_size "$valkey, with the server alone" "localhost/$valkey"
+    show_size "the image" "$image"
 }
 
-running=
-trap '[[ -z $running ]] || kill -- "-$running" 2>/dev/null || true' EXIT
 main "$@"
