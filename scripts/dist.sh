@@ -11,7 +11,7 @@ cd "$root"
 export LC_ALL=C
 
 # Of what git knows; the rest of the repository is for those who build.
-readonly packed=(README.md CHANGELOG.md ARCHITECTURE.md LICENSE redis.conf deny.toml Dockerfile docs examples benches/results)
+readonly packed=(README.md CHANGELOG.md ARCHITECTURE.md LICENSE redis.conf deny.toml docs examples monitoring tests/lua benches/results)
 
 readonly work=$root/target/dist
 version=$(sed -nE 's/^version = "(.*)"/\1/p' Cargo.toml | head -n 1)
