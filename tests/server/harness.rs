@@ -93,6 +93,13 @@ impl Server {
         server
     }
 
+    /// A server with the module out of this file.
+    pub fn start_with_module(module: &Path, options: &[&str]) -> Self {
+        let mut server = Self::new(server_program(), options);
+        server.run(Some(module));
+        server
+    }
+
     /// Another program without the module.
     pub fn start_without_module(program: &Path, options: &[&str]) -> Self {
         let mut server = Self::new(program, options);
@@ -293,6 +300,11 @@ impl Server {
     /// The file that the server was started with.
     pub fn configuration(&self) -> PathBuf {
         self.folder.path().join("server.conf")
+    }
+
+    /// The folder in which its data are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// All that it has logged.

@@ -51,6 +51,7 @@ mod migrating;
 mod model;
 mod modules;
 mod once;
+mod operations;
 mod orders;
 mod panics;
 mod parts;

@@ -1,7 +1,7 @@
 //! The documents are run: the transcripts of the README from top to bottom on one server, as a person would type them, its
-//! table of options against what the server says, the transcripts of docs/cluster.md on a node of a cluster, and those of
-//! docs/migrating-from-lua.md on a server that begins with the scripts alone. What docs/clients.md shows is compared with
-//! the programs that `make test-clients` runs.
+//! table of options against what the server says, the transcripts of docs/operations.md, those of docs/cluster.md on a node of
+//! a cluster, and those of docs/migrating-from-lua.md on a server that begins with the scripts alone. What docs/operations.md
+//! does in a shell is in operations.rs. What docs/clients.md shows is compared with the programs that `make test-clients` runs.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -42,6 +42,13 @@ fn the_transcripts_of_the_move_from_scripts_show_what_the_server_answers() {
     let document = document.replace("/usr/local/lib/redis-inventory/libredis_inventory.so", &here);
     let typed = run(&document, "127.0.0.1:6379> ", &server);
     assert!(typed > 30, "only {typed} commands were found");
+}
+
+#[test]
+fn the_transcripts_of_operations_show_what_the_server_answers() {
+    let server = Server::start_with(&["appendonly yes"]);
+    let typed = run(include_str!("../../docs/operations.md"), "127.0.0.1:6379> ", &server);
+    assert!(typed > 5, "only {typed} commands were found");
 }
 
 /// Types what a document shows behind this prompt, and compares the answers. Gives how many commands there were.
