@@ -371,7 +371,6 @@ fn it_is_uninstalled_as_the_document_says_and_leaves_every_unit_where_it_was() {
     assert_eq!(left.collect::<Vec<_>>(), [""; 0]);
     assert_eq!(shop.ask("MGET stock:available:Q@A stock:reserved:Q@A stock:threshold:P")[2], Json::Null);
 
-    // Neither the lines as they are, nor what CONFIG REWRITE makes of them, may be left.
     machine.run(lines, &server);
     let file = fs::read_to_string(server.configuration()).expect("the file");
     assert!(!file.contains("inv."), "{file}");
@@ -385,6 +384,21 @@ fn it_is_uninstalled_as_the_document_says_and_leaves_every_unit_where_it_was() {
     shop.ask("DECRBY stock:available:P 1");
     replica.catch_up_with(&server);
     assert_eq!(replica.connect().counters("P"), (96, 0));
+}
+
+#[test]
+fn config_rewrite_behind_an_unload_takes_out_what_would_end_the_start() {
+    let (machine, [_, _, acl, unload, _, _]) = (Machine::new(), blocks("Uninstalling"));
+    let users = users();
+    let options: Vec<&str> =
+        ["inv.max-items 7"].into_iter().chain(users.iter().map(String::as_str)).collect();
+    let mut server = installed(&machine, &options);
+    machine.run(acl, &server);
+    machine.run(unload, &server);
+    server.connect().ask("CONFIG REWRITE");
+    server.shut_down();
+    server.start_again();
+    assert!(server.connect().refusal("INV.STOCK P").contains("unknown command"));
 }
 
 #[test]
