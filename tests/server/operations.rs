@@ -115,6 +115,36 @@ fn trade(shop: &mut Client, due_in: i64) -> i64 {
     due
 }
 
+#[test]
+fn a_process_that_dies_loses_what_the_table_of_persistence_says() {
+    for (options, kept) in [
+        (&["appendonly yes", "appendfsync always"][..], Some((90, 7))),
+        (&["appendonly yes", "appendfsync everysec"], Some((90, 7))),
+        (&["appendonly yes", "appendfsync no"], Some((90, 7))),
+        (&[], Some((95, 5))),
+        (&[], None),
+    ] {
+        let (mut server, mut shop) = shop_with(options, &[("P", 100)]);
+        shop.ask("INV.RESERVE HELD EX 900 ITEMS P 5");
+        // Without an AOF this is all that there is, or there is nothing.
+        if options.is_empty() && kept.is_some() {
+            shop.ask("SAVE");
+        }
+        shop.ask("INV.RESERVE SOLD ITEMS P 3");
+        shop.ask("INV.COMMIT SOLD");
+        shop.ask("INV.RESERVE LATER EX 900 ITEMS P 2");
+        server.kill();
+        server.start_again();
+        let mut shop = server.connect();
+        assert_eq!(shop.counters("P"), kept.unwrap_or((0, 0)), "{options:?}");
+        if options.is_empty() {
+            assert_eq!(code(&shop.refusal("INV.COMMIT LATER")), "NOTFOUND");
+        } else {
+            assert_eq!(shop.ask("INV.COMMIT LATER"), "OK", "{options:?}");
+        }
+    }
+}
+
 /// What was sold after the backup: once more, as the document says.
 fn catch_up(shop: &mut Client) {
     assert_eq!(code(&shop.refusal("INV.COMMIT YOUNG")), "NOTFOUND");
