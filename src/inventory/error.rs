@@ -83,6 +83,15 @@ pub enum Refusal {
         /// What the counter says.
         reserved: i64,
     },
+    /// `DRIFT`: a late commit of a reservation whose units did not all come back; the counters had been written by hand.
+    NotAllBack {
+        /// Of which sku.
+        sku: Sku,
+        /// What the reservation held of it.
+        held: i64,
+        /// What came back, or was sold in parts.
+        known: i64,
+    },
     /// `INSUFFICIENT`: not enough units; every short sku is named.
     Insufficient(Vec<Shortage>),
     /// `OVERCOMMITTED`: a count is below what is reserved.
@@ -143,7 +152,7 @@ impl Refusal {
             Self::Ended { how: Ending::Expired, .. } => "EXPIRED",
             Self::Mismatch { .. } | Self::OtherOnce { .. } => "MISMATCH",
             Self::NotFound(_) => "NOTFOUND",
-            Self::Drift { .. } => "DRIFT",
+            Self::Drift { .. } | Self::NotAllBack { .. } => "DRIFT",
             Self::Insufficient(_) => "INSUFFICIENT",
             Self::Overcommitted { .. } => "OVERCOMMITTED",
         }
@@ -180,7 +189,7 @@ impl fmt::Display for Refusal {
             Self::ForeignHere { sku } => write!(
                 out,
                 "reservation keys here are not records of this module and may hold units of {sku}: \
-                 wait for their end; INV.REPAIR {sku} FORCE would give those units away"
+                 wait for their end; INV.REPAIR {sku} FORCE does not count what they hold"
             ),
             Self::Ended { id, how, at } => {
                 let verb = match how {
@@ -188,39 +197,41 @@ impl fmt::Display for Refusal {
                     Ending::RolledBack => "was rolled back",
                     Ending::Expired => "expired",
                 };
-                write!(out, "reservation {id} {verb} at {at}: ")?;
+                write!(out, "reservation {id} {verb} at {at}: a new try takes a new id")?;
                 match how {
-                    Ending::Committed => out.write_str("its units are sold, a new order takes a new id"),
-                    Ending::RolledBack => out.write_str("its units went back, a new try takes a new id"),
+                    Ending::Committed | Ending::RolledBack => Ok(()),
                     Ending::Expired => {
-                        write!(
-                            out,
-                            "its units went back, INV.COMMIT {id} LATE sells them if they are still free"
-                        )
+                        write!(out, "; INV.COMMIT {id} LATE sells all that came back, if it is still free")
                     }
                 }
             }
             Self::Mismatch { id, held } => {
                 write!(
                     out,
-                    "reservation {id} exists with other items, take a new id for these: {}",
+                    "reservation {id} exists with other items ({}): take a new id for yours",
                     describe(held)
                 )
             }
             Self::OtherOnce { asked } => {
                 write!(
                     out,
-                    "this ONCE token was used with other arguments, take a new one for these: {asked}"
+                    "this ONCE token was used with other arguments ({asked}): take a new one for yours"
                 )
             }
             Self::NotFound(id) => write!(
                 out,
-                "no reservation {id} is live or remembered: it never was, or ended longer ago than inv.outcome-ttl-ms"
+                "no reservation {id} is live or remembered: it never was, its key was deleted, or it ended longer ago \
+                 than inv.outcome-ttl-ms"
             ),
             Self::Drift { sku, held, reserved } => write!(
                 out,
                 "{sku} reserved {reserved}, but this reservation holds {held}: its counter was written by hand, \
-                 INV.REPAIR {sku} puts it right"
+                 INV.AUDIT {sku} shows by how much"
+            ),
+            Self::NotAllBack { sku, held, known } => write!(
+                out,
+                "{sku} held {held}, and {known} came back at the deadline or were sold before: it cannot be sold late, \
+                 reserve anew with a new id"
             ),
             Self::Overcommitted { sku, on_hand, reserved } => write!(
                 out,

@@ -151,7 +151,7 @@ impl Outcome {
         for Line { sku, quantity } in &self.items {
             let known = gone.get(sku).copied().unwrap_or_default();
             if known != quantity.units() {
-                return Err(Refusal::Drift { sku: sku.clone(), held: quantity.units(), reserved: known });
+                return Err(Refusal::NotAllBack { sku: sku.clone(), held: quantity.units(), known });
             }
         }
         Ok(parts.returned)

@@ -569,6 +569,12 @@ pub fn client_list(ctx: RawContext) -> String {
     text_of(ctx, "CLIENT", "LIST")
 }
 
+/// Ends the connection of a client, by its id. Nothing where it has gone already.
+pub fn disconnect(ctx: RawContext, id: &str) {
+    // It says how many it has ended, and nobody asks.
+    drop(Context::new(ctx).call("CLIENT", &["KILL", "ID", id]));
+}
+
 fn text_of(ctx: RawContext, command: &str, what: &str) -> String {
     match Context::new(ctx).call(command, &[what]) {
         Ok(reply) => {

@@ -85,7 +85,7 @@ pub fn settings() -> Settings {
         alert_ttl_ms: get(&ALERT_TTL_MS),
         alert_cooldown_ms: get(&ALERT_COOLDOWN_MS),
         in_cluster: IN_CLUSTER.load(Ordering::Relaxed),
-        slots_move_at_once: IS_VALKEY.load(Ordering::Relaxed),
+        slots_move_at_once: is_valkey(),
         load_repair: match LOAD_REPAIR.load(Ordering::Relaxed) {
             1 => LoadRepair::Report,
             2 => LoadRepair::Return,
@@ -105,6 +105,11 @@ pub fn sweep_budget() -> std::time::Duration {
 /// Notes which server this is: Valkey moves slots at once, from version 9 on, and tells replicas of those that move key by key.
 pub fn set_server(is_valkey: bool) {
     IS_VALKEY.store(is_valkey, Ordering::Relaxed);
+}
+
+/// Whether the server is Valkey.
+pub fn is_valkey() -> bool {
+    IS_VALKEY.load(Ordering::Relaxed)
 }
 
 /// Notes whether this is a node of a cluster, and says how keys are named. In a cluster the keys of an id need its tag, to be

@@ -107,11 +107,16 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
         api::warn(ctx, "inv is not unloaded: a release is queued; try again");
         return ERR;
     }
-    if is_a_client_waiting(ctx) {
+    let clients = api::client_list(ctx);
+    if let Some(client) = clients.lines().find(|client| is_waiting(client)) {
         // A command that has gone when its turn comes would end the server.
+        let (id, address) = (field(client, "id="), field(client, "addr="));
         api::warn(
             ctx,
-            "inv is not unloaded: a client is in the middle of a transaction, or paused with a command of the module; try again",
+            &format!(
+                "inv is not unloaded: client {id} ({address}) is in the middle of a transaction, or paused with a command of \
+                 the module; try again, or CLIENT KILL ID {id}"
+            ),
         );
         return ERR;
     }
@@ -124,6 +129,9 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
             ),
         );
         return ERR;
+    }
+    for client in clients.lines().filter(|client| would_meet_a_lost_command(client)) {
+        api::disconnect(ctx, field(client, "id="));
     }
     state::forget();
     walk::forget();
@@ -143,15 +151,25 @@ fn user_with_our_commands(ctx: RawContext) -> Option<String> {
     user.split(' ').nth(1).map(str::to_owned)
 }
 
-/// Whether some client has queued commands behind MULTI, or is paused with one of ours.
-fn is_a_client_waiting(ctx: RawContext) -> bool {
-    let is_waiting = |client: &str| {
-        let value = |name: &str| client.split(' ').find_map(|field| field.strip_prefix(name));
-        let has_queued = value("multi=").is_some_and(|count| !["-1", "0"].contains(&count));
-        let is_blocked = value("flags=").is_some_and(|flags| flags.contains('b'));
-        has_queued || (is_blocked && value("cmd=").is_some_and(is_our_command))
-    };
-    api::client_list(ctx).lines().any(is_waiting)
+/// Whether this client has queued commands behind MULTI, or is paused with one of ours. A line of CLIENT LIST.
+fn is_waiting(client: &str) -> bool {
+    let has_queued = !["", "-1", "0"].contains(&field(client, "multi="));
+    has_queued || (is_blocked(client) && is_our_command(field(client, "cmd=")))
+}
+
+/// Whether the server would go on to use commands of ours that it keeps for this client: the last one that it has sent, which
+/// CLIENT LIST shows, and, in Valkey, those that it has sent behind one that waits.
+fn would_meet_a_lost_command(client: &str) -> bool {
+    is_our_command(field(client, "cmd=")) || (config::is_valkey() && is_blocked(client))
+}
+
+fn is_blocked(client: &str) -> bool {
+    field(client, "flags=").contains('b')
+}
+
+/// What a line of CLIENT LIST says behind `name=`.
+fn field<'a>(client: &'a str, name: &str) -> &'a str {
+    client.split(' ').find_map(|field| field.strip_prefix(name)).unwrap_or_default()
 }
 
 fn is_our_command(name: &str) -> bool {

@@ -38,7 +38,7 @@ fn asked(name: &str, life: i64, items: Vec<Line>) -> ReserveRequest {
 /// What one reads of a reservation that ended at its deadline.
 fn refused_as_expired(id: &str, deadline: i64) -> String {
     format!(
-        "EXPIRED reservation {id} expired at {deadline}: its units went back, INV.COMMIT {id} LATE sells them if they are still free"
+        "EXPIRED reservation {id} expired at {deadline}: a new try takes a new id; INV.COMMIT {id} LATE sells all that came back, if it is still free"
     )
 }
 
@@ -180,7 +180,7 @@ fn what_a_command_settles_for_others_is_bounded_by_lines() {
         for n in 0..20 {
             shop.execute(&["GET", &format!("reservation:M{n}")]);
         }
-        assert_eq!(shop.commit("NOBODY"), "NOTFOUND no reservation NOBODY is live or remembered: it never was, or ended longer ago than inv.outcome-ttl-ms");
+        assert_eq!(shop.commit("NOBODY"), "NOTFOUND no reservation NOBODY is live or remembered: it never was, its key was deleted, or it ended longer ago than inv.outcome-ttl-ms");
         assert_eq!(shop.counters("S99"), "1 19");
     });
     assert_eq!(shop.counters("S99"), "20 0");
@@ -646,7 +646,7 @@ fn a_record_that_comes_back_holds_its_units_once() {
 fn a_record_that_is_renamed_away_and_back_is_the_same_reservation() {
     let mut shop = shop();
     shop.client(&["RENAME", "reservation:A", "backup:A"]);
-    shop.unit(|shop| assert_eq!(shop.commit("A"), "NOTFOUND no reservation A is live or remembered: it never was, or ended longer ago than inv.outcome-ttl-ms"));
+    shop.unit(|shop| assert_eq!(shop.commit("A"), "NOTFOUND no reservation A is live or remembered: it never was, its key was deleted, or it ended longer ago than inv.outcome-ttl-ms"));
     shop.client(&["RENAME", "backup:A", "reservation:A"]);
     shop.unit(|shop| assert_eq!(shop.rollback("A"), "OK"));
     shop.advance(101);

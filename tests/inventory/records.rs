@@ -256,15 +256,15 @@ fn a_late_commit_of_a_release_that_was_cut_is_drift() {
     for (returned, refusal) in [
         (
             "P 4, Q 1",
-            "DRIFT P reserved 4, but this reservation holds 5: its counter was written by hand, INV.REPAIR P puts it right",
+            "DRIFT P held 5, and 4 came back at the deadline or were sold before: it cannot be sold late, reserve anew with a new id",
         ),
         (
             "P 5",
-            "DRIFT Q reserved 0, but this reservation holds 1: its counter was written by hand, INV.REPAIR Q puts it right",
+            "DRIFT Q held 1, and 0 came back at the deadline or were sold before: it cannot be sold late, reserve anew with a new id",
         ),
         (
             "",
-            "DRIFT P reserved 0, but this reservation holds 5: its counter was written by hand, INV.REPAIR P puts it right",
+            "DRIFT P held 5, and 0 came back at the deadline or were sold before: it cannot be sold late, reserve anew with a new id",
         ),
     ] {
         let cut = Outcome::of(&record("R", "P 5, Q 1"), 1900, Ending::Expired, 2000, &lines(returned));

@@ -43,35 +43,39 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         (
             Refusal::ForeignHere { sku: sku("P") },
             "FOREIGN reservation keys here are not records of this module and may hold units of P: \
-             wait for their end; INV.REPAIR P FORCE would give those units away",
+             wait for their end; INV.REPAIR P FORCE does not count what they hold",
         ),
         (
             Refusal::OtherOnce { asked: "P 5".to_owned() },
-            "MISMATCH this ONCE token was used with other arguments, take a new one for these: P 5",
+            "MISMATCH this ONCE token was used with other arguments (P 5): take a new one for yours",
         ),
         (
             ended(Ending::Committed, 7),
-            "COMMITTED reservation RES-456 was committed at 7: its units are sold, a new order takes a new id",
+            "COMMITTED reservation RES-456 was committed at 7: a new try takes a new id",
         ),
         (
             ended(Ending::RolledBack, 7),
-            "ROLLEDBACK reservation RES-456 was rolled back at 7: its units went back, a new try takes a new id",
+            "ROLLEDBACK reservation RES-456 was rolled back at 7: a new try takes a new id",
         ),
         (
             ended(Ending::Expired, 1_763_820_900_000),
-            "EXPIRED reservation RES-456 expired at 1763820900000: its units went back, INV.COMMIT RES-456 LATE sells them if they are still free",
+            "EXPIRED reservation RES-456 expired at 1763820900000: a new try takes a new id; INV.COMMIT RES-456 LATE sells all that came back, if it is still free",
         ),
         (
             Refusal::Mismatch { id: id("RES-456"), held: lines("P 5, Q@north 1") },
-            "MISMATCH reservation RES-456 exists with other items, take a new id for these: P 5, Q@north 1",
+            "MISMATCH reservation RES-456 exists with other items (P 5, Q@north 1): take a new id for yours",
         ),
         (
             Refusal::NotFound(id("RES-456")),
-            "NOTFOUND no reservation RES-456 is live or remembered: it never was, or ended longer ago than inv.outcome-ttl-ms",
+            "NOTFOUND no reservation RES-456 is live or remembered: it never was, its key was deleted, or it ended longer ago than inv.outcome-ttl-ms",
         ),
         (
             Refusal::Drift { sku: sku("P"), held: 5, reserved: 3 },
-            "DRIFT P reserved 3, but this reservation holds 5: its counter was written by hand, INV.REPAIR P puts it right",
+            "DRIFT P reserved 3, but this reservation holds 5: its counter was written by hand, INV.AUDIT P shows by how much",
+        ),
+        (
+            Refusal::NotAllBack { sku: sku("P"), held: 5, known: 3 },
+            "DRIFT P held 5, and 3 came back at the deadline or were sold before: it cannot be sold late, reserve anew with a new id",
         ),
         (
             Refusal::Insufficient(vec![short("PROD-123", 5, 1), short("PROD-9", 2, 0)]),

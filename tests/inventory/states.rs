@@ -30,13 +30,11 @@ fn lapsed(settled: bool) -> State {
 /// A state, and how a command on it is refused.
 type Refused = (State, &'static str);
 
-const NOT_FOUND: &str = "NOTFOUND no reservation R is live or remembered: it never was, or ended longer ago than inv.outcome-ttl-ms";
+const NOT_FOUND: &str = "NOTFOUND no reservation R is live or remembered: it never was, its key was deleted, or it ended longer ago than inv.outcome-ttl-ms";
 const FOREIGN: &str = "FOREIGN reservation:R is not a record of this module (a script's, or a copy): who made it ends it, a new order takes a new id";
-const COMMITTED: &str =
-    "COMMITTED reservation R was committed at 2500: its units are sold, a new order takes a new id";
-const ROLLED_BACK: &str =
-    "ROLLEDBACK reservation R was rolled back at 2500: its units went back, a new try takes a new id";
-const EXPIRED: &str = "EXPIRED reservation R expired at 1900: its units went back, INV.COMMIT R LATE sells them if they are still free";
+const COMMITTED: &str = "COMMITTED reservation R was committed at 2500: a new try takes a new id";
+const ROLLED_BACK: &str = "ROLLEDBACK reservation R was rolled back at 2500: a new try takes a new id";
+const EXPIRED: &str = "EXPIRED reservation R expired at 1900: a new try takes a new id; INV.COMMIT R LATE sells all that came back, if it is still free";
 
 #[test]
 fn an_id_that_is_free_can_be_reserved() {
@@ -61,13 +59,13 @@ fn the_same_items_again_are_those_that_were_asked_whatever_parts_have_gone() {
     let refusal = State::Live(left, DEADLINE).reserve(&id("R"), &lines("P 3")).unwrap_err();
     assert_eq!(
         refusal.to_string(),
-        "MISMATCH reservation R exists with other items, take a new id for these: P 5, Q 1"
+        "MISMATCH reservation R exists with other items (P 5, Q 1): take a new id for yours"
     );
 }
 
 #[test]
 fn an_id_is_used_once() {
-    let mismatch = "MISMATCH reservation R exists with other items, take a new id for these: P 5, Q 1";
+    let mismatch = "MISMATCH reservation R exists with other items (P 5, Q 1): take a new id for yours";
     let refused: [Refused; 7] = [
         (live(), mismatch),
         (State::Live(record("R", "P 5, Q 1"), DEADLINE + 7), mismatch),

@@ -239,6 +239,9 @@ fn unload_is_refused_while_a_transaction_waits() {
     let replies = shop.burst(&["MULTI", "MODULE UNLOAD inv", "INV.STOCK P", "EXEC"]);
     assert!(replies[3][0].as_str().is_some_and(|text| text.starts_with("-ERR Error unloading module")));
     assert_eq!(replies[3][1][0]["available"], 100);
+    // An operator can end a connection that is named.
+    let named = format!("client {} (127.0.0.1:", client_id(&mut other));
+    assert!(server.log().contains(&named), "{named}: {}", server.log());
     assert_eq!(server.log().matches("in the middle of a transaction").count(), 2);
     // An empty one is harmless: what comes next is looked up when it comes.
     other.ask("MULTI");
@@ -259,13 +262,47 @@ fn unload_is_refused_while_a_client_is_paused_with_a_command() {
     assert!(shop.refusal("MODULE UNLOAD inv").starts_with("ERR Error unloading module"));
     shop.ask("CLIENT UNPAUSE");
     assert_eq!(other.reply(), 105);
-    // One that waits with another command is in nobody's way.
-    shop.ask("CLIENT PAUSE 60000 WRITE");
-    other.send("INCRBY stock:available:P 5");
-    wait_until("it waits", SOON, || shop.info("clients", "blocked_clients") == "1");
-    assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
-    shop.ask("CLIENT UNPAUSE");
-    assert_eq!(other.reply(), 110);
+}
+
+/// The server keeps of each client which command was its last, and looks at it in CLIENT LIST. Valkey 9.1 looks up too what a
+/// client has sent behind a command that waits.
+#[test]
+fn an_unload_disconnects_clients_that_would_meet_commands_that_are_gone() {
+    let (server, mut shop) = left_behind(&[]);
+    let mut bystander = server.connect();
+    let is_valkey = shop.info("server", "server_name") == "valkey";
+    for round in 0..20 {
+        shop.ask(load());
+        let mut customers: Vec<Client> = (0..10).map(|_| server.connect()).collect();
+        for customer in &mut customers {
+            customer.ask("INV.STOCK P");
+        }
+        let mut waiting = server.connect();
+        waiting.send("BLPOP nothing 0");
+        waiting.send("INV.STOCK P");
+        wait_until("it waits", SOON, || shop.info("clients", "blocked_clients") == "1");
+        assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
+
+        // What is freed is used again.
+        let noise: Vec<String> =
+            (0..500).map(|number| format!("SET noise:{round}:{number} {number}")).collect();
+        bystander.burst(&noise);
+        let left = if is_valkey { 2 } else { 3 };
+        wait_for("those who used it are gone", SOON, left, || {
+            let clients = shop.ask("CLIENT LIST");
+            clients.as_str().map_or(0, |clients| clients.lines().count())
+        });
+        bystander.ask("RPUSH nothing 1");
+        if !is_valkey {
+            assert_eq!(waiting.reply(), json!(["nothing", "1"]));
+            assert!(waiting.reply().as_str().is_some_and(|reply| reply.contains("unknown command")));
+        }
+        bystander.ask("DEL nothing");
+    }
+}
+
+fn client_id(client: &mut Client) -> String {
+    client.ask("CLIENT ID").to_string()
 }
 
 #[test]

@@ -393,6 +393,8 @@ fn it_is_uninstalled_as_the_document_says_and_leaves_every_unit_where_it_was() {
     machine.run(acl, &server);
     machine.run(unload, &server);
     machine.run(rewrite, &server);
+    // The unload has ended the connection of one whose last command was the module's.
+    let mut shop = server.connect();
     let contents = shop.contents();
     let left = contents
         .keys()
