@@ -22,7 +22,7 @@ run: ## a server with the module, in the foreground on PORT
 	@scripts/run.sh
 
 cli: ## a prompt on the server at PORT
-	@cli=$$(scripts/find-cli.sh) && exec "$$cli" -p "$$PORT"
+	@scripts/cli.sh
 
 demo: ## a flash sale on a server of its own: 2,000 SHOPPERS, 100 UNITS, first without the module, then with it
 	@scripts/demo.sh

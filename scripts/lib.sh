@@ -14,6 +14,11 @@ die() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+check_port() {
+    [[ $1 =~ ^[0-9]{1,5}$ ]] || die "PORT=$1 is not a port: 1 to 65535"
+    ((10#$1 >= 1 && 10#$1 <= 65535)) || die "PORT=$1 is not a port: 1 to 65535"
+}
+
 # at_least 8.0.2 7.2: is the first version not older than the second? Major and minor count.
 at_least() {
     local major minor floor_major floor_minor
@@ -26,7 +31,7 @@ at_least() {
 module_file() {
     local name=libredis_inventory.so
     [[ $(uname -s) != Darwin ]] || name=libredis_inventory.dylib
-    (cd "$root" && cd "${CARGO_TARGET_DIR:-target}/release" && printf '%s/%s\n' "$PWD" "$name")
+    (cd "$root" && cd "${CARGO_TARGET_DIR:-target}/release" 2>/dev/null && printf '%s/%s\n' "$PWD" "$name")
 }
 
 # server_name PATH: valkey-9.1. Data are kept apart by it: none reads what a newer one has saved.

@@ -7,12 +7,14 @@ cd "$root"
 
 readonly port=${PORT:-6379}
 
-check_port() {
-    [[ $port =~ ^[0-9]{1,5}$ ]] || die "PORT=$port is not a port"
-    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-        die "port $port is in use. Choose another one: make run PORT=$((port + 11))"
-    fi
+# The next port that nobody listens on.
+free_port() {
+    local other=$1
+    while ((other < 65535)) && is_in_use "$((++other))"; do :; done
+    printf '%s\n' "$other"
 }
+
+is_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 answers() {
     local reply
@@ -36,7 +38,7 @@ hint() {
 Ready on port $port. In another terminal:
 
     $cli -p $port SET stock:available:PROD-123 10
-    $cli -p $port INV.RESERVE RES-1 EX 900 ITEMS PROD-123 2
+    $cli -p $port INV.RESERVE 'RES-*' EX 900 ITEMS PROD-123 2
     $cli -p $port INV.STOCK PROD-123
 
 or a prompt: make cli PORT=$port        Ctrl-C ends the server.
@@ -44,14 +46,17 @@ or a prompt: make cli PORT=$port        Ctrl-C ends the server.
 EOT
 }
 
-check_port
+check_port "$port"
+if is_in_use "$port"; then die "port $port is in use. Choose another one: make run PORT=$(free_port "$port")"; fi
+[[ -e $(module_file) ]] || say "building the module: the first time it takes some minutes"
 scripts/cargo.sh build --release
 server=$(scripts/find-server.sh)
 cli=$(cli_to_type "$server")
 module=$(module_file)
-data=$root/data/$(server_name "$server")
+# Of each server and port its own: two that write into one folder would spoil it.
+data=$root/data/$(server_name "$server")/$port
 mkdir -p "$data"
-say "data: ${data#"$root"/}"
+say "data: ${data#"$root"/}, kept from run to run; delete it to begin empty"
 
 # Twice in the background: it must not be a child of the server, which would wonder about it.
 (hint $$ "$cli" &)
