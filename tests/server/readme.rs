@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use redis::Value;
 
@@ -51,13 +53,22 @@ fn the_transcripts_of_operations_show_what_the_server_answers() {
     assert!(typed > 5, "only {typed} commands were found");
 }
 
-/// Types what a document shows behind this prompt, and compares the answers. Gives how many commands there were.
+/// Types what a document shows behind this prompt, and compares the answers. Gives how many commands there were. Where the text
+/// before a transcript ends with `3 seconds later:`, so long is waited.
 fn run(document: &str, prompt: &str, server: &Server) -> usize {
     let client = redis::Client::open(("127.0.0.1", server.port())).unwrap();
     let mut connection = client.get_connection().unwrap();
     let mut typed = 0;
-    for block in document.split("```redis\n").skip(1) {
-        let block = block.split("```").next().unwrap();
+    let mut blocks = document.split("```redis\n");
+    let mut text = blocks.next().unwrap();
+    for block in blocks {
+        if let Some(before) = text.trim_end().strip_suffix(" seconds later:") {
+            let seconds = before.rsplit(char::is_whitespace).next().and_then(|word| word.parse().ok());
+            // A moment longer: units are given back ten times a second.
+            thread::sleep(Duration::from_secs(seconds.unwrap()) + Duration::from_millis(300));
+        }
+        let (block, behind) = block.split_once("```").unwrap();
+        text = behind;
         for exchange in block.split(prompt).skip(1) {
             let (line, shown) = exchange.split_once('\n').unwrap_or((exchange, ""));
             let mut command = redis::Cmd::new();
