@@ -296,8 +296,12 @@ impl Part {
 
 /// The ratios that are owed and those that are aimed at.
 fn write_targets(text: &mut String, parts: &[Part]) {
-    writeln!(text, "## Targets\n\n| | measured | owed | aim | |\n| --- | ---: | ---: | ---: | --- |")
-        .unwrap();
+    writeln!(
+        text,
+        "## Targets\n\nWhat the project has set itself: *owed* is the least that it wants to reach, *aim* what it would like. Each is \
+         a ratio of figures below.\n\n| | measured | owed | aim | |\n| --- | ---: | ---: | ---: | --- |"
+    )
+    .unwrap();
     let mut row = |what: String, measured: f64, owed: f64, aim: f64, more: bool| {
         let reaches = |goal: f64| if more { measured >= goal } else { measured <= goal };
         let verdict = if reaches(aim) {
