@@ -24,7 +24,7 @@ run: ## a server with the module, in the foreground on PORT
 cli: ## a prompt on the server at PORT
 	@scripts/cli.sh
 
-demo: ## a flash sale on a server of its own: 2,000 SHOPPERS, 100 UNITS, first without the module, then with it
+demo: ## a flash sale on a server of its own: 2,000 SHOPPERS, 100 UNITS, by a counter, by Lua scripts, by the module
 	@scripts/demo.sh
 watch: ## the stock of the server at PORT, or at URL, live in the terminal; ARGS="PROD-1 PROD-2" for products to begin with
 	@INV_URL=$$URL scripts/cargo.sh run --example watch -- $(ARGS)

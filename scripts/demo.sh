@@ -8,7 +8,8 @@ cd "$root"
 
 readonly shoppers=${SHOPPERS:-2000}
 readonly units=${UNITS:-100}
-readonly picture=${PICTURE:-${CARGO_TARGET_DIR:-target}/flash-sale.svg}
+readonly built=${CARGO_TARGET_DIR:-target}
+readonly picture=${PICTURE:-$built/flash-sale.svg}
 
 # A connection is an open file, here and in the server.
 allow_connections() {
@@ -23,7 +24,9 @@ end() {
     rm -rf "$data"
 }
 
-[[ $shoppers =~ ^[0-9]{1,5}$ && $units =~ ^[0-9]{1,5}$ ]] || die "SHOPPERS and UNITS are numbers"
+readonly whole='^([1-9][0-9]{0,3}|1[0-9]{4}|20000)$'
+[[ $shoppers =~ $whole && $units =~ $whole ]] || die "SHOPPERS and UNITS are whole numbers from 1 to 20000"
+[[ -e $built/debug/examples/flash_sale ]] || say "building; the first time this takes a minute or two"
 scripts/cargo.sh build --release
 scripts/cargo.sh build --example flash_sale
 server=$(scripts/find-server.sh)
@@ -31,4 +34,4 @@ allow_connections
 data=$(mktemp -d)
 trap end EXIT
 start_server "$data" "$server" redis.conf --loadmodule "$(module_file)" --maxclients $((shoppers + 50))
-"${CARGO_TARGET_DIR:-target}/debug/examples/flash_sale" "redis://127.0.0.1:$port" "$picture" "$shoppers" "$units"
+"$built/debug/examples/flash_sale" "redis://127.0.0.1:$port" "$picture" "$shoppers" "$units"

@@ -1,10 +1,11 @@
-//! A flash sale on a real server, twice: with GET and DECR, as it is often done, and with reservations.
+//! A flash sale on a real server, three times: with GET and DECR, with the usual Lua scripts, and with reservations.
 //!
 //!     make demo
 //!     cargo run --example flash_sale -- redis://127.0.0.1:6379 target/flash-sale.svg 2000 100
 //!
-//! The same shoppers come in both, each on a connection of its own. They decide, and pay, change their minds, or are never
-//! seen again. It ends with a table, and a picture of the stock over time. The two ways stand side by side in `shop.rs`.
+//! The same shoppers come in each, every one on a connection of her own. They decide, and pay, change their minds, or are
+//! never seen again. It ends with a table, and a picture of the stock over time. The three ways stand side by side in
+//! `shop.rs`.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -23,9 +24,10 @@ use std::process::ExitCode;
 
 use redis::{Client, Connection, cmd};
 use sale::{Report, Sale};
-use shop::{ByCounter, ByReservation};
+use shop::{ByCounter, ByReservation, ByScript};
 
 const USAGE: &str = "flash_sale URL PICTURE.svg [SHOPPERS] [UNITS]";
+const NUMBERS: &str = "SHOPPERS and UNITS are whole numbers from 1 to 20000";
 
 fn main() -> ExitCode {
     match run() {
@@ -42,16 +44,16 @@ fn run() -> Result<(), Box<dyn Error>> {
     let (url, picture) = (words.next().ok_or(USAGE)?, PathBuf::from(words.next().ok_or(USAGE)?));
     let mut number = |otherwise: i64| {
         let number = words.next().map_or(Ok(otherwise), |word| word.parse::<i64>());
-        number.ok().filter(|number| (1..=20_000).contains(number)).ok_or(USAGE)
+        number.ok().filter(|number| (1..=20_000).contains(number)).ok_or(NUMBERS)
     };
     let (shoppers, units) = (number(2000)?, number(100)?);
     println!("{shoppers} shoppers, {units} units, each shopper on a connection of her own.\n");
-    let reports = hold_both(&url, shoppers, units)?;
+    let reports = hold_all(&url, shoppers, units)?;
     println!("\n{}", table(&reports));
     picture::draw(&picture, &reports)?;
     println!("Stock over time: {}", picture.display());
 
-    let [_, own] = &reports;
+    let [.., own] = &reports;
     let (sold, available) = (own.books.sold.count(), own.available);
     if sold + available != units {
         return Err(format!("{sold} sold and {available} left of {units}: units were lost or doubled").into());
@@ -59,12 +61,12 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The same crowd in both ways, one after the other.
-pub fn hold_both(url: &str, shoppers: i64, units: i64) -> Result<[Report; 2], Box<dyn Error>> {
+/// The same crowd in all ways, one after the other.
+pub fn hold_all(url: &str, shoppers: i64, units: i64) -> Result<[Report; 3], Box<dyn Error>> {
     let client = Client::open(url)?;
     check_server(&mut client.get_connection()?)?;
     let sale = Sale { client, crowd: crowd::gather(shoppers, 7), units };
-    Ok([sale.hold::<ByCounter>()?, sale.hold::<ByReservation>()?])
+    Ok([sale.hold::<ByCounter>()?, sale.hold::<ByScript>()?, sale.hold::<ByReservation>()?])
 }
 
 /// The sale sets stock, so that a server with data is not for it.
@@ -80,11 +82,11 @@ fn check_server(connection: &mut Connection) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Both sales beside each other.
-pub fn table(reports: &[Report; 2]) -> String {
+/// The sales beside each other.
+pub fn table(reports: &[Report; 3]) -> String {
     let row = |name: &str, of: &dyn Fn(&Report) -> String| {
-        let [first, second] = reports.each_ref().map(of);
-        format!("{name:<34}{first:>16}{second:>18}\n")
+        let [first, second, third] = reports.each_ref().map(of);
+        format!("{name:<30}{first:>16}{second:>15}{third:>18}\n")
     };
     let count = |name: &str, of: fn(&Report) -> i64| row(name, &|report| of(report).to_string());
     [

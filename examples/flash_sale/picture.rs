@@ -1,4 +1,4 @@
-//! The picture: available, held and sold units over time, one half for each way, as SVG.
+//! The picture: available, held and sold units over time, one part for each way, as SVG.
 
 use std::error::Error;
 use std::path::Path;
@@ -11,7 +11,7 @@ use plotters::prelude::{
 
 use super::sale::{Look, Report};
 
-const SIZE: (u32, u32) = (1000, 380);
+const SIZE: (u32, u32) = (1440, 380);
 
 /// Name, colour, and what it shows.
 type Line = (&'static str, RGBColor, fn(&Look) -> i64);
@@ -22,24 +22,25 @@ const LINES: [Line; 3] = [
     ("sold", RGBColor(44, 140, 70), |look| look.sold),
 ];
 
-/// Writes the picture of both sales, on one scale.
-pub fn draw(path: &Path, reports: &[Report; 2]) -> Result<(), Box<dyn Error>> {
+/// Writes the picture of the sales, on one scale.
+pub fn draw(path: &Path, reports: &[Report; 3]) -> Result<(), Box<dyn Error>> {
     let looks = || reports.iter().flat_map(|report| &report.looks);
     let seconds = looks().map(|look| look.at.as_secs_f64()).fold(0.0, f64::max);
     let values = || looks().flat_map(|look| LINES.iter().map(move |(_, _, of)| of(look)));
     let (least, most) = (values().min().unwrap_or(0), values().max().unwrap_or(0));
-    let room = (most - least) / 20 + 1;
+    // The names of the lines stand above all of them but the peak, which is on the other side.
+    let room = |share| (most - least) / share + 1;
 
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
-    for (half, report) in area.split_evenly((1, 2)).iter().zip(reports) {
+    for (part, report) in area.split_evenly((1, reports.len())).iter().zip(reports) {
         let title = format!("{}: {} sold of {}", report.name, report.books.sold.count(), report.units);
-        let mut chart = ChartBuilder::on(half)
+        let mut chart = ChartBuilder::on(part)
             .caption(title, ("sans-serif", 18).into_font())
             .margin(12)
             .x_label_area_size(36)
             .y_label_area_size(44)
-            .build_cartesian_2d(0.0..seconds, (least - room)..(most + room))?;
+            .build_cartesian_2d(0.0..seconds, (least - room(20))..(most + room(8)))?;
         chart.configure_mesh().x_desc("seconds").y_desc("units").light_line_style(WHITE).draw()?;
         // What there was to sell, and nothing.
         for level in [0, report.units] {
@@ -54,7 +55,7 @@ pub fn draw(path: &Path, reports: &[Report; 2]) -> Result<(), Box<dyn Error>> {
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::MiddleRight)
+            .position(SeriesLabelPosition::UpperRight)
             .background_style(WHITE.mix(0.8))
             .border_style(BLACK.mix(0.3))
             .draw()?;

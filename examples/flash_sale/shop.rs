@@ -1,11 +1,15 @@
-//! The two ways to take a unit, side by side.
+//! The three ways to take a unit, side by side.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::{Connection, ErrorKind, RedisResult, cmd};
+use redis::{Connection, ErrorKind, RedisResult, Script, cmd};
 
 use super::crowd;
 use super::sale::Books;
+
+/// How long a unit is held, with some room: the machine may be busy.
+const HOLD: Duration = crowd::LONGEST.saturating_add(Duration::from_secs(1));
 
 /// How a shop takes units for its customers.
 pub trait Shop {
@@ -70,6 +74,55 @@ impl Shop for ByCounter {
     }
 }
 
+/// The usual Lua scripts, a record with a TTL beside them, and nobody who gives back the units of a record that is gone.
+pub struct ByScript;
+
+/// Available, reserved, and what the names of the records begin with: others than the module's, which would look after them.
+const SCRIPTED: [&str; 3] = ["scripted:available", "scripted:reserved", "scripted:reservation:"];
+
+static RESERVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../../tests/lua/reserve.lua")));
+static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../../tests/lua/commit.lua")));
+static ROLLBACK: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../../tests/lua/rollback.lua")));
+
+impl ByScript {
+    /// Runs a script for one unit of this order.
+    fn run(connection: &mut Connection, script: &Script, order: &str) -> RedisResult<bool> {
+        let [available, reserved, record] = SCRIPTED;
+        let mut call = script.key(available);
+        call.key(reserved).key(format!("{record}{order}"));
+        call.arg(1).arg(order).arg(HOLD.as_secs()).invoke(connection)
+    }
+}
+
+impl Shop for ByScript {
+    const NAME: &'static str = "Lua scripts";
+    const HOLD: Option<Duration> = None;
+
+    fn open(connection: &mut Connection, units: i64) -> RedisResult<()> {
+        let [available, reserved, _] = SCRIPTED;
+        cmd("MSET").arg(available).arg(units).arg(reserved).arg(0).exec(connection)
+    }
+
+    fn take(connection: &mut Connection, order: &str, work: impl FnOnce()) -> RedisResult<bool> {
+        work();
+        Self::run(connection, &RESERVE, order)
+    }
+
+    fn sell(connection: &mut Connection, order: &str) -> RedisResult<bool> {
+        Self::run(connection, &COMMIT, order).map(|_| true)
+    }
+
+    fn give_back(connection: &mut Connection, order: &str) -> RedisResult<()> {
+        Self::run(connection, &ROLLBACK, order).map(|_| ())
+    }
+
+    fn stock(connection: &mut Connection, _: &Books) -> RedisResult<(i64, i64)> {
+        let [available, reserved, _] = SCRIPTED;
+        cmd("MGET").arg(available).arg(reserved).query(connection)
+    }
+}
+
 /// INV.RESERVE, then INV.COMMIT or INV.ROLLBACK; or the deadline.
 pub struct ByReservation;
 
@@ -77,8 +130,7 @@ const PRODUCT: &str = "SHOES";
 
 impl Shop for ByReservation {
     const NAME: &'static str = "redis-inventory";
-    // With some room: the machine may be busy.
-    const HOLD: Option<Duration> = Some(crowd::LONGEST.saturating_add(Duration::from_secs(1)));
+    const HOLD: Option<Duration> = Some(HOLD);
 
     fn open(connection: &mut Connection, units: i64) -> RedisResult<()> {
         cmd("INV.SET").arg(PRODUCT).arg("AVAILABLE").arg(units).exec(connection)
@@ -86,11 +138,10 @@ impl Shop for ByReservation {
 
     fn take(connection: &mut Connection, order: &str, work: impl FnOnce()) -> RedisResult<bool> {
         work();
-        let hold = Self::HOLD.map_or(0, |hold| hold.as_millis());
         let reserve = cmd("INV.RESERVE")
             .arg(order)
-            .arg("PX")
-            .arg(hold.to_string())
+            .arg("EX")
+            .arg(HOLD.as_secs())
             .arg("ITEMS")
             .arg(PRODUCT)
             .arg(1)
@@ -103,8 +154,8 @@ impl Shop for ByReservation {
     }
 
     fn give_back(connection: &mut Connection, order: &str) -> RedisResult<()> {
-        // Where the deadline was first, they are back already.
-        unless(cmd("INV.ROLLBACK").arg(order).exec(connection), "EXPIRED").map(|_| ())
+        // Where the deadline was first it is back already, and that is no error.
+        cmd("INV.ROLLBACK").arg(order).exec(connection)
     }
 
     fn stock(connection: &mut Connection, _: &Books) -> RedisResult<(i64, i64)> {

@@ -1,28 +1,36 @@
 //! The flash sale of `make demo`, with a smaller crowd.
 
+use std::process::Command;
+
 use crate::harness::{Json, Server};
 
 #[path = "../../examples/flash_sale/main.rs"]
 #[allow(dead_code, reason = "its main function is not called here")]
 mod flash_sale;
 
-use flash_sale::{hold_both, picture, table};
+use flash_sale::{hold_all, picture, table};
 
 /// So many that of those who get a unit some vanish.
 const SHOPPERS: i64 = 300;
 const UNITS: i64 = 60;
 
 #[test]
-fn a_flash_sale_oversells_by_a_counter_and_not_by_reservations() {
+fn a_flash_sale_oversells_by_a_counter_loses_units_by_scripts_and_neither_by_reservations() {
     let server = Server::start();
     let url = format!("redis://127.0.0.1:{}", server.port());
-    let reports = hold_both(&url, SHOPPERS, UNITS).expect("two sales");
+    let reports = hold_all(&url, SHOPPERS, UNITS).expect("three sales");
     let table = table(&reports);
 
-    let [counter, own] = &reports;
+    let [counter, scripted, own] = &reports;
     let taken = counter.books.taken.count() - counter.books.given_back.count();
     assert!(taken > UNITS, "more is promised than there is:\n{table}");
     assert!(counter.held > 0, "who vanishes keeps a unit for ever:\n{table}");
+
+    assert_eq!(scripted.books.sold.count() + scripted.available + scripted.held, UNITS, "{table}");
+    assert!(scripted.held > 0, "who vanishes keeps a unit for ever:\n{table}");
+    assert_eq!((scripted.oversold(), scripted.by_deadline), (0, 0), "{table}");
+    let stock = server.connect().ask("MGET scripted:available scripted:reserved");
+    assert_eq!(stock, Json::from(vec![scripted.available.to_string(), scripted.held.to_string()]));
 
     assert_eq!(own.books.sold.count() + own.available, UNITS, "{table}");
     assert_eq!((own.oversold(), own.held), (0, 0), "{table}");
@@ -33,7 +41,16 @@ fn a_flash_sale_oversells_by_a_counter_and_not_by_reservations() {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     picture::draw(file.path(), &reports).expect("a picture");
     let svg = std::fs::read_to_string(file.path()).expect("the picture");
-    for word in ["<svg", "available", "reserved", "sold", "GET, then DECR", "redis-inventory", "</svg>"] {
+    for word in [
+        "<svg",
+        "available",
+        "reserved",
+        "sold",
+        "GET, then DECR",
+        "Lua scripts",
+        "redis-inventory",
+        "</svg>",
+    ] {
         assert!(svg.contains(word), "{word} is not in {svg}");
     }
 }
@@ -43,6 +60,28 @@ fn a_flash_sale_is_not_held_on_a_server_with_data() {
     let server = Server::start();
     server.connect().ask("SET stock:available:P 1");
     let url = format!("redis://127.0.0.1:{}", server.port());
-    let refused = hold_both(&url, SHOPPERS, UNITS).err().map(|error| error.to_string());
+    let refused = hold_all(&url, SHOPPERS, UNITS).err().map(|error| error.to_string());
     assert_eq!(refused.as_deref(), Some("the server has 1 keys: this wants an empty one"));
+}
+
+#[test]
+fn other_numbers_than_whole_ones_in_their_bounds_are_refused_before_anything_is_built() {
+    for (name, number) in [
+        ("SHOPPERS", "0"),
+        ("SHOPPERS", "20001"),
+        ("SHOPPERS", "abc"),
+        ("UNITS", "0"),
+        ("UNITS", "-1"),
+        ("UNITS", "1.5"),
+    ] {
+        let done = Command::new("scripts/demo.sh")
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env(name, number)
+            .env("CARGO_TARGET_DIR", "/dev/null")
+            .output()
+            .expect("bash");
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(said, "error: SHOPPERS and UNITS are whole numbers from 1 to 20000\n", "{name}={number}");
+        assert_eq!(done.status.code(), Some(1));
+    }
 }
