@@ -4,8 +4,10 @@
 CLUSTER_PORT ?= $(if $(filter command,$(origin PORT)),$(PORT),7001)
 PORT ?= 6379
 SERVER ?=
-URL ?= redis://127.0.0.1:$(PORT)
-export PORT CLUSTER_PORT SERVER URL
+export PORT CLUSTER_PORT SERVER
+# Of the environment INV_URL alone is taken: a URL there may be anything.
+WATCH_URL = $(if $(filter command,$(origin URL)),$$URL,$${INV_URL:-redis://127.0.0.1:$$PORT})
+WATCH_BUILT = $${CARGO_TARGET_DIR:-target}/debug/examples/watch
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell awk -F: '/^[a-z-]+:/ {print $$1}' $(firstword $(MAKEFILE_LIST)))
@@ -26,8 +28,9 @@ cli: ## a prompt on the server at PORT
 
 demo: ## a flash sale on a server of its own: 2,000 SHOPPERS, 100 UNITS, by a counter, by Lua scripts, by the module
 	@scripts/demo.sh
-watch: ## the stock of the server at PORT, or at URL, live in the terminal; ARGS="PROD-1 PROD-2" for products to begin with
-	@INV_URL=$$URL scripts/cargo.sh run --example watch -- $(ARGS)
+watch: ## the stock of the server at PORT, or at URL, live in the terminal; ARGS="PROD-1 PROD-2" for products by name; a password: INV_URL='redis://…' make watch
+	@[ -e "$(WATCH_BUILT)" ] || echo "building; the first time this takes a minute or two" >&2
+	@INV_URL="$(WATCH_URL)" scripts/cargo.sh run --example watch -- $(ARGS)
 
 cluster: ## three masters and three replicas with the module, in the background, from port 7001
 	@scripts/cluster.sh start

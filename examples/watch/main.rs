@@ -60,8 +60,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // It may hold what the server said.
-            let error: String = error.chars().filter(|character| !character.is_control()).collect();
-            let _ = writeln!(io::stderr(), "watch: {error}");
+            let _ = writeln!(io::stderr(), "watch: {}", view::plain(&error, is_utf8()));
             ExitCode::FAILURE
         }
     }
@@ -114,9 +113,12 @@ fn look() -> Result<Look, String> {
     if matches!(term.as_str(), "" | "dumb") {
         return Err(format!("a terminal that can move its cursor is needed, and TERM is \"{term}\""));
     }
+    Ok(Look { is_utf8: is_utf8(), is_coloured: variable("NO_COLOR").is_none() })
+}
+
+fn is_utf8() -> bool {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(variable).unwrap_or_default();
-    let locale = locale.to_ascii_lowercase().replace('-', "");
-    Ok(Look { is_utf8: locale.contains("utf8"), is_coloured: variable("NO_COLOR").is_none() })
+    locale.to_ascii_lowercase().replace('-', "").contains("utf8")
 }
 
 /// A variable that is set and not empty.

@@ -27,6 +27,9 @@ const PIPELINE: usize = 25;
 /// Lines of reservations, or warehouses of products, behind which a reading asks for no more of them.
 const LINES: usize = 4000;
 
+/// Hidden products that are remembered.
+const HIDDEN: usize = 10_000;
+
 /// Pages of a walk, of which some may be short for a user who may not see all.
 const PAGES: usize = 4;
 
@@ -66,8 +69,8 @@ pub struct Reading {
     pub ahead: Option<i64>,
     /// INFO, where the user may see it.
     pub info: Option<Info>,
-    /// The products that were answered for; nothing where there is no such product here.
-    pub stock: Vec<(String, Option<Stock>)>,
+    /// The products that were answered for.
+    pub stock: Vec<(String, Result<Stock, Absence>)>,
     /// Reservations by deadline.
     pub nearest: Vec<Reservation>,
     /// There are more than those.
@@ -125,6 +128,17 @@ pub struct Stock {
     pub threshold: i64,
     /// By priority; none where it is kept under its own name.
     pub warehouses: Vec<(String, Units)>,
+}
+
+/// Why a product has no stock to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// There is no such product, or another node has it.
+    NotHere,
+    /// The user may not see it.
+    Hidden,
+    /// A counter that is no number, or another refusal.
+    Unreadable,
 }
 
 /// What there is in one place.
@@ -215,7 +229,12 @@ pub struct Source {
 impl Source {
     /// A server by its URL. Nothing is connected to yet.
     pub fn new(url: &str) -> Result<Self, String> {
-        let client = Client::open(url).map_err(|error| text(&error))?;
+        if ["rediss:", "valkeys:"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err("no TLS: go through ssh -L".to_owned());
+        }
+        // It is not shown: it may hold a password.
+        let client = Client::open(url)
+            .map_err(|_| "URL=... is not like redis://user:password@host:6379/0".to_owned())?;
         Ok(Self { client, link: None })
     }
 
@@ -251,8 +270,12 @@ struct Link {
     connection: Connection,
     /// What the user may not do. It is not asked for again: the server would note each time.
     denied: BTreeSet<&'static str>,
+    /// Products that the user may not see. They are not asked for again either.
+    hidden: BTreeSet<String>,
     /// Nothing has spoken against one yet.
     has_feed: bool,
+    /// There is a feed for each tag, as far as the user may know.
+    has_feeds: bool,
 }
 
 impl Link {
@@ -260,7 +283,23 @@ impl Link {
         let connection = client.get_connection_with_timeout(PATIENCE)?;
         connection.set_read_timeout(Some(PATIENCE))?;
         connection.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { connection, denied: BTreeSet::new(), has_feed: true })
+        let (denied, hidden) = (BTreeSet::new(), BTreeSet::new());
+        let mut link = Self { connection, denied, hidden, has_feed: true, has_feeds: false };
+        link.read_settings()?;
+        Ok(link)
+    }
+
+    /// Whether the feed has the name of a tag; many users may not ask.
+    fn read_settings(&mut self) -> RedisResult<()> {
+        let mut command = cmd("CONFIG");
+        command.arg("GET").arg("inv.key-style").arg("inv.feed-maxlen").arg("cluster-enabled");
+        let settings = match command.query(&mut self.connection) {
+            // The server has said no.
+            Err(error) if error.code().is_some() => return Ok(()),
+            settings => fields(settings?).unwrap_or_default(),
+        };
+        self.has_feeds = has_tagged_feeds(settings);
+        Ok(())
     }
 
     fn read(&mut self, ask: &Ask) -> RedisResult<Reading> {
@@ -274,6 +313,11 @@ impl Link {
         if !self.denied.is_empty() {
             let denied: Vec<&str> = self.denied.iter().copied().collect();
             reading.notes.push(format!("this user may not see {}", denied.join(", ")));
+        }
+        if self.has_feeds {
+            reading
+                .notes
+                .push("the feeds are not read: in tagged key style there is one for each tag".to_owned());
         }
         Ok(reading)
     }
@@ -338,6 +382,10 @@ impl Link {
                     notes.push(text(&error));
                     None
                 }
+                Err(error) if error.code() == Some("NOPERM") => {
+                    notes.push(format!("this user may not see {}", of.unwrap_or("INV.SCAN")));
+                    None
+                }
                 page => page?,
             };
             let Some(page) = page else {
@@ -372,20 +420,25 @@ impl Link {
 
     fn read_stock(&mut self, ask: &Ask, reading: &mut Reading) -> RedisResult<()> {
         let mut lines = 0_usize;
-        for products in ask.products.chunks(PIPELINE) {
+        let (hidden, products): (Vec<String>, Vec<String>) =
+            ask.products.iter().cloned().partition(|product| self.hidden.contains(product));
+        reading.stock.extend(hidden.into_iter().map(|product| (product, Err(Absence::Hidden))));
+        for products in products.chunks(PIPELINE) {
             // One by one: in a cluster they are in slots of their own, and a broken counter hides no other.
             let commands: Vec<Cmd> =
                 products.iter().map(|product| cmd("INV.STOCK").arg(product).clone()).collect();
             let Some(answers) = self.all("INV.STOCK", &commands)? else { break };
             for (product, answer) in products.iter().zip(answers) {
                 let stock = match answer {
-                    Ok(stock) => parse_stock(stock),
-                    // It is another node's, or another user's.
-                    Err(error) if matches!(error.code(), Some("MOVED" | "ASK" | "NOPERM")) => None,
-                    // A counter that is no number.
+                    Ok(stock) => parse_stock(stock).ok_or(Absence::NotHere),
+                    Err(error) if matches!(error.code(), Some("MOVED" | "ASK")) => Err(Absence::NotHere),
+                    Err(error) if error.code() == Some("NOPERM") => {
+                        self.hide(product);
+                        Err(Absence::Hidden)
+                    }
                     Err(error) => {
                         reading.notes.push(text(&error));
-                        None
+                        Err(Absence::Unreadable)
                     }
                 };
                 lines = lines.saturating_add(stock.as_ref().map_or(0, |stock| stock.warehouses.len()));
@@ -396,6 +449,14 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    /// So many at most: a feed may tell of more and more products of others.
+    fn hide(&mut self, product: &str) {
+        if self.hidden.len() >= HIDDEN {
+            self.hidden.clear();
+        }
+        self.hidden.insert(product.to_owned());
     }
 
     fn read_alerts(&mut self, ask: &Ask, reading: &mut Reading) -> RedisResult<()> {
@@ -410,13 +471,17 @@ impl Link {
 
     /// From its end backwards, so that a feed that is faster than this is read at its end all the same.
     fn read_feed(&mut self, ask: &Ask, reading: &mut Reading) -> RedisResult<()> {
-        if !self.has_feed {
+        if !self.has_feed || self.has_feeds {
             return Ok(());
         }
         let from = ask.behind.as_ref().map_or("-".to_owned(), |entry| format!("({entry}"));
         let mut command = cmd("XREVRANGE");
         command.arg("inventory:feed").arg("+").arg(from).arg("COUNT").arg(CHANGES);
         let entries = match self.one("the feed", &command) {
+            Err(error) if error.code() == Some("NOPERM") => {
+                self.denied.insert("the feed");
+                None
+            }
             // In a cluster, or with another key of that name.
             Err(error) if error.code().is_some() => {
                 self.has_feed = false;
@@ -449,15 +514,28 @@ impl Link {
         for _ in commands {
             answers.push(self.connection.recv_response()?.extract_error());
         }
-        // One product or reservation of many may be hidden from the user.
-        let is_denied =
-            |answer: &RedisResult<Value>| answer.as_ref().is_err_and(|error| error.code() == Some("NOPERM"));
-        if !answers.is_empty() && answers.iter().all(is_denied) {
+        // Where a key is hidden from the user, another one may not be.
+        if answers.iter().any(|answer| answer.as_ref().is_err_and(is_of_command)) {
             self.denied.insert(name);
             return Ok(None);
         }
         Ok(Some(answers))
     }
+}
+
+/// Whether the user may not send the command, whatever the key: the server says so with the same words since ACLs tell keys
+/// from commands.
+pub fn is_of_command(error: &RedisError) -> bool {
+    let is_of_command = |detail: &str| detail.contains("no permissions to run");
+    error.code() == Some("NOPERM") && error.detail().is_some_and(is_of_command)
+}
+
+/// Whether a feed is on, and tagged: by the answer of CONFIG GET.
+pub fn has_tagged_feeds(mut settings: Fields) -> bool {
+    let mut word = |name: &str| take::<String>(&mut settings, name).unwrap_or_default();
+    let (style, most, cluster) = (word("inv.key-style"), word("inv.feed-maxlen"), word("cluster-enabled"));
+    let is_tagged = style == "tagged" || style == "auto" && cluster == "yes";
+    is_tagged && most != "0"
 }
 
 impl Reservation {
@@ -467,10 +545,11 @@ impl Reservation {
     }
 }
 
-type Fields = BTreeMap<String, Value>;
+/// A reply with names.
+pub type Fields = BTreeMap<String, Value>;
 
 /// A map of RESP3, or a flat array of RESP2.
-fn fields(value: Value) -> Option<Fields> {
+pub fn fields(value: Value) -> Option<Fields> {
     from_redis_value::<Option<Fields>>(value).ok().flatten()
 }
 

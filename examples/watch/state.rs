@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::source::{self, Alert, Ask, Change, Reading, Reservation, Search, Stock, Totals};
+use crate::source::{self, Absence, Alert, Ask, Change, Reading, Reservation, Search, Stock, Totals};
 
 /// Products that are kept; more are not shown.
 pub const MOST_PRODUCTS: usize = 10_000;
@@ -118,8 +118,10 @@ impl Cursor {
 /// A product that is known.
 #[derive(Clone, Debug, Default)]
 pub struct Product {
-    /// As it was at the last look; nothing before the first, and where there is no such product.
+    /// As it was at the last look; nothing before the first.
     pub stock: Option<Stock>,
+    /// Why there is none, at the last look.
+    pub absence: Option<Absence>,
     /// The most units on hand that were seen: how long its bar is.
     pub most: i64,
     /// The number of the reading that asked for it last.
@@ -354,6 +356,11 @@ impl State {
         self.products.is_empty()
     }
 
+    /// The server did not answer yet, and will not.
+    pub const fn is_without_server(&self) -> bool {
+        self.readings == 0 && self.trouble.is_some()
+    }
+
     /// Whether what is shown of a product may be long over: there are more products than a reading asks for.
     pub fn is_old(&self, product: &Product) -> bool {
         self.readings.saturating_sub(product.asked) > 5
@@ -529,17 +536,18 @@ impl State {
         self.walk = (!is_all_seen).then(|| reading.walk.clone().unwrap_or_else(|| "0".to_owned()));
     }
 
-    fn look_at_stock(&mut self, stock: Vec<(String, Option<Stock>)>) {
+    fn look_at_stock(&mut self, stock: Vec<(String, Result<Stock, Absence>)>) {
         for (name, stock) in stock {
             let Some(product) = self.products.get_mut(&name) else { continue };
             product.asked = self.readings;
-            if let Some(stock) = &stock {
+            if let Ok(stock) = &stock {
                 product.most = product.most.max(stock.units.on_hand());
             } else if !product.is_named {
                 self.products.remove(&name);
                 continue;
             }
-            product.stock = stock;
+            product.absence = stock.as_ref().err().copied();
+            product.stock = stock.ok();
         }
     }
 

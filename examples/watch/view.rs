@@ -1,14 +1,14 @@
 //! What is drawn: the state, on a screen of any size, with nothing but characters. Colours say nothing that the characters
 //! do not say.
 
-use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Cell, Clear, Paragraph, Row, Table};
+use ratatui::{Frame, buffer};
 
-use crate::source::{Alert, Reservation, Units};
+use crate::source::{Absence, Alert, Reservation, Units};
 use crate::state::{Cursor, Panel, Product, Rates, State};
 
 /// From this width on the lists stand side by side.
@@ -105,6 +105,26 @@ pub fn draw(frame: &mut Frame, state: &mut State, now: i64, look: Look) {
     if state.is_help {
         draw_help(frame, area, look);
     }
+    for cell in &mut frame.buffer_mut().content {
+        make_plain(cell, look);
+    }
+}
+
+/// Whatever was drawn: ids and data may hold what this terminal cannot show.
+fn make_plain(cell: &mut buffer::Cell, look: Look) {
+    if !cell.symbol().is_ascii() {
+        let plain = plain(cell.symbol(), look.is_utf8);
+        // A cell may hold several characters: one with its accents.
+        let end = if look.is_utf8 { plain.len() } else { 1 };
+        cell.set_symbol(plain.get(..end).filter(|plain| !plain.is_empty()).unwrap_or(" "));
+    }
+}
+
+/// A text of others, without what would reorder the line that it stands in; and in ASCII, where the terminal has no more.
+pub fn plain(text: &str, is_utf8: bool) -> String {
+    let reorders = |character: &char| matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let characters = text.chars().filter(|character| !character.is_control() && !reorders(character));
+    characters.map(|character| if is_utf8 || character.is_ascii() { character } else { '?' }).collect()
 }
 
 fn draw_lists(frame: &mut Frame, state: &mut State, area: Rect, now: i64, look: Look) {
@@ -260,9 +280,9 @@ fn draw_products(frame: &mut Frame, state: &mut State, area: Rect, look: Look) {
         _ => String::new(),
     };
     let titles = [
-        format!("Products: {many}{cut}, {}{seen}", state.order.name()),
-        format!("Products: {many}{cut}, {}", state.order.name()),
-        format!("Products: {many}{cut}"),
+        format!("Products met: {many}{cut}, {}{seen}", state.order.name()),
+        format!("Products met: {many}{cut}, {}", state.order.name()),
+        format!("Products met: {many}{cut}"),
     ];
     let block = titled(state, Panel::Products, &titles, area.width, look);
     let window = Window::new(frame, state, Panel::Products, block, area);
@@ -271,6 +291,8 @@ fn draw_products(frame: &mut Frame, state: &mut State, area: Rect, look: Look) {
             let text = "None is known yet. A product is, once it is in a reservation, an alert or the feed, or \
                         named: make watch ARGS=\"PROD-1\"";
             window.say(frame, text);
+        } else if state.is_without_server() {
+            window.say(frame, "No server with the module has answered yet. make run starts one.");
         }
         return;
     }
@@ -297,7 +319,13 @@ fn draw_products(frame: &mut Frame, state: &mut State, area: Rect, look: Look) {
     let row = |&(row, name, product): &(usize, &str, &Product)| {
         let name = format!(" {}", fit(name, name_width.saturating_sub(1), look));
         let Some(stock) = &product.stock else {
-            let cells = [Line::raw(name), Line::styled("no such product here", FAINT)];
+            let why = match product.absence {
+                None => "",
+                Some(Absence::NotHere) => "no such product here",
+                Some(Absence::Hidden) => "this user may not see it",
+                Some(Absence::Unreadable) => "cannot be read",
+            };
+            let cells = [Line::raw(name), Line::styled(why, FAINT)];
             return Row::new(cells.map(Cell::from)).style(window.style(row, Style::new()));
         };
         let units = stock.units;
@@ -361,7 +389,11 @@ pub fn bar_parts(units: Units, most: i64, width: usize) -> [usize; 2] {
 
 fn bar_legend(width: usize, look: Look) -> Line<'static> {
     let [full, held, gone] = look.pick(["█", "▒", "·"], ["#", "=", "."]);
-    let texts = [format!("{full} available {held} reserved {gone} gone"), format!("{full} {held} {gone}")];
+    let texts = [
+        format!("{full} available {held} reserved {gone} gone since first seen"),
+        format!("{full} available {held} reserved {gone} gone"),
+        format!("{full} {held} {gone}"),
+    ];
     Line::raw(first_fit(&texts, width))
 }
 
@@ -507,12 +539,13 @@ const HELP: &[&str] = &[
     "Esc         all reservations",
     "s           another order of products",
     "",
-    "A bar is as long as the most units on hand that were",
-    "seen here; what was sold since is gone. OUT: none is",
-    "available. LOW: the threshold, or below. Faint numbers",
-    "are some seconds old: products take turns. Deadlines",
-    "and alerts are by the server's clock, rates of the last",
-    "five seconds.",
+    "A product is met in a reservation, an alert or the feed",
+    "(not in tagged key style). A bar is as long as the most",
+    "units on hand that were seen here; what was sold since is",
+    "gone. OUT: none is available. LOW: the threshold, or",
+    "below. Faint numbers are some seconds old: products take",
+    "turns. Deadlines and alerts are by the server's clock,",
+    "rates of the last five seconds.",
 ];
 
 fn draw_help(frame: &mut Frame, area: Rect, look: Look) {
@@ -587,9 +620,12 @@ pub fn time_left(ms: i64) -> String {
     }
 }
 
-/// `12 s ago`.
+/// `12 s ago`, `3 min ago`: of what is over, the seconds are soon of no use.
 pub fn time_ago(ms: i64) -> String {
-    format!("{} ago", span(ms.max(0) / 1000))
+    match ms.max(0) / 1000 {
+        seconds @ 120..=5999 => format!("{} min ago", seconds / 60),
+        seconds => format!("{} ago", span(seconds)),
+    }
 }
 
 fn span(seconds: i64) -> String {

@@ -13,16 +13,21 @@ use tempfile::TempDir;
 use crate::harness::{Client, LATER, Server, wait_until};
 use crate::shards::Cluster;
 
+/// Where cargo builds.
+fn target() -> PathBuf {
+    let test = std::env::current_exe().expect("a path");
+    // target/debug/deps/server-...
+    test.ancestors().nth(3).expect("a target folder").to_owned()
+}
+
 /// The program, built together with the tests, or now where only the tests of one binary were.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let test = std::env::current_exe().expect("a path");
-        // target/debug/deps/server-...
-        let target = test.ancestors().nth(3).expect("a target folder");
+        let target = target();
         let built = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/cargo.sh"))
             .args(["build", "--example", "watch", "--target-dir"])
-            .arg(target)
+            .arg(&target)
             .output()
             .expect("a shell");
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
@@ -295,7 +300,7 @@ fn a_large_shop_is_watched_in_small_steps() {
     let terminal = Terminal::open(&server, 80, 24);
     terminal.wait_for("2 Reservations: showing 200 of 5,000, next deadline first");
     terminal.wait_for("of 5,000 reservations)");
-    terminal.wait("all products are met in the end", |screen| screen.contains("1 Products: 600"));
+    terminal.wait("all products are met in the end", |screen| screen.contains("1 Products met: 600"));
     terminal.press(&["Enter"]);
     terminal.wait("those of one product", |screen| {
         screen.lines().any(|line| line.contains("2 Reservations of P-") && line.contains(" 8, "))
@@ -313,6 +318,7 @@ fn a_large_shop_is_watched_in_small_steps() {
         "inv.scan",
         "inv.stock",
         "client|setinfo",
+        "config|get",
         "xrevrange",
         "config|resetstat",
     ];
@@ -431,4 +437,101 @@ fn what_is_no_terminal_is_refused_with_a_word() {
     assert_eq!(refused(&[]), "watch: this is no terminal\n");
     assert!(refused(&["--colour"]).starts_with("usage: watch"));
     assert!(refused(&["http://127.0.0.1"]).starts_with("watch: "));
+}
+
+/// Where a key is hidden from the user others are shown all the same, of whatever names a reading is full.
+#[test]
+fn a_product_that_the_user_may_not_see_hides_no_other() {
+    let server = Server::start_with(&["inv.feed-maxlen 1000"]);
+    let mut shop = server.connect();
+    for number in 0..60 {
+        shop.ask(format!("INV.SET shop2:P-{number} AVAILABLE 50"));
+    }
+    shop.ask("INV.SET shop1:SHOE AVAILABLE 50");
+    shop.ask("INV.SET shop3:LACE AVAILABLE 50");
+    let rules = "ACL SETUSER clerk on >secret ~shop1:* ~inventory:feed +inv.scan +inv.get +inv.stock +inv.alerts +xrevrange";
+    shop.ask(rules);
+    let url = format!("redis://clerk:secret@127.0.0.1:{}", server.port());
+    let terminal = Terminal::run(80, 24, &[("INV_URL", &url), ("LC_ALL", "C.UTF-8")], "shop2:P-7");
+    terminal.wait("the hidden one", |screen| {
+        screen
+            .lines()
+            .any(|line| line.starts_with(" shop2:P-7 ") && line.contains("this user may not see it"))
+    });
+    terminal.wait("the one of the feed", |screen| {
+        screen.lines().any(|line| line.starts_with(" shop1:SHOE ") && line.ends_with("50        0"))
+    });
+    terminal.wait_for("this user may not see INFO");
+    terminal.wait("both", |screen| screen.contains("1 Products met: 2,") && !screen.contains("INV.STOCK"));
+    // Its reservations are hidden too, and no others by that.
+    terminal.press(&["Home"]);
+    terminal.press(&["Enter"]);
+    terminal.wait_for("2 Reservations of shop2:P-7: 0");
+    terminal.press(&["Escape"]);
+    shop.ask("INV.RESERVE shop1:R1 EX 500 ITEMS shop1:SHOE 5");
+    terminal.wait_for(" shop1:R1 ");
+    terminal.press(&["q"]);
+    terminal.assert_ended(0);
+    // What is hidden is not asked for again.
+    let stats = shop.ask("INFO commandstats");
+    let refused = stats.as_str().expect("text").lines().find_map(|line| {
+        line.to_ascii_lowercase()
+            .strip_prefix("cmdstat_inv.stock:")?
+            .split_once("rejected_calls=")?
+            .1
+            .split(',')
+            .next()?
+            .parse()
+            .ok()
+    });
+    assert!(refused.is_some_and(|calls: u64| (1..=61).contains(&calls)), "{refused:?}");
+}
+
+#[test]
+fn in_tagged_key_style_it_says_that_it_reads_no_feed() {
+    let server = Server::start_with(&["inv.key-style tagged", "inv.feed-maxlen 1000"]);
+    server.connect().ask("INV.SET {shop1}:SHOE AVAILABLE 50");
+    let terminal = Terminal::open(&server, 80, 24);
+    terminal.wait_for("the feeds are not read: in tagged key style there is one for each tag");
+    terminal.press(&["q"]);
+    terminal.assert_ended(0);
+}
+
+/// Of the environment it takes INV_URL as it is, and no URL: that name is much used.
+#[test]
+fn make_watch_takes_its_url_from_inv_url_or_from_its_command_line() {
+    let make = |variables: &[(&str, &str)], words: &[&str]| {
+        program();
+        let done = Command::new("make")
+            .args(["--no-print-directory", "watch"])
+            .args(words)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env_remove("INV_URL")
+            .env("CARGO_TARGET_DIR", target())
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .output()
+            .expect("make");
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        said.lines().find(|line| line.starts_with("watch: ")).map(str::to_owned).unwrap_or(said)
+    };
+    let (fine, unlike) =
+        ("watch: this is no terminal", "watch: URL=... is not like redis://user:password@host:6379/0");
+    assert_eq!(make(&[("URL", "http://x")], &[]), fine);
+    assert_eq!(make(&[("INV_URL", "redis://:a$(b)$c'd@h")], &[]), fine);
+    assert_eq!(make(&[("INV_URL", "http://x")], &[]), unlike);
+    assert_eq!(make(&[("INV_URL", "http://x")], &["URL=redis://h"]), fine);
+    assert_eq!(make(&[], &["URL=http://x"]), unlike);
+    assert_eq!(make(&[], &["INV_URL=127.0.0.1:7800"]), unlike);
+
+    // A password reaches the server whole.
+    let server = Server::start();
+    server.connect().ask(["ACL", "SETUSER", "clerk", "on", ">a$(b)$c'd", "~*", "+@all"]);
+    let url = format!("redis://clerk:a$(b)$c'd@127.0.0.1:{}", server.port());
+    let target = target().display().to_string();
+    let line = format!("cd '{}' && make watch", env!("CARGO_MANIFEST_DIR"));
+    let variables = [("INV_URL", url.as_str()), ("LC_ALL", "C.UTF-8"), ("CARGO_TARGET_DIR", &target)];
+    let terminal = Terminal::start(80, 24, &variables, &line);
+    terminal.wait_for("None is live.");
+    terminal.wait_for("clerk@127.0.0.1");
 }

@@ -25,7 +25,7 @@ mod screens;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use source::{Alert, Ask, Info, Item, Reading, Reservation, Stock, Totals, Units};
+use source::{Absence, Alert, Ask, Info, Item, Reading, Reservation, Stock, Totals, Units};
 use state::State;
 
 /// A moment, by both clocks.
@@ -64,7 +64,8 @@ fn info(holds: u64, totals: Totals) -> Info {
 
 /// A server in which everything that is asked for has this stock.
 fn answer(ask: &Ask, stock_of: impl Fn(&str) -> Option<Stock>) -> Reading {
-    let stock = ask.products.iter().map(|name| (name.clone(), stock_of(name))).collect();
+    let stock =
+        ask.products.iter().map(|name| (name.clone(), stock_of(name).ok_or(Absence::NotHere))).collect();
     Reading { stock, ..Reading::default() }
 }
 

@@ -3,8 +3,8 @@
 use redis::Value;
 
 use crate::source::{
-    Change, Item, Reservation, Totals, Units, parse_alert, parse_change, parse_info, parse_reservation,
-    parse_stock,
+    Change, Item, Reservation, Source, Totals, Units, fields, has_tagged_feeds, parse_alert, parse_change,
+    parse_info, parse_reservation, parse_stock,
 };
 
 fn text(text: &str) -> Value {
@@ -116,4 +116,38 @@ fn info_is_read_of_both_servers() {
     assert_eq!((info.totals, time), (totals, Some(1_763_820_000_123)));
     let (info, time) = parse_info("redis_version:8.0.6\r\n");
     assert_eq!((info.server.as_str(), info.totals, time), ("redis 8.0.6", Totals::default(), None));
+}
+
+#[test]
+fn whether_there_are_feeds_of_tags_is_read_of_the_configuration() {
+    let are_tagged = |style: &'static str, most: &'static str, cluster: &'static str| {
+        let settings = vec![
+            ("inv.key-style", text(style)),
+            ("inv.feed-maxlen", text(most)),
+            ("cluster-enabled", text(cluster)),
+        ];
+        both(settings).map(|reply| has_tagged_feeds(fields(reply).unwrap()))
+    };
+    assert_eq!(are_tagged("tagged", "1000", "no"), [true; 2]);
+    assert_eq!(are_tagged("auto", "1000", "yes"), [true; 2]);
+    assert_eq!(are_tagged("auto", "1000", "no"), [false; 2]);
+    assert_eq!(are_tagged("plain", "1000", "no"), [false; 2]);
+    assert_eq!(are_tagged("tagged", "0", "no"), [false; 2], "there is none");
+}
+
+#[test]
+fn a_url_that_is_none_is_refused_without_its_password() {
+    let refused = |url| Source::new(url).err().unwrap_or_default();
+    let unlike = "URL=... is not like redis://user:password@host:6379/0";
+    for url in
+        ["http://x", "127.0.0.1:7800", "redis://u:secret@", "redis://u:secret@host/db", "x://:secret@h", ""]
+    {
+        assert_eq!(refused(url), unlike, "{url}");
+    }
+    for url in ["rediss://:secret@host", "valkeys://:secret@host"] {
+        assert_eq!(refused(url), "no TLS: go through ssh -L");
+    }
+    for url in ["redis://host", "redis://u:s$cr%40t@host:7800/5", "redis://127.0.0.1:6379"] {
+        assert_eq!(refused(url), "");
+    }
 }

@@ -5,9 +5,9 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::KeyCode;
 use ratatui::style::{Color, Modifier};
 
-use crate::source::{Reading, Totals, Units};
+use crate::source::{Absence, Reading, Totals, Units};
 use crate::state::State;
-use crate::view::{Look, bar_parts, count, draw, fit, tenths, time_ago, time_left};
+use crate::view::{Look, bar_parts, count, draw, fit, plain, tenths, time_ago, time_left};
 use crate::{NOW, alert, info, new_state, press, reservation, stock};
 
 const FULL: Look = Look { is_utf8: true, is_coloured: true };
@@ -52,10 +52,10 @@ fn shop() -> State {
             is_cut: true,
             walk: Some("5-5".to_owned()),
             stock: vec![
-                ("SHOE".to_owned(), Some(stock(1200, 300))),
-                ("LACE".to_owned(), Some(laces)),
-                ("SOLD".to_owned(), Some(stock(0, 0))),
-                ("GHOST".to_owned(), None),
+                ("SHOE".to_owned(), Ok(stock(1200, 300))),
+                ("LACE".to_owned(), Ok(laces)),
+                ("SOLD".to_owned(), Ok(stock(0, 0))),
+                ("GHOST".to_owned(), Err(Absence::NotHere)),
             ],
             alerts: vec![alert("LACE", "LOW_STOCK", NOW - 90_000), alert("SOLD", "OUT_OF_STOCK", NOW - 1000)],
             notes: vec!["this user may not see the feed".to_owned()],
@@ -78,7 +78,7 @@ fn at_80_by_24_everything_is_there() {
 fn a_small_screen_shows_the_list_that_has_the_keys() {
     let mut state = shop();
     let first = screen(&mut state, 40, 10);
-    assert_shows(&first, " 1 Products: 4, least available first ──");
+    assert_shows(&first, " 1 Products met: 4 ─");
     assert_shows(&first, "1,200   300");
     assert!(!first.join("").contains("Reservations"));
     press(&mut state, KeyCode::Char('2'));
@@ -92,7 +92,7 @@ fn a_small_screen_shows_the_list_that_has_the_keys() {
 #[test]
 fn a_wide_screen_shows_the_lists_side_by_side() {
     let screen = screen(&mut shop(), 200, 50);
-    let line = screen.iter().find(|line| line.contains("1 Products")).unwrap();
+    let line = screen.iter().find(|line| line.contains("1 Products met: 4, least available first")).unwrap();
     assert!(line.contains("2 Reservations"), "{line}");
     assert_shows(
         &screen,
@@ -137,6 +137,63 @@ fn an_empty_shop_says_so() {
 }
 
 #[test]
+fn without_a_server_it_says_how_to_start_one() {
+    let mut state = new_state(&[]);
+    state.lose("Connection refused (os error 111)".to_owned(), NOW);
+    let text = "No server with the module has answered yet. make run starts one.";
+    assert_shows(&screen(&mut state, 80, 24), text);
+    state.take(Reading::default(), NOW);
+    state.lose("Connection refused (os error 111)".to_owned(), NOW);
+    assert!(!screen(&mut state, 80, 24).join("").contains("make run"), "it was there, and may come back");
+}
+
+#[test]
+fn of_a_product_without_stock_the_row_says_why() {
+    let mut state = new_state(&["BROKEN", "GHOST", "HIDDEN"]);
+    assert!(
+        !screen(&mut state, 80, 24).join("").contains("no such"),
+        "before the first reading nothing is known"
+    );
+    let absent = [("BROKEN", Absence::Unreadable), ("GHOST", Absence::NotHere), ("HIDDEN", Absence::Hidden)];
+    let stock = absent.map(|(name, absence)| (name.to_owned(), Err(absence))).to_vec();
+    state.take(Reading { stock, ..Reading::default() }, NOW);
+    let screen = screen(&mut state, 80, 24);
+    for row in
+        [" BROKEN  cannot be read", " GHOST   no such product here", " HIDDEN  this user may not see it"]
+    {
+        assert_shows(&screen, row);
+    }
+}
+
+/// Ids and data of others, on a terminal that takes the second byte of some characters for a command.
+#[test]
+fn what_the_terminal_cannot_show_does_not_reach_it() {
+    let mut state = new_state(&["曛", "\u{202e}EOHS"]);
+    let mut cart = reservation("\u{2066}R\u{2069}1", 60, &[("e\u{301}", 1)]);
+    cart.data = "曛 \u{202e}left\u{202c} é".to_owned();
+    let reading = Reading {
+        nearest: vec![cart],
+        alerts: vec![alert("杯", "LOW_STOCK", NOW)],
+        notes: vec!["NO 曛\u{202e}".to_owned()],
+        ..Reading::default()
+    };
+    state.take(reading, NOW);
+    state.lose("曛\u{202e}".to_owned(), NOW);
+    let ascii = lines(&drawn(&mut state, 80, 24, Look { is_utf8: false, is_coloured: true })).join("\n");
+    assert!(ascii.is_ascii(), "{ascii}");
+    for text in [" ? ", " EOHS", " R1 ", "  ?  left ?", "trying again: ?", "NO ?"] {
+        assert!(ascii.contains(text), "{text:?} is not in\n{ascii}");
+    }
+    let full = screen(&mut state, 80, 24).join("\n");
+    assert!(!full.contains(['\u{202e}', '\u{202c}', '\u{2066}', '\u{2069}']), "{full}");
+    for text in [" 曛", " EOHS", " R1 ", "left é", "e\u{301} 1"] {
+        assert!(full.contains(text), "{text:?} is not in\n{full}");
+    }
+    assert_eq!(plain("a\u{1b}[2J\u{9b}曛\u{202e}é", false), "a[2J??");
+    assert_eq!(plain("a\u{1b}[2J\u{9b}曛\u{202e}é", true), "a[2J曛é");
+}
+
+#[test]
 fn the_help_lies_above_all() {
     let mut state = shop();
     press(&mut state, KeyCode::Char('?'));
@@ -172,8 +229,8 @@ fn any_size_can_be_drawn() {
         nearest: vec![cart, reservation("R", -9, &[])],
         is_cut: true,
         stock: vec![
-            (long.clone(), Some(stock(i64::MAX, i64::MAX))),
-            ("SHOE".to_owned(), Some(stock(i64::MIN, i64::MAX))),
+            (long.clone(), Ok(stock(i64::MAX, i64::MAX))),
+            ("SHOE".to_owned(), Ok(stock(i64::MIN, i64::MAX))),
         ],
         alerts: vec![alert(&long, "NEW_TYPE", i64::MIN), alert("P", "LOW_STOCK", i64::MAX)],
         notes: vec![long.clone(), long],
@@ -225,6 +282,8 @@ fn numbers_and_times_are_as_people_write_them() {
         [-5, 999, 12_000, i64::MAX].map(time_ago),
         ["0 s ago", "0 s ago", "12 s ago", "106,751,991,167 d ago"]
     );
+    let ago = [119_999, 120_000, 173_000, 5_999_999, 6_000_000].map(time_ago);
+    assert_eq!(ago, ["119 s ago", "2 min ago", "2 min ago", "99 min ago", "1h 40m ago"]);
 }
 
 #[test]
