@@ -1,7 +1,7 @@
 //! A live view of a server's stock, in the terminal:
 //!
 //!     make watch
-//!     make watch URL=redis://user:password@host:6379/0 ARGS="PROD-1 PROD-2"
+//!     INV_URL='redis://user:password@host:6379/0' make watch ARGS="PROD-1 PROD-2"
 //!
 //! It reads, and writes nothing: INV.SCAN, INV.GET, INV.STOCK, INV.ALERTS; the feed, where there is one; INFO, where the user
 //! may. It never walks over the keys of the server. A reading is a bounded number of commands whatever the server holds

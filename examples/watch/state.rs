@@ -356,7 +356,7 @@ impl State {
         self.products.is_empty()
     }
 
-    /// The server did not answer yet, and will not.
+    /// Nothing has been read yet, and the last try has failed.
     pub const fn is_without_server(&self) -> bool {
         self.readings == 0 && self.trouble.is_some()
     }
