@@ -372,7 +372,7 @@ fn a_user_sees_what_the_acl_lets_it_see_and_a_wrong_password_ends_it() {
     let mut shop = server.connect();
     shop.ask("INV.SET shop1:SHOE AVAILABLE 50");
     shop.ask("INV.SET shop2:LACE AVAILABLE 50");
-    shop.ask("INV.RESERVE shop1:R1 EX 500 ITEMS shop1:SHOE 5");
+    shop.ask("INV.RESERVE shop1:R1 EX 500 DATA 曛-7 ITEMS shop1:SHOE 5");
     shop.ask("INV.RESERVE shop2:R2 EX 500 ITEMS shop2:LACE 5");
     shop.ask([
         "ACL",
@@ -398,6 +398,7 @@ fn a_user_sees_what_the_acl_lets_it_see_and_a_wrong_password_ends_it() {
 
     let terminal = open("one%20of%20a%20test");
     terminal.wait_for(" shop1:R1");
+    terminal.wait_for("shop1:SHOE 5  ? -7");
     terminal.wait("its stock", |screen| {
         screen.lines().any(|line| line.starts_with(" shop1:SHOE ") && line.ends_with("45        5"))
     });
