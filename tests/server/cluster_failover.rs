@@ -173,7 +173,7 @@ fn every_node_is_restarted_in_turn_under_load_and_nothing_is_lost() {
 
 #[test]
 fn a_cluster_that_is_down_gives_back_what_is_due_and_goes_on_when_it_is_up() {
-    let mut cluster = Cluster::start(3);
+    let mut cluster = Cluster::start_with(3, 0, &[]);
     let home = cluster.owner("P");
     let mut shop = cluster.masters[home].connect();
     shop.ask("INV.ADJUST P 10");

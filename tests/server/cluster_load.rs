@@ -74,8 +74,9 @@ pub fn while_shopping<T>(
                 })
             })
             .collect();
+        let closing = Closing(&over);
         let done = work();
-        over.store(true, Ordering::Relaxed);
+        drop(closing);
         let mut all = Told::default();
         for shopper in shopping {
             let told = shopper.join().expect("no shopper fails");
@@ -85,6 +86,15 @@ pub fn while_shopping<T>(
         }
         (done, all)
     })
+}
+
+/// The shoppers go home at its end, also where the work fails: nobody would hear of it otherwise.
+struct Closing<'a>(&'a AtomicBool);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The books of all masters, when `reserved` is what live reservations hold on each.

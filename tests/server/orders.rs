@@ -49,7 +49,7 @@ struct Shop {
 
 impl Shop {
     fn open() -> Self {
-        let cluster = Cluster::start(3);
+        let cluster = Cluster::start_with(3, 0, &[]);
         let owners = PRODUCTS.map(|product| cluster.owner(product));
         assert_eq!(BTreeSet::from(owners).len(), GROUPS, "{PRODUCTS:?} are on all masters");
         let mut client = recipe::connect(&urls(&cluster)).expect("a cluster");

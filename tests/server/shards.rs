@@ -26,9 +26,10 @@ impl Cluster {
         Self { masters, replicas: Vec::new(), network: Network::default() }
     }
 
-    /// So many masters without replicas.
+    /// So many masters without replicas. Nobody could take their place, so that they are patient with each other: on a busy
+    /// machine one may say nothing for seconds.
     pub fn start(masters: usize) -> Self {
-        Self::start_with(masters, 0, &[])
+        Self::start_with(masters, 0, &["cluster-node-timeout 20000"])
     }
 
     /// So many masters, each with so many replicas, and further lines of configuration.
