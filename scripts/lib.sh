@@ -77,10 +77,10 @@ fetch_wheel() {
 }
 
 # start_server FOLDER SERVER [arguments]: a server of one's own on a free port of loopback, with its data and log in FOLDER.
-# Sets `port` and `pid`; stop_server ends it.
+# Sets `port` and `pid`; stop_server ends it. A loaded machine may need long until the server is ready, but not a minute.
 pid=
 start_server() {
-    local folder=$1 server=$2
+    local folder=$1 server=$2 deadline
     shift 2
     # Another program may take a port that is free now: then the next is tried.
     for _ in 1 2 3 4 5; do
@@ -88,11 +88,13 @@ start_server() {
         : >"$folder/server.log"
         "$server" "$@" --bind 127.0.0.1 --port "$port" --dir "$folder" --daemonize no --logfile "$folder/server.log" &
         pid=$!
+        deadline=$((SECONDS + 60))
         until grep -q "Ready to accept connections" "$folder/server.log"; do
             if ! kill -0 "$pid" 2>/dev/null; then
                 pid=
                 break
             fi
+            ((SECONDS < deadline)) || die "the server was not ready within a minute: $(tail -n 3 "$folder/server.log")"
             sleep 0.1
         done
         [[ -z $pid ]] || return 0

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prints the shell `export` line with the words by which a C program is built with hiredis:
+# Prints the shell `export` line with which a compiler finds hiredis, if it needs one:
 #
-#     eval "$(scripts/setup-hiredis.sh)" && cc program.c $INV_HIREDIS
+#     eval "$(scripts/setup-hiredis.sh)" && cc program.c -lhiredis
 #
 # An installed one serves where it speaks RESP3, as those from 1.0 on do. Debian 12 has an older one: then it is a newer
 # Debian's source package, built into .deps/hiredis (no root needed).
@@ -14,9 +14,9 @@ set -euo pipefail
 readonly debian=trixie version=1.2.0
 readonly hiredis_folder=$root/.deps/hiredis
 
-# works WORD...: whether a program is built with these.
+# Whether a program is built with it.
 works() {
-    "${CC:-cc}" -x c -o /dev/null - -x none "$@" 2>/dev/null <<'PROGRAM'
+    "${CC:-cc}" -x c -o /dev/null - -lhiredis 2>/dev/null <<'PROGRAM'
 #include <hiredis/hiredis.h>
 #if HIREDIS_MAJOR < 1
 #error
@@ -44,20 +44,18 @@ build() {
 }
 
 main() {
-    local words=(-lhiredis)
     have "${CC:-cc}" || die "a C compiler is not installed (Debian, Ubuntu: gcc and libc6-dev; macOS: xcode-select --install)"
-    if ! works "${words[@]}"; then
-        words=("-I$hiredis_folder/include" "$hiredis_folder/lib/libhiredis.a")
-        if ! works "${words[@]}"; then
-            if ! have apt-get; then
-                die "hiredis 1.0 or newer is not installed (Fedora: hiredis-devel; macOS: brew install hiredis)"
-            fi
-            say "hiredis: building Debian's $version into .deps/hiredis ..."
-            build || die "hiredis $version could not be had from Debian $debian"
+    if works; then return; fi
+    export CPATH=$hiredis_folder/include${CPATH:+:$CPATH} LIBRARY_PATH=$hiredis_folder/lib${LIBRARY_PATH:+:$LIBRARY_PATH}
+    if ! works; then
+        if ! have apt-get; then
+            die "hiredis 1.0 or newer is not installed (Fedora: hiredis-devel; macOS: brew install hiredis)"
         fi
-        works "${words[@]}" || die "no program can be built with the hiredis in .deps/hiredis"
+        say "hiredis: building Debian's $version into .deps/hiredis ..."
+        build || die "hiredis $version could not be had from Debian $debian"
+        works || die "no program can be built with the hiredis in .deps/hiredis"
     fi
-    printf 'export INV_HIREDIS=%q\n' "${words[*]}"
+    printf 'export CPATH=%q LIBRARY_PATH=%q\n' "$CPATH" "$LIBRARY_PATH"
 }
 
 main

@@ -35,7 +35,7 @@ trap end EXIT
 # --- the clients: `set_up NAME` makes one ready and leaves in `command` how its program is run ---
 
 set_up() {
-    local exports words
+    local exports
     case $1 in
     redis-py)
         exports=$(scripts/setup-redis-py.sh) && eval "$exports" || return 1
@@ -54,9 +54,8 @@ set_up() {
         ;;
     hiredis)
         exports=$(scripts/setup-hiredis.sh) && eval "$exports" || return 1
-        read -ra words <<<"$INV_HIREDIS"
         command=("$logs/hiredis")
-        "${CC:-cc}" -std=c11 -O1 -Wall -Wextra -Werror -o "${command[0]}" "$programs/hiredis.c" "${words[@]}"
+        "${CC:-cc}" -std=c11 -O1 -Wall -Wextra -Werror -o "${command[0]}" "$programs/hiredis.c" -lhiredis
         ;;
     redis-rs) command=("$built/debug/examples/redis-rs") ;;
     esac
