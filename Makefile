@@ -13,12 +13,12 @@ WATCH_BUILT = $${CARGO_TARGET_DIR:-target}/debug/examples/watch
 .PHONY: $(shell awk -F: '/^[a-z-]+:/ {print $$1}' $(firstword $(MAKEFILE_LIST)))
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^## / {print "\n" substr($$0, 4) "\n"} \
+	    /^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  PORT=6390 chooses another port, SERVER=/path/to/valkey-server another server."
 
-build: ## the release module, in target/release
-	@scripts/cargo.sh build --release
+## To use it
 
 run: ## a server with the module, in the foreground on PORT
 	@scripts/run.sh
@@ -26,9 +26,10 @@ run: ## a server with the module, in the foreground on PORT
 cli: ## a prompt on the server at PORT
 	@scripts/cli.sh
 
-demo: ## a flash sale on a server of its own: 2,000 SHOPPERS, 100 UNITS, by a counter, by Lua scripts, by the module
+demo: ## a flash sale of 100 UNITS to 2,000 SHOPPERS: by a counter, by Lua scripts, by the module
 	@scripts/demo.sh
-watch: ## the stock of the server at PORT, or at URL, live in the terminal; ARGS="PROD-1 PROD-2" for products by name; a password: INV_URL='redis://…' make watch
+
+watch: ## the stock at PORT or URL, live; ARGS="PROD-1"; a password: INV_URL='redis://…'
 	@[ -e "$(WATCH_BUILT)" ] || echo "building; the first time this takes a minute or two" >&2
 	@INV_URL="$(WATCH_URL)" scripts/cargo.sh run --example watch -- $(ARGS)
 
@@ -37,6 +38,14 @@ cluster: ## three masters and three replicas with the module, in the background,
 
 cluster-stop: ## ends those six; their data stay
 	@scripts/cluster.sh stop
+
+build: ## the release module, in target/release
+	@scripts/cargo.sh build --release
+
+dist: ## the package, in target/dist: the module, documents, checksums; tried on a server
+	@scripts/dist.sh
+
+## To work on it
 
 test: ## all tests, on SERVER or the server that is found
 	@scripts/test.sh
@@ -47,16 +56,16 @@ servers: ## fetches Redis 8.0 and Valkey 8.0, 8.1, 9.1 into .servers
 test-all: ## the server tests on each of those servers
 	@scripts/test-all.sh
 
-test-clients: ## the programs of docs/clients.md, on SERVER or the server that is found; the libraries are fetched into .deps
+test-clients: ## the programs of docs/clients.md, on SERVER or one that is found; libraries go into .deps
 	@scripts/test-clients.sh
 
 test-monitoring: ## the alerts, the dashboard and the scrape, with Debian's exporter and Prometheus
 	@scripts/test-monitoring.sh
 
-simulate: ## random worlds in which everything fails, without a server; WORLDS=1000000 for more, SEED=7 to begin there
+simulate: ## random worlds in which everything fails, no server; WORLDS=1000000, SEED=7 to begin there
 	@WORLDS=$(WORLDS) SEED=$(SEED) scripts/simulate.sh
 
-soak: ## an hour of mixed load with kills, pauses, failovers and full memory, with a report; LENGTH=600 for so many seconds
+soak: ## an hour of load, kills, pauses, failovers, full memory, with a report; LENGTH=600 for seconds
 	@LENGTH=$(LENGTH) scripts/soak.sh
 
 crash: ## load, kill -9, restart, audit: 200 rounds, with progress
@@ -68,19 +77,19 @@ memcheck: ## 100,000 operations of each command under valgrind; ARGS="--quick", 
 audit: ## advisories, licences and sources of the libraries, with cargo-deny
 	@scripts/audit.sh
 
-fuzz: ## each fuzz target for INV_FUZZ_SECONDS (600), with progress; the first time it builds cargo-fuzz
+fuzz: ## each fuzz target for INV_FUZZ_SECONDS (600), with progress; first it builds cargo-fuzz
 	@scripts/fuzz.sh
 
 oldest-rust: ## builds the module with the oldest Rust that it promises, fetched by rustup
 	@scripts/oldest-rust.sh
 
-lint: ## format, clippy, shellcheck
+lint: ## format, clippy, shellcheck, ruff
 	@scripts/lint.sh
 
 bench: ## the module against its rivals, on SERVER or the server that is found; ARGS="--rounds 5"
 	@scripts/bench.sh throughput $(ARGS)
 
-bench-cluster: ## the module in clusters of 1 to 3 masters, on SERVER or the server that is found; ARGS="--rounds 5"
+bench-cluster: ## the module in clusters of 1 to 3 masters, on SERVER or the server that is found
 	@scripts/bench.sh cluster $(ARGS)
 
 bench-decision: ## what a decision costs, without a server
@@ -92,7 +101,7 @@ bench-instructions: ## instructions of each command, by valgrind: to compare two
 bench-expiry: ## how soon units come back, on SERVER or the server that is found; ARGS="--rounds 5"
 	@scripts/bench.sh expiry $(ARGS)
 
-bench-growth: ## how cost and memory grow with reservations and products, on SERVER or the server that is found
+bench-growth: ## how cost and memory grow with the data, on SERVER or the server that is found
 	@scripts/bench.sh growth
 
 bench-readers: ## what INV.ALERTS and INV.STOCK cost on a large stock, on SERVER or the server that is found
@@ -100,9 +109,6 @@ bench-readers: ## what INV.ALERTS and INV.STOCK cost on a large stock, on SERVER
 
 bench-worst: ## how long the worst requests keep the server, on SERVER or the server that is found
 	@scripts/bench.sh worst
-
-dist: ## target/dist/redis-inventory-VERSION-….tar.gz: the module, redis.conf, documents, checksums; tried on a server
-	@scripts/dist.sh
 
 clean: ## removes what was built; what was fetched and data stay
 	@rm -rf target

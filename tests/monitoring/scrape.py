@@ -16,6 +16,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -73,7 +74,7 @@ def answers(url: str) -> bool:
 def running(
     arguments: list[Any], log: Path, **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with the block; what it wrote is shown where the block fails."""
+    """A process that ends with the block; what it wrote is shown where a check fails."""
     with log.open("wb") as out:
         process = subprocess.Popen(
             [str(argument) for argument in arguments],
@@ -84,7 +85,7 @@ def running(
         )
     try:
         yield process
-    except BaseException:
+    except Exception:
         print(f"--- {log.name} ---\n{log.read_text()[-1500:]}---")
         raise
     finally:
@@ -450,7 +451,14 @@ def check_exporter(shop: Shop) -> None:
     assert all(name.startswith("slowlog") for name in refused), refused
 
 
+def end(_signal: int, _frame: Any) -> None:
+    """SIGTERM ends what was started, and takes the folder away. Another one does not disturb that."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit("ended by SIGTERM")
+
+
 def main() -> None:
+    signal.signal(signal.SIGTERM, end)
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as open_things:
         folder = Path(name)
         master = Shop(folder / "master")
