@@ -62,16 +62,30 @@ Needs    Redis 7.2 or later, or Valkey 7.2 or later${glibc:+; $glibc or later (l
 
        install -D -m 755 ${module##*/} /usr/local/lib/redis-inventory/${module##*/}
 
-3. Name it in the server's configuration, and take from redis.conf here what suits you:
+3. Name it in the server's configuration, with what keeps the stock; redis.conf here says why, and has more to choose from:
 
        loadmodule /usr/local/lib/redis-inventory/${module##*/}
+       appendonly yes
+       maxmemory-policy noeviction
+       propagation-error-behavior panic-on-replicas
 
-4. Start the server anew, and ask it:
+   A server that has data and no AOF yet would start empty with the second line. Before you restart it, let it write one, and
+   wait until \`redis-cli INFO persistence\` says aof_rewrite_in_progress:0:
 
-       redis-cli SET stock:available:PROD-123 10
-       redis-cli INV.RESERVE RES-1 EX 60 ITEMS PROD-123 2
+       redis-cli CONFIG SET appendonly yes
 
-README.md goes on from there.
+4. Restart the server; replicas first, then their master. Then ask it (in a cluster: docs/cluster.md):
+
+       redis-cli INV.SET INSTALL-TEST AVAILABLE 100                              # 100
+       redis-cli INV.RESERVE INSTALL-TEST EX 60 ITEMS INSTALL-TEST 2             # the id, when it ends in Unix ms, what it holds
+       redis-cli INV.ROLLBACK INSTALL-TEST                                       # OK
+       redis-cli DEL stock:available:INSTALL-TEST stock:reserved:INSTALL-TEST    # 2
+
+README.md goes on, from "Commands" on. What to keep, watch, and do is in docs/operations.md:
+
+    upgrade   "Upgrade and downgrade": replicas first. Never copy over the module of a running server; step 2 puts the new file in
+              the place of the old one, which is safe.
+    remove    "Uninstalling": the reservations first, then the module, on the master first. Without it nobody gives units back.
 INSTALL
 }
 
@@ -92,21 +106,18 @@ pack() {
     (cd "$work" && sha256sum "$name.tar.gz" >"$name.tar.gz.sha256")
 }
 
-ask() { "$cli" -p "$port" "$@"; }
-
-# try: what a user does with it.
+# try: what INSTALL says.
 try() {
     local cli reply
-    cli=$(SERVER=$server scripts/find-cli.sh 2>/dev/null)
+    cli=$(SERVER=$server scripts/find-cli.sh)
     (cd "$work" && sha256sum --check --quiet "$name.tar.gz.sha256")
     tar --extract --gzip --file "$work/$name.tar.gz" --directory "$folder"
     (cd "$folder/$name" && sha256sum --check --quiet SHA256SUMS)
     start_server "$folder" "$server" "$folder/$name/redis.conf" --loadmodule "$folder/$name/${module##*/}"
-    ask SET stock:available:PROD-123 10 >/dev/null
-    ask INV.RESERVE RES-1 EX 60 ITEMS PROD-123 2 >/dev/null
-    ask INV.COMMIT RES-1 >/dev/null
-    reply=$(ask MGET stock:available:PROD-123 stock:reserved:PROD-123 | tr '\n' ' ')
-    [[ $reply == "8 0 " ]] || die "what was packed does not work: 8 and 0 units were expected, there are $reply"
+    redis-cli() { "$cli" -p "$port" "$@"; }
+    reply=$(eval "$(grep -E '^ {7}redis-cli ' "$folder/$name/INSTALL")" | tr '\n' ' ')
+    [[ $reply == "OK 100 reservation_id INSTALL-TEST expires_at "*" items product_id INSTALL-TEST quantity 2 OK 2 " ]] ||
+        die "what was packed does not answer as INSTALL says: $reply"
     stop_server
 }
 
