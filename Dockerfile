@@ -12,8 +12,8 @@ WORKDIR /build
 COPY . .
 RUN cargo build --release --locked
 
-# Its C library is not older than the build's: the module would not load otherwise.
-FROM valkey/valkey:8.1 AS server
+# Its C library is not older than the build's (Debian bookworm's): the module would not load otherwise.
+FROM valkey/valkey:9.1 AS server
 COPY --from=build /build/target/release/libredis_inventory.so /image/usr/local/lib/redis-inventory/inv.so
 COPY redis.conf /image/usr/local/etc/redis-inventory/redis.conf
 # The programs, and with them and the module the libraries that the loader names, each where it looks for it.

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Builds the Dockerfile, and runs what compose.yaml says, where there is no daemon and no registry of images: with buildah's
 # chroot isolation, on base images made here, each service in a network namespace of its own. Needs root, buildah,
-# debootstrap, iproute2, jq, openssl, and Rust; takes some twenty minutes and 10 GB.
+# debootstrap, iproute2, jq, openssl, and Rust; takes some ten minutes and 10 GB.
 #
 # The base images bear the names that the Dockerfile and compose.yaml use: Debian with this machine's Rust for the build; Debian
 # with its valkey-server, where the official image has its own; Debian with its exporter, laid out like the official image; and one
-# more with docker-compose, which reads compose.yaml. All of it is in target/image; delete that folder to begin anew.
+# more with docker-compose, which reads compose.yaml. The server is of Debian's sid, which has the version that the Dockerfile names.
+# All of it is in target/image; delete that folder to begin anew.
 #
 # What only a daemon does is not tried: publishing ports, read_only, cap_drop, restart.
 set -euo pipefail
@@ -219,6 +220,8 @@ try_services() {
     start master
     server=$(pid_of master)
     expect "the server's user and group" "999 999" "$(awk '/^[UG]id:/ {print $2}' "/proc/$server/status" | paste -sd ' ')"
+    if grep -qF requirepass "/proc/$server/cmdline"; then die "ps shows the passwords"; fi
+    say "ok: ps does not show the passwords"
     expect "an answer without the password" "-NOAUTH Authentication required." "$(ip netns exec "$net-master" bash -c \
         'exec 3<>/dev/tcp/127.0.0.1/6379 && printf "PING\r\n" >&3 && head -n 1 <&3' | tr -d '\r')"
     start replica
@@ -291,7 +294,7 @@ main() {
     say "--- reading compose.yaml"
     read_compose
     make_base "$rust" "${rust##*:}" ca-certificates,gcc,libc6-dev fill_rust
-    make_base "$valkey" trixie valkey-server,valkey-tools true
+    make_base "$valkey" sid valkey-server,valkey-tools true
     make_base "$exporter" trixie prometheus-redis-exporter,busybox fill_exporter \
         --entrypoint '["/redis_exporter"]' --user 59000:59000
     say "--- building the Dockerfile"
