@@ -559,7 +559,7 @@ fn a_restart_during_the_move_gives_nothing_back_that_a_script_may_hold() {
 const PYTHON: &str = "
 import sys, redis
 server = redis.Redis(port=int(sys.argv[1]))
-reserve_script, commit_script = [server.register_script(open(path).read()) for path in sys.argv[2:]]
+reserve_script, commit_script, rollback_script = [server.register_script(open(path).read()) for path in sys.argv[2:]]
 DOCUMENT
 use_module = False
 old = reserve('py-1', 'P', 2, 'cart')
@@ -571,6 +571,13 @@ assert server.mget('stock:available:P', 'stock:reserved:P') == [b'86', b'14']
 commit(old, 'P', 2)
 commit(new, 'P', 4)
 assert server.mget('stock:available:P', 'stock:reserved:P') == [b'86', b'8']
+new = reserve('py-5', 'P', 4, 'cart')
+use_module = False
+old = reserve('py-6', 'P', 2, 'cart')
+assert server.mget('stock:available:P', 'stock:reserved:P') == [b'80', b'14']
+rollback(old, 'P', 2)
+rollback(new, 'P', 4)
+assert server.mget('stock:available:P', 'stock:reserved:P') == [b'86', b'8']
 ";
 
 #[test]
@@ -581,7 +588,7 @@ fn the_python_of_the_document_reserves_and_sells_on_both_sides() {
     let program = PYTHON.replace("DOCUMENT", functions.expect("the functions"));
     let lua = |name: &str| format!("{}/tests/lua/{name}.lua", env!("CARGO_MANIFEST_DIR"));
     let done = Command::new("python3")
-        .args(["-c", &program, &server.port().to_string(), &lua("reserve"), &lua("commit")])
+        .args(["-c", &program, &server.port().to_string(), &lua("reserve"), &lua("commit"), &lua("rollback")])
         .env("PYTHONPATH", redis_py())
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
