@@ -70,7 +70,7 @@ Needs    Redis 7.2 or later, or Valkey 7.2 or later${glibc:+; $glibc or later (l
        propagation-error-behavior panic-on-replicas
 
    A server that has data and no AOF yet would start empty with the second line. Before you restart it, let it write one, and
-   wait until \`redis-cli INFO persistence\` says aof_rewrite_in_progress:0:
+   wait until \`redis-cli INFO persistence\` says aof_rewrite_in_progress:0 and aof_rewrite_scheduled:0:
 
        redis-cli CONFIG SET appendonly yes
 

@@ -110,8 +110,8 @@ async function tell(host, port, protocol) {
   const [shoe, lace] = [`SHOE-${run}`, `LACE-${run}`];
   // Many commands in one round trip.
   const shelves = shop.pipeline();
-  shelves.call("INV.SET", shoe, "AVAILABLE", 10);
-  shelves.call("INV.SET", lace, "AVAILABLE", 50);
+  shelves.call("INV.SET", shoe, "AVAILABLE", 10, "ONCE", `${shoe}-opens`);
+  shelves.call("INV.SET", lace, "AVAILABLE", 50, "ONCE", `${lace}-opens`);
   const filled = await shelves.exec();
   assert.deepEqual(filled, [[null, 10], [null, 50]]);
   assert.match(await ask(shop, "CLIENT", "INFO"), new RegExp(` resp=${protocol} `));

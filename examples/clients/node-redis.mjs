@@ -115,8 +115,8 @@ async function tell(host, port, protocol) {
   const [shoe, lace] = [`SHOE-${run}`, `LACE-${run}`];
   // Many commands in one round trip.
   const shelves = await Promise.all([
-    ask(shop, "INV.SET", shoe, "AVAILABLE", 10),
-    ask(shop, "INV.SET", lace, "AVAILABLE", 50),
+    ask(shop, "INV.SET", shoe, "AVAILABLE", 10, "ONCE", `${shoe}-opens`),
+    ask(shop, "INV.SET", lace, "AVAILABLE", 50, "ONCE", `${lace}-opens`),
   ]);
   assert.deepEqual(shelves, [10, 50]);
   assert.match(await ask(shop, "CLIENT", "INFO"), new RegExp(` resp=${protocol} `));
