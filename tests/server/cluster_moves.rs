@@ -115,6 +115,7 @@ fn migrate_at_once(cluster: &Cluster, id: &str, to: usize) -> bool {
         let owns = |node: usize| slots_of(&mut cluster.masters[node].connect()).contains(&slot);
         (0..cluster.masters.len()).filter(|node| owns(*node)).eq([to])
     });
+    cluster.wait_until_agreed();
     true
 }
 

@@ -1,5 +1,6 @@
 //! Clusters of real servers, each node in a folder of its own, with the module.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use redis_inventory::inventory::slot::Slot;
@@ -205,8 +206,21 @@ pub fn slots_of(client: &mut Client) -> std::collections::BTreeSet<u16> {
     slots
 }
 
+/// Of each node that this one knows its id, its config epoch, and its slots.
+fn view(node: &Server) -> BTreeSet<(String, String, Vec<String>)> {
+    let nodes = node.connect().ask("CLUSTER NODES");
+    let known = |line: &str| {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        // Behind the link's state; what is on its way only the node itself tells.
+        let slots = words.iter().skip(8).filter(|word| !word.starts_with('[')).cloned().collect();
+        (words[0].clone(), words[6].clone(), slots)
+    };
+    nodes.as_str().expect("text").lines().map(known).collect()
+}
+
 /// How the move of a slot stands.
 pub struct Move<'a> {
+    cluster: &'a Cluster,
     slot: Slot,
     source: &'a Server,
     target: &'a Server,
@@ -219,7 +233,17 @@ impl Cluster {
         let slot = Slot::of(id);
         target.connect().ask(format!("CLUSTER SETSLOT {} IMPORTING {}", slot.number(), node_id(source)));
         source.connect().ask(format!("CLUSTER SETSLOT {} MIGRATING {}", slot.number(), node_id(target)));
-        Move { slot, source, target }
+        Move { cluster: self, slot, source, target }
+    }
+
+    /// Waits until every node says the same of all. Two that take slots before they have heard of each other may take the same
+    /// config epoch; the one that gives way takes a greater one, with the slots that it has not let go yet, and the new owner
+    /// of those deletes their keys.
+    pub fn wait_until_agreed(&self) {
+        wait_until("the nodes agree", GOSSIP, || {
+            let views: BTreeSet<_> = self.nodes().map(view).collect();
+            views.len() == 1
+        });
     }
 
     /// Moves the slot of this id, key by key, to this master.
@@ -241,7 +265,7 @@ impl Move<'_> {
         self.source.connect().ask(["MIGRATE", "127.0.0.1", &port, key, "0", "5000", "REPLACE"]);
     }
 
-    /// The rest goes, until nothing is left, and then the slot does.
+    /// The rest goes, until nothing is left, and then the slot does; and all are of one mind about it.
     pub fn end(self) {
         loop {
             let left = self.left();
@@ -254,6 +278,7 @@ impl Move<'_> {
         for node in [self.target, self.source] {
             node.connect().ask(format!("CLUSTER SETSLOT {} NODE {id}", self.slot.number()));
         }
+        self.cluster.wait_until_agreed();
     }
 
     /// The slot stays where it was. Only before a key has gone: the source would send the first that comes back away.
