@@ -150,7 +150,7 @@ check_ports() {
     local node port other=$((first < 60000 ? first + 1000 : usual))
     for node in "$@"; do
         for port in "$node" "$(bus_port "$node")"; do
-            if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            if is_in_use "$port"; then
                 die "port $port is in use; the cluster takes $first to $((first + 11)).
 Choose others: make cluster CLUSTER_PORT=$other"
             fi

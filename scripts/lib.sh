@@ -15,9 +15,11 @@ die() {
 have() { command -v "$1" >/dev/null 2>&1; }
 
 check_port() {
-    [[ $1 =~ ^[0-9]{1,5}$ ]] || die "PORT=$1 is not a port: 1 to 65535"
-    ((10#$1 >= 1 && 10#$1 <= 65535)) || die "PORT=$1 is not a port: 1 to 65535"
+    if ! [[ $1 =~ ^[0-9]{1,5}$ ]] || ! ((10#$1 >= 1 && 10#$1 <= 65535)); then die "PORT=$1 is not a port: 1 to 65535"; fi
 }
+
+# Whether something listens on this port of loopback.
+is_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # at_least 8.0.2 7.2: is the first version not older than the second? Major and minor count.
 at_least() {

@@ -14,8 +14,6 @@ free_port() {
     printf '%s\n' "$other"
 }
 
-is_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
 answers() {
     local reply
     exec 3<>"/dev/tcp/127.0.0.1/$port" || return 1

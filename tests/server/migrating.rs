@@ -375,12 +375,7 @@ fn the_module_is_told_that_it_is_alone(server: &mut Server) {
 
 #[test]
 fn loading_the_module_writes_nothing_and_takes_nothing_over() {
-    let server = without_module(&["enable-module-command yes", "appendonly yes"]);
-    let mut client = server.connect();
-    client.ask("SET stock:available:P 100");
-    reserve(&mut client, "P", "LIVE", 5, 900);
-    reserve(&mut client, "P", "LOST", 3, 900);
-    client.ask("EXPIRE reservation:LOST 0");
+    let (server, mut client) = with_the_scripts_alone();
     let before = client.contents();
     let sent = server.propagated_by(|| {
         load(&server);
@@ -479,14 +474,20 @@ fn add_lines(server: &Server) {
 
 // --- side by side; tests/server/dropin.rs has more of it ---
 
-/// A server on which the scripts hold 5 units of P for LIVE and have lost 3, with the module beside them.
-fn beside_the_scripts() -> (Server, Client) {
+/// A server on which the scripts hold 5 units of P for LIVE and have lost 3.
+fn with_the_scripts_alone() -> (Server, Client) {
     let server = without_module(&["enable-module-command yes", "appendonly yes"]);
     let mut client = server.connect();
     client.ask("SET stock:available:P 100");
     reserve(&mut client, "P", "LIVE", 5, 900);
     reserve(&mut client, "P", "LOST", 3, 900);
     client.ask("EXPIRE reservation:LOST 0");
+    (server, client)
+}
+
+/// The same with the module beside them.
+fn beside_the_scripts() -> (Server, Client) {
+    let (server, mut client) = with_the_scripts_alone();
     load(&server);
     assert_eq!(client.counters("P"), (92, 8));
     (server, client)

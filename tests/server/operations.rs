@@ -162,18 +162,22 @@ fn trade_on(shop: &mut Client) {
     shop.ask("INV.COMMIT HELD");
 }
 
+/// A backup, sales behind it, and then what was live in it falls due.
+fn back_up_and_trade_on(machine: &Machine, server: &Server, shop: &mut Client, backup: &str) {
+    let due = trade(shop, 1500);
+    machine.run(backup, server);
+    assert_eq!(shop.counters("P"), (85, 12), "nothing was due before the backup");
+    trade_on(shop);
+    sleep_past(due);
+}
+
 #[test]
 fn a_backup_as_rdb_is_restored_as_the_document_says() {
     let (machine, [backup, _]) = (Machine::new(), blocks("Backup"));
     let [before, behind, _] = blocks("Restore");
     let mut server = installed(&machine, &[]);
     let mut shop = server.connect();
-    let due = trade(&mut shop, 1500);
-    machine.run(backup, &server);
-    assert_eq!(shop.counters("P"), (85, 12), "nothing was due before the backup");
-    trade_on(&mut shop);
-
-    sleep_past(due);
+    back_up_and_trade_on(&machine, &server, &mut shop, backup);
     server.shut_down();
     machine.run(before, &server);
     server.start_again();
@@ -215,13 +219,8 @@ fn a_backup_as_aof_is_restored_as_the_document_says() {
     let [_, _, before] = blocks("Restore");
     let mut server = installed(&machine, &[]);
     let mut shop = server.connect();
-    let due = trade(&mut shop, 1500);
-    machine.run(backup, &server);
-    assert_eq!(shop.counters("P"), (85, 12), "nothing was due before the backup");
+    back_up_and_trade_on(&machine, &server, &mut shop, backup);
     assert_eq!(shop.ask("CONFIG GET auto-aof-rewrite-percentage")["auto-aof-rewrite-percentage"], "100");
-    trade_on(&mut shop);
-
-    sleep_past(due);
     server.shut_down();
     machine.run(before, &server);
     server.start_again();

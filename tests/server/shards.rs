@@ -195,7 +195,7 @@ pub fn node_id(server: &Server) -> String {
 }
 
 /// The slots that a master has, by its own word.
-pub fn slots_of(client: &mut Client) -> std::collections::BTreeSet<u16> {
+pub fn slots_of(client: &mut Client) -> BTreeSet<u16> {
     let nodes = client.ask("CLUSTER NODES");
     let line = nodes.as_str().expect("text").lines().find(|line| line.contains("myself")).expect("itself");
     let mut slots = std::collections::BTreeSet::new();
