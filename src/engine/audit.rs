@@ -48,18 +48,19 @@ pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
 }
 
 /// Returns a positive drift to available; takes a negative one from available as far as that goes, and reports the rest.
-/// Gives the comparison as it was before. `FOREIGN` while foreign records, which may hold these units, live in this
-/// database, unless `force`.
+/// Gives the comparison as it was before. `FOREIGN` for a positive drift, unless `force`, if the module is not alone in this
+/// database: another program may hold these units.
 pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Audit, Refusal> {
     expire::catch_up(keys);
     let audit = audit(keys, sku)?;
     let available = keys.read_counter(Key::Available(sku));
     let units = available.clone().units(Key::Available(sku), keys.style())?;
-    let foreign = keys.ledger(|ledger| ledger.foreign_count());
-    if foreign > 0 && !force {
-        return Err(Refusal::ForeignHere { sku: sku.clone() });
-    }
     let drift = audit.drift();
+    // What another client has written in the transaction at hand is judged at its end.
+    let is_alone = !keys.in_cluster() && keys.ledger(|ledger| ledger.is_alone() && !ledger.is_written(sku));
+    if drift > 0 && !is_alone && !force {
+        return Err(Refusal::ForeignHere { sku: sku.clone(), units: drift });
+    }
     if units.checked_add(drift.max(0)).is_none() {
         return Err(Refusal::invalid(format!("the available units of {sku} would overflow")));
     }
@@ -68,6 +69,7 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Audit
     if back != 0 {
         let effect = Effect::Units { sku: sku.clone(), available: back, reserved: back.saturating_neg() };
         apply::commit(keys, &[effect]);
+        keys.ledger(|ledger| ledger.set_drift(sku, drift.saturating_sub(back)));
         feed::tell_units(keys, feed::Event::Repaired, sku, back);
         let mut moves = alerts::Moves::default();
         moves.moved(sku, &available, back);

@@ -5,7 +5,7 @@
 //! behind the event, or the cron. No release moves more than the counter holds beyond what all other reservations
 //! hold (CLAMP): a script that settled one of our records with its own commands must not bring the units back twice.
 
-use super::ledger::{Foreign, Gone, Ledger, Touched};
+use super::ledger::{Blocked, Foreign, Gone, Ledger, Touched};
 use super::waiting::Waits;
 use super::{
     Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, moving, record, repair,
@@ -13,7 +13,7 @@ use super::{
 use crate::inventory::alert::Alert;
 use crate::inventory::outcome::{Ending, Outcome};
 use crate::inventory::quantity::{Quantity, UnixMs};
-use crate::inventory::reservation::{Line, Record, State};
+use crate::inventory::reservation::{Line, Record, Restored, State, sum_lines};
 use crate::inventory::sku::{Key, ReservationId, Sku};
 
 /// How long a due record that did not go when it was opened is left alone (the server is paused, or imports).
@@ -144,7 +144,30 @@ pub(super) fn settle_pending_of<K: Keyspace>(keys: &mut K, id: &ReservationId) {
 
 /// The job behind an event, and the cron's first act: settles and looks at what was noted, until nothing is left or
 /// `time_is_up`. Says whether something is left.
-pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place, mut time_is_up: impl FnMut() -> bool) -> bool {
+pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place, time_is_up: impl FnMut() -> bool) -> bool {
+    judge_written(keys);
+    let is_left = work_off_removals(keys, place, time_is_up);
+    mark_restored(keys);
+    repair::unmark(keys);
+    is_left
+}
+
+/// Looks at the reserved counters that other clients have written, once their unit of work is over: one that is not what is held
+/// is another program's, and the mark goes. That cannot wait until there is time: if this master fails, its copies must know
+/// it. Only on a master that may write now.
+pub fn judge_written<K: Keyspace>(keys: &mut K) {
+    let written = keys.ledger(Ledger::take_written);
+    if written.is_empty() {
+        return;
+    }
+    // What is held now: records that this unit has put back or taken away count.
+    look_at_touched(keys, || false);
+    remember_removed(keys, || false);
+    repair::judge(keys, written);
+    repair::unmark(keys);
+}
+
+fn work_off_removals<K: Keyspace>(keys: &mut K, place: Place, mut time_is_up: impl FnMut() -> bool) -> bool {
     if keys.ledger(|ledger| ledger.is_complete()) {
         // Those that are put back are not tried twice.
         for _ in 0..keys.ledger(|ledger| ledger.pending_count()) {
@@ -155,8 +178,22 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place, mut time_is_up: i
             }
         }
     }
-    if look_at_touched(keys, &mut time_is_up) {
-        return true;
+    look_at_touched(keys, &mut time_is_up) || remember_removed(keys, time_is_up)
+}
+
+/// Remembers what was taken away manually, until nothing is left or `time_is_up`. Says whether something is left.
+fn remember_removed<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    let is_known = keys.ledger(|ledger| {
+        let is_known = ledger.knows_the_shared();
+        if is_known {
+            ledger.take_up_undecided()
+        } else {
+            ledger.leave_removed_undecided()
+        }
+        is_known
+    });
+    if !is_known {
+        return false;
     }
     while let Some(gone) = keys.ledger(Ledger::take_removed) {
         remember(keys, gone);
@@ -164,12 +201,50 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place, mut time_is_up: i
             return true;
         }
     }
-    repair::unmark(keys);
+    keys.ledger(Ledger::remembered_all);
     false
 }
 
-/// Remembers what CLAMP would move now of a record that was taken away by hand. While a record that may be a script's
-/// lives here that is nothing: the script may have settled it, and what it left shows as drift.
+/// Writes into the records that other clients have put back that they came back, so that it is known after a restart. Of a
+/// live one only if the counters contradict it: its units are held, and not all of them are reserved.
+fn mark_restored<K: Keyspace>(keys: &mut K) {
+    let mut later = Vec::new();
+    for (id, how) in keys.ledger(Ledger::take_restored) {
+        if !keys.is_slot_stable(id.as_str()) {
+            later.push((id, how));
+            continue;
+        }
+        let key = Key::Reservation(&id);
+        if let Reading::Text(json, until) = keys.peek(key)
+            && let Some(json) = Record::marked_restored(&id, &json, how)
+            && (how == Restored::Ended || is_contradicted(keys, &id))
+        {
+            keys.rewrite(key, &json);
+            keys.notify(c"set", key);
+            let arguments = [Argument::Key(key), Argument::Text(&json)];
+            match until {
+                Some(until) => {
+                    let deadline = [Argument::Word("PXAT"), Argument::Number(until)];
+                    keys.replicate(c"SET", &[arguments, deadline].concat());
+                }
+                None => keys.replicate(c"SET", &arguments),
+            }
+        }
+    }
+    if !later.is_empty() {
+        keys.ledger(|ledger| ledger.write_later(later));
+    }
+}
+
+/// Whether a sku of this live reservation has less reserved than is held.
+fn is_contradicted<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
+    let lines = keys.ledger(|ledger| ledger.lines(id)).unwrap_or_default();
+    lines.iter().any(|line| repair::compare(keys, &line.sku).is_some_and(|drift| drift < 0))
+}
+
+/// Remembers what CLAMP would move now of a record that was taken away by hand. That is nothing while a record that may be a
+/// script's lives here, and nothing of a sku of which another program may hold units: the script may have settled the record,
+/// and at its deadline the other program's units would pass for ours. What it left shows as drift.
 fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
     if !keys.is_slot_stable(gone.record.id.as_str()) {
         moving::forget(keys, gone);
@@ -179,9 +254,15 @@ fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
     let left = if keys.ledger(|ledger| ledger.has_stranger_beside(name.as_bytes())) {
         Vec::new()
     } else {
-        movable(keys, &gone.lines)
+        let Movable { mut moved, blocked } = movable(keys, &gone.lines);
+        moved.retain(|line| !keys.ledger(|ledger| ledger.may_be_shared(&line.sku)));
+        sum_lines(&[&moved, &blocked])
     };
+    let lines = gone.lines.clone();
     keys.ledger(|ledger| ledger.remember(gone, left));
+    for line in lines {
+        repair::compare(keys, &line.sku);
+    }
 }
 
 /// What reads as absent may be there still, its time over, and writing would take it away: an available counter, and an
@@ -194,6 +275,7 @@ fn can_settle_in_job<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
 /// may write now.
 pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let now = keys.now();
+    keys.ledger(Ledger::try_moving_slots_again);
     if work_off_notes(keys, Place::Open, &mut time_is_up) {
         return true;
     }
@@ -201,6 +283,9 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
         return false;
     }
     settle_remembered_due(keys, |_| time_is_up());
+    if release_blocked(keys, &mut time_is_up) {
+        return true;
+    }
     if moving::go_on(keys, &mut time_is_up) {
         return true;
     }
@@ -215,7 +300,16 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
             return true;
         }
     }
-    keys.ledger(|ledger| ledger.may_check() && !ledger.has_notes()) && repair::go_on(keys, time_is_up)
+    if !keys.ledger(|ledger| ledger.may_check() && !ledger.has_unsettled()) {
+        return false;
+    }
+    if repair::go_on(keys, &mut time_is_up) {
+        return true;
+    }
+    // Now it is known what other programs hold.
+    let is_left = remember_removed(keys, &mut time_is_up);
+    settle_remembered_due(keys, |_| time_is_up());
+    is_left
 }
 
 /// Gives back what is remembered and due, until nothing is left or `time_is_up`, which is told how many lines each had. Says
@@ -314,15 +408,12 @@ pub(super) fn settle_remembered<K: Keyspace>(keys: &mut K, id: &ReservationId) -
 pub(super) fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
     let now = keys.now();
     let id = &gone.record.id;
-    let moved = movable(keys, &gone.lines);
-    let mut moves = alerts::Moves::default();
-    for Line { sku, quantity } in &moved {
-        let units = quantity.units();
-        let before = Counter::from(keys.peek(Key::Available(sku)));
-        apply::give_back(keys, sku, units);
-        moves.moved(sku, &before, units);
-    }
+    let Movable { moved, blocked } = movable(keys, &gone.lines);
+    let moves = give_back(keys, &moved);
     keys.ledger(|ledger| ledger.settled(&gone.lines));
+    for line in &blocked {
+        block(keys, gone, line);
+    }
     let outcome_ttl = keys.settings().outcome_ttl_ms;
     if write_outcome && outcome_ttl > 0 && apply::is_free(keys, Key::Outcome(id)) {
         let outcome = Outcome::of(&gone.record, gone.deadline, Ending::Expired, now, &moved);
@@ -332,28 +423,135 @@ pub(super) fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool
     feed::tell_lines(keys, feed::Event::Expired, id, &moved);
     alerts::raise(keys, moves);
     keys.tally(Tally::Expired, 1);
-    keys.tally(Tally::UnexplainedUnits, total(&gone.lines).saturating_sub(total(&moved)));
+    let explained = total(&moved).saturating_add(total(&blocked));
+    keys.tally(Tally::UnexplainedUnits, total(&gone.lines).saturating_sub(explained));
     keys.lag(now.saturating_sub(gone.deadline).max(0));
 }
 
-/// The part of these held lines that a release may move: CLAMP. An absent reserved counter counts as 0, and nothing
-/// moves where a counter is not a number or would overflow.
-pub(super) fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Vec<Line> {
-    let mut moved = Vec::with_capacity(held.len());
-    for Line { sku, quantity } in held {
-        let Counter::Units(reserved) = Counter::from(keys.peek(Key::Reserved(sku))) else { continue };
-        let available = match Counter::from(keys.peek(Key::Available(sku))) {
-            Counter::Absent => 0,
-            Counter::Units(units) => units,
-            Counter::Broken(_) => continue,
+/// Moves these units from reserved to available. Gives how available has moved.
+fn give_back<K: Keyspace>(keys: &mut K, lines: &[Line]) -> alerts::Moves {
+    let mut moves = alerts::Moves::with_capacity(lines.len());
+    for Line { sku, quantity } in lines {
+        let units = quantity.units();
+        let before = Counter::from(keys.peek(Key::Available(sku)));
+        apply::give_back(keys, sku, units);
+        moves.moved(sku, &before, units);
+    }
+    moves
+}
+
+/// Notes a line that cannot be given back now. The operator is told once for each sku.
+fn block<K: Keyspace>(keys: &mut K, gone: &Gone, line: &Line) {
+    let Line { sku, quantity } = line;
+    let blocked = Blocked { id: gone.record.id.clone(), quantity: *quantity, deadline: gone.deadline };
+    if !keys.ledger(|ledger| ledger.block(line, blocked)) {
+        return;
+    }
+    let style = keys.style();
+    let obstacle =
+        [Key::Available(sku), Key::Reserved(sku)].into_iter().find_map(|key| {
+            match Counter::from(keys.peek(key)) {
+                Counter::Broken(found) => {
+                    Some(format!("key {} holds {found}, not an integer", key.name(style)))
+                }
+                Counter::Absent | Counter::Units(_) => None,
+            }
+        });
+    let obstacle =
+        obstacle.unwrap_or_else(|| format!("key {} would overflow", Key::Available(sku).name(style)));
+    keys.report(&format!(
+        "{sku}: the units of expired reservations cannot be given back: {obstacle}. SET it to the right number of units: they \
+         come back by themselves"
+    ));
+}
+
+/// Gives back what a counter has kept from being given back, if it was mended, until `time_is_up`. Says whether something is
+/// left that can be given back.
+fn release_blocked<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    if !keys.ledger(|ledger| ledger.has_blocked()) {
+        return false;
+    }
+    for sku in keys.ledger(|ledger| ledger.blocked_skus()) {
+        while let Some(blocked) = keys.ledger(|ledger| ledger.take_blocked(&sku)) {
+            let line = Line { sku: sku.clone(), quantity: blocked.quantity };
+            keys.ledger(|ledger| ledger.hold(std::slice::from_ref(&line)));
+            let found = movable(keys, std::slice::from_ref(&line));
+            keys.ledger(|ledger| ledger.settled(std::slice::from_ref(&line)));
+            if !found.blocked.is_empty() {
+                keys.ledger(|ledger| ledger.block(&line, blocked));
+                break;
+            }
+            release_late(keys, &blocked, &line, &found.moved);
+            if time_is_up() {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Gives a line back that was blocked at its deadline: `moved` is what CLAMP leaves of it. The outcome tells of it from now on.
+fn release_late<K: Keyspace>(keys: &mut K, blocked: &Blocked, line: &Line, moved: &[Line]) {
+    let (id, style) = (&blocked.id, keys.style());
+    let moves = give_back(keys, moved);
+    if let Reading::Text(json, Some(until)) = keys.peek(Key::Outcome(id))
+        && let Some(outcome) = Outcome::from_json(id, &json, style)
+        && outcome.ending != Ending::Committed
+    {
+        let outcome = outcome.with_returned(moved);
+        apply::write_by_itself(keys, Key::Outcome(id), &outcome.to_json(id), until);
+    }
+    feed::tell_lines(keys, feed::Event::Expired, id, moved);
+    alerts::raise(keys, moves);
+    let missing = line.quantity.units().saturating_sub(total(moved));
+    keys.tally(Tally::UnexplainedUnits, missing);
+    let late = keys.now().saturating_sub(blocked.deadline);
+    keys.lag(late.max(0));
+}
+
+/// What a release can do with some held lines.
+#[derive(Default)]
+pub(super) struct Movable {
+    /// It may move these: CLAMP.
+    pub(super) moved: Vec<Line>,
+    /// It cannot move these now: a counter is no integer, or would overflow.
+    pub(super) blocked: Vec<Line>,
+}
+
+impl Movable {
+    /// Whether nothing of the lines is left for a release.
+    pub(super) fn is_empty(&self) -> bool {
+        self.moved.is_empty() && self.blocked.is_empty()
+    }
+}
+
+/// The part of these held lines that a release may move: CLAMP. An absent counter counts as 0.
+pub(super) fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Movable {
+    let units_in = |counter| match counter {
+        Counter::Absent => Some(0),
+        Counter::Units(units) => Some(units),
+        Counter::Broken(_) => None,
+    };
+    let mut found = Movable { moved: Vec::with_capacity(held.len()), blocked: Vec::new() };
+    for line in held {
+        let Line { sku, quantity } = line;
+        let reserved = units_in(Counter::from(keys.peek(Key::Reserved(sku))));
+        let available = units_in(Counter::from(keys.peek(Key::Available(sku))));
+        let (Some(reserved), Some(available)) = (reserved, available) else {
+            found.blocked.push(line.clone());
+            continue;
         };
         let others = keys.ledger(|ledger| ledger.held_by_others(sku, quantity.units()));
         let units = reserved.saturating_sub(others).min(quantity.units());
-        if let Some(quantity) = Quantity::new(units).filter(|_| available.checked_add(units).is_some()) {
-            moved.push(Line { sku: sku.clone(), quantity });
+        let Some(quantity) = Quantity::new(units) else { continue };
+        let line = Line { sku: sku.clone(), quantity };
+        if available.checked_add(units).is_some() {
+            found.moved.push(line);
+        } else {
+            found.blocked.push(line);
         }
     }
-    moved
+    found
 }
 
 pub(super) fn total(lines: &[Line]) -> i64 {
@@ -378,7 +576,6 @@ pub(super) fn look_at<K: Keyspace>(keys: &mut K, touched: Touched) {
     match touched {
         Touched::Reservation(id) => look_at_record(keys, &id),
         Touched::Managed => repair::look_at_mark(keys),
-        Touched::Reserved(sku) => repair::look_at_reserved(keys, &sku),
         Touched::Threshold(product) => {
             let threshold = match Counter::from(keys.peek(Key::Threshold(product.as_str()))) {
                 Counter::Units(units) => Some(units),
@@ -411,6 +608,7 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
     }
     let ended = keys.ledger(|ledger| ledger.is_foreign(name.as_bytes()))
         || keys.peek(Key::Outcome(id)) != Reading::Absent;
+    let is_text = matches!(found, Reading::Text(..));
     let (record, what) = match found {
         Reading::Text(json, _) if Record::is_misnamed(id, &json) => (None, Foreign::Misnamed),
         Reading::Text(json, ttl) if !ended => {
@@ -418,6 +616,7 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
         }
         Reading::Text(..) | Reading::Other(_) | Reading::Absent => (None, Foreign::Stranger),
     };
+    let lines = record.as_ref().map(|(record, _)| record.items.clone()).unwrap_or_default();
     keys.ledger(|ledger| match record {
         Some((record, ttl)) => {
             ledger.leave_foreign(name.as_bytes());
@@ -427,12 +626,21 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
             }
             let deadline = ttl.unwrap_or(record.expires_at);
             ledger.enter_touched(&record, deadline);
+            if ledger.is_by_hand(id) && !record.restored {
+                ledger.note_restored(id, Restored::Live);
+            }
         }
         None => {
             if let Some(gone) = ledger.as_indexed(id) {
                 ledger.note_removed(gone);
             }
             ledger.enter_foreign(name.as_bytes(), what);
+            if ended && is_text && what == Foreign::Stranger {
+                ledger.note_restored(id, Restored::Ended);
+            }
         }
     });
+    for line in lines {
+        repair::compare(keys, &line.sku);
+    }
 }

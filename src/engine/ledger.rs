@@ -4,13 +4,14 @@
 //! **Invariant:** derived from the keys, never the truth. A lost entry delays a release, it cannot lose a unit or
 //! sell one twice.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use super::alert_index::AlertIndex;
 use super::holds::Holds;
+use super::standing::{Reason, Standing};
 use super::waiting::{Waiting, Waits};
-use crate::inventory::quantity::UnixMs;
-use crate::inventory::reservation::{Line, Record};
+use crate::inventory::quantity::{Quantity, UnixMs};
+use crate::inventory::reservation::{Line, Record, Restored};
 use crate::inventory::sku::{Product, ReservationId, Sku, Watched};
 use crate::inventory::slot::Slot;
 
@@ -51,8 +52,6 @@ pub enum Touched {
     Alert(Product, UnixMs),
     /// `inventory:managed`.
     Managed,
-    /// A `stock:reserved:` key.
-    Reserved(Sku),
 }
 
 impl Touched {
@@ -61,7 +60,6 @@ impl Touched {
         match self {
             Touched::Reservation(id) => Some(Slot::of(id.as_str())),
             Touched::Threshold(product) | Touched::Alert(product, _) => Some(Slot::of(product.as_str())),
-            Touched::Reserved(sku) => Some(Slot::of(sku.product())),
             Touched::Managed => None,
         }
     }
@@ -85,16 +83,16 @@ pub enum Foreign {
     Misnamed,
 }
 
-/// Whether a database is the module's alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Standing {
-    /// Nothing speaks against it: it was empty, or every reserved counter was found to be what is held.
-    #[default]
-    Clean,
-    /// Not known yet, or something spoke against it.
-    Unproven,
-    /// It bears the mark.
-    Managed,
+/// Units of one line of an expired reservation that could not be given back, because a counter is no integer, or would
+/// overflow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// Of which reservation.
+    pub id: ReservationId,
+    /// How many.
+    pub quantity: Quantity,
+    /// The deadline that gave them back.
+    pub deadline: UnixMs,
 }
 
 /// Whether a walk over the keys is under way, and what for.
@@ -123,6 +121,10 @@ pub struct Ledger {
     waiting: Waiting,
     /// Deleted or overwritten by hand, not looked at yet.
     removed: Vec<Gone>,
+    /// The same, looked at while it was not known which units are another program's. Nothing of it is held.
+    undecided: Vec<Gone>,
+    /// How many units of each sku those have.
+    undecided_units: HashMap<Sku, i64>,
     /// Deleted or overwritten by hand: settled at the deadline.
     remembered: HashMap<ReservationId, Gone>,
     remembered_by_deadline: BTreeSet<(UnixMs, ReservationId)>,
@@ -139,15 +141,30 @@ pub struct Ledger {
     /// Skus whose reserved counter is to be compared with what is held.
     to_check: Vec<Sku>,
     is_checking: bool,
-    has_drift: bool,
+    /// Since the last walk not every reserved counter has been compared: which of them drift is not known.
+    is_uncompared: bool,
+    /// Skus whose reserved counter another client has written meanwhile.
+    written_uncompared: HashSet<Sku>,
+    /// Skus whose reserved counter was found not to be what is held, with the difference.
+    drifting: HashMap<Sku, i64>,
+    /// Skus whose reserved counter another client has written in the unit of work at hand, or while it could not be compared.
+    written: Vec<Sku>,
+    /// Those whose slots are being moved.
+    written_in_moving_slots: Vec<Sku>,
+    /// Records that another client has put back, and that do not say so yet.
+    restored: Vec<(ReservationId, Restored)>,
+    /// Those whose slots are being moved.
+    restored_in_moving_slots: Vec<(ReservationId, Restored)>,
+    /// What could not be given back, by sku.
+    blocked: BTreeMap<Sku, Vec<Blocked>>,
 }
 
 impl Ledger {
     // --- live reservations ---
 
-    /// Enters a live reservation that a command of ours has made.
+    /// Enters a live reservation that a command of ours has made, or that a walk has met.
     pub fn enter(&mut self, record: &Record, deadline: UnixMs) {
-        self.holds.enter(record, deadline, false);
+        self.holds.enter(record, deadline, record.restored);
     }
 
     /// Enters the new deadline or lines of a live reservation. Where it came from stays known.
@@ -158,7 +175,8 @@ impl Ledger {
     /// Enters a record that another hand has touched. If it is live and holds what it held, only its TTL was moved.
     pub fn enter_touched(&mut self, record: &Record, deadline: UnixMs) {
         let same = self.lines(&record.id).is_some_and(|lines| lines == record.items);
-        self.holds.enter(record, deadline, !same || self.holds.is_by_hand(&record.id));
+        let by_hand = !same || record.restored || self.holds.is_by_hand(&record.id);
+        self.holds.enter(record, deadline, by_hand);
     }
 
     /// Whether a live reservation appeared without a command of ours.
@@ -255,8 +273,10 @@ impl Ledger {
         self.waiting.take(slot)
     }
 
-    /// Only a master that releases has use for what waits and is not live.
+    /// Only a master that releases has use for what waits and is not live, and for what is to be written into records.
     pub fn forget_waiting_notes(&mut self) {
+        self.restored.clear();
+        self.restored_in_moving_slots.clear();
         if !self.waiting.is_empty() {
             self.waiting.forget_notes();
         }
@@ -278,12 +298,14 @@ impl Ledger {
 
     /// A walk over the keys begins. `known`: what is live is known already (a replica has followed its master), and the
     /// walk is for the check only.
-    pub fn begin_walk(&mut self, known: bool) {
+    pub fn begin_walk(&mut self, known: bool, now: UnixMs) {
         self.walk = if known && self.is_complete() { Walking::Checks } else { Walking::Indexes };
         self.to_check.clear();
         self.is_checking = true;
-        self.has_drift = false;
-        self.standing = Standing::Unproven;
+        self.is_uncompared = true;
+        self.written_uncompared.clear();
+        self.drifting.clear();
+        self.standing.begin_check(now);
     }
 
     /// The walk is over.
@@ -308,6 +330,7 @@ impl Ledger {
     pub fn leave_unchecked(&mut self) {
         self.to_check.clear();
         self.is_checking = false;
+        self.is_uncompared = false;
     }
 
     /// Whether every counter that the walk met is known, and the comparison is not done.
@@ -320,46 +343,172 @@ impl Ledger {
         self.to_check.pop()
     }
 
+    /// Every counter was compared whose slot is not being moved.
+    pub fn compared_all(&mut self) {
+        self.is_uncompared = false;
+    }
+
     /// They cannot be compared now: behind all others.
     pub fn check_later(&mut self, mut skus: Vec<Sku>) {
         skus.append(&mut self.to_check);
         self.to_check = skus;
     }
 
-    /// A counter was found that is not what is held, and stays so.
-    pub fn found_drift(&mut self) {
-        self.has_drift = true;
-    }
-
-    /// A reserved counter was written by another hand, and is not what is held: the module is not alone here.
-    pub fn found_others(&mut self) {
-        self.has_drift |= self.is_checking;
-        if self.standing == Standing::Clean {
-            self.standing = Standing::Unproven;
-        }
-    }
-
     /// Every counter was compared.
-    pub fn checked_all(&mut self) {
+    pub fn checked_all(&mut self, now: UnixMs) {
         self.is_checking = false;
-        if self.standing == Standing::Unproven && !self.has_drift && self.foreign.is_empty() {
-            self.standing = Standing::Clean;
-        }
+        let is_right = self.drifting.is_empty() && self.foreign.is_empty();
+        self.standing.end_check(is_right, now);
     }
 
-    /// Whether this database bears the mark of being the module's alone.
-    pub fn is_managed(&self) -> bool {
-        self.standing == Standing::Managed
+    // --- whether the module is alone ---
+
+    /// Whether this database is the module's alone.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// The same, to change it.
+    pub fn standing_mut(&mut self) -> &mut Standing {
+        &mut self.standing
+    }
+
+    /// Whether reserved units that nothing holds are the module's own to give back.
+    pub fn is_alone(&self) -> bool {
+        self.standing.is_managed() && self.foreign.is_empty()
     }
 
     /// Whether it may be marked.
     pub fn is_to_be_marked(&self) -> bool {
-        self.standing == Standing::Clean && self.foreign.is_empty()
+        self.standing.is_clean() && self.foreign.is_empty()
     }
 
-    /// The mark is there, or it was taken away: then only a new walk can bring it back.
-    pub fn set_managed(&mut self, managed: bool) {
-        self.standing = if managed { Standing::Managed } else { Standing::Unproven };
+    /// Whether the mark is to be taken away.
+    pub fn is_to_be_unmarked(&mut self, now: UnixMs) -> bool {
+        if !self.foreign.is_empty() {
+            self.standing.doubt(Reason::ForeignRecord, now);
+        }
+        self.standing.bears_a_wrong_mark()
+    }
+
+    /// The reserved counter of `sku` is `drift` units more than what is held; negative: less.
+    pub fn set_drift(&mut self, sku: &Sku, drift: i64) {
+        if drift == 0 {
+            self.drifting.remove(sku.as_str());
+        } else {
+            self.drifting.insert(sku.clone(), drift);
+        }
+    }
+
+    /// Whether it is known which skus another program holds units of.
+    pub fn knows_the_shared(&self) -> bool {
+        self.is_alone() || (self.is_complete() && !self.is_uncompared)
+    }
+
+    /// Whether reserved units of this sku may be another program's: it was found to have more than is held, or that is not
+    /// known.
+    pub fn may_be_shared(&self, sku: &Sku) -> bool {
+        !self.knows_the_shared()
+            || self.written_uncompared.contains(sku.as_str())
+            || self.drifting.get(sku.as_str()).is_some_and(|drift| *drift > 0)
+    }
+
+    /// All that was deleted while it was not known is remembered.
+    pub fn remembered_all(&mut self) {
+        if self.knows_the_shared() && !self.written_uncompared.is_empty() {
+            self.written_uncompared.clear();
+        }
+    }
+
+    /// Whether anything is known or noted that an operator wants to see in INFO.
+    pub fn is_in_use(&self) -> bool {
+        let is_empty = self.live_count() == 0
+            && self.foreign.is_empty()
+            && self.drifting.is_empty()
+            && self.standing.is_clean();
+        !is_empty
+    }
+
+    /// Another client has written this reserved counter.
+    pub fn note_written(&mut self, sku: Sku) {
+        if !self.knows_the_shared() {
+            self.written_uncompared.insert(sku.clone());
+        }
+        // A burst of writes to one counter is compared once.
+        if self.written.last() != Some(&sku) {
+            self.written.push(sku);
+        }
+    }
+
+    /// Whether another client has written this reserved counter, and nobody has looked at it since.
+    pub fn is_written(&self, sku: &Sku) -> bool {
+        self.written.contains(sku)
+    }
+
+    /// Takes the reserved counters that other clients have written. While the index is not complete there is nothing to compare
+    /// them with.
+    pub fn take_written(&mut self) -> Vec<Sku> {
+        if self.is_complete() { std::mem::take(&mut self.written) } else { Vec::new() }
+    }
+
+    /// These cannot be compared yet: their slots are being moved.
+    pub fn compare_later(&mut self, skus: Vec<Sku>) {
+        self.written_in_moving_slots.extend(skus);
+    }
+
+    /// What could not be done while slots were being moved is tried again.
+    pub fn try_moving_slots_again(&mut self) {
+        self.written.append(&mut self.written_in_moving_slots);
+        self.restored.append(&mut self.restored_in_moving_slots);
+    }
+
+    // --- records that came back ---
+
+    /// Another client has put this record back; the record is to say so.
+    pub fn note_restored(&mut self, id: &ReservationId, how: Restored) {
+        self.restored.push((id.clone(), how));
+    }
+
+    /// Takes the records that are to say that they came back.
+    pub fn take_restored(&mut self) -> Vec<(ReservationId, Restored)> {
+        if self.is_complete() { std::mem::take(&mut self.restored) } else { Vec::new() }
+    }
+
+    /// These cannot be written yet: their slots are being moved.
+    pub fn write_later(&mut self, records: Vec<(ReservationId, Restored)>) {
+        self.restored_in_moving_slots.extend(records);
+    }
+
+    // --- what could not be given back ---
+
+    /// These units cannot be given back now. They are held until they are. Says whether they are the first of their sku.
+    pub fn block(&mut self, line: &Line, blocked: Blocked) -> bool {
+        self.holds.hold(std::slice::from_ref(line));
+        let waiting = self.blocked.entry(line.sku.clone()).or_default();
+        waiting.push(blocked);
+        waiting.len() == 1
+    }
+
+    /// The skus of which something could not be given back.
+    pub fn blocked_skus(&self) -> Vec<Sku> {
+        self.blocked.keys().cloned().collect()
+    }
+
+    /// Takes one of those of a sku, to give it back. It is not held any more.
+    pub fn take_blocked(&mut self, sku: &Sku) -> Option<Blocked> {
+        let waiting = self.blocked.get_mut(sku.as_str())?;
+        let blocked = waiting.pop();
+        if waiting.is_empty() {
+            self.blocked.remove(sku.as_str());
+        }
+        let blocked = blocked?;
+        self.holds.unhold(&[Line { sku: sku.clone(), quantity: blocked.quantity }]);
+        Some(blocked)
+    }
+
+    /// How many lines of expired reservations could not be given back.
+    pub fn blocked_count(&self) -> usize {
+        self.blocked.values().map(Vec::len).fold(0, usize::saturating_add)
     }
 
     // --- sums held ---
@@ -470,10 +619,49 @@ impl Ledger {
         self.holds.hold(lines);
     }
 
-    /// Takes the note of an id that was taken away by hand and not looked at. Its lines stay held.
+    /// Takes the note of an id that was taken away by hand and not looked at, or not decided. Its lines are held.
     pub fn take_removed_of(&mut self, id: &ReservationId) -> Option<Gone> {
-        let at = self.removed.iter().position(|gone| gone.record.id == *id)?;
-        Some(self.removed.swap_remove(at))
+        let is_it = |gone: &Gone| gone.record.id == *id;
+        if let Some(at) = self.removed.iter().position(is_it) {
+            return Some(self.removed.swap_remove(at));
+        }
+        let at = self.undecided.iter().position(is_it)?;
+        let gone = self.undecided.swap_remove(at);
+        self.count_undecided(&gone, -1);
+        self.holds.hold(&gone.lines);
+        Some(gone)
+    }
+
+    /// What was taken away by hand waits until it is known which units are another program's. Until then nothing of it is held,
+    /// so that it keeps no other release from its units.
+    pub fn leave_removed_undecided(&mut self) {
+        for gone in std::mem::take(&mut self.removed) {
+            self.holds.unhold(&gone.lines);
+            self.count_undecided(&gone, 1);
+            self.undecided.push(gone);
+        }
+    }
+
+    /// Now that is known. Their lines are held again.
+    pub fn take_up_undecided(&mut self) {
+        for gone in std::mem::take(&mut self.undecided) {
+            self.holds.hold(&gone.lines);
+            self.removed.push(gone);
+        }
+        self.undecided_units.clear();
+    }
+
+    fn count_undecided(&mut self, gone: &Gone, sign: i64) {
+        for line in &gone.lines {
+            let units = self.undecided_units.entry(line.sku.clone()).or_default();
+            *units = units.saturating_add(line.quantity.units().saturating_mul(sign));
+        }
+    }
+
+    /// How many units a reserved counter has beyond what is held, and what is not decided.
+    pub fn drift(&self, sku: &Sku, reserved: i64) -> i64 {
+        let undecided = self.undecided_units.get(sku.as_str()).copied().unwrap_or_default();
+        reserved.saturating_sub(self.held_by_others(sku, 0)).saturating_sub(undecided)
     }
 
     /// Takes what is remembered of an id. Its lines stay held.
@@ -501,8 +689,23 @@ impl Ledger {
         for gone in gone.chain(std::mem::take(&mut self.remembered).into_values()) {
             self.holds.unhold(&gone.lines);
         }
+        for (sku, waiting) in std::mem::take(&mut self.blocked) {
+            for Blocked { quantity, .. } in waiting {
+                self.holds.unhold(&[Line { sku: sku.clone(), quantity }]);
+            }
+        }
+        self.undecided.clear();
+        self.undecided_units.clear();
         self.remembered_by_deadline.clear();
         self.waiting.forget_notes();
+        self.written.clear();
+        self.written_in_moving_slots.clear();
+        self.restored.clear();
+        self.restored_in_moving_slots.clear();
+        // What other programs hold is known when the walk of the new master is over.
+        self.is_uncompared = true;
+        self.written_uncompared.clear();
+        self.drifting.clear();
         self.fresh = 0;
     }
 
@@ -554,12 +757,11 @@ impl Ledger {
                 Touched::Alert(product, at)
             }
             Watched::Managed => Touched::Managed,
-            // Beside scripts every reservation of theirs comes by here: it is of interest once, and where a walk has
-            // passed the counter already.
-            Watched::Reserved(sku) if self.standing == Standing::Clean || self.is_checking => {
-                Touched::Reserved(sku)
+            Watched::Reserved(sku) => {
+                self.note_written(sku);
+                return true;
             }
-            Watched::Reserved(_) | Watched::Outcome(_) | Watched::Available => return false,
+            Watched::Outcome(_) | Watched::Available => return false,
         };
         self.touch(touched);
         true
@@ -602,6 +804,16 @@ impl Ledger {
     /// Whether anything waits for a job, a command or the cron.
     pub fn has_notes(&self) -> bool {
         !(self.pending.is_empty() && self.removed.is_empty() && self.touched.is_empty())
+    }
+
+    /// Whether anything is not settled yet, so that what is reserved cannot be compared with what is held.
+    pub fn has_unsettled(&self) -> bool {
+        !(self.pending.is_empty() && self.touched.is_empty())
+    }
+
+    /// Whether anything waits for the cron that a job does not do.
+    pub fn has_blocked(&self) -> bool {
+        !self.blocked.is_empty()
     }
 
     /// Whether keys of this slot were named and not looked at; also where there are so many notes that it takes too long to say.

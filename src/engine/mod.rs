@@ -23,6 +23,7 @@ pub mod reserve;
 pub mod resolve;
 pub mod restock;
 mod slots;
+pub mod standing;
 pub mod waiting;
 pub mod warehouses;
 
@@ -180,6 +181,8 @@ pub enum Tally {
     AlertsHeldBack,
     /// Units that a release found missing in the counters, and did not move.
     UnexplainedUnits,
+    /// Entries that could not be appended to the feed.
+    FeedErrors,
 }
 
 /// The data set that the engine works on: one database of the server, at one moment.
@@ -237,6 +240,9 @@ pub trait Keyspace {
 
     /// Writes a string that goes at `until`, or stays.
     fn write(&mut self, key: Key<'_>, value: &[u8], until: Option<UnixMs>);
+
+    /// Writes over a string in place: its TTL stays, and no other key goes. It also may be done in a job.
+    fn rewrite(&mut self, key: Key<'_>, value: &[u8]);
 
     /// Adds to a counter, creates it where there is none, keeps its TTL. The caller has seen that it is an integer
     /// and that the sum fits.

@@ -5,7 +5,7 @@ use super::expire;
 use super::ledger::{Foreign, Ledger, Touched};
 use super::{Keyspace, Reading, is_in_slot_of, repair};
 use crate::inventory::quantity::UnixMs;
-use crate::inventory::reservation::Record;
+use crate::inventory::reservation::{Record, Restored};
 use crate::inventory::sku::{Key, KeyStyle, ReservationId, Watched, is_of_other_style};
 
 /// One walk over the keys of a database. The walk sees a key as it is stored, also one that is due and would go, or
@@ -17,6 +17,8 @@ pub struct Walk {
     now: UnixMs,
     style: KeyStyle,
     in_cluster: bool,
+    /// The mark proves something: the module has seen what was written since.
+    trusts_mark: bool,
     /// Ids that have ended: a record under one of them is foreign. Which of the two keys the walk meets first is not
     /// known, so they are compared at its end.
     ended: Vec<ReservationId>,
@@ -28,9 +30,9 @@ pub struct Walk {
 
 impl Walk {
     /// A walk at this moment.
-    pub fn new(now: UnixMs, style: KeyStyle, in_cluster: bool) -> Self {
+    pub fn new(now: UnixMs, style: KeyStyle, in_cluster: bool, trusts_mark: bool) -> Self {
         let (ended, forgotten, of_other_style) = (Vec::new(), Vec::new(), (0, String::new()));
-        Self { now, style, in_cluster, ended, forgotten, of_other_style }
+        Self { now, style, in_cluster, trusts_mark, ended, forgotten, of_other_style }
     }
 
     /// Takes one key in, if the module knows its kind. `read` gives its string, if it is one, and its TTL; it is called
@@ -80,7 +82,8 @@ impl Walk {
                 }
             }
             Some(Watched::Reserved(sku)) => ledger.to_check(sku),
-            Some(Watched::Managed) => ledger.set_managed(true),
+            Some(Watched::Managed) if self.trusts_mark => ledger.standing_mut().found_mark(self.now),
+            Some(Watched::Managed) => ledger.standing_mut().found_unwatched_mark(self.now),
             Some(Watched::Available) | None => {}
         }
     }
@@ -131,6 +134,7 @@ impl Walk {
                     ledger.leave(id);
                     let name = Key::Reservation(id).name(self.style);
                     ledger.enter_foreign(name.as_bytes(), Foreign::Stranger);
+                    ledger.note_restored(id, Restored::Ended);
                 }
                 while let Some(gone) = ledger.take_pending_of(id) {
                     ledger.settled(&gone.lines);

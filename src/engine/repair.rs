@@ -4,6 +4,7 @@
 //! **Invariant:** units are given back by themselves only where the module alone reserves, which the mark
 //! `inventory:managed` says of a database. Elsewhere a script may hold them: they are reported.
 
+use super::standing::Reason;
 use super::{Argument, Counter, Keyspace, LoadRepair, Reading, Tally, alerts, apply, feed};
 use crate::inventory::sku::{Key, KeyStyle, Sku};
 use crate::inventory::slot::SlotState;
@@ -23,12 +24,14 @@ pub fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
             return true;
         }
     }
+    keys.ledger(|ledger| ledger.compared_all());
     if !later.is_empty() {
         // Their slots are on their way.
         keys.ledger(|ledger| ledger.check_later(later));
         return false;
     }
-    keys.ledger(|ledger| ledger.checked_all());
+    let now = keys.now();
+    keys.ledger(|ledger| ledger.checked_all(now));
     if keys.ledger(|ledger| ledger.live_count() > 0) {
         // A RESERVE that came before the check could not know.
         mark(keys);
@@ -38,7 +41,7 @@ pub fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
 
 fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
     let Counter::Units(reserved) = keys.read_counter(Key::Reserved(sku)) else { return };
-    let drift = reserved.saturating_sub(keys.ledger(|ledger| ledger.held_by_others(sku, 0)));
+    let drift = drift_of(keys, sku, reserved);
     if drift == 0 {
         return;
     }
@@ -47,14 +50,32 @@ fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
         LoadRepair::Report => false,
         // In a cluster slots come and go, and what they bring may be another's.
         LoadRepair::Auto if keys.in_cluster() => false,
-        LoadRepair::Auto => keys.ledger(|ledger| ledger.is_managed() && ledger.foreign_count() == 0),
+        LoadRepair::Auto => keys.ledger(|ledger| ledger.is_alone()),
     };
     if drift < 0 || !returns || !give_back(keys, sku, drift) {
-        keys.ledger(|ledger| ledger.found_drift());
         keys.tally(Tally::UnexplainedUnits, drift.max(0));
         keys.report(&format!(
             "{sku}: {reserved} units are reserved, {drift} more than live reservations hold; left alone (inv.load-repair)"
         ));
+    }
+}
+
+/// How many units a reserved counter has beyond what is held. The ledger remembers it.
+fn drift_of<K: Keyspace>(keys: &mut K, sku: &Sku, reserved: i64) -> i64 {
+    keys.ledger(|ledger| {
+        let drift = ledger.drift(sku, reserved);
+        ledger.set_drift(sku, drift);
+        drift
+    })
+}
+
+/// Compares a reserved counter with what is held once more, since one of them has changed, so that the ledger knows the
+/// difference. Gives it; `None` if the counter is no integer.
+pub(super) fn compare<K: Keyspace>(keys: &mut K, sku: &Sku) -> Option<i64> {
+    match Counter::from(keys.peek(Key::Reserved(sku))) {
+        Counter::Units(units) => Some(drift_of(keys, sku, units)),
+        Counter::Absent => Some(drift_of(keys, sku, 0)),
+        Counter::Broken(_) => None,
     }
 }
 
@@ -70,6 +91,7 @@ fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
         return false;
     }
     apply::give_back(keys, sku, drift);
+    keys.ledger(|ledger| ledger.set_drift(sku, 0));
     feed::tell_units(keys, feed::Event::Repaired, sku, drift);
     let mut moves = alerts::Moves::default();
     moves.moved(sku, &before, drift);
@@ -86,7 +108,8 @@ pub(super) fn mark<K: Keyspace>(keys: &mut K) {
         keys.write(Key::Managed, style.as_bytes(), None);
         keys.notify(c"set", Key::Managed);
         keys.replicate(c"SET", &[Argument::Key(Key::Managed), Argument::Word(style)]);
-        keys.ledger(|ledger| ledger.set_managed(true));
+        let now = keys.now();
+        keys.ledger(|ledger| ledger.standing_mut().found_mark(now));
     }
 }
 
@@ -100,32 +123,63 @@ pub(super) fn marked_style<K: Keyspace>(keys: &mut K) -> Option<KeyStyle> {
     }
 }
 
-/// Takes the mark away where a foreign record was seen: the module is not alone here any more.
-pub(super) fn unmark<K: Keyspace>(keys: &mut K) {
-    if keys.ledger(|ledger| ledger.is_managed() && ledger.foreign_count() > 0) {
-        keys.remove(Key::Managed);
-        keys.notify(c"del", Key::Managed);
-        keys.replicate(c"DEL", &[Argument::Key(Key::Managed)]);
-        keys.ledger(|ledger| ledger.set_managed(false));
+/// Compares these reserved counters, which another client has written, with what is held.
+pub(super) fn judge<K: Keyspace>(keys: &mut K, written: Vec<Sku>) {
+    let now = keys.now();
+    let mut later = Vec::new();
+    for sku in written {
+        if !keys.is_slot_stable(sku.product()) {
+            later.push(sku);
+        } else if compare(keys, &sku) != Some(0) {
+            let was_alone = keys.ledger(|ledger| ledger.standing().is_managed());
+            keys.ledger(|ledger| ledger.standing_mut().doubt(Reason::ForeignWrite, now));
+            if was_alone {
+                let key = Key::Reserved(&sku).name(keys.style());
+                keys.report(&format!(
+                    "another client has written {key}, and it is not what live reservations hold: the module is not alone in \
+                     this database, and no load gives units back by itself until inventory:managed is set again"
+                ));
+            }
+        }
+    }
+    if !later.is_empty() {
+        keys.ledger(|ledger| ledger.compare_later(later));
     }
 }
 
-/// The mark appeared or went by another hand.
-pub(super) fn look_at_mark<K: Keyspace>(keys: &mut K) {
-    let managed = keys.peek(Key::Managed) != Reading::Absent;
-    keys.ledger(|ledger| ledger.set_managed(managed));
+/// Takes the mark away if the module is not alone here any more.
+pub(super) fn unmark<K: Keyspace>(keys: &mut K) {
+    let now = keys.now();
+    if keys.ledger(|ledger| ledger.is_to_be_unmarked(now)) {
+        remove_mark(keys);
+    }
 }
 
-/// A reserved counter was written by another hand, in a database that has no mark yet.
-pub(super) fn look_at_reserved<K: Keyspace>(keys: &mut K, sku: &Sku) {
-    let reserved = match Counter::from(keys.peek(Key::Reserved(sku))) {
-        Counter::Units(units) => Some(units),
-        Counter::Absent => Some(0),
-        Counter::Broken(_) => None,
-    };
+/// Takes the mark away, if there is one: the module is being unloaded, and nobody sees what is written from now on.
+pub fn unmark_unwatched<K: Keyspace>(keys: &mut K) {
+    if marked(keys) {
+        remove_mark(keys);
+    }
+}
+
+/// Whether this database bears the mark.
+pub fn marked<K: Keyspace>(keys: &mut K) -> bool {
+    keys.peek(Key::Managed) != Reading::Absent
+}
+
+fn remove_mark<K: Keyspace>(keys: &mut K) {
+    let now = keys.now();
+    keys.ledger(|ledger| ledger.standing_mut().lost_mark(now));
+    keys.remove(Key::Managed);
+    keys.notify(c"del", Key::Managed);
+    keys.replicate(c"DEL", &[Argument::Key(Key::Managed)]);
+}
+
+/// The mark was written or deleted by another client.
+pub(super) fn look_at_mark<K: Keyspace>(keys: &mut K) {
+    let (now, is_marked) = (keys.now(), marked(keys));
     keys.ledger(|ledger| {
-        if reserved != Some(ledger.held_by_others(sku, 0)) {
-            ledger.found_others();
-        }
+        let standing = ledger.standing_mut();
+        if is_marked { standing.found_mark(now) } else { standing.lost_mark(now) }
     });
 }

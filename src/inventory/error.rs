@@ -46,10 +46,12 @@ pub enum Refusal {
     },
     /// `FOREIGN`: the reservation key is not a record of this module.
     Foreign(ReservationId),
-    /// `FOREIGN`: reservation keys that are not records of this module may hold units of this sku.
+    /// `FOREIGN`: another program may hold reserved units of this sku.
     ForeignHere {
         /// Of which sku.
         sku: Sku,
+        /// Reserved units that no reservation of this module holds.
+        units: i64,
     },
     /// `COMMITTED`, `ROLLEDBACK` or `EXPIRED`: the reservation has ended.
     Ended {
@@ -186,10 +188,10 @@ impl fmt::Display for Refusal {
                 "reservation:{id} is not a record of this module (a script's, or a copy): who made it ends it, a new order takes a new id"
             ),
             // How many, and whose, is not for everyone who may repair: INFO tells it.
-            Self::ForeignHere { sku } => write!(
+            Self::ForeignHere { sku, units } => write!(
                 out,
-                "reservation keys here are not records of this module and may hold units of {sku}: \
-                 wait for their end; INV.REPAIR {sku} FORCE does not count what they hold"
+                "{units} reserved units of {sku} are in no reservation of this module, and another program may hold them: \
+                 wait until it holds none, or give them back with INV.REPAIR {sku} FORCE"
             ),
             Self::Ended { id, how, at } => {
                 let verb = match how {

@@ -142,6 +142,13 @@ impl Outcome {
         to_json(&json)
     }
 
+    /// The outcome when these lines came back as well, after it was written.
+    pub fn with_returned(self, lines: &[Line]) -> Self {
+        let Parts { sold, returned } = self.parts.unwrap_or(Parts { sold: Vec::new(), returned: Vec::new() });
+        let returned = sum_lines(&[&returned, lines]);
+        Self { parts: Some(Parts { sold, returned }), ..self }
+    }
+
     /// The lines that a late commit takes again: all that went back. `DRIFT` where less went back than should have,
     /// because someone had written the counters by hand.
     pub fn to_take_again(&self) -> Result<Vec<Line>, Refusal> {

@@ -134,6 +134,18 @@ pub struct Record {
     pub returned: Vec<Line>,
     /// Free text of the client.
     pub data: Option<String>,
+    /// Another client has put it back, and its units may be others': it moves none that another reservation holds.
+    pub restored: bool,
+}
+
+/// How a record came back by another client's command (RESTORE, RENAME, COPY), as the module writes it into the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Restored {
+    /// While its reservation was live: it moves no units that another reservation holds.
+    Live,
+    /// After its reservation had ended: it is no reservation, also when nobody remembers the end.
+    Ended,
 }
 
 /// A line in JSON, in records, outcomes and replies.
@@ -192,6 +204,8 @@ struct RecordJson<'a> {
     returned: Vec<LineJson<'a>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     data: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restored: Option<Restored>,
 }
 
 impl Record {
@@ -204,7 +218,8 @@ impl Record {
         data: Option<String>,
     ) -> Self {
         let (asked, sold, returned) = (None, Vec::new(), Vec::new());
-        Self { id, created_at: now, expires_at: deadline, items, asked, sold, returned, data }
+        let restored = false;
+        Self { id, created_at: now, expires_at: deadline, items, asked, sold, returned, data, restored }
     }
 
     /// Remembers that `asked` was asked for, where its items are not the same.
@@ -281,7 +296,8 @@ impl Record {
     /// The record that `json` holds under the name of `id`; `None` where it is not such a record (foreign).
     pub fn from_json(id: &ReservationId, json: &[u8], style: KeyStyle) -> Option<Self> {
         let read: RecordJson<'_> = serde_json::from_slice(json).ok()?;
-        if read.reservation_id != id.as_str() || read.items.is_empty() {
+        let has_ended = read.restored == Some(Restored::Ended);
+        if read.reservation_id != id.as_str() || read.items.is_empty() || has_ended {
             return None;
         }
         Some(Self {
@@ -296,7 +312,15 @@ impl Record {
             sold: lines_from_json(read.sold, style)?,
             returned: lines_from_json(read.returned, style)?,
             data: read.data.map(Cow::into_owned),
+            restored: read.restored.is_some(),
         })
+    }
+
+    /// The record in `json`, if it is one of this id, with a note that it came back. `None` if it has one already.
+    pub fn marked_restored(id: &ReservationId, json: &[u8], how: Restored) -> Option<Vec<u8>> {
+        let read: RecordJson<'_> = serde_json::from_slice(json).ok()?;
+        let is_new = read.reservation_id == id.as_str() && read.restored.is_none_or(|known| known != how);
+        is_new.then(|| to_json(&RecordJson { restored: Some(how), ..read }))
     }
 
     /// Whether `json` is the record of another id than the one it stands under: a RENAME, or a COPY.
@@ -315,6 +339,7 @@ impl Record {
             sold: self.sold.iter().map(LineJson::of).collect(),
             returned: self.returned.iter().map(LineJson::of).collect(),
             data: self.data.as_deref().map(Cow::from),
+            restored: self.restored.then_some(Restored::Live),
         };
         to_json(&json)
     }

@@ -82,8 +82,11 @@ required!(
     RedisModule_GetMyClusterID,
     RedisModule_GetSelectedDb,
     RedisModule_GetServerInfo,
+    RedisModule_InfoAddFieldCString,
     RedisModule_InfoAddFieldLongLong,
     RedisModule_InfoAddSection,
+    RedisModule_InfoBeginDictField,
+    RedisModule_InfoEndDictField,
     RedisModule_KeyType,
     RedisModule_LoadConfigs,
     RedisModule_Log,
@@ -989,6 +992,24 @@ pub fn info_section(ctx: *mut raw::RedisModuleInfoCtx) {
 pub fn info_number(ctx: *mut raw::RedisModuleInfoCtx, name: &CStr, value: i64) {
     // SAFETY: as above; the name is valid for the call.
     let _ = unsafe { call!(RedisModule_InfoAddFieldLongLong(ctx, name.as_ptr(), value)) };
+}
+
+/// Adds to INFO whether the module is alone in a database: `managed=1,since=…,reason=…`.
+pub fn info_standing(
+    ctx: *mut raw::RedisModuleInfoCtx,
+    name: &CStr,
+    is_managed: bool,
+    since: i64,
+    reason: &CStr,
+) {
+    // SAFETY: the server handed this context to the INFO handler; the name is valid for the call.
+    let _ = unsafe { call!(RedisModule_InfoBeginDictField(ctx, name.as_ptr())) };
+    info_number(ctx, c"managed", i64::from(is_managed));
+    info_number(ctx, c"since", since);
+    // SAFETY: as above.
+    let _ = unsafe { call!(RedisModule_InfoAddFieldCString(ctx, c"reason".as_ptr(), reason.as_ptr())) };
+    // SAFETY: as above.
+    let _ = unsafe { call!(RedisModule_InfoEndDictField(ctx)) };
 }
 
 /// A field of INFO. The crate's own function loses the string each time.

@@ -12,7 +12,7 @@ use super::walk::{self, Purpose};
 use super::{config, guard, state};
 use crate::engine::expire::{self, Place, Removal};
 use crate::engine::ledger::{Ledger, Touched};
-use crate::engine::{Keyspace, moving, recover};
+use crate::engine::{Keyspace, moving, recover, repair};
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::{Watched, watched};
 
@@ -29,7 +29,8 @@ pub fn subscribe(ctx: RawContext) -> bool {
         | raw::REDISMODULE_NOTIFY_LIST
         | raw::REDISMODULE_NOTIFY_SET
         | raw::REDISMODULE_NOTIFY_ZSET
-        | raw::REDISMODULE_NOTIFY_STREAM;
+        | raw::REDISMODULE_NOTIFY_STREAM
+        | raw::REDISMODULE_NOTIFY_MODULE;
     api::subscribe(ctx, raw::REDISMODULE_EVENT_KEY, on_key)
         && api::subscribe(ctx, raw::REDISMODULE_EVENT_CRON_LOOP, on_cron)
         && api::subscribe(ctx, raw::REDISMODULE_EVENT_EVENTLOOP, on_event_loop)
@@ -157,12 +158,20 @@ unsafe extern "C" fn on_notification(
 
 fn key_changed(ctx: RawContext, name: &[u8], event: &CStr) {
     let Some(watched) = watched(name, state::style()) else { return };
-    if matches!(event.to_bytes(), b"del" | b"expired" | b"evicted" | b"rename_from" | b"move_from") {
-        return;
+    let is_counter = matches!(watched, Watched::Reserved(_));
+    match event.to_bytes() {
+        b"expired" | b"evicted" => return,
+        // The Key event has told of it. Of a counter it does not say whether the module has done it.
+        b"del" | b"rename_from" | b"move_from" if !is_counter => return,
+        _ => {}
     }
     let loading = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
     if api::context_flags(ctx) & loading != 0 {
         // The walk at the end of the load sees it.
+        return;
+    }
+    if is_counter && !is_releasing(ctx) {
+        // Whether it is another program's, the master says.
         return;
     }
     if state::ledger(api::selected_db(ctx), |ledger| ledger.touch_watched(name, watched)) {
@@ -195,6 +204,11 @@ fn do_job(ctx: RawContext) {
         });
     }
     if length.is_zero() {
+        work_off(ctx, |keys, may_write| {
+            if may_write {
+                expire::judge_written(keys);
+            }
+        });
         go_on_soon();
         return;
     }
@@ -307,6 +321,28 @@ fn work_off(ctx: RawContext, mut work: impl FnMut(&mut ServerKeyspace, bool)) {
         }
     }
     api::select_db(ctx, selected);
+}
+
+/// The databases that bear the mark, if it is this server that watches over it.
+pub(super) fn marked_databases(ctx: RawContext) -> Vec<state::Db> {
+    let mut marked = Vec::new();
+    if is_releasing(ctx) {
+        work_off(ctx, |keys, _| {
+            if repair::marked(keys) {
+                marked.push(keys.database());
+            }
+        });
+    }
+    marked
+}
+
+/// Takes the mark away from these databases.
+pub(super) fn unmark(ctx: RawContext, databases: &[state::Db]) {
+    work_off(ctx, |keys, _| {
+        if databases.contains(&keys.database()) {
+            repair::unmark_unwatched(keys);
+        }
+    });
 }
 
 /// A database is flushed, or all are (-1). No key has an event of its own.

@@ -33,6 +33,7 @@ pub struct Panicked;
 
 /// From here on a panic is remembered instead of printed.
 pub fn install() {
+    forget();
     panic::set_hook(Box::new(|panic| {
         // The place and the message of it.
         let text = panic.to_string();
@@ -43,6 +44,14 @@ pub fn install() {
 /// The hook lies in code that is about to go.
 pub fn uninstall() {
     drop(panic::take_hook());
+    forget();
+}
+
+/// Forgets the panics of an earlier load, and a rest after them.
+fn forget() {
+    *lock(&LAST) = None;
+    *lock(&RESTS_UNTIL) = None;
+    FAILED_ROUNDS.store(0, Ordering::Relaxed);
 }
 
 /// Does `work`, which the server has asked for in `place`, the name of a command or an event.
@@ -112,5 +121,6 @@ fn note(ctx: RawContext, place: impl Display) {
 /// is over nobody repairs or releases on the strength of what it has not found.
 fn begin_anew(ctx: RawContext) {
     state::ledgers(std::collections::BTreeMap::clear);
-    walk::begin(ctx, Purpose::Index);
+    // What was noted of other programs is forgotten as well.
+    walk::begin(ctx, Purpose::IndexUnwatched);
 }

@@ -1,6 +1,6 @@
 //! `INFO inv`.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::ptr;
 use std::sync::atomic::Ordering;
 
@@ -8,6 +8,7 @@ use redis_module::raw;
 
 use super::{api, guard, state};
 use crate::engine::ledger::Ledger;
+use crate::engine::standing::{Ownership, Standing};
 use crate::inventory::error::Refusal;
 
 /// The server asks for the module's section.
@@ -38,6 +39,8 @@ fn write(ctx: *mut raw::RedisModuleInfoCtx) {
         (c"repaired_units", totals.repaired_units.load(Ordering::Relaxed)),
         (c"unexplained_units", totals.unexplained_units.load(Ordering::Relaxed)),
         (c"foreign_records", sum(Ledger::foreign_count)),
+        (c"blocked_releases", sum(Ledger::blocked_count)),
+        (c"feed_errors_total", totals.feed_errors.load(Ordering::Relaxed)),
         (c"evicted_counters_total", totals.evicted_counters.load(Ordering::Relaxed)),
         (c"panics_total", totals.panics.load(Ordering::Relaxed)),
         (c"lag_ms", totals.lag_ms.load(Ordering::Relaxed)),
@@ -47,11 +50,33 @@ fn write(ctx: *mut raw::RedisModuleInfoCtx) {
     for (name, value) in fields {
         api::info_number(ctx, name, value);
     }
+    write_standing(ctx);
     let refusals = state::refusals();
     for code in Refusal::CODES {
         let count = refusals.get(code).copied().unwrap_or(0);
         if let Ok(name) = CString::new(format!("refused_{}_total", code.to_lowercase())) {
             api::info_number(ctx, &name, count);
         }
+    }
+}
+
+/// So many databases are shown one by one: few shops use more than one.
+const MOST_DATABASES: usize = 16;
+
+/// Whether the module is alone in each database that it uses, since when, and why not.
+fn write_standing(ctx: *mut raw::RedisModuleInfoCtx) {
+    let in_use = |(db, ledger): (&state::Db, &Ledger)| ledger.is_in_use().then(|| (*db, ledger.standing()));
+    let standings: Vec<(state::Db, Standing)> =
+        state::ledgers(|ledgers| ledgers.iter().filter_map(in_use).collect());
+    let is_managed = !standings.is_empty() && standings.iter().all(|(_, standing)| standing.is_managed());
+    api::info_number(ctx, c"managed", i64::from(is_managed));
+    for (db, standing) in standings.iter().take(MOST_DATABASES) {
+        let Ok(name) = CString::new(format!("managed_db{db}")) else { continue };
+        let reason: &CStr = match standing.ownership() {
+            Ownership::Managed => c"none",
+            Ownership::Clean => c"none_reserved_yet",
+            Ownership::Shared(reason) => reason.word(),
+        };
+        api::info_standing(ctx, &name, standing.is_managed(), standing.since(), reason);
     }
 }

@@ -103,6 +103,11 @@ impl ServerKeyspace {
         Ok(())
     }
 
+    /// The number of its database.
+    pub fn database(&self) -> state::Db {
+        self.db
+    }
+
     fn own_slots(&mut self) -> &OwnSlots {
         let ctx = self.ctx;
         self.own_slots.get_or_insert_with(|| OwnSlots::parse(&api::cluster_nodes(ctx)))
@@ -153,7 +158,7 @@ fn counter(open: &OpenKey<'_>) -> Counter {
 /// Runs a write that may take a value away, so that the event it causes is known as our own.
 fn writing<T>(key: Key<'_>, name: &Text, write: impl FnOnce() -> T) -> T {
     match key {
-        Key::Reservation(_) => state::writing(name.bytes(), write),
+        Key::Reservation(_) | Key::Managed => state::writing(name.bytes(), write),
         // Events on other keys are not taken for a release.
         Key::Available(_)
         | Key::Reserved(_)
@@ -161,7 +166,6 @@ fn writing<T>(key: Key<'_>, name: &Text, write: impl FnOnce() -> T) -> T {
         | Key::Warehouses(_)
         | Key::Threshold(_)
         | Key::Alert(..)
-        | Key::Managed
         | Key::Feed(_)
         | Key::Once(_) => write(),
     }
@@ -280,6 +284,10 @@ impl Keyspace for ServerKeyspace {
         });
     }
 
+    fn rewrite(&mut self, key: Key<'_>, value: &[u8]) {
+        self.open(key, Mode::Write).overwrite(value);
+    }
+
     fn add(&mut self, key: Key<'_>, delta: i64) -> i64 {
         // They are changed in the order in which they were read: mostly it is the first.
         let held = self.held_place(key).and_then(|at| self.held.remove(at));
@@ -323,9 +331,18 @@ impl Keyspace for ServerKeyspace {
             .map(|text| Text::new(text.as_bytes()))
             .collect();
         let Some(id) = OpenKey::open(self.ctx, &name, Mode::Write).append(&texts, most) else {
-            // Someone keeps something else under that name: the stock goes on without a feed.
+            // Another client keeps something else under that name: the stock goes on without a feed.
+            self.tally(Tally::FeedErrors, 1);
+            if !state::set_feed_broken(true) {
+                let name = String::from_utf8_lossy(name.bytes());
+                self.report(&format!(
+                    "the feed has no entry of this change: key {name} holds something else than a stream. DEL or RENAME it, and \
+                     the feed begins anew"
+                ));
+            }
             return;
         };
+        state::set_feed_broken(false);
         state::notifying(|| api::notify(self.ctx, raw::REDISMODULE_NOTIFY_STREAM, c"xadd", &name));
         let mut arguments = vec![name];
         arguments.extend([b"MAXLEN".as_slice(), b"=", most.to_string().as_bytes()].map(Text::new));

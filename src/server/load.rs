@@ -61,11 +61,6 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
     state::forget();
     walk::forget();
     texts::forget();
-    state::set_loading(false);
-    state::set_job_queued(false);
-    state::set_wake_queued(false);
-    state::set_backlog(false);
-    state::take_distrust();
 
     let is_valkey = api::server_info(ctx.ctx, c"server", c"server_name").is_some_and(|name| name == "valkey");
     config::set_server(is_valkey);
@@ -91,7 +86,7 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
         return Err("the server's events cannot be subscribed to");
     }
     // What is in the keys is found in slices: the server goes on meanwhile.
-    walk::begin(ctx.ctx, Purpose::Index);
+    walk::begin(ctx.ctx, Purpose::IndexUnwatched);
     advice::give(ctx);
     Ok(())
 }
@@ -128,6 +123,20 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
                 "inv is not unloaded: the rules of user {user} name a command of the module; take them out first"
             ),
         );
+        return ERR;
+    }
+    let marked = events::marked_databases(ctx);
+    if !marked.is_empty() && api::avoid_traffic() {
+        // Sending the DEL of the mark to the copies now would end the server.
+        api::warn(
+            ctx,
+            "inv is not unloaded: writes are paused, and inventory:managed is to be deleted; try again",
+        );
+        return ERR;
+    }
+    events::unmark(ctx, &marked);
+    if state::is_awaited() {
+        api::warn(ctx, "inv is not unloaded: a release was queued meanwhile; try again");
         return ERR;
     }
     for client in clients.lines().filter(|client| would_meet_a_lost_command(client)) {

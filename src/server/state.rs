@@ -28,6 +28,7 @@ static JOB_QUEUED: AtomicBool = AtomicBool::new(false);
 static URGENT: AtomicBool = AtomicBool::new(false);
 static DISTRUSTED: AtomicBool = AtomicBool::new(false);
 static OWED: AtomicUsize = AtomicUsize::new(0);
+static FEED_BROKEN: AtomicBool = AtomicBool::new(false);
 static TAGGED: AtomicBool = AtomicBool::new(false);
 
 fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
@@ -35,11 +36,21 @@ fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives back all memory: the module is unloaded.
+/// Forgets everything and gives back all memory: the module is loaded or unloaded, and the library may stay in the process in
+/// between.
 pub fn forget() {
     lock(&LEDGERS).clear();
     *lock(&OWN_WRITE) = Vec::new();
     lock(&REFUSED).clear();
+    *lock(&ROUND) = None;
+    SPENT_US.store(0, Ordering::Relaxed);
+    OWED.store(0, Ordering::Relaxed);
+    let marks =
+        [&NOTIFYING, &LOADING, &BACKLOG, &WAKE_QUEUED, &JOB_QUEUED, &URGENT, &DISTRUSTED, &FEED_BROKEN];
+    for mark in marks {
+        mark.store(false, Ordering::Relaxed);
+    }
+    TOTALS.forget();
 }
 
 /// Looks at the ledger of one database.
@@ -75,6 +86,11 @@ pub fn owed() -> Option<usize> {
 /// Notes how many elements of the reply at hand are not written yet.
 pub fn owe(elements: Option<usize>) {
     OWED.store(elements.unwrap_or(usize::MAX), Ordering::Relaxed);
+}
+
+/// Notes whether the last entry could be appended to the feed. Says what was noted before.
+pub fn set_feed_broken(broken: bool) -> bool {
+    FEED_BROKEN.swap(broken, Ordering::Relaxed)
 }
 
 /// How keys are named; set once, at load.
@@ -221,6 +237,8 @@ pub struct Totals {
     pub panics: AtomicI64,
     /// Units that a release did not find.
     pub unexplained_units: AtomicI64,
+    /// Entries that could not be appended to the feed.
+    pub feed_errors: AtomicI64,
     /// How late the last release was, ms.
     pub lag_ms: AtomicI64,
     /// How late the latest release was, ms.
@@ -240,6 +258,7 @@ pub static TOTALS: Totals = Totals {
     alerts_held_back: AtomicI64::new(0),
     panics: AtomicI64::new(0),
     unexplained_units: AtomicI64::new(0),
+    feed_errors: AtomicI64::new(0),
     lag_ms: AtomicI64::new(0),
     lag_max_ms: AtomicI64::new(0),
 };
@@ -259,10 +278,50 @@ impl Totals {
             Tally::Alerts => &self.alerts,
             Tally::AlertsHeldBack => &self.alerts_held_back,
             Tally::UnexplainedUnits => &self.unexplained_units,
+            Tally::FeedErrors => &self.feed_errors,
         };
         // One thread writes; a sum that wraps around would be a lie.
         let sum = total.load(Ordering::Relaxed).saturating_add(by);
         total.store(sum, Ordering::Relaxed);
+    }
+
+    /// Begins to count anew.
+    fn forget(&self) {
+        let Self {
+            reserved,
+            committed,
+            late_commits,
+            repaired_units,
+            evicted_counters,
+            rolled_back,
+            expired,
+            alerts,
+            alerts_held_back,
+            panics,
+            unexplained_units,
+            feed_errors,
+            lag_ms,
+            lag_max_ms,
+        } = self;
+        let totals = [
+            reserved,
+            committed,
+            late_commits,
+            repaired_units,
+            evicted_counters,
+            rolled_back,
+            expired,
+            alerts,
+            alerts_held_back,
+            panics,
+            unexplained_units,
+            feed_errors,
+            lag_ms,
+            lag_max_ms,
+        ];
+        for total in totals {
+            total.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Notes how late a release was.

@@ -14,6 +14,8 @@ use crate::inventory::sku::watched;
 pub enum Purpose {
     /// To find what is live: nothing is known.
     Index,
+    /// The same in a data set that other clients may have written while the module did not watch.
+    IndexUnwatched,
     /// To find counters to compare: what is live is known.
     Check,
 }
@@ -78,8 +80,11 @@ pub fn begin(ctx: RawContext, purpose: Purpose) {
     let filled = (0..).take_while(|db| api::select_db(ctx, *db)).filter(|_| api::db_size(ctx) > 0);
     let databases: VecDeque<state::Db> = filled.collect();
     api::select_db(ctx, selected);
+    // Of a database without keys there is nothing to know.
+    state::ledgers(|ledgers| ledgers.retain(|db, _| databases.contains(db)));
     for db in &databases {
-        state::ledger(*db, |ledger| ledger.begin_walk(purpose == Purpose::Check));
+        let now = api::now_ms();
+        state::ledger(*db, |ledger| ledger.begin_walk(purpose == Purpose::Check, now));
     }
     *lock(&RUNNING) = Some(Running { purpose, databases, at: None });
 }
@@ -93,9 +98,11 @@ pub fn go_on(ctx: RawContext, mut time_is_up: impl FnMut() -> bool) -> bool {
         if !api::select_db(ctx, db) {
             break;
         }
+        // What a replica did not see, its master has.
+        let trusts_mark = running.purpose != Purpose::IndexUnwatched || !events::is_releasing(ctx);
         let at = running.at.get_or_insert_with(|| At {
             cursor: ScanCursor::new(),
-            walk: Walk::new(api::now_ms(), state::style(), config::settings().in_cluster),
+            walk: Walk::new(api::now_ms(), state::style(), config::settings().in_cluster, trusts_mark),
             is_over: false,
         });
         if !walk_on(ctx, db, at, &mut time_is_up) {

@@ -184,8 +184,8 @@ def its_drift_is_found_and_repaired(shop: Shop, p: str) -> None:
     check(fields(shop.ask(f"INV.AUDIT {{{p}}}"))["drift"], 3)
     drifting = shop.walk("INV.AUDITSCAN", "COUNT 1000")
     check([fields(audit)["sku"] for audit in drifting], [p])
-    check(fields(shop.ask(f"INV.REPAIR {p}"))["drift"], 3)
-    check(fields(shop.ask(f"INV.REPAIR {p} FORCE"))["drift"], 0)
+    check(fields(shop.ask(f"INV.REPAIR {p} FORCE"))["drift"], 3)
+    check(fields(shop.ask(f"INV.REPAIR {p}"))["drift"], 0)
     check(units(shop.ask(f"INV.STOCK {p}")[0]), (52, 0))
 
 

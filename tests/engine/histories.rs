@@ -28,6 +28,9 @@ use redis_inventory::inventory::sku::{
 use super::model::{Expected, Held, IDS, Id, Lines, Model, R_PLACES, SKUS, Sku, Slot, Token};
 use super::simulation::{BEGIN, Command, Data, Entry, Simulation};
 
+/// The mark of a database in which the module is alone.
+const MARK: &str = "inventory:managed";
+
 /// Units of each sku; 0: not named.
 type Items = [i64; SKUS.len()];
 
@@ -142,6 +145,11 @@ enum Action {
     ScriptRollback {
         id: Id,
     },
+    /// Another program takes units for itself, or gives them back: a record of its own says so, under a name of its own.
+    HoldElsewhere {
+        sku: Sku,
+        units: i64,
+    },
     /// INCRBY of available.
     Restock {
         sku: Sku,
@@ -202,7 +210,8 @@ struct Setting {
     warehouses: bool,
     outcome_ttl: i64,
     cooldown: i64,
-    repairs: bool,
+    /// What the repair does; `None`: `inv.load-repair auto`.
+    repairs: Option<bool>,
 }
 
 struct History {
@@ -286,7 +295,11 @@ impl History {
         model.now = BEGIN;
         model.outcome_ttl = setting.outcome_ttl;
         model.repairs = setting.repairs;
-        master.settings.load_repair = if setting.repairs { LoadRepair::Return } else { LoadRepair::Report };
+        master.settings.load_repair = match setting.repairs {
+            None => LoadRepair::Auto,
+            Some(true) => LoadRepair::Return,
+            Some(false) => LoadRepair::Report,
+        };
         master.settings.feed_maxlen = 50;
         for (sku, units) in setting.stock.into_iter().enumerate() {
             master.client(&["SET", &counter("available", sku), &units.to_string()]);
@@ -308,6 +321,7 @@ impl History {
         if !shares {
             self.finish();
         }
+        self.model.is_marked = self.master.data.contains_key(MARK);
         self.act(&step.action);
         if !(shares && step.joined) {
             self.finish();
@@ -410,7 +424,7 @@ impl History {
                 self.command(
                     None,
                     |server| answer(audit::repair(server, &sku_name(sku), force).map(told)),
-                    |model, _| model.repair(sku, force),
+                    |model, data| model.repair(sku, force, data.contains_key(MARK)),
                 );
             }
             Action::Look { id } => self.look(id),
@@ -424,8 +438,9 @@ impl History {
                 self.model.now += ms;
             }
             Action::Sweep => {
+                let is_alone = self.master.data.contains_key(MARK);
                 self.master.sweep();
-                self.model.sweep();
+                self.model.sweep(is_alone);
             }
             Action::Delete { id } => {
                 self.master.execute(&["DEL", &record_key(id)]);
@@ -468,6 +483,18 @@ impl History {
             }
             Action::ScriptCommit { id } => self.script(id, false),
             Action::ScriptRollback { id } => self.script(id, true),
+            Action::HoldElsewhere { sku, units } => {
+                let there = if units > 0 { &self.model.available } else { &self.model.reserved };
+                let there = there.get(&sku).copied().unwrap_or(0);
+                let units = units.clamp(-there.max(0), there.max(0));
+                if units != 0 {
+                    let (taken, held) = ((-units).to_string(), units.to_string());
+                    self.master.execute(&["INCRBY", &counter("available", sku), &taken]);
+                    self.master.execute(&["INCRBY", &counter("reserved", sku), &held]);
+                    self.master.execute(&["SET", "hold:77", &held]);
+                    self.model.count_by_hand(sku, -units, units);
+                }
+            }
             Action::Restock { sku, units } => {
                 self.master.execute(&["INCRBY", &counter("available", sku), &units.to_string()]);
                 self.model.count_by_hand(sku, units, 0);
@@ -672,9 +699,18 @@ impl History {
 
     /// The end of a unit of work: everything is compared.
     fn finish(&mut self) {
+        let is_alone = self.master.data.contains_key(MARK);
         self.master.finish();
         let ledger = self.master.memory();
-        self.model.finish(|id| ledger.pending(&reservation(id)).is_some());
+        let written = self.model.written.clone();
+        self.model.finish(is_alone, |id| ledger.pending(&reservation(id)).is_some());
+        for sku in written {
+            let reserved = self.model.reserved.get(&sku).copied().unwrap_or(0);
+            if reserved != self.model.held(sku) {
+                let is_marked = self.master.data.contains_key(MARK);
+                assert!(!is_marked, "another program's units of {} may be given away", SKUS[sku]);
+            }
+        }
         let stream = self.master.take_stream();
         self.count_endings(&stream);
         self.replica.receive(&stream);
@@ -848,6 +884,7 @@ fn interference() -> impl Strategy<Value = Action> {
         2 => id().prop_map(|id| Action::ScriptCommit { id }),
         2 => id().prop_map(|id| Action::ScriptRollback { id }),
         2 => (0..SKUS.len(), 1..10_i64).prop_map(|(sku, units)| Action::Restock { sku, units }),
+        2 => (0..SKUS.len(), -5..6_i64).prop_map(|(sku, units)| Action::HoldElsewhere { sku, units }),
         1 => (place(), 0..3_i64).prop_map(|(place, priority)| Action::RankByHand { place, priority }),
         1 => (0..SKUS.len(), any::<bool>())
             .prop_map(|(sku, of_available)| Action::DropCounter { sku, of_available }),
@@ -867,7 +904,8 @@ fn setting() -> impl Strategy<Value = Setting> {
     let cooldown = prop_oneof![Just(0_i64), Just(500)];
     let stock = 0..20_i64;
     let stock = [(); SKUS.len()].map(|()| stock.clone());
-    let setting = (stock, any::<bool>(), outcome_ttl, cooldown, any::<bool>());
+    let repairs = prop::option::of(any::<bool>());
+    let setting = (stock, any::<bool>(), outcome_ttl, cooldown, repairs);
     setting.prop_map(|(stock, warehouses, outcome_ttl, cooldown, repairs)| Setting {
         stock,
         warehouses,

@@ -35,6 +35,10 @@ pub struct Held {
     pub returned: Lines,
     /// When it is over, if its key has no TTL.
     pub expires_at: UnixMs,
+    /// It says that it came back while its units were others'.
+    restored: bool,
+    /// It says that it came back after its end.
+    ended: bool,
 }
 
 impl Held {
@@ -154,8 +158,8 @@ pub struct Model {
     pub now: UnixMs,
     /// 0: outcomes are not kept.
     pub outcome_ttl: i64,
-    /// Whether the repair gives units back.
-    pub repairs: bool,
+    /// Whether the repair gives units back; `None`: if the module is alone.
+    pub repairs: Option<bool>,
     /// Counters; one that is not here has no key.
     pub available: BTreeMap<Sku, i64>,
     pub reserved: BTreeMap<Sku, i64>,
@@ -172,8 +176,22 @@ pub struct Model {
     pending: Vec<Gone>,
     /// Taken away by hand in this unit.
     removed: Vec<Gone>,
+    /// Taken away by hand while nobody knew what other programs hold: nothing of it is held.
+    undecided: Vec<Gone>,
     /// Came by hand in this unit.
     appeared: BTreeSet<Id>,
+    /// Their time was changed by hand in this unit.
+    touched: BTreeSet<Id>,
+    /// Reserved counters that other clients have written in this unit.
+    pub written: BTreeSet<Sku>,
+    /// What is known of reserved counters that are not what is held: the difference.
+    drift_known: BTreeMap<Sku, i64>,
+    /// Counters that were written while nobody knew the difference.
+    written_unknown: BTreeSet<Sku>,
+    /// The walk has not compared every counter.
+    uncompared: bool,
+    /// The mark is there, at the beginning of this step.
+    pub is_marked: bool,
     remembered: Vec<Gone>,
     /// An event on a reservation's key has asked for a job behind this unit.
     job: bool,
@@ -355,7 +373,9 @@ impl Model {
 
     /// The end of a unit: the job behind it, which may leave some of what is pending. Other hands on a counter ask for one
     /// too, now and then.
-    pub fn finish(&mut self, is_left: impl Fn(Id) -> bool) {
+    ///
+    /// `is_alone`: the mark says that the module is alone, before the job and behind it.
+    pub fn finish(&mut self, is_alone: bool, is_left: impl Fn(Id) -> bool) {
         let ready: Vec<Id> = self.pending.iter().map(|gone| gone.id).filter(|id| !is_left(*id)).collect();
         for id in ready {
             self.settle_pending_of(id);
@@ -363,53 +383,143 @@ impl Model {
         if !std::mem::take(&mut self.job) {
             return;
         }
-        for id in std::mem::take(&mut self.appeared) {
+        let appeared = std::mem::take(&mut self.appeared);
+        for &id in &appeared {
             self.judge(id);
-            if self.slots.get(&id).is_some_and(|slot| !slot.foreign) {
+            if let Some(held) = self.slots.get(&id).and_then(Slot::held).cloned() {
                 self.removed.retain(|gone| gone.id != id);
+                self.undecided.retain(|gone| gone.id != id);
                 self.remembered.retain(|gone| gone.id != id);
+                held.lines.iter().for_each(|line| self.compare(line.0));
             }
         }
-        // A unit of these histories takes one record away at most.
+        let touched = std::mem::take(&mut self.touched);
+        for &id in &touched {
+            if let Some(held) = self.slots.get(&id).and_then(Slot::held).cloned() {
+                held.lines.iter().for_each(|line| self.compare(line.0));
+            }
+        }
+        self.remember_removed(is_alone);
+        for sku in std::mem::take(&mut self.written) {
+            self.compare(sku);
+        }
+        for id in appeared.union(&touched) {
+            self.say_that_it_came_back(*id);
+        }
+    }
+
+    /// Whether it is known what other programs hold.
+    fn knows_the_shared(&self, is_alone: bool) -> bool {
+        !self.uncompared || (is_alone && self.foreign_count() == 0)
+    }
+
+    /// What was taken away by hand, as soon as it is known what other programs hold.
+    fn remember_removed(&mut self, is_alone: bool) {
+        if !self.knows_the_shared(is_alone) {
+            self.undecided.append(&mut self.removed);
+            return;
+        }
+        self.removed.append(&mut self.undecided);
         while let Some(gone) = self.removed.last() {
             let others = self.slots.iter().any(|(id, slot)| slot.foreign && *id != gone.id);
-            let lines = if others { Lines::new() } else { self.movable(&gone.lines) };
+            let mut lines = if others { Lines::new() } else { self.movable(&gone.lines) };
+            lines.retain(|line| {
+                let drift = self.drift_known.get(&line.0).copied().unwrap_or(0);
+                drift <= 0 && !self.written_unknown.contains(&line.0)
+            });
+            let whole = gone.lines.clone();
             let gone = Gone { lines, ..self.removed.pop().unwrap() };
             if !gone.lines.is_empty() {
+                if let Some(at) = self.remembered.iter().position(|older| older.id == gone.id) {
+                    self.remembered.remove(at);
+                }
                 self.remembered.push(gone);
             }
+            whole.iter().for_each(|line| self.compare(line.0));
         }
+        self.written_unknown.clear();
+    }
+
+    /// Another client has written a reserved counter.
+    fn note_written(&mut self, sku: Sku) {
+        self.job = true;
+        self.written.insert(sku);
+        if !self.knows_the_shared(self.is_marked) {
+            self.written_unknown.insert(sku);
+        }
+    }
+
+    fn compare(&mut self, sku: Sku) {
+        let drift = self.reserved.get(&sku).copied().unwrap_or(0) - self.held(sku) - self.undecided(sku);
+        self.drift_known.insert(sku, drift);
+    }
+
+    /// Units of which nobody knows whether they are held.
+    fn undecided(&self, sku: Sku) -> i64 {
+        let lines = self.undecided.iter().flat_map(|gone| &gone.lines);
+        lines.filter(|line| line.0 == sku).map(|line| line.1).sum()
+    }
+
+    /// A record that came back says so where the counters contradict it, or its id had ended.
+    fn say_that_it_came_back(&mut self, id: Id) {
+        let ended = self.outcome(id).is_some();
+        let Some(slot) = self.slots.get(&id) else { return };
+        if !self.is_readable(slot) {
+            return;
+        }
+        let (is_foreign, by_hand) = (slot.foreign, slot.by_hand);
+        let Some(record) = slot.record.clone() else { return };
+        let is_lacking = |sku: Sku| self.reserved.get(&sku).copied().unwrap_or(0) < self.held(sku);
+        let lacks = record.lines.iter().any(|line| is_lacking(line.0));
+        let record = Held {
+            ended: record.ended || (is_foreign && ended),
+            restored: record.restored || (!is_foreign && by_hand && lacks),
+            ..record
+        };
+        self.slots.get_mut(&id).unwrap().record = Some(record);
     }
 
     fn judge(&mut self, id: Id) {
         let ended = self.outcome(id).is_some();
         if let Some(slot) = self.slots.get_mut(&id) {
-            slot.foreign = ended || slot.record.is_none();
+            slot.foreign = ended || slot.record.as_ref().is_none_or(|record| record.ended);
         }
     }
 
-    /// The cron: everything that is over goes back; after a walk, what nothing holds as well.
-    pub fn sweep(&mut self) {
+    /// The cron: everything that is over goes back; after a walk, what nothing holds as well, if that is the module's.
+    pub fn sweep(&mut self, is_alone: bool) {
         if std::mem::take(&mut self.walk) {
             self.begin_check();
         }
+        let is_alone = is_alone && self.foreign_count() == 0;
         let now = self.now;
         self.settle_pending();
+        self.remember_removed(is_alone);
         self.settle_remembered(|gone| now > gone.deadline, true);
         for id in self.overdue() {
             self.expire(id);
         }
         self.settle_pending();
         for sku in std::mem::take(&mut self.to_check) {
-            let drift = self.reserved.get(&sku).map_or(0, |reserved| reserved - self.held(sku));
-            if drift > 0 && self.repairs {
+            let drift =
+                self.reserved.get(&sku).map_or(0, |reserved| reserved - self.held(sku) - self.undecided(sku));
+            if drift > 0 && self.repairs.unwrap_or(is_alone) {
                 *self.available.entry(sku).or_default() += drift;
                 *self.reserved.get_mut(&sku).unwrap() -= drift;
             }
+            if self.reserved.contains_key(&sku) {
+                self.compare(sku);
+            }
         }
+        self.uncompared = false;
+        self.remember_removed(is_alone);
+        self.settle_remembered(|gone| now > gone.deadline, true);
     }
 
     fn begin_check(&mut self) {
+        self.uncompared = true;
+        self.drift_known.clear();
+        self.written_unknown.clear();
         self.to_check = self.reserved.keys().copied().collect();
     }
 
@@ -490,6 +600,11 @@ impl Model {
             State::Live(..) => return Expected::refused("MISMATCH"),
             State::Lapsed | State::Unknown | State::Foreign => {}
         }
+        // Whether they are another program's is not known: they stay reserved.
+        while let Some(at) = self.undecided.iter().position(|gone| gone.id == id) {
+            let gone = self.undecided.remove(at);
+            gone.lines.iter().for_each(|line| self.compare(line.0));
+        }
         self.settle_remembered(|gone| gone.id == id, false);
         let picks = match self.take_overdue(lines, Some(split), is_there) {
             Ok(picks) => picks,
@@ -500,7 +615,15 @@ impl Model {
             *self.reserved.entry(sku).or_default() += quantity;
         }
         let expires_at = self.now + life;
-        let record = Held { lines: picks, asked: sum(&[lines]), sold: vec![], returned: vec![], expires_at };
+        let record = Held {
+            lines: picks,
+            asked: sum(&[lines]),
+            sold: vec![],
+            returned: vec![],
+            expires_at,
+            restored: false,
+            ended: false,
+        };
         self.slots.insert(
             id,
             Slot { record: Some(record), until: Some(expires_at), foreign: false, by_hand: false },
@@ -865,13 +988,15 @@ impl Model {
     }
 
     /// Makes reserved what is held. Answers what was reserved and held before.
-    pub fn repair(&mut self, sku: Sku, force: bool) -> Expected {
+    pub fn repair(&mut self, sku: Sku, force: bool, is_alone: bool) -> Expected {
         self.settle_pending();
         let (reserved, held) = (self.reserved.get(&sku).copied().unwrap_or(0), self.held(sku));
-        if self.foreign_count() > 0 && !force {
+        let is_alone = is_alone && self.foreign_count() == 0 && !self.written.contains(&sku);
+        if reserved > held && !is_alone && !force {
             return Expected::refused("FOREIGN");
         }
         let back = (reserved - held).max(-self.units(sku).max(0));
+        self.drift_known.insert(sku, reserved - held - back);
         if back != 0 {
             *self.available.entry(sku).or_default() += back;
             *self.reserved.entry(sku).or_default() -= back;
@@ -935,6 +1060,7 @@ impl Model {
     pub fn set_ttl_by_hand(&mut self, id: Id, until: Option<UnixMs>) {
         if self.find_by_hand(id) {
             self.slots.get_mut(&id).unwrap().until = until;
+            self.touched.insert(id);
             self.job = true;
         }
     }
@@ -946,13 +1072,20 @@ impl Model {
                 *counters.entry(sku).or_default() += by;
             }
         }
+        if reserved != 0 {
+            self.note_written(sku);
+        }
         *self.on_hand.get_mut(&sku).unwrap() += available + reserved;
     }
 
     /// DEL of a counter.
     pub fn drop_counter(&mut self, sku: Sku, of_available: bool) {
         let counters = if of_available { &mut self.available } else { &mut self.reserved };
-        *self.on_hand.get_mut(&sku).unwrap() -= counters.remove(&sku).unwrap_or(0);
+        let units = counters.remove(&sku);
+        *self.on_hand.get_mut(&sku).unwrap() -= units.unwrap_or(0);
+        if units.is_some() && !of_available {
+            self.note_written(sku);
+        }
     }
 
     /// Memory pressure takes a record, as if its time were over.
@@ -969,8 +1102,12 @@ impl Model {
     /// What waited or was remembered is known to nobody any more: it stays in `reserved`, for the repair.
     fn lose_memory(&mut self) {
         self.pending.clear();
+        self.removed.clear();
+        self.undecided.clear();
         self.remembered.clear();
         self.to_check.clear();
+        self.written.clear();
+        self.appeared.clear();
     }
 
     /// The server starts again, and judges every record anew. An RDB leaves out what is due, without a word.
@@ -985,13 +1122,17 @@ impl Model {
         for id in 0..IDS.len() {
             self.judge(id);
         }
-        // Where they came from is not known any more.
-        self.slots.values_mut().for_each(|slot| slot.by_hand = false);
+        // Where they came from only they themselves tell.
+        for slot in self.slots.values_mut() {
+            slot.by_hand = slot.record.as_ref().is_some_and(|record| record.restored);
+        }
     }
 
     /// The replica becomes the master.
     pub fn fail_over(&mut self) {
         self.lose_memory();
+        self.begin_check();
+        self.to_check.clear();
         self.walk = true;
     }
 }

@@ -467,7 +467,7 @@ fn where_available_is_absent_it_is_created_by_the_units_that_return() {
 }
 
 #[test]
-fn where_a_counter_is_no_integer_nothing_moves() {
+fn a_counter_that_is_no_integer_blocks_a_release_until_it_is_mended() {
     for broken in [
         &["SET", "stock:reserved:P", "many"][..],
         &["SET", "stock:available:P", "many"],
@@ -485,7 +485,20 @@ fn where_a_counter_is_no_integer_nothing_moves() {
             assert_eq!(shop.data[counter], before[counter], "{broken:?}");
         }
         assert_eq!(shop.outcome("A"), expired(""), "{broken:?}");
-        assert_eq!(shop.total(Tally::UnexplainedUnits), 5, "{broken:?}");
+        assert_eq!(shop.total(Tally::UnexplainedUnits), 0, "{broken:?}");
+        assert_eq!(shop.memory().blocked_count(), 1, "{broken:?}");
+        assert_eq!(shop.memory().held_by_others(&sku_of("P"), 0), 5, "{broken:?}: they are held still");
+        shop.sweep();
+        let told =
+            |shop: &Simulation| shop.log.iter().filter(|line| line.contains("cannot be given back")).count();
+        assert_eq!(told(&shop), 1, "{broken:?}: {:?}", shop.log);
+        shop.client(&["SET", "stock:reserved:P", "5"]);
+        shop.client(&["SET", "stock:available:P", "5"]);
+        shop.sweep();
+        assert_eq!(shop.counters("P"), "10 0", "{broken:?}");
+        assert_eq!(shop.outcome("A"), expired("P 5"), "{broken:?}");
+        assert_eq!(shop.memory().blocked_count(), 0, "{broken:?}");
+        assert_eq!(shop.total(Tally::UnexplainedUnits), 0, "{broken:?}");
     }
 }
 
@@ -961,10 +974,11 @@ fn repaired(shop: &mut Simulation, sku: &str, force: bool) -> Result<i64, &'stat
 #[test]
 fn a_repair_returns_what_nothing_holds_and_leaves_what_is_remembered() {
     let mut shop = shop();
-    shop.client(&["INCRBY", "stock:reserved:P", "3"]);
     shop.client(&["DEL", "reservation:A"]);
+    shop.client(&["INCRBY", "stock:reserved:P", "3"]);
     assert_eq!(audited(&mut shop, "P"), (8, 5, 3));
-    assert_eq!(repaired(&mut shop, "P", false), Ok(3));
+    assert_eq!(repaired(&mut shop, "P", false), Err("FOREIGN"));
+    assert_eq!(repaired(&mut shop, "P", true), Ok(3));
     assert_eq!(shop.counters("P"), "8 5");
     assert_eq!(repaired(&mut shop, "P", false), Ok(0));
     shop.advance(101);
@@ -1053,6 +1067,9 @@ fn a_walk_takes_the_keys_as_they_change_under_it() {
         shop.client(&["DEL", "reservation:old"]);
         shop.walk_over(usize::MAX);
         assert_eq!(shop.memory().live_count(), 1, "slices of {slice}");
+        // Whether what was deleted is another program's is known when the counters are compared.
+        assert_eq!(shop.memory().held_by_others(&sku_of("P"), 0), 2, "slices of {slice}");
+        shop.sweep();
         assert_eq!(shop.memory().held_by_others(&sku_of("P"), 0), 3, "slices of {slice}");
         shop.advance(101);
         shop.sweep();

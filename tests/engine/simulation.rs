@@ -198,7 +198,9 @@ impl Simulation {
                     let all = std::mem::take(&mut self.counter_has_left);
                     moving::rescue(self, all);
                 }
-                if !self.is_busy {
+                if self.is_busy {
+                    expire::judge_written(self);
+                } else {
                     expire::work_off_notes(self, Place::Job, || false);
                 }
                 self.at_work_for = For::Client;
@@ -356,9 +358,10 @@ impl Simulation {
     /// The module is loaded while the server runs: a walk in slices begins.
     pub fn load_module(&mut self) {
         self.ledger = Ledger::default();
-        self.ledger.begin_walk(false);
+        self.ledger.begin_walk(false, self.clock);
         let names = self.data.keys().cloned().collect();
-        self.walk_under_way = Some((Walk::new(self.clock, self.style, self.settings.in_cluster), names));
+        let walk = Walk::new(self.clock, self.style, self.settings.in_cluster, self.role == Role::Replica);
+        self.walk_under_way = Some((walk, names));
     }
 
     /// Goes on with that walk, over so many keys. The keys may have gone meanwhile.
@@ -380,10 +383,12 @@ impl Simulation {
     /// A walk over all keys, into what is kept in memory. `known`: what is live is known already.
     fn walk(&mut self, known: bool) {
         if self.data.is_empty() {
+            self.ledger = Ledger::default();
             return;
         }
-        let (style, mut walk) = (self.style, Walk::new(self.clock, self.style, self.settings.in_cluster));
-        self.ledger.begin_walk(known);
+        let (style, mut walk) =
+            (self.style, Walk::new(self.clock, self.style, self.settings.in_cluster, true));
+        self.ledger.begin_walk(known, self.clock);
         for (name, entry) in &self.data {
             let read = || (text_of(entry), entry.until);
             walk.meet(&mut self.ledger, name.as_bytes(), watched(name.as_bytes(), style), read);
@@ -473,7 +478,8 @@ impl Simulation {
         let by_hand = matches!(how, Removal::Deleted | Removal::Overwritten);
         let entry = &self.data[name];
         match watched(name.as_bytes(), self.style) {
-            Some(Watched::Reservation(_)) if by_hand && self.own_write.as_deref() == Some(name) => {}
+            Some(Watched::Reservation(_) | Watched::Managed)
+                if by_hand && self.own_write.as_deref() == Some(name) => {}
             Some(Watched::Reservation(id)) => {
                 let json = text_of(entry);
                 let record = id.as_ref().and_then(|id| Record::from_json(id, json?, self.style));
@@ -507,12 +513,16 @@ impl Simulation {
     /// A keyspace notification that is not of the module's own making.
     fn tell(&mut self, event: &str, name: &str) {
         self.events.push((event.to_owned(), name.to_owned()));
-        if matches!(event, "del" | "expired" | "evicted" | "rename_from") {
-            return;
-        }
         if let Some(watched) = watched(name.as_bytes(), self.style)
             && !self.is_deaf
         {
+            let is_counter = matches!(watched, Watched::Reserved(_));
+            match event {
+                "expired" | "evicted" => return,
+                "del" | "rename_from" if !is_counter => return,
+                _ if is_counter && self.role == Role::Replica => return,
+                _ => {}
+            }
             self.job_queued |= self.ledger.touch_watched(name.as_bytes(), watched);
         }
     }
@@ -716,6 +726,14 @@ impl Keyspace for Simulation {
             self.own_write = None;
         }
         self.data.insert(name, Entry { value, until });
+    }
+
+    fn rewrite(&mut self, key: Key<'_>, value: &[u8]) {
+        self.called();
+        let value = Value::Text(String::from_utf8(value.to_vec()).expect("the engine writes text"));
+        let (name, found) = self.open_to_write(key);
+        assert!(found, "{name} is written over, and is not there");
+        self.data.get_mut(&name).unwrap().value = value;
     }
 
     fn add(&mut self, key: Key<'_>, delta: i64) -> i64 {

@@ -41,9 +41,9 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
             "FOREIGN reservation:RES-456 is not a record of this module (a script's, or a copy): who made it ends it, a new order takes a new id",
         ),
         (
-            Refusal::ForeignHere { sku: sku("P") },
-            "FOREIGN reservation keys here are not records of this module and may hold units of P: \
-             wait for their end; INV.REPAIR P FORCE does not count what they hold",
+            Refusal::ForeignHere { sku: sku("P"), units: 3 },
+            "FOREIGN 3 reserved units of P are in no reservation of this module, and another program may hold them: \
+             wait until it holds none, or give them back with INV.REPAIR P FORCE",
         ),
         (
             Refusal::OtherOnce { asked: "P 5".to_owned() },

@@ -54,8 +54,8 @@ const LINES: &[&str] = &[
     "INV.ALERTS TYPE LOW_STOCK SINCE 0 COUNT 5 PRODUCT shop1:low",
     "INV.AUDIT shop1:drift",
     "INV.AUDIT shop1:w@A",
-    "INV.REPAIR shop1:drift",
-    "INV.REPAIR shop1:p FORCE",
+    "INV.REPAIR shop1:drift FORCE",
+    "INV.REPAIR shop1:p",
     "INV.AUDITSCAN 0",
 ];
 

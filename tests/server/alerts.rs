@@ -319,7 +319,7 @@ fn every_path_of_available_raises_at_the_edge() {
         (&["INV.RESERVE R1 ITEMS P 9", "INV.COMMIT R1"], &[]),
         // Units that a script has left behind come back by the repair.
         (
-            &["INV.ADJUST P -20", "SET stock:reserved:P 4", "INV.REPAIR P"],
+            &["INV.ADJUST P -20", "SET stock:reserved:P 4", "INV.REPAIR P FORCE"],
             &["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 4"],
         ),
         // Overdue units come back before those are taken that are asked for.

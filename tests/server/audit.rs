@@ -55,7 +55,7 @@ fn a_repair_returns_what_nothing_holds_and_the_copies_agree() {
     shop.ask("SET stock:available:P 0");
     shop.ask("SET stock:reserved:P 4");
     let sent = server.propagated_by(|| {
-        assert_eq!(server.connect().ask("INV.REPAIR P"), audited("P", 4, 0));
+        assert_eq!(server.connect().ask("INV.REPAIR P FORCE"), audited("P", 4, 0));
     });
     assert_eq!(sent.iter().filter(|command| *command == "INV.APPLY 1 UNITS P 4 -4").count(), 1, "{sent:?}");
     assert_eq!(shop.counters("P"), (4, 0));
@@ -63,7 +63,7 @@ fn a_repair_returns_what_nothing_holds_and_the_copies_agree() {
     assert_eq!(alerts[0]["type"], "BACK_IN_STOCK");
     assert_eq!(shop.info("inv", "inv_repaired_units"), "4");
     let sent = server.propagated_by(|| {
-        assert_eq!(server.connect().ask("INV.REPAIR P"), audited("P", 0, 0));
+        assert_eq!(server.connect().ask("INV.REPAIR P FORCE"), audited("P", 0, 0));
     });
     assert!(sent.is_empty(), "{sent:?}");
 }

@@ -360,7 +360,7 @@ fn what_is_deleted_by_hand_while_its_slot_moves_is_for_the_repair() {
     let now = target.now();
     let_pass(&mut target, now + 500);
     assert_eq!(target.ask("INV.AUDIT P")["drift"], 5);
-    target.ask("INV.REPAIR P");
+    target.ask("INV.REPAIR P FORCE");
     assert_eq!(target.counters("{P}"), (100, 0));
     assert_eq!(keys_of(&mut source), Vec::<String>::new());
 }

@@ -53,6 +53,7 @@ mod modules;
 mod once;
 mod operations;
 mod orders;
+mod others;
 mod panics;
 mod parts;
 mod playground;

@@ -327,7 +327,7 @@ fn a_shop_moves_while_customers_buy_on_both_sides_and_every_unit_is_accounted_fo
         assert!(lost.values().all(|units| *units > 0), "{lost:?}");
         assert_eq!(drifts(&mut client), lost, "leaks found are leaks made");
         for (sku, units) in &lost {
-            assert_eq!(client.ask(["INV.REPAIR", sku])["drift"], *units, "{sku}");
+            assert_eq!(client.ask(["INV.REPAIR", sku, "FORCE"])["drift"], *units, "{sku}");
         }
         shop.known.lock().expect("no instance has failed").scripts = Default::default();
         shop.sell(100);
@@ -455,7 +455,7 @@ fn without_the_right_to_load_it_comes_with_restarts_the_replica_first() {
     assert_eq!(client.ask("INV.ROLLBACK inv-2"), "OK");
     assert_eq!(client.counters("P"), (86, 3));
     assert_eq!(drifts(&mut client), [("P".to_owned(), 3)].into());
-    assert_eq!(client.ask("INV.REPAIR P")["drift"], 3);
+    assert_eq!(client.ask("INV.REPAIR P FORCE")["drift"], 3);
     assert_eq!(client.counters("P"), (89, 0));
     old.catch_up_with(&new);
     assert_same_data(&mut client, &mut old.connect());
@@ -504,7 +504,7 @@ fn a_record_whose_time_is_over_counts_as_foreign_until_a_walk_meets_it() {
     assert_eq!(code(&client.refusal("INV.REPAIR P")), "FOREIGN");
     walk_over_records(&mut client);
     assert_eq!(counted(&mut client, "inv_foreign_records"), 0);
-    assert_eq!(client.ask("INV.REPAIR P")["drift"], 8);
+    assert_eq!(client.ask("INV.REPAIR P FORCE")["drift"], 8);
     assert_eq!(client.counters("P"), (100, 0));
 }
 
@@ -542,7 +542,7 @@ fn a_restart_during_the_move_gives_nothing_back_that_a_script_may_hold() {
     wait_for("the module's own are back", SOON, (90, 10), || client.counters("P"));
     commit(&mut client, "P", "LIVE", 5);
     assert_eq!(client.ask("INV.COMMIT inv-1"), "OK");
-    assert_eq!(client.ask("INV.REPAIR P")["drift"], 3);
+    assert_eq!(client.ask("INV.REPAIR P FORCE")["drift"], 3);
     assert_eq!(client.counters("P"), (93, 0));
 
     // The next start finds every counter right, and nobody beside the module.
@@ -684,7 +684,7 @@ fn in_haste_the_scripts_end_what_the_module_held_and_a_later_load_finds_the_rest
     load(&server);
     wait_for("what is still there is given back", SOON, (76, 9), || client.counters("P"));
     assert_eq!(drifts(&mut client), [("P".to_owned(), 6 + 3)].into());
-    assert_eq!(client.ask("INV.REPAIR P")["drift"], 9);
+    assert_eq!(client.ask("INV.REPAIR P FORCE")["drift"], 9);
     assert_eq!(client.counters("P"), (85, 0), "100, of which 15 are sold");
 }
 
@@ -760,7 +760,7 @@ fn a_commit_script_that_ran_twice_takes_units_that_only_a_count_finds() {
     }
     commit(&mut client, "P", "LIVE", 5);
     // 3 were lost and 2 are missing.
-    assert_eq!(client.ask("INV.REPAIR P")["drift"], 1);
+    assert_eq!(client.ask("INV.REPAIR P FORCE")["drift"], 1);
     assert_eq!(client.counters("P"), (91, 0), "of 100, 7 are sold");
     client.ask("INV.RESERVE inv-1 ITEMS P 10");
     assert_eq!(client.ask("INV.SET P ONHAND 93"), 83);
