@@ -50,7 +50,7 @@ dist: ## the package, in target/dist: the module, documents, checksums; tried on
 test: ## all tests, on SERVER or the server that is found
 	@scripts/test.sh
 
-servers: ## fetches Redis 8.0 and Valkey 8.0, 8.1, 9.1 into .servers
+servers: ## fetches Redis 8.0, 8.2 and Valkey 8.0, 8.1, 9.1 into .servers
 	@scripts/get-servers.sh
 
 test-all: ## the server tests on each of those servers

