@@ -729,6 +729,14 @@ pub fn server_program() -> &'static Path {
     })
 }
 
+/// The cli for it.
+pub fn cli() -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/find-cli.sh");
+    let found = Command::new(script).env("SERVER", server_program()).output().expect("scripts/find-cli.sh");
+    assert!(found.status.success(), "there is no cli: {}", String::from_utf8_lossy(&found.stderr));
+    String::from_utf8(found.stdout).expect("a path").trim().into()
+}
+
 /// The module that was built together with this test. It lies beside the test: in the folder above there is one only
 /// after `cargo build`, and then of that time.
 pub fn module() -> PathBuf {
