@@ -41,6 +41,35 @@ server_name() {
     "$1" --version | sed -nE 's/^([A-Za-z]+).* v=([0-9]+\.[0-9]+).*/\1-\2/p' | tr '[:upper:]' '[:lower:]'
 }
 
+# own_configuration FOLDER MODULE: prints the path of the configuration of a server that has its data there, a copy of redis.conf.
+# CONFIG REWRITE writes into it, and what it has saved is kept from start to start. If nothing was saved, the copy follows
+# redis.conf. It is no file that includes redis.conf: CONFIG REWRITE writes no setting that is back at its default, so that
+# the included line would count again, and it writes all users, whom the server then finds declared twice.
+own_configuration() {
+    local own=$1/redis.conf taken=$1/redis.conf.taken kept
+    if [[ ! -e $own ]] || cmp -s "$own" "$taken"; then
+        cp "$root/redis.conf" "$own"
+        cp "$root/redis.conf" "$taken"
+    elif ! cmp -s "$root/redis.conf" "$taken"; then
+        say "configuration: redis.conf has changed since $(short "$own") was made. That one counts, for what was saved
+    in it by CONFIG REWRITE; delete it to begin with redis.conf again"
+    fi
+    # What the scripts say on the command line is saved too: the module would be loaded twice, and a folder that was moved
+    # would be looked for where it was.
+    kept=$(MODULE=$2 awk '
+        $1 == "loadmodule" && (index($0, "redis_inventory") || index($0, ENVIRON["MODULE"])) {next}
+        $1 ~ /^(dir|logfile|pidfile)$/ {next}
+        {print}' "$own")
+    [[ $kept == "$(cat "$own")" ]] || printf '%s\n' "$kept" >"$own"
+    printf '%s\n' "$own"
+}
+
+# short PATH: as a person would type it in the project's folder.
+short() {
+    local path=${1#"$root"/}
+    printf '%s' "${path#"$PWD"/}"
+}
+
 # cli_to_type SERVER: the cli as a person would type it in the project's folder.
 cli_to_type() {
     local cli
