@@ -689,6 +689,8 @@ fn a_replica_that_will_not_swap_its_data_says_so_at_load_and_when_that_is_set() 
     assert_eq!(log.matches(line).count(), 1, "at load");
     // The server's own word for it.
     assert!(log.contains("Skipping diskless-load"), "{log}");
+    let log = master.replica_with(&["repl-diskless-load on-empty-db"]).log();
+    assert!(!log.contains("Skipping diskless-load"), "{log}");
 }
 
 #[test]
