@@ -31,11 +31,12 @@ fn master_and_replica(options: &[&str]) -> (Server, Client, Server) {
 /// before that. On a machine that is too slow for it, all of it is done again with more time.
 fn in_time<T>(
     options: &[&str],
+    count: i64,
     prepare: impl Fn(&Server, &mut Client, &Server, i64) -> Option<T>,
 ) -> (Server, Client, Server, i64, T) {
     for life in [1200, 5000, 20_000, 60_000] {
         let (master, mut shop, replica) = master_and_replica(options);
-        let due = hold_many(&mut shop, "R", MANY, life);
+        let due = hold_many(&mut shop, "R", count, life);
         let prepared = prepare(&master, &mut shop, &replica, due);
         // Not the server's clock: it may be asked nothing now.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_millis();
@@ -187,7 +188,7 @@ fn a_failover_while_thousands_of_deadlines_pass_loses_nothing() {
 #[test]
 fn a_failover_that_ends_in_vain_loses_nothing() {
     for way in ["TIMEOUT", "ABORT"] {
-        let (master, mut shop, replica, due, ()) = in_time(&[], |master, shop, replica, due| {
+        let (master, mut shop, replica, due, ()) = in_time(&[], MANY, |master, shop, replica, due| {
             replica.catch_up_with(master);
             replica.freeze();
             // What the replica has not acknowledged keeps the failover, and the pause that belongs to it, waiting.
@@ -224,7 +225,7 @@ fn a_pause_while_thousands_of_deadlines_pass_loses_nothing_and_all_is_back_when_
     for (pause, with_clients) in [("WRITE", false), ("WRITE", true), ("ALL", false), ("ALL", true)] {
         let length = 800;
         let (master, mut shop, replica, due, (before, mut waiting, mut reader, over, machine)) =
-            in_time(&["appendonly yes"], |master, shop, _, due| {
+            in_time(&["appendonly yes"], MANY, |master, shop, _, due| {
                 shop.try_ask(format!("INV.RESERVE BYHAND PXAT {due} ITEMS P 1")).ok()?;
                 shop.ask("DEL reservation:BYHAND");
                 let before = shop.counters("P");
@@ -283,20 +284,22 @@ fn a_pause_while_thousands_of_deadlines_pass_loses_nothing_and_all_is_back_when_
 #[test]
 fn a_replica_writes_nothing_while_its_master_stands_still() {
     for still in ["STOP", "PAUSE ALL"] {
-        let (master, mut shop, replica) = master_and_replica(&["appendonly yes"]);
-        let due = hold_many(&mut shop, "R", 1000, 1000);
-        replica.catch_up_with(&master);
-        // A replica that has copied all writes its AOF anew.
-        for field in ["aof_rewrite_scheduled", "aof_rewrite_in_progress"] {
-            replica.wait_for_info("persistence", field, "0");
-        }
-        let mut reader = replica.connect();
-        if still == "STOP" {
-            master.freeze();
-        } else {
-            let length = due + 900 - shop.now();
-            shop.ask(format!("CLIENT PAUSE {length} ALL"));
-        }
+        let (master, mut shop, replica, due, mut reader) =
+            in_time(&["appendonly yes"], 1000, |master, shop, replica, due| {
+                replica.catch_up_with(master);
+                // A replica that has copied all writes its AOF anew.
+                for field in ["aof_rewrite_scheduled", "aof_rewrite_in_progress"] {
+                    replica.wait_for_info("persistence", field, "0");
+                }
+                let reader = replica.connect();
+                if still == "STOP" {
+                    master.freeze();
+                } else {
+                    let length = (due + 900 - shop.now()).max(1);
+                    shop.ask(format!("CLIENT PAUSE {length} ALL"));
+                }
+                Some(reader)
+            });
         let before = seen(&replica);
         // Clients open them, too.
         let_the_clock_pass(&mut reader, due);

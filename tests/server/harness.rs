@@ -34,6 +34,7 @@ fn patience() -> u32 {
 
 /// How late the machine itself has been since a moment, and what may be late with it. On one that has other things to do
 /// neither the test nor the server gets the processor when it is its turn.
+#[derive(Debug)]
 pub struct Machine {
     began: Instant,
     before: Duration,
