@@ -4,7 +4,8 @@
 CLUSTER_PORT ?= $(if $(filter command,$(origin PORT)),$(PORT),7001)
 PORT ?= 6379
 SERVER ?=
-export PORT CLUSTER_PORT SERVER
+FRESH ?=
+export PORT CLUSTER_PORT SERVER FRESH
 # Of the environment INV_URL alone is taken: a URL there may be anything.
 WATCH_URL = $(if $(filter command,$(origin URL)),$$URL,$${INV_URL:-redis://127.0.0.1:$$PORT})
 WATCH_BUILT = $${CARGO_TARGET_DIR:-target}/debug/examples/watch
@@ -20,7 +21,7 @@ help: ## this list
 
 ## To use it
 
-run: ## a server with the module, in the foreground on PORT
+run: ## a server with the module, in the foreground on PORT; FRESH=1 begins without the data of earlier runs
 	@scripts/run.sh
 
 cli: ## a prompt on the server at PORT
@@ -50,7 +51,7 @@ dist: ## the package, in target/dist: the module, documents, checksums; tried on
 test: ## all tests, on SERVER or the server that is found
 	@scripts/test.sh
 
-servers: ## fetches Redis 8.0 and Valkey 8.0, 8.1, 9.1 into .servers
+servers: ## fetches Redis 8.0, 8.2 and Valkey 8.0, 8.1, 9.1 into .servers
 	@scripts/get-servers.sh
 
 test-all: ## the server tests on each of those servers

@@ -101,9 +101,6 @@ running_at() {
     done
 }
 
-# short PATH: as a person would type it here.
-short() { printf '%s' "${1#"$PWD"/}"; }
-
 # What make is told where this cluster is not the usual one.
 options() {
     [[ $first == "$usual" ]] || printf ' CLUSTER_PORT=%s' "$first"
@@ -187,15 +184,16 @@ wait_for_pid() {
 
 # launch PORT: returns when its process is known, so that it can be ended.
 launch() {
-    local folder=$home/$1
+    local folder=$home/$1 configuration
     started+=("$folder")
     mkdir -p "$folder"
+    configuration=$(own_configuration "$folder" "$module")
     rm -f "$folder/pid"
     # If it crashed, that says why.
     [[ ! -e $folder/log ]] || mv "$folder/log" "$folder/log.before"
     # A server that writes a title of its own would hide the folder by which its process is known. The node timeout is
     # shorter than the usual 15 s: a person waits for it to see a failover. A replica has no others to wait for.
-    "$server" redis.conf --port "$1" --cluster-enabled yes --cluster-port "$(bus_port "$1")" --dir "$folder" \
+    "$server" "$configuration" --port "$1" --cluster-enabled yes --cluster-port "$(bus_port "$1")" --dir "$folder" \
         --cluster-node-timeout 3000 --repl-diskless-sync-delay 0 --set-proc-title no \
         --daemonize yes --pidfile "$folder/pid" --logfile "$folder/log" --loadmodule "$module" >&2 ||
         give_up "$1" "does not start"

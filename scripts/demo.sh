@@ -33,5 +33,7 @@ server=$(scripts/find-server.sh)
 allow_connections
 data=$(mktemp -d)
 trap end EXIT
-start_server "$data" "$server" redis.conf --loadmodule "$(module_file)" --maxclients $((shoppers + 50))
+module=$(module_file)
+configuration=$(own_configuration "$data" "$module")
+start_server "$data" "$server" "$configuration" --loadmodule "$module" --maxclients $((shoppers + 50))
 "$built/debug/examples/flash_sale" "redis://127.0.0.1:$port" "$picture" "$shoppers" "$units"

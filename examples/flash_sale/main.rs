@@ -53,12 +53,10 @@ fn run() -> Result<(), Box<dyn Error>> {
     picture::draw(&picture, &reports)?;
     println!("Stock over time: {}", picture.display());
 
-    let [.., own] = &reports;
-    let (sold, available) = (own.books.sold.count(), own.available);
-    if sold + available != units {
-        return Err(format!("{sold} sold and {available} left of {units}: units were lost or doubled").into());
+    match reports.iter().find_map(|report| Some((report.name, report.fault()?))) {
+        Some((name, fault)) => Err(format!("{name}: {fault}").into()),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The same crowd in all ways, one after the other.
@@ -94,6 +92,7 @@ pub fn table(reports: &[Report; 3]) -> String {
         count("units for sale", |report| report.units),
         count("sold", |report| report.books.sold.count()),
         count("oversold", Report::oversold),
+        count("still available", |report| report.available),
         count("given back by shoppers", |report| report.books.given_back.count()),
         count("given back by the deadline", |report| report.by_deadline),
         count("lost with those who vanished", |report| report.held),

@@ -7,11 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use redis::{Client, Connection, RedisResult};
 
-use super::crowd::{LONGEST, Mind, Shopper};
+use super::crowd::{Mind, Shopper};
 use super::shop::Shop;
-
-/// Who has got none by then goes home.
-const CLOSES: Duration = Duration::from_secs(9);
 
 /// How often the stock is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -26,7 +23,16 @@ pub struct Books {
     pub sold: Counter,
     pub given_back: Counter,
     pub too_late: Counter,
+    /// Those who have taken a unit and are never seen again.
+    pub vanished: Counter,
     pub left_without: Counter,
+}
+
+impl Books {
+    /// What changes while somebody takes or brings back a unit.
+    fn moves(&self) -> [i64; 4] {
+        [&self.taken, &self.sold, &self.given_back, &self.vanished].map(Counter::count)
+    }
 }
 
 /// A number that many count on.
@@ -35,11 +41,17 @@ pub struct Counter(AtomicI64);
 
 impl Counter {
     pub fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub fn add_if(&self, is_so: bool) {
+        if is_so {
+            self.add();
+        }
     }
 
     pub fn count(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::SeqCst)
     }
 }
 
@@ -54,6 +66,7 @@ pub struct Look {
 /// How a sale went.
 pub struct Report {
     pub name: &'static str,
+    pub shoppers: i64,
     pub units: i64,
     pub books: Books,
     pub looks: Vec<Look>,
@@ -66,6 +79,26 @@ pub struct Report {
 }
 
 impl Report {
+    /// Where the table does not add up, if anywhere. Every unit that was taken and every shopper ended in some way; and where
+    /// no more is taken than there is, what is not sold is available or held.
+    pub fn fault(&self) -> Option<String> {
+        let [taken, sold, given_back, _] = self.books.moves();
+        let (left, late) = (self.books.left_without.count(), self.books.too_late.count());
+        let ends = sold + given_back + self.by_deadline + self.held;
+        if taken + left != self.shoppers {
+            Some(format!("{taken} took a unit and {left} left without one, of {} shoppers", self.shoppers))
+        } else if taken != ends || self.by_deadline < late {
+            Some(format!("{taken} units were taken, and it is known of {ends} what became of them"))
+        } else if self.available + taken - given_back - self.by_deadline != self.units {
+            let available = self.available;
+            Some(format!("{available} of {} are available: units were lost or doubled", self.units))
+        } else if self.available > 0 && left > 0 {
+            Some(format!("{} units are available, and {left} left without one", self.available))
+        } else {
+            None
+        }
+    }
+
     /// Sold, and not there.
     pub fn oversold(&self) -> i64 {
         (self.books.sold.count() - self.units).max(0)
@@ -91,16 +124,17 @@ impl Sale {
             .collect::<RedisResult<Vec<Connection>>>()?;
         bar.set_position(0);
 
-        let (books, is_over) = (Books::default(), AtomicBool::new(false));
+        let (books, is_over, have_gone) = (Books::default(), AtomicBool::new(false), AtomicBool::new(false));
         // When the last thread waits at the doors.
         let doors = Instant::now() + Duration::from_millis(300);
         let looks = thread::scope(|scope| {
-            let clerk = scope.spawn(|| keep_looking::<S>(&mut own, &books, &bar, doors, &is_over));
+            let clerk =
+                scope.spawn(|| keep_looking::<S>(&mut own, &books, &bar, doors, [&is_over, &have_gone]));
             let shoppers: RedisResult<Vec<_>> = (self.crowd.iter().zip(connections))
                 .map(|(shopper, mut connection)| {
-                    let (books, bar) = (&books, &bar);
+                    let (books, bar, is_over) = (&books, &bar, &is_over);
                     let shop = move || {
-                        let went = go_shopping::<S>(&mut connection, shopper, books, doors);
+                        let went = go_shopping::<S>(&mut connection, shopper, books, doors, is_over);
                         bar.inc(1);
                         went
                     };
@@ -109,7 +143,7 @@ impl Sale {
                 .collect();
             let went = shoppers
                 .and_then(|shoppers| shoppers.into_iter().try_for_each(|shopper| joined(shopper.join())));
-            is_over.store(true, Ordering::Relaxed);
+            have_gone.store(true, Ordering::SeqCst);
             let looks = joined(clerk.join());
             went.and(looks)
         })?;
@@ -118,6 +152,7 @@ impl Sale {
         let settled = books.sold.count() + books.given_back.count() + held;
         Ok(Report {
             name: S::NAME,
+            shoppers: i64::try_from(self.crowd.len()).unwrap_or(i64::MAX),
             units: self.units,
             available,
             held,
@@ -139,16 +174,16 @@ fn go_shopping<S: Shop>(
     shopper: &Shopper,
     books: &Books,
     doors: Instant,
+    is_over: &AtomicBool,
 ) -> RedisResult<()> {
     sleep_until(doors + shopper.comes);
     let mut attempt = 1;
     let order = loop {
         let order = format!("order-{}-{attempt}", shopper.number);
-        if S::take(connection, &order, || thread::sleep(shopper.page))? {
-            books.taken.add();
+        if S::take(connection, &order, books, || thread::sleep(shopper.page))? {
             break order;
         }
-        if doors.elapsed() > CLOSES {
+        if is_over.load(Ordering::SeqCst) {
             books.left_without.add();
             return Ok(());
         }
@@ -167,32 +202,40 @@ fn go_shopping<S: Shop>(
             books.given_back.add();
         }
         // The browser is closed, the battery is empty.
-        Mind::Vanishes => {}
+        Mind::Vanishes => books.vanished.add(),
     }
     Ok(())
 }
 
-/// Looks at the stock until all have gone, and what is held for those who vanished had its time.
+/// Looks at the stock until all have gone, and what is held for those who vanished had its time. On the way it tells those
+/// who wait for a unit when none can come any more.
 fn keep_looking<S: Shop>(
     connection: &mut Connection,
     books: &Books,
     bar: &ProgressBar,
     doors: Instant,
-    is_over: &AtomicBool,
+    [is_over, have_gone]: [&AtomicBool; 2],
 ) -> RedisResult<Vec<Look>> {
     sleep_until(doors);
     let mut looks = Vec::new();
-    // The last may have taken hers at the end.
-    let latest = CLOSES + S::HOLD.unwrap_or_default() + 2 * LONGEST;
     loop {
-        let gone = is_over.load(Ordering::Relaxed);
+        let all_have_gone = have_gone.load(Ordering::SeqCst);
+        let before = books.moves();
         let (available, held) = S::stock(connection, books)?;
         let look = Look { at: doors.elapsed(), available, held, sold: books.sold.count() };
         bar.set_message(format!("available {available:>3}, reserved {held:>3}, sold {:>3}", look.sold));
-        let at = look.at;
         looks.push(look);
-        if gone && (S::HOLD.is_none() || held == 0 || at > latest) {
-            return Ok(looks);
+        // Without a deadline the units of those who have vanished never come back. All others that are held may.
+        let [.., vanished] = before;
+        let lost = if S::HOLD.is_none() { vanished } else { 0 };
+        // Counts that were taken one after the other are of one moment only if nothing has moved meanwhile.
+        if held == lost && books.moves() == before {
+            if available <= 0 {
+                is_over.store(true, Ordering::SeqCst);
+            }
+            if all_have_gone {
+                return Ok(looks);
+            }
         }
         thread::sleep(LOOK);
     }

@@ -22,9 +22,14 @@ pub trait Shop {
     /// Puts the units on sale.
     fn open(connection: &mut Connection, units: i64) -> RedisResult<()>;
 
-    /// Takes one unit for the customer, under a name for this try. False where there is none. `work` is what the shop has to
-    /// do on the way.
-    fn take(connection: &mut Connection, order: &str, work: impl FnOnce()) -> RedisResult<bool>;
+    /// Takes one unit for the customer, under a name for this try, and writes it down. False where there is none. `work` is
+    /// what the shop has to do on the way.
+    fn take(
+        connection: &mut Connection,
+        order: &str,
+        books: &Books,
+        work: impl FnOnce(),
+    ) -> RedisResult<bool>;
 
     /// The customer has paid. False where it was too late.
     fn sell(connection: &mut Connection, order: &str) -> RedisResult<bool>;
@@ -49,12 +54,14 @@ impl Shop for ByCounter {
         cmd("SET").arg(COUNTER).arg(units).exec(connection)
     }
 
-    fn take(connection: &mut Connection, _: &str, work: impl FnOnce()) -> RedisResult<bool> {
+    fn take(connection: &mut Connection, _: &str, books: &Books, work: impl FnOnce()) -> RedisResult<bool> {
         let available: i64 = cmd("GET").arg(COUNTER).query(connection)?;
         if available <= 0 {
             return Ok(false);
         }
         work();
+        // Before the counter falls: what is not in the books nobody knows of, and the sale would end too early.
+        books.taken.add();
         cmd("DECR").arg(COUNTER).exec(connection)?;
         Ok(true)
     }
@@ -104,9 +111,14 @@ impl Shop for ByScript {
         cmd("MSET").arg(available).arg(units).arg(reserved).arg(0).exec(connection)
     }
 
-    fn take(connection: &mut Connection, order: &str, work: impl FnOnce()) -> RedisResult<bool> {
+    fn take(
+        connection: &mut Connection,
+        order: &str,
+        books: &Books,
+        work: impl FnOnce(),
+    ) -> RedisResult<bool> {
         work();
-        Self::run(connection, &RESERVE, order)
+        Self::run(connection, &RESERVE, order).inspect(|is_taken| books.taken.add_if(*is_taken))
     }
 
     fn sell(connection: &mut Connection, order: &str) -> RedisResult<bool> {
@@ -136,7 +148,12 @@ impl Shop for ByReservation {
         cmd("INV.SET").arg(PRODUCT).arg("AVAILABLE").arg(units).exec(connection)
     }
 
-    fn take(connection: &mut Connection, order: &str, work: impl FnOnce()) -> RedisResult<bool> {
+    fn take(
+        connection: &mut Connection,
+        order: &str,
+        books: &Books,
+        work: impl FnOnce(),
+    ) -> RedisResult<bool> {
         work();
         let reserve = cmd("INV.RESERVE")
             .arg(order)
@@ -146,7 +163,7 @@ impl Shop for ByReservation {
             .arg(PRODUCT)
             .arg(1)
             .exec(connection);
-        unless(reserve, "INSUFFICIENT")
+        unless(reserve, "INSUFFICIENT").inspect(|is_taken| books.taken.add_if(*is_taken))
     }
 
     fn sell(connection: &mut Connection, order: &str) -> RedisResult<bool> {

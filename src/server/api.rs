@@ -587,6 +587,16 @@ fn text_of(ctx: RawContext, command: &str, what: &str) -> String {
     }
 }
 
+/// A setting of the server, as `CONFIG GET` shows it; `None` if it has none of that name.
+pub fn setting(ctx: RawContext, name: &str) -> Option<String> {
+    match Context::new(ctx).call("CONFIG", &["GET", name]) {
+        Ok(RedisValue::Array(pair)) => {
+            pair.get(1).and_then(bytes_of_reply).map(|value| String::from_utf8_lossy(value).into_owned())
+        }
+        _ => None,
+    }
+}
+
 /// What `ACL LIST` says, a line a user; nothing where it says nothing.
 pub fn acl_list(ctx: RawContext) -> Vec<String> {
     let Ok(RedisValue::Array(users)) = Context::new(ctx).call("ACL", &["LIST"]) else { return Vec::new() };

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::cluster_load::{NEVER, balanced_books, check_units, forgotten, stock, while_shopping};
-use crate::harness::{Client, Json, LATER, SOON, Server, assert_same_data, code, wait_for, wait_until};
+use crate::harness::{
+    Client, Json, LATER, Machine, SOON, Server, assert_same_data, code, wait_for, wait_until,
+};
 use crate::shards::{Cluster, GOSSIP, follow};
 
 /// Makes a replica the master, in good order. One that has just come to its master may have to be asked again.
@@ -23,17 +25,20 @@ fn fail_over(replica: &Server) {
 /// Reservations are released on time by this master.
 fn keeps_deadlines(shop: &mut Client, product: &str) {
     let before = shop.counters(&format!("{{{product}}}"));
-    // The best of some: on a machine that has other things to do one may come late.
+    // The best of some, against what the machine allows at that time.
     let late = (0..4).map(|round| {
+        let machine = Machine::watch();
         let deadline = shop.now() + 60;
         let id = format!("{{{product}}}:late-{round}-{deadline}");
         shop.ask(format!("INV.RESERVE {id} PXAT {deadline} ITEMS {product} 1"));
         wait_for("the unit is back", SOON, before, || shop.counters(&format!("{{{product}}}")));
         let outcome = shop.document(&format!("inventory:outcome:{id}"));
-        outcome["resolved_at"].as_i64().expect("a time") - deadline
+        let late = outcome["resolved_at"].as_i64().expect("a time") - deadline;
+        assert!(late >= 0, "{late} ms after the deadline");
+        late - machine.limit_ms(150)
     });
     let best = late.min().expect("some rounds");
-    assert!((0..=150).contains(&best), "{best} ms after the deadline");
+    assert!(best <= 0, "{best} ms later than it may be");
 }
 
 /// Every reservation that was not made for long has ended, and its units are where they belong.

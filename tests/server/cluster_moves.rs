@@ -1,12 +1,11 @@
 //! Slots that move between masters while shoppers are at work.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::cluster_load::{
     NEVER, Told, balanced_books, check_units, forgotten, products, stock, while_shopping,
 };
-use crate::harness::{Client, Json, LATER, Server, server_program, wait_for, wait_until};
+use crate::harness::{Client, Json, LATER, Server, cli, wait_for, wait_until};
 use crate::shards::{Cluster, node_id, slot_of, slots_of};
 use crate::shop::Dice;
 
@@ -69,12 +68,8 @@ fn slots_that_move_key_by_key_under_load_lose_no_unit_and_refuse_nothing() {
 
 /// Prints what it does; the test shows that where it fails.
 fn reshard(cluster: &Cluster, from: usize, to: usize, slots: usize) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/find-cli.sh");
-    let found = Command::new(script).env("SERVER", server_program()).output().expect("scripts/find-cli.sh");
-    let cli = String::from_utf8(found.stdout).expect("a path");
-    assert!(found.status.success(), "there is no cli: {}", String::from_utf8_lossy(&found.stderr));
     let (from, to) = (&cluster.masters[from], &cluster.masters[to]);
-    let done = Command::new(cli.trim())
+    let done = Command::new(cli())
         .args(["--cluster", "reshard", &format!("127.0.0.1:{}", from.port())])
         .args(["--cluster-from", &node_id(from), "--cluster-to", &node_id(to)])
         .args(["--cluster-slots", &slots.to_string(), "--cluster-yes"])

@@ -1,7 +1,8 @@
 //! What the server says of the commands: flags, arity, documents, keys, ACL.
 
-use crate::harness::{Client, Json, Server, code, json};
+use crate::harness::{Client, Json, Server, cli, code, json};
 use crate::shop::shop;
+use crate::watch::Terminal;
 
 /// Name, arity, whether it writes, whether a full server refuses it.
 const COMMANDS: &[(&str, i64, bool, bool)] = &[
@@ -106,6 +107,34 @@ fn the_cli_hints_at_the_whole_grammar() {
         let documents = client.ask(["COMMAND", "DOCS", name]);
         let document = documents.as_object().and_then(|documents| documents.values().next()).expect(name);
         assert_eq!(format!("{name} {}", hint(&document["arguments"], " ")), *expected);
+    }
+}
+
+/// What a person types into the cli that `make cli` starts, and what is offered then: an option that has been typed is not
+/// offered again.
+#[test]
+fn the_hints_in_the_cli_follow_what_is_typed() {
+    let server = Server::start();
+    let start = format!("exec '{}' -p {}", cli().display(), server.port());
+    // Wide, so that the line is not broken.
+    let terminal = Terminal::start(400, 10, &[("LC_ALL", "C.UTF-8"), ("HOME", "/nonexistent")], &start);
+    terminal.wait_for(&format!("{}>", server.port()));
+    let mut line = String::new();
+    for (typed, offered, not_offered) in [
+        ("INV.RESERVE ", "id [EX seconds|PX milliseconds|", "(error)"),
+        ("RES-1 ", "[EX seconds|PX milliseconds|", "id "),
+        ("EX ", "seconds ", "milliseconds"),
+        ("900 ", "[DATA text] ", "seconds"),
+        ("ONCE t ", "[DATA text] ", "ONCE"),
+        ("ITEMS ", "sku quantity [sku quantity ...]", "DATA"),
+        ("P 1 ", "[sku quantity ...]", "ITEMS"),
+    ] {
+        line += typed;
+        terminal.press(&["-l", typed]);
+        terminal.wait(&format!("{offered} behind {line}"), |screen| {
+            let hint = screen.split_once(&line).unwrap_or_default().1;
+            hint.starts_with(offered) && !hint.contains(not_offered)
+        });
     }
 }
 

@@ -1,9 +1,11 @@
 //! Who releases, and when: replicas never, a paused master when the pause ends, a promoted replica from the first moment
 //! on. Whatever changes hands meanwhile, nothing is lost and the copies agree.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::harness::{Client, Json, SOON, Server, assert_same_data, json, wait_for, wait_until, wire_code};
+use crate::harness::{
+    Client, Json, Machine, SOON, Server, assert_same_data, json, wait_for, wait_until, wire_code,
+};
 use crate::shop::shop_with;
 
 /// Thousands of releases on a machine that has other things to do.
@@ -11,7 +13,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 /// A release that had to wait for a pause or a promotion comes this soon after it, ms: what reads as missing during a
 /// pause is tried again a second later.
-const AT_ONCE: i64 = 1200;
+const AT_ONCE: u64 = 1200;
 
 /// Many reservations of one unit each that are due at one moment.
 const MANY: i64 = 3000;
@@ -23,6 +25,26 @@ fn master_and_replica(options: &[&str]) -> (Server, Client, Server) {
     shop.ask("INV.RESERVE LONG ITEMS P 7");
     let replica = master.replica_with(options);
     (master, shop, replica)
+}
+
+/// A master with its replica, many reservations that are due at the moment that is told, and what `prepare` has done to them
+/// before that. On a machine that is too slow for it, all of it is done again with more time.
+fn in_time<T>(
+    options: &[&str],
+    count: i64,
+    prepare: impl Fn(&Server, &mut Client, &Server, i64) -> Option<T>,
+) -> (Server, Client, Server, i64, T) {
+    for life in [1200, 5000, 20_000, 60_000] {
+        let (master, mut shop, replica) = master_and_replica(options);
+        let due = hold_many(&mut shop, "R", count, life);
+        let prepared = prepare(&master, &mut shop, &replica, due);
+        // Not the server's clock: it may be asked nothing now.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_millis();
+        if let Some(prepared) = prepared.filter(|_| now < u128::try_from(due).expect("a time")) {
+            return (master, shop, replica, due, prepared);
+        }
+    }
+    panic!("this machine is too slow");
 }
 
 /// What the counters say when only the long reservation is left.
@@ -56,14 +78,17 @@ fn last_release(shop: &mut Client, prefix: &str, count: i64) -> i64 {
 /// Reservations made from now on are released on time by this server.
 fn keeps_deadlines(shop: &mut Client, prefix: &str) {
     let before = shop.counters("P");
-    // The best of some: on a machine that has other things to do one may come late.
+    // The best of some, against what the machine allows at that time.
     let late = (1..=4).map(|round| {
+        let machine = Machine::watch();
         let deadline = hold_many(shop, &format!("{prefix}-{round}-"), 1, 40);
         wait_for("the unit is back", SOON, before, || shop.counters("P"));
-        last_release(shop, &format!("{prefix}-{round}-"), 1) - deadline
+        let late = last_release(shop, &format!("{prefix}-{round}-"), 1) - deadline;
+        assert!(late >= 0, "{late} ms after the deadline");
+        late - machine.limit_ms(150)
     });
     let best = late.min().expect("some rounds");
-    assert!((0..=150).contains(&best), "{best} ms after the deadline");
+    assert!(best <= 0, "{best} ms later than it may be");
 }
 
 fn role(server: &Server) -> String {
@@ -94,11 +119,11 @@ fn a_replica_promoted_by_hand_releases_what_is_due_at_once_and_the_rest_on_time(
     let_the_clock_pass(&mut promoted, due + 100);
     assert_eq!(promoted.counters("P"), (STOCK - MANY - 16, MANY + 16));
 
-    let at = promoted.now();
+    let (at, machine) = (promoted.now(), Machine::watch());
     promoted.ask("REPLICAOF NO ONE");
     wait_for("what is due is back", LONG, (STOCK - 16, 16), || promoted.counters("P"));
     let last = last_release(&mut promoted, "R", MANY);
-    assert!(last - at <= 1000, "{} ms after the promotion", last - at);
+    assert!(last - at <= machine.limit_ms(1000), "{} ms after the promotion", last - at);
     assert_eq!(wire_code(&promoted.burst(&["INV.COMMIT R1"])[0]), "-EXPIRED");
     wait_for("the rest is back in time", LONG, ALL_BACK, || promoted.counters("P"));
     keeps_deadlines(&mut promoted, "N");
@@ -163,14 +188,15 @@ fn a_failover_while_thousands_of_deadlines_pass_loses_nothing() {
 #[test]
 fn a_failover_that_ends_in_vain_loses_nothing() {
     for way in ["TIMEOUT", "ABORT"] {
-        let (master, mut shop, replica) = master_and_replica(&[]);
-        let due = hold_many(&mut shop, "R", MANY, 1200);
-        replica.catch_up_with(&master);
-        replica.freeze();
-        // What the replica has not acknowledged keeps the failover, and the pause that belongs to it, waiting.
-        shop.ask("INV.RESERVE LAST ITEMS P 2");
-        let_the_clock_pass(&mut shop, due - 100);
-        shop.ask(format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 700", replica.port()));
+        let (master, mut shop, replica, due, ()) = in_time(&[], MANY, |master, shop, replica, due| {
+            replica.catch_up_with(master);
+            replica.freeze();
+            // What the replica has not acknowledged keeps the failover, and the pause that belongs to it, waiting.
+            shop.ask("INV.RESERVE LAST ITEMS P 2");
+            let_the_clock_pass(shop, due - 100);
+            shop.ask(format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 700", replica.port()));
+            Some(())
+        });
         let mut waiting = master.connect();
         waiting.send("INV.COMMIT R1");
         let_the_clock_pass(&mut shop, due + 200);
@@ -182,11 +208,11 @@ fn a_failover_that_ends_in_vain_loses_nothing() {
         wait_for("the failover is over", LONG, "no-failover".to_owned(), || {
             shop.info("replication", "master_failover_state")
         });
-        let over = shop.now();
+        let (over, machine) = (shop.now(), Machine::watch());
         assert_eq!(wire_code(&waiting.reply()), "-EXPIRED", "{way}");
         wait_for("all is back", LONG, (STOCK - 9, 9), || shop.counters("P"));
         let last = last_release(&mut shop, "R", MANY);
-        assert!(last - over <= AT_ONCE, "{way}: {} ms after the end", last - over);
+        assert!(last - over <= machine.limit_ms(AT_ONCE), "{way}: {} ms after the end", last - over);
         assert_eq!(role(&master), "master");
         replica.thaw();
         replica.wait_for_master(&master);
@@ -197,17 +223,19 @@ fn a_failover_that_ends_in_vain_loses_nothing() {
 #[test]
 fn a_pause_while_thousands_of_deadlines_pass_loses_nothing_and_all_is_back_when_it_ends() {
     for (pause, with_clients) in [("WRITE", false), ("WRITE", true), ("ALL", false), ("ALL", true)] {
-        let (master, mut shop, replica) = master_and_replica(&["appendonly yes"]);
-        let due = hold_many(&mut shop, "R", MANY, 1000);
-        shop.ask(format!("INV.RESERVE BYHAND PXAT {due} ITEMS P 1"));
-        shop.ask("DEL reservation:BYHAND");
-        let before = shop.counters("P");
-        let_the_clock_pass(&mut shop, due - 100);
-        let mut waiting: Vec<Client> = (0..4).map(|_| master.connect()).collect();
-        let mut reader = master.connect();
         let length = 800;
-        let over = shop.now() + length;
-        shop.ask(format!("CLIENT PAUSE {length} {pause}"));
+        let (master, mut shop, replica, due, (before, mut waiting, mut reader, over, machine)) =
+            in_time(&["appendonly yes"], MANY, |master, shop, _, due| {
+                shop.try_ask(format!("INV.RESERVE BYHAND PXAT {due} ITEMS P 1")).ok()?;
+                shop.ask("DEL reservation:BYHAND");
+                let before = shop.counters("P");
+                let_the_clock_pass(shop, due - 100);
+                let waiting: Vec<Client> = (0..4).map(|_| master.connect()).collect();
+                let reader = master.connect();
+                let (over, machine) = (shop.now() + length, Machine::watch());
+                shop.ask(format!("CLIENT PAUSE {length} {pause}"));
+                Some((before, waiting, reader, over, machine))
+            });
         if with_clients {
             for (client, command) in waiting.iter_mut().zip([
                 "INV.COMMIT R1",
@@ -242,7 +270,11 @@ fn a_pause_while_thousands_of_deadlines_pass_loses_nothing_and_all_is_back_when_
             .max(shop.document("inventory:outcome:BYHAND")["resolved_at"].as_i64().unwrap());
         assert!(last >= over - 20, "nothing before the end");
         let lag: i64 = shop.info("inv", "inv_lag_max_ms").parse().expect("a number");
-        assert!(due + lag - over <= AT_ONCE, "PAUSE {pause}: {} ms after its end", due + lag - over);
+        assert!(
+            due + lag - over <= machine.limit_ms(AT_ONCE),
+            "PAUSE {pause}: {} ms after its end",
+            due + lag - over
+        );
         assert!(released >= over - 20);
         assert_eq!(shop.info("inv", "inv_expired_total"), (MANY + 1).to_string());
         agree(&master, &replica);
@@ -252,20 +284,22 @@ fn a_pause_while_thousands_of_deadlines_pass_loses_nothing_and_all_is_back_when_
 #[test]
 fn a_replica_writes_nothing_while_its_master_stands_still() {
     for still in ["STOP", "PAUSE ALL"] {
-        let (master, mut shop, replica) = master_and_replica(&["appendonly yes"]);
-        let due = hold_many(&mut shop, "R", 1000, 1000);
-        replica.catch_up_with(&master);
-        // A replica that has copied all writes its AOF anew.
-        for field in ["aof_rewrite_scheduled", "aof_rewrite_in_progress"] {
-            replica.wait_for_info("persistence", field, "0");
-        }
-        let mut reader = replica.connect();
-        if still == "STOP" {
-            master.freeze();
-        } else {
-            let length = due + 900 - shop.now();
-            shop.ask(format!("CLIENT PAUSE {length} ALL"));
-        }
+        let (master, mut shop, replica, due, mut reader) =
+            in_time(&["appendonly yes"], 1000, |master, shop, replica, due| {
+                replica.catch_up_with(master);
+                // A replica that has copied all writes its AOF anew.
+                for field in ["aof_rewrite_scheduled", "aof_rewrite_in_progress"] {
+                    replica.wait_for_info("persistence", field, "0");
+                }
+                let reader = replica.connect();
+                if still == "STOP" {
+                    master.freeze();
+                } else {
+                    let length = (due + 900 - shop.now()).max(1);
+                    shop.ask(format!("CLIENT PAUSE {length} ALL"));
+                }
+                Some(reader)
+            });
         let before = seen(&replica);
         // Clients open them, too.
         let_the_clock_pass(&mut reader, due);
@@ -388,6 +422,7 @@ fn sentinel_promotes_a_replica_that_releases_and_the_old_master_follows_it() {
     let due = hold_many(&mut shop, "R", MANY, 1000);
     hold_many(&mut shop, "S", 500, 10_000);
     replica.catch_up_with(&master);
+    let machine = Machine::watch();
     master.kill();
     // Sentinel is asked, for it also cuts the connections of a server whose role it changes.
     wait_for("the replica is master", LONG, replica.port().to_string(), || {
@@ -398,7 +433,7 @@ fn sentinel_promotes_a_replica_that_releases_and_the_old_master_follows_it() {
     let promoted_at = promoted.now();
     wait_for("what is due is back", LONG, (STOCK - 507, 507), || promoted.counters("P"));
     let last = last_release(&mut promoted, "R", MANY);
-    assert!(last - promoted_at.max(due) <= 1000, "{} ms late", last - promoted_at.max(due));
+    assert!(last - promoted_at.max(due) <= machine.limit_ms(1000), "{} ms late", last - promoted_at.max(due));
 
     master.start_again();
     let old_master = json!(master.port().to_string());

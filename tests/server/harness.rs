@@ -4,11 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::net::TcpListener;
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,12 +32,77 @@ fn patience() -> u32 {
     })
 }
 
-/// Polls until the condition holds; after the limit the test fails with what it waited for.
+/// How late the machine itself has been since a moment, and what may be late with it. On one that has other things to do
+/// neither the test nor the server gets the processor when it is its turn.
+#[derive(Debug)]
+pub struct Machine {
+    began: Instant,
+    before: Duration,
+}
+
+impl Machine {
+    /// How much more than its own lateness is forgiven: a thread that mostly sleeps gets the processor sooner than a server
+    /// that works.
+    const FORGIVEN: u32 = 10;
+
+    /// A limit grows to so many times itself, so that what never comes fails the test.
+    const MOST: u32 = 15;
+
+    /// From now on.
+    pub fn watch() -> Self {
+        Self { began: Instant::now(), before: lateness() }
+    }
+
+    /// The limit as it is now, with what is forgiven.
+    pub fn limit(&self, limit: Duration) -> Duration {
+        let late = lateness().saturating_sub(self.before);
+        limit + (late * Self::FORGIVEN).min(limit * (Self::MOST - 1))
+    }
+
+    /// The same in milliseconds.
+    pub fn limit_ms(&self, limit: u64) -> i64 {
+        i64::try_from(self.limit(Duration::from_millis(limit)).as_millis()).expect("a time")
+    }
+
+    fn is_over(&self, limit: Duration) -> bool {
+        self.began.elapsed() > self.limit(limit)
+    }
+}
+
+/// How late a thread has been so far, that sleeps and does a little work by turns: the sum.
+fn lateness() -> Duration {
+    const SLEEP: Duration = Duration::from_millis(20);
+    // The system's timer is no better.
+    const USUAL: Duration = Duration::from_millis(1);
+    static SUM: OnceLock<Arc<AtomicU64>> = OnceLock::new();
+    let sum = SUM.get_or_init(|| {
+        let sum = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&sum);
+        thread::spawn(move || {
+            let mut best = Duration::MAX;
+            loop {
+                let began = Instant::now();
+                thread::sleep(SLEEP);
+                let worked = Instant::now();
+                for number in 0..50_000_u32 {
+                    black_box(number);
+                }
+                best = best.min(worked.elapsed());
+                let late = began.elapsed().saturating_sub(SLEEP + USUAL + best);
+                counted.fetch_add(u64::try_from(late.as_micros()).expect("a time"), Ordering::Relaxed);
+            }
+        });
+        sum
+    });
+    Duration::from_micros(sum.load(Ordering::Relaxed))
+}
+
+/// Polls until the condition holds; after the limit the test fails with what it waited for. If the machine is late, the limit
+/// is later.
 pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
-    let limit = limit * patience();
-    let deadline = Instant::now() + limit;
+    let (limit, machine) = (limit * patience(), Machine::watch());
     while !condition() {
-        assert!(Instant::now() < deadline, "waited {limit:?} in vain: {what}");
+        assert!(!machine.is_over(limit), "waited {:?} in vain: {what}", machine.limit(limit));
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -47,14 +114,17 @@ pub fn wait_for<T: PartialEq + Debug>(
     expected: T,
     mut value: impl FnMut() -> T,
 ) {
-    let limit = limit * patience();
-    let deadline = Instant::now() + limit;
+    let (limit, machine) = (limit * patience(), Machine::watch());
     loop {
         let seen = value();
         if seen == expected {
             return;
         }
-        assert!(Instant::now() < deadline, "waited {limit:?} in vain: {what}: {seen:?} is not {expected:?}");
+        assert!(
+            !machine.is_over(limit),
+            "waited {:?} in vain: {what}: {seen:?} is not {expected:?}",
+            machine.limit(limit)
+        );
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -80,31 +150,46 @@ impl Server {
 
     /// A server with the module and further lines of configuration, such as `inv.outcome-ttl-ms 0` or `appendonly yes`.
     pub fn start_with(options: &[&str]) -> Self {
-        let mut server = Self::new(server_program(), options);
-        server.start_again();
-        server
+        Self::start_with_module(&module(), options)
     }
 
-    /// A node of a cluster, with the module; the others are told to call it at this port.
-    pub fn start_node(bus_port: u16, options: &[&str]) -> Self {
-        let mut server = Self::new(server_program(), options);
-        server.bus_port = bus_port;
-        server.start_again();
-        server
+    /// A node of a cluster, with the module. `tell` is given a port for its bus and answers with further lines of
+    /// configuration, and the port at which the others call it.
+    pub fn start_node(mut tell: impl FnMut(u16) -> (Vec<String>, u16)) -> Self {
+        Self::on_free_ports(|| {
+            let own = free_port();
+            let (options, bus_port) = tell(own);
+            let options: Vec<&str> = options.iter().map(String::as_str).collect();
+            let mut server = Self::new(server_program(), &options);
+            server.bus_port = bus_port;
+            server.try_run(Some(&module())).map(|()| server)
+        })
     }
 
     /// A server with the module out of this file.
     pub fn start_with_module(module: &Path, options: &[&str]) -> Self {
-        let mut server = Self::new(server_program(), options);
-        server.run(Some(module));
-        server
+        Self::on_free_ports(|| {
+            let mut server = Self::new(server_program(), options);
+            server.try_run(Some(module)).map(|()| server)
+        })
     }
 
     /// Another program without the module.
     pub fn start_without_module(program: &Path, options: &[&str]) -> Self {
-        let mut server = Self::new(program, options);
-        server.start_again_without_module();
-        server
+        Self::on_free_ports(|| {
+            let mut server = Self::new(program, options);
+            server.try_run(None).map(|()| server)
+        })
+    }
+
+    /// Starts a server anew, on other ports, when another process was faster in taking one of them.
+    fn on_free_ports(mut start: impl FnMut() -> Result<Self, PortTaken>) -> Self {
+        for _ in 0..10 {
+            if let Ok(server) = start() {
+                return server;
+            }
+        }
+        panic!("others take every port that is tried");
     }
 
     /// The log of a program that does not start with these lines of configuration.
@@ -134,20 +219,21 @@ impl Server {
 
     /// A Sentinel that watches this server under the name `shop`, and alone decides that it is down.
     pub fn sentinel(&self) -> Self {
-        let mut sentinel = Self::new(server_program(), &[]);
-        let lines = [
-            format!("port {}", sentinel.port),
-            format!("dir {}", sentinel.folder.path().display()),
-            "bind 127.0.0.1".to_owned(),
-            "logfile server.log".to_owned(),
-            format!("sentinel monitor shop 127.0.0.1 {} 1", self.port),
-            "sentinel down-after-milliseconds shop 1500".to_owned(),
-            "sentinel failover-timeout shop 5000".to_owned(),
-        ];
-        std::fs::write(sentinel.configuration(), lines.join("\n")).expect("a configuration file");
-        sentinel.arguments = &["--sentinel"];
-        sentinel.spawn_and_wait();
-        sentinel
+        Self::on_free_ports(|| {
+            let mut sentinel = Self::new(server_program(), &[]);
+            let lines = [
+                format!("port {}", sentinel.port),
+                format!("dir {}", sentinel.folder.path().display()),
+                "bind 127.0.0.1".to_owned(),
+                "logfile server.log".to_owned(),
+                format!("sentinel monitor shop 127.0.0.1 {} 1", self.port),
+                "sentinel down-after-milliseconds shop 1500".to_owned(),
+                "sentinel failover-timeout shop 5000".to_owned(),
+            ];
+            std::fs::write(sentinel.configuration(), lines.join("\n")).expect("a configuration file");
+            sentinel.arguments = &["--sentinel"];
+            sentinel.spawn_and_wait().map(|()| sentinel)
+        })
     }
 
     /// A replica of this server that has caught up with it.
@@ -328,24 +414,34 @@ impl Server {
     }
 
     fn run(&mut self, module: Option<&Path>) {
+        // Others know it by its ports: whoever has taken one meanwhile will let it go.
+        wait_until("the ports are free again", LATER, || self.try_run(module).is_ok());
+    }
+
+    fn try_run(&mut self, module: Option<&Path>) -> Result<(), PortTaken> {
         // A file and not arguments: CONFIG REWRITE wants one.
         let configuration = self.configuration();
         if !configuration.exists() || module.is_none() {
             std::fs::write(&configuration, self.lines(module).join("\n")).expect("a configuration file");
         }
-        self.spawn_and_wait();
+        self.spawn_and_wait()
     }
 
-    fn spawn_and_wait(&mut self) {
-        let port = self.port;
+    fn spawn_and_wait(&mut self) -> Result<(), PortTaken> {
+        let (port, before) = (self.port, self.log().len());
         let child = self.spawn();
+        let mut ended = None;
         wait_until("the server answers", LATER, || {
-            if let Some(status) = child.try_wait().expect("a child of ours") {
-                panic!("the server ended at its start: {status}");
-            }
-            let client = Client::open(port, redis::ProtocolVersion::RESP2);
-            client.is_ok_and(|mut client| client.try_ask("PING").is_ok())
+            ended = child.try_wait().expect("a child of ours");
+            ended.is_some() || is_answered_by(child.id(), port)
         });
+        let Some(status) = ended else { return Ok(()) };
+        let log = self.log();
+        if log.get(before..).is_some_and(|log| log.contains("Address already in use")) {
+            self.child = None;
+            return Err(PortTaken);
+        }
+        panic!("the server ended at its start: {status}");
     }
 
     fn spawn(&mut self) -> &mut Child {
@@ -381,6 +477,30 @@ impl Server {
         );
         lines
     }
+}
+
+/// Another process listens on a port that was free a moment ago.
+struct PortTaken;
+
+/// Whether the server that answers at this port is this process, and no other that was faster.
+fn is_answered_by(process: u32, port: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    // Another program may never answer.
+    if stream.set_read_timeout(Some(Duration::from_secs(1))).is_err()
+        || stream.write_all(b"PING\r\nINFO server\r\n").is_err()
+    {
+        return false;
+    }
+    let (mut said, mut piece) = (String::new(), [0; 4096]);
+    while !said.contains("\nprocess_id:") && !said.contains("\n-") {
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => return false,
+            Ok(length) => said += &String::from_utf8_lossy(&piece[..length]),
+        }
+    }
+    // Not every user may ask which process it is.
+    let is_own = said.contains(&format!("\nprocess_id:{process}\r")) || said.contains("\n-NOPERM");
+    said.starts_with("+PONG") && is_own
 }
 
 impl Drop for Server {
@@ -729,6 +849,14 @@ pub fn server_program() -> &'static Path {
     })
 }
 
+/// The cli for it.
+pub fn cli() -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/find-cli.sh");
+    let found = Command::new(script).env("SERVER", server_program()).output().expect("scripts/find-cli.sh");
+    assert!(found.status.success(), "there is no cli: {}", String::from_utf8_lossy(&found.stderr));
+    String::from_utf8(found.stdout).expect("a path").trim().into()
+}
+
 /// The module that was built together with this test. It lies beside the test: in the folder above there is one only
 /// after `cargo build`, and then of that time.
 pub fn module() -> PathBuf {
@@ -738,4 +866,21 @@ pub fn module() -> PathBuf {
     let test = std::env::current_exe().expect("a path");
     let name = format!("{}redis_inventory{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     test.with_file_name(name)
+}
+
+#[test]
+fn a_server_takes_another_port_when_somebody_was_faster() {
+    let holder = TcpListener::bind(("127.0.0.1", free_port())).expect("a free port");
+    let taken = holder.local_addr().expect("an address").port();
+    let mut server = Server::new(server_program(), &[]);
+    server.port = taken;
+    assert!(server.try_run(Some(&module())).is_err());
+
+    // The same of the port of its bus.
+    let mut ports = vec![taken];
+    let node = Server::start_node(|own| {
+        let bus_port = ports.pop().unwrap_or(own);
+        (vec!["cluster-enabled yes".to_owned(), format!("cluster-port {bus_port}")], bus_port)
+    });
+    assert_ne!(node.bus_port(), taken);
 }

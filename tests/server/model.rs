@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use crate::harness::{Client, Json, Server, assert_same, code, wait_for, wait_until};
+use crate::harness::{Client, Json, Machine, Server, assert_same, code, wait_for, wait_until};
 use crate::shop::Dice;
 
 /// Seeds that have found a fault. They run first, always.
@@ -26,8 +26,8 @@ const R: usize = 4;
 const PLACES: [usize; 2] = [2, 3];
 const STOCK: i64 = 60;
 
-/// So long after the deadline the units are back at the latest, ms, whatever else the machine does.
-const LATE: i64 = 2500;
+/// So long after the deadline the units are back at the latest, ms, on a machine that is not late itself.
+const LATE: u64 = 2500;
 
 /// A wait for something that nothing should keep from happening.
 const LONG: Duration = Duration::from_secs(10);
@@ -96,8 +96,9 @@ struct Loose {
     surely_until: i64,
     /// A command that needs them finds them from here on.
     until: i64,
-    /// They are back from here on.
-    at_latest: i64,
+    /// They are given back from here on, which takes [`LATE`] at most.
+    due: i64,
+    machine: Machine,
 }
 
 impl Loose {
@@ -107,7 +108,12 @@ impl Loose {
     }
 
     fn lose(&mut self) {
-        (self.surely_until, self.until, self.at_latest) = (0, FOREVER, FOREVER);
+        (self.surely_until, self.until, self.due) = (0, FOREVER, FOREVER);
+    }
+
+    /// They are back from here on.
+    fn at_latest(&self) -> i64 {
+        self.due.saturating_add(self.machine.limit_ms(LATE))
     }
 }
 
@@ -127,20 +133,20 @@ impl Model {
                 one.states.remove(&Live);
                 one.states.insert(Expired);
                 let (lines, until) = (one.lines.clone(), one.deadline());
-                let at_latest = until.max(now) + LATE;
-                self.loose.push(Loose { id, lines, surely_until: 0, until, at_latest });
+                let (due, machine) = (until.max(now), Machine::watch());
+                self.loose.push(Loose { id, lines, surely_until: 0, until, due, machine });
             }
             if one.may_be(Gone) && one.deadline() < now {
                 one.states.insert(Expired);
             }
         }
-        self.loose.retain(|loose| loose.at_latest >= now);
+        self.loose.retain(|loose| loose.at_latest() >= now);
     }
 
     /// Releases had to wait until now.
     fn delay(&mut self, now: i64) {
         for loose in &mut self.loose {
-            loose.at_latest = loose.at_latest.max(now.saturating_add(LATE));
+            loose.due = loose.due.max(now);
         }
     }
 
@@ -168,7 +174,8 @@ impl Model {
             if one.may_be(Live) && one.ttl.is_some_and(|ttl| ttl <= now) {
                 one.states.extend([Expired, Unknown]);
                 let lines = one.lines.clone();
-                self.loose.push(Loose { id, lines, surely_until: 0, until: FOREVER, at_latest: FOREVER });
+                let (until, due, machine) = (FOREVER, FOREVER, Machine::watch());
+                self.loose.push(Loose { id, lines, surely_until: 0, until, due, machine });
             }
         }
     }
@@ -190,7 +197,7 @@ impl Model {
     /// Units of `sku` that `reserved` may count at `now` or later.
     fn maybe_counted(&self, sku: usize, now: i64) -> i64 {
         let live = self.reservations.iter().filter(|one| one.may_be(Live));
-        let loose = self.loose.iter().filter(|loose| loose.at_latest >= now);
+        let loose = self.loose.iter().filter(|loose| loose.at_latest() >= now);
         sum(sku, live.map(|one| &one.lines).chain(loose.map(|loose| &loose.lines)))
     }
 
@@ -721,8 +728,8 @@ impl History {
         if self.model.loose.iter().all(|loose| loose.id != id) {
             let lines = one.lines.clone();
             let until = one.deadline();
-            let at_latest = answer.to + LATE;
-            self.model.loose.push(Loose { id, lines, surely_until: 0, until, at_latest });
+            let (due, machine) = (answer.to, Machine::watch());
+            self.model.loose.push(Loose { id, lines, surely_until: 0, until, due, machine });
         }
     }
 
@@ -844,8 +851,8 @@ impl History {
         let one = &mut self.model.reservations[id];
         one.set(Gone);
         let (lines, deadline) = (one.lines.clone(), one.deadline());
-        let at_latest = deadline.max(clock()) + LATE;
-        self.model.loose.push(Loose { id, lines, surely_until: deadline, until: deadline, at_latest });
+        let (due, machine) = (deadline.max(clock()), Machine::watch());
+        self.model.loose.push(Loose { id, lines, surely_until: deadline, until: deadline, due, machine });
     }
 
     fn take_away(&mut self, id: usize) {
@@ -1070,7 +1077,7 @@ impl History {
     }
 
     fn be_sure_of(&mut self, id: usize) {
-        let limit = clock() + LATE;
+        let (begun, machine) = (clock(), Machine::watch());
         // The outcome may be a moment away.
         while self.model.reservations[id].may_be(Gone) && self.model.reservations[id].deadline() < clock() {
             let reply = self.shop.ask(format!("INV.GET r{id}"));
@@ -1078,7 +1085,7 @@ impl History {
                 return self.model.reservations[id].set(Expired);
             }
             assert!(
-                clock() < limit,
+                clock() < begun + machine.limit_ms(LATE),
                 "r{id} was deleted by hand, and is not settled at its deadline: {reply}"
             );
         }
@@ -1088,10 +1095,10 @@ impl History {
     fn compare_copies(&mut self) {
         self.replica.wait_for_master(&self.master);
         let mut reader = self.replica.connect();
-        let limit = clock() + LATE;
+        let (begun, machine) = (clock(), Machine::watch());
         // A saved record may run out between the two.
         while self.shop.ask("DEBUG DIGEST") != reader.ask("DEBUG DIGEST") {
-            if clock() > limit {
+            if clock() > begun + machine.limit_ms(LATE) {
                 assert_same(&self.shop.contents(), &reader.contents());
                 panic!("the digests differ, and no key that can be read does");
             }

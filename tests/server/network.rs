@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::harness::free_port;
+
 /// The nodes of one cluster, by number; nobody is alone at first.
 #[derive(Clone, Default)]
 pub struct Network {
@@ -23,9 +25,13 @@ impl Network {
         Ipv4Addr::new(127, 0, 0, 100 + number)
     }
 
-    /// Listens in the place of the node of this number, whose own port is `to`.
-    pub fn relay(&self, number: u8, at: u16, to: u16) {
-        let listener = TcpListener::bind(("127.0.0.1", at)).expect("a free port");
+    /// Listens in the place of the node of this number, whose own port is `to`, and tells at which port.
+    pub fn relay(&self, number: u8, to: u16) -> u16 {
+        // Another process may take a port that is free now.
+        let mut ports = std::iter::repeat_with(free_port);
+        let listener = ports.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+        let listener = listener.expect("a free port");
+        let at = listener.local_addr().expect("an address").port();
         let network = self.clone();
         thread::spawn(move || {
             for call in listener.incoming() {
@@ -33,6 +39,7 @@ impl Network {
                 network.connect(call, number, to);
             }
         });
+        at
     }
 
     /// From now on nobody can talk to the node of this number, nor it to them.

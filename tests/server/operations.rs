@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::books::{Books, counted, sleep_past};
 use crate::harness::{
-    Client, Json, LATER, SOON, Server, assert_same, assert_same_data, code, module, server_program, wait_for,
-    wait_until,
+    Client, Json, LATER, SOON, Server, assert_same, assert_same_data, cli, code, module, server_program,
+    wait_for, wait_until,
 };
 use crate::shop::shop_with;
 
@@ -40,16 +40,11 @@ impl Machine {
         for name in ["bin", "backup", "module"] {
             fs::create_dir(folder.path().join(name)).expect("a folder");
         }
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/find-cli.sh");
-        let found =
-            Command::new(script).env("SERVER", server_program()).output().expect("scripts/find-cli.sh");
-        assert!(found.status.success(), "there is no cli: {}", String::from_utf8_lossy(&found.stderr));
-        let cli = String::from_utf8(found.stdout).expect("a path");
         // An error is the end of a block, as it is for a person.
         let wrapper = format!(
             "#!/bin/sh\nport=6379\nif [ \"$1\" = -p ]; then port=$2; shift 2; fi\neval \"real=\\$PORT_$port\"\n\
              exec {} -e -p \"$real\" \"$@\"\n",
-            cli.trim()
+            cli().display()
         );
         let machine = Self { folder };
         let path = machine.path("bin/redis-cli");

@@ -1,12 +1,18 @@
-//! `make cluster` and `make cluster-stop`: a cluster to play with, and nothing left of it.
+//! `make run`: a server to play with, whose data and settings are kept. `make cluster` and `make cluster-stop`: a cluster,
+//! and nothing left of it.
 
+use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::harness::{module, server_program};
+use crate::harness::{Client, LATER, free_port, module, server_program, wait_until};
+use crate::readme::{self, README};
+
+/// The configuration that all servers of the scripts begin with.
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/redis.conf");
 
 /// The ports that it takes: six nodes, and where they call each other.
 const PORTS: u16 = 12;
@@ -18,6 +24,18 @@ struct Playground {
 }
 
 impl Playground {
+    /// A cluster that runs, and what was said of it. Another process may take one of the ports in the last moment.
+    fn start() -> (Self, String) {
+        loop {
+            let playground = Self::new();
+            let (well, said) = playground.make("cluster");
+            if well {
+                return (playground, said);
+            }
+            assert!(said.contains("is in use") || said.contains("Address already in use"), "{said}");
+        }
+    }
+
     fn new() -> Self {
         let are_free = |first: &u16| {
             (0..PORTS)
@@ -90,14 +108,20 @@ impl Drop for Playground {
 
 #[test]
 fn make_cluster_starts_six_nodes_and_make_cluster_stop_ends_just_those() {
-    let playground = Playground::new();
-    let said = playground.made("cluster");
+    let (playground, said) = Playground::start();
     assert!(said.contains("INV.RESERVE"), "{said}");
     assert_eq!(playground.processes().len(), 6);
     // Whichever node is asked, one has the product, and the others send there.
     let has = (0..3).find(|node| playground.ask(*node, &["INV.ADJUST", "PROD-123", "10"]).is_ok());
     let has = has.expect("a master of PROD-123");
     assert!(said.contains(&format!("{}  master of PROD-123", playground.port + has)), "{said}");
+    // Each node has a configuration of its own.
+    let shipped = fs::read_to_string(SHIPPED).expect("redis.conf");
+    for node in 0..6 {
+        playground.ask(node, &["CONFIG", "SET", "inv.hold-ttl-ms", "5000"]).expect("OK");
+        playground.ask(node, &["CONFIG", "REWRITE"]).expect("OK");
+    }
+    assert_eq!(fs::read_to_string(SHIPPED).expect("redis.conf"), shipped);
 
     // It runs already; a killed node is started again.
     assert_eq!(playground.made("cluster").matches("runs already").count(), 1);
@@ -112,6 +136,112 @@ fn make_cluster_starts_six_nodes_and_make_cluster_stop_ends_just_those() {
     playground.made("cluster");
     let again = (0..6).filter_map(|node| playground.ask(node, &["GET", "stock:available:{PROD-123}"]).ok());
     assert_eq!(again.collect::<Vec<_>>(), [redis::Value::BulkString(b"10".to_vec())]);
+    for node in 0..6 {
+        let kept = playground.ask(node, &["CONFIG", "GET", "inv.hold-ttl-ms"]).expect("a setting");
+        assert_eq!(kept.into_sequence().expect("a pair")[1], redis::Value::BulkString(b"5000".to_vec()));
+    }
     playground.made("cluster-stop");
     assert!(playground.made("cluster-stop").contains("nothing runs"));
+}
+
+/// A server of `make run`, with a folder of data of its own. Dropping it ends the server.
+struct Run {
+    server: Option<Child>,
+    port: u16,
+    data: TempDir,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self { server: None, port: free_port(), data: TempDir::new().expect("a temporary folder") }
+    }
+
+    /// Starts it, and gives what was said until it was there, and a client.
+    fn start(&mut self, fresh: &str) -> (String, Client) {
+        let said = self.data.path().join("said");
+        let to = File::create(&said).expect("a file");
+        // The server takes the place of the script.
+        let child = Command::new("scripts/run.sh")
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("PORT", self.port.to_string())
+            .env("FRESH", fresh)
+            .env("RUN_DATA", self.data.path().join("data"))
+            .env("INV_MODULE", module())
+            .env("SERVER", server_program())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(to)
+            .spawn()
+            .expect("bash");
+        let child = self.server.insert(child);
+        let said = || fs::read_to_string(&said).expect("what was said");
+        wait_until("the server answers", LATER, || {
+            assert!(child.try_wait().expect("a child of ours").is_none(), "it has ended: {}", said());
+            Client::at(self.port).is_ok_and(|mut client| client.try_ask("PING").is_ok())
+        });
+        (said(), Client::at(self.port).expect("the server answers"))
+    }
+
+    fn stop(&mut self, mut client: Client) {
+        client.send("SHUTDOWN NOSAVE");
+        self.server.take().expect("a server").wait().expect("it ends");
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            // It may have ended by itself.
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
+#[test]
+fn what_config_rewrite_saves_outlives_a_server_of_make_run_and_leaves_the_shipped_configuration_alone() {
+    let shipped = fs::read_to_string(SHIPPED).expect("redis.conf");
+    let mut run = Run::new();
+    let (_, mut client) = run.start("");
+    // One that is back at the server's default, one of the module, and a user who names commands of it.
+    client.ask("CONFIG SET appendonly no");
+    client.ask("CONFIG SET inv.hold-ttl-ms 5000");
+    client.ask("ACL SETUSER clerk on nopass ~* +inv.get");
+    // The module must not be loaded twice, however often that is done.
+    for _ in 0..3 {
+        assert_eq!(client.ask("CONFIG REWRITE"), "OK");
+        run.stop(client);
+        (_, client) = run.start("");
+        assert_eq!(client.ask("CONFIG GET appendonly")["appendonly"], "no");
+        assert_eq!(client.ask("CONFIG GET inv.hold-ttl-ms")["inv.hold-ttl-ms"], "5000");
+        assert_eq!(client.ask("CONFIG GET propagation-error-behavior").as_object().unwrap().len(), 1);
+        assert!(client.ask("ACL LIST").to_string().contains("user clerk on"));
+        assert!(client.ask("MODULE LIST").to_string().contains("\"inv\""));
+    }
+    run.stop(client);
+    let (said, mut client) = run.start("1");
+    assert_eq!(client.ask("CONFIG GET inv.hold-ttl-ms")["inv.hold-ttl-ms"], "900000", "{said}");
+    assert_eq!(fs::read_to_string(SHIPPED).expect("redis.conf"), shipped);
+    run.stop(client);
+}
+
+#[test]
+fn the_first_minute_can_be_run_again_on_data_that_begin_anew() {
+    let (first_minute, _) = README.split_once("\n## Commands").expect("the first minute");
+    let mut run = Run::new();
+    let (said, client) = run.start("");
+    assert!(said.contains("kept from run to run"), "{said}");
+    assert!(readme::run(first_minute, "127.0.0.1:6379> ", run.port) > 5);
+    run.stop(client);
+
+    // With the data of before, an id that was used is used; the person is told what to do.
+    let (said, mut client) = run.start("");
+    assert!(said.contains(&format!("To begin empty: make run FRESH=1 PORT={}", run.port)), "{said}");
+    assert!(client.refusal("INV.RESERVE RES-1 ITEMS PROD-123 2").starts_with("COMMITTED "));
+    run.stop(client);
+
+    let (said, client) = run.start("1");
+    assert!(said.contains("begins empty"), "{said}");
+    assert!(readme::run(first_minute, "127.0.0.1:6379> ", run.port) > 5);
+    run.stop(client);
 }

@@ -14,18 +14,18 @@ use crate::harness::{SOON, Server, module, server_program, wait_until};
 use crate::scripts::{LUA_COMMIT, LUA_RESERVE, LUA_ROLLBACK};
 use crate::shards::Cluster;
 
-const README: &str = include_str!("../../README.md");
+pub const README: &str = include_str!("../../README.md");
 
 #[test]
 fn the_transcripts_show_what_the_server_answers() {
-    let typed = run(README, "127.0.0.1:6379> ", &Server::start());
+    let typed = run(README, "127.0.0.1:6379> ", Server::start().port());
     assert!(typed > 20, "only {typed} commands were found");
 }
 
 #[test]
 fn the_transcripts_of_a_cluster_show_what_a_node_answers() {
     let cluster = Cluster::start(1);
-    let typed = run(include_str!("../../docs/cluster.md"), "127.0.0.1:7001> ", &cluster.masters[0]);
+    let typed = run(include_str!("../../docs/cluster.md"), "127.0.0.1:7001> ", cluster.masters[0].port());
     assert!(typed > 5, "only {typed} commands were found");
 }
 
@@ -42,21 +42,21 @@ fn the_transcripts_of_the_move_from_scripts_show_what_the_server_answers() {
     }
     let here = module().display().to_string();
     let document = document.replace("/usr/local/lib/redis-inventory/libredis_inventory.so", &here);
-    let typed = run(&document, "127.0.0.1:6379> ", &server);
+    let typed = run(&document, "127.0.0.1:6379> ", server.port());
     assert!(typed > 30, "only {typed} commands were found");
 }
 
 #[test]
 fn the_transcripts_of_operations_show_what_the_server_answers() {
     let server = Server::start_with(&["appendonly yes"]);
-    let typed = run(include_str!("../../docs/operations.md"), "127.0.0.1:6379> ", &server);
+    let typed = run(include_str!("../../docs/operations.md"), "127.0.0.1:6379> ", server.port());
     assert!(typed > 5, "only {typed} commands were found");
 }
 
 /// Types what a document shows behind this prompt, and compares the answers. Gives how many commands there were. Where the text
 /// before a transcript ends with `3 seconds later:`, so long is waited.
-fn run(document: &str, prompt: &str, server: &Server) -> usize {
-    let client = redis::Client::open(("127.0.0.1", server.port())).unwrap();
+pub fn run(document: &str, prompt: &str, port: u16) -> usize {
+    let client = redis::Client::open(("127.0.0.1", port)).unwrap();
     let mut connection = client.get_connection().unwrap();
     let mut typed = 0;
     let mut blocks = document.split("```redis\n");

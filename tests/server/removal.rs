@@ -677,6 +677,41 @@ fn every_policy_that_evicts_is_warned_about_at_load_and_when_it_is_set() {
 }
 
 #[test]
+fn a_replica_that_will_not_swap_its_data_says_so_at_load_and_when_that_is_set() {
+    let line = "repl-diskless-load swapdb is not used while inv is loaded";
+    let master = Server::start_with(&["repl-diskless-sync yes"]);
+    let replica = master.replica();
+    assert_eq!(replica.log().matches(line).count(), 0);
+    replica.connect().ask("CONFIG SET repl-diskless-load swapdb");
+    assert_eq!(replica.log().matches(line).count(), 1, "when it is set");
+    let replica = master.replica_with(&["repl-diskless-load swapdb"]);
+    let log = replica.log();
+    assert_eq!(log.matches(line).count(), 1, "at load");
+    // The server's own word for it.
+    assert!(log.contains("Skipping diskless-load"), "{log}");
+    let log = master.replica_with(&["repl-diskless-load on-empty-db"]).log();
+    assert!(!log.contains("Skipping diskless-load"), "{log}");
+}
+
+#[test]
+fn several_databases_in_a_cluster_of_valkey_9_are_warned_about() {
+    let line = "cluster-databases is above 1";
+    let version = Server::start().connect().info("server", "valkey_version");
+    if !version.starts_with("9.") {
+        // No other server has the setting.
+        return;
+    }
+    for (options, warnings) in [
+        (&["cluster-enabled yes"][..], 0),
+        (&["cluster-enabled yes", "cluster-databases 4"], 1),
+        (&["cluster-databases 4"], 0),
+    ] {
+        let server = Server::start_with(options);
+        assert_eq!(server.log().matches(line).count(), warnings, "{options:?}");
+    }
+}
+
+#[test]
 fn a_copy_in_another_database_takes_nothing_that_others_hold_there() {
     let (_server, mut shop) = shop(STOCK);
     shop.ask(format!("INV.RESERVE A {LIFE} ITEMS P 5"));

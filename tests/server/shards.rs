@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis_inventory::inventory::slot::Slot;
 
-use crate::harness::{Client, Server, free_port, wait_for, wait_until};
+use crate::harness::{Client, Server, wait_for, wait_until};
 use crate::network::Network;
 
 /// What needs the word of several nodes may take this long.
@@ -13,6 +13,11 @@ pub const GOSSIP: Duration = Duration::from_secs(30);
 
 /// All slots.
 const SLOTS: usize = 16_384;
+
+/// The lines of all nodes, and those of one.
+fn with(lines: &[&str], own: &[String]) -> Vec<String> {
+    lines.iter().map(|&line| line.to_owned()).chain(own.iter().cloned()).collect()
+}
 
 /// A running cluster: its masters, each with an equal share of the slots, and the replicas of each.
 pub struct Cluster {
@@ -36,8 +41,7 @@ impl Cluster {
     /// So many masters, each with so many replicas, and further lines of configuration.
     pub fn start_with(masters: usize, replicas: usize, options: &[&str]) -> Self {
         Self::form(masters, replicas, options, |lines| {
-            let port = free_port();
-            Server::start_node(port, &[lines, &[&format!("cluster-port {port}")]].concat())
+            Server::start_node(|port| (with(lines, &[format!("cluster-port {port}")]), port))
         })
     }
 
@@ -47,15 +51,16 @@ impl Cluster {
         let mut number = 0;
         let mut cluster = Self::form(masters, replicas, options, |lines| {
             number += 1;
-            let (own, announced) = (free_port(), free_port());
-            network.relay(number, announced, own);
-            let own = [
-                format!("cluster-port {own}"),
-                format!("cluster-announce-bus-port {announced}"),
-                "cluster-announce-ip 127.0.0.1".to_owned(),
-                format!("bind-source-addr {}", Network::address(number)),
-            ];
-            Server::start_node(announced, &[lines, &own.each_ref().map(String::as_str)].concat())
+            Server::start_node(|own| {
+                let announced = network.relay(number, own);
+                let own = [
+                    format!("cluster-port {own}"),
+                    format!("cluster-announce-bus-port {announced}"),
+                    "cluster-announce-ip 127.0.0.1".to_owned(),
+                    format!("bind-source-addr {}", Network::address(number)),
+                ];
+                (with(lines, &own), announced)
+            })
         });
         cluster.network = network;
         cluster

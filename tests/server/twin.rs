@@ -34,6 +34,15 @@ struct Twins {
     begun: i64,
     /// Commands of the server that were propagated and looked at.
     seen: usize,
+    walks_expire: bool,
+}
+
+/// Whether SCAN takes away every due key that it meets, as Redis does from 8.2 on, and not only those that match its pattern.
+fn walks_expire(shop: &mut Client) -> bool {
+    // Valkey calls itself 7.2 there.
+    let version = shop.info("server", "redis_version");
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().expect("a number"));
+    (numbers.next(), numbers.next()) >= (Some(8), Some(2))
 }
 
 /// Keys as both have them: without what is of the moment, with their deadlines where these are the clients' own.
@@ -55,7 +64,9 @@ impl Twins {
             shopper: Shopper::default(),
             begun: 0,
             seen: 0,
+            walks_expire: false,
         };
+        twins.walks_expire = walks_expire(&mut twins.shop);
         for name in ["north", "south"] {
             twins.by_hand(&["ZADD", "stock:warehouses:W", "1", name]);
         }
@@ -155,7 +166,15 @@ impl Twins {
         };
         if self.dice.roll(6) > 0 {
             let count = if self.dice.roll(4) == 0 { 2 + self.dice.roll(2) } else { 1 };
-            return (0..count).map(|_| self.shopper.call(&mut self.dice, life).join(" ")).collect();
+            let mut calls: Vec<String> =
+                (0..count).map(|_| self.shopper.call(&mut self.dice, life).join(" ")).collect();
+            if self.walks_expire {
+                // Which of those that are due at one moment it meets first is chance.
+                for call in calls.iter_mut().filter(|call| call.starts_with("INV.AUDITSCAN")) {
+                    "INV.AUDIT P".clone_into(call);
+                }
+            }
+            return calls;
         }
         let id = self.shopper.recent(&mut self.dice);
         let [_, at] = life(&mut self.dice);

@@ -53,7 +53,7 @@ fn tmux() -> &'static OsStr {
 }
 
 /// A terminal with the program in it. Dropping it ends both.
-struct Terminal {
+pub struct Terminal {
     folder: TempDir,
 }
 
@@ -78,7 +78,7 @@ impl Terminal {
         Self::start(width, height, variables, &line)
     }
 
-    fn start(width: u16, height: u16, variables: &[(&str, &str)], line: &str) -> Self {
+    pub fn start(width: u16, height: u16, variables: &[(&str, &str)], line: &str) -> Self {
         let terminal = Self { folder: TempDir::new().expect("a temporary folder") };
         let mut command = terminal.command();
         command.args(["-u", "new-session", "-d", "-x", &width.to_string(), "-y", &height.to_string()]);
@@ -105,7 +105,7 @@ impl Terminal {
         Self::done(self.command().args(words))
     }
 
-    fn press(&self, keys: &[&str]) {
+    pub fn press(&self, keys: &[&str]) {
         self.ask(&[&["send-keys"], keys].concat());
     }
 
@@ -118,16 +118,16 @@ impl Terminal {
     }
 
     /// Waits until the screen is as it should be.
-    fn wait(&self, what: &str, is_right: impl Fn(&str) -> bool) {
+    pub fn wait(&self, what: &str, is_right: impl Fn(&str) -> bool) {
         wait_until(what, PATIENCE, || is_right(&self.screen()));
     }
 
-    fn wait_for(&self, text: &str) {
+    pub fn wait_for(&self, text: &str) {
         self.wait(text, |screen| screen.contains(text));
     }
 
     /// The line that has this in it.
-    fn line(&self, text: &str) -> String {
+    pub fn line(&self, text: &str) -> String {
         self.wait_for(text);
         let screen = self.screen();
         screen.lines().find(|line| line.contains(text)).unwrap_or_default().to_owned()
