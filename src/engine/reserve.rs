@@ -150,6 +150,19 @@ impl Shelf {
         let reserved = super::counter_to_change(keys, Key::Reserved(sku))?;
         Ok(Self { available, units, reserved })
     }
+
+    /// `ERR` if `available` is more than there is, and too much beside what is reserved: all of it may come back. What
+    /// another client has written may be beyond the bound already: it can be lowered.
+    pub(super) fn check_bound(&self, sku: &Sku, available: i64) -> Result<(), Refusal> {
+        let more = available.saturating_sub(self.units);
+        if more > 0 && available.saturating_add(self.reserved.max(0)) > MAX_EXACT {
+            return Err(Refusal::invalid(format!(
+                "{sku} has {} available and {} reserved: with {more} more it would have over {MAX_EXACT}",
+                self.units, self.reserved
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// The counters of the skus of some lines, in their order.

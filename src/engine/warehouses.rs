@@ -11,7 +11,7 @@ use super::reserve::Shelf;
 use super::{Counter, Keyspace, Ranking, Reading, alerts, expire, feed, once, unless_wrong_type};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once};
-use crate::inventory::quantity::{MAX_EXACT, Quantity};
+use crate::inventory::quantity::Quantity;
 use crate::inventory::sku::{Key, KeyStyle, Product, Sku, Warehouse};
 
 /// The most warehouses of one product.
@@ -221,12 +221,7 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
             available: left.units,
         }]));
     }
-    if right.units.saturating_add(units) > MAX_EXACT {
-        return Err(Refusal::invalid(format!(
-            "{to} has {} available: {units} more is beyond {MAX_EXACT}",
-            right.units
-        )));
-    }
+    right.check_bound(&to, right.units.saturating_add(units))?;
     // After this point nothing may fail.
     let moved = |sku: &Sku, available| Effect::Units { sku: sku.clone(), available, reserved: 0 };
     let mut effects = vec![moved(&from, units.saturating_neg()), moved(&to, units)];

@@ -19,7 +19,7 @@ use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::error::Refusal;
 use redis_inventory::inventory::once::Once;
 use redis_inventory::inventory::outcome::{Ending, Outcome};
-use redis_inventory::inventory::quantity::Quantity;
+use redis_inventory::inventory::quantity::{MAX_EXACT, Quantity};
 use redis_inventory::inventory::reservation::Line;
 use redis_inventory::inventory::sku::{
     KeyStyle, OnceName, Product, ReservationId, Sku as SkuName, Warehouse,
@@ -796,6 +796,11 @@ fn token() -> impl Strategy<Value = Option<u8>> {
     prop_oneof![4 => Just(None), 1 => (0..2_u8).prop_map(Some)]
 }
 
+/// Units that come or go; now and then as many as there can be.
+fn delta() -> impl Strategy<Value = i64> {
+    prop_oneof![9 => -9..10_i64, 1 => (0..20_i64).prop_map(|less| MAX_EXACT - less)]
+}
+
 fn split() -> impl Strategy<Value = Split> {
     prop::sample::select(vec![Split::Priority, Split::Fewest, Split::None])
 }
@@ -818,7 +823,7 @@ fn commands() -> impl Strategy<Value = Action> {
         2 => (id(), items(), token()).prop_map(|(id, items, token)| Action::CommitPart { id, items, token }),
         2 => (id(), items(), token()).prop_map(|(id, items, token)| Action::RollbackPart { id, items, token }),
         2 => (id(), life(), token()).prop_map(|(id, life, token)| Action::Extend { id, life, token }),
-        1 => (sku(), -9..10_i64, token()).prop_map(|(sku, delta, token)| Action::Adjust { sku, delta, token }),
+        1 => (sku(), delta(), token()).prop_map(|(sku, delta, token)| Action::Adjust { sku, delta, token }),
         1 => (sku(), any::<bool>(), 0..15_i64, prop::option::weighted(0.3, 0..15_i64), token()).prop_map(
             |(sku, on_hand, units, if_equal, token)| Action::Set { sku, on_hand, units, if_equal, token }
         ),

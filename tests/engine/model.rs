@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::outcome::Ending;
-use redis_inventory::inventory::quantity::UnixMs;
+use redis_inventory::inventory::quantity::{MAX_EXACT, UnixMs};
 
 /// The skus of every history, by number.
 pub const SKUS: [&str; 6] = ["P", "Q", "R@north", "S", "R@south", "R"];
@@ -755,13 +755,16 @@ impl Model {
         if let Some(answer) = self.answered(token, None) {
             return answer;
         }
-        if !self.can_restock(sku) {
+        if !self.counts(sku) {
             return Expected::refused("ERR");
         }
         let before = self.units(sku);
         if delta < 0 && before + delta < 0 {
             let text = format!("INSUFFICIENT {} requested {}, available {before}", SKUS[sku], -delta);
             return Expected::refused(text);
+        }
+        if self.is_beyond(sku, before + delta) {
+            return Expected::refused("ERR");
         }
         self.restock(sku, before + delta, token)
     }
@@ -779,7 +782,7 @@ impl Model {
         if let Some(answer) = self.answered(token, None) {
             return answer;
         }
-        if !self.can_restock(sku) {
+        if !self.counts(sku) {
             return Expected::refused("ERR");
         }
         let reserved = if on_hand { self.reserved.get(&sku).copied().unwrap_or(0) } else { 0 };
@@ -789,11 +792,20 @@ impl Model {
         if units < reserved {
             return Expected::refused("OVERCOMMITTED");
         }
+        if self.is_beyond(sku, units - reserved) {
+            return Expected::refused("ERR");
+        }
         self.restock(sku, units - reserved, token)
     }
 
-    /// Whether units of this sku may come and go by themselves.
-    fn can_restock(&self, sku: Sku) -> bool {
+    /// Whether so many available units would be more than there are, and too many beside what is reserved.
+    fn is_beyond(&self, sku: Sku, units: i64) -> bool {
+        let reserved = self.reserved.get(&sku).copied().unwrap_or(0).max(0);
+        units > self.units(sku) && units + reserved > MAX_EXACT
+    }
+
+    /// Whether units of this sku count: they may come and go by themselves, and be taken.
+    fn counts(&self, sku: Sku) -> bool {
         let is_of_r = sku == R || R_PLACES.contains(&sku);
         !is_of_r || self.warehouses.is_empty() || self.warehouses.contains_key(&sku)
     }
@@ -839,13 +851,16 @@ impl Model {
         if let Some(answer) = self.answered(token, None) {
             return answer;
         }
-        if !self.can_restock(from) || !self.can_restock(to) {
+        if !self.counts(from) || !self.counts(to) {
             return Expected::refused("ERR");
         }
         let before = self.units(from);
         if before < units {
             let text = format!("INSUFFICIENT {} requested {units}, available {before}", SKUS[from]);
             return Expected::refused(text);
+        }
+        if self.is_beyond(to, self.units(to) + units) {
+            return Expected::refused("ERR");
         }
         for (sku, by) in [(from, -units), (to, units)] {
             *self.available.entry(sku).or_default() += by;

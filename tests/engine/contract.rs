@@ -1,0 +1,108 @@
+//! The contract in its corners, one test a sentence: how far a deadline may be, what a retry is answered when its
+//! reservation has ended, what a late commit takes, which places are sold from, and how many units a sku may have.
+
+use redis_inventory::commands::Request;
+use redis_inventory::engine::reserve::reserve;
+use redis_inventory::engine::{resolve, restock, warehouses};
+use redis_inventory::inventory::once::Reserved;
+use redis_inventory::inventory::reservation::describe;
+
+use super::simulation::Simulation;
+
+const MAX: i64 = 9_007_199_254_740_991;
+
+/// One call as a unit of its own: what a client reads.
+fn ask(server: &mut Simulation, words: &str) -> String {
+    let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+    let id = std::str::from_utf8(words[1]).unwrap().trim_end_matches('*').to_owned();
+    server.command(&id, |server| {
+        let request = match Request::read(&words, server.style, &server.settings).expect("a command") {
+            Ok(request) => request,
+            Err(refusal) => return refusal.to_string(),
+        };
+        let ok = |()| "OK".to_owned();
+        let done = match &request {
+            Request::Reserve(request) => reserve(server, request)
+                .map(|Reserved { id, expires_at, items }| format!("{id} {expires_at} {}", describe(&items))),
+            Request::Commit(request) => resolve::commit(server, request).map(ok),
+            Request::Rollback(request) => resolve::rollback(server, request).map(ok),
+            Request::Extend(request) => resolve::extend(server, request).map(|at| at.to_string()),
+            Request::Adjust(request) => restock::adjust(server, request).map(|units| units.to_string()),
+            Request::Set(request) => restock::set(server, request)
+                .map(|units| units.map_or("null".to_owned(), |units| units.to_string())),
+            Request::Transfer(request) => warehouses::transfer(server, request).map(ok),
+            _ => panic!("not a command of these tests"),
+        };
+        done.unwrap_or_else(|refusal| refusal.to_string())
+    })
+}
+
+/// The same, of which the beginning is told.
+#[track_caller]
+fn expect(server: &mut Simulation, words: &str, answer: &str) {
+    let told = ask(server, words);
+    assert!(told.starts_with(answer), "{words}: {told}");
+}
+
+/// Available and reserved units, with `-` for a counter that does not exist.
+fn counters(server: &Simulation, sku: &str) -> String {
+    let counter = |kind: &str| server.stored(&format!("stock:{kind}:{sku}")).unwrap_or("-").to_owned();
+    format!("{} {}", counter("available"), counter("reserved"))
+}
+
+/// Ten units of P in each of two warehouses.
+fn warehouses() -> Simulation {
+    let mut shop = Simulation::new();
+    for (place, priority) in [("W1", "1"), ("W2", "2")] {
+        shop.client(&["SET", &format!("stock:available:P@{place}"), "10"]);
+        shop.client(&["ZADD", "stock:warehouses:P", priority, place]);
+    }
+    shop
+}
+
+// --- how many units a sku may have ---
+
+#[test]
+fn a_sku_has_no_more_than_2_to_the_53_units_available_and_reserved_together() {
+    let mut shop = Simulation::new();
+    assert_eq!(ask(&mut shop, &format!("INV.ADJUST Q {MAX}")), MAX.to_string());
+    expect(&mut shop, &format!("INV.RESERVE A EX 60 ITEMS Q {MAX}"), "A");
+    assert_eq!(
+        ask(&mut shop, &format!("INV.ADJUST Q {MAX}")),
+        format!("ERR Q has 0 available and {MAX} reserved: with {MAX} more it would have over {MAX}")
+    );
+    expect(&mut shop, "INV.SET Q AVAILABLE 1", "ERR Q has 0 available and ");
+    assert_eq!(ask(&mut shop, &format!("INV.SET Q ONHAND {MAX}")), "0");
+    shop.advance(60_001);
+    shop.sweep();
+    assert_eq!(counters(&shop, "Q"), format!("{MAX} 0"));
+    expect(&mut shop, "INV.ADJUST Q 1", "ERR Q has ");
+    assert_eq!(ask(&mut shop, "INV.ADJUST Q -1"), (MAX - 1).to_string());
+    assert_eq!(ask(&mut shop, "INV.ADJUST Q 1"), MAX.to_string());
+}
+
+#[test]
+fn a_place_takes_no_more_either() {
+    let mut shop = warehouses();
+    shop.client(&["SET", "stock:available:P@W2", &(MAX - 5).to_string()]);
+    shop.client(&["SET", "stock:reserved:P@W2", "4"]);
+    expect(
+        &mut shop,
+        "INV.TRANSFER P W1 W2 2",
+        &format!("ERR P@W2 has {} available and 4 reserved", MAX - 5),
+    );
+    assert_eq!(counters(&shop, "P@W1"), "10 -");
+    expect(&mut shop, "INV.TRANSFER P W1 W2 1", "OK");
+}
+
+#[test]
+fn what_is_beyond_the_bound_already_can_be_lowered() {
+    let mut shop = Simulation::new();
+    shop.client(&["SET", "stock:available:Q", &(2 * MAX).to_string()]);
+    shop.client(&["SET", "stock:reserved:Q", &MAX.to_string()]);
+    assert_eq!(ask(&mut shop, "INV.ADJUST Q -10"), (2 * MAX - 10).to_string());
+    expect(&mut shop, "INV.ADJUST Q 1", "ERR ");
+    assert_eq!(ask(&mut shop, &format!("INV.SET Q AVAILABLE {MAX}")), MAX.to_string());
+    assert_eq!(ask(&mut shop, &format!("INV.SET Q AVAILABLE {MAX}")), MAX.to_string());
+    assert_eq!(ask(&mut shop, &format!("INV.SET Q ONHAND {MAX}")), "0");
+}
