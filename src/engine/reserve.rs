@@ -10,7 +10,7 @@ use super::{
 use crate::inventory::allocation::{Short, Split, Stock, pick};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once, Reserved};
-use crate::inventory::quantity::{MAX_EXACT, UnixMs};
+use crate::inventory::quantity::{CENTURY_MS, MAX_EXACT, UnixMs};
 use crate::inventory::reservation::{Decision, Line, Record, State, units_by_sku};
 use crate::inventory::sku::{Key, ReservationId, Sku};
 
@@ -36,13 +36,10 @@ impl Lifetime {
     /// The deadline of a life that began at `begun`, said at `now`. `ERR` where it is over, or longer than allowed.
     pub fn deadline(self, now: UnixMs, begun: UnixMs, settings: &Settings) -> Result<UnixMs, Refusal> {
         let deadline = match self {
-            Lifetime::Default => now.checked_add(settings.hold_ttl_ms),
-            Lifetime::For(ms) => now.checked_add(ms),
-            Lifetime::Until(at) => Some(at),
+            Lifetime::Default => now.saturating_add(settings.hold_ttl_ms),
+            Lifetime::For(ms) => now.saturating_add(ms),
+            Lifetime::Until(at) => at,
         };
-        let deadline = deadline
-            .filter(|deadline| *deadline <= MAX_EXACT)
-            .ok_or_else(|| Refusal::invalid("the deadline is beyond the range of the clock"))?;
         if deadline <= now {
             return Err(Refusal::invalid(format!(
                 "the deadline {deadline} is not in the future (it is {now})"
@@ -54,12 +51,36 @@ impl Lifetime {
             if self == Lifetime::Default {
                 return Ok(begun.saturating_add(longest));
             }
-            return Err(Refusal::invalid(format!(
-                "a reservation may live {longest} ms at most (inv.max-hold-ms)"
-            )));
+            return Err(too_far(now, begun, deadline, longest, "inv.max-hold-ms"));
+        }
+        if deadline.saturating_sub(now) > CENTURY_MS {
+            return Err(too_far(now, now, deadline, CENTURY_MS, ""));
         }
         Ok(deadline)
     }
+}
+
+/// The refusal of a deadline beyond `longest`. Most of them are milliseconds where seconds belong.
+fn too_far(now: UnixMs, begun: UnixMs, deadline: UnixMs, longest: i64, option: &str) -> Refusal {
+    const DAY_MS: i64 = 86_400_000;
+    let distance = deadline.saturating_sub(now);
+    let life = match deadline.saturating_sub(begun) {
+        life if life == distance => String::new(),
+        life => format!(", {life} ms after the reservation was made"),
+    };
+    let mut limits: Vec<String> = Vec::new();
+    if longest >= DAY_MS {
+        limits.push(format!("{} days", longest.div_euclid(DAY_MS)));
+    }
+    if !option.is_empty() {
+        limits.push(option.to_owned());
+    }
+    Refusal::invalid(format!(
+        "the deadline is {distance} ms ({} days) away{life}, and a reservation may live {longest} ms ({}) at most: \
+         EX and EXAT count seconds; for milliseconds use PX and PXAT",
+        distance.div_euclid(DAY_MS),
+        limits.join("; ")
+    ))
 }
 
 /// What a client asked for.

@@ -7,8 +7,9 @@ use redis_inventory::engine::{resolve, restock, warehouses};
 use redis_inventory::inventory::once::Reserved;
 use redis_inventory::inventory::reservation::describe;
 
-use super::simulation::Simulation;
+use super::simulation::{BEGIN, Simulation};
 
+const DAY: i64 = 86_400_000;
 const MAX: i64 = 9_007_199_254_740_991;
 
 /// One call as a unit of its own: what a client reads.
@@ -50,6 +51,13 @@ fn counters(server: &Simulation, sku: &str) -> String {
     format!("{} {}", counter("available"), counter("reserved"))
 }
 
+/// Ten units of P.
+fn shop() -> Simulation {
+    let mut shop = Simulation::new();
+    shop.client(&["SET", "stock:available:P", "10"]);
+    shop
+}
+
 /// Ten units of P in each of two warehouses.
 fn warehouses() -> Simulation {
     let mut shop = Simulation::new();
@@ -58,6 +66,79 @@ fn warehouses() -> Simulation {
         shop.client(&["ZADD", "stock:warehouses:P", priority, place]);
     }
     shop
+}
+
+// --- how far a deadline may be ---
+
+#[test]
+fn a_hold_lives_31_days_at_most_unless_the_limit_is_another() {
+    let mut shop = shop();
+    for (id, time) in [("A", "EX 2678400"), ("B", "PX 2678400000")] {
+        expect(&mut shop, &format!("INV.RESERVE {id} {time} ITEMS P 1"), id);
+    }
+    for time in ["EX 2678401", "PX 2678400001", &format!("PXAT {}", BEGIN + 31 * DAY + 1)] {
+        expect(&mut shop, &format!("INV.RESERVE C {time} ITEMS P 1"), "ERR the deadline is 26784");
+        expect(&mut shop, &format!("INV.EXTEND A {time}"), "ERR the deadline is 26784");
+    }
+    assert_eq!(counters(&shop, "P"), "8 2");
+    shop.settings.max_hold_ms = 0;
+    expect(&mut shop, "INV.RESERVE C EX 2678401 ITEMS P 1", "C");
+}
+
+#[test]
+fn an_exat_in_milliseconds_is_refused_with_its_distance_and_the_way_out() {
+    let mut shop = shop();
+    let at = BEGIN + 900_000;
+    let distance = at * 1000 - BEGIN;
+    let days = distance / DAY;
+    expect(&mut shop, "INV.RESERVE A ITEMS P 1", "A");
+    for (limit, told) in
+        [(31 * DAY, "2678400000 ms (31 days; inv.max-hold-ms)"), (0, "3155760000000 ms (36525 days)")]
+    {
+        shop.settings.max_hold_ms = limit;
+        let refusal = format!(
+            "ERR the deadline is {distance} ms ({days} days) away, and a reservation may live {told} at most: \
+             EX and EXAT count seconds; for milliseconds use PX and PXAT"
+        );
+        assert_eq!(ask(&mut shop, &format!("INV.RESERVE B EXAT {at} ITEMS P 1")), refusal);
+        assert_eq!(ask(&mut shop, &format!("INV.EXTEND A EXAT {at}")), refusal);
+    }
+    assert_eq!(counters(&shop, "P"), "9 1");
+}
+
+#[test]
+fn without_a_limit_no_deadline_is_more_than_a_hundred_years_away() {
+    let mut shop = shop();
+    shop.settings.max_hold_ms = 0;
+    expect(&mut shop, "INV.RESERVE A PX 3155760000000 ITEMS P 1", "A");
+    for time in [
+        "PX 3155760000001",
+        "EX 3155760001",
+        "EX 9007199254740991",
+        "EXAT 9007199254740991",
+        "PXAT 9007199254740991",
+    ] {
+        expect(&mut shop, &format!("INV.RESERVE B {time} ITEMS P 1"), "ERR the deadline is ");
+        expect(&mut shop, &format!("INV.EXTEND A {time}"), "ERR the deadline is ");
+    }
+    assert_eq!(counters(&shop, "P"), "9 1");
+}
+
+#[test]
+fn a_live_hold_keeps_a_deadline_beyond_the_limit() {
+    let mut shop = shop();
+    shop.settings.max_hold_ms = 0;
+    expect(&mut shop, "INV.RESERVE A EX 31536000 ITEMS P 4", "A");
+    shop.settings.max_hold_ms = 31 * DAY;
+    shop.restart(false);
+    shop.advance(200 * DAY);
+    shop.sweep();
+    assert_eq!(counters(&shop, "P"), "6 4");
+    expect(&mut shop, "INV.RESERVE A EX 900 ITEMS P 4", "A");
+    expect(&mut shop, "INV.COMMIT A ITEMS P 1", "OK");
+    shop.advance(165 * DAY + 1);
+    shop.sweep();
+    assert_eq!(counters(&shop, "P"), "9 0");
 }
 
 // --- how many units a sku may have ---

@@ -116,8 +116,8 @@ pub struct Simulation {
 pub fn settings() -> Settings {
     Settings {
         hold_ttl_ms: 900_000,
-        max_hold_ms: 0,
-        outcome_ttl_ms: 3_600_000,
+        max_hold_ms: 2_678_400_000,
+        outcome_ttl_ms: 86_400_000,
         low_stock_threshold: 10,
         alert_ttl_ms: 604_800_000,
         alert_cooldown_ms: 60_000,

@@ -706,7 +706,13 @@ fn reservations_and_their_refusals() {
 
 #[test]
 fn stock_and_its_readers() {
-    let options = [FORGETFUL, "inv.alert-cooldown-ms 0", "inv.alert-ttl-ms 2000", "inv.feed-maxlen 1000"];
+    let options = [
+        FORGETFUL,
+        "inv.max-hold-ms 0",
+        "inv.alert-cooldown-ms 0",
+        "inv.alert-ttl-ms 2000",
+        "inv.feed-maxlen 1000",
+    ];
     let mut server = Server::start_with(&options);
     let mut load = Load::of(&server);
     load.once(STOCK);
