@@ -242,15 +242,19 @@ impl Source {
 }
 
 impl Supply {
-    /// Reads what these lines may take from: of a product that is kept in warehouses, each of them. `WRONGTYPE` where a key
-    /// holds something else, `ERR` where there are too many warehouses to look at.
+    /// Reads what these lines may take from: of a product that is kept in warehouses, each of them. `WRONGTYPE` if a key
+    /// holds something else, `ERR` if a line names a place that is no warehouse of its product, or if there are too many
+    /// warehouses to look at.
     fn read<K: Keyspace>(keys: &mut K, asked: &[Line]) -> Result<Self, Refusal> {
         let mut looked_at = 0_usize;
         let mut sources = Vec::with_capacity(asked.len());
         for line in asked {
             let places = match line.sku.warehouse() {
                 None => warehouses::places(keys, line.sku.product())?,
-                Some(_) => None,
+                Some(_) => {
+                    warehouses::require_supply(keys, &line.sku)?;
+                    None
+                }
             };
             sources.push(match places {
                 None => Source::Own(Shelf::read(keys, &line.sku)?),

@@ -76,6 +76,45 @@ pub(super) fn check_set<K: Keyspace>(keys: &mut K, product: &str) -> Result<(), 
     }
 }
 
+/// How a sku stands to the warehouses of its product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its product has no warehouses, or this is one of them.
+    Counts,
+    /// It is the product's own name, and the product is kept in warehouses.
+    OwnName,
+    /// Its warehouse is none of the product's.
+    NoWarehouse,
+}
+
+/// How a sku stands to the warehouses of its product, however many there are. `WRONGTYPE` if the key holds something
+/// else.
+pub fn standing<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Standing, Refusal> {
+    let key = Key::Warehouses(sku.product());
+    let found = match sku.warehouse() {
+        Some(warehouse) => keys.ranking_of(key, warehouse),
+        None => keys.ranking(key, 0),
+    };
+    match (found, sku.warehouse()) {
+        (Ranking::Absent, _) => Ok(Standing::Counts),
+        (Ranking::Members(members), Some(_)) if members.is_empty() => Ok(Standing::NoWarehouse),
+        (Ranking::Members(_) | Ranking::TooMany(_), Some(_)) => Ok(Standing::Counts),
+        (Ranking::Members(_) | Ranking::TooMany(_), None) => Ok(Standing::OwnName),
+        (Ranking::Other(found), _) => {
+            let key = key.name(keys.style());
+            Err(Refusal::WrongType { key, found: found.into(), wanted: "a sorted set" })
+        }
+    }
+}
+
+/// `ERR` if nothing is taken from `sku` by its name: it counts for nothing.
+pub(super) fn require_supply<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<(), Refusal> {
+    match standing(keys, sku)? {
+        Standing::Counts => Ok(()),
+        Standing::OwnName | Standing::NoWarehouse => require_place(keys.style(), Some(&[]), sku),
+    }
+}
+
 /// `ERR` where units of `sku` cannot come or go by themselves: its product is kept in warehouses, and this is none of them.
 pub(super) fn require_place(style: KeyStyle, places: Option<&[Place]>, sku: &Sku) -> Result<(), Refusal> {
     match (places, sku.warehouse()) {

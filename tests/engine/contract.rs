@@ -2,6 +2,7 @@
 //! reservation has ended, what a late commit takes, which places are sold from, and how many units a sku may have.
 
 use redis_inventory::commands::Request;
+use redis_inventory::engine::audit::{self, AuditCursor};
 use redis_inventory::engine::reserve::reserve;
 use redis_inventory::engine::{resolve, restock, warehouses};
 use redis_inventory::inventory::once::Reserved;
@@ -49,6 +50,19 @@ fn expect(server: &mut Simulation, words: &str, answer: &str) {
 fn counters(server: &Simulation, sku: &str) -> String {
     let counter = |kind: &str| server.stored(&format!("stock:{kind}:{sku}")).unwrap_or("-").to_owned();
     format!("{} {}", counter("available"), counter("reserved"))
+}
+
+/// Sku, drift and stray units of all that a walk lists.
+fn listed(server: &mut Simulation) -> Vec<(String, i64, i64)> {
+    let page = audit::audit_scan(server, AuditCursor::START, usize::MAX, |_| true).unwrap();
+    assert_eq!(page.next, None);
+    let mut found: Vec<_> = page
+        .found
+        .iter()
+        .map(|finding| (finding.audit.sku.as_str().to_owned(), finding.audit.drift(), finding.stray))
+        .collect();
+    found.sort();
+    found
 }
 
 /// Ten units of P.
@@ -139,6 +153,42 @@ fn a_live_hold_keeps_a_deadline_beyond_the_limit() {
     shop.advance(165 * DAY + 1);
     shop.sweep();
     assert_eq!(counters(&shop, "P"), "9 0");
+}
+
+// --- which places are sold from ---
+
+#[test]
+fn a_place_that_is_no_warehouse_of_its_product_is_not_reserved_from() {
+    let mut shop = warehouses();
+    shop.client(&["ZREM", "stock:warehouses:P", "W2"]);
+    for items in ["P@W2 1", "P 1 P@W2 1", "P@W1 1 P@W2 1"] {
+        assert_eq!(
+            ask(&mut shop, &format!("INV.RESERVE A ITEMS {items}")),
+            "ERR P has no warehouse W2: INV.WAREHOUSES P SET W2 priority makes it one"
+        );
+    }
+    assert_eq!(counters(&shop, "P@W2"), "10 -");
+    // Without a set the name of a place is as good as any.
+    shop.client(&["DEL", "stock:warehouses:P"]);
+    expect(&mut shop, "INV.RESERVE A ITEMS P@W2 1", "A");
+}
+
+#[test]
+fn a_walk_of_the_audit_lists_strays_whether_or_not_they_drift() {
+    let mut shop = warehouses();
+    assert_eq!(listed(&mut shop), []);
+    expect(&mut shop, "INV.RESERVE A EX 60 ITEMS P@W1 3", "A");
+    shop.client(&["ZREM", "stock:warehouses:P", "W1"]);
+    assert_eq!(listed(&mut shop), [("P@W1".to_owned(), 0, 10)]);
+    // One that has an available counter alone, and a product whose own counter has units.
+    shop.client(&["SET", "stock:available:P@W3", "7"]);
+    shop.client(&["SET", "stock:available:P", "2"]);
+    let strays = [("P", 0, 2), ("P@W1", 0, 10), ("P@W3", 0, 7)];
+    assert_eq!(listed(&mut shop), strays.map(|(sku, drift, stray)| (sku.to_owned(), drift, stray)));
+    // Each once, also one that drifts and has no reserved counter.
+    shop.client(&["DEL", "stock:reserved:P@W1"]);
+    let strays = [("P", 0, 2), ("P@W1", -3, 7), ("P@W3", 0, 7)];
+    assert_eq!(listed(&mut shop), strays.map(|(sku, drift, stray)| (sku.to_owned(), drift, stray)));
 }
 
 // --- how many units a sku may have ---

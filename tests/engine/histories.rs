@@ -152,6 +152,10 @@ enum Action {
         place: Sku,
         priority: i64,
     },
+    /// ZREM.
+    UnrankByHand {
+        place: Sku,
+    },
     DropCounter {
         sku: Sku,
         of_available: bool,
@@ -478,6 +482,10 @@ impl History {
                 self.master.execute(&words);
                 self.model.warehouses.insert(place, priority);
             }
+            Action::UnrankByHand { place } => {
+                self.master.execute(&["ZREM", "stock:warehouses:R", warehouse(place).as_str()]);
+                self.model.warehouses.remove(&place);
+            }
             Action::DropCounter { sku, of_available } => {
                 let kind = if of_available { "available" } else { "reserved" };
                 self.master.execute(&["DEL", &counter(kind, sku)]);
@@ -619,9 +627,11 @@ impl History {
         let page =
             audit::audit_scan(&mut self.master, audit::AuditCursor::START, usize::MAX, |_| true).unwrap();
         assert_eq!(page.next, None);
-        let drifting: BTreeSet<(String, i64)> =
-            page.drifting.iter().map(|audit| (audit.sku.as_str().to_owned(), audit.drift())).collect();
-        assert_eq!(drifting, self.model.drifting(), "INV.AUDITSCAN");
+        let told =
+            |found: &audit::Finding| (found.audit.sku.as_str().to_owned(), found.audit.drift(), found.stray);
+        let found: Vec<(String, i64, i64)> = page.found.iter().map(told).collect();
+        assert_eq!(found.iter().cloned().collect::<BTreeSet<_>>(), self.model.wrong(), "INV.AUDITSCAN");
+        assert_eq!(found.len(), self.model.wrong().len(), "INV.AUDITSCAN lists {found:?}");
         let query = look::ScanQuery { from: None, count: usize::MAX, product: None };
         let (next, live) = look::scan(&mut self.master, &query, |_| true).unwrap();
         assert_eq!(next, None);
@@ -854,6 +864,7 @@ fn interference() -> impl Strategy<Value = Action> {
         2 => id().prop_map(|id| Action::ScriptRollback { id }),
         2 => (0..SKUS.len(), 1..10_i64).prop_map(|(sku, units)| Action::Restock { sku, units }),
         1 => (place(), 0..3_i64).prop_map(|(place, priority)| Action::RankByHand { place, priority }),
+        1 => place().prop_map(|place| Action::UnrankByHand { place }),
         1 => (0..SKUS.len(), any::<bool>())
             .prop_map(|(sku, of_available)| Action::DropCounter { sku, of_available }),
         1 => id().prop_map(|id| Action::ForgetOutcome { id }),

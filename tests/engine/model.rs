@@ -207,10 +207,13 @@ impl Model {
         lines.filter(|line| line.0 == sku).map(|line| line.1).sum()
     }
 
-    /// Skus whose counter is not what is held, with the difference.
-    pub fn drifting(&self) -> BTreeSet<(String, i64)> {
-        let drift = |sku: Sku| self.reserved.get(&sku).copied().unwrap_or(0) - self.held(sku);
-        (0..SKUS.len()).filter(|sku| drift(*sku) != 0).map(|sku| (SKUS[sku].to_owned(), drift(sku))).collect()
+    /// Skus whose counter is not what is held, or whose units count for nothing: with the difference, and those units.
+    pub fn wrong(&self) -> BTreeSet<(String, i64, i64)> {
+        let reserved = |sku: Sku| self.reserved.get(&sku).copied().unwrap_or(0);
+        let stray = |sku: Sku| if self.counts(sku) { 0 } else { self.units(sku) + reserved(sku) };
+        let all =
+            (0..SKUS.len()).map(|sku| (SKUS[sku].to_owned(), reserved(sku) - self.held(sku), stray(sku)));
+        all.filter(|(_, drift, stray)| *drift != 0 || *stray != 0).collect()
     }
 
     /// The ids of reservations whose time is not over.
@@ -489,6 +492,9 @@ impl Model {
             }
             State::Live(..) => return Expected::refused("MISMATCH"),
             State::Lapsed | State::Unknown | State::Foreign => {}
+        }
+        if lines.iter().any(|line| line.0 != R && !self.counts(line.0)) {
+            return Expected::refused("ERR");
         }
         self.settle_remembered(|gone| gone.id == id, false);
         let picks = match self.take_overdue(lines, Some(split), is_there) {

@@ -109,7 +109,10 @@ fn what_the_warehouses_do_not_have_is_refused_and_changes_nothing() {
             "INSUFFICIENT PROD-123 requested 321, available 320; OTHER requested 2, available 1",
         ),
         ("ITEMS PROD-123@A 51 OTHER 1", "INSUFFICIENT PROD-123@A requested 51, available 50"),
-        ("ITEMS PROD-123@D 1", "INSUFFICIENT PROD-123@D requested 1, available 0"),
+        (
+            "ITEMS PROD-123@D 1",
+            "ERR PROD-123 has no warehouse D: INV.WAREHOUSES PROD-123 SET D priority makes it one",
+        ),
     ] {
         assert_eq!(shop.refusal(format!("INV.RESERVE R1 {words}")), refusal, "{words}");
     }
@@ -417,7 +420,7 @@ fn a_stray_warehouse_hides_no_alert_of_the_others() {
     let (_server, mut shop) = three();
     // X is no warehouse of the product, whatever its counters hold.
     shop.ask("SET stock:available:PROD-123@X 1000");
-    shop.ask("INV.RESERVE R1 ITEMS PROD-123 350 PROD-123@X 1");
+    shop.ask("INV.RESERVE R1 ITEMS PROD-123 350");
     assert_eq!(shop.ask("INV.ALERTS")[0]["type"], "OUT_OF_STOCK");
 }
 
