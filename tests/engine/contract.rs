@@ -155,6 +155,69 @@ fn a_live_hold_keeps_a_deadline_beyond_the_limit() {
     assert_eq!(counters(&shop, "P"), "9 0");
 }
 
+// --- what a late commit takes ---
+
+#[test]
+fn a_late_commit_takes_what_the_deadline_returned_and_not_what_a_rollback_did() {
+    let mut shop = shop();
+    expect(&mut shop, "INV.RESERVE A EX 60 ITEMS P 5", "A");
+    expect(&mut shop, "INV.ROLLBACK A ITEMS P 2", "OK");
+    shop.advance(60_001);
+    shop.sweep();
+    assert_eq!(counters(&shop, "P"), "10 0");
+    expect(&mut shop, "INV.COMMIT A LATE", "OK");
+    assert_eq!(counters(&shop, "P"), "7 0");
+    let outcome = shop.stored("inventory:outcome:A").unwrap();
+    for part in [
+        r#""items":[{"product_id":"P","quantity":5}]"#,
+        r#""sold":[{"product_id":"P","quantity":3}]"#,
+        r#""returned":[{"product_id":"P","quantity":2}]"#,
+    ] {
+        assert!(outcome.contains(part), "{outcome}");
+    }
+    expect(&mut shop, "INV.COMMIT A LATE", "OK");
+    assert_eq!(counters(&shop, "P"), "7 0");
+}
+
+#[test]
+fn a_late_commit_sells_each_part_as_it_went() {
+    let mut shop = shop();
+    shop.client(&["SET", "stock:available:Q", "10"]);
+    expect(&mut shop, "INV.RESERVE A EX 60 ITEMS P 5 Q 4", "A");
+    expect(&mut shop, "INV.COMMIT A ITEMS P 1", "OK");
+    expect(&mut shop, "INV.ROLLBACK A ITEMS P 1 Q 4", "OK");
+    shop.advance(60_001);
+    shop.sweep();
+    let outcome = shop.stored("inventory:outcome:A").unwrap();
+    assert!(
+        outcome
+            .contains(r#""rolled_back":[{"product_id":"P","quantity":1},{"product_id":"Q","quantity":4}]"#),
+        "{outcome}"
+    );
+    expect(&mut shop, "INV.COMMIT A LATE", "OK");
+    assert_eq!((counters(&shop, "P"), counters(&shop, "Q")), ("6 0".to_owned(), "10 0".to_owned()));
+    let outcome = shop.stored("inventory:outcome:A").unwrap();
+    assert!(!outcome.contains("rolled_back"), "{outcome}");
+}
+
+#[test]
+fn an_outcome_says_what_a_rollback_returned_only_if_one_did() {
+    let mut shop = shop();
+    for id in ["A", "B"] {
+        expect(&mut shop, &format!("INV.RESERVE {id} EX 60 ITEMS P 5"), id);
+    }
+    expect(&mut shop, "INV.COMMIT A ITEMS P 2", "OK");
+    shop.advance(60_001);
+    shop.sweep();
+    for id in ["A", "B"] {
+        let outcome = shop.stored(&format!("inventory:outcome:{id}")).unwrap();
+        assert!(!outcome.contains("rolled_back"), "{outcome}");
+    }
+    expect(&mut shop, "INV.COMMIT A LATE", "OK");
+    expect(&mut shop, "INV.COMMIT B LATE", "OK");
+    assert_eq!(counters(&shop, "P"), "0 0");
+}
+
 // --- which places are sold from ---
 
 #[test]
@@ -171,6 +234,45 @@ fn a_place_that_is_no_warehouse_of_its_product_is_not_reserved_from() {
     // Without a set the name of a place is as good as any.
     shop.client(&["DEL", "stock:warehouses:P"]);
     expect(&mut shop, "INV.RESERVE A ITEMS P@W2 1", "A");
+}
+
+#[test]
+fn holds_and_retries_of_a_place_that_is_no_warehouse_any_more_end_normally() {
+    for (end, units) in [("INV.COMMIT A", "7 0"), ("INV.ROLLBACK A", "10 0"), ("", "10 0")] {
+        let mut shop = warehouses();
+        let reserve = "INV.RESERVE A EX 60 ITEMS P@W2 3";
+        let held = ask(&mut shop, reserve);
+        shop.client(&["ZREM", "stock:warehouses:P", "W2"]);
+        assert_eq!(ask(&mut shop, reserve), held);
+        expect(&mut shop, "INV.EXTEND A EX 60", "");
+        if end.is_empty() {
+            shop.advance(60_001);
+            shop.sweep();
+            assert_eq!(
+                ask(&mut shop, "INV.COMMIT A LATE"),
+                "ERR P has no warehouse W2: INV.WAREHOUSES P SET W2 priority makes it one"
+            );
+            assert_eq!(counters(&shop, "P@W2"), units);
+            shop.client(&["ZADD", "stock:warehouses:P", "2", "W2"]);
+            expect(&mut shop, "INV.COMMIT A LATE", "OK");
+            assert_eq!(counters(&shop, "P@W2"), "7 0");
+        } else {
+            expect(&mut shop, end, "OK");
+            expect(&mut shop, end, "OK");
+            assert_eq!(counters(&shop, "P@W2"), units);
+        }
+    }
+}
+
+#[test]
+fn a_late_commit_does_not_take_from_a_name_whose_product_is_kept_in_warehouses_now() {
+    let mut shop = shop();
+    expect(&mut shop, "INV.RESERVE A EX 60 ITEMS P 5", "A");
+    shop.client(&["ZADD", "stock:warehouses:P", "1", "W1"]);
+    shop.advance(60_001);
+    shop.sweep();
+    expect(&mut shop, "INV.COMMIT A LATE", "ERR P is kept in warehouses");
+    assert_eq!(counters(&shop, "P"), "10 0");
 }
 
 #[test]

@@ -104,6 +104,8 @@ struct Outcome {
     asked: Lines,
     sold: Lines,
     returned: Lines,
+    /// What the deadline gave back of it.
+    overdue: Lines,
     until: UnixMs,
 }
 
@@ -308,6 +310,7 @@ impl Model {
                 asked: record.whole(),
                 sold: sum(&[&record.sold, sold]),
                 returned: sum(&[&record.returned, returned]),
+                overdue: if ending == Ending::Expired { moved.clone() } else { nothing.clone() },
                 until: self.now + self.outcome_ttl,
             };
             self.outcomes.insert(id, outcome);
@@ -637,20 +640,25 @@ impl Model {
         token: Option<&Token>,
         is_there: impl Fn(&str) -> bool,
     ) -> Expected {
+        if outcome.overdue.iter().any(|line| !self.counts(line.0)) {
+            return Expected::refused("ERR");
+        }
         if sum(&[&outcome.sold, &outcome.returned]) != outcome.asked {
             return Expected::refused("DRIFT");
         }
-        if let Err(refusal) = self.take_overdue(&outcome.returned, None, is_there) {
+        if let Err(refusal) = self.take_overdue(&outcome.overdue, None, is_there) {
             return refusal;
         }
-        for &(sku, quantity) in &outcome.returned {
+        for &(sku, quantity) in &outcome.overdue {
             *self.available.entry(sku).or_default() -= quantity;
             *self.on_hand.get_mut(&sku).unwrap() -= quantity;
         }
         let until = self.now + self.outcome_ttl.max(1);
-        let sold = outcome.asked.clone();
+        let sold = sum(&[&outcome.sold, &outcome.overdue]);
         let asked = outcome.asked.clone();
-        let sold = Outcome { ending: Ending::Committed, asked, sold, returned: vec![], until };
+        let earlier = |line: &(Sku, i64)| (line.0, line.1 - units_of(&outcome.overdue, line.0));
+        let returned = sum(&[&outcome.returned.iter().map(earlier).collect()]);
+        let sold = Outcome { ending: Ending::Committed, asked, sold, returned, overdue: vec![], until };
         self.outcomes.insert(id, sold);
         self.remember(token, Expected::done())
     }
@@ -671,7 +679,8 @@ impl Model {
             }
             State::Ended(outcome) if outcome.ending == Ending::Expired => {
                 let until = self.now + self.outcome_ttl.max(1);
-                self.outcomes.insert(id, Outcome { ending: Ending::RolledBack, until, ..outcome });
+                let overdue = vec![];
+                self.outcomes.insert(id, Outcome { ending: Ending::RolledBack, overdue, until, ..outcome });
                 self.remember(token, Expected::done())
             }
             state => self.take(id, state, None, Ending::RolledBack, token),
@@ -1051,6 +1060,11 @@ fn add(lines: &mut Lines, sku: Sku, units: i64) {
         Some(line) => line.1 += units,
         None => lines.push((sku, units)),
     }
+}
+
+/// The units of a sku in these lines.
+fn units_of(lines: &Lines, sku: Sku) -> i64 {
+    lines.iter().filter(|line| line.0 == sku).map(|line| line.1).sum()
 }
 
 /// Lists of lines as one, by sku.

@@ -433,15 +433,9 @@ impl Shop {
             over if request.late => {
                 let taken = match (self.outcome(before, id), over) {
                     (Some(outcome), _) if outcome.ending == Ending::Expired => {
-                        negative(&outcome.to_take_again().unwrap_or_default())
+                        negative(&outcome.to_take_again())
                     }
-                    (None, Some((record, _))) => {
-                        let mut taken: BTreeMap<Sku, i128> = negative(&record.whole());
-                        for line in record.sold {
-                            *taken.entry(line.sku).or_default() += i128::from(line.quantity.units());
-                        }
-                        taken
-                    }
+                    (None, Some((record, _))) => negative(&record.items),
                     _ => BTreeMap::new(),
                 };
                 if request.once.is_some() { Moves::TheseOrNothing(taken) } else { Moves::These(taken) }

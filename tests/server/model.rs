@@ -56,11 +56,8 @@ use State::{Committed, Expired, Gone, Live, RolledBack, Unknown};
 struct Reservation {
     states: BTreeSet<State>,
     asked: Lines,
-    /// The lines that it was resolved to.
-    whole: Lines,
     /// What it holds.
     lines: Lines,
-    sold: Lines,
     /// What the record says.
     expires_at: i64,
     /// What its key says.
@@ -503,9 +500,7 @@ impl History {
         self.model.reservations.push(Reservation {
             states: BTreeSet::from([Unknown]),
             asked: asked.clone(),
-            whole: Lines::new(),
             lines: Lines::new(),
-            sold: Lines::new(),
             expires_at: 0,
             ttl: None,
             saved: false,
@@ -541,9 +536,7 @@ impl History {
                     self.model.reservations[id] = Reservation {
                         states: BTreeSet::from([Live]),
                         asked: asked.clone(),
-                        whole: lines.clone(),
                         lines,
-                        sold: Lines::new(),
                         expires_at,
                         ttl: Some(expires_at),
                         saved: false,
@@ -587,20 +580,14 @@ impl History {
     }
 
     fn commit_late(&mut self, id: usize) {
-        // A live one sells what it holds, an expired one also what went back in parts before: it must be clear which.
-        let one = &self.model.reservations[id];
-        let mut needed = one.whole.clone();
-        add(&mut needed, &one.sold, -1);
-        if needed != one.lines && !one.is(Expired) {
-            return;
-        }
+        // A live one sells what it holds, an expired one what its deadline gave back: the same.
+        let needed = self.model.reservations[id].lines.clone();
         let answer = self.ask(&format!("INV.COMMIT r{id} LATE"));
         let may_lack = self.model.may_lack(&needed, answer.from);
         match answer.code() {
             "ok" => {
                 self.narrow(id, &answer, |state| matches!(state, Live | Committed | Expired));
                 if !self.model.reservations[id].is(Committed) {
-                    self.model.reservations[id].lines = needed;
                     self.model.released(id);
                     self.sold_all(id);
                 }
@@ -655,9 +642,6 @@ impl History {
                 self.answered(&command, &answer);
                 let one = &mut self.model.reservations[id];
                 add(&mut one.lines, &part, -1);
-                if commit {
-                    add(&mut one.sold, &part, 1);
-                }
                 if one.lines.is_empty() {
                     one.set(if commit { Committed } else { RolledBack });
                 } else {

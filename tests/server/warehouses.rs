@@ -297,6 +297,28 @@ fn where_both_exist_by_hand_the_warehouses_win_and_the_audit_names_the_stray() {
 }
 
 #[test]
+fn a_place_that_is_no_warehouse_any_more_is_not_sold_from_and_its_holds_end_normally() {
+    let (_server, mut shop) = three();
+    let retry = "INV.RESERVE R1 ITEMS PROD-123@B 3";
+    let held = shop.ask(retry);
+    shop.ask("INV.RESERVE R2 PX 50 ITEMS PROD-123@B 2");
+    shop.ask("ZREM stock:warehouses:PROD-123 B");
+    let refusal = "ERR PROD-123 has no warehouse B: INV.WAREHOUSES PROD-123 SET B priority makes it one";
+    assert_eq!(shop.refusal("INV.RESERVE R3 ITEMS PROD-123@B 1"), refusal);
+    assert_eq!(shop.refusal("INV.RESERVE R3 ITEMS PROD-123 1 PROD-123@B 1"), refusal);
+    assert_eq!(shop.ask(retry), held);
+    wait_for("the deadline returns them", SOON, 3, || reserved(&mut shop)[1]);
+    assert_eq!(shop.refusal("INV.COMMIT R2 LATE"), refusal);
+    assert_eq!(shop.ask("INV.COMMIT R1 ITEMS PROD-123@B 2"), "OK");
+    assert_eq!(shop.ask("INV.ROLLBACK R1"), "OK");
+    assert_eq!((available(&mut shop), reserved(&mut shop)), ([50, 98, 200], [0, 0, 0]));
+    // It counts again when it is a warehouse again.
+    shop.ask("INV.WAREHOUSES PROD-123 SET B 2");
+    assert_eq!(shop.ask("INV.COMMIT R2 LATE"), "OK");
+    assert_eq!(available(&mut shop), [50, 96, 200]);
+}
+
+#[test]
 fn a_transfer_moves_available_units_all_or_nothing() {
     let (_server, mut shop) = three();
     shop.ask("INV.RESERVE R1 ITEMS PROD-123@A 30");
