@@ -111,7 +111,9 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
         return Err(Refusal::Foreign(id.clone()));
     }
     match seen {
-        once::Seen::Answered(Answer::Reserved(reserved)) => return Ok(reserved),
+        once::Seen::Answered(Answer::Reserved(reserved)) => {
+            return answer_again(keys, request, state, reserved);
+        }
         once::Seen::Answered(other @ (Answer::Ok | Answer::Number(_))) => {
             return Err(once::unexpected(&other));
         }
@@ -151,6 +153,26 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     alerts::raise(keys, moves);
     keys.tally(Tally::Reserved, 1);
     Ok(reserved)
+}
+
+/// What a command is answered whose token was answered with `reserved` before. That is given again while the reservation
+/// lives, and how it ended afterwards: a customer who has given the cart up does not hold it. What is unknown by now was
+/// held once all the same: it is not held a second time.
+fn answer_again<K: Keyspace>(
+    keys: &mut K,
+    request: &ReserveRequest,
+    state: State,
+    reserved: Reserved,
+) -> Result<Reserved, Refusal> {
+    let id = &reserved.id;
+    // A generated id is another each time: the one that counts is in the answer.
+    let state = if *id == request.id { state } else { settled_state(keys, id)? };
+    match state {
+        State::Live(..) => state.reserve(id, &request.items).map(|_| reserved),
+        State::Unknown | State::Lapsed { .. } | State::Ended(_) | State::Foreign => {
+            Err(state.live(id).err().unwrap_or_else(|| Refusal::NotFound(id.clone())))
+        }
+    }
 }
 
 /// The counters of one sku.

@@ -7,6 +7,7 @@ use redis_inventory::engine::reserve::reserve;
 use redis_inventory::engine::{resolve, restock, warehouses};
 use redis_inventory::inventory::once::Reserved;
 use redis_inventory::inventory::reservation::describe;
+use redis_inventory::inventory::sku::KeyStyle;
 
 use super::simulation::{BEGIN, Simulation};
 
@@ -153,6 +154,110 @@ fn a_live_hold_keeps_a_deadline_beyond_the_limit() {
     shop.advance(165 * DAY + 1);
     shop.sweep();
     assert_eq!(counters(&shop, "P"), "9 0");
+}
+
+// --- a retry after the end ---
+
+#[test]
+fn a_token_of_reserve_answers_how_its_reservation_ended() {
+    for id in ["A", "*", "cart-*"] {
+        for (end, code) in [("INV.COMMIT", "COMMITTED"), ("INV.ROLLBACK", "ROLLEDBACK"), ("", "EXPIRED")] {
+            let mut shop = shop();
+            let reserve = format!("INV.RESERVE {id} EX 60 ONCE t ITEMS P 3");
+            let first = ask(&mut shop, &reserve);
+            assert_eq!(ask(&mut shop, &reserve), first);
+            let made = first.split(' ').next().unwrap().to_owned();
+            if end.is_empty() {
+                shop.advance(60_001);
+            } else {
+                expect(&mut shop, &format!("{end} {made}"), "OK");
+            }
+            expect(&mut shop, &reserve, &format!("{code} reservation {made} "));
+            shop.finish();
+            let units = if code == "COMMITTED" { "7 0" } else { "10 0" };
+            assert_eq!(counters(&shop, "P"), units, "{id} {end}");
+        }
+    }
+}
+
+#[test]
+fn a_token_of_reserve_is_known_until_the_outcome_of_the_last_moment_is_forgotten() {
+    let mut shop = shop();
+    shop.settings.outcome_ttl_ms = 1000;
+    let reserve = "INV.RESERVE cart-* EX 60 ONCE t ITEMS P 3";
+    let first = ask(&mut shop, reserve);
+    // Longer than outcomes are remembered.
+    shop.advance(59_000);
+    assert_eq!(ask(&mut shop, reserve), first);
+    shop.advance(1001);
+    shop.sweep();
+    shop.advance(998);
+    expect(&mut shop, reserve, "EXPIRED");
+    assert_eq!(counters(&shop, "P"), "10 0");
+    shop.advance(3);
+    expect(&mut shop, reserve, "cart-");
+    assert_eq!(counters(&shop, "P"), "7 3");
+}
+
+#[test]
+fn a_token_of_a_reservation_that_is_unknown_now_holds_nothing_and_says_so() {
+    for lost in ["inventory:outcome:A", "reservation:A"] {
+        let mut shop = shop();
+        let reserve = "INV.RESERVE A EX 60 ONCE t ITEMS P 3";
+        expect(&mut shop, reserve, "A");
+        if lost == "inventory:outcome:A" {
+            expect(&mut shop, "INV.ROLLBACK A", "OK");
+        }
+        shop.client(&["DEL", lost]);
+        let before = counters(&shop, "P");
+        expect(&mut shop, reserve, "NOTFOUND reservation A is unknown here");
+        assert_eq!(counters(&shop, "P"), before);
+    }
+}
+
+#[test]
+fn a_token_does_not_answer_for_another_reservation_that_has_its_id_now() {
+    let mut shop = shop();
+    let reserve = "INV.RESERVE A EX 60 ONCE t ITEMS P 3";
+    expect(&mut shop, reserve, "A");
+    expect(&mut shop, "INV.ROLLBACK A", "OK");
+    shop.client(&["DEL", "inventory:outcome:A"]);
+    expect(&mut shop, "INV.RESERVE A EX 60 ITEMS P 4", "A");
+    expect(&mut shop, reserve, "MISMATCH");
+    assert_eq!(counters(&shop, "P"), "6 4");
+}
+
+#[test]
+fn a_token_that_an_older_version_wrote_compares_as_before() {
+    let mut shop = shop();
+    let held = ask(&mut shop, "INV.RESERVE A EX 60 ITEMS P 3");
+    let deadline = BEGIN + 60_000;
+    let stored = format!(
+        r#"{{"asked":"P 3","answer":{{"reserved":{{"reservation_id":"A","expires_at":{deadline},"items":[{{"product_id":"P","quantity":3}}]}}}}}}"#
+    );
+    shop.client(&["SET", "inventory:once:reserve:1:A:t", &stored, "PXAT", &(BEGIN + DAY).to_string()]);
+    assert_eq!(ask(&mut shop, "INV.RESERVE A EX 900 ONCE t ITEMS P 3"), held);
+    expect(
+        &mut shop,
+        "INV.RESERVE A ONCE t ITEMS P 4",
+        "MISMATCH this ONCE token was used with other arguments (P 3)",
+    );
+    expect(&mut shop, "INV.COMMIT A", "OK");
+    expect(&mut shop, "INV.RESERVE A EX 900 ONCE t ITEMS P 3", "COMMITTED");
+}
+
+#[test]
+fn in_a_cluster_the_reservation_of_a_token_is_looked_up_in_the_slot_of_its_command() {
+    let mut shop = Simulation::new();
+    shop.style = KeyStyle::Tagged;
+    shop.settings.in_cluster = true;
+    shop.client(&["SET", "stock:available:{P}", "10"]);
+    let reserve = "INV.RESERVE {P}* EX 60 ONCE t ITEMS {P} 3";
+    let first = ask(&mut shop, reserve);
+    assert_eq!(ask(&mut shop, reserve), first);
+    let made = first.split(' ').next().unwrap().to_owned();
+    expect(&mut shop, &format!("INV.COMMIT {made}"), "OK");
+    expect(&mut shop, reserve, &format!("COMMITTED reservation {made} "));
 }
 
 // --- what a late commit takes ---

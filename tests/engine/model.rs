@@ -461,10 +461,35 @@ impl Model {
         })
     }
 
+    /// What a RESERVE is answered whose token was answered before: the same while the reservation lives, then how it ended.
+    fn answered_reserve(&self, state: &State, lines: &Lines, token: Option<&Token>) -> Option<Expected> {
+        let ended = match state {
+            State::Ended(outcome) => Some(code(outcome.ending)),
+            _ => None,
+        };
+        if let Some(answer) = self.unless_foreign(state, token, ended) {
+            let is_again = answer.answer == "OK";
+            return Some(match state {
+                State::Live(held, _) if is_again && held.asked != sum(&[lines]) => {
+                    Expected::refused("MISMATCH")
+                }
+                State::Live(..) => answer,
+                state if is_again => refuse(state),
+                _ => answer,
+            });
+        }
+        None
+    }
+
     /// Remembers the answer to a command with a token: that is a change too.
-    fn remember(&mut self, token: Option<&Token>, mut expected: Expected) -> Expected {
+    fn remember(&mut self, token: Option<&Token>, expected: Expected) -> Expected {
+        self.remember_from(self.now, token, expected)
+    }
+
+    /// The same for as long as if it had been answered at that moment.
+    fn remember_from(&mut self, last: UnixMs, token: Option<&Token>, mut expected: Expected) -> Expected {
         if let Some(token) = token {
-            let until = self.now + self.outcome_ttl;
+            let until = last + self.outcome_ttl;
             self.once.insert(token.name.clone(), (token.asked.clone(), expected.answer.clone(), until));
             expected.writes = true;
         }
@@ -481,17 +506,13 @@ impl Model {
         is_there: impl Fn(&str) -> bool,
     ) -> Expected {
         let state = self.state(id);
-        let ended = match &state {
-            State::Ended(outcome) => Some(code(outcome.ending)),
-            _ => None,
-        };
-        if let Some(answer) = self.unless_foreign(&state, token, ended) {
+        if let Some(answer) = self.answered_reserve(&state, lines, token) {
             return answer;
         }
         match state {
             State::Ended(outcome) => return Expected::refused(code(outcome.ending)),
-            State::Live(held, _) if held.asked == sum(&[lines]) => {
-                return self.remember(token, Expected::already());
+            State::Live(held, deadline) if held.asked == sum(&[lines]) => {
+                return self.remember_from(deadline.max(self.now), token, Expected::already());
             }
             State::Live(..) => return Expected::refused("MISMATCH"),
             State::Lapsed | State::Unknown | State::Foreign => {}
@@ -514,7 +535,7 @@ impl Model {
             id,
             Slot { record: Some(record), until: Some(expires_at), foreign: false, by_hand: false },
         );
-        self.remember(token, Expected::done())
+        self.remember_from(expires_at, token, Expected::done())
     }
 
     /// What is taken for `lines`, or the refusal where they are not available though overdue reservations of their skus were

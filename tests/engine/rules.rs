@@ -42,6 +42,13 @@ fn refused_as_expired(id: &str, deadline: i64) -> String {
     )
 }
 
+/// What one reads of a reservation that nothing is known of.
+fn unknown(id: &str) -> String {
+    format!(
+        "NOTFOUND reservation {id} is unknown here: it was never made, its key was deleted, or it ended longer ago than outcomes are remembered (inv.outcome-ttl-ms): check the order in your own database before you go on"
+    )
+}
+
 /// What a client reads: `OK`, or the refusal.
 fn answer<T>(result: Result<T, impl ToString>) -> String {
     result.map_or_else(|refusal| refusal.to_string(), |_| "OK".to_owned())
@@ -180,7 +187,7 @@ fn what_a_command_settles_for_others_is_bounded_by_lines() {
         for n in 0..20 {
             shop.execute(&["GET", &format!("reservation:M{n}")]);
         }
-        assert_eq!(shop.commit("NOBODY"), "NOTFOUND no reservation NOBODY is live or remembered: it never was, its key was deleted, or it ended longer ago than inv.outcome-ttl-ms");
+        assert_eq!(shop.commit("NOBODY"), unknown("NOBODY"));
         assert_eq!(shop.counters("S99"), "1 19");
     });
     assert_eq!(shop.counters("S99"), "20 0");
@@ -646,7 +653,7 @@ fn a_record_that_comes_back_holds_its_units_once() {
 fn a_record_that_is_renamed_away_and_back_is_the_same_reservation() {
     let mut shop = shop();
     shop.client(&["RENAME", "reservation:A", "backup:A"]);
-    shop.unit(|shop| assert_eq!(shop.commit("A"), "NOTFOUND no reservation A is live or remembered: it never was, its key was deleted, or it ended longer ago than inv.outcome-ttl-ms"));
+    shop.unit(|shop| assert_eq!(shop.commit("A"), unknown("A")));
     shop.client(&["RENAME", "backup:A", "reservation:A"]);
     shop.unit(|shop| assert_eq!(shop.rollback("A"), "OK"));
     shop.advance(101);

@@ -291,6 +291,8 @@ struct History {
     aof: bool,
     /// Commands with a token that were answered.
     answered: Vec<(String, Json)>,
+    /// Those that were a RESERVE, with the number of the reservation.
+    reserved: Vec<(String, usize, Json)>,
     tokens: u64,
     trace: Vec<String>,
     done: bool,
@@ -325,6 +327,7 @@ impl History {
             shop,
             aof,
             answered: vec![],
+            reserved: vec![],
             tokens: 0,
             trace: vec![],
             done: false,
@@ -517,7 +520,9 @@ impl History {
 
     fn reserve(&mut self, id: usize, asked: &Lines, life: i64) {
         let split = self.dice.pick(&["priority", "fewest", "none"]).to_owned();
-        let answer = self.ask(&format!("INV.RESERVE r{id} PX {life} SPLIT {split} ITEMS {}", show(asked)));
+        let token = self.token();
+        let command = format!("INV.RESERVE r{id} PX {life} SPLIT {split}{token} ITEMS {}", show(asked));
+        let answer = self.ask(&command);
         let one = &self.model.reservations[id];
         let (same, deadline) = (one.asked == *asked, one.deadline());
         let may_lack = self.model.may_lack_asked(asked, &split, answer.from);
@@ -526,6 +531,9 @@ impl History {
             "ok" => {
                 let reply = answer.reply.as_ref().expect("a reply");
                 let expires_at = reply["expires_at"].as_i64().expect("a time");
+                if !token.is_empty() {
+                    self.reserved.push((command, id, reply.clone()));
+                }
                 let retried = same && expires_at == deadline;
                 self.narrow(id, &answer, |state| if state == Live { retried } else { free(state) });
                 if !self.model.reservations[id].is(Live) {
@@ -775,12 +783,35 @@ impl History {
 
     /// A command with a token is sent again: the same answer, and nothing changes.
     fn send_again(&mut self) {
+        if self.dice.roll(3) > 0 {
+            return self.reserve_with_known_token();
+        }
         if self.answered.is_empty() {
             return;
         }
         let which = self.place(self.answered.len());
         let (command, reply) = self.answered[which].clone();
         assert_eq!(self.ask(&command).reply, Ok(reply), "{command} once more");
+    }
+
+    /// So is a RESERVE: the same answer while it lives, then how it ended. It never holds anything.
+    fn reserve_with_known_token(&mut self) {
+        if self.reserved.is_empty() {
+            return;
+        }
+        let which = self.place(self.reserved.len());
+        let (command, id, reply) = self.reserved[which].clone();
+        let answer = self.ask(&command);
+        match answer.code() {
+            "ok" => {
+                assert_eq!(answer.reply, Ok(reply), "{command} once more");
+                self.narrow(id, &answer, |state| state == Live);
+            }
+            // Its end was forgotten, and the id is another's.
+            "MISMATCH" => self.narrow(id, &answer, |state| state == Live),
+            "NOTFOUND" => self.narrow(id, &answer, |state| matches!(state, Unknown | Gone)),
+            ended => self.narrow(id, &answer, |state| ending(state) == Some(ended)),
+        }
     }
 
     // --- other hands ---
@@ -918,6 +949,7 @@ impl History {
         self.model.reservations.iter_mut().for_each(|one| one.set(Unknown));
         self.model.loose.clear();
         self.answered.clear();
+        self.reserved.clear();
         self.restock();
     }
 
