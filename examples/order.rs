@@ -26,7 +26,7 @@
 //! more; or refund all, and take back what was sold with `INV.ADJUST sku n ONCE order`. The way to see this seldom is a
 //! deadline well behind the time that a payment may take.
 //!
-//! How an order ended is remembered for `inv.outcome-ttl-ms` (an hour). An order that is finished later than that answers
+//! How an order ended is remembered for `inv.outcome-ttl-ms` (a day). An order that is finished later than that answers
 //! `NOTFOUND` for a group that is sold as for one that is not, so let the server remember for longer than the shop may be down.
 //!
 //! How the redis crate finds the node:

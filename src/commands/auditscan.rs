@@ -7,7 +7,7 @@ use super::args::Args;
 use super::page;
 use super::reply::Reply;
 use super::run;
-use crate::engine::audit::{AuditCursor, audit_scan};
+use crate::engine::audit::{AuditCursor, Finding, audit_scan};
 use crate::inventory::error::Refusal;
 
 const GRAMMAR: &str = "INV.AUDITSCAN cursor [COUNT n]";
@@ -17,7 +17,7 @@ const GRAMMAR: &str = "INV.AUDITSCAN cursor [COUNT n]";
         name: "INV.AUDITSCAN",
         flags: [ReadOnly],
         arity: -2,
-        summary: "Finds the skus whose reserved counter is not what reservations hold, a page at a time.",
+        summary: "Finds the skus whose reserved counter is not what reservations hold, and stray units, a page at a time.",
         complexity: "O(N) where N is the number of keys looked at for a page.",
         since: "0.1.0",
         key_spec: [],
@@ -39,9 +39,9 @@ fn inv_auditscan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
             Some(next) => reply.text(&next.spell()),
             None => reply.text("0"),
         }
-        reply.array(page.drifting.len());
-        for audit in &page.drifting {
-            reply.audit(audit, 0);
+        reply.array(page.found.len());
+        for Finding { audit, stray } in &page.found {
+            reply.audit(audit, *stray);
         }
         reply.done()
     })

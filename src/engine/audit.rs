@@ -4,9 +4,9 @@
 //! DEL by hand and the deadline return a unit once, in whatever order they come.
 
 use super::apply::{self, Effect};
-use super::{Keyspace, Tally, alerts, expire, feed};
+use super::{Keyspace, Tally, alerts, expire, feed, look};
 use crate::inventory::error::Refusal;
-use crate::inventory::sku::{Key, Sku};
+use crate::inventory::sku::{Counted, Key, Sku};
 use crate::inventory::slot::SlotState;
 
 /// A sku's reserved counter beside what is held.
@@ -118,20 +118,29 @@ impl AuditCursor {
     }
 }
 
+/// A sku that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Its reserved counter beside what is held.
+    pub audit: Audit,
+    /// Its units that count for nothing: see [`look::stray`].
+    pub stray: i64,
+}
+
 /// A page of a walk over all skus.
 #[derive(Clone, Debug)]
 pub struct AuditPage {
     /// Where it goes on; `None` at the end.
     pub next: Option<AuditCursor>,
-    /// The skus that drift.
-    pub drifting: Vec<Audit>,
+    /// The skus that drift, or have stray units.
+    pub found: Vec<Finding>,
 }
 
 /// So many keys are looked at for a page, found or not.
 const KEYS_A_PAGE: usize = 2048;
 
-/// The next page of a walk that compares all skus: it ends behind `count` that drift, or when it has looked long enough.
-/// Counters that are no integers are passed over. `may_see` says which skus the caller may see.
+/// The next page of a walk over all skus that lists those that drift and those that have stray units: it ends after
+/// `count` of them, or when it has looked long enough. Counters that are no integers are passed over. `may_see` says which skus the caller may see.
 pub fn audit_scan<K: Keyspace>(
     keys: &mut K,
     cursor: AuditCursor,
@@ -141,14 +150,15 @@ pub fn audit_scan<K: Keyspace>(
     const STEP: usize = 128;
     expire::look_at_touched(keys, || false);
     require_index(keys)?;
-    let mut page = AuditPage { next: Some(cursor), drifting: Vec::new() };
+    let mut page = AuditPage { next: Some(cursor), found: Vec::new() };
     let mut looked_at = 0_usize;
-    while looked_at < KEYS_A_PAGE && page.drifting.len() < count {
+    while looked_at < KEYS_A_PAGE && page.found.len() < count {
         let (skus, next) = match page.next {
             None => break,
             Some(AuditCursor::Counters(at)) => {
-                let (next, skus) = keys.reserved_counters(at, STEP)?;
-                looked_at = looked_at.saturating_add(STEP.max(skus.len()));
+                let (next, counters) = keys.counters(at, STEP)?;
+                looked_at = looked_at.saturating_add(STEP.max(counters.len()));
+                let skus = counters.into_iter().filter_map(|counter| to_look_at(keys, counter)).collect();
                 (skus, if next == 0 { AuditCursor::Held(0) } else { AuditCursor::Counters(next) })
             }
             Some(AuditCursor::Held(at)) => {
@@ -166,14 +176,28 @@ pub fn audit_scan<K: Keyspace>(
         };
         page.next = Some(next);
         for sku in skus {
-            if let Ok(audit) = audit(keys, &sku)
-                && audit.drift() != 0
+            // What cannot be read is passed over: INV.AUDIT of the sku says why.
+            let (Ok(audit), Ok(stray)) = (audit(keys, &sku), look::stray(keys, &sku)) else { continue };
+            if (audit.drift() != 0 || stray != 0)
                 && may_see(&sku)
                 && keys.slot_state(sku.product()) == SlotState::Stable
             {
-                page.drifting.push(audit);
+                page.found.push(Finding { audit, stray });
             }
         }
     }
     Ok(page)
+}
+
+/// The sku that a walk over the counters looks at here. One that has both is met twice, and looked at once; one of which
+/// units are held without a reserved counter comes later.
+fn to_look_at<K: Keyspace>(keys: &mut K, counter: Counted) -> Option<Sku> {
+    match counter {
+        Counted::Reserved(sku) => Some(sku),
+        Counted::Available(sku) => {
+            let is_counted = keys.peek(Key::Reserved(&sku)) != super::Reading::Absent;
+            let is_held = keys.ledger(|ledger| ledger.held_by_others(&sku, 0)) > 0;
+            (!is_counted && !is_held).then_some(sku)
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The readers: `INV.GET`, `INV.SCAN` and `INV.STOCK`. They settle nothing, and work on a replica.
 
 use super::holds::Place;
+use super::warehouses::Standing;
 use super::{Counter, Keyspace, Reading, audit, expire, judge, warehouses};
 use crate::inventory::error::Refusal;
 use crate::inventory::outcome::Ending;
@@ -209,10 +210,8 @@ fn threshold<K: Keyspace>(keys: &mut K, product: &Product) -> Result<i64, Refusa
 
 /// Units of a sku that count for nothing: its product is kept in warehouses, and this sku is none of them. 0 elsewhere.
 pub fn stray<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<i64, Refusal> {
-    match warehouses::places(keys, sku.product())? {
-        Some(places) if places.iter().all(|place| place.sku != *sku) => {
-            Ok(units_of(keys, sku)?.unwrap_or_default().on_hand())
-        }
-        Some(_) | None => Ok(0),
+    match warehouses::standing(keys, sku)? {
+        Standing::Counts => Ok(0),
+        Standing::OwnName | Standing::NoWarehouse => Ok(units_of(keys, sku)?.unwrap_or_default().on_hand()),
     }
 }

@@ -33,7 +33,7 @@ use crate::inventory::error::Refusal;
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::reservation::{Line, Record, State};
-use crate::inventory::sku::{Key, KeyStyle, ReservationId, Sku};
+use crate::inventory::sku::{Counted, Key, KeyStyle, ReservationId};
 use crate::inventory::slot::{Slot, SlotState};
 use ledger::Ledger;
 
@@ -251,6 +251,9 @@ pub trait Keyspace {
     /// Reads a sorted set of at most so many members, without any effect.
     fn ranking(&mut self, key: Key<'_>, most: usize) -> Ranking;
 
+    /// Reads one member of a sorted set of any size, without any effect: it is told alone, or nobody.
+    fn ranking_of(&mut self, key: Key<'_>, member: &str) -> Ranking;
+
     /// Adds a member to a sorted set, in place of an absent key too, or gives it another score.
     fn rank(&mut self, key: Key<'_>, member: &str, score: i64);
 
@@ -272,9 +275,8 @@ pub trait Keyspace {
     /// Sends a message to the subscribers of a channel.
     fn publish(&mut self, channel: &'static str, message: &[u8]);
 
-    /// Some skus that have a reserved counter, from this cursor on, and the next cursor; about `count` keys are looked at.
-    /// 0 starts, and ends.
-    fn reserved_counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Sku>), Refusal>;
+    /// Some counters, from this cursor on, and the next cursor; about `count` keys are looked at. 0 starts, and ends.
+    fn counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Counted>), Refusal>;
 
     /// Looks at what is kept in memory of this database.
     fn ledger<T>(&mut self, look: impl FnOnce(&mut Ledger) -> T) -> T;

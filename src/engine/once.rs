@@ -58,9 +58,14 @@ pub(super) fn remember_alone<K: Keyspace>(keys: &mut K, once: Option<&Once>, ans
 
 /// The effect that remembers an answer, where the command has a token.
 pub(super) fn remember<K: Keyspace>(keys: &K, once: Option<&Once>, answer: &Answer) -> Option<Effect> {
+    // A hold may end at its deadline at the latest, and its end is remembered from then on: so is who asked for it.
+    let last = match answer {
+        Answer::Reserved(reserved) => reserved.expires_at.max(keys.now()),
+        Answer::Ok | Answer::Number(_) => keys.now(),
+    };
     once.map(|once| Effect::Once {
         name: once.name.clone(),
-        deadline: keys.now().saturating_add(keys.settings().outcome_ttl_ms),
+        deadline: last.saturating_add(keys.settings().outcome_ttl_ms),
         answer: to_json(&once.asked, answer),
     })
 }

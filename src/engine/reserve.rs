@@ -10,7 +10,7 @@ use super::{
 use crate::inventory::allocation::{Short, Split, Stock, pick};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once, Reserved};
-use crate::inventory::quantity::{MAX_EXACT, UnixMs};
+use crate::inventory::quantity::{CENTURY_MS, MAX_EXACT, UnixMs};
 use crate::inventory::reservation::{Decision, Line, Record, State, units_by_sku};
 use crate::inventory::sku::{Key, ReservationId, Sku};
 
@@ -36,13 +36,10 @@ impl Lifetime {
     /// The deadline of a life that began at `begun`, said at `now`. `ERR` where it is over, or longer than allowed.
     pub fn deadline(self, now: UnixMs, begun: UnixMs, settings: &Settings) -> Result<UnixMs, Refusal> {
         let deadline = match self {
-            Lifetime::Default => now.checked_add(settings.hold_ttl_ms),
-            Lifetime::For(ms) => now.checked_add(ms),
-            Lifetime::Until(at) => Some(at),
+            Lifetime::Default => now.saturating_add(settings.hold_ttl_ms),
+            Lifetime::For(ms) => now.saturating_add(ms),
+            Lifetime::Until(at) => at,
         };
-        let deadline = deadline
-            .filter(|deadline| *deadline <= MAX_EXACT)
-            .ok_or_else(|| Refusal::invalid("the deadline is beyond the range of the clock"))?;
         if deadline <= now {
             return Err(Refusal::invalid(format!(
                 "the deadline {deadline} is not in the future (it is {now})"
@@ -54,12 +51,36 @@ impl Lifetime {
             if self == Lifetime::Default {
                 return Ok(begun.saturating_add(longest));
             }
-            return Err(Refusal::invalid(format!(
-                "a reservation may live {longest} ms at most (inv.max-hold-ms)"
-            )));
+            return Err(too_far(now, begun, deadline, longest, "inv.max-hold-ms"));
+        }
+        if deadline.saturating_sub(now) > CENTURY_MS {
+            return Err(too_far(now, now, deadline, CENTURY_MS, ""));
         }
         Ok(deadline)
     }
+}
+
+/// The refusal of a deadline beyond `longest`. Most of them are milliseconds where seconds belong.
+fn too_far(now: UnixMs, begun: UnixMs, deadline: UnixMs, longest: i64, option: &str) -> Refusal {
+    const DAY_MS: i64 = 86_400_000;
+    let distance = deadline.saturating_sub(now);
+    let life = match deadline.saturating_sub(begun) {
+        life if life == distance => String::new(),
+        life => format!(", {life} ms after the reservation was made"),
+    };
+    let mut limits: Vec<String> = Vec::new();
+    if longest >= DAY_MS {
+        limits.push(format!("{} days", longest.div_euclid(DAY_MS)));
+    }
+    if !option.is_empty() {
+        limits.push(option.to_owned());
+    }
+    Refusal::invalid(format!(
+        "the deadline is {distance} ms ({} days) away{life}, and a reservation may live {longest} ms ({}) at most: \
+         EX and EXAT count seconds; for milliseconds use PX and PXAT",
+        distance.div_euclid(DAY_MS),
+        limits.join("; ")
+    ))
 }
 
 /// What a client asked for.
@@ -90,7 +111,9 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
         return Err(Refusal::Foreign(id.clone()));
     }
     match seen {
-        once::Seen::Answered(Answer::Reserved(reserved)) => return Ok(reserved),
+        once::Seen::Answered(Answer::Reserved(reserved)) => {
+            return answer_again(keys, request, state, reserved);
+        }
         once::Seen::Answered(other @ (Answer::Ok | Answer::Number(_))) => {
             return Err(once::unexpected(&other));
         }
@@ -132,6 +155,26 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     Ok(reserved)
 }
 
+/// What a command is answered whose token was answered with `reserved` before. That is given again while the reservation
+/// lives, and how it ended afterwards: a customer who has given the cart up does not hold it. What is unknown by now was
+/// held once all the same: it is not held a second time.
+fn answer_again<K: Keyspace>(
+    keys: &mut K,
+    request: &ReserveRequest,
+    state: State,
+    reserved: Reserved,
+) -> Result<Reserved, Refusal> {
+    let id = &reserved.id;
+    // A generated id is another each time: the one that counts is in the answer.
+    let state = if *id == request.id { state } else { settled_state(keys, id)? };
+    match state {
+        State::Live(..) => state.reserve(id, &request.items).map(|_| reserved),
+        State::Unknown | State::Lapsed { .. } | State::Ended(_) | State::Foreign => {
+            Err(state.live(id).err().unwrap_or_else(|| Refusal::NotFound(id.clone())))
+        }
+    }
+}
+
 /// The counters of one sku.
 pub(super) struct Shelf {
     /// The available counter, as the key holds it.
@@ -149,6 +192,19 @@ impl Shelf {
         let units = available.clone().units(Key::Available(sku), keys.style())?;
         let reserved = super::counter_to_change(keys, Key::Reserved(sku))?;
         Ok(Self { available, units, reserved })
+    }
+
+    /// `ERR` if `available` is more than there is, and too much beside what is reserved: all of it may come back. What
+    /// another client has written may be beyond the bound already: it can be lowered.
+    pub(super) fn check_bound(&self, sku: &Sku, available: i64) -> Result<(), Refusal> {
+        let more = available.saturating_sub(self.units);
+        if more > 0 && available.saturating_add(self.reserved.max(0)) > MAX_EXACT {
+            return Err(Refusal::invalid(format!(
+                "{sku} has {} available and {} reserved: with {more} more it would have over {MAX_EXACT}",
+                self.units, self.reserved
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -208,15 +264,19 @@ impl Source {
 }
 
 impl Supply {
-    /// Reads what these lines may take from: of a product that is kept in warehouses, each of them. `WRONGTYPE` where a key
-    /// holds something else, `ERR` where there are too many warehouses to look at.
+    /// Reads what these lines may take from: of a product that is kept in warehouses, each of them. `WRONGTYPE` if a key
+    /// holds something else, `ERR` if a line names a place that is no warehouse of its product, or if there are too many
+    /// warehouses to look at.
     fn read<K: Keyspace>(keys: &mut K, asked: &[Line]) -> Result<Self, Refusal> {
         let mut looked_at = 0_usize;
         let mut sources = Vec::with_capacity(asked.len());
         for line in asked {
             let places = match line.sku.warehouse() {
                 None => warehouses::places(keys, line.sku.product())?,
-                Some(_) => None,
+                Some(_) => {
+                    warehouses::require_supply(keys, &line.sku)?;
+                    None
+                }
             };
             sources.push(match places {
                 None => Source::Own(Shelf::read(keys, &line.sku)?),

@@ -2,6 +2,7 @@
 
 use super::apply::{self, Effect};
 use super::reserve::{Lifetime, Supply};
+use super::warehouses::require_supply;
 use super::{Keyspace, Tally, alerts, feed, once, settled_state};
 use crate::inventory::allocation::Split;
 use crate::inventory::error::Refusal;
@@ -55,7 +56,12 @@ pub fn commit<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(),
 /// The deadline was faster than the payment: what went back is taken again and sold in one step, if it is still free.
 fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Outcome) -> Result<(), Refusal> {
     Supply::of_lines(keys, &outcome.items)?;
-    let lines = outcome.to_take_again()?;
+    let lines = outcome.to_take_again();
+    for line in &lines {
+        // It takes units, as RESERVE does: not where nothing is sold from any more.
+        require_supply(keys, &line.sku)?;
+    }
+    outcome.check_all_back()?;
     let mut supply = Supply::of_lines(keys, &lines)?;
     supply.pick(keys, &lines, Split::default())?;
     let shelves = supply.shelves(keys, &lines)?;
@@ -190,8 +196,8 @@ fn rename_outcome<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: 
     let now = keys.now();
     // Outcomes may have been turned off since this one was written: it keeps the shortest life that it can have.
     let deadline = now.saturating_add(keys.settings().outcome_ttl_ms.max(1));
-    let outcome = Outcome { ending: Ending::RolledBack, resolved_at: now, ..outcome };
-    let mut effects = vec![Effect::Outcome { id: request.id.clone(), outcome, deadline }];
+    let mut effects =
+        vec![Effect::Outcome { id: request.id.clone(), outcome: outcome.given_up(now), deadline }];
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
     apply::commit(keys, &effects);
     keys.tally(Tally::RolledBack, 1);

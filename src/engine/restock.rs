@@ -6,7 +6,6 @@ use super::warehouses::{places, require_place};
 use super::{Keyspace, Reading, alerts, expire, feed, once, unless_wrong_type};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once};
-use crate::inventory::quantity::MAX_EXACT;
 use crate::inventory::sku::{Key, Product, Sku};
 
 /// Units that came, or went without a sale.
@@ -62,12 +61,7 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
             available: shelf.units,
         }]));
     }
-    if sum > MAX_EXACT && *delta > 0 {
-        return Err(Refusal::invalid(format!(
-            "{sku} has {} available: {delta} more is beyond {MAX_EXACT}",
-            shelf.units
-        )));
-    }
+    shelf.check_bound(sku, sum)?;
     restock(keys, sku, &shelf, sum, feed::Event::Adjusted, once.as_ref())?;
     Ok(sum)
 }
@@ -93,9 +87,7 @@ pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64
     if available < 0 {
         return Err(Refusal::Overcommitted { sku: sku.clone(), on_hand: *units, reserved });
     }
-    if available > MAX_EXACT {
-        return Err(Refusal::invalid(format!("{sku} would have {available} available, beyond {MAX_EXACT}")));
-    }
+    shelf.check_bound(sku, available)?;
     restock(keys, sku, &shelf, available, feed::Event::Set, once.as_ref())?;
     Ok(Some(available))
 }

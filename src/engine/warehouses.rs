@@ -11,7 +11,7 @@ use super::reserve::Shelf;
 use super::{Counter, Keyspace, Ranking, Reading, alerts, expire, feed, once, unless_wrong_type};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once};
-use crate::inventory::quantity::{MAX_EXACT, Quantity};
+use crate::inventory::quantity::Quantity;
 use crate::inventory::sku::{Key, KeyStyle, Product, Sku, Warehouse};
 
 /// The most warehouses of one product.
@@ -73,6 +73,45 @@ pub(super) fn check_set<K: Keyspace>(keys: &mut K, product: &str) -> Result<(), 
     match keys.ranking(Key::Warehouses(product), 0) {
         Ranking::Absent | Ranking::Members(_) | Ranking::TooMany(_) => Ok(()),
         Ranking::Other(_) => places(keys, product).map(|_| ()),
+    }
+}
+
+/// How a sku stands to the warehouses of its product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its product has no warehouses, or this is one of them.
+    Counts,
+    /// It is the product's own name, and the product is kept in warehouses.
+    OwnName,
+    /// Its warehouse is none of the product's.
+    NoWarehouse,
+}
+
+/// How a sku stands to the warehouses of its product, however many there are. `WRONGTYPE` if the key holds something
+/// else.
+pub fn standing<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Standing, Refusal> {
+    let key = Key::Warehouses(sku.product());
+    let found = match sku.warehouse() {
+        Some(warehouse) => keys.ranking_of(key, warehouse),
+        None => keys.ranking(key, 0),
+    };
+    match (found, sku.warehouse()) {
+        (Ranking::Absent, _) => Ok(Standing::Counts),
+        (Ranking::Members(members), Some(_)) if members.is_empty() => Ok(Standing::NoWarehouse),
+        (Ranking::Members(_) | Ranking::TooMany(_), Some(_)) => Ok(Standing::Counts),
+        (Ranking::Members(_) | Ranking::TooMany(_), None) => Ok(Standing::OwnName),
+        (Ranking::Other(found), _) => {
+            let key = key.name(keys.style());
+            Err(Refusal::WrongType { key, found: found.into(), wanted: "a sorted set" })
+        }
+    }
+}
+
+/// `ERR` if nothing is taken from `sku` by its name: it counts for nothing.
+pub(super) fn require_supply<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<(), Refusal> {
+    match standing(keys, sku)? {
+        Standing::Counts => Ok(()),
+        Standing::OwnName | Standing::NoWarehouse => require_place(keys.style(), Some(&[]), sku),
     }
 }
 
@@ -221,12 +260,7 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
             available: left.units,
         }]));
     }
-    if right.units.saturating_add(units) > MAX_EXACT {
-        return Err(Refusal::invalid(format!(
-            "{to} has {} available: {units} more is beyond {MAX_EXACT}",
-            right.units
-        )));
-    }
+    right.check_bound(&to, right.units.saturating_add(units))?;
     // After this point nothing may fail.
     let moved = |sku: &Sku, available| Effect::Units { sku: sku.clone(), available, reserved: 0 };
     let mut effects = vec![moved(&from, units.saturating_neg()), moved(&to, units)];

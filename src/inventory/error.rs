@@ -74,7 +74,7 @@ pub enum Refusal {
         /// What the first command asked.
         asked: String,
     },
-    /// `NOTFOUND`: no such reservation, now or remembered.
+    /// `NOTFOUND`: the reservation is unknown here. It was never made, or its end is forgotten.
     NotFound(ReservationId),
     /// `DRIFT`: the counters hold less than the reservation says; they were written by hand.
     Drift {
@@ -222,8 +222,8 @@ impl fmt::Display for Refusal {
             }
             Self::NotFound(id) => write!(
                 out,
-                "no reservation {id} is live or remembered: it never was, its key was deleted, or it ended longer ago \
-                 than inv.outcome-ttl-ms"
+                "reservation {id} is unknown here: it was never made, its key was deleted, or it ended longer ago than \
+                 outcomes are remembered (inv.outcome-ttl-ms): check the order in your own database before you go on"
             ),
             Self::Drift { sku, held, reserved } => write!(
                 out,

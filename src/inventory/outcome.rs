@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Refusal;
 use super::quantity::UnixMs;
-use super::reservation::{Line, LineJson, Record, lines_from_json, sum_lines, to_json, units_by_sku};
+use super::reservation::{Line, LineJson, Record, lines_from_json, minus, sum_lines, to_json, units_by_sku};
 use super::sku::{KeyStyle, ReservationId};
 
 /// The step that ended a reservation.
@@ -47,6 +47,9 @@ pub struct Outcome {
     pub items: Vec<Line>,
     /// All that was sold of it and all that went back, where it ended in parts or by its deadline.
     pub parts: Option<Parts>,
+    /// Of one that expired: what a rollback had given back before. It is a part of what went back, and no late commit
+    /// takes it again.
+    pub rolled_back: Vec<Line>,
     /// Free text of the client.
     pub data: Option<String>,
 }
@@ -77,6 +80,8 @@ struct OutcomeJson<'a> {
     returned: Option<Vec<LineJson<'a>>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     data: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    rolled_back: Vec<LineJson<'a>>,
 }
 
 impl Outcome {
@@ -98,6 +103,7 @@ impl Outcome {
             resolved_at: now,
             items: record.whole(),
             parts,
+            rolled_back: if ending == Ending::Expired { record.returned.clone() } else { Vec::new() },
             data: record.data.clone(),
         }
     }
@@ -115,6 +121,13 @@ impl Outcome {
                 returned: lines_from_json(returned.unwrap_or_default(), style)?,
             }),
         };
+        let rolled_back = lines_from_json(read.rolled_back, style)?;
+        let returned = parts.as_ref().map(|parts| units_by_sku(&parts.returned)).unwrap_or_default();
+        let is_returned =
+            |line: &Line| returned.get(&line.sku).is_some_and(|units| *units >= line.quantity.units());
+        if !rolled_back.iter().all(is_returned) {
+            return None;
+        }
         Some(Self {
             ending: read.state,
             created_at: read.created_at,
@@ -122,6 +135,7 @@ impl Outcome {
             resolved_at: read.resolved_at,
             items: lines_from_json(read.items, style)?,
             parts,
+            rolled_back,
             data: read.data.map(Cow::into_owned),
         })
     }
@@ -138,6 +152,7 @@ impl Outcome {
             sold: self.parts.as_ref().map(|parts| parts.sold.iter().map(LineJson::of).collect()),
             returned: self.parts.as_ref().map(|parts| parts.returned.iter().map(LineJson::of).collect()),
             data: self.data.as_deref().map(Cow::from),
+            rolled_back: self.rolled_back.iter().map(LineJson::of).collect(),
         };
         to_json(&json)
     }
@@ -149,11 +164,18 @@ impl Outcome {
         Self { parts: Some(Parts { sold, returned }), ..self }
     }
 
-    /// The lines that a late commit takes again: all that went back. `DRIFT` where less went back than should have,
-    /// because someone had written the counters by hand.
-    pub fn to_take_again(&self) -> Result<Vec<Line>, Refusal> {
-        let parts = self.parts.clone().unwrap_or(Parts { sold: Vec::new(), returned: Vec::new() });
-        let gone = sum_lines(&[&parts.sold, &parts.returned]);
+    /// The lines that a late commit takes again: what the deadline gave back. What a rollback had given back before is the
+    /// customer's own word.
+    pub fn to_take_again(&self) -> Vec<Line> {
+        let returned = self.parts.as_ref().map_or(&[] as &[Line], |parts| &parts.returned);
+        minus(returned, &self.rolled_back)
+    }
+
+    /// `DRIFT` if less went back than should have, because another client had written the counters.
+    pub fn check_all_back(&self) -> Result<(), Refusal> {
+        let (sold, returned): (&[Line], &[Line]) =
+            self.parts.as_ref().map_or((&[], &[]), |parts| (&parts.sold, &parts.returned));
+        let gone = sum_lines(&[sold, returned]);
         let gone = units_by_sku(&gone);
         for Line { sku, quantity } in &self.items {
             let known = gone.get(sku).copied().unwrap_or_default();
@@ -161,14 +183,18 @@ impl Outcome {
                 return Err(Refusal::NotAllBack { sku: sku.clone(), held: quantity.units(), known });
             }
         }
-        Ok(parts.returned)
+        Ok(())
     }
 
-    /// The outcome when what had gone back is sold after all, at `now`.
+    /// The outcome when what the deadline had given back is sold after all, at `now`.
     pub fn sold_late(self, now: UnixMs) -> Self {
-        let sold = self.items.clone();
-        let parts = Some(Parts { sold, returned: Vec::new() });
-        Self { ending: Ending::Committed, resolved_at: now, parts, ..self }
+        let parts = Some(Parts { sold: minus(&self.items, &self.rolled_back), returned: self.rolled_back });
+        Self { ending: Ending::Committed, resolved_at: now, parts, rolled_back: Vec::new(), ..self }
+    }
+
+    /// The outcome when what the deadline had given back shall stay so, at `now`.
+    pub fn given_up(self, now: UnixMs) -> Self {
+        Self { ending: Ending::RolledBack, resolved_at: now, rolled_back: Vec::new(), ..self }
     }
 
     /// The refusal that tells of this outcome.

@@ -6,6 +6,9 @@ pub type UnixMs = i64;
 /// The largest number that every JSON reader keeps exact (2^53 - 1): the limit of quantities and times.
 pub const MAX_EXACT: i64 = 9_007_199_254_740_991;
 
+/// A hundred years in milliseconds: a longer time is a mistake in the unit.
+pub const CENTURY_MS: i64 = 3_155_760_000_000;
+
 /// How many units: 1 to [`MAX_EXACT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Quantity(i64);

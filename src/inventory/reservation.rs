@@ -114,6 +114,20 @@ pub fn units_by_sku(lines: &[Line]) -> HashMap<&Sku, i64> {
     lines.iter().map(|line| (&line.sku, line.quantity.units())).collect()
 }
 
+/// The lines without `part`, each sku once in each.
+pub(super) fn minus(lines: &[Line], part: &[Line]) -> Vec<Line> {
+    if part == lines {
+        return Vec::new();
+    }
+    let part = units_by_sku(part);
+    let rest = |line: &Line| {
+        let gone = part.get(&line.sku).copied().unwrap_or_default();
+        let quantity = Quantity::new(line.quantity.units().saturating_sub(gone))?;
+        Some(Line { sku: line.sku.clone(), quantity })
+    };
+    lines.iter().filter_map(rest).collect()
+}
+
 /// One live reservation, as `reservation:{id}` stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -281,16 +295,7 @@ impl Record {
 
     /// What it holds without `part`, which is a part of it.
     pub fn without(&self, part: &[Line]) -> Vec<Line> {
-        if part == self.items {
-            return Vec::new();
-        }
-        let part = units_by_sku(part);
-        let rest = |line: &Line| {
-            let gone = part.get(&line.sku).copied().unwrap_or_default();
-            let quantity = Quantity::new(line.quantity.units().saturating_sub(gone))?;
-            Some(Line { sku: line.sku.clone(), quantity })
-        };
-        self.items.iter().filter_map(rest).collect()
+        minus(&self.items, part)
     }
 
     /// The record that `json` holds under the name of `id`; `None` where it is not such a record (foreign).

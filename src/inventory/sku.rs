@@ -304,8 +304,8 @@ const FEED: &str = "inventory:feed";
 const ONCE: &str = "inventory:once:";
 
 impl Key<'_> {
-    /// What the server's SCAN finds every reserved counter by.
-    pub const RESERVED_PATTERN: &'static str = "stock:reserved:*";
+    /// What the server's SCAN finds every counter by, and few other keys.
+    pub const COUNTER_PATTERN: &'static str = "stock:[ar]*";
 
     /// Appends the key's name to `out`.
     pub fn write_name(&self, style: KeyStyle, out: &mut String) {
@@ -414,6 +414,27 @@ pub fn watched(name: &[u8], style: KeyStyle) -> Option<Watched> {
         return Some(Watched::Available);
     }
     (name == MANAGED.as_bytes()).then_some(Watched::Managed)
+}
+
+/// A counter, by its key's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// `stock:available:{sku}`.
+    Available(Sku),
+    /// `stock:reserved:{sku}`.
+    Reserved(Sku),
+}
+
+impl Counted {
+    /// The counter of that name; `None` for any other key.
+    pub fn parse(name: &[u8], style: KeyStyle) -> Option<Self> {
+        if let Some(rest) = name.strip_prefix(AVAILABLE.as_bytes()) {
+            let sku = Sku::parse(rest, style).ok()?;
+            return named_so(Key::Available(&sku), name, style).then_some(Self::Available(sku));
+        }
+        let sku = Sku::parse(name.strip_prefix(RESERVED.as_bytes())?, style).ok()?;
+        named_so(Key::Reserved(&sku), name, style).then_some(Self::Reserved(sku))
+    }
 }
 
 /// Whether this counter looks as if it had been named in the other style: without braces where there would be some, or

@@ -123,6 +123,7 @@ required!(
     RedisModule_ZsetRangeNext,
     RedisModule_ZsetRangeStop,
     RedisModule_ZsetRem,
+    RedisModule_ZsetScore,
 );
 
 /// A string of the server.
@@ -328,6 +329,14 @@ impl OpenKey<'_> {
         // SAFETY: as above.
         unsafe { call!(RedisModule_ZsetRangeStop(self.key)) };
         members
+    }
+
+    /// The score of a member of the sorted set; `None` if it is no member.
+    pub fn score(&self, member: &Text) -> Option<f64> {
+        let mut score = 0.0;
+        // SAFETY: the handle is open and holds a sorted set; the score is ours to write to.
+        let status = unsafe { call!(RedisModule_ZsetScore(self.key, member.as_ptr(), &raw mut score)) };
+        (status == OK).then_some(score)
     }
 
     /// Adds a member to the sorted set, in place of an absent key too, or gives it another score.

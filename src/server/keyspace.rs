@@ -13,7 +13,7 @@ use crate::engine::{Argument, Counter, Keyspace, Ranking, Reading, Settings, Tal
 use crate::inventory::error::Refusal;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::reservation::Line;
-use crate::inventory::sku::{Key, KeyStyle, ReservationId, Sku, Watched, watched};
+use crate::inventory::sku::{Counted, Key, KeyStyle, ReservationId};
 use crate::inventory::slot::{self, OwnSlots, Slot, SlotState};
 
 /// The selected database of a context, for the length of one callback.
@@ -312,6 +312,19 @@ impl Keyspace for ServerKeyspace {
         }
     }
 
+    fn ranking_of(&mut self, key: Key<'_>, member: &str) -> Ranking {
+        let open = self.open(key, Mode::Peek);
+        match open.kind() {
+            Kind::Absent => Ranking::Absent,
+            Kind::String => Ranking::Other("a string"),
+            Kind::SortedSet => {
+                let score = open.score(&Text::new(member.as_bytes()));
+                Ranking::Members(score.map(|score| (member.as_bytes().to_vec(), score)).into_iter().collect())
+            }
+            Kind::Other(kind) => Ranking::Other(kind),
+        }
+    }
+
     fn rank(&mut self, key: Key<'_>, member: &str, score: i64) {
         self.open(key, Mode::Write).rank(&Text::new(member.as_bytes()), score);
     }
@@ -397,15 +410,12 @@ impl Keyspace for ServerKeyspace {
         }
     }
 
-    fn reserved_counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Sku>), Refusal> {
+    fn counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Counted>), Refusal> {
         self.held.clear();
-        let (next, names) = api::scan_names(self.ctx, cursor, Key::RESERVED_PATTERN, count)
+        let (next, names) = api::scan_names(self.ctx, cursor, Key::COUNTER_PATTERN, count)
             .map_err(|reason| Refusal::invalid(format!("the keys cannot be walked over: {reason}")))?;
-        let skus = names.iter().filter_map(|name| match watched(name, self.style) {
-            Some(Watched::Reserved(sku)) => Some(sku),
-            _ => None,
-        });
-        Ok((next, skus.collect()))
+        let counters = names.iter().filter_map(|name| Counted::parse(name, self.style));
+        Ok((next, counters.collect()))
     }
 
     fn ledger<T>(&mut self, look: impl FnOnce(&mut Ledger) -> T) -> T {

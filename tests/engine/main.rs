@@ -18,6 +18,7 @@ mod dice;
 mod simulation;
 
 mod alert_index;
+mod contract;
 mod faults;
 mod histories;
 mod index;

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::outcome::Ending;
-use redis_inventory::inventory::quantity::UnixMs;
+use redis_inventory::inventory::quantity::{MAX_EXACT, UnixMs};
 
 /// The skus of every history, by number.
 pub const SKUS: [&str; 6] = ["P", "Q", "R@north", "S", "R@south", "R"];
@@ -108,6 +108,8 @@ struct Outcome {
     asked: Lines,
     sold: Lines,
     returned: Lines,
+    /// What the deadline gave back of it.
+    overdue: Lines,
     until: UnixMs,
 }
 
@@ -225,10 +227,13 @@ impl Model {
         lines.filter(|line| line.0 == sku).map(|line| line.1).sum()
     }
 
-    /// Skus whose counter is not what is held, with the difference.
-    pub fn drifting(&self) -> BTreeSet<(String, i64)> {
-        let drift = |sku: Sku| self.reserved.get(&sku).copied().unwrap_or(0) - self.held(sku);
-        (0..SKUS.len()).filter(|sku| drift(*sku) != 0).map(|sku| (SKUS[sku].to_owned(), drift(sku))).collect()
+    /// Skus whose counter is not what is held, or whose units count for nothing: with the difference, and those units.
+    pub fn wrong(&self) -> BTreeSet<(String, i64, i64)> {
+        let reserved = |sku: Sku| self.reserved.get(&sku).copied().unwrap_or(0);
+        let stray = |sku: Sku| if self.counts(sku) { 0 } else { self.units(sku) + reserved(sku) };
+        let all =
+            (0..SKUS.len()).map(|sku| (SKUS[sku].to_owned(), reserved(sku) - self.held(sku), stray(sku)));
+        all.filter(|(_, drift, stray)| *drift != 0 || *stray != 0).collect()
     }
 
     /// The ids of reservations whose time is not over.
@@ -323,6 +328,7 @@ impl Model {
                 asked: record.whole(),
                 sold: sum(&[&record.sold, sold]),
                 returned: sum(&[&record.returned, returned]),
+                overdue: if ending == Ending::Expired { moved.clone() } else { nothing.clone() },
                 until: self.now + self.outcome_ttl,
             };
             self.outcomes.insert(id, outcome);
@@ -565,10 +571,35 @@ impl Model {
         })
     }
 
+    /// What a RESERVE is answered whose token was answered before: the same while the reservation lives, then how it ended.
+    fn answered_reserve(&self, state: &State, lines: &Lines, token: Option<&Token>) -> Option<Expected> {
+        let ended = match state {
+            State::Ended(outcome) => Some(code(outcome.ending)),
+            _ => None,
+        };
+        if let Some(answer) = self.unless_foreign(state, token, ended) {
+            let is_again = answer.answer == "OK";
+            return Some(match state {
+                State::Live(held, _) if is_again && held.asked != sum(&[lines]) => {
+                    Expected::refused("MISMATCH")
+                }
+                State::Live(..) => answer,
+                state if is_again => refuse(state),
+                _ => answer,
+            });
+        }
+        None
+    }
+
     /// Remembers the answer to a command with a token: that is a change too.
-    fn remember(&mut self, token: Option<&Token>, mut expected: Expected) -> Expected {
+    fn remember(&mut self, token: Option<&Token>, expected: Expected) -> Expected {
+        self.remember_from(self.now, token, expected)
+    }
+
+    /// The same for as long as if it had been answered at that moment.
+    fn remember_from(&mut self, last: UnixMs, token: Option<&Token>, mut expected: Expected) -> Expected {
         if let Some(token) = token {
-            let until = self.now + self.outcome_ttl;
+            let until = last + self.outcome_ttl;
             self.once.insert(token.name.clone(), (token.asked.clone(), expected.answer.clone(), until));
             expected.writes = true;
         }
@@ -585,20 +616,19 @@ impl Model {
         is_there: impl Fn(&str) -> bool,
     ) -> Expected {
         let state = self.state(id);
-        let ended = match &state {
-            State::Ended(outcome) => Some(code(outcome.ending)),
-            _ => None,
-        };
-        if let Some(answer) = self.unless_foreign(&state, token, ended) {
+        if let Some(answer) = self.answered_reserve(&state, lines, token) {
             return answer;
         }
         match state {
             State::Ended(outcome) => return Expected::refused(code(outcome.ending)),
-            State::Live(held, _) if held.asked == sum(&[lines]) => {
-                return self.remember(token, Expected::already());
+            State::Live(held, deadline) if held.asked == sum(&[lines]) => {
+                return self.remember_from(deadline.max(self.now), token, Expected::already());
             }
             State::Live(..) => return Expected::refused("MISMATCH"),
             State::Lapsed | State::Unknown | State::Foreign => {}
+        }
+        if lines.iter().any(|line| line.0 != R && !self.counts(line.0)) {
+            return Expected::refused("ERR");
         }
         // Whether they are another program's is not known: they stay reserved.
         while let Some(at) = self.undecided.iter().position(|gone| gone.id == id) {
@@ -628,7 +658,7 @@ impl Model {
             id,
             Slot { record: Some(record), until: Some(expires_at), foreign: false, by_hand: false },
         );
-        self.remember(token, Expected::done())
+        self.remember_from(expires_at, token, Expected::done())
     }
 
     /// What is taken for `lines`, or the refusal where they are not available though overdue reservations of their skus were
@@ -754,20 +784,25 @@ impl Model {
         token: Option<&Token>,
         is_there: impl Fn(&str) -> bool,
     ) -> Expected {
+        if outcome.overdue.iter().any(|line| !self.counts(line.0)) {
+            return Expected::refused("ERR");
+        }
         if sum(&[&outcome.sold, &outcome.returned]) != outcome.asked {
             return Expected::refused("DRIFT");
         }
-        if let Err(refusal) = self.take_overdue(&outcome.returned, None, is_there) {
+        if let Err(refusal) = self.take_overdue(&outcome.overdue, None, is_there) {
             return refusal;
         }
-        for &(sku, quantity) in &outcome.returned {
+        for &(sku, quantity) in &outcome.overdue {
             *self.available.entry(sku).or_default() -= quantity;
             *self.on_hand.get_mut(&sku).unwrap() -= quantity;
         }
         let until = self.now + self.outcome_ttl.max(1);
-        let sold = outcome.asked.clone();
+        let sold = sum(&[&outcome.sold, &outcome.overdue]);
         let asked = outcome.asked.clone();
-        let sold = Outcome { ending: Ending::Committed, asked, sold, returned: vec![], until };
+        let earlier = |line: &(Sku, i64)| (line.0, line.1 - units_of(&outcome.overdue, line.0));
+        let returned = sum(&[&outcome.returned.iter().map(earlier).collect()]);
+        let sold = Outcome { ending: Ending::Committed, asked, sold, returned, overdue: vec![], until };
         self.outcomes.insert(id, sold);
         self.remember(token, Expected::done())
     }
@@ -788,7 +823,8 @@ impl Model {
             }
             State::Ended(outcome) if outcome.ending == Ending::Expired => {
                 let until = self.now + self.outcome_ttl.max(1);
-                self.outcomes.insert(id, Outcome { ending: Ending::RolledBack, until, ..outcome });
+                let overdue = vec![];
+                self.outcomes.insert(id, Outcome { ending: Ending::RolledBack, overdue, until, ..outcome });
                 self.remember(token, Expected::done())
             }
             state => self.take(id, state, None, Ending::RolledBack, token),
@@ -878,13 +914,16 @@ impl Model {
         if let Some(answer) = self.answered(token, None) {
             return answer;
         }
-        if !self.can_restock(sku) {
+        if !self.counts(sku) {
             return Expected::refused("ERR");
         }
         let before = self.units(sku);
         if delta < 0 && before + delta < 0 {
             let text = format!("INSUFFICIENT {} requested {}, available {before}", SKUS[sku], -delta);
             return Expected::refused(text);
+        }
+        if self.is_beyond(sku, before + delta) {
+            return Expected::refused("ERR");
         }
         self.restock(sku, before + delta, token)
     }
@@ -902,7 +941,7 @@ impl Model {
         if let Some(answer) = self.answered(token, None) {
             return answer;
         }
-        if !self.can_restock(sku) {
+        if !self.counts(sku) {
             return Expected::refused("ERR");
         }
         let reserved = if on_hand { self.reserved.get(&sku).copied().unwrap_or(0) } else { 0 };
@@ -912,11 +951,20 @@ impl Model {
         if units < reserved {
             return Expected::refused("OVERCOMMITTED");
         }
+        if self.is_beyond(sku, units - reserved) {
+            return Expected::refused("ERR");
+        }
         self.restock(sku, units - reserved, token)
     }
 
-    /// Whether units of this sku may come and go by themselves.
-    fn can_restock(&self, sku: Sku) -> bool {
+    /// Whether so many available units would be more than there are, and too many beside what is reserved.
+    fn is_beyond(&self, sku: Sku, units: i64) -> bool {
+        let reserved = self.reserved.get(&sku).copied().unwrap_or(0).max(0);
+        units > self.units(sku) && units + reserved > MAX_EXACT
+    }
+
+    /// Whether units of this sku count: they may come and go by themselves, and be taken.
+    fn counts(&self, sku: Sku) -> bool {
         let is_of_r = sku == R || R_PLACES.contains(&sku);
         !is_of_r || self.warehouses.is_empty() || self.warehouses.contains_key(&sku)
     }
@@ -962,13 +1010,16 @@ impl Model {
         if let Some(answer) = self.answered(token, None) {
             return answer;
         }
-        if !self.can_restock(from) || !self.can_restock(to) {
+        if !self.counts(from) || !self.counts(to) {
             return Expected::refused("ERR");
         }
         let before = self.units(from);
         if before < units {
             let text = format!("INSUFFICIENT {} requested {units}, available {before}", SKUS[from]);
             return Expected::refused(text);
+        }
+        if self.is_beyond(to, self.units(to) + units) {
+            return Expected::refused("ERR");
         }
         for (sku, by) in [(from, -units), (to, units)] {
             *self.available.entry(sku).or_default() += by;
@@ -1171,6 +1222,11 @@ fn add(lines: &mut Lines, sku: Sku, units: i64) {
         Some(line) => line.1 += units,
         None => lines.push((sku, units)),
     }
+}
+
+/// The units of a sku in these lines.
+fn units_of(lines: &Lines, sku: Sku) -> i64 {
+    lines.iter().filter(|line| line.0 == sku).map(|line| line.1).sum()
 }
 
 /// Lists of lines as one, by sku.

@@ -17,7 +17,7 @@ use redis_inventory::engine::{Argument, Keyspace, LoadRepair, Ranking, Reading, 
 use redis_inventory::inventory::error::Refusal;
 use redis_inventory::inventory::quantity::UnixMs;
 use redis_inventory::inventory::reservation::Record;
-use redis_inventory::inventory::sku::{Key, KeyStyle, Sku, Watched, watched};
+use redis_inventory::inventory::sku::{Counted, Key, KeyStyle, Watched, watched};
 use redis_inventory::inventory::slot::{Slot, SlotState};
 
 /// When every simulation begins.
@@ -116,8 +116,8 @@ pub struct Simulation {
 pub fn settings() -> Settings {
     Settings {
         hold_ttl_ms: 900_000,
-        max_hold_ms: 0,
-        outcome_ttl_ms: 3_600_000,
+        max_hold_ms: 2_678_400_000,
+        outcome_ttl_ms: 86_400_000,
         low_stock_threshold: 10,
         alert_ttl_ms: 604_800_000,
         alert_cooldown_ms: 60_000,
@@ -544,6 +544,7 @@ impl Simulation {
             }
             ["HSET", name, ..] => self.put(name, Value::Hash, None, &["hset"]),
             ["ZADD", name, score, member] => self.add_member(name, member, score.parse().unwrap()),
+            ["ZREM", name, member] => self.take_member(name, member),
             ["INCRBY", name, by] => self.count(name, by.parse().unwrap()),
             ["DECRBY", name, by] => self.count(name, -by.parse::<i64>().unwrap()),
             // Of a key without a deadline nothing is told or sent.
@@ -634,6 +635,23 @@ impl Simulation {
         let Value::SortedSet(members) = &mut stored.value else { return false };
         members.insert(member.to_owned(), score);
         self.tell("zadd", name);
+        true
+    }
+
+    fn take_member(&mut self, name: &str, member: &str) -> bool {
+        if !self.finds(name) {
+            return false;
+        }
+        let Value::SortedSet(members) = &mut self.data.get_mut(name).unwrap().value else { return false };
+        if members.remove(member).is_none() {
+            return false;
+        }
+        let is_empty = members.is_empty();
+        self.tell("zrem", name);
+        if is_empty {
+            self.data.remove(name);
+            self.tell("del", name);
+        }
         true
     }
 
@@ -765,6 +783,16 @@ impl Keyspace for Simulation {
         Ranking::Members(members.iter().map(member).collect())
     }
 
+    fn ranking_of(&mut self, key: Key<'_>, member: &str) -> Ranking {
+        match self.ranking(key, usize::MAX) {
+            Ranking::Members(mut members) => {
+                members.retain(|(name, _)| name == member.as_bytes());
+                Ranking::Members(members)
+            }
+            other => other,
+        }
+    }
+
     fn rank(&mut self, key: Key<'_>, member: &str, score: i64) {
         self.called();
         let (name, _) = self.open_to_write(key);
@@ -845,16 +873,13 @@ impl Keyspace for Simulation {
         self.published.push((channel.to_owned(), message));
     }
 
-    fn reserved_counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Sku>), Refusal> {
+    fn counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Counted>), Refusal> {
         let from = usize::try_from(cursor).unwrap();
         let mut names = self.data.keys().skip(from);
         let page: Vec<&String> = names.by_ref().take(count).collect();
         let next = if names.next().is_some() { from + count } else { 0 };
-        let skus = page.iter().filter_map(|name| match watched(name.as_bytes(), self.style) {
-            Some(Watched::Reserved(sku)) => Some(sku),
-            _ => None,
-        });
-        Ok((next as u64, skus.collect()))
+        let counted = page.iter().filter_map(|name| Counted::parse(name.as_bytes(), self.style));
+        Ok((next as u64, counted.collect()))
     }
 
     fn ledger<T>(&mut self, look: impl FnOnce(&mut Ledger) -> T) -> T {

@@ -254,6 +254,7 @@ impl Shop {
         let is_number = |text: &str| text.parse::<i64>().is_ok_and(|number| number != i64::MIN);
         let name = match words {
             ["GET" | "DEL" | "EVICT" | "PERSIST", name] | ["SET", name, _] | ["HSET", name, ..] => *name,
+            ["ZREM", name, _] => *name,
             ["SET", name, _, "PX", ms] | ["PEXPIRE", name, ms] if at(ms).is_some() => *name,
             ["ZADD", name, number, _] | ["INCRBY" | "DECRBY", name, number] if is_number(number) => *name,
             ["RENAME", from, to] if from != to => *to,
@@ -432,15 +433,9 @@ impl Shop {
             over if request.late => {
                 let taken = match (self.outcome(before, id), over) {
                     (Some(outcome), _) if outcome.ending == Ending::Expired => {
-                        negative(&outcome.to_take_again().unwrap_or_default())
+                        negative(&outcome.to_take_again())
                     }
-                    (None, Some((record, _))) => {
-                        let mut taken: BTreeMap<Sku, i128> = negative(&record.whole());
-                        for line in record.sold {
-                            *taken.entry(line.sku).or_default() += i128::from(line.quantity.units());
-                        }
-                        taken
-                    }
+                    (None, Some((record, _))) => negative(&record.items),
                     _ => BTreeMap::new(),
                 };
                 if request.once.is_some() { Moves::TheseOrNothing(taken) } else { Moves::These(taken) }
@@ -627,7 +622,9 @@ impl Shop {
         let (mut cursor, mut drifting) = (audit::AuditCursor::START, BTreeSet::new());
         loop {
             let page = audit::audit_scan(&mut self.master, cursor, 1, |_| true).unwrap();
-            drifting.extend(page.drifting.into_iter().map(|audit| audit.sku));
+            assert!(page.found.iter().all(|found| found.audit.drift() != 0 || found.stray != 0));
+            let drifts = page.found.into_iter().map(|found| found.audit).filter(|audit| audit.drift() != 0);
+            drifting.extend(drifts.map(|audit| audit.sku));
             match page.next {
                 Some(next) => cursor = next,
                 None => break,

@@ -174,13 +174,15 @@ fn check_outcome(id: &ReservationId, outcome: &Outcome, style: KeyStyle) {
         check_lines(&parts.sold, style);
         check_lines(&parts.returned, style);
     }
+    check_lines(&outcome.rolled_back, style);
     assert_eq!(Outcome::from_json(id, &outcome.to_json(id), style).as_ref(), Some(outcome));
-    match outcome.to_take_again() {
-        Ok(lines) => check_lines(&lines, style),
-        Err(refusal) => assert_eq!(refusal.code(), "DRIFT"),
+    check_lines(&outcome.to_take_again(), style);
+    if let Err(refusal) = outcome.check_all_back() {
+        assert_eq!(refusal.code(), "DRIFT");
     }
-    let late = outcome.clone().sold_late(7);
-    assert_eq!(Outcome::from_json(id, &late.to_json(id), style), Some(late));
+    for later in [outcome.clone().sold_late(7), outcome.clone().given_up(7)] {
+        assert_eq!(Outcome::from_json(id, &later.to_json(id), style), Some(later));
+    }
     assert!(outcome.refusal(id).to_string().starts_with(outcome.refusal(id).code()));
 }
 

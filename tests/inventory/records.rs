@@ -186,6 +186,7 @@ fn an_outcome_is_stored_with_how_and_when_it_ended() {
             resolved_at: 3,
             items: lines("P@A 5"),
             parts: None,
+            rolled_back: Vec::new(),
             data: None,
         };
         let json = outcome.to_json(&id("R"));
@@ -240,15 +241,47 @@ fn an_outcome_lists_all_that_was_asked_whatever_parts_have_gone() {
 }
 
 #[test]
-fn a_late_commit_takes_again_what_went_back_and_sells_all() {
+fn a_late_commit_takes_again_what_the_deadline_returned() {
     let whole = Outcome::of(&record("R", "P 5, Q 1"), 1900, Ending::Expired, 2000, &lines("P 5, Q 1"));
-    assert_eq!(whole.to_take_again(), Ok(lines("P 5, Q 1")));
+    assert_eq!(whole.to_take_again(), lines("P 5, Q 1"));
     let record = Record { sold: lines("P 2"), ..record("R", "P 3, Q 1") };
     let in_parts = Outcome::of(&record, 1900, Ending::Expired, 2000, &lines("P 3, Q 1"));
-    assert_eq!(in_parts.to_take_again(), Ok(lines("P 3, Q 1")));
+    assert_eq!(in_parts.to_take_again(), lines("P 3, Q 1"));
     let sold = in_parts.sold_late(2500);
     assert_eq!((sold.ending, sold.expires_at, sold.resolved_at), (Ending::Committed, 1900, 2500));
     assert_eq!(sold.parts.map(|parts| (parts.sold, parts.returned)), Some((lines("P 5, Q 1"), Vec::new())));
+}
+
+#[test]
+fn a_late_commit_leaves_what_a_rollback_had_returned() {
+    let record = Record { sold: lines("P 1"), returned: lines("P 2, Q 4"), ..record("R", "P 3") };
+    let expired = Outcome::of(&record, 1900, Ending::Expired, 2000, &lines("P 3"));
+    assert_eq!(expired.rolled_back, lines("P 2, Q 4"));
+    assert_eq!(expired.check_all_back(), Ok(()));
+    assert_eq!(expired.to_take_again(), lines("P 3"));
+    assert_eq!(Outcome::from_json(&id("R"), &expired.to_json(&id("R")), Plain), Some(expired.clone()));
+    let sold = expired.clone().sold_late(2500);
+    assert_eq!(sold.items, lines("P 6, Q 4"));
+    assert_eq!(sold.parts, Some(Parts { sold: lines("P 4"), returned: lines("P 2, Q 4") }));
+    // A finished outcome is as an older version writes it.
+    for later in
+        [sold, expired.given_up(2500), Outcome::of(&record, 1900, Ending::Committed, 2000, &lines("P 3"))]
+    {
+        assert!(!String::from_utf8(later.to_json(&id("R"))).unwrap().contains("rolled_back\":"));
+    }
+}
+
+#[test]
+fn more_than_was_returned_was_not_rolled_back() {
+    let json = |returned: &str, rolled_back: &str| {
+        format!(
+            r#"{{"reservation_id":"R","state":"expired","created_at":1,"expires_at":2,"resolved_at":3,"items":[{{"product_id":"P","quantity":5}}]{returned},"rolled_back":[{{"product_id":"P","quantity":{rolled_back}}}]}}"#
+        )
+    };
+    let returned = r#","returned":[{"product_id":"P","quantity":2}]"#;
+    assert!(Outcome::from_json(&id("R"), json(returned, "2").as_bytes(), Plain).is_some());
+    assert_eq!(Outcome::from_json(&id("R"), json(returned, "3").as_bytes(), Plain), None);
+    assert_eq!(Outcome::from_json(&id("R"), json("", "1").as_bytes(), Plain), None);
 }
 
 #[test]
@@ -268,7 +301,7 @@ fn a_late_commit_of_a_release_that_was_cut_is_drift() {
         ),
     ] {
         let cut = Outcome::of(&record("R", "P 5, Q 1"), 1900, Ending::Expired, 2000, &lines(returned));
-        assert_eq!(cut.to_take_again().unwrap_err().to_string(), refusal);
+        assert_eq!(cut.check_all_back().unwrap_err().to_string(), refusal);
     }
 }
 

@@ -67,7 +67,7 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         ),
         (
             Refusal::NotFound(id("RES-456")),
-            "NOTFOUND no reservation RES-456 is live or remembered: it never was, its key was deleted, or it ended longer ago than inv.outcome-ttl-ms",
+            "NOTFOUND reservation RES-456 is unknown here: it was never made, its key was deleted, or it ended longer ago than outcomes are remembered (inv.outcome-ttl-ms): check the order in your own database before you go on",
         ),
         (
             Refusal::Drift { sku: sku("P"), held: 5, reserved: 3 },

@@ -30,7 +30,7 @@ fn lapsed(settled: bool) -> State {
 /// A state, and how a command on it is refused.
 type Refused = (State, &'static str);
 
-const NOT_FOUND: &str = "NOTFOUND no reservation R is live or remembered: it never was, its key was deleted, or it ended longer ago than inv.outcome-ttl-ms";
+const NOT_FOUND: &str = "NOTFOUND reservation R is unknown here: it was never made, its key was deleted, or it ended longer ago than outcomes are remembered (inv.outcome-ttl-ms): check the order in your own database before you go on";
 const FOREIGN: &str = "FOREIGN reservation:R is not a record of this module (a script's, or a copy): who made it ends it, a new order takes a new id";
 const COMMITTED: &str = "COMMITTED reservation R was committed at 2500: a new try takes a new id";
 const ROLLED_BACK: &str = "ROLLEDBACK reservation R was rolled back at 2500: a new try takes a new id";

@@ -152,7 +152,7 @@ struct Town {
 impl Town {
     fn new(is_tagged: bool) -> Self {
         let style = if is_tagged { "inv.key-style tagged" } else { "inv.key-style plain" };
-        let server = Server::start_with(&[style, "enable-module-command yes"]);
+        let server = Server::start_with(&[style, "enable-module-command yes", "inv.max-hold-ms 0"]);
         let admin = server.connect();
         let mut town = Self { server, admin, is_tagged };
         town.furnish("shop1", 1000, "sparrow");

@@ -1,6 +1,6 @@
 //! INV.ADJUST, INV.SET and INV.THRESHOLD: what the warehouse tells the shop.
 
-use crate::harness::{Json, assert_same, code, json};
+use crate::harness::{Json, SOON, assert_same, code, json, wait_for};
 use crate::shop::{shop, shop_with};
 
 #[test]
@@ -214,4 +214,24 @@ fn a_counter_at_the_end_of_its_range_is_moved_truly_or_not_at_all() {
     shop.ask(["SET", "stock:available:P", &i64::MAX.to_string()]);
     assert_eq!(shop.ask("INV.ADJUST P -1"), i64::MAX - 1);
     assert_eq!(code(&shop.refusal("INV.ADJUST P 1")), "ERR");
+}
+
+#[test]
+fn a_sku_never_has_more_units_than_json_keeps_exact() {
+    let (_server, mut shop) = shop(&[]);
+    let most = 9_007_199_254_740_991_i64;
+    assert_eq!(shop.ask(format!("INV.ADJUST Q {most}")), most);
+    shop.ask(format!("INV.RESERVE R1 EX 600 ITEMS Q {most}"));
+    let refusal =
+        format!("ERR Q has 0 available and {most} reserved: with {most} more it would have over {most}");
+    assert_eq!(shop.refusal(format!("INV.ADJUST Q {most}")), refusal);
+    assert_eq!(code(&shop.refusal("INV.SET Q AVAILABLE 1")), "ERR");
+    assert_eq!(shop.ask(format!("INV.SET Q ONHAND {most}")), 0);
+    shop.ask("PEXPIRE reservation:R1 1");
+    wait_for("the units are back", SOON, (most, 0), || shop.counters("Q"));
+    // Another client has written more: it can be lowered.
+    shop.ask(format!("INCRBY stock:available:Q {most}"));
+    assert_eq!(code(&shop.refusal("INV.ADJUST Q 1")), "ERR");
+    assert_eq!(shop.ask("INV.ADJUST Q -1"), 2 * most - 1);
+    assert_eq!(shop.ask(format!("INV.SET Q AVAILABLE {most}")), most);
 }

@@ -122,6 +122,46 @@ fn a_walk_names_every_sku_that_drifts_and_no_other() {
 }
 
 #[test]
+fn a_walk_names_stray_units_also_where_only_an_available_counter_has_them() {
+    let (_server, mut shop) = shop(&[("P@A", 10), ("P@B", 5), ("P@C", 7), ("Q@A", 1)]);
+    shop.ask("INV.WAREHOUSES P SET A 1 B 2");
+    shop.ask("INV.RESERVE R1 ITEMS P@A 4");
+    shop.ask("ZREM stock:warehouses:P A");
+    shop.ask("SET stock:available:P 2");
+    let stray = |sku: &str, reserved: i64, held: i64, stray: i64| {
+        let mut audit = audited(sku, reserved, held);
+        audit["stray"] = json!(stray);
+        audit
+    };
+    let expected = [stray("P", 0, 0, 2), stray("P@A", 4, 4, 10), stray("P@C", 0, 0, 7)];
+    for count in [1, 100] {
+        assert_eq!(walk(&mut shop, count), expected);
+    }
+    for sku in ["P", "P@A", "P@C"] {
+        assert!(expected.contains(&shop.ask(format!("INV.AUDIT {sku}"))), "{sku}");
+    }
+    shop.ask("DEL stock:available:P");
+    shop.ask("INV.WAREHOUSES P SET A 1 C 3");
+    assert_eq!(walk(&mut shop, 100), Vec::<Json>::new());
+}
+
+#[test]
+fn a_walk_over_many_counters_of_each_kind_ends_and_lists_each_once() {
+    let (_server, mut shop) = shop(&[]);
+    shop.ask("ZADD stock:warehouses:W 1 A");
+    for number in 0..3000 {
+        let name = if number % 1000 == 0 { format!("W@S{number}") } else { format!("S{number}") };
+        shop.send(format!("SET stock:available:{name} 1"));
+    }
+    for _ in 0..3000 {
+        shop.reply();
+    }
+    let found = walk(&mut shop, 1);
+    let skus: Vec<&str> = found.iter().map(|audit| audit["sku"].as_str().expect("a sku")).collect();
+    assert_eq!(skus, ["W@S0", "W@S1000", "W@S2000"]);
+}
+
+#[test]
 fn a_walk_shows_what_the_caller_may_read() {
     let (server, mut shop) = shop(&[]);
     shop.ask("SET stock:reserved:shop1:p 1");

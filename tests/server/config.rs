@@ -6,8 +6,8 @@ use crate::shop::{between, shop};
 /// Name, default, values that fit, values that do not.
 const OPTIONS: &[(&str, &str, &[&str], &[&str])] = &[
     ("hold-ttl-ms", "900000", &["1"], &["0", "-1", "x"]),
-    ("max-hold-ms", "0", &["0", "60000"], &["-1", "1.5"]),
-    ("outcome-ttl-ms", "3600000", &["0", "1000"], &["-1", ""]),
+    ("max-hold-ms", "2678400000", &["0", "60000"], &["-1", "1.5"]),
+    ("outcome-ttl-ms", "86400000", &["0", "1000"], &["-1", ""]),
     ("low-stock-threshold", "10", &["0", "1000"], &["-1"]),
     ("alert-ttl-ms", "604800000", &["1000"], &["0", "-1"]),
     ("alert-cooldown-ms", "60000", &["0"], &["-1"]),

@@ -109,6 +109,47 @@ fn the_whole_life_has_a_limit_where_one_is_set() {
 }
 
 #[test]
+fn a_deadline_in_the_wrong_unit_is_refused_and_says_how_far_it_is() {
+    let (_server, mut shop) = shop(STOCK);
+    shop.ask("INV.RESERVE R1 ITEMS P 5");
+    let at = shop.now() + 900_000;
+    for limit in ["inv.max-hold-ms", ""] {
+        for command in [format!("INV.RESERVE R2 EXAT {at} ITEMS P 1"), format!("INV.EXTEND R1 EXAT {at}")] {
+            let refusal = shop.refusal(&*command);
+            assert!(refusal.starts_with("ERR the deadline is "), "{refusal}");
+            let days: i64 = refusal
+                .split(['(', ' '])
+                .find_map(|word| word.parse().ok().filter(|days| *days < 100_000_000))
+                .expect("days");
+            assert!(days > 20_000_000, "{refusal}");
+            assert!(
+                refusal.contains(limit) && refusal.ends_with("for milliseconds use PX and PXAT"),
+                "{refusal}"
+            );
+        }
+        shop.ask("CONFIG SET inv.max-hold-ms 0");
+    }
+    // Without a limit: a hundred years.
+    assert_eq!(code(&shop.refusal("INV.EXTEND R1 PX 3155760000001")), "ERR");
+    shop.ask("INV.EXTEND R1 PX 3155760000000");
+}
+
+#[test]
+fn a_hold_that_an_earlier_configuration_allowed_keeps_its_deadline() {
+    let (mut server, mut shop) = shop_with(&["inv.max-hold-ms 0", "appendonly yes"], STOCK);
+    let held = shop.ask("INV.RESERVE R1 EX 31536000 ITEMS P 5");
+    server.shut_down();
+    server.change_option("inv.max-hold-ms 0", "inv.max-hold-ms 2678400000");
+    server.start_again();
+    let mut shop = server.connect();
+    assert_eq!(shop.ask("PEXPIRETIME reservation:R1"), held["expires_at"]);
+    assert_eq!(shop.ask("INV.RESERVE R1 ITEMS P 5"), held);
+    assert_eq!(code(&shop.refusal("INV.EXTEND R1 EX 31536000")), "ERR");
+    shop.ask("INV.COMMIT R1 ITEMS P 1");
+    assert_eq!(shop.ask("PEXPIRETIME reservation:R1"), held["expires_at"]);
+}
+
+#[test]
 fn a_deadline_that_is_none_is_an_error() {
     let (_server, mut shop) = shop(STOCK);
     shop.ask("INV.RESERVE R1 ITEMS P 5");

@@ -102,7 +102,8 @@ const RESERVATIONS: &[Step] = &[
         ("INSUFFICIENT", "INV.RESERVE s# ITEMS P 9007199254740991 NOPE 1"),
         ("INSUFFICIENT", "INV.RESERVE s# SPLIT none ITEMS W 4000000001"),
         ("INSUFFICIENT", "INV.RESERVE s# SPLIT fewest ITEMS W 90000000000"),
-        ("INSUFFICIENT", "INV.RESERVE s# ITEMS W@A 4000000001 W@N 1"),
+        ("INSUFFICIENT", "INV.RESERVE s# ITEMS W@A 4000000001 W@B 4000000001"),
+        ("ERR", "INV.RESERVE s# ITEMS W@A 1 W@N 1"),
         ("ok", "INV.RESERVE e# ITEMS D 1"),
         ("ok", "SET stock:reserved:D 0"),
         ("DRIFT", "INV.COMMIT e#"),
@@ -709,7 +710,13 @@ fn reservations_and_their_refusals() {
 
 #[test]
 fn stock_and_its_readers() {
-    let options = [FORGETFUL, "inv.alert-cooldown-ms 0", "inv.alert-ttl-ms 2000", "inv.feed-maxlen 1000"];
+    let options = [
+        FORGETFUL,
+        "inv.max-hold-ms 0",
+        "inv.alert-cooldown-ms 0",
+        "inv.alert-ttl-ms 2000",
+        "inv.feed-maxlen 1000",
+    ];
     let mut server = Server::start_with(&options);
     let mut load = Load::of(&server);
     load.once(STOCK);

@@ -56,11 +56,8 @@ use State::{Committed, Expired, Gone, Live, RolledBack, Unknown};
 struct Reservation {
     states: BTreeSet<State>,
     asked: Lines,
-    /// The lines that it was resolved to.
-    whole: Lines,
     /// What it holds.
     lines: Lines,
-    sold: Lines,
     /// What the record says.
     expires_at: i64,
     /// What its key says.
@@ -301,6 +298,8 @@ struct History {
     aof: bool,
     /// Commands with a token that were answered.
     answered: Vec<(String, Json)>,
+    /// Those that were a RESERVE, with the number of the reservation.
+    reserved: Vec<(String, usize, Json)>,
     tokens: u64,
     trace: Vec<String>,
     done: bool,
@@ -335,6 +334,7 @@ impl History {
             shop,
             aof,
             answered: vec![],
+            reserved: vec![],
             tokens: 0,
             trace: vec![],
             done: false,
@@ -510,9 +510,7 @@ impl History {
         self.model.reservations.push(Reservation {
             states: BTreeSet::from([Unknown]),
             asked: asked.clone(),
-            whole: Lines::new(),
             lines: Lines::new(),
-            sold: Lines::new(),
             expires_at: 0,
             ttl: None,
             saved: false,
@@ -529,7 +527,9 @@ impl History {
 
     fn reserve(&mut self, id: usize, asked: &Lines, life: i64) {
         let split = self.dice.pick(&["priority", "fewest", "none"]).to_owned();
-        let answer = self.ask(&format!("INV.RESERVE r{id} PX {life} SPLIT {split} ITEMS {}", show(asked)));
+        let token = self.token();
+        let command = format!("INV.RESERVE r{id} PX {life} SPLIT {split}{token} ITEMS {}", show(asked));
+        let answer = self.ask(&command);
         let one = &self.model.reservations[id];
         let (same, deadline) = (one.asked == *asked, one.deadline());
         let may_lack = self.model.may_lack_asked(asked, &split, answer.from);
@@ -538,6 +538,9 @@ impl History {
             "ok" => {
                 let reply = answer.reply.as_ref().expect("a reply");
                 let expires_at = reply["expires_at"].as_i64().expect("a time");
+                if !token.is_empty() {
+                    self.reserved.push((command, id, reply.clone()));
+                }
                 let retried = same && expires_at == deadline;
                 self.narrow(id, &answer, |state| if state == Live { retried } else { free(state) });
                 if !self.model.reservations[id].is(Live) {
@@ -548,9 +551,7 @@ impl History {
                     self.model.reservations[id] = Reservation {
                         states: BTreeSet::from([Live]),
                         asked: asked.clone(),
-                        whole: lines.clone(),
                         lines,
-                        sold: Lines::new(),
                         expires_at,
                         ttl: Some(expires_at),
                         saved: false,
@@ -594,20 +595,14 @@ impl History {
     }
 
     fn commit_late(&mut self, id: usize) {
-        // A live one sells what it holds, an expired one also what went back in parts before: it must be clear which.
-        let one = &self.model.reservations[id];
-        let mut needed = one.whole.clone();
-        add(&mut needed, &one.sold, -1);
-        if needed != one.lines && !one.is(Expired) {
-            return;
-        }
+        // A live one sells what it holds, an expired one what its deadline gave back: the same.
+        let needed = self.model.reservations[id].lines.clone();
         let answer = self.ask(&format!("INV.COMMIT r{id} LATE"));
         let may_lack = self.model.may_lack(&needed, answer.from);
         match answer.code() {
             "ok" => {
                 self.narrow(id, &answer, |state| matches!(state, Live | Committed | Expired));
                 if !self.model.reservations[id].is(Committed) {
-                    self.model.reservations[id].lines = needed;
                     self.model.released(id);
                     self.sold_all(id);
                 }
@@ -662,9 +657,6 @@ impl History {
                 self.answered(&command, &answer);
                 let one = &mut self.model.reservations[id];
                 add(&mut one.lines, &part, -1);
-                if commit {
-                    add(&mut one.sold, &part, 1);
-                }
                 if one.lines.is_empty() {
                     one.set(if commit { Committed } else { RolledBack });
                 } else {
@@ -798,12 +790,35 @@ impl History {
 
     /// A command with a token is sent again: the same answer, and nothing changes.
     fn send_again(&mut self) {
+        if self.dice.roll(3) > 0 {
+            return self.reserve_with_known_token();
+        }
         if self.answered.is_empty() {
             return;
         }
         let which = self.place(self.answered.len());
         let (command, reply) = self.answered[which].clone();
         assert_eq!(self.ask(&command).reply, Ok(reply), "{command} once more");
+    }
+
+    /// So is a RESERVE: the same answer while it lives, then how it ended. It never holds anything.
+    fn reserve_with_known_token(&mut self) {
+        if self.reserved.is_empty() {
+            return;
+        }
+        let which = self.place(self.reserved.len());
+        let (command, id, reply) = self.reserved[which].clone();
+        let answer = self.ask(&command);
+        match answer.code() {
+            "ok" => {
+                assert_eq!(answer.reply, Ok(reply), "{command} once more");
+                self.narrow(id, &answer, |state| state == Live);
+            }
+            // Its end was forgotten, and the id is another's.
+            "MISMATCH" => self.narrow(id, &answer, |state| state == Live),
+            "NOTFOUND" => self.narrow(id, &answer, |state| matches!(state, Unknown | Gone)),
+            ended => self.narrow(id, &answer, |state| ending(state) == Some(ended)),
+        }
     }
 
     // --- other hands ---
@@ -941,6 +956,7 @@ impl History {
         self.model.reservations.iter_mut().for_each(|one| one.set(Unknown));
         self.model.loose.clear();
         self.answered.clear();
+        self.reserved.clear();
         self.restock();
     }
 

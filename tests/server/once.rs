@@ -1,6 +1,6 @@
 //! ONCE: a command sent again with its token gets its first answer again, and nothing changes more.
 
-use crate::harness::{Client, Json, SOON, assert_same, assert_same_data, code, json, wait_until};
+use crate::harness::{Client, Json, SOON, assert_same, assert_same_data, code, json, wait_for, wait_until};
 use crate::shop::{between, shop, shop_with};
 
 const STOCK: &[(&str, i64)] = &[("P", 100), ("Q", 100)];
@@ -73,6 +73,41 @@ fn a_generated_id_is_generated_once() {
     assert_ne!(shop.ask("INV.RESERVE * ONCE click-2 ITEMS P 3"), first);
     assert_ne!(shop.ask("INV.RESERVE cart-* ONCE click-1 ITEMS P 3"), first);
     assert_eq!(shop.counters("P"), (91, 9));
+}
+
+#[test]
+fn a_token_of_a_reservation_that_has_ended_answers_how() {
+    let (_server, mut shop) = shop(STOCK);
+    for id in ["R1", "*", "cart-*"] {
+        for (end, expected) in [("COMMIT", "COMMITTED"), ("ROLLBACK", "ROLLEDBACK"), ("", "EXPIRED")] {
+            let reserve = format!("INV.RESERVE {id} EX 600 ONCE {expected} ITEMS P 3");
+            let made = shop.ask(&*reserve)["reservation_id"].as_str().expect("an id").to_owned();
+            if end.is_empty() {
+                shop.ask(format!("PEXPIRE reservation:{made} 1"));
+                wait_until("it is over", SOON, || shop.ask(format!("INV.GET {made}"))["state"] == "expired");
+            } else {
+                shop.ask(format!("INV.{end} {made}"));
+            }
+            let refusal = shop.refusal(&*reserve);
+            assert!(refusal.starts_with(&format!("{expected} reservation {made} ")), "{refusal}");
+            shop.ask(format!("DEL inventory:outcome:{made}"));
+            let refusal = shop.refusal(&*reserve);
+            assert!(
+                refusal.starts_with(&format!("NOTFOUND reservation {made} is unknown here")),
+                "{refusal}"
+            );
+        }
+    }
+    wait_for("nothing is held", SOON, (91, 0), || shop.counters("P"));
+}
+
+#[test]
+fn the_token_of_a_reservation_lives_until_its_end_is_forgotten() {
+    let (_server, mut shop) = shop_with(&["inv.outcome-ttl-ms 60000"], STOCK);
+    let reserved = shop.ask("INV.RESERVE R1 EX 600 ONCE t ITEMS P 3");
+    let keys = shop.ask("KEYS inventory:once:*");
+    let until = shop.ask(["PEXPIRETIME", keys[0].as_str().expect("a name")]);
+    assert_eq!(until.as_i64(), reserved["expires_at"].as_i64().map(|at| at + 60_000));
 }
 
 #[test]
@@ -244,8 +279,8 @@ fn an_answer_that_had_nothing_to_do_is_remembered_too() {
     let (_server, mut shop) = shop(&[("P", 10)]);
     shop.ask("INV.RESERVE R1 ITEMS P 1");
     let again = shop.ask("INV.RESERVE R1 ONCE a ITEMS P 1");
-    shop.ask("INV.COMMIT R1");
     assert_eq!(shop.ask("INV.RESERVE R1 ONCE a ITEMS P 1"), again);
+    shop.ask("INV.COMMIT R1");
     shop.ask("INV.COMMIT R1 ONCE b");
     shop.ask("DEL inventory:outcome:R1");
     assert_eq!(shop.ask("INV.COMMIT R1 ONCE b"), "OK");

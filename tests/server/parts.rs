@@ -197,3 +197,21 @@ fn a_part_propagates_its_units_and_the_record_that_is_left() {
         assert_eq!(propagated, [format!("INV.APPLY 1 {units} RECORD R1 {deadline} {record}")]);
     }
 }
+
+#[test]
+fn a_late_commit_does_not_sell_what_the_customer_gave_back() {
+    let (_server, mut shop) = shop(STOCK);
+    shop.ask("INV.RESERVE R1 EX 600 ITEMS P 5");
+    shop.ask("INV.ROLLBACK R1 ITEMS P 2");
+    shop.ask("PEXPIRE reservation:R1 1");
+    wait_for("the deadline returns the rest", SOON, (100, 0), || shop.counters("P"));
+    let outcome = shop.document("inventory:outcome:R1");
+    assert_eq!(outcome["returned"], json!([item("P", 5)]));
+    assert_eq!(outcome["rolled_back"], json!([item("P", 2)]));
+    assert_eq!(shop.ask("INV.COMMIT R1 LATE"), "OK");
+    assert_eq!(shop.counters("P"), (97, 0));
+    let outcome = shop.document("inventory:outcome:R1");
+    assert_eq!((&outcome["sold"], &outcome["returned"]), (&json!([item("P", 3)]), &json!([item("P", 2)])));
+    assert_eq!(outcome["items"], json!([item("P", 5)]));
+    assert_eq!(outcome["rolled_back"], json!(null));
+}

@@ -109,7 +109,10 @@ fn what_the_warehouses_do_not_have_is_refused_and_changes_nothing() {
             "INSUFFICIENT PROD-123 requested 321, available 320; OTHER requested 2, available 1",
         ),
         ("ITEMS PROD-123@A 51 OTHER 1", "INSUFFICIENT PROD-123@A requested 51, available 50"),
-        ("ITEMS PROD-123@D 1", "INSUFFICIENT PROD-123@D requested 1, available 0"),
+        (
+            "ITEMS PROD-123@D 1",
+            "ERR PROD-123 has no warehouse D: INV.WAREHOUSES PROD-123 SET D priority makes it one",
+        ),
     ] {
         assert_eq!(shop.refusal(format!("INV.RESERVE R1 {words}")), refusal, "{words}");
     }
@@ -294,6 +297,28 @@ fn where_both_exist_by_hand_the_warehouses_win_and_the_audit_names_the_stray() {
 }
 
 #[test]
+fn a_place_that_is_no_warehouse_any_more_is_not_sold_from_and_its_holds_end_normally() {
+    let (_server, mut shop) = three();
+    let retry = "INV.RESERVE R1 ITEMS PROD-123@B 3";
+    let held = shop.ask(retry);
+    shop.ask("INV.RESERVE R2 PX 50 ITEMS PROD-123@B 2");
+    shop.ask("ZREM stock:warehouses:PROD-123 B");
+    let refusal = "ERR PROD-123 has no warehouse B: INV.WAREHOUSES PROD-123 SET B priority makes it one";
+    assert_eq!(shop.refusal("INV.RESERVE R3 ITEMS PROD-123@B 1"), refusal);
+    assert_eq!(shop.refusal("INV.RESERVE R3 ITEMS PROD-123 1 PROD-123@B 1"), refusal);
+    assert_eq!(shop.ask(retry), held);
+    wait_for("the deadline returns them", SOON, 3, || reserved(&mut shop)[1]);
+    assert_eq!(shop.refusal("INV.COMMIT R2 LATE"), refusal);
+    assert_eq!(shop.ask("INV.COMMIT R1 ITEMS PROD-123@B 2"), "OK");
+    assert_eq!(shop.ask("INV.ROLLBACK R1"), "OK");
+    assert_eq!((available(&mut shop), reserved(&mut shop)), ([50, 98, 200], [0, 0, 0]));
+    // It counts again when it is a warehouse again.
+    shop.ask("INV.WAREHOUSES PROD-123 SET B 2");
+    assert_eq!(shop.ask("INV.COMMIT R2 LATE"), "OK");
+    assert_eq!(available(&mut shop), [50, 96, 200]);
+}
+
+#[test]
 fn a_transfer_moves_available_units_all_or_nothing() {
     let (_server, mut shop) = three();
     shop.ask("INV.RESERVE R1 ITEMS PROD-123@A 30");
@@ -417,7 +442,7 @@ fn a_stray_warehouse_hides_no_alert_of_the_others() {
     let (_server, mut shop) = three();
     // X is no warehouse of the product, whatever its counters hold.
     shop.ask("SET stock:available:PROD-123@X 1000");
-    shop.ask("INV.RESERVE R1 ITEMS PROD-123 350 PROD-123@X 1");
+    shop.ask("INV.RESERVE R1 ITEMS PROD-123 350");
     assert_eq!(shop.ask("INV.ALERTS")[0]["type"], "OUT_OF_STOCK");
 }
 
