@@ -228,13 +228,14 @@ pub(super) fn settle_remembered_due<K: Keyspace>(
     let mut found = false;
     let slot = keys.confined_to();
     while let Some(gone) = keys.ledger(|ledger| ledger.take_remembered_due(now, slot)) {
+        let lines = gone.lines.len();
         if keys.is_slot_stable(gone.record.id.as_str()) {
             settle(keys, &gone, true);
         } else {
-            moving::give_up(keys, &gone);
+            moving::remembered_is_due(keys, gone);
         }
         found = true;
-        if time_is_up(gone.lines.len()) {
+        if time_is_up(lines) {
             break;
         }
     }

@@ -15,7 +15,7 @@ pub fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
     while let Some(sku) = keys.ledger(|ledger| ledger.next_to_check()) {
         match keys.slot_state(sku.product()) {
             SlotState::Stable => check(keys, &sku),
-            SlotState::Migrating | SlotState::Importing => later.push(sku),
+            SlotState::Migrating | SlotState::Importing | SlotState::Unassigned => later.push(sku),
             SlotState::Elsewhere => {}
         }
         if time_is_up() {
@@ -24,7 +24,7 @@ pub fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
         }
     }
     if !later.is_empty() {
-        // Their slots are on their way.
+        // Their slots are on their way, or no node has them.
         keys.ledger(|ledger| ledger.check_later(later));
         return false;
     }
