@@ -6,6 +6,7 @@
 //! hold (CLAMP): a script that settled one of our records with its own commands must not bring the units back twice.
 
 use super::ledger::{Foreign, Gone, Ledger, Touched};
+use super::sent::Sent;
 use super::waiting::Waits;
 use super::{
     Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, moving, record, repair,
@@ -289,7 +290,7 @@ pub(super) fn end_overdue<K: Keyspace>(keys: &mut K, record: Record, deadline: U
     let id = record.id.clone();
     keys.remove(Key::Reservation(&id));
     keys.notify(c"del", Key::Reservation(&id));
-    keys.replicate(c"DEL", &[Argument::Key(Key::Reservation(&id))]);
+    keys.replicate(Sent::Del, &[Argument::Key(Key::Reservation(&id))]);
     let gone = Gone::new(record, deadline);
     keys.ledger(|ledger| ledger.pend(gone));
     settle_pending_of(keys, &id);

@@ -5,6 +5,7 @@
 
 use super::expire;
 use super::ledger::{Gone, Ledger};
+use super::sent::Sent;
 use super::waiting::Waits;
 use super::{Argument, Keyspace, Reading, Tally, apply};
 use crate::inventory::quantity::UnixMs;
@@ -55,7 +56,7 @@ pub(super) fn send_after<K: Keyspace>(keys: &mut K, gone: Gone) -> Option<Gone> 
     let key = Key::Reservation(&record.id);
     keys.write(key, &json, None);
     keys.notify(c"set", key);
-    keys.replicate(c"SET", &[Argument::Key(key), Argument::Text(&json)]);
+    keys.replicate(Sent::Set, &[Argument::Key(key), Argument::Text(&json)]);
     keys.ledger(|ledger| {
         ledger.settled(&gone.lines);
         ledger.enter_touched(&record, gone.deadline);

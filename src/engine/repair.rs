@@ -4,6 +4,7 @@
 //! **Invariant:** units are given back by themselves only where the module alone reserves, which the mark
 //! `inventory:managed` says of a database. Elsewhere a script may hold them: they are reported.
 
+use super::sent::Sent;
 use super::{Argument, Counter, Keyspace, LoadRepair, Reading, Tally, alerts, apply, feed};
 use crate::inventory::sku::{Key, KeyStyle, Sku};
 use crate::inventory::slot::SlotState;
@@ -85,7 +86,7 @@ pub(super) fn mark<K: Keyspace>(keys: &mut K) {
         let style = keys.style().word();
         keys.write(Key::Managed, style.as_bytes(), None);
         keys.notify(c"set", Key::Managed);
-        keys.replicate(c"SET", &[Argument::Key(Key::Managed), Argument::Word(style)]);
+        keys.replicate(Sent::Set, &[Argument::Key(Key::Managed), Argument::Word(style)]);
         keys.ledger(|ledger| ledger.set_managed(true));
     }
 }
@@ -105,7 +106,7 @@ pub(super) fn unmark<K: Keyspace>(keys: &mut K) {
     if keys.ledger(|ledger| ledger.is_managed() && ledger.foreign_count() > 0) {
         keys.remove(Key::Managed);
         keys.notify(c"del", Key::Managed);
-        keys.replicate(c"DEL", &[Argument::Key(Key::Managed)]);
+        keys.replicate(Sent::Del, &[Argument::Key(Key::Managed)]);
         keys.ledger(|ledger| ledger.set_managed(false));
     }
 }
