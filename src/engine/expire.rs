@@ -9,7 +9,7 @@ use super::ledger::{Foreign, Gone, Ledger, Touched};
 use super::sent::Sent;
 use super::waiting::Waits;
 use super::{
-    Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, moving, record, repair,
+    Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, moving, record, recover, repair,
 };
 use crate::inventory::alert::Alert;
 use crate::inventory::outcome::{Ending, Outcome};
@@ -195,7 +195,7 @@ fn can_settle_in_job<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
 /// may write now.
 pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let now = keys.now();
-    if work_off_notes(keys, Place::Open, &mut time_is_up) {
+    if recover::tell_of_dropped(keys, &mut time_is_up) || work_off_notes(keys, Place::Open, &mut time_is_up) {
         return true;
     }
     if !keys.ledger(|ledger| ledger.is_complete()) {

@@ -130,6 +130,8 @@ pub struct Ledger {
     foreign: HashMap<Box<[u8]>, Foreign>,
     /// How many of them are not [`Foreign::Misnamed`].
     strangers: usize,
+    /// Dropped by a load because they were due: the copies still have them.
+    dropped: Vec<ReservationId>,
     touched: VecDeque<Touched>,
     /// Keys that a walk met: to be read when there is time.
     to_learn: Vec<Touched>,
@@ -503,7 +505,18 @@ impl Ledger {
         }
         self.remembered_by_deadline.clear();
         self.waiting.forget_notes();
+        self.dropped.clear();
         self.fresh = 0;
+    }
+
+    /// A load has dropped this record: its copies are to be told.
+    pub fn note_dropped(&mut self, id: ReservationId) {
+        self.dropped.push(id);
+    }
+
+    /// The next record whose copies are to be told that a load has dropped it.
+    pub fn take_dropped(&mut self) -> Option<ReservationId> {
+        self.dropped.pop()
     }
 
     // --- foreign records ---

@@ -1165,3 +1165,26 @@ fn a_reserve_from_one_warehouse_settles_all_that_it_needs_in_one_round() {
     // Once, again behind the release, and for the alert: it is out of stock.
     assert_eq!(looks.iter().filter(|key| *key == "stock:warehouses:P").count(), 3);
 }
+
+#[test]
+fn what_a_load_in_a_running_server_has_dropped_is_dropped_by_its_copies_too() {
+    let mut shop = shop();
+    shop.unit(|shop| assert_eq!(shop.reserve("B", "P 2", 50), "OK"));
+    shop.unit(|shop| assert_eq!(shop.reserve("C", "P 1", 5000), "OK"));
+    let mut replica = Simulation::replica_of(&shop);
+    shop.take_stream();
+    shop.advance(101);
+    shop.reload();
+    // One of the ids is used again before the cron comes.
+    shop.unit(|shop| assert_eq!(shop.reserve("B", "P 1", 5000), "OK"));
+    shop.sweep();
+    let stream = shop.take_stream();
+    let dropped = ["DEL".to_owned(), "reservation:A".to_owned()];
+    assert!(stream.iter().flatten().any(|command| *command == dropped), "{stream:?}");
+    replica.advance(101);
+    replica.receive(&stream);
+    assert_eq!(replica.data, shop.data);
+    assert_eq!(replica.memory().live_count(), 2);
+    shop.sweep();
+    assert_eq!(shop.take_stream(), Vec::<Vec<Vec<String>>>::new(), "once");
+}

@@ -330,6 +330,13 @@ impl Simulation {
         self.rebuild();
     }
 
+    /// A running master loads what it has just saved, as for DEBUG RELOAD: nobody is told of what is dropped.
+    pub fn reload(&mut self) {
+        let before = std::mem::take(&mut self.ledger);
+        self.restart(true);
+        recover::note_dropped(self, &before);
+    }
+
     /// What a server has that died, and was started again with the file that it had written: keys as they were once, and
     /// what was appended behind them, one entry a transaction.
     pub fn from_aof(dead: &Self, base: &Data, appended: &[Vec<Command>]) -> Self {
