@@ -405,7 +405,8 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
         let now = keys.now();
         keys.ledger(|ledger| {
             ledger.leave_foreign(name.as_bytes());
-            if ledger.deadline(id).is_none() {
+            // It is due already, or gone. If the index has it later, its TTL was made shorter.
+            if ledger.deadline(id).is_none_or(|deadline| now <= deadline) {
                 ledger.wait(Waits::Unread(id.clone(), now));
             }
         });

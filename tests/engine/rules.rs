@@ -1188,3 +1188,19 @@ fn what_a_load_in_a_running_server_has_dropped_is_dropped_by_its_copies_too() {
     shop.sweep();
     assert_eq!(shop.take_stream(), Vec::<Vec<Vec<String>>>::new(), "once");
 }
+
+#[test]
+fn a_deadline_that_was_made_shorter_while_jobs_had_no_time_is_kept() {
+    let mut shop = shop();
+    shop.unit(|shop| assert_eq!(shop.reserve("B", "P 2", 900_000), "OK"));
+    shop.is_busy = true;
+    let soon = (shop.clock + 20).to_string();
+    shop.client(&["PEXPIREAT", "reservation:B", &soon]);
+    shop.is_busy = false;
+    shop.advance(21);
+    // It reads as absent now, and the index has its old deadline.
+    shop.sweep();
+    shop.sweep();
+    assert_eq!(shop.stored("reservation:B"), None);
+    assert!(shop.stored("inventory:outcome:B").is_some_and(|outcome| outcome.contains("expired")));
+}

@@ -1,6 +1,7 @@
 //! Who releases, and when: replicas never, a paused master when the pause ends, a promoted replica from the first moment
 //! on. Whatever changes hands meanwhile, nothing is lost and the copies agree.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::harness::{Client, Json, SOON, Server, assert_same_data, json, wait_for, wait_until, wire_code};
@@ -43,14 +44,20 @@ fn let_the_clock_pass(client: &mut Client, moment: i64) {
 
 /// When the last of these reservations was released, by their outcomes.
 fn last_release(shop: &mut Client, prefix: &str, count: i64) -> i64 {
-    let keys: Vec<String> = (1..=count).map(|n| format!("inventory:outcome:{prefix}{n}")).collect();
+    releases(shop, prefix, 1..=count).1
+}
+
+/// When the first and the last of these reservations were released, by their outcomes.
+fn releases(shop: &mut Client, prefix: &str, numbers: RangeInclusive<i64>) -> (i64, i64) {
+    let keys: Vec<String> = numbers.map(|n| format!("inventory:outcome:{prefix}{n}")).collect();
     let outcomes = shop.ask(format!("MGET {}", keys.join(" ")));
     let resolved_at = |outcome: &Json| {
         let outcome: Json = serde_json::from_str(outcome.as_str().expect("an outcome")).expect("JSON");
         assert_eq!(outcome["state"], "expired", "{outcome}");
         outcome["resolved_at"].as_i64().expect("a time")
     };
-    outcomes.as_array().expect("an array").iter().map(resolved_at).max().expect("some")
+    let times: Vec<i64> = outcomes.as_array().expect("an array").iter().map(resolved_at).collect();
+    (*times.iter().min().expect("some"), *times.iter().max().expect("some"))
 }
 
 /// Reservations made from now on are released on time by this server.
@@ -197,56 +204,92 @@ fn a_failover_that_ends_in_vain_loses_nothing() {
 #[test]
 fn a_pause_while_thousands_of_deadlines_pass_loses_nothing_and_all_is_back_when_it_ends() {
     for (pause, with_clients) in [("WRITE", false), ("WRITE", true), ("ALL", false), ("ALL", true)] {
-        let (master, mut shop, replica) = master_and_replica(&["appendonly yes"]);
-        let due = hold_many(&mut shop, "R", MANY, 1000);
-        shop.ask(format!("INV.RESERVE BYHAND PXAT {due} ITEMS P 1"));
-        shop.ask("DEL reservation:BYHAND");
-        let before = shop.counters("P");
-        let_the_clock_pass(&mut shop, due - 100);
-        let mut waiting: Vec<Client> = (0..4).map(|_| master.connect()).collect();
-        let mut reader = master.connect();
-        let length = 800;
-        let over = shop.now() + length;
-        shop.ask(format!("CLIENT PAUSE {length} {pause}"));
-        if with_clients {
-            for (client, command) in waiting.iter_mut().zip([
-                "INV.COMMIT R1",
-                "INV.ROLLBACK R2",
-                "INV.RESERVE R3 ITEMS P 1",
-                "INV.EXTEND LONG EX 10000",
-            ]) {
-                client.send(command);
-            }
-            reader.send("GET reservation:R4");
-        }
-        if pause == "WRITE" {
-            let_the_clock_pass(&mut shop, due + 200);
-            // A reader opens them, and they stay.
-            assert_eq!(shop.ask("GET reservation:R5"), Json::Null);
-            assert_eq!(shop.ask("INV.GET R5")["state"], "expired");
-            assert_eq!(shop.counters("P"), before);
-        }
-        if with_clients {
-            assert_eq!(reader.reply().is_null(), pause == "ALL", "{pause}");
-            assert_eq!(wire_code(&waiting[0].reply()), "-EXPIRED");
-            assert_eq!(waiting[1].reply(), "OK");
-            assert_eq!(wire_code(&waiting[2].reply()), "-EXPIRED");
-            assert!(waiting[3].reply().is_number());
-        }
-        wait_for("all is back", LONG, ALL_BACK, || shop.counters("P"));
-        let released = shop.now();
-        let rolled_back = if with_clients { "rolled_back" } else { "expired" };
-        assert_eq!(shop.ask("INV.GET R2")["state"], rolled_back);
-        // R2 may have an outcome of another name.
-        let last = last_release(&mut shop, "R", 1)
-            .max(shop.document("inventory:outcome:BYHAND")["resolved_at"].as_i64().unwrap());
-        assert!(last >= over - 20, "nothing before the end");
-        let lag: i64 = shop.info("inv", "inv_lag_max_ms").parse().expect("a number");
-        assert!(due + lag - over <= AT_ONCE, "PAUSE {pause}: {} ms after its end", due + lag - over);
-        assert!(released >= over - 20);
-        assert_eq!(shop.info("inv", "inv_expired_total"), (MANY + 1).to_string());
-        agree(&master, &replica);
+        let in_time = (0..10).any(|_| pause_while_deadlines_pass(pause, with_clients));
+        assert!(in_time, "the machine is too busy: the deadlines always pass before the pause begins");
     }
+}
+
+/// False if a busy machine did not get round to the pause before the deadlines passed: then it says nothing.
+fn pause_while_deadlines_pass(pause: &str, with_clients: bool) -> bool {
+    let (master, mut shop, replica) = master_and_replica(&["appendonly yes"]);
+    // What as many reservations, and their release, take on this machine without a pause.
+    let begun = shop.now();
+    let due = hold_many(&mut shop, "W", MANY, 1000);
+    let reserved_in = shop.now() - begun;
+    wait_for("all is back", LONG, ALL_BACK, || shop.counters("P"));
+    let released_in = last_release(&mut shop, "W", MANY) - due;
+
+    let due = hold_many(&mut shop, "R", MANY, (800 + 2 * reserved_in).min(15_000));
+    if shop.try_ask(format!("INV.RESERVE BYHAND PXAT {due} ITEMS P 1")).is_err() {
+        return false;
+    }
+    shop.ask("DEL reservation:BYHAND");
+    let before = shop.counters("P");
+    let expired = |shop: &mut Client| shop.info("inv", "inv_expired_total").parse::<i64>().expect("a number");
+    let expired_before = expired(&mut shop);
+    let mut waiting: Vec<Client> = (0..4).map(|_| master.connect()).collect();
+    let mut reader = master.connect();
+    let_the_clock_pass(&mut shop, due - 300);
+    let length = 1000;
+    let replies = shop.burst(&["TIME", &format!("CLIENT PAUSE {length} {pause}")]);
+    let part = |part: usize| replies[0][part].as_str().expect("text").parse::<i64>().expect("a number");
+    let over = part(0) * 1000 + part(1) / 1000 + length;
+    if with_clients {
+        for (client, command) in waiting.iter_mut().zip([
+            "INV.COMMIT R1",
+            "INV.ROLLBACK R2",
+            "INV.RESERVE R3 ITEMS P 1",
+            "INV.EXTEND LONG EX 10000",
+        ]) {
+            client.send(command);
+        }
+        reader.send("GET reservation:R4");
+    }
+    if over - length + 20 > due {
+        return false;
+    }
+    let mut read = None;
+    if pause == "WRITE" {
+        if with_clients {
+            read = Some(reader.reply());
+        }
+        if shop.now() >= due {
+            return false;
+        }
+        let_the_clock_pass(&mut shop, due + 200);
+        // A reader opens them, and they stay.
+        let seen =
+            (shop.ask("GET reservation:R5"), shop.ask("INV.GET R5")["state"].clone(), shop.counters("P"));
+        if shop.now() >= over - 20 {
+            return false;
+        }
+        assert_eq!(seen, (Json::Null, json!("expired"), before));
+    }
+    if with_clients {
+        let read = read.unwrap_or_else(|| reader.reply());
+        assert_eq!(read.is_null(), pause == "ALL", "{pause}");
+        assert_eq!(wire_code(&waiting[0].reply()), "-EXPIRED");
+        assert_eq!(waiting[1].reply(), "OK");
+        assert_eq!(wire_code(&waiting[2].reply()), "-EXPIRED");
+        assert!(waiting[3].reply().is_number());
+    }
+    wait_for("all is back", LONG, ALL_BACK, || shop.counters("P"));
+    assert!(shop.now() >= over - 20);
+    let rolled_back = if with_clients { "rolled_back" } else { "expired" };
+    assert_eq!(shop.ask("INV.GET R2")["state"], rolled_back);
+    let by_hand = shop.document("inventory:outcome:BYHAND")["resolved_at"].as_i64().expect("a time");
+    // R2 may have an outcome of another name.
+    let (first, last) = releases(&mut shop, "R", 5..=MANY);
+    assert!(first.min(by_hand) >= over - 20, "nothing before the end");
+    let late = last.max(by_hand) - over;
+    // How late a machine is that has other things to do is not the module's business.
+    assert!(
+        late <= AT_ONCE + 3 * released_in,
+        "PAUSE {pause}: {late} ms after its end; without a pause {released_in} ms"
+    );
+    assert_eq!(expired(&mut shop) - expired_before, MANY + 1);
+    agree(&master, &replica);
+    true
 }
 
 #[test]
