@@ -52,7 +52,7 @@ pub enum SlotState {
     Unassigned,
 }
 
-/// The slots of a master, and those that are on their way to it or from it.
+/// The slots of a master, those that are on their way to it or from it, and those of others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnSlots {
     /// None where the node has not told.

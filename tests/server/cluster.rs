@@ -261,7 +261,7 @@ fn deadlines_that_pass_while_their_slot_moves_are_kept_when_it_has_arrived() {
     let home = cluster.owner("P");
     let (mut source, mut target) = (cluster.masters[home].connect(), cluster.masters[1 - home].connect());
     source.ask("INV.ADJUST P 100");
-    let deadline = source.now() + 300;
+    let deadline = source.now() + 1000;
     for number in 0..20 {
         source.ask(format!("INV.RESERVE {{P}}:R{number} PXAT {deadline} ITEMS P 1"));
     }
@@ -298,7 +298,7 @@ fn nothing_is_given_back_before_all_of_a_slot_has_come() {
     let (mut source, mut target) = (cluster.masters[home].connect(), cluster.masters[1 - home].connect());
     source.ask("INV.ADJUST P 100");
     source.ask("INV.RESERVE {P}:LONG PX 600000 ITEMS P 20");
-    source.ask("INV.RESERVE {P}:SOON PX 300 ITEMS P 5");
+    source.ask("INV.RESERVE {P}:SOON PX 1000 ITEMS P 5");
     let moving = cluster.begin_move("P", 1 - home);
     // An acknowledgement that was lost leaves a key on both sides: this one.
     let copy = [
@@ -312,7 +312,7 @@ fn nothing_is_given_back_before_all_of_a_slot_has_come() {
     ];
     source.ask(copy);
     let now = source.now();
-    let_pass(&mut source, now + 600);
+    let_pass(&mut source, now + 1300);
     // What is due is opened on both sides, by the servers themselves as well.
     let _ = ask_there(&mut source, "GET reservation:{P}:SOON");
     let _ = ask_there(&mut target, "GET reservation:{P}:SOON");
@@ -426,13 +426,13 @@ fn what_is_deleted_by_hand_while_its_slot_moves_is_for_the_repair() {
     let home = cluster.owner("P");
     let mut source = cluster.masters[home].connect();
     source.ask("INV.ADJUST P 100");
-    source.ask("INV.RESERVE {P}:R1 PX 300 ITEMS P 5");
+    source.ask("INV.RESERVE {P}:R1 PX 1000 ITEMS P 5");
     let moving = cluster.begin_move("P", 1 - home);
     source.ask("DEL reservation:{P}:R1");
     moving.end();
     let mut target = cluster.shop("P");
     let now = target.now();
-    let_pass(&mut target, now + 500);
+    let_pass(&mut target, now + 1200);
     assert_eq!(target.ask("INV.AUDIT P")["drift"], 5);
     target.ask("INV.REPAIR P");
     assert_eq!(target.counters("{P}"), (100, 0));

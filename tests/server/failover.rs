@@ -29,13 +29,15 @@ fn master_and_replica(options: &[&str]) -> (Server, Client, Server) {
 /// What the counters say when only the long reservation is left.
 const ALL_BACK: (i64, i64) = (STOCK - 7, 7);
 
-/// Reservations `{prefix}1` to `{prefix}{count}` of one unit, all due at one moment, which is told.
+/// Reservations `{prefix}1` to `{prefix}{count}` of one unit, all due at one moment, which is told. The life begins when the
+/// script does, however late that is on a machine that has other things to do.
 fn hold_many(shop: &mut Client, prefix: &str, count: i64, life: i64) -> i64 {
-    let reserve = "for i = 1, ARGV[1] do \
-                   redis.call('INV.RESERVE', ARGV[2] .. i, 'PXAT', ARGV[3], 'ITEMS', 'P', 1) end";
-    let deadline = shop.now() + life;
-    shop.ask(["EVAL", reserve, "0", &count.to_string(), prefix, &deadline.to_string()]);
-    deadline
+    let reserve = "local now = redis.call('TIME') \
+                   local due = now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[3] \
+                   for i = 1, ARGV[1] do redis.call('INV.RESERVE', ARGV[2] .. i, 'PXAT', \
+                   string.format('%.0f', due), 'ITEMS', 'P', 1) end return due";
+    let due = shop.ask(["EVAL", reserve, "0", &count.to_string(), prefix, &life.to_string()]);
+    due.as_i64().expect("a time")
 }
 
 fn let_the_clock_pass(client: &mut Client, moment: i64) {
@@ -58,6 +60,16 @@ fn releases(shop: &mut Client, prefix: &str, numbers: RangeInclusive<i64>) -> (i
     };
     let times: Vec<i64> = outcomes.as_array().expect("an array").iter().map(resolved_at).collect();
     (*times.iter().min().expect("some"), *times.iter().max().expect("some"))
+}
+
+/// How long this machine takes to make `MANY` reservations, and to release them, when nothing is in the way. How late it is
+/// because it has other things to do is not the module's business.
+fn measure(shop: &mut Client) -> (i64, i64) {
+    let begun = shop.now();
+    let due = hold_many(shop, "W", MANY, 1000);
+    let reserved_in = shop.now() - begun;
+    wait_for("all is back", LONG, ALL_BACK, || shop.counters("P"));
+    (reserved_in, last_release(shop, "W", MANY) - due)
 }
 
 /// Reservations made from now on are released on time by this server.
@@ -92,8 +104,9 @@ fn agree(master: &Server, replica: &Server) {
 #[test]
 fn a_replica_promoted_by_hand_releases_what_is_due_at_once_and_the_rest_on_time() {
     let (master, mut shop, replica) = master_and_replica(&[]);
-    let due = hold_many(&mut shop, "R", MANY, 1500);
-    shop.ask("INV.RESERVE LATER PX 4000 ITEMS P 9");
+    let (reserved_in, released_in) = measure(&mut shop);
+    let due = hold_many(&mut shop, "R", MANY, 1500 + 2 * reserved_in);
+    shop.ask(format!("INV.RESERVE LATER PX {} ITEMS P 9", 4000 + 2 * reserved_in + 2 * released_in));
     replica.catch_up_with(&master);
     // The old master knows nothing of what follows: as if the network had parted them.
     master.freeze();
@@ -105,7 +118,7 @@ fn a_replica_promoted_by_hand_releases_what_is_due_at_once_and_the_rest_on_time(
     promoted.ask("REPLICAOF NO ONE");
     wait_for("what is due is back", LONG, (STOCK - 16, 16), || promoted.counters("P"));
     let last = last_release(&mut promoted, "R", MANY);
-    assert!(last - at <= 1000, "{} ms after the promotion", last - at);
+    assert!(last - at <= 1000 + 3 * released_in, "{} ms after the promotion", last - at);
     assert_eq!(wire_code(&promoted.burst(&["INV.COMMIT R1"])[0]), "-EXPIRED");
     wait_for("the rest is back in time", LONG, ALL_BACK, || promoted.counters("P"));
     keeps_deadlines(&mut promoted, "N");
@@ -171,13 +184,14 @@ fn a_failover_while_thousands_of_deadlines_pass_loses_nothing() {
 fn a_failover_that_ends_in_vain_loses_nothing() {
     for way in ["TIMEOUT", "ABORT"] {
         let (master, mut shop, replica) = master_and_replica(&[]);
-        let due = hold_many(&mut shop, "R", MANY, 1200);
+        let (reserved_in, released_in) = measure(&mut shop);
+        let due = hold_many(&mut shop, "R", MANY, 1200 + 2 * reserved_in);
         replica.catch_up_with(&master);
         replica.freeze();
         // What the replica has not acknowledged keeps the failover, and the pause that belongs to it, waiting.
         shop.ask("INV.RESERVE LAST ITEMS P 2");
-        let_the_clock_pass(&mut shop, due - 100);
-        shop.ask(format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 700", replica.port()));
+        let_the_clock_pass(&mut shop, due - 400);
+        shop.ask(format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 1000", replica.port()));
         let mut waiting = master.connect();
         waiting.send("INV.COMMIT R1");
         let_the_clock_pass(&mut shop, due + 200);
@@ -193,7 +207,7 @@ fn a_failover_that_ends_in_vain_loses_nothing() {
         assert_eq!(wire_code(&waiting.reply()), "-EXPIRED", "{way}");
         wait_for("all is back", LONG, (STOCK - 9, 9), || shop.counters("P"));
         let last = last_release(&mut shop, "R", MANY);
-        assert!(last - over <= AT_ONCE, "{way}: {} ms after the end", last - over);
+        assert!(last - over <= AT_ONCE + 3 * released_in, "{way}: {} ms after the end", last - over);
         assert_eq!(role(&master), "master");
         replica.thaw();
         replica.wait_for_master(&master);
@@ -212,13 +226,7 @@ fn a_pause_while_thousands_of_deadlines_pass_loses_nothing_and_all_is_back_when_
 /// False if a busy machine did not get round to the pause before the deadlines passed: then it says nothing.
 fn pause_while_deadlines_pass(pause: &str, with_clients: bool) -> bool {
     let (master, mut shop, replica) = master_and_replica(&["appendonly yes"]);
-    // What as many reservations, and their release, take on this machine without a pause.
-    let begun = shop.now();
-    let due = hold_many(&mut shop, "W", MANY, 1000);
-    let reserved_in = shop.now() - begun;
-    wait_for("all is back", LONG, ALL_BACK, || shop.counters("P"));
-    let released_in = last_release(&mut shop, "W", MANY) - due;
-
+    let (reserved_in, released_in) = measure(&mut shop);
     let due = hold_many(&mut shop, "R", MANY, (800 + 2 * reserved_in).min(15_000));
     if shop.try_ask(format!("INV.RESERVE BYHAND PXAT {due} ITEMS P 1")).is_err() {
         return false;
@@ -282,7 +290,6 @@ fn pause_while_deadlines_pass(pause: &str, with_clients: bool) -> bool {
     let (first, last) = releases(&mut shop, "R", 5..=MANY);
     assert!(first.min(by_hand) >= over - 20, "nothing before the end");
     let late = last.max(by_hand) - over;
-    // How late a machine is that has other things to do is not the module's business.
     assert!(
         late <= AT_ONCE + 3 * released_in,
         "PAUSE {pause}: {late} ms after its end; without a pause {released_in} ms"
@@ -428,8 +435,9 @@ fn sentinel_promotes_a_replica_that_releases_and_the_old_master_follows_it() {
     wait_for("it knows the replica", LONG, 1, || {
         watch.ask("SENTINEL REPLICAS shop").as_array().expect("an array").len()
     });
+    let (_, released_in) = measure(&mut shop);
     let due = hold_many(&mut shop, "R", MANY, 1000);
-    hold_many(&mut shop, "S", 500, 10_000);
+    hold_many(&mut shop, "S", 500, 10_000 + 2 * released_in);
     replica.catch_up_with(&master);
     master.kill();
     // Sentinel is asked, for it also cuts the connections of a server whose role it changes.
@@ -441,7 +449,8 @@ fn sentinel_promotes_a_replica_that_releases_and_the_old_master_follows_it() {
     let promoted_at = promoted.now();
     wait_for("what is due is back", LONG, (STOCK - 507, 507), || promoted.counters("P"));
     let last = last_release(&mut promoted, "R", MANY);
-    assert!(last - promoted_at.max(due) <= 1000, "{} ms late", last - promoted_at.max(due));
+    let late = last - promoted_at.max(due);
+    assert!(late <= 1000 + 3 * released_in, "{late} ms late");
 
     master.start_again();
     let old_master = json!(master.port().to_string());
