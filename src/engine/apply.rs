@@ -4,6 +4,7 @@
 //! list with the code that the master used. It reads no clock, no configuration and no limit. Form and version are
 //! in ARCHITECTURE.md: AOF files are for ever, so words are added here, never changed.
 
+use super::sent::Sent;
 use super::{Argument, Keyspace, Reading};
 use crate::inventory::error::Refusal;
 use crate::inventory::outcome::Outcome;
@@ -19,9 +20,6 @@ const fn version(style: KeyStyle) -> &'static str {
         KeyStyle::Tagged => "2",
     }
 }
-
-/// The internal command.
-pub const COMMAND: &std::ffi::CStr = c"INV.APPLY";
 
 /// One change of the data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,7 +252,7 @@ pub(super) fn write_by_itself<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[
     write(keys, key, value, until);
     let arguments =
         [Argument::Key(key), Argument::Text(value), Argument::Word("PXAT"), Argument::Number(until)];
-    keys.replicate(c"SET", &arguments);
+    keys.replicate(Sent::Set, &arguments);
 }
 
 /// Moves units from reserved to available that no command asked for; it goes to the copies as plain commands.
@@ -264,8 +262,8 @@ pub(super) fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, units: i64) {
     keys.add(Key::Available(sku), units);
     keys.notify(c"incrby", Key::Available(sku));
     keys.notify(c"incrby", Key::Reserved(sku));
-    keys.replicate(c"INCRBY", &[Argument::Key(Key::Available(sku)), Argument::Number(units)]);
-    keys.replicate(c"DECRBY", &[Argument::Key(Key::Reserved(sku)), Argument::Number(units)]);
+    keys.replicate(Sent::Incrby, &[Argument::Key(Key::Available(sku)), Argument::Number(units)]);
+    keys.replicate(Sent::Decrby, &[Argument::Key(Key::Reserved(sku)), Argument::Number(units)]);
 }
 
 fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect], documents: &[Vec<u8>]) {
@@ -307,7 +305,7 @@ fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect], documents: &[Vec<u8>
             }
         }
     }
-    keys.replicate(COMMAND, &arguments);
+    keys.replicate(Sent::Apply, &arguments);
 }
 
 /// Reads the replicated form, the arguments of `INV.APPLY`: how its keys are named, and its effects.

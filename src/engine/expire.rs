@@ -6,9 +6,10 @@
 //! hold (CLAMP): a script that settled one of our records with its own commands must not bring the units back twice.
 
 use super::ledger::{Blocked, Foreign, Gone, Ledger, Touched};
+use super::sent::Sent;
 use super::waiting::Waits;
 use super::{
-    Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, moving, record, repair,
+    Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, moving, record, recover, repair,
 };
 use crate::inventory::alert::Alert;
 use crate::inventory::outcome::{Ending, Outcome};
@@ -225,9 +226,9 @@ fn mark_restored<K: Keyspace>(keys: &mut K) {
             match until {
                 Some(until) => {
                     let deadline = [Argument::Word("PXAT"), Argument::Number(until)];
-                    keys.replicate(c"SET", &[arguments, deadline].concat());
+                    keys.replicate(Sent::Set, &[arguments, deadline].concat());
                 }
-                None => keys.replicate(c"SET", &arguments),
+                None => keys.replicate(Sent::Set, &arguments),
             }
         }
     }
@@ -276,7 +277,7 @@ fn can_settle_in_job<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
 pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let now = keys.now();
     keys.ledger(Ledger::try_moving_slots_again);
-    if work_off_notes(keys, Place::Open, &mut time_is_up) {
+    if recover::tell_of_dropped(keys, &mut time_is_up) || work_off_notes(keys, Place::Open, &mut time_is_up) {
         return true;
     }
     if !keys.ledger(|ledger| ledger.is_complete()) {
@@ -322,13 +323,14 @@ pub(super) fn settle_remembered_due<K: Keyspace>(
     let mut found = false;
     let slot = keys.confined_to();
     while let Some(gone) = keys.ledger(|ledger| ledger.take_remembered_due(now, slot)) {
+        let lines = gone.lines.len();
         if keys.is_slot_stable(gone.record.id.as_str()) {
             settle(keys, &gone, true);
         } else {
-            moving::give_up(keys, &gone);
+            moving::remembered_is_due(keys, gone);
         }
         found = true;
-        if time_is_up(gone.lines.len()) {
+        if time_is_up(lines) {
             break;
         }
     }
@@ -382,7 +384,7 @@ pub(super) fn end_overdue<K: Keyspace>(keys: &mut K, record: Record, deadline: U
     let id = record.id.clone();
     keys.remove(Key::Reservation(&id));
     keys.notify(c"del", Key::Reservation(&id));
-    keys.replicate(c"DEL", &[Argument::Key(Key::Reservation(&id))]);
+    keys.replicate(Sent::Del, &[Argument::Key(Key::Reservation(&id))]);
     let gone = Gone::new(record, deadline);
     keys.ledger(|ledger| ledger.pend(gone));
     settle_pending_of(keys, &id);
@@ -600,7 +602,8 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
         let now = keys.now();
         keys.ledger(|ledger| {
             ledger.leave_foreign(name.as_bytes());
-            if ledger.deadline(id).is_none() {
+            // It is due already, or gone. If the index has it later, its TTL was made shorter.
+            if ledger.deadline(id).is_none_or(|deadline| now <= deadline) {
                 ledger.wait(Waits::Unread(id.clone(), now));
             }
         });

@@ -132,6 +132,8 @@ pub struct Ledger {
     foreign: HashMap<Box<[u8]>, Foreign>,
     /// How many of them are not [`Foreign::Misnamed`].
     strangers: usize,
+    /// Dropped by a load because they were due: the copies still have them.
+    dropped: Vec<ReservationId>,
     touched: VecDeque<Touched>,
     /// Keys that a walk met: to be read when there is time.
     to_learn: Vec<Touched>,
@@ -706,7 +708,18 @@ impl Ledger {
         self.is_uncompared = true;
         self.written_uncompared.clear();
         self.drifting.clear();
+        self.dropped.clear();
         self.fresh = 0;
+    }
+
+    /// A load has dropped this record: its copies are to be told.
+    pub fn note_dropped(&mut self, id: ReservationId) {
+        self.dropped.push(id);
+    }
+
+    /// The next record whose copies are to be told that a load has dropped it.
+    pub fn take_dropped(&mut self) -> Option<ReservationId> {
+        self.dropped.pop()
     }
 
     // --- foreign records ---

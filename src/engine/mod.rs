@@ -22,6 +22,7 @@ pub mod repair;
 pub mod reserve;
 pub mod resolve;
 pub mod restock;
+pub mod sent;
 mod slots;
 pub mod standing;
 pub mod waiting;
@@ -36,6 +37,7 @@ use crate::inventory::reservation::{Line, Record, State};
 use crate::inventory::sku::{Counted, Key, KeyStyle, ReservationId};
 use crate::inventory::slot::{Slot, SlotState};
 use ledger::Ledger;
+use sent::Sent;
 
 /// The configuration, as one command sees it. Times in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -270,7 +272,7 @@ pub trait Keyspace {
     fn notify(&mut self, event: &'static std::ffi::CStr, key: Key<'_>);
 
     /// Sends a command to replicas and AOF, in one transaction with everything else of this unit.
-    fn replicate(&mut self, command: &'static std::ffi::CStr, arguments: &[Argument<'_>]);
+    fn replicate(&mut self, command: Sent, arguments: &[Argument<'_>]);
 
     /// Sends a message to the subscribers of a channel.
     fn publish(&mut self, channel: &'static str, message: &[u8]);

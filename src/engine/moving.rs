@@ -5,6 +5,7 @@
 
 use super::expire;
 use super::ledger::{Gone, Ledger};
+use super::sent::Sent;
 use super::waiting::Waits;
 use super::{Argument, Keyspace, Reading, Tally, apply};
 use crate::inventory::quantity::UnixMs;
@@ -12,14 +13,34 @@ use crate::inventory::reservation::{Line, Record, describe};
 use crate::inventory::sku::Key;
 use crate::inventory::slot::{Slot, SlotState};
 
-/// A record has ended in a slot that is not stable: whoever has the slot then gives its units back. All at once a slot comes
-/// with nothing ended before, and leaves what it was behind: that is no loss.
+/// A record has ended in a slot that is not stable: whoever has the slot then gives its units back. A slot that moves all at
+/// once leaves what it was behind, and its new owner has the same: so the note counts only if the slot comes back with these
+/// very keys. A slot that no node has waits here with all its keys.
 pub(super) fn leave_to_owner<K: Keyspace>(keys: &mut K, gone: Gone) {
     let left_behind = keys.slot_state(gone.record.id.as_str()) == SlotState::Elsewhere
         && keys.settings().slots_move_at_once;
     if left_behind {
-        keys.ledger(|ledger| ledger.settled(&gone.lines));
+        keep_note(keys, gone);
     } else if let Some(gone) = send_after(keys, gone) {
+        give_up(keys, &gone);
+    }
+}
+
+/// Nothing of it is held any more. If the slot is stable again while its counters are here, and nobody has given its units
+/// back, this node does.
+fn keep_note<K: Keyspace>(keys: &mut K, gone: Gone) {
+    keys.ledger(|ledger| ledger.settled(&gone.lines));
+    if has_counters(keys, &gone.lines) {
+        keys.ledger(|ledger| ledger.wait(Waits::Orphan(Box::new(gone))));
+    }
+}
+
+/// What is remembered of a record that was deleted is due in a slot that is not stable. Its counters may have gone, with no
+/// word of it; only if no node has the slot they have not.
+pub(super) fn remembered_is_due<K: Keyspace>(keys: &mut K, gone: Gone) {
+    if keys.slot_state(gone.record.id.as_str()) == SlotState::Unassigned {
+        keep_note(keys, gone);
+    } else {
         give_up(keys, &gone);
     }
 }
@@ -35,7 +56,7 @@ pub(super) fn send_after<K: Keyspace>(keys: &mut K, gone: Gone) -> Option<Gone> 
     let key = Key::Reservation(&record.id);
     keys.write(key, &json, None);
     keys.notify(c"set", key);
-    keys.replicate(c"SET", &[Argument::Key(key), Argument::Text(&json)]);
+    keys.replicate(Sent::Set, &[Argument::Key(key), Argument::Text(&json)]);
     keys.ledger(|ledger| {
         ledger.settled(&gone.lines);
         ledger.enter_touched(&record, gone.deadline);
@@ -75,7 +96,7 @@ pub(super) fn forget<K: Keyspace>(keys: &mut K, gone: Gone) {
     keys.ledger(|ledger| ledger.settled(&gone.lines));
     if keys.now().saturating_add(CLOCKS_DIFFER_MS) > gone.deadline
         && has_counters(keys, &gone.lines)
-        && keys.slot_state(gone.record.id.as_str()) == SlotState::Elsewhere
+        && matches!(keys.slot_state(gone.record.id.as_str()), SlotState::Elsewhere | SlotState::Unassigned)
     {
         keys.ledger(|ledger| ledger.wait(Waits::Orphan(Box::new(gone))));
     }
@@ -89,7 +110,7 @@ fn has_counters<K: Keyspace>(keys: &mut K, lines: &[Line]) -> bool {
 }
 
 /// What was to be given back cannot be, here or by others: the operator is told.
-pub(super) fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
+fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
     keys.ledger(|ledger| ledger.settled(&gone.lines));
     keys.tally(Tally::UnexplainedUnits, expire::total(&gone.lines));
     let (id, lines) = (&gone.record.id, describe(&gone.lines));

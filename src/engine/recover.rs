@@ -3,7 +3,8 @@
 
 use super::expire;
 use super::ledger::{Foreign, Ledger, Touched};
-use super::{Keyspace, Reading, is_in_slot_of, repair};
+use super::sent::Sent;
+use super::{Argument, Keyspace, Reading, is_in_slot_of, repair};
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Record, Restored};
 use crate::inventory::sku::{Key, KeyStyle, ReservationId, Watched, is_of_other_style};
@@ -142,6 +143,34 @@ impl Walk {
             });
         }
     }
+}
+
+/// A master that loads an RDB while it runs (`DEBUG RELOAD`) drops what is due without a word: replicas and AOF keep it, and an
+/// AOF would bring it back. Notes which records those are, by what was known `before`.
+pub fn note_dropped<K: Keyspace>(keys: &mut K, before: &Ledger) {
+    let now = keys.now();
+    let mut place = None;
+    while let Some((at, id, deadline)) = before.holds().behind(place) {
+        place = Some(at);
+        if deadline <= now && keys.ledger(|ledger| ledger.deadline(id).is_none()) {
+            keys.ledger(|ledger| ledger.note_dropped(id.clone()));
+        }
+    }
+}
+
+/// Tells the copies of the records that a load has dropped, until `time_is_up`. Their units are for the repair: whether the
+/// data set that was loaded knew of them is not known.
+pub fn tell_of_dropped<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    while let Some(id) = keys.ledger(Ledger::take_dropped) {
+        let key = Key::Reservation(&id);
+        if keys.peek(key) == Reading::Absent {
+            keys.replicate(Sent::Del, &[Argument::Key(key)]);
+        }
+        if time_is_up() {
+            return true;
+        }
+    }
+    false
 }
 
 /// Reads what the walk met and nothing waits for, until nothing is left or `time_is_up`. Says whether something is left.

@@ -4,6 +4,7 @@
 //! **Invariant:** units are given back by themselves only where the module alone reserves, which the mark
 //! `inventory:managed` says of a database. Elsewhere a script may hold them: they are reported.
 
+use super::sent::Sent;
 use super::standing::Reason;
 use super::{Argument, Counter, Keyspace, LoadRepair, Reading, Tally, alerts, apply, feed};
 use crate::inventory::sku::{Key, KeyStyle, Sku};
@@ -16,7 +17,7 @@ pub fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
     while let Some(sku) = keys.ledger(|ledger| ledger.next_to_check()) {
         match keys.slot_state(sku.product()) {
             SlotState::Stable => check(keys, &sku),
-            SlotState::Migrating | SlotState::Importing => later.push(sku),
+            SlotState::Migrating | SlotState::Importing | SlotState::Unassigned => later.push(sku),
             SlotState::Elsewhere => {}
         }
         if time_is_up() {
@@ -26,7 +27,7 @@ pub fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
     }
     keys.ledger(|ledger| ledger.compared_all());
     if !later.is_empty() {
-        // Their slots are on their way.
+        // Their slots are on their way, or no node has them.
         keys.ledger(|ledger| ledger.check_later(later));
         return false;
     }
@@ -107,7 +108,7 @@ pub(super) fn mark<K: Keyspace>(keys: &mut K) {
         let style = keys.style().word();
         keys.write(Key::Managed, style.as_bytes(), None);
         keys.notify(c"set", Key::Managed);
-        keys.replicate(c"SET", &[Argument::Key(Key::Managed), Argument::Word(style)]);
+        keys.replicate(Sent::Set, &[Argument::Key(Key::Managed), Argument::Word(style)]);
         let now = keys.now();
         keys.ledger(|ledger| ledger.standing_mut().found_mark(now));
     }
@@ -172,7 +173,7 @@ fn remove_mark<K: Keyspace>(keys: &mut K) {
     keys.ledger(|ledger| ledger.standing_mut().lost_mark(now));
     keys.remove(Key::Managed);
     keys.notify(c"del", Key::Managed);
-    keys.replicate(c"DEL", &[Argument::Key(Key::Managed)]);
+    keys.replicate(Sent::Del, &[Argument::Key(Key::Managed)]);
 }
 
 /// The mark was written or deleted by another client.

@@ -14,7 +14,8 @@ pub enum Waits {
     Parked(ReservationId),
     /// It appeared by another hand, and read as absent at this moment: it is gone again, or due already.
     Unread(ReservationId, UnixMs),
-    /// It was due, and deleted by the node that had its slot, which has given its units back, most likely. They are not held.
+    /// It was due, and ended or was deleted where another node had its slot, which has given its units back, most likely; or
+    /// it was deleted before no node had it. They are not held.
     Orphan(Box<Gone>),
 }
 

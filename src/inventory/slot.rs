@@ -48,13 +48,17 @@ pub enum SlotState {
     Importing,
     /// Another node has it. What keys of it are here are on their way in, all at once, or left behind.
     Elsewhere,
+    /// No node has it (`CLUSTER DELSLOTS`): nobody is served, and what keys of it are here stay here.
+    Unassigned,
 }
 
-/// The slots of a master, and those that are on their way to it or from it.
+/// The slots of a master, those that are on their way to it or from it, and those of others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnSlots {
     /// None where the node has not told.
     ranges: Option<Vec<(u16, u16)>>,
+    /// Those of all other nodes.
+    of_others: Vec<(u16, u16)>,
     moving: BTreeMap<Slot, SlotState>,
 }
 
@@ -62,30 +66,32 @@ impl OwnSlots {
     /// Of the node that has answered `CLUSTER NODES` so (one node a line: id, address, flags, master, ping, pong, epoch, link,
     /// then its slots, and those on their way as `[93->-id]` or `[77-<-id]`).
     pub fn parse(nodes: &str) -> Self {
-        let is_own = |line: &&str| {
-            line.split(' ').nth(2).is_some_and(|flags| flags.split(',').any(|flag| flag == "myself"))
-        };
-        let Some(line) = nodes.lines().find(is_own) else { return Self::default() };
-        let (mut ranges, mut moving) = (Vec::new(), BTreeMap::new());
-        for word in line.split(' ').skip(8) {
-            match on_its_way(word) {
-                Some((slot, way)) => {
-                    moving.insert(slot, way);
+        let (mut ranges, mut of_others, mut moving) = (None, Vec::new(), BTreeMap::new());
+        for line in nodes.lines() {
+            let is_own =
+                line.split(' ').nth(2).is_some_and(|flags| flags.split(',').any(|flag| flag == "myself"));
+            let slots = if is_own { ranges.get_or_insert_with(Vec::new) } else { &mut of_others };
+            for word in line.split(' ').skip(8) {
+                match on_its_way(word) {
+                    Some((slot, way)) => {
+                        moving.insert(slot, way);
+                    }
+                    None => slots.extend(range(word)),
                 }
-                None => ranges.extend(range(word)),
             }
         }
-        Self { ranges: Some(ranges), moving }
+        Self { ranges, of_others, moving }
     }
 
     /// How a slot stands with the node; `None` where it has not told, as where CLUSTER has another name.
     pub fn state(&self, slot: Slot) -> Option<SlotState> {
         let ranges = self.ranges.as_ref()?;
-        let is_own = || ranges.iter().any(|(from, to)| (*from..=*to).contains(&slot.0));
+        let is_in = |ranges: &[(u16, u16)]| ranges.iter().any(|(from, to)| (*from..=*to).contains(&slot.0));
         Some(match self.moving.get(&slot) {
             Some(way) => *way,
-            None if is_own() => SlotState::Stable,
-            None => SlotState::Elsewhere,
+            None if is_in(ranges) => SlotState::Stable,
+            None if is_in(&self.of_others) => SlotState::Elsewhere,
+            None => SlotState::Unassigned,
         })
     }
 }

@@ -14,7 +14,9 @@ use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 
-use redis_module::{Context, RedisValue, raw};
+use redis_module::{Context, RedisResult, RedisValue, raw};
+
+use crate::engine::sent::Sent;
 
 /// The server's context of one callback.
 pub type RawContext = *mut raw::RedisModuleCtx;
@@ -68,12 +70,14 @@ required!(
     RedisModule_DbSize,
     RedisModule_DeleteKey,
     RedisModule_EventLoopAddOneShot,
+    RedisModule_Free,
     RedisModule_FreeCallReply,
     RedisModule_FreeModuleUser,
     RedisModule_FreeServerInfo,
     RedisModule_FreeString,
     RedisModule_GetAbsExpire,
     RedisModule_GetClusterNodeInfo,
+    RedisModule_GetCommandKeysWithFlags,
     RedisModule_GetContextFlags,
     RedisModule_GetCurrentUserName,
     RedisModule_GetKeyNameFromModuleKey,
@@ -528,6 +532,68 @@ pub fn is_cluster_master(ctx: RawContext) -> Option<bool> {
     Some(status == OK && flags & master != 0)
 }
 
+/// A command that the module has the server carry out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Called {
+    /// Whether all of a slot is here.
+    Exists,
+    /// Why it is not.
+    ClusterNodes,
+    /// Who is connected, at an unload.
+    ClientList,
+    /// Ends a connection, at an unload.
+    ClientKill,
+    /// Who may do what, at an unload.
+    AclList,
+    /// The keys, for INV.AUDITSCAN.
+    Scan,
+}
+
+impl Called {
+    /// Those that a server needs, in a cluster or outside.
+    pub const fn needed(in_cluster: bool) -> &'static [Self] {
+        use Called::{AclList, ClientKill, ClientList, ClusterNodes, Exists, Scan};
+        if in_cluster {
+            &[Exists, ClusterNodes, ClientList, ClientKill, AclList, Scan]
+        } else {
+            &[ClientList, ClientKill, AclList, Scan]
+        }
+    }
+
+    /// Its name, and that of a part of it.
+    pub const fn words(self) -> (&'static CStr, Option<&'static CStr>) {
+        match self {
+            Self::Exists => (c"EXISTS", None),
+            Self::ClusterNodes => (c"CLUSTER", Some(c"NODES")),
+            Self::ClientList => (c"CLIENT", Some(c"LIST")),
+            Self::ClientKill => (c"CLIENT", Some(c"KILL")),
+            Self::AclList => (c"ACL", Some(c"LIST")),
+            Self::Scan => (c"SCAN", None),
+        }
+    }
+}
+
+/// Whether the server has a command of this name, and this part of it if it has parts.
+pub fn has_command(ctx: RawContext, name: &CStr, part: Option<&CStr>) -> bool {
+    let words: Vec<Text> =
+        [Some(name), part].into_iter().flatten().map(|word| Text::new(word.to_bytes())).collect();
+    let strings = words.as_ptr().cast::<*mut raw::RedisModuleString>().cast_mut();
+    let count = c_int::try_from(words.len()).unwrap_or_default();
+    let mut keys = 0;
+    // A text is laid out as the pointer that it is.
+    // SAFETY: context and strings are valid for the call, which only reads them; flags are not asked for.
+    let places = unsafe {
+        call!(RedisModule_GetCommandKeysWithFlags(ctx, strings, count, &raw mut keys, ptr::null_mut()))
+    };
+    if !places.is_null() {
+        // SAFETY: the server gave them for the caller to free.
+        unsafe { call!(RedisModule_Free(places.cast::<c_void>())) };
+        return true;
+    }
+    // The server says by it why, and nothing has been called since: too few words, no keys, or no such command.
+    Error::last_os_error().kind() != ErrorKind::NotFound
+}
+
 /// Whether a node serves the keys of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -548,9 +614,9 @@ pub fn serves(ctx: RawContext, tag: &str) -> Service {
         names.each_ref().map(|name| (name.as_ptr().cast::<c_char>(), name.len()));
     // Not carried out (D), and a refusal is a reply (E).
     let format = c"DEbb".as_ptr();
+    let exists = Called::Exists.words().0.as_ptr();
     // SAFETY: the context is valid; `b` takes a pointer and a length, twice; both are of one live vector.
-    let reply =
-        unsafe { call!(RedisModule_Call(ctx, c"EXISTS".as_ptr(), format, one, one_length, two, two_length)) };
+    let reply = unsafe { call!(RedisModule_Call(ctx, exists, format, one, one_length, two, two_length)) };
     if reply.is_null() {
         return Service::Whole;
     }
@@ -573,22 +639,29 @@ pub fn serves(ctx: RawContext, tag: &str) -> Service {
 
 /// What `CLUSTER NODES` says; empty where it says nothing.
 pub fn cluster_nodes(ctx: RawContext) -> String {
-    text_of(ctx, "CLUSTER", "NODES")
+    text_of(ctx, Called::ClusterNodes)
 }
 
 /// What `CLIENT LIST` says, a line a client; empty where it says nothing.
 pub fn client_list(ctx: RawContext) -> String {
-    text_of(ctx, "CLIENT", "LIST")
+    text_of(ctx, Called::ClientList)
 }
 
 /// Ends the connection of a client, by its id. Nothing where it has gone already.
 pub fn disconnect(ctx: RawContext, id: &str) {
     // It says how many it has ended, and nobody asks.
-    drop(Context::new(ctx).call("CLIENT", &["KILL", "ID", id]));
+    drop(run(ctx, Called::ClientKill, &["ID", id]));
 }
 
-fn text_of(ctx: RawContext, command: &str, what: &str) -> String {
-    match Context::new(ctx).call(command, &[what]) {
+fn run(ctx: RawContext, command: Called, arguments: &[&str]) -> RedisResult {
+    let (name, part) = command.words();
+    let part = part.and_then(|part| part.to_str().ok());
+    let words: Vec<&str> = part.into_iter().chain(arguments.iter().copied()).collect();
+    Context::new(ctx).call(name.to_str().unwrap_or_default(), words.as_slice())
+}
+
+fn text_of(ctx: RawContext, command: Called) -> String {
+    match run(ctx, command, &[]) {
         Ok(reply) => {
             bytes_of_reply(&reply).map_or_else(String::new, |text| String::from_utf8_lossy(text).into_owned())
         }
@@ -608,7 +681,7 @@ pub fn setting(ctx: RawContext, name: &str) -> Option<String> {
 
 /// What `ACL LIST` says, a line a user; nothing where it says nothing.
 pub fn acl_list(ctx: RawContext) -> Vec<String> {
-    let Ok(RedisValue::Array(users)) = Context::new(ctx).call("ACL", &["LIST"]) else { return Vec::new() };
+    let Ok(RedisValue::Array(users)) = run(ctx, Called::AclList, &[]) else { return Vec::new() };
     users.iter().filter_map(bytes_of_reply).map(|user| String::from_utf8_lossy(user).into_owned()).collect()
 }
 
@@ -619,13 +692,13 @@ pub fn notify(ctx: RawContext, kind: c_int, event: &CStr, name: &Text) {
 }
 
 /// Sends a command to the replicas and, where `to_aof`, to the AOF.
-pub fn replicate(ctx: RawContext, command: &CStr, arguments: &[Text], to_aof: bool) {
+pub fn replicate(ctx: RawContext, command: Sent, arguments: &[Text], to_aof: bool) {
     let format = if to_aof { c"v" } else { c"Av" };
     // A text is laid out as the pointer that it is.
     let strings = arguments.as_ptr().cast::<*mut raw::RedisModuleString>();
     // SAFETY: `v` takes an array of strings and its length, and only reads them; the server takes references of its own.
     let _ = unsafe {
-        call!(RedisModule_Replicate(ctx, command.as_ptr(), format.as_ptr(), strings, arguments.len()))
+        call!(RedisModule_Replicate(ctx, command.name().as_ptr(), format.as_ptr(), strings, arguments.len()))
     };
 }
 
@@ -778,7 +851,7 @@ pub fn scan_names(
 ) -> Result<(u64, Vec<Vec<u8>>), String> {
     let (cursor, count) = (cursor.to_string(), count.to_string());
     let words: [&str; 5] = [&cursor, "MATCH", pattern, "COUNT", &count];
-    let reply = Context::new(ctx).call("SCAN", &words).map_err(|error| error.to_string())?;
+    let reply = run(ctx, Called::Scan, &words).map_err(|error| error.to_string())?;
     let unexpected = || "an unexpected reply".to_owned();
     let RedisValue::Array(parts) = reply else { return Err(unexpected()) };
     let [next, RedisValue::Array(names)] = parts.as_slice() else { return Err(unexpected()) };

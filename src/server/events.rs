@@ -235,6 +235,8 @@ unsafe extern "C" fn on_cron(
     _subevent: u64,
     _data: *mut c_void,
 ) {
+    // It does not run before a load is over.
+    drop(state::take_ledgers_set_aside());
     guard::round(ctx, "the cron", || {
         walk::begin_wanted(ctx);
         slice(ctx, config::sweep_budget());
@@ -358,7 +360,11 @@ unsafe extern "C" fn on_flush(
     // SAFETY: the server hands this structure to the handlers of this event.
     let db = unsafe { (*data.cast::<raw::RedisModuleFlushInfo>()).dbnum };
     guard::event(ctx, "the event of a flush", || {
-        state::ledgers(|ledgers| ledgers.retain(|number, _| db >= 0 && *number != db));
+        if db < 0 {
+            state::set_ledgers_aside();
+        } else {
+            state::ledgers(|ledgers| ledgers.remove(&db));
+        }
         walk::begin_again();
     });
 }
@@ -394,14 +400,27 @@ unsafe extern "C" fn on_loading(
 }
 
 fn load(ctx: RawContext, subevent: u64) {
+    let ended = subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED;
+    if subevent == raw::REDISMODULE_SUBEVENT_LOADING_RDB_START {
+        state::set_ledgers_aside();
+    } else if !ended {
+        // An AOF keeps what is due, and what a replica gets is its master's business.
+        drop(state::take_ledgers_set_aside());
+    }
     state::ledgers(std::collections::BTreeMap::clear);
     walk::forget();
-    let ended = subevent == raw::REDISMODULE_SUBEVENT_LOADING_ENDED;
     state::set_loading(!ended && subevent != raw::REDISMODULE_SUBEVENT_LOADING_FAILED);
     if ended {
         // The server answers nobody yet: in one piece.
         walk::begin(ctx, Purpose::Index);
         walk::go_on(ctx, || false);
+        let selected = api::selected_db(ctx);
+        for (db, before) in state::take_ledgers_set_aside() {
+            if api::select_db(ctx, db) {
+                recover::note_dropped(&mut ServerKeyspace::new(ctx), &before);
+            }
+        }
+        api::select_db(ctx, selected);
     }
 }
 

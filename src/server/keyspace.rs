@@ -9,6 +9,7 @@ use super::api::{self, Kind, Mode, OpenKey, RawContext, Service, Text};
 use super::texts::{self, Texts};
 use super::{config, state};
 use crate::engine::ledger::Ledger;
+use crate::engine::sent::Sent;
 use crate::engine::{Argument, Counter, Keyspace, Ranking, Reading, Settings, Tally};
 use crate::inventory::error::Refusal;
 use crate::inventory::quantity::{UnixMs, parse_integer};
@@ -361,7 +362,7 @@ impl Keyspace for ServerKeyspace {
         arguments.extend([b"MAXLEN".as_slice(), b"=", most.to_string().as_bytes()].map(Text::new));
         arguments.push(Text::new(id.as_bytes()));
         arguments.extend(texts);
-        api::replicate(self.ctx, c"XADD", &arguments, true);
+        api::replicate(self.ctx, Sent::Xadd, &arguments, true);
     }
 
     fn remove(&mut self, key: Key<'_>) {
@@ -385,7 +386,7 @@ impl Keyspace for ServerKeyspace {
         state::notifying(|| api::notify(ctx, kind, event, name));
     }
 
-    fn replicate(&mut self, command: &'static CStr, arguments: &[Argument<'_>]) {
+    fn replicate(&mut self, command: Sent, arguments: &[Argument<'_>]) {
         self.held.clear();
         let texts: Vec<Text> = arguments
             .iter()
@@ -406,7 +407,7 @@ impl Keyspace for ServerKeyspace {
         if api::context_flags(self.ctx) & raw::REDISMODULE_CTX_FLAGS_CLUSTER == 0 {
             // In a cluster the bus carries it; outside, a message reaches the subscribers of a replica only through
             // the replication stream, as the server's own PUBLISH does.
-            api::replicate(self.ctx, c"PUBLISH", &[channel, message], false);
+            api::replicate(self.ctx, Sent::Publish, &[channel, message], false);
         }
     }
 

@@ -3,15 +3,18 @@
 //! The `redis_module!` macro is not used: it ends the load on an ACL category that an earlier load has left behind,
 //! and the server itself where a function is missing. A server that is too old gets one line instead.
 
-use std::ffi::{c_char, c_int};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ffi::{CStr, c_char, c_int};
 use std::ptr;
 
 use redis_module::{Context, commands, raw, server_events};
 
-use super::api::{self, ERR, OK, RawContext};
+use super::api::{self, Called, ERR, OK, RawContext};
 use super::walk::{self, Purpose};
 use super::{advice, alloc, config, events, guard, info, state, texts};
 use crate::commands::PUBLIC;
+use crate::engine::sent::Sent;
 
 const VERSION: c_int = 1;
 
@@ -47,7 +50,8 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
         return ERR;
     }
     guard::install();
-    match guard::caught(ptr::null_mut(), "the load", || load(&context)).unwrap_or(Err("of this fault")) {
+    match guard::caught(ptr::null_mut(), "the load", || load(&context)).unwrap_or(Err("of this fault".into()))
+    {
         Ok(()) => OK,
         Err(reason) => {
             api::warn(ctx, &format!("inv is not loaded: {reason}"));
@@ -56,11 +60,14 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
     }
 }
 
-fn load(ctx: &Context) -> Result<(), &'static str> {
+fn load(ctx: &Context) -> Result<(), Cow<'static, str>> {
     // The library may have stayed in the process since an earlier load.
     state::forget();
     walk::forget();
     texts::forget();
+
+    let in_cluster = api::context_flags(ctx.ctx) & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0;
+    require_commands(ctx.ctx, in_cluster)?;
 
     let is_valkey = api::server_info(ctx.ctx, c"server", c"server_name").is_some_and(|name| name == "valkey");
     config::set_server(is_valkey);
@@ -69,26 +76,49 @@ fn load(ctx: &Context) -> Result<(), &'static str> {
     #[cfg(feature = "faults")]
     super::faults::register(ctx.ctx);
     if !api::load_configs(ctx.ctx) {
-        return Err("an inv.* line of the configuration is not valid");
+        return Err("an inv.* line of the configuration is not valid".into());
     }
-    let in_cluster = api::context_flags(ctx.ctx) & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0;
     state::set_style(config::key_style(in_cluster)?);
 
     let categories = api::add_acl_category(ctx.ctx, c"inventory");
     if commands::register_commands(ctx) == raw::Status::Err {
-        return Err("its commands cannot be registered");
+        return Err("its commands cannot be registered".into());
     }
     if categories && !PUBLIC.iter().all(|command| api::set_acl_category(ctx.ctx, command, c"inventory")) {
-        return Err("its commands cannot be put into the ACL category @inventory");
+        return Err("its commands cannot be put into the ACL category @inventory".into());
     }
     raw::register_info_function(ctx.ctx, Some(info::on_info));
     if server_events::register_server_events(ctx).is_err() || !events::subscribe(ctx.ctx) {
-        return Err("the server's events cannot be subscribed to");
+        return Err("the server's events cannot be subscribed to".into());
     }
     // What is in the keys is found in slices: the server goes on meanwhile.
     walk::begin(ctx.ctx, Purpose::IndexUnwatched);
     advice::give(ctx);
     Ok(())
+}
+
+/// What the server wraps around several commands that are sent at once.
+const WRAPPING: [&CStr; 2] = [c"MULTI", c"EXEC"];
+
+/// Everything that the module sends or calls must be there under its own name: what is not would reach neither replicas nor
+/// the AOF, and nobody would be told.
+fn require_commands(ctx: RawContext, in_cluster: bool) -> Result<(), String> {
+    let sent = Sent::ALL.iter().filter(|command| **command != Sent::Apply).map(|command| command.name());
+    let called = Called::needed(in_cluster).iter().map(|command| command.words());
+    let needed = sent.chain(WRAPPING).map(|name| (name, None)).chain(called);
+    let missing: BTreeSet<&str> = needed
+        .filter(|(name, part)| !api::has_command(ctx, name, *part))
+        .filter_map(|(name, _)| name.to_str().ok())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.into_iter().collect();
+    Err(format!(
+        "this server has no {} under its own name, which the module needs to write to replicas and the AOF, or to ask the \
+         server. Take the rename-command lines of it out of the configuration, and restrict users with ACL rules instead",
+        names.join(", ")
+    ))
 }
 
 /// Called by the server to unload the module.

@@ -17,6 +17,8 @@ use crate::inventory::sku::KeyStyle;
 pub type Db = i32;
 
 static LEDGERS: Mutex<BTreeMap<Db, Ledger>> = Mutex::new(BTreeMap::new());
+/// What was known before everything was flushed, or a load began, which do not come in the same order everywhere.
+static BEFORE_LOAD: Mutex<BTreeMap<Db, Ledger>> = Mutex::new(BTreeMap::new());
 static OWN_WRITE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static NOTIFYING: AtomicBool = AtomicBool::new(false);
 static LOADING: AtomicBool = AtomicBool::new(false);
@@ -40,6 +42,7 @@ fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
 /// between.
 pub fn forget() {
     lock(&LEDGERS).clear();
+    lock(&BEFORE_LOAD).clear();
     *lock(&OWN_WRITE) = Vec::new();
     lock(&REFUSED).clear();
     *lock(&ROUND) = None;
@@ -61,6 +64,20 @@ pub fn ledger<T>(db: Db, look: impl FnOnce(&mut Ledger) -> T) -> T {
 /// Looks at all ledgers.
 pub fn ledgers<T>(look: impl FnOnce(&mut BTreeMap<Db, Ledger>) -> T) -> T {
     look(&mut lock(&LEDGERS))
+}
+
+/// Everything is flushed, or a load begins: nothing is known any more. What was known is kept until the load is over, or the
+/// cron comes by.
+pub fn set_ledgers_aside() {
+    let before = std::mem::take(&mut *lock(&LEDGERS));
+    if !before.is_empty() {
+        *lock(&BEFORE_LOAD) = before;
+    }
+}
+
+/// What was known before everything was flushed, or a load began, if that was just now. Nobody else gets it.
+pub fn take_ledgers_set_aside() -> BTreeMap<Db, Ledger> {
+    std::mem::take(&mut *lock(&BEFORE_LOAD))
 }
 
 /// The databases that have a ledger.

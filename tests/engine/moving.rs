@@ -1,10 +1,10 @@
 //! A slot that goes from one node of a cluster to another, key by key, while its reservations fall due.
 
 use proptest::prelude::*;
-use redis_inventory::engine::Tally;
 use redis_inventory::engine::audit::audit;
 use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ResolveRequest, commit, rollback};
+use redis_inventory::engine::{LoadRepair, Tally};
 use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::error::Refusal;
 use redis_inventory::inventory::quantity::Quantity;
@@ -28,6 +28,8 @@ struct Shards {
     is_twice: bool,
     was_copied: bool,
     was_busy: bool,
+    /// No node has the slot.
+    is_unassigned: bool,
 }
 
 fn node() -> Simulation {
@@ -60,6 +62,7 @@ impl Shards {
             is_twice: false,
             was_copied: false,
             was_busy: false,
+            is_unassigned: false,
         };
         shards.nodes[0].client(&["SET", "stock:available:{P}", &STOCK.to_string()]);
         shards.tell_states();
@@ -69,9 +72,10 @@ impl Shards {
     /// What each node is told of the slot.
     fn tell_states(&mut self) {
         let slot = Slot::of("P");
-        let states = match self.moving {
-            true => [SlotState::Migrating, SlotState::Importing],
-            false => [SlotState::Stable, SlotState::Elsewhere],
+        let states = match (self.moving, self.is_unassigned) {
+            (true, _) => [SlotState::Migrating, SlotState::Importing],
+            (false, true) => [SlotState::Unassigned; 2],
+            (false, false) => [SlotState::Stable, SlotState::Elsewhere],
         };
         let (owner, other) = (self.owner, 1 - self.owner);
         self.nodes[owner].slots.insert(slot, states[0]);
@@ -88,6 +92,12 @@ impl Shards {
             once: None,
         };
         self.nodes[self.owner].command("P", |node| reserve(node, &request)).map(|_| ())
+    }
+
+    /// `CLUSTER DELSLOTS` at its owner, or `ADDSLOTS`.
+    fn unassign(&mut self, is_unassigned: bool) {
+        self.is_unassigned = is_unassigned;
+        self.tell_states();
     }
 
     fn begin(&mut self) {
@@ -330,6 +340,79 @@ fn nothing_is_kept_of_a_slot_that_does_not_come_after_all() {
 }
 
 #[test]
+fn what_ends_in_a_slot_that_no_node_has_is_given_back_when_a_node_has_it() {
+    for slots_move_at_once in [false, true] {
+        let mut shards = Shards::new();
+        shards.nodes.iter_mut().for_each(|node| node.settings.slots_move_at_once = slots_move_at_once);
+        shards.reserve(1, 5, 1000).unwrap();
+        shards.reserve(2, 7, 2000).unwrap();
+        shards.reserve(3, 9, 1500).unwrap();
+        shards.reserve(4, 4, 60_000).unwrap();
+        shards.nodes[0].client(&["DEL", "reservation:{P}:R3"]);
+        shards.unassign(true);
+        shards.pass(1800);
+        // The server's own sampling meets one of them.
+        shards.nodes[0].client(&["GET", "reservation:{P}:R1"]);
+        shards.pass(1000);
+        assert_eq!(shards.counters(), (STOCK - 25, 25), "others may hold what is not known here");
+        // What is in memory may be lost meanwhile; a note of what was deleted goes with it, as ever.
+        shards.unassign(false);
+        shards.pass(200);
+        assert_eq!((shards.counters(), shards.unexplained()), ((STOCK - 4, 4), 0), "{slots_move_at_once}");
+        assert_eq!(shards.nodes[0].total(Tally::Expired), 3);
+        assert_eq!(shards.nodes[0].log, Vec::<String>::new());
+        for number in [1, 2, 3] {
+            let outcome = shards.nodes[0].stored(&format!("inventory:outcome:{{P}}:R{number}")).unwrap();
+            assert!(outcome.contains("expired"), "{outcome}");
+        }
+    }
+}
+
+#[test]
+fn what_ends_in_a_slot_that_no_node_has_outlives_a_restart() {
+    let mut shards = Shards::new();
+    shards.nodes[0].settings.slots_move_at_once = true;
+    shards.reserve(1, 5, 1000).unwrap();
+    shards.unassign(true);
+    shards.pass(1200);
+    shards.nodes[0].client(&["GET", "reservation:{P}:R1"]);
+    shards.nodes[0].restart(true);
+    shards.unassign(false);
+    shards.pass(200);
+    assert_eq!((shards.counters(), shards.unexplained()), ((STOCK, 0), 0));
+}
+
+#[test]
+fn what_ends_in_a_slot_that_was_given_away_without_its_keys_is_given_back_if_it_comes_back() {
+    let mut shards = Shards::new();
+    shards.nodes[0].settings.slots_move_at_once = true;
+    shards.reserve(1, 5, 1000).unwrap();
+    shards.nodes[0].slots.insert(Slot::of("P"), SlotState::Elsewhere);
+    shards.pass(1200);
+    shards.nodes[0].client(&["GET", "reservation:{P}:R1"]);
+    shards.pass(200);
+    assert_eq!(shards.counters(), (STOCK - 5, 5));
+    shards.nodes[0].slots.insert(Slot::of("P"), SlotState::Stable);
+    shards.pass(200);
+    assert_eq!((shards.counters(), shards.unexplained()), ((STOCK, 0), 0));
+    assert_eq!(shards.nodes[0].total(Tally::Expired), 1);
+}
+
+#[test]
+fn a_slot_that_no_node_has_is_compared_when_a_node_has_it() {
+    let mut shards = Shards::new();
+    shards.nodes[0].settings.load_repair = LoadRepair::Return;
+    shards.nodes[0].client(&["SET", "stock:reserved:{P}", "5"]);
+    shards.unassign(true);
+    shards.nodes[0].restart(false);
+    shards.pass(300);
+    assert_eq!(shards.counters(), (STOCK, 5));
+    shards.unassign(false);
+    shards.pass(200);
+    assert_eq!(shards.counters(), (STOCK + 5, 0));
+}
+
+#[test]
 fn a_record_that_appears_when_it_is_due_is_ended_by_the_cron() {
     let mut shards = Shards::new();
     shards.reserve(1, 5, 1000).unwrap();
@@ -374,6 +457,8 @@ enum Step {
     Migrate(prop::sample::Index),
     End,
     CallOff,
+    /// No node has the slot, or its owner has it again.
+    Unassign(bool),
     /// A record goes, and its acknowledgement is lost.
     Copy(prop::sample::Index),
     /// The jobs of a node have time, or not.
@@ -396,6 +481,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => any::<prop::sample::Index>().prop_map(Step::Migrate),
         1 => Just(Step::End),
         1 => Just(Step::CallOff),
+        1 => any::<bool>().prop_map(Step::Unassign),
         1 => any::<prop::sample::Index>().prop_map(Step::Copy),
         2 => (0..2_usize, any::<bool>()).prop_map(|(node, busy)| Step::Busy(node, busy)),
         1 => (0..2_usize).prop_map(Step::Restart),
@@ -405,7 +491,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 impl Shards {
     fn take(&mut self, step: Step) {
-        let stable = !self.moving;
+        let stable = !self.moving && !self.is_unassigned;
         match step {
             Step::Reserve(number, units, life) if stable => {
                 let _ = self.reserve(number, units, life);
@@ -429,6 +515,7 @@ impl Shards {
             }
             Step::End if self.moving => self.end(),
             Step::CallOff if self.moving => self.call_off(),
+            Step::Unassign(is_unassigned) if !self.moving => self.unassign(is_unassigned),
             Step::Copy(record) if self.moving => {
                 let left = self.left();
                 let records: Vec<&String> =
@@ -465,6 +552,7 @@ impl Shards {
             | Step::Migrate(_)
             | Step::End
             | Step::CallOff
+            | Step::Unassign(_)
             | Step::Copy(_)
             | Step::Restart(_) => {}
         }
@@ -475,15 +563,19 @@ proptest! {
     #![proptest_config(config(3000))]
 
     #[test]
-    fn whatever_moves_and_whenever_no_unit_is_lost_or_doubled(steps in prop::collection::vec(step(), 1..80)) {
+    fn whatever_moves_and_whenever_no_unit_is_lost_or_doubled(
+        steps in prop::collection::vec(step(), 1..80),
+        slots_move_at_once in any::<bool>(),
+    ) {
         let mut shards = Shards::new();
+        shards.nodes.iter_mut().for_each(|node| node.settings.slots_move_at_once = slots_move_at_once);
         for step in steps {
             shards.take(step.clone());
             let (available, reserved) = shards.counters();
             prop_assert_eq!(available + reserved + shards.sold, STOCK, "after {:?}", step);
             // Behind the cron, if it had time.
             let is_settled = matches!(step, Step::Pass(_)) && shards.nodes.iter().all(|node| !node.is_busy);
-            if is_settled && !shards.moving {
+            if is_settled && !shards.moving && !shards.is_unassigned {
                 let held = |node: &Simulation| node.memory().held_by_others(&line(1).sku, 0);
                 let held: i64 = shards.nodes.iter().map(held).sum();
                 prop_assert_eq!(reserved, held, "after {:?}", step);
@@ -492,6 +584,7 @@ proptest! {
         if shards.moving {
             shards.end();
         }
+        shards.unassign(false);
         // Every deadline passes.
         shards.pass(10_000);
         let (available, reserved) = shards.counters();

@@ -1191,3 +1191,42 @@ fn a_reserve_from_one_warehouse_settles_all_that_it_needs_in_one_round() {
     // Once for each line, again after the release, and for the alert: it is out of stock.
     assert_eq!(looks.iter().filter(|key| *key == "stock:warehouses:P").count(), 5);
 }
+
+#[test]
+fn what_a_load_in_a_running_server_has_dropped_is_dropped_by_its_copies_too() {
+    let mut shop = shop();
+    shop.unit(|shop| assert_eq!(shop.reserve("B", "P 2", 50), "OK"));
+    shop.unit(|shop| assert_eq!(shop.reserve("C", "P 1", 5000), "OK"));
+    let mut replica = Simulation::replica_of(&shop);
+    shop.take_stream();
+    shop.advance(101);
+    shop.reload();
+    // One of the ids is used again before the cron comes.
+    shop.unit(|shop| assert_eq!(shop.reserve("B", "P 1", 5000), "OK"));
+    shop.sweep();
+    let stream = shop.take_stream();
+    let dropped = ["DEL".to_owned(), "reservation:A".to_owned()];
+    assert!(stream.iter().flatten().any(|command| *command == dropped), "{stream:?}");
+    replica.advance(101);
+    replica.receive(&stream);
+    assert_eq!(replica.data, shop.data);
+    assert_eq!(replica.memory().live_count(), 2);
+    shop.sweep();
+    assert_eq!(shop.take_stream(), Vec::<Vec<Vec<String>>>::new(), "once");
+}
+
+#[test]
+fn a_deadline_that_was_made_shorter_while_jobs_had_no_time_is_kept() {
+    let mut shop = shop();
+    shop.unit(|shop| assert_eq!(shop.reserve("B", "P 2", 900_000), "OK"));
+    shop.is_busy = true;
+    let soon = (shop.clock + 20).to_string();
+    shop.client(&["PEXPIREAT", "reservation:B", &soon]);
+    shop.is_busy = false;
+    shop.advance(21);
+    // It reads as absent now, and the index has its old deadline.
+    shop.sweep();
+    shop.sweep();
+    assert_eq!(shop.stored("reservation:B"), None);
+    assert!(shop.stored("inventory:outcome:B").is_some_and(|outcome| outcome.contains("expired")));
+}

@@ -13,6 +13,7 @@ use redis_inventory::engine::expire::{self, Place, Removal};
 use redis_inventory::engine::ledger::{Ledger, Touched};
 use redis_inventory::engine::moving;
 use redis_inventory::engine::recover::{self, Walk};
+use redis_inventory::engine::sent::Sent;
 use redis_inventory::engine::{Argument, Keyspace, LoadRepair, Ranking, Reading, Settings, Tally, apply};
 use redis_inventory::inventory::error::Refusal;
 use redis_inventory::inventory::quantity::UnixMs;
@@ -329,6 +330,13 @@ impl Simulation {
             self.data.retain(|_, entry| entry.until.is_none_or(|until| now <= until));
         }
         self.rebuild();
+    }
+
+    /// A running master loads what it has just saved, as for DEBUG RELOAD: nobody is told of what is dropped.
+    pub fn reload(&mut self) {
+        let before = std::mem::take(&mut self.ledger);
+        self.restart(true);
+        recover::note_dropped(self, &before);
     }
 
     /// What a server has that died, and was started again with the file that it had written: keys as they were once, and
@@ -853,7 +861,7 @@ impl Keyspace for Simulation {
         self.events.push((event.to_str().unwrap().to_owned(), name));
     }
 
-    fn replicate(&mut self, command: &'static CStr, arguments: &[Argument<'_>]) {
+    fn replicate(&mut self, command: Sent, arguments: &[Argument<'_>]) {
         self.called();
         assert_eq!(self.role, Role::Master, "a replica replicates {command:?}");
         let words = arguments.iter().map(|argument| match argument {
@@ -862,7 +870,7 @@ impl Keyspace for Simulation {
             Argument::Text(text) => String::from_utf8(text.to_vec()).expect("the engine sends text"),
             Argument::Number(number) => number.to_string(),
         });
-        let command = [command.to_str().unwrap().to_owned()].into_iter().chain(words).collect();
+        let command = [command.name().to_str().unwrap().to_owned()].into_iter().chain(words).collect();
         self.unit.push(command);
     }
 

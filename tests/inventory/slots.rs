@@ -37,15 +37,23 @@ const NODES: &str = "\
 fn a_node_tells_how_its_slots_stand() {
     for (slot, state) in [
         (5461, SlotState::Stable),
-        (5462, SlotState::Elsewhere),
+        (5460, SlotState::Elsewhere),
+        (5462, SlotState::Unassigned),
         (5463, SlotState::Stable),
         (5465, SlotState::Migrating),
         (5470, SlotState::Stable),
         (16_383, SlotState::Stable),
         (77, SlotState::Importing),
         (78, SlotState::Elsewhere),
+        (5471, SlotState::Unassigned),
+        (10_922, SlotState::Unassigned),
     ] {
         assert_eq!(OwnSlots::parse(NODES).state(Slot::from(slot)), Some(state), "{slot}");
     }
     assert_eq!(OwnSlots::parse("").state(Slot::from(0)), None);
+    // A node that has no slot knows who has them.
+    let empty = "8d1e6ca 127.0.0.1:7002@17002 myself,master - 0 0 3 connected\n\
+                 07c37df 127.0.0.1:7001@17001 master - 0 1795643721719 2 connected 0-5460\n";
+    assert_eq!(OwnSlots::parse(empty).state(Slot::from(0)), Some(SlotState::Elsewhere));
+    assert_eq!(OwnSlots::parse(empty).state(Slot::from(5461)), Some(SlotState::Unassigned));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::{Client, Json, Machine, SOON, code, json, wait_for, wait_until};
-use crate::shards::{Cluster, keys_of};
+use crate::shards::{Cluster, keys_of, node_id, slot_of};
 
 /// A client that asks where it was told to (`ASK`), as cluster clients do when they are redirected.
 fn ask_there(client: &mut Client, command: &str) -> Result<Json, String> {
@@ -262,7 +262,7 @@ fn deadlines_that_pass_while_their_slot_moves_are_kept_when_it_has_arrived() {
     let home = cluster.owner("P");
     let (mut source, mut target) = (cluster.masters[home].connect(), cluster.masters[1 - home].connect());
     source.ask("INV.ADJUST P 100");
-    let deadline = source.now() + 300;
+    let deadline = source.now() + 1000;
     for number in 0..20 {
         source.ask(format!("INV.RESERVE {{P}}:R{number} PXAT {deadline} ITEMS P 1"));
     }
@@ -299,7 +299,7 @@ fn nothing_is_given_back_before_all_of_a_slot_has_come() {
     let (mut source, mut target) = (cluster.masters[home].connect(), cluster.masters[1 - home].connect());
     source.ask("INV.ADJUST P 100");
     source.ask("INV.RESERVE {P}:LONG PX 600000 ITEMS P 20");
-    source.ask("INV.RESERVE {P}:SOON PX 300 ITEMS P 5");
+    source.ask("INV.RESERVE {P}:SOON PX 1000 ITEMS P 5");
     let moving = cluster.begin_move("P", 1 - home);
     // An acknowledgement that was lost leaves a key on both sides: this one.
     let copy = [
@@ -313,7 +313,7 @@ fn nothing_is_given_back_before_all_of_a_slot_has_come() {
     ];
     source.ask(copy);
     let now = source.now();
-    let_pass(&mut source, now + 600);
+    let_pass(&mut source, now + 1300);
     // What is due is opened on both sides, by the servers themselves as well.
     let _ = ask_there(&mut source, "GET reservation:{P}:SOON");
     let _ = ask_there(&mut target, "GET reservation:{P}:SOON");
@@ -347,19 +347,93 @@ fn a_move_that_is_called_off_leaves_all_as_it_was() {
     cluster.check_keys();
 }
 
+/// Reservations of 25 units of P fall due in this time, and one of 3 lives on.
+fn reserve_in_doubtful_times(shop: &mut Client) -> i64 {
+    shop.ask("INV.ADJUST P 100");
+    let deadline = shop.now() + 700;
+    for number in 0..20 {
+        shop.ask(format!("INV.RESERVE {{P}}:R{number} PXAT {deadline} ITEMS P 1"));
+    }
+    // Its record is deleted before the slot is in doubt.
+    shop.ask(format!("INV.RESERVE {{P}}:DELETED PXAT {deadline} ITEMS P 5"));
+    shop.ask("DEL reservation:{P}:DELETED");
+    shop.ask("INV.RESERVE {P}:LONG PX 600000 ITEMS P 3");
+    deadline
+}
+
+/// Waits until the deadline has passed and the server's own expiry has met what it can meet.
+fn let_expire(shop: &mut Client, deadline: i64) {
+    let_pass(shop, deadline + 600);
+    eprintln!("the server has expired {}", shop.info("stats", "expired_keys"));
+}
+
+/// All that was due is back, once, and each reservation says so.
+fn assert_all_came_back(shop: &mut Client) {
+    wait_for("what was due is back", SOON, (97, 3), || shop.counters("{P}"));
+    for number in 0..20 {
+        assert_eq!(shop.ask(format!("INV.GET {{P}}:R{number}"))["state"], "expired", "R{number}");
+    }
+    assert_eq!(shop.ask("INV.GET {P}:DELETED")["state"], "expired");
+    assert_eq!(shop.ask("INV.AUDIT P")["drift"], 0);
+    assert_eq!(shop.ask("INV.AUDITSCAN 0"), json!(["0", []]));
+    assert_eq!(shop.info("inv", "inv_unexplained_units"), "0");
+    assert_eq!(shop.ask("INV.COMMIT {P}:LONG"), "OK");
+    assert_eq!(shop.info("inv", "inv_holds"), "0");
+}
+
+#[test]
+fn what_falls_due_in_a_slot_that_no_node_has_is_given_back_when_a_node_has_it() {
+    for coverage in ["yes", "no"] {
+        let coverage = format!("cluster-require-full-coverage {coverage}");
+        let cluster = Cluster::start_with(1, 0, &["cluster-node-timeout 20000", &coverage]);
+        let mut shop = cluster.shop("P");
+        let deadline = reserve_in_doubtful_times(&mut shop);
+        shop.ask(format!("CLUSTER DELSLOTS {}", slot_of("P")));
+        assert_eq!(code(&shop.refusal("INV.GET {P}:LONG")), "CLUSTERDOWN", "{coverage}");
+        let_expire(&mut shop, deadline);
+        shop.ask(format!("CLUSTER ADDSLOTS {}", slot_of("P")));
+        wait_until("the slot is served", SOON, || shop.try_ask("INV.GET {P}:LONG").is_ok());
+        assert_all_came_back(&mut shop);
+        cluster.check_keys();
+    }
+}
+
+#[test]
+fn what_falls_due_in_a_slot_that_was_given_away_without_its_keys_is_given_back_if_it_comes_back() {
+    let cluster = Cluster::start(2);
+    let home = cluster.owner("P");
+    let ids = [home, 1 - home].map(|node| node_id(&cluster.masters[node]));
+    let mut shop = cluster.masters[home].connect();
+    let deadline = reserve_in_doubtful_times(&mut shop);
+    let slot = slot_of("P");
+    shop.ask(format!("CLUSTER DELSLOTS {slot}"));
+    shop.ask(format!("CLUSTER SETSLOT {slot} NODE {}", ids[1]));
+    assert_eq!(code(&shop.refusal("INV.GET {P}:LONG")), "MOVED");
+    let_expire(&mut shop, deadline);
+    shop.ask(format!("CLUSTER SETSLOT {slot} NODE {}", ids[0]));
+    wait_until("the slot is served", SOON, || shop.try_ask("INV.GET {P}:LONG").is_ok());
+    // What was deleted before is for the repair, and the log says so.
+    wait_for("what was due is back", SOON, (92, 8), || shop.counters("{P}"));
+    assert!(cluster.masters[home].log().contains("{P}:DELETED ended here while its slot was not"));
+    assert_eq!(shop.ask("INV.AUDIT P")["drift"], 5);
+    for number in 0..20 {
+        assert_eq!(shop.ask(format!("INV.GET {{P}}:R{number}"))["state"], "expired", "R{number}");
+    }
+}
+
 #[test]
 fn what_is_deleted_by_hand_while_its_slot_moves_is_for_the_repair() {
     let cluster = Cluster::start(2);
     let home = cluster.owner("P");
     let mut source = cluster.masters[home].connect();
     source.ask("INV.ADJUST P 100");
-    source.ask("INV.RESERVE {P}:R1 PX 300 ITEMS P 5");
+    source.ask("INV.RESERVE {P}:R1 PX 1000 ITEMS P 5");
     let moving = cluster.begin_move("P", 1 - home);
     source.ask("DEL reservation:{P}:R1");
     moving.end();
     let mut target = cluster.shop("P");
     let now = target.now();
-    let_pass(&mut target, now + 500);
+    let_pass(&mut target, now + 1200);
     assert_eq!(target.ask("INV.AUDIT P")["drift"], 5);
     target.ask("INV.REPAIR P FORCE");
     assert_eq!(target.counters("{P}"), (100, 0));

@@ -5,8 +5,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use redis_inventory::engine::sent::Sent;
+
 use crate::harness::{
-    Client, Json, SOON, Server, json, module, server_program, wait_for, wait_until, wire_code,
+    Client, Json, SOON, Server, free_port, json, module, server_program, wait_for, wait_until, wire_code,
 };
 use crate::shop::shop_with;
 
@@ -32,10 +34,10 @@ fn left_behind(reservations: &[&str]) -> (Server, Client) {
 
 /// Lets the deadline of a reservation pass while nobody releases it.
 fn let_lapse(shop: &mut Client, id: &str) {
-    let reservation = format!("reservation:{id}");
-    // Nobody may look at the key behind the deadline: the server would take it away. So far ahead that it is set before.
-    let deadline = shop.now() + 300;
-    assert_eq!(shop.ask(["PEXPIREAT", &reservation, &deadline.to_string()]), 1);
+    // By the server's clock: a moment that has passed when the command comes would make it delete the key at once. And nobody
+    // may look at the key after the deadline: the server would take it away.
+    assert_eq!(shop.ask(format!("PEXPIRE reservation:{id} 50")), 1);
+    let deadline = shop.now() + 50;
     wait_until("the deadline has passed", SOON, || shop.now() > deadline);
 }
 
@@ -358,6 +360,68 @@ fn knows(shop: &mut Client, function: &str) -> bool {
 fn options_of_the_module_without_the_module_end_the_start() {
     let log = Server::refused_start(server_program(), &["inv.hold-ttl-ms 1000"]);
     assert!(log.contains("Module Configuration detected without loadmodule directive"), "{log}");
+}
+
+/// A line of configuration that takes a command away, or gives it another name.
+fn rename(command: &str, name: &str) -> String {
+    format!("rename-command {command} \"{name}\"")
+}
+
+#[test]
+fn a_server_that_has_renamed_what_the_module_sends_or_calls_does_not_start_with_it_and_says_what() {
+    let load = format!("loadmodule {}", module().display());
+    let sent = Sent::ALL.iter().filter(|command| **command != Sent::Apply);
+    let sent = sent.map(|command| command.name().to_str().expect("a name"));
+    let needed: Vec<&str> = sent.chain(["MULTI", "EXEC", "SCAN", "CLIENT", "ACL"]).collect();
+    for (number, command) in needed.iter().enumerate() {
+        let line = rename(command, if number % 2 == 0 { "" } else { "gone" });
+        // Wherever the line is in the file.
+        let lines = if number % 3 == 0 { [&*line, &*load] } else { [&*load, &*line] };
+        let log = Server::refused_start(server_program(), &lines);
+        let says = format!("<inv> inv is not loaded: this server has no {command} under its own name");
+        assert_eq!(log.matches(&says).count(), 1, "{command}: {log}");
+        assert!(!log.contains("REPORT"), "a crash:\n{log}");
+    }
+    let lines = [load.clone(), rename("INCRBY", ""), rename("DEL", "gone")];
+    let log = Server::refused_start(server_program(), &lines.each_ref().map(String::as_str));
+    assert!(log.contains("this server has no DEL, INCRBY under its own name"), "{log}");
+    // In a cluster it asks more.
+    for command in ["EXISTS", "CLUSTER"] {
+        let port = format!("cluster-port {}", free_port());
+        let lines = ["cluster-enabled yes", &port, &rename(command, ""), &load];
+        let log = Server::refused_start(server_program(), &lines);
+        assert!(log.contains(&format!("this server has no {command} under its own name")), "{log}");
+    }
+}
+
+#[test]
+fn a_running_server_that_has_renamed_what_the_module_sends_goes_on_without_it() {
+    let options = ["enable-module-command yes", &rename("INCRBY", "")];
+    let server = Server::start_without_module(server_program(), &options);
+    let mut shop = server.connect();
+    shop.ask("SET stock:available:P 100");
+    for _ in 0..2 {
+        assert!(shop.refusal(load()).contains("Error loading the extension"));
+    }
+    assert_eq!(server.log().matches("this server has no INCRBY under its own name").count(), 2);
+    assert!(shop.refusal("INV.GET R").contains("unknown command"));
+    assert_eq!(shop.ask("CONFIG GET inv.*"), json!({}));
+    assert_eq!(shop.ask("GET stock:available:P"), "100");
+}
+
+#[test]
+fn commands_that_the_module_does_not_need_may_be_renamed() {
+    let names = ["KEYS", "FLUSHALL", "FLUSHDB", "CONFIG", "DEBUG", "SHUTDOWN", "EVAL", "EXISTS", "CLUSTER"];
+    let lines = names.map(|name| rename(name, ""));
+    let options: Vec<&str> =
+        lines.iter().map(String::as_str).chain(["appendonly yes", "inv.feed-maxlen 100"]).collect();
+    let server = Server::start_with(&options);
+    let mut shop = server.connect();
+    shop.ask("SET stock:available:P 100");
+    shop.ask("INV.RESERVE R PX 20 ITEMS P 95");
+    wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
+    assert_eq!(shop.ask("INV.GET R")["state"], "expired");
+    assert_eq!(shop.ask("INV.AUDITSCAN 0"), json!(["0", []]));
 }
 
 /// Debian's Redis 7.0.15, which `make servers` fetches.

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use crate::books::{Books, Units, counted, many, sleep_past};
 use crate::harness::{
-    Client, Contents, SOON, Server, assert_same, code, module, server_program, wait_for, wait_until,
+    Client, Contents, SOON, Server, assert_same, assert_same_data, code, module, server_program, wait_for,
+    wait_until,
 };
 use crate::shop::shop_with;
 
@@ -496,4 +497,49 @@ fn a_debug_reload_in_the_middle_of_things_changes_nothing() {
     assert_eq!(shop.ask("INV.GET A")["state"], "expired");
     assert_eq!(counted(&mut shop, "inv_repaired_units"), 0);
     assert_eq!(counted(&mut shop, "inv_expired_total"), 1);
+}
+
+#[test]
+fn what_a_debug_reload_drops_is_dropped_by_replicas_and_the_aof_too() {
+    let (mut server, mut shop) = shop_with(&["appendonly yes"], &[("P", 100)]);
+    shop.ask("INV.RESERVE LIVE EX 900 ITEMS P 1");
+    let replica = server.replica();
+    let replies = shop.burst(&["INV.RESERVE A PX 300 ITEMS P 5", "INV.RESERVE B PX 300 ITEMS P 2"]);
+    let due = replies[1]["expires_at"].as_i64().expect("a time");
+    replica.catch_up_with(&server);
+    sleep_and(&server, due, "DEBUG RELOAD");
+    wait_for("the units are back", SOON, (99, 1), || shop.counters("P"));
+    assert_eq!(counted(&mut shop, "inv_repaired_units"), 7);
+    let told =
+        |shop: &mut Client| ["A", "B", "LIVE"].map(|id| shop.ask(format!("INV.GET {id}"))["state"].clone());
+    let said = told(&mut shop);
+    wait_until("the replica has what the master has", SOON, || {
+        replica.catch_up_with(&server);
+        counted(&mut replica.connect(), "inv_holds") == 1
+    });
+    assert_same_data(&mut shop, &mut replica.connect());
+    assert_eq!(told(&mut replica.connect()), said);
+
+    kill_and_wait(&mut server, 0);
+    let mut shop = server.connect();
+    assert_eq!(told(&mut shop), said);
+    assert_eq!(shop.counters("P"), (99, 1));
+    assert_eq!(counted(&mut shop, "inv_expired_total"), 0);
+}
+
+#[test]
+fn a_debug_reload_of_an_older_save_tells_the_copies_what_it_dropped_and_nothing_else() {
+    let (server, mut shop) = shop_with(&["appendonly yes"], &[("P", 100)]);
+    shop.ask("INV.RESERVE OLD PX 300 ITEMS P 1");
+    let due = shop.ask("INV.RESERVE KEPT EX 900 ITEMS P 1")["expires_at"].clone();
+    shop.ask("SAVE");
+    shop.ask("INV.RESERVE YOUNG PX 300 ITEMS P 3");
+    let late = shop.now() + 300;
+    let sent = server.propagated_by(|| {
+        sleep_and(&server, late, "DEBUG RELOAD NOSAVE");
+        wait_for("the unit is back", SOON, (99, 1), || shop.counters("P"));
+    });
+    let deleted: BTreeSet<&str> = sent.iter().filter_map(|line| line.strip_prefix("DEL ")).collect();
+    assert_eq!(deleted, ["reservation:OLD", "reservation:YOUNG"].into());
+    assert_eq!(shop.ask("INV.GET KEPT")["expires_at"], due);
 }
