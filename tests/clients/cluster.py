@@ -261,7 +261,7 @@ def a_walk_is_asked_of_every_master(shop: Shop, mark: str) -> None:
     names = [fields(alert)["product_id"] for alerts in answers for alert in alerts]
     check(sorted(name for name in names if name in products), sorted(products))
     for p in products:
-        shop.ask(f"INV.REPAIR {p}")
+        shop.ask(f"INV.REPAIR {p} FORCE")
         shop.ask(f"INV.ROLLBACK {{{p}}}:R")
 
 

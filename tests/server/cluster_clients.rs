@@ -211,8 +211,8 @@ fn its_drift_is_found_and_repaired(shop: &mut Shop, p: &str) {
     assert_eq!(drift(&shop.ask(&format!("INV.AUDIT {{{p}}}"))), Some(3));
     let drifting = shop.walk("INV.AUDITSCAN", "COUNT 1000");
     assert_eq!(drifting.iter().map(|audit| field(audit, "sku")).collect::<Vec<_>>(), [p]);
-    assert_eq!(drift(&shop.ask(&format!("INV.REPAIR {p}"))), Some(3));
-    assert_eq!(drift(&shop.ask(&format!("INV.REPAIR {p} FORCE"))), Some(0));
+    assert_eq!(drift(&shop.ask(&format!("INV.REPAIR {p} FORCE"))), Some(3));
+    assert_eq!(drift(&shop.ask(&format!("INV.REPAIR {p}"))), Some(0));
     assert_eq!(units(&shop.ask(&format!("INV.STOCK {p}"))[0]), (53, 0));
 }
 
@@ -335,7 +335,7 @@ fn a_walk_is_asked_of_every_master() {
         assert_eq!((alerts.len(), low), (products.len(), products.iter().map(String::as_str).collect()));
 
         for p in &products {
-            shop.ask(&format!("INV.REPAIR {p}"));
+            shop.ask(&format!("INV.REPAIR {p} FORCE"));
             shop.ask(&format!("INV.ROLLBACK {{{p}}}:R"));
             for key in cluster.shop(p).ask(format!("KEYS alert:*{p}*")).as_array().expect("keys") {
                 cluster.shop(p).ask(["DEL", key.as_str().expect("text")]);
