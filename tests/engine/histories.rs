@@ -451,7 +451,11 @@ impl History {
                 self.model.take_by_hand(id);
             }
             Action::SetForeign { id, life } => {
-                self.set(&record_key(id), r#"{"cart":77}"#, at(life));
+                match life {
+                    Some(_) => self.set(&record_key(id), r#"{"cart":77}"#, at(life)),
+                    // Of another type than the module's records.
+                    None => self.master.execute(&["HSET", &record_key(id), "cart", "77"]),
+                }
                 self.model.put_by_hand(id, None, at(life));
             }
             Action::Restore { id, life } => {

@@ -410,7 +410,7 @@ def provoke(
     comes("InventoryUnitsUnexplained", master)
 
     master.ask("INCRBY stock:reserved:U 3")
-    master.ask("INV.REPAIR U")
+    master.ask("INV.REPAIR U FORCE")
     comes("InventoryUnitsRepaired", master)
 
     # In one write, so that no sweep comes between: all of it is overdue when it is asked for.

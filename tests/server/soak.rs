@@ -269,8 +269,19 @@ impl Site {
                 self.master().rewrite("BGSAVE");
             }
             Fault::Restarted => {
+                // A client that copies bytes has put a sold reservation back: it stays sold.
+                let id = format!("{number}-copied");
+                shop.ask(format!("INV.RESERVE {id} EX 900 ITEMS P 1"));
+                let dump = "redis.call('SET', 'dump', redis.call('DUMP', KEYS[1]))";
+                shop.ask(["EVAL", dump, "1", &format!("reservation:{id}")]);
+                shop.ask(format!("INV.COMMIT {id}"));
+                let restore = "redis.call('RESTORE', KEYS[1], 900000, redis.call('GET', 'dump')) redis.call('DEL', 'dump')";
+                shop.ask(["EVAL", restore, "1", &format!("reservation:{id}")]);
                 self.master().shut_down();
                 self.master().start_again();
+                let mut shop = self.master().connect();
+                assert_eq!(code(&shop.refusal(format!("INV.COMMIT {id}"))), "FOREIGN");
+                shop.ask(format!("DEL reservation:{id}"));
             }
             Fault::Storm => {
                 let hold = "for i = 1, 5000 do redis.call('INV.RESERVE', ARGV[1] .. i, 'PX', 700, 'ITEMS', 'P', 1) end";
