@@ -140,7 +140,8 @@ pub struct AuditPage {
 const KEYS_A_PAGE: usize = 2048;
 
 /// The next page of a walk over all skus that lists those that drift and those that have stray units: it ends after
-/// `count` of them, or when it has looked long enough. Counters that are no integers are passed over. `may_see` says which skus the caller may see.
+/// `count` of them, or when it has looked long enough. Counters that are no integers are passed over. `may_see` says which
+/// skus the caller may see.
 pub fn audit_scan<K: Keyspace>(
     keys: &mut K,
     cursor: AuditCursor,

@@ -442,6 +442,11 @@ impl Ledger {
         }
     }
 
+    /// Whether another client has written a reserved counter, and nobody has looked at it since.
+    pub fn has_written(&self) -> bool {
+        !self.written.is_empty()
+    }
+
     /// Whether another client has written this reserved counter, and nobody has looked at it since.
     pub fn is_written(&self, sku: &Sku) -> bool {
         self.written.contains(sku)

@@ -382,6 +382,11 @@ pub enum Watched {
     Managed,
 }
 
+/// Whether this is the name of a reservation's key, or would be one.
+pub fn is_reservation(name: &[u8]) -> bool {
+    name.starts_with(RESERVATION.as_bytes())
+}
+
 /// Recognises a key name. Most keys of a server are none of ours: the first comparison says so, and nothing is
 /// allocated before that.
 pub fn watched(name: &[u8], style: KeyStyle) -> Option<Watched> {

@@ -14,11 +14,14 @@ use crate::engine::expire::{self, Place, Removal};
 use crate::engine::ledger::{Ledger, Touched};
 use crate::engine::{Keyspace, moving, recover, repair};
 use crate::inventory::reservation::Record;
-use crate::inventory::sku::{Watched, watched};
+use crate::inventory::sku::{Watched, is_reservation, watched};
 
 /// No record is shorter. Reading a short string makes the server rewrite it in place, which is not wanted of a key
 /// that is going.
 const SHORTEST_RECORD: usize = 90;
+
+/// The event of every key that is new. Of some types of modules' own, such as vector sets, no other event tells.
+const NEW_KEYS: c_int = raw::REDISMODULE_NOTIFY_NEW;
 
 /// Subscribes to everything that the module has to know. False where the server refuses.
 pub fn subscribe(ctx: RawContext) -> bool {
@@ -30,7 +33,8 @@ pub fn subscribe(ctx: RawContext) -> bool {
         | raw::REDISMODULE_NOTIFY_SET
         | raw::REDISMODULE_NOTIFY_ZSET
         | raw::REDISMODULE_NOTIFY_STREAM
-        | raw::REDISMODULE_NOTIFY_MODULE;
+        | raw::REDISMODULE_NOTIFY_MODULE
+        | NEW_KEYS;
     api::subscribe(ctx, raw::REDISMODULE_EVENT_KEY, on_key)
         && api::subscribe(ctx, raw::REDISMODULE_EVENT_CRON_LOOP, on_cron)
         && api::subscribe(ctx, raw::REDISMODULE_EVENT_EVENTLOOP, on_event_loop)
@@ -139,20 +143,25 @@ fn key_goes(ctx: RawContext, name: &[u8], key: &OpenKey<'_>, subevent: u64) {
 /// A key appeared or changed without a command of ours.
 unsafe extern "C" fn on_notification(
     ctx: RawContext,
-    _kind: c_int,
+    kind: c_int,
     event: *const c_char,
     name: *mut raw::RedisModuleString,
 ) -> c_int {
     if state::is_own_notification() {
         return api::OK;
     }
+    state::set_hearing(true);
     guard::event(ctx, "the notification of a key", || {
         // SAFETY: the server lends the name for the length of this call.
         let name = unsafe { api::lent_name(name) };
+        if kind == NEW_KEYS && (!is_reservation(name) || state::is_own_write(name)) {
+            return;
+        }
         // SAFETY: the server hands a string that ends in NUL.
         let event = unsafe { CStr::from_ptr(event) };
         key_changed(ctx, name, event);
     });
+    state::set_hearing(false);
     api::OK
 }
 

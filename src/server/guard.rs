@@ -114,13 +114,15 @@ fn note(ctx: RawContext, place: impl Display) {
     let said = lock(&LAST).take().unwrap_or_default();
     state::TOTALS.panics.fetch_add(1, Ordering::Relaxed);
     state::distrust();
+    state::note_mishearing();
     api::warn(ctx, &format!("inv: a fault of the module was caught in {place}, please report it: {said}"));
 }
 
 /// Nothing that is in memory is believed any more. The walk takes place in slices, from the next tick of the cron on; until it
 /// is over nobody repairs or releases on the strength of what it has not found.
 fn begin_anew(ctx: RawContext) {
+    // If what another program has written is forgotten as well, the mark proves nothing any more.
+    let purpose = if state::take_mishearing() { Purpose::IndexUnwatched } else { Purpose::Index };
     state::ledgers(std::collections::BTreeMap::clear);
-    // What was noted of other programs is forgotten as well.
-    walk::begin(ctx, Purpose::IndexUnwatched);
+    walk::begin(ctx, purpose);
 }

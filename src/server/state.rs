@@ -29,6 +29,8 @@ static WAKE_QUEUED: AtomicBool = AtomicBool::new(false);
 static JOB_QUEUED: AtomicBool = AtomicBool::new(false);
 static URGENT: AtomicBool = AtomicBool::new(false);
 static DISTRUSTED: AtomicBool = AtomicBool::new(false);
+static HEARING: AtomicBool = AtomicBool::new(false);
+static MISHEARD: AtomicBool = AtomicBool::new(false);
 static OWED: AtomicUsize = AtomicUsize::new(0);
 static FEED_BROKEN: AtomicBool = AtomicBool::new(false);
 static TAGGED: AtomicBool = AtomicBool::new(false);
@@ -48,8 +50,18 @@ pub fn forget() {
     *lock(&ROUND) = None;
     SPENT_US.store(0, Ordering::Relaxed);
     OWED.store(0, Ordering::Relaxed);
-    let marks =
-        [&NOTIFYING, &LOADING, &BACKLOG, &WAKE_QUEUED, &JOB_QUEUED, &URGENT, &DISTRUSTED, &FEED_BROKEN];
+    let marks = [
+        &NOTIFYING,
+        &LOADING,
+        &BACKLOG,
+        &WAKE_QUEUED,
+        &JOB_QUEUED,
+        &URGENT,
+        &DISTRUSTED,
+        &HEARING,
+        &MISHEARD,
+        &FEED_BROKEN,
+    ];
     for mark in marks {
         mark.store(false, Ordering::Relaxed);
     }
@@ -93,6 +105,24 @@ pub fn distrust() {
 /// Whether what is in memory is to be thrown away.
 pub fn take_distrust() -> bool {
     DISTRUSTED.load(Ordering::Relaxed) && DISTRUSTED.swap(false, Ordering::Relaxed)
+}
+
+/// Marks whether the module is hearing what another client has done to a key.
+pub fn set_hearing(hearing: bool) {
+    HEARING.store(hearing, Ordering::Relaxed);
+}
+
+/// A panic was caught. What another client has done to a key may not have been noted.
+pub fn note_mishearing() {
+    if HEARING.load(Ordering::Relaxed) {
+        MISHEARD.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether another client may have written a reserved counter, and nobody knows of it any more.
+pub fn take_mishearing() -> bool {
+    let is_noted = ledgers(|ledgers| ledgers.values().any(Ledger::has_written));
+    MISHEARD.swap(false, Ordering::Relaxed) || is_noted
 }
 
 /// How many elements of the reply at hand are not written yet; `None` where it is not begun.

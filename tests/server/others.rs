@@ -216,6 +216,21 @@ fn an_unload_takes_the_mark_away_since_nobody_watches_after_it() {
 }
 
 #[test]
+fn an_unload_while_writes_are_paused_is_refused_and_ends_no_server() {
+    let server = Server::start_with(&["enable-module-command yes"]);
+    let mut shop = server.connect();
+    shop.ask("SET stock:available:A 10");
+    shop.ask("INV.RESERVE m EX 900 ITEMS A 1");
+    shop.ask("CLIENT PAUSE 100000 WRITE");
+    assert!(shop.refusal("MODULE UNLOAD inv").contains("Error unloading module"));
+    assert!(server.log().contains("inv is not unloaded: writes are paused"), "{}", server.log());
+    shop.ask("CLIENT UNPAUSE");
+    assert_eq!(shop.ask("GET inventory:managed"), "plain");
+    assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
+    assert_eq!(shop.ask("EXISTS inventory:managed"), 0);
+}
+
+#[test]
 fn a_replica_keeps_the_mark_of_its_master_through_an_unload() {
     let master = Server::start();
     let replica = master.replica_with(&["enable-module-command yes"]);
@@ -330,11 +345,10 @@ fn a_record_that_a_script_settles_next_to_a_foreign_hold_gives_nothing_of_it_bac
 fn a_record_of_a_module_type_is_foreign_in_events_and_in_walks() {
     let server = Server::start_with(&["enable-module-command yes"]);
     let mut shop = server.connect();
-    if shop.try_ask("VADD reservation:lua VALUES 2 1 1 element").is_err() {
+    if shop.try_ask("VADD vectors VALUES 2 1 1 element").is_err() {
         eprintln!("this server has no type of a module's own");
         return;
     }
-    shop.ask("DEL reservation:lua");
     shop.ask("SET stock:available:A 10");
     shop.ask("INV.RESERVE m EX 900 ITEMS A 1");
     assert_eq!(shop.ask("GET inventory:managed"), "plain");

@@ -235,6 +235,9 @@ fn a_panic_that_comes_again_and_again_makes_the_module_rest_and_then_go_on() {
     let server = start(&["hz 100"]);
     let mut shop = server.connect();
     lay_out(&mut shop);
+    // Nobody else holds units here.
+    shop.ask("DEL stock:reserved:DRIFT");
+    shop.ask("SET inventory:managed plain");
     shop.ask("INV.RESERVE DUE PX 1 ITEMS P 1");
     let rests = |server: &Server| server.log().contains("this happens again and again");
     // One after the other, as if the same were met each time.

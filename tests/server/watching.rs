@@ -16,7 +16,7 @@ const CHANGES: &[(&str, &[&str])] = &[
     ("INV.RESERVE R2 ITEMS P 5", &["available", "reserved"]),
     ("INV.ROLLBACK R2", &["available", "reserved"]),
     ("INCRBY stock:reserved:P 3", &["reserved"]),
-    ("INV.REPAIR P", &["available", "reserved"]),
+    ("INV.REPAIR P FORCE", &["available", "reserved"]),
     // No change, no word.
     ("INV.SET P AVAILABLE 49", &[]),
     ("INV.ROLLBACK R2", &[]),
