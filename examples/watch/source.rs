@@ -430,7 +430,14 @@ impl Link {
             let Some(answers) = self.all("INV.STOCK", &commands)? else { break };
             for (product, answer) in products.iter().zip(answers) {
                 let stock = match answer {
-                    Ok(stock) => parse_stock(stock).ok_or(Absence::NotHere),
+                    Ok(stock) => match parse_stock(stock) {
+                        Some(Ok(stock)) => Ok(stock),
+                        Some(Err(error)) => {
+                            reading.notes.push(error);
+                            Err(Absence::Unreadable)
+                        }
+                        None => Err(Absence::NotHere),
+                    },
                     Err(error) if matches!(error.code(), Some("MOVED" | "ASK")) => Err(Absence::NotHere),
                     Err(error) if error.code() == Some("NOPERM") => {
                         self.hide(product);
@@ -582,16 +589,19 @@ fn parse_item(value: Value) -> Option<Item> {
     })
 }
 
-/// An answer of INV.STOCK of one product; nothing where there is none.
-pub fn parse_stock(value: Value) -> Option<Stock> {
+/// An answer of INV.STOCK of one product, or the error in its place; nothing if there is no such product.
+pub fn parse_stock(value: Value) -> Option<Result<Stock, String>> {
     let answer: Vec<Value> = from_redis_value(value).ok()?;
     let mut fields = fields(answer.into_iter().next()?)?;
+    if let Some(error) = take(&mut fields, "error") {
+        return Some(Err(error));
+    }
     let warehouses: Vec<Value> = take(&mut fields, "warehouses").unwrap_or_default();
-    Some(Stock {
+    Some(Ok(Stock {
         units: parse_units(&mut fields)?,
         threshold: take(&mut fields, "threshold").unwrap_or_default(),
         warehouses: warehouses.into_iter().filter_map(parse_warehouse).collect(),
-    })
+    }))
 }
 
 fn parse_warehouse(value: Value) -> Option<(String, Units)> {

@@ -16,7 +16,7 @@ const GRAMMAR: &str = "INV.ADJUST sku delta [ONCE token]";
     {
         name: "INV.ADJUST",
         flags: [Write, DenyOOM],
-        arity: -3,
+        arity: -1,
         summary: "Adds to the available units of a sku, or takes from them.",
         complexity: "O(1)",
         since: "0.1.0",
@@ -46,7 +46,7 @@ fn inv_adjust(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
 pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<AdjustRequest, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let sku = Sku::parse(args.next("the sku")?, style)?;
-    let delta = args.signed("delta")?;
+    let delta = args.delta("delta")?;
     let mut token = None;
     while let Some(word) = args.option() {
         if !args.token(word, &mut token)? {

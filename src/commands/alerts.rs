@@ -3,7 +3,7 @@
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
 
-use super::args::Args;
+use super::args::{Args, Quoted};
 use super::page;
 use super::reply::Reply;
 use super::run;
@@ -79,8 +79,11 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<AlertQuery, Refu
                 args.once(&mut product, "PRODUCT", named)?;
             }
             b"TYPE" => {
-                let named = AlertType::parse(args.value("TYPE")?)
-                    .ok_or_else(|| args.wrong("TYPE is LOW_STOCK, OUT_OF_STOCK or BACK_IN_STOCK"))?;
+                let name = args.value("TYPE")?;
+                let named = AlertType::parse(name).ok_or_else(|| {
+                    let name = Quoted(name);
+                    args.wrong(format!("TYPE {name} is not LOW_STOCK, OUT_OF_STOCK or BACK_IN_STOCK"))
+                })?;
                 args.once(&mut kind, "TYPE", named)?;
             }
             b"SINCE" => {

@@ -1,12 +1,13 @@
 //! The argument cursor.
 
 use std::fmt::{self, Display};
+use std::ops::RangeInclusive;
 
 use crate::engine::reserve::Lifetime;
 use crate::inventory::error::Refusal;
 use crate::inventory::once::Once;
 use crate::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
-use crate::inventory::reservation::{Line, Sum, describe};
+use crate::inventory::reservation::{Line, Sum};
 use crate::inventory::sku::{KeyStyle, OnceName, Sku, check_text, is_plain};
 
 /// Every word that is an option somewhere. Where a sku is expected, one of them is a slip of the pen.
@@ -74,9 +75,22 @@ impl<'a> Args<'a> {
     /// The value of an option as an integer from `min` to 2^53 - 1.
     pub fn number(&mut self, option: &str, min: i64) -> Result<i64, Refusal> {
         let value = self.value(option)?;
-        parse_integer(value).filter(|number| (min..=MAX_EXACT).contains(number)).ok_or_else(|| {
-            self.wrong(format!("{option} {} is not an integer from {min} to {MAX_EXACT}", Quoted(value)))
-        })
+        parse_integer(value)
+            .filter(|number| (min..=MAX_EXACT).contains(number))
+            .ok_or_else(|| self.no_integer(option, value, min))
+    }
+
+    /// The next argument as a quantity; `what` it is the quantity of is said if it is none.
+    pub fn quantity(&mut self, what: impl Display) -> Result<Quantity, Refusal> {
+        let value = self.next(&what)?;
+        Quantity::parse(value).ok_or_else(|| self.no_integer(what, value, 1))
+    }
+
+    /// The refusal of a value that is no integer from `min` to 2^53 - 1. A number that is only written in another form is told
+    /// the right one.
+    pub fn no_integer(&self, what: impl Display, value: &[u8], min: i64) -> Refusal {
+        let (value, hint) = (Quoted(value), hint(value, &(min..=MAX_EXACT)));
+        self.wrong(format!("{what} {value} is not an integer from {min} to {MAX_EXACT}{hint}"))
     }
 
     /// Takes `value` for an option that is given once.
@@ -87,12 +101,24 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// The value of an option as any integer within 2^53 - 1 of 0.
+    /// The next argument as any integer within 2^53 - 1 of 0.
     pub fn signed(&mut self, what: &str) -> Result<i64, Refusal> {
         let value = self.next(what)?;
+        self.within_bounds(what, value, value)
+    }
+
+    /// The same for a change, which may have a plus sign: `+5` says that units come, as `-5` says that they go.
+    pub fn delta(&mut self, what: &str) -> Result<i64, Refusal> {
+        let value = self.next(what)?;
+        let digits = value.strip_prefix(b"+").filter(|rest| !rest.starts_with(b"-"));
+        self.within_bounds(what, value, digits.unwrap_or(value))
+    }
+
+    fn within_bounds(&self, what: &str, value: &[u8], digits: &[u8]) -> Result<i64, Refusal> {
         let exact = MAX_EXACT.saturating_neg()..=MAX_EXACT;
-        parse_integer(value).filter(|number| exact.contains(number)).ok_or_else(|| {
-            self.wrong(format!("{what} {} is not an integer within {MAX_EXACT} of 0", Quoted(value)))
+        parse_integer(digits).filter(|number| exact.contains(number)).ok_or_else(|| {
+            let (value, hint) = (Quoted(value), hint(value, &exact));
+            self.wrong(format!("{what} {value} is not an integer within {MAX_EXACT} of 0{hint}"))
         })
     }
 
@@ -141,10 +167,7 @@ impl<'a> Args<'a> {
             let quantity = self.next(format_args!("the quantity of {}", Quoted(sku)))?;
             let sku = Sku::parse(sku, style)?;
             let quantity = Quantity::parse(quantity).ok_or_else(|| {
-                self.wrong(format!(
-                    "quantity {} of {sku} is not an integer from 1 to {MAX_EXACT}",
-                    Quoted(quantity)
-                ))
+                self.no_integer(format_args!("the quantity of {}", sku.listed()), quantity, 1)
             })?;
             items.add(Line { sku, quantity })?;
         }
@@ -161,7 +184,9 @@ impl<'a> Args<'a> {
 
     /// The refusal of a word that is no option here.
     pub fn unknown(&self, word: &[u8]) -> Refusal {
-        self.wrong(format!("unknown option {}", Quoted(word)))
+        let hint =
+            if self.grammar.contains(" ITEMS ") { ": the word ITEMS goes before the skus" } else { "" };
+        self.wrong(format!("unknown option {}{hint}", Quoted(word)))
     }
 
     /// A refusal that shows the grammar.
@@ -181,15 +206,36 @@ pub fn once(
     Ok(Some(Once { name: name(token)?, asked: asked() }))
 }
 
-/// Lines in one spelling, whatever their order.
+/// Lines in one spelling, whatever their order. It is stored with the answer of a token and compared with what older versions have
+/// stored, so it is not the one that readers see ([`describe`](crate::inventory::reservation::describe)).
 pub fn spell(lines: &[Line]) -> String {
     let mut lines: Vec<Line> = lines.to_vec();
     lines.sort_by(|a, b| a.sku.cmp(&b.sku));
-    describe(&lines)
+    let spelled = lines.iter().map(|Line { sku, quantity }| format!("{sku} {}", quantity.units()));
+    spelled.collect::<Vec<_>>().join(", ")
+}
+
+/// What is added to the refusal of a number that only its form speaks against, such as `+5` and `007`: how the server writes it.
+fn hint(value: &[u8], range: &RangeInclusive<i64>) -> String {
+    let (sign, digits) = match value.split_first() {
+        Some((b'+', digits)) => ("", digits),
+        Some((b'-', digits)) => ("-", digits),
+        Some(_) | None => ("", value),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return String::new();
+    }
+    let digits = String::from_utf8_lossy(digits);
+    let number: &str = digits.trim_start_matches('0');
+    let plain = if number.is_empty() { "0".to_owned() } else { format!("{sign}{number}") };
+    match parse_integer(plain.as_bytes()) {
+        Some(number) if range.contains(&number) => format!(": write {number}"),
+        Some(_) | None => String::new(),
+    }
 }
 
 /// An argument in an error: the first 64 characters.
-struct Quoted<'a>(&'a [u8]);
+pub struct Quoted<'a>(pub &'a [u8]);
 
 impl Display for Quoted<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

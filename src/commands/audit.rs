@@ -7,8 +7,7 @@ use super::args::Args;
 use super::reply::Reply;
 use super::run;
 use crate::engine::Keyspace;
-use crate::engine::audit::audit;
-use crate::engine::look::stray;
+use crate::engine::audit::{Finding, look_at};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{KeyStyle, Sku};
 
@@ -18,7 +17,7 @@ const GRAMMAR: &str = "INV.AUDIT sku";
     {
         name: "INV.AUDIT",
         flags: [ReadOnly],
-        arity: 2,
+        arity: -1,
         summary: "Compares a reserved counter with what reservations hold.",
         complexity: "O(1)",
         since: "0.1.0",
@@ -37,9 +36,12 @@ fn inv_audit(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     run(ctx, &args, |keys, words| {
         let sku = parse(words, keys.style())?;
         keys.confine(sku.product())?;
-        let (audit, stray) = (audit(keys, &sku)?, stray(keys, &sku)?);
+        let found = look_at(keys, &sku)?;
         let reply = Reply::begin(ctx);
-        reply.audit(&audit, stray);
+        match found {
+            Some(Finding { audit, stray }) => reply.audit(&audit, stray),
+            None => reply.null(),
+        }
         reply.done()
     })
 }

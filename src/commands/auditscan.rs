@@ -3,7 +3,7 @@
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
-use super::args::Args;
+use super::args::{Args, Quoted};
 use super::page;
 use super::reply::Reply;
 use super::run;
@@ -16,7 +16,7 @@ const GRAMMAR: &str = "INV.AUDITSCAN cursor [COUNT n]";
     {
         name: "INV.AUDITSCAN",
         flags: [ReadOnly],
-        arity: -2,
+        arity: -1,
         summary: "Finds the skus whose reserved counter is not what reservations hold, and stray units, a page at a time.",
         complexity: "O(N) where N is the number of keys looked at for a page.",
         since: "0.1.0",
@@ -49,8 +49,13 @@ fn inv_auditscan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
 
 pub(super) fn parse(words: &[&[u8]]) -> Result<(AuditCursor, usize), Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
-    let cursor = AuditCursor::parse(args.next("the cursor")?)
-        .ok_or_else(|| args.wrong("the cursor is neither 0 nor one that INV.AUDITSCAN has answered"))?;
+    let cursor = args.next("the cursor")?;
+    let cursor = AuditCursor::parse(cursor).ok_or_else(|| {
+        args.wrong(format!(
+            "the cursor {} is neither 0 nor one that INV.AUDITSCAN has answered",
+            Quoted(cursor)
+        ))
+    })?;
     let mut count = None;
     while let Some(word) = args.option() {
         if !word.eq_ignore_ascii_case(b"COUNT") {

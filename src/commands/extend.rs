@@ -17,7 +17,7 @@ const GRAMMAR: &str = "INV.EXTEND id EX s | PX ms | EXAT s | PXAT ms [ONCE token
     {
         name: "INV.EXTEND",
         flags: [Write, DenyOOM],
-        arity: -4,
+        arity: -1,
         summary: "Moves the deadline of a live reservation, later or earlier.",
         complexity: "O(N) where N is the number of lines of the reservation.",
         since: "0.1.0",

@@ -17,7 +17,7 @@ const GRAMMAR: &str = "INV.GET id";
     {
         name: "INV.GET",
         flags: [ReadOnly],
-        arity: 2,
+        arity: -1,
         summary: "Tells how a reservation stands, live or remembered.",
         complexity: "O(N) where N is the number of lines of the reservation.",
         since: "0.1.0",
@@ -46,11 +46,18 @@ fn inv_get(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     })
 }
 
-/// Fields that are not known are left out.
+/// Fields that are not known are left out, and lists that are empty.
 fn write(reply: &Reply<'_>, id: &ReservationId, view: &ReservationView) {
+    let lists = [
+        ("asked", &view.asked),
+        ("sold", &view.sold),
+        ("returned", &view.returned),
+        ("rolled_back", &view.rolled_back),
+    ];
+    let lists = lists.into_iter().filter(|(_, lines)| !lines.is_empty());
     let optional = [view.created_at.is_some(), view.resolved_at.is_some(), view.data.is_some()];
     let known = optional.into_iter().filter(|known| *known).count();
-    reply.map(known.saturating_add(4));
+    reply.map(known.saturating_add(lists.clone().count()).saturating_add(4));
     reply.text("reservation_id");
     reply.text(id.as_str());
     reply.text("state");
@@ -67,6 +74,10 @@ fn write(reply: &Reply<'_>, id: &ReservationId, view: &ReservationView) {
     }
     reply.text("items");
     reply.lines(&view.items);
+    for (name, lines) in lists {
+        reply.text(name);
+        reply.lines(lines);
+    }
     if let Some(data) = &view.data {
         reply.text("data");
         reply.text(data);

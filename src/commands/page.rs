@@ -28,13 +28,16 @@ pub fn tells_key(ctx: &Context, words: &[RedisString]) -> bool {
 
 /// The value of COUNT, as a number of results.
 pub fn count(args: &mut Args<'_>, slot: &mut Option<i64>) -> Result<(), Refusal> {
-    let most = args.number("COUNT", 1)?;
-    args.once(slot, "COUNT", most)
+    let size = args.number("COUNT", 1)?;
+    if size > MOST {
+        return Err(args.wrong(format!("COUNT {size} is more than a page holds, which is {MOST} at most")));
+    }
+    args.once(slot, "COUNT", size)
 }
 
 /// The size of a page.
 pub fn size(count: Option<i64>) -> usize {
-    usize::try_from(count.unwrap_or(DEFAULT_COUNT).min(MOST)).unwrap_or_default()
+    usize::try_from(count.unwrap_or(DEFAULT_COUNT)).unwrap_or_default()
 }
 
 /// Tells which ids the caller may see on a walk: those that it could ask for one by one. `question` is the command for

@@ -17,7 +17,7 @@ const GRAMMAR: &str = "INV.REPAIR sku [FORCE]";
     {
         name: "INV.REPAIR",
         flags: [Write],
-        arity: -2,
+        arity: -1,
         summary: "Makes a reserved counter what reservations hold; the difference goes to available.",
         complexity: "O(1)",
         since: "0.1.0",
@@ -41,7 +41,10 @@ fn inv_repair(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         keys.confine(sku.product())?;
         let before = repair(keys, &sku, force)?;
         let reply = Reply::begin(ctx);
-        reply.audit(&before, 0);
+        match before {
+            Some(before) => reply.audit(&before, 0),
+            None => reply.null(),
+        }
         reply.done()
     })
 }

@@ -4,7 +4,7 @@ use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 use uuid::Uuid;
 
-use super::args::{self, Args};
+use super::args::{self, Args, Quoted};
 use super::reply::Reply;
 use super::run;
 use crate::engine::reserve::{Lifetime, ReserveRequest, reserve};
@@ -20,7 +20,7 @@ const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA te
     {
         name: "INV.RESERVE",
         flags: [Write, DenyOOM],
-        arity: -5,
+        arity: -1,
         summary: "Holds units of one or more skus until a deadline, all or nothing.",
         complexity: "O(N log N) where N is the number of items and of the warehouses of their products.",
         since: "0.1.0",
@@ -111,7 +111,9 @@ pub(super) fn parse(
             args.once(&mut data, "DATA", String::from_utf8_lossy(text).into_owned())?;
         } else if word.eq_ignore_ascii_case(b"SPLIT") {
             let name = args.value("SPLIT")?;
-            let given = Split::parse(name).ok_or_else(|| args.wrong("SPLIT is priority, fewest or none"))?;
+            let given = Split::parse(name).ok_or_else(|| {
+                args.wrong(format!("SPLIT {} is not priority, fewest or none", Quoted(name)))
+            })?;
             args.once(&mut split, "SPLIT", given)?;
         } else if !args.lifetime(word, &mut lifetime)? && !args.token(word, &mut token)? {
             return Err(args.unknown(word));

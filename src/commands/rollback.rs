@@ -16,7 +16,7 @@ const GRAMMAR: &str = "INV.ROLLBACK id [ONCE token] [ITEMS sku quantity [sku qua
     {
         name: "INV.ROLLBACK",
         flags: [Write],
-        arity: -2,
+        arity: -1,
         summary: "Gives back what a reservation holds, or a part of it: the units can be reserved again.",
         complexity: "O(N) where N is the number of lines of the reservation.",
         since: "0.1.0",

@@ -3,7 +3,7 @@
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
 
-use super::args::Args;
+use super::args::{Args, Quoted};
 use super::page;
 use super::reply::Reply;
 use super::run;
@@ -19,7 +19,7 @@ const GRAMMAR: &str = "INV.SCAN cursor [COUNT n] [PRODUCT product]";
     {
         name: "INV.SCAN",
         flags: [ReadOnly, GetkeysApi],
-        arity: -2,
+        arity: -1,
         summary: "Lists the ids of live reservations by deadline, a page at a time.",
         complexity: "O(N*log(M)) for a page of N out of M live reservations.",
         since: "0.1.0",
@@ -71,7 +71,12 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<ScanQuery, Refus
         None
     } else {
         let place = parse_cursor(cursor);
-        Some(place.ok_or_else(|| args.wrong("the cursor is neither 0 nor one that INV.SCAN has answered"))?)
+        Some(place.ok_or_else(|| {
+            args.wrong(format!(
+                "the cursor {} is neither 0 nor one that INV.SCAN has answered",
+                Quoted(cursor)
+            ))
+        })?)
     };
     let (mut product, mut count) = (None, None);
     while let Some(word) = args.option() {

@@ -16,7 +16,7 @@ const GRAMMAR: &str = "INV.SET sku AVAILABLE | ONHAND n [IFEQ current] [ONCE tok
     {
         name: "INV.SET",
         flags: [Write, DenyOOM],
-        arity: -4,
+        arity: -1,
         summary: "Sets the available units of a sku, or its units on hand: available is what is not reserved of them.",
         complexity: "O(1)",
         since: "0.1.0",

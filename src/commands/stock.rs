@@ -17,7 +17,7 @@ const GRAMMAR: &str = "INV.STOCK product [product ...]";
     {
         name: "INV.STOCK",
         flags: [ReadOnly],
-        arity: -2,
+        arity: -1,
         summary: "Tells the stock of products: available, reserved, on hand, threshold, warehouses.",
         complexity: "O(N) where N is the number of products and of their warehouses.",
         since: "0.1.0",
@@ -38,14 +38,14 @@ fn inv_stock(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         if let Some(first) = products.first() {
             keys.confine(first.as_str())?;
         }
-        // All are read before the first is answered: one broken counter refuses the command.
         let found = stock(keys, &products)?;
         let reply = Reply::begin(ctx);
         reply.array(found.len());
-        for view in found {
-            match view {
-                Some(view) => write(&reply, &view),
-                None => reply.null(),
+        for (product, stocked) in products.iter().zip(found) {
+            match stocked {
+                Ok(Some(view)) => write(&reply, &view),
+                Ok(None) => reply.null(),
+                Err(refusal) => write_error(&reply, product, &refusal),
             }
         }
         reply.done()
@@ -69,6 +69,15 @@ fn write(reply: &Reply<'_>, view: &StockView) {
         reply.score(place.priority);
         write_units(reply, *units);
     }
+}
+
+/// A product of which a key cannot be read: the text that another command would be refused with.
+fn write_error(reply: &Reply<'_>, product: &Product, refusal: &Refusal) {
+    reply.map(2);
+    reply.text("product_id");
+    reply.text(product.as_str());
+    reply.text("error");
+    reply.text(&refusal.to_string());
 }
 
 fn write_units(reply: &Reply<'_>, units: Units) {

@@ -3,7 +3,7 @@
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
-use super::args::Args;
+use super::args::{Args, Quoted};
 use super::reply;
 use super::run;
 use crate::engine::Keyspace;
@@ -18,7 +18,7 @@ const GRAMMAR: &str = "INV.THRESHOLD product n | DEFAULT";
     {
         name: "INV.THRESHOLD",
         flags: [Write],
-        arity: 3,
+        arity: -1,
         summary: "Sets at how many available units the stock of a product is low.",
         complexity: "O(1)",
         since: "0.1.0",
@@ -54,11 +54,15 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<(Product, Option
     let mut args = Args::new(words, GRAMMAR)?;
     let product = Product::parse(args.next("the product")?, style)?;
     let word = args.next("the threshold")?;
+    args.end()?;
     if word.eq_ignore_ascii_case(b"DEFAULT") {
         return Ok((product, None));
     }
     let units = parse_integer(word).filter(|units| (0..=MAX_EXACT).contains(units)).ok_or_else(|| {
-        args.wrong(format!("the threshold is not DEFAULT or an integer from 0 to {MAX_EXACT}"))
+        args.wrong(format!(
+            "the threshold {} is neither DEFAULT nor an integer from 0 to {MAX_EXACT}",
+            Quoted(word)
+        ))
     })?;
     Ok((product, Some(units)))
 }

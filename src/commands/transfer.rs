@@ -9,7 +9,6 @@ use super::run;
 use crate::engine::Keyspace;
 use crate::engine::warehouses::{TransferRequest, transfer};
 use crate::inventory::error::Refusal;
-use crate::inventory::quantity::{MAX_EXACT, Quantity};
 use crate::inventory::sku::{KeyStyle, OnceName, Product, Sku, Warehouse};
 
 const GRAMMAR: &str = "INV.TRANSFER product from to quantity [ONCE token]";
@@ -18,7 +17,7 @@ const GRAMMAR: &str = "INV.TRANSFER product from to quantity [ONCE token]";
     {
         name: "INV.TRANSFER",
         flags: [Write],
-        arity: -5,
+        arity: -1,
         summary: "Moves available units of a product from one warehouse to another.",
         complexity: "O(N) where N is the number of warehouses of the product.",
         since: "0.1.0",
@@ -52,8 +51,7 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<TransferRequest,
     let product = Product::parse(args.next("the product")?, style)?;
     let from = Warehouse::parse(args.next("the warehouse that the units leave")?, style)?;
     let to = Warehouse::parse(args.next("the warehouse that they come to")?, style)?;
-    let quantity = Quantity::parse(args.next("the quantity")?)
-        .ok_or_else(|| args.wrong(format!("the quantity is not an integer from 1 to {MAX_EXACT}")))?;
+    let quantity = args.quantity("the quantity")?;
     let mut token = None;
     while let Some(word) = args.option() {
         if !args.token(word, &mut token)? {

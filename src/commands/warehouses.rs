@@ -18,7 +18,7 @@ const GRAMMAR: &str =
     {
         name: "INV.WAREHOUSES",
         flags: [Write],
-        arity: -4,
+        arity: -1,
         summary: "Says in which warehouses a product is kept, and which of them is taken from first.",
         complexity: "O(N log N) where N is the number of warehouses of the product.",
         since: "0.1.0",

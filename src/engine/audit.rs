@@ -4,6 +4,8 @@
 //! DEL by hand and the deadline return a unit once, in whatever order they come.
 
 use super::apply::{self, Effect};
+use super::look::Units;
+use super::warehouses::{self, Standing};
 use super::{Keyspace, Tally, alerts, expire, feed, look};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{Counted, Key, Sku};
@@ -36,6 +38,23 @@ pub fn audit<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Audit, Refusal> {
     Ok(Audit { sku: sku.clone(), reserved, held })
 }
 
+/// The same for one who asks about a sku, with its stray units; `None` if there is no such sku. `ERR` for the name of a product
+/// that is kept in warehouses, where its places are what counts. If it has units under its own name, they are stray, and told.
+pub fn look_at<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Finding>, Refusal> {
+    let audit = audit(keys, sku)?;
+    if audit.held == 0 && warehouses::standing(keys, sku)? == Standing::OwnName {
+        let own = look::units_of(keys, sku)?.unwrap_or_default();
+        if own == Units::default() {
+            return Err(warehouses::name_places(keys, sku));
+        }
+    }
+    if !look::is_known(keys, sku) {
+        return Ok(None);
+    }
+    let stray = look::stray(keys, sku)?;
+    Ok(Some(Finding { audit, stray }))
+}
+
 pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
     if !keys.ledger(|ledger| ledger.is_complete()) {
         return Err(Refusal::TryAgain);
@@ -48,11 +67,11 @@ pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
 }
 
 /// Returns a positive drift to available; takes a negative one from available as far as that goes, and reports the rest.
-/// Gives the comparison as it was before. `FOREIGN` for a positive drift, unless `force`, if the module is not alone in this
+/// Gives the comparison as it was before; `None` if there is no such sku. `FOREIGN` for a positive drift, unless `force`, if the module is not alone in this
 /// database: another program may hold these units.
-pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Audit, Refusal> {
+pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Option<Audit>, Refusal> {
     expire::catch_up(keys);
-    let audit = audit(keys, sku)?;
+    let Some(Finding { audit, .. }) = look_at(keys, sku)? else { return Ok(None) };
     let available = keys.read_counter(Key::Available(sku));
     let units = available.clone().units(Key::Available(sku), keys.style())?;
     let drift = audit.drift();
@@ -83,7 +102,7 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Audit
             back.saturating_sub(drift)
         ));
     }
-    Ok(audit)
+    Ok(Some(audit))
 }
 
 /// Where a walk over all skus goes on.

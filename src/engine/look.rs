@@ -4,7 +4,7 @@ use super::holds::Place;
 use super::warehouses::Standing;
 use super::{Counter, Keyspace, Reading, audit, expire, judge, warehouses};
 use crate::inventory::error::Refusal;
-use crate::inventory::outcome::Ending;
+use crate::inventory::outcome::{Ending, Parts};
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Line, State};
 use crate::inventory::sku::{Key, Product, ReservationId, Sku};
@@ -21,8 +21,16 @@ pub struct ReservationView {
     pub expires_at: UnixMs,
     /// When it ended.
     pub resolved_at: Option<UnixMs>,
-    /// What it holds, or held.
+    /// What it holds; of one that has ended, all that it held.
     pub items: Vec<Line>,
+    /// What it was asked for, if that is something else than all that it held.
+    pub asked: Vec<Line>,
+    /// What has been sold of it, if it went in parts.
+    pub sold: Vec<Line>,
+    /// What has gone back to available of it, if it went in parts or by the deadline.
+    pub returned: Vec<Line>,
+    /// Of one that expired: what a rollback had returned before. It is a part of `returned`.
+    pub rolled_back: Vec<Line>,
     /// Free text of the client.
     pub data: Option<String>,
 }
@@ -40,16 +48,27 @@ pub fn get<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Reser
             expires_at: deadline,
             resolved_at: None,
             items: record.items,
+            asked: record.asked.unwrap_or_default(),
+            sold: record.sold,
+            returned: record.returned,
+            rolled_back: Vec::new(),
             data: record.data,
         }),
-        State::Ended(outcome) => Some(ReservationView {
-            state: outcome.ending.name(),
-            created_at: Some(outcome.created_at),
-            expires_at: outcome.expires_at,
-            resolved_at: Some(outcome.resolved_at),
-            items: outcome.items,
-            data: outcome.data,
-        }),
+        State::Ended(outcome) => {
+            let Parts { sold, returned } = outcome.parts.unwrap_or_default();
+            Some(ReservationView {
+                state: outcome.ending.name(),
+                created_at: Some(outcome.created_at),
+                expires_at: outcome.expires_at,
+                resolved_at: Some(outcome.resolved_at),
+                items: outcome.items,
+                asked: Vec::new(),
+                sold,
+                returned,
+                rolled_back: outcome.rolled_back,
+                data: outcome.data,
+            })
+        }
         State::Unknown | State::Lapsed { .. } => overdue(keys, id, now),
         State::Foreign => return Err(Refusal::Foreign(id.clone())),
     })
@@ -68,6 +87,10 @@ fn overdue<K: Keyspace>(keys: &mut K, id: &ReservationId, now: UnixMs) -> Option
             resolved_at: None,
             items: record
                 .map_or_else(|| ledger.lines(id).unwrap_or_default().to_vec(), |record| record.items.clone()),
+            asked: record.and_then(|record| record.asked.clone()).unwrap_or_default(),
+            sold: record.map(|record| record.sold.clone()).unwrap_or_default(),
+            returned: record.map(|record| record.returned.clone()).unwrap_or_default(),
+            rolled_back: Vec::new(),
             data: record.and_then(|record| record.data.clone()),
         })
     })
@@ -156,38 +179,58 @@ impl Units {
     }
 }
 
-/// The stock of each product; `None` for one that has neither counters nor warehouses. `ERR` where they have too many
-/// warehouses to look at.
-pub fn stock<K: Keyspace>(keys: &mut K, products: &[Product]) -> Result<Vec<Option<StockView>>, Refusal> {
-    let mut looked_at = 0_usize;
-    let mut view = |product: &Product| {
-        let places = warehouses::places(keys, product.as_str())?;
-        let (units, warehouses) = match places {
-            None => match units_of(keys, &Sku::from(product))? {
-                None => return Ok(None),
-                Some(units) => (units, Vec::new()),
-            },
-            Some(places) => {
-                looked_at = looked_at.saturating_add(places.len());
-                warehouses::check_work(looked_at)?;
-                let mut sum = Units::default();
-                let mut found = Vec::with_capacity(places.len());
-                for place in places {
-                    let units = units_of(keys, &place.sku)?.unwrap_or_default();
-                    sum = sum.plus(units);
-                    found.push((place, units));
-                }
-                (sum, found)
+/// What is known of the stock of one product: `None` if it has neither counters nor warehouses, the refusal if one of its keys
+/// cannot be read.
+pub type Stocked = Result<Option<StockView>, Refusal>;
+
+/// The stock of each product, in their order: one that cannot be read does not keep the others from being answered. `ERR` if
+/// they have too many warehouses to look at.
+pub fn stock<K: Keyspace>(keys: &mut K, products: &[Product]) -> Result<Vec<Stocked>, Refusal> {
+    let (mut looked_at, mut found) = (0_usize, Vec::with_capacity(products.len()));
+    for product in products {
+        let places = warehouses::places(keys, product.as_str());
+        if let Ok(Some(places)) = &places {
+            looked_at = looked_at.saturating_add(places.len());
+            warehouses::check_work(looked_at)?;
+        }
+        found.push(places.and_then(|places| stock_of(keys, product, places)));
+    }
+    Ok(found)
+}
+
+fn stock_of<K: Keyspace>(keys: &mut K, product: &Product, places: Option<Vec<warehouses::Place>>) -> Stocked {
+    let (units, warehouses) = match places {
+        None => match units_of(keys, &Sku::from(product))? {
+            None => return Ok(None),
+            Some(units) => (units, Vec::new()),
+        },
+        Some(places) => {
+            let mut sum = Units::default();
+            let mut found = Vec::with_capacity(places.len());
+            for place in places {
+                let units = units_of(keys, &place.sku)?.unwrap_or_default();
+                sum = sum.plus(units);
+                found.push((place, units));
             }
-        };
-        let threshold = threshold(keys, product)?;
-        Ok(Some(StockView { product: product.clone(), units, threshold, warehouses }))
+            (sum, found)
+        }
     };
-    products.iter().map(&mut view).collect()
+    let threshold = threshold(keys, product)?;
+    Ok(Some(StockView { product: product.clone(), units, threshold, warehouses }))
+}
+
+/// Whether there is such a sku: a counter, units that are held, or a warehouse of that name. Looks without any effect.
+pub(super) fn is_known<K: Keyspace>(keys: &mut K, sku: &Sku) -> bool {
+    let has_counter = [Key::Available(sku), Key::Reserved(sku)]
+        .into_iter()
+        .any(|counter| keys.peek(counter) != Reading::Absent);
+    has_counter
+        || keys.ledger(|ledger| ledger.held_by_others(sku, 0)) > 0
+        || warehouses::is_named_in_set(keys, sku)
 }
 
 /// What both counters of a sku say; `None` where there is neither.
-fn units_of<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Units>, Refusal> {
+pub(super) fn units_of<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Units>, Refusal> {
     let style = keys.style();
     let available = keys.read_counter(Key::Available(sku));
     let reserved = keys.read_counter(Key::Reserved(sku));

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use super::apply::{self, Effect};
 use super::warehouses::{self, Place};
 use super::{
-    Counter, Keyspace, Settings, Tally, alerts, expire, feed, once, repair, settled_state, unless_wrong_type,
+    Counter, Keyspace, Settings, Tally, alerts, expire, feed, look, once, repair, settled_state,
+    unless_wrong_type,
 };
 use crate::inventory::allocation::{Short, Split, Stock, pick};
 use crate::inventory::error::{Refusal, Shortage};
@@ -344,10 +345,22 @@ impl Supply {
                 released |= self.release(keys, asked, short, split, &mut can_expire, &mut left);
             }
             if !released {
-                let shortages = shorts.into_iter().map(|(_, shortage)| shortage);
+                let shortages = shorts.into_iter().map(|(line, shortage)| {
+                    let is_known = self.has_stock(line) || look::is_known(keys, &shortage.sku);
+                    Shortage { is_known, ..shortage }
+                });
                 return Err(Refusal::Insufficient(shortages.collect()));
             }
             *self = self.again(keys, asked)?;
+        }
+    }
+
+    /// Whether this line has warehouses or an available counter to take from.
+    fn has_stock(&self, line: usize) -> bool {
+        match self.0.get(line) {
+            Some(Source::Own(shelf)) => shelf.available != Counter::Absent,
+            Some(Source::Warehouses(_)) => true,
+            None => false,
         }
     }
 
@@ -362,7 +375,7 @@ impl Supply {
         can_expire: &mut bool,
         left: &mut usize,
     ) -> bool {
-        let Shortage { sku, requested, available } = shortage;
+        let Shortage { sku, requested, available, .. } = shortage;
         let mut released = false;
         let mut release = |sku: &Sku, missing: i64| {
             let mut missing = missing;

@@ -3,7 +3,7 @@
 use super::apply::{self, Effect};
 use super::reserve::Shelf;
 use super::warehouses::{places, require_place};
-use super::{Keyspace, Reading, alerts, expire, feed, once, unless_wrong_type};
+use super::{Keyspace, Reading, alerts, expire, feed, look, once, unless_wrong_type};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::sku::{Key, Product, Sku};
@@ -59,6 +59,7 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
             sku: sku.clone(),
             requested: delta.saturating_neg(),
             available: shelf.units,
+            is_known: look::is_known(keys, sku),
         }]));
     }
     shelf.check_bound(sku, sum)?;

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 
 use super::apply::{self, Effect};
 use super::reserve::Shelf;
-use super::{Counter, Keyspace, Ranking, Reading, alerts, expire, feed, once, unless_wrong_type};
+use super::{Counter, Keyspace, Ranking, Reading, alerts, expire, feed, look, once, unless_wrong_type};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::quantity::Quantity;
-use crate::inventory::sku::{Key, KeyStyle, Product, Sku, Warehouse};
+use crate::inventory::sku::{Key, KeyStyle, Listed, Product, Sku, Warehouse};
 
 /// The most warehouses of one product.
 pub const MOST: usize = 1024;
@@ -107,6 +107,17 @@ pub fn standing<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Standing, Refusa
     }
 }
 
+/// Whether the product's set of warehouses knows this sku: as one of its members, or as the product itself.
+pub(super) fn is_named_in_set<K: Keyspace>(keys: &mut K, sku: &Sku) -> bool {
+    let key = Key::Warehouses(sku.product());
+    match sku.warehouse() {
+        Some(warehouse) => {
+            matches!(keys.ranking_of(key, warehouse), Ranking::Members(members) if !members.is_empty())
+        }
+        None => matches!(keys.ranking(key, 0), Ranking::Members(_) | Ranking::TooMany(_)),
+    }
+}
+
 /// `ERR` if nothing is taken from `sku` by its name: it counts for nothing.
 pub(super) fn require_supply<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<(), Refusal> {
     match standing(keys, sku)? {
@@ -182,15 +193,19 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
     Ok(())
 }
 
-/// Takes a warehouse from a product; one that it does not have is no error. Without its last one, the product is kept under
-/// its own name again. `ERR` where the warehouse has units.
+/// Takes a warehouse from a product. Without its last one, the product is kept under its own name again. `ERR` if the product
+/// does not have it, most likely a slip of the pen, or if it has units.
 pub fn remove<K: Keyspace>(keys: &mut K, product: &Product, warehouse: &Warehouse) -> Result<(), Refusal> {
     expire::catch_up(keys);
     let places = places(keys, product.as_str())?.unwrap_or_default();
     let place = Sku::at(product.as_str(), warehouse);
     let Shelf { units, reserved, .. } = Shelf::read(keys, &place)?;
     if places.iter().all(|known| known.sku != place) {
-        return Ok(());
+        let has = match places.as_slice() {
+            [] => "it is not kept in warehouses".to_owned(),
+            some => format!("it has {}", list_warehouses(some)),
+        };
+        return Err(Refusal::invalid(format!("{product} has no warehouse {warehouse}: {has}")));
     }
     if units != 0 || reserved != 0 {
         return Err(Refusal::invalid(format!(
@@ -202,6 +217,35 @@ pub fn remove<K: Keyspace>(keys: &mut K, product: &Product, warehouse: &Warehous
     // After this point nothing may fail.
     apply::commit(keys, &effects);
     Ok(())
+}
+
+/// The first few of these, for a reader, and how many more there are.
+fn list_first(names: impl ExactSizeIterator<Item = String>) -> String {
+    const SHOWN: usize = 10;
+    let more = names.len().saturating_sub(SHOWN);
+    let shown = names.take(SHOWN).collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
+/// The names of some warehouses of one product.
+fn list_warehouses(places: &[Place]) -> String {
+    list_first(places.iter().map(|place| Listed(place.sku.warehouse().unwrap_or_default()).to_string()))
+}
+
+/// The refusal of a command that looks at one sku, if that is the name of a product that is kept in warehouses: which skus to
+/// name instead.
+pub(super) fn name_places<K: Keyspace>(keys: &mut K, product: &Sku) -> Refusal {
+    let places = match places(keys, product.as_str()) {
+        Ok(places) => places.unwrap_or_default(),
+        Err(refusal) => return refusal,
+    };
+    let bare = keys.style() == KeyStyle::Tagged && !product.as_str().contains('{');
+    let spell = |place: &Place| match place.sku.warehouse() {
+        Some(warehouse) if bare => format!("{{{product}}}@{warehouse}"),
+        Some(_) | None => place.sku.to_string(),
+    };
+    let named = list_first(places.iter().map(|place| Listed(&spell(place)).to_string()));
+    Refusal::invalid(format!("{product} is kept in warehouses: name one of its places, {named}"))
 }
 
 /// The effect that deletes the counters of a sku, where there are any.
@@ -254,10 +298,18 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
     require_place(keys.style(), places.as_deref(), &to)?;
     let units = quantity.units();
     if left.units < units {
+        let is_known = look::is_known(keys, &from);
+        if places.is_none() && !is_known {
+            return Err(Refusal::invalid(format!(
+                "{product} is not kept in warehouses, so there is none to take from: INV.WAREHOUSES {product} SET warehouse \
+                 priority says where it is kept"
+            )));
+        }
         return Err(Refusal::Insufficient(vec![Shortage {
             sku: from,
             requested: units,
             available: left.units,
+            is_known,
         }]));
     }
     right.check_bound(&to, right.units.saturating_add(units))?;

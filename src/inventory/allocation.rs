@@ -48,7 +48,7 @@ pub enum Stock<'a> {
     Warehouses(Vec<(&'a Sku, i64)>),
 }
 
-/// An asked line, by its index, of which there is not enough.
+/// An asked line, by its index, of which there is not enough. Whether the sku is known at all is for the caller to find out.
 pub type Short = (usize, Shortage);
 
 /// Resolves the lines that were asked for, each sku once, into the lines to take, each sku once, in order of asking.
@@ -62,7 +62,8 @@ pub fn pick<'a>(
 ) -> Result<Cow<'a, [Line]>, Vec<Short>> {
     let mut shorts = Vec::new();
     let mut short = |index, line: &Line, available| {
-        let shortage = Shortage { sku: line.sku.clone(), requested: line.quantity.units(), available };
+        let (sku, requested) = (line.sku.clone(), line.quantity.units());
+        let shortage = Shortage { sku, requested, available, is_known: true };
         shorts.push((index, shortage));
     };
     let is_split = stocks.iter().any(|stock| matches!(stock, Stock::Warehouses(_)));

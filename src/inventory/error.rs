@@ -116,6 +116,8 @@ pub struct Shortage {
     pub requested: i64,
     /// Units that were there.
     pub available: i64,
+    /// Whether there is such a sku at all: a counter, a warehouse of that name, or units that are held.
+    pub is_known: bool,
 }
 
 impl Refusal {
@@ -175,7 +177,7 @@ impl fmt::Display for Refusal {
                 "live reservations are still being looked for, since the module was loaded: ask again soon",
             ),
             Self::Overdue(skus) => {
-                let skus: Vec<&str> = skus.iter().map(Sku::as_str).collect();
+                let skus: Vec<String> = skus.iter().map(|sku| sku.listed().to_string()).collect();
                 let skus = skus.join(", ");
                 write!(out, "more reservations of {skus} are overdue than one command gives back: ask again")
             }
@@ -242,8 +244,10 @@ impl fmt::Display for Refusal {
             Self::Insufficient(shortages) => {
                 for (index, short) in shortages.iter().enumerate() {
                     let comma = if index == 0 { "" } else { "; " };
-                    let Shortage { sku, requested, available } = short;
-                    write!(out, "{comma}{sku} requested {requested}, available {available}")?;
+                    let Shortage { sku, requested, available, is_known } = short;
+                    let note = if *is_known { "" } else { " (unknown sku)" };
+                    let sku = sku.listed();
+                    write!(out, "{comma}{sku} requested {requested}, available {available}{note}")?;
                 }
                 Ok(())
             }

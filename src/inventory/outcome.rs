@@ -55,7 +55,7 @@ pub struct Outcome {
 }
 
 /// Where the units of a reservation went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
     /// Sold.
     pub sold: Vec<Line>,

@@ -23,13 +23,13 @@ pub struct Line {
     pub quantity: Quantity,
 }
 
-/// The lines for a reader: `PROD-123 5, PROD-9 1`.
+/// The lines for a reader: `PROD-123 5, PROD-9 1`, names as [`Sku::listed`] shows them.
 pub fn describe(lines: &[Line]) -> String {
     let mut out = String::new();
     for Line { sku, quantity } in lines {
         let comma = if out.is_empty() { "" } else { ", " };
         // Writing to a String cannot fail.
-        let _ = write!(out, "{comma}{sku} {}", quantity.units());
+        let _ = write!(out, "{comma}{} {}", sku.listed(), quantity.units());
     }
     out
 }
@@ -283,7 +283,7 @@ impl Record {
             if open > 0 {
                 return Err(Refusal::invalid(format!(
                     "{} {} is more than reservation {} holds: {}",
-                    wanted.sku,
+                    wanted.sku.listed(),
                     wanted.quantity.units(),
                     self.id,
                     describe(&self.items)

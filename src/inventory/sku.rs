@@ -175,6 +175,35 @@ impl Sku {
     }
 }
 
+impl Sku {
+    /// The sku among the words of a list.
+    pub fn listed(&self) -> Listed<'_> {
+        Listed(&self.0)
+    }
+}
+
+/// An id in a text that lists several, or has words of its own beside it. One with a space, a comma, a semicolon, a quote or a
+/// backslash is in double quotes, so that no name can pass for the words around it.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a>(pub &'a str);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_special = |letter: char| letter.is_whitespace() || matches!(letter, ',' | ';' | '"' | '\\');
+        if !self.0.contains(is_special) {
+            return out.write_str(self.0);
+        }
+        out.write_str("\"")?;
+        for letter in self.0.chars() {
+            if matches!(letter, '"' | '\\') {
+                out.write_str("\\")?;
+            }
+            write!(out, "{letter}")?;
+        }
+        out.write_str("\"")
+    }
+}
+
 impl From<&Product> for Sku {
     fn from(product: &Product) -> Self {
         Self(product.0.clone())

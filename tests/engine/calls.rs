@@ -94,7 +94,7 @@ pub fn run(server: &mut Simulation, request: &Request) -> Result<(), Refusal> {
         Request::Warehouses(product, Change::Remove(place)) => warehouses::remove(server, product, place),
         Request::Threshold(product, units) => restock::set_threshold(server, product, *units),
         Request::Repair(sku, force) => audit::repair(server, sku, *force).map(|_| ()),
-        Request::Audit(sku) => audit::audit(server, sku).map(|_| ()),
+        Request::Audit(sku) => audit::look_at(server, sku).map(|_| ()),
         Request::AuditScan(cursor, count) => audit::audit_scan(server, *cursor, *count, |_| true).map(|_| ()),
         Request::Get(id) => look::get(server, id).map(|_| ()),
         Request::Stock(products) => look::stock(server, products).map(|_| ()),

@@ -424,7 +424,9 @@ impl History {
                 );
             }
             Action::Repair { sku, force } => {
-                let told = |audit: audit::Audit| format!("{} {}", audit.reserved, audit.held);
+                let told = |audit: Option<audit::Audit>| {
+                    audit.map_or("unknown".to_owned(), |audit| format!("{} {}", audit.reserved, audit.held))
+                };
                 self.command(
                     None,
                     |server| answer(audit::repair(server, &sku_name(sku), force).map(told)),
@@ -646,7 +648,7 @@ impl History {
         assert_eq!(found, self.model.get(id), "INV.GET {}", IDS[id]);
         self.model.find_by_hand(id);
         for (sku, name) in SKUS.iter().enumerate().filter(|(_, name)| !name.contains('@')) {
-            let view = look::stock(&mut self.master, &[product(name)]).unwrap().remove(0);
+            let view = look::stock(&mut self.master, &[product(name)]).unwrap().remove(0).unwrap();
             let units = view.map(|view| (view.units.available, view.units.reserved));
             assert_eq!(units, self.model.stock(sku), "INV.STOCK {name}");
         }

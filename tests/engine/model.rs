@@ -678,9 +678,8 @@ impl Model {
         self.settle_pending();
         match refused {
             Some(shorts) => {
-                let tell = |(sku, quantity, available): &(Sku, i64, i64)| {
-                    format!("{} requested {quantity}, available {available}", SKUS[*sku])
-                };
+                let tell =
+                    |(sku, quantity, available): &(Sku, i64, i64)| self.shortage(*sku, *quantity, *available);
                 let shorts: Vec<String> = shorts.iter().map(tell).collect();
                 Err(Expected::refused(format!("INSUFFICIENT {}", shorts.join("; "))))
             }
@@ -919,8 +918,7 @@ impl Model {
         }
         let before = self.units(sku);
         if delta < 0 && before + delta < 0 {
-            let text = format!("INSUFFICIENT {} requested {}, available {before}", SKUS[sku], -delta);
-            return Expected::refused(text);
+            return Expected::refused(format!("INSUFFICIENT {}", self.shortage(sku, -delta, before)));
         }
         if self.is_beyond(sku, before + delta) {
             return Expected::refused("ERR");
@@ -992,7 +990,7 @@ impl Model {
     pub fn remove_warehouse(&mut self, place: Sku) -> Expected {
         self.settle_pending();
         if !self.warehouses.contains_key(&place) {
-            return Expected::already();
+            return Expected::refused("ERR");
         }
         if !self.is_empty(place) {
             return Expected::refused("ERR");
@@ -1015,8 +1013,10 @@ impl Model {
         }
         let before = self.units(from);
         if before < units {
-            let text = format!("INSUFFICIENT {} requested {units}, available {before}", SKUS[from]);
-            return Expected::refused(text);
+            if self.warehouses.is_empty() && !self.is_known(from) {
+                return Expected::refused("ERR");
+            }
+            return Expected::refused(format!("INSUFFICIENT {}", self.shortage(from, units, before)));
         }
         if self.is_beyond(to, self.units(to) + units) {
             return Expected::refused("ERR");
@@ -1038,10 +1038,30 @@ impl Model {
             .then(|| (skus.iter().map(|sku| self.units(*sku)).sum(), skus.iter().map(reserved).sum()))
     }
 
+    /// Whether there is such a sku: a counter, units that are held, a warehouse, or a product that has some.
+    fn is_known(&self, sku: Sku) -> bool {
+        self.available.contains_key(&sku)
+            || self.reserved.contains_key(&sku)
+            || self.held(sku) > 0
+            || self.warehouses.contains_key(&sku)
+            || (sku == R && !self.warehouses.is_empty())
+    }
+
+    fn shortage(&self, sku: Sku, requested: i64, available: i64) -> String {
+        let note = if self.is_known(sku) { "" } else { " (unknown sku)" };
+        format!("{} requested {requested}, available {available}{note}", SKUS[sku])
+    }
+
     /// Makes reserved what is held. Answers what was reserved and held before.
     pub fn repair(&mut self, sku: Sku, force: bool, is_alone: bool) -> Expected {
         self.settle_pending();
         let (reserved, held) = (self.reserved.get(&sku).copied().unwrap_or(0), self.held(sku));
+        if sku == R && !self.warehouses.is_empty() && (self.units(R), reserved, held) == (0, 0, 0) {
+            return Expected::refused("ERR");
+        }
+        if !self.is_known(sku) {
+            return Expected::number("unknown", false);
+        }
         let is_alone = is_alone && self.foreign_count() == 0 && !self.written.contains(&sku);
         if reserved > held && !is_alone && !force {
             return Expected::refused("FOREIGN");

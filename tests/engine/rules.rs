@@ -975,7 +975,7 @@ fn sku_of(name: &str) -> Sku {
 
 fn repaired(shop: &mut Simulation, sku: &str, force: bool) -> Result<i64, &'static str> {
     let audit = shop.unit(|shop| audit::repair(shop, &sku_of(sku), force));
-    audit.map(|audit| audit.drift()).map_err(|refusal| refusal.code())
+    audit.map(|audit| audit.unwrap().drift()).map_err(|refusal| refusal.code())
 }
 
 #[test]

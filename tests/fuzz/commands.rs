@@ -358,8 +358,9 @@ impl Shop {
     fn run(&mut self, request: &Request) -> Result<(), Refusal> {
         let server = &mut self.master;
         match request {
-            Request::Audit(sku) => audit::audit(server, sku).map(|audit| {
-                assert_eq!(audit.held, server.memory().held_by_others(sku, 0));
+            Request::Audit(sku) => audit::look_at(server, sku).map(|found| {
+                let held = found.map_or(0, |found| found.audit.held);
+                assert_eq!(held, server.memory().held_by_others(sku, 0));
             }),
             Request::Get(id) => look::get(server, id).map(|view| {
                 let now = server.clock;

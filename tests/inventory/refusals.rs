@@ -2,6 +2,7 @@
 
 use redis_inventory::inventory::error::{Refusal, Shortage};
 use redis_inventory::inventory::outcome::Ending;
+use redis_inventory::inventory::reservation::Line;
 use redis_inventory::inventory::slot::Slot;
 
 use super::{id, lines, sku};
@@ -9,7 +10,8 @@ use super::{id, lines, sku};
 /// One of each, in the order in which they win.
 fn every_refusal() -> Vec<(Refusal, &'static str)> {
     let ended = |how, at| Refusal::Ended { id: id("RES-456"), how, at };
-    let short = |name, requested, available| Shortage { sku: sku(name), requested, available };
+    let short =
+        |name, requested, available| Shortage { sku: sku(name), requested, available, is_known: true };
     vec![
         (
             Refusal::Grammar { what: "ITEMS is missing".to_owned(), grammar: "INV.X id ITEMS sku quantity" },
@@ -23,6 +25,10 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         (
             Refusal::TryAgain,
             "TRYAGAIN live reservations are still being looked for, since the module was loaded: ask again soon",
+        ),
+        (
+            Refusal::Overdue(vec![sku("P"), sku("P, Q")]),
+            "TRYAGAIN more reservations of P, \"P, Q\" are overdue than one command gives back: ask again",
         ),
         (
             Refusal::SlotMoving(Slot::from(6901)),
@@ -66,6 +72,13 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
             "MISMATCH reservation RES-456 exists with other items (P 5, Q@north 1): take a new id for yours",
         ),
         (
+            Refusal::Mismatch {
+                id: id("RES-456"),
+                held: vec![Line { sku: sku("P 5, Q"), ..lines("P 1").remove(0) }, lines("Q 2").remove(0)],
+            },
+            "MISMATCH reservation RES-456 exists with other items (\"P 5, Q\" 1, Q 2): take a new id for yours",
+        ),
+        (
             Refusal::NotFound(id("RES-456")),
             "NOTFOUND reservation RES-456 is unknown here: it was never made, its key was deleted, or it ended longer ago than outcomes are remembered (inv.outcome-ttl-ms): check the order in your own database before you go on",
         ),
@@ -80,6 +93,16 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         (
             Refusal::Insufficient(vec![short("PROD-123", 5, 1), short("PROD-9", 2, 0)]),
             "INSUFFICIENT PROD-123 requested 5, available 1; PROD-9 requested 2, available 0",
+        ),
+        (
+            Refusal::Insufficient(vec![
+                Shortage { is_known: false, ..short("NOPE", 2, 0) },
+                short("A requested 9, available 7; B", 5, 1),
+                short("a\"\\ b", 5, 1),
+            ]),
+            "INSUFFICIENT NOPE requested 2, available 0 (unknown sku); \
+             \"A requested 9, available 7; B\" requested 5, available 1; \
+             \"a\\\"\\\\ b\" requested 5, available 1",
         ),
         (
             Refusal::Overcommitted { sku: sku("P"), on_hand: 3, reserved: 5 },

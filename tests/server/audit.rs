@@ -1,6 +1,6 @@
 //! `INV.AUDIT`, `INV.AUDITSCAN`, `INV.REPAIR`.
 
-use crate::harness::{Client, Json, SOON, Server, code, json, wait_for, wait_until};
+use crate::harness::{Client, Json, SOON, Server, assert_same, code, json, wait_for, wait_until};
 use crate::shop::{shop, shop_with};
 
 fn audited(sku: &str, reserved: i64, held: i64) -> Json {
@@ -31,9 +31,61 @@ fn the_audit_compares_a_counter_with_what_is_held() {
     assert_eq!(shop.ask("INV.AUDIT P"), audited("P", 5, 3));
     shop.ask("DEL stock:reserved:P");
     assert_eq!(shop.ask("INV.AUDIT P"), audited("P", 0, 3));
-    assert_eq!(shop.ask("INV.AUDIT unknown"), audited("unknown", 0, 0));
+    assert_eq!(shop.ask("INV.AUDIT unknown"), Json::Null);
     shop.ask("LPUSH stock:reserved:L x");
     assert_eq!(code(&shop.refusal("INV.AUDIT L")), "WRONGTYPE");
+}
+
+#[test]
+fn an_unknown_sku_is_neither_audited_nor_repaired() {
+    let (_server, mut shop) = shop(&[("P", 0)]);
+    shop.ask("INV.WAREHOUSES W SET A 1");
+    let before = shop.contents();
+    for sku in ["unknown", "unknown@A", "W@B", "P@A"] {
+        assert_eq!(shop.ask(format!("INV.AUDIT {sku}")), Json::Null, "{sku}");
+        assert_eq!(shop.ask(format!("INV.REPAIR {sku}")), Json::Null, "{sku}");
+        assert_eq!(shop.ask(format!("INV.REPAIR {sku} FORCE")), Json::Null, "{sku}");
+    }
+    // A counter at 0 is one, and a warehouse without a counter is a place.
+    assert_eq!(shop.ask("INV.AUDIT P"), audited("P", 0, 0));
+    assert_eq!(shop.ask("INV.REPAIR W@A"), audited("W@A", 0, 0));
+    assert_same(&shop.contents(), &before);
+}
+
+#[test]
+fn a_product_in_warehouses_is_audited_place_by_place() {
+    let (_server, mut shop) = shop(&[]);
+    let places: Vec<String> = (10..23).map(|n| format!("W{n} {n}")).collect();
+    shop.ask(format!("INV.WAREHOUSES P SET {}", places.join(" ")));
+    shop.ask("INV.ADJUST P@W10 5");
+    shop.ask("INCRBY stock:reserved:P@W10 2");
+    let before = shop.contents();
+    let expected = "ERR P is kept in warehouses: name one of its places, P@W10, P@W11, P@W12, P@W13, P@W14, P@W15, P@W16, \
+                    P@W17, P@W18, P@W19 and 3 more";
+    for command in ["INV.AUDIT P", "INV.REPAIR P", "INV.REPAIR P FORCE"] {
+        assert_eq!(shop.refusal(command), expected, "{command}");
+    }
+    assert_same(&shop.contents(), &before);
+    assert_eq!(shop.ask("INV.AUDIT P@W10")["drift"], 2);
+
+    // Units under its own name count for nothing. The walk finds them, and then they are shown and mended by that name.
+    shop.ask("SET stock:reserved:P 3");
+    assert!(walk(&mut shop, 100).iter().any(|found| found["sku"] == "P" && found["stray"] == 3));
+    let own = shop.ask("INV.AUDIT P");
+    assert_eq!((&own["drift"], &own["stray"]), (&json!(3), &json!(3)));
+    assert_eq!(shop.ask("INV.REPAIR P FORCE")["drift"], 3);
+    assert_eq!(shop.counters("P"), (3, 0));
+    assert_eq!(shop.ask("INV.AUDIT P")["stray"], 3);
+    shop.ask("DEL stock:available:P stock:reserved:P");
+    assert_eq!(shop.refusal("INV.AUDIT P"), expected);
+}
+
+#[test]
+fn stray_units_below_and_above_0_that_add_up_to_nothing_are_shown() {
+    let (_server, mut shop) = shop(&[]);
+    shop.ask("INV.WAREHOUSES P SET A 1");
+    shop.ask("MSET stock:available:P -3 stock:reserved:P 3");
+    assert_eq!(shop.ask("INV.AUDIT P"), audited("P", 3, 0));
 }
 
 /// The walk asks the server for the counters. Redis from 8.2 on takes away every due key that it meets on the way.

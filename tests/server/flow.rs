@@ -85,6 +85,7 @@ fn an_abandoned_reservation_ends_at_its_deadline() {
         json!({
             "reservation_id": "RES-456", "state": "expired", "created_at": outcome["created_at"],
             "expires_at": expires_at, "resolved_at": outcome["resolved_at"], "items": [item("PROD-123", 5)],
+            "returned": [item("PROD-123", 5)],
         })
     );
 }
@@ -120,7 +121,8 @@ fn a_sku_named_twice_is_added_up() {
 #[test]
 fn a_sku_that_nobody_stocked_has_nothing_to_reserve() {
     let (_server, mut shop) = shop(&[]);
-    assert_eq!(shop.refusal("INV.RESERVE R1 ITEMS P 1"), "INSUFFICIENT P requested 1, available 0");
+    let refusal = shop.refusal("INV.RESERVE R1 ITEMS P 1");
+    assert_eq!(refusal, "INSUFFICIENT P requested 1, available 0 (unknown sku)");
     assert_eq!(shop.ask("DBSIZE"), 0);
 }
 

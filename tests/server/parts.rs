@@ -215,3 +215,52 @@ fn a_late_commit_does_not_sell_what_the_customer_gave_back() {
     assert_eq!(outcome["items"], json!([item("P", 5)]));
     assert_eq!(outcome["rolled_back"], json!(null));
 }
+
+#[test]
+fn what_was_sold_and_what_went_back_is_told_while_it_lives_and_afterwards() {
+    let (_server, mut shop) = shop(STOCK);
+    shop.ask("INV.RESERVE R1 DATA cart ITEMS P 4");
+    assert!(shop.ask("INV.GET R1").as_object().is_some_and(|view| !view.contains_key("sold")));
+    shop.ask("INV.COMMIT R1 ITEMS P 1");
+    let live = shop.ask("INV.GET R1");
+    assert_eq!((&live["items"], &live["sold"]), (&json!([item("P", 3)]), &json!([item("P", 1)])));
+    assert_eq!(live.get("returned"), None);
+    shop.ask("INV.ROLLBACK R1");
+    let ended = shop.ask("INV.GET R1");
+    assert_eq!(ended["state"], "rolled_back");
+    assert_eq!(ended["items"], json!([item("P", 4)]));
+    assert_eq!(ended["sold"], json!([item("P", 1)]));
+    assert_eq!(ended["returned"], json!([item("P", 3)]));
+    assert_eq!(ended["data"], "cart");
+
+    // A whole step needs no lists: the state says it all.
+    shop.ask("INV.RESERVE R2 ITEMS P 4");
+    shop.ask("INV.COMMIT R2");
+    let whole = shop.ask("INV.GET R2");
+    assert!(["sold", "returned", "asked", "rolled_back"].iter().all(|field| whole.get(field).is_none()));
+}
+
+#[test]
+fn of_one_that_expired_it_is_told_what_a_late_commit_would_not_take() {
+    let (_server, mut shop) = shop(STOCK);
+    shop.ask("INV.RESERVE R1 ITEMS P 5");
+    shop.ask("INV.ROLLBACK R1 ITEMS P 2");
+    shop.ask("PEXPIRE reservation:R1 1");
+    wait_for("the deadline returns the rest", SOON, (100, 0), || shop.counters("P"));
+    let seen = shop.ask("INV.GET R1");
+    assert_eq!(seen["returned"], json!([item("P", 5)]));
+    assert_eq!(seen["rolled_back"], json!([item("P", 2)]));
+    assert_eq!(seen.get("sold"), None);
+}
+
+#[test]
+fn what_was_asked_for_is_told_if_it_was_split_over_warehouses() {
+    let (_server, mut shop) = shop(&[]);
+    shop.ask("INV.WAREHOUSES W SET A 1 B 2");
+    shop.ask("INV.ADJUST W@A 1");
+    shop.ask("INV.ADJUST W@B 5");
+    shop.ask("INV.RESERVE R1 ITEMS W 3");
+    let seen = shop.ask("INV.GET R1");
+    assert_eq!(seen["items"].as_array().map(Vec::len), Some(2));
+    assert_eq!(seen["asked"], json!([item("W", 3)]));
+}

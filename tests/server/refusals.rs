@@ -183,21 +183,159 @@ fn no_option_takes_the_word_items_as_its_value() {
     }
 }
 
+/// Each of these is one word short, or one too long.
 #[test]
-fn the_wrong_number_of_arguments_is_the_servers_own_error() {
+fn a_call_with_too_few_or_too_many_words_is_answered_with_the_usage_line() {
     let (_server, mut shop) = shop(&[]);
     for command in [
         "INV.RESERVE",
+        "INV.RESERVE R1",
         "INV.RESERVE R1 ITEMS",
+        "INV.RESERVE R1 P 1",
+        "INV.RESERVE R1 ITEMS P",
         "INV.COMMIT",
         "INV.ROLLBACK",
+        "INV.EXTEND",
+        "INV.EXTEND LIVE",
+        "INV.EXTEND LIVE EX",
         "INV.GET",
         "INV.GET R1 R2",
+        "INV.SCAN",
         "INV.STOCK",
+        "INV.ADJUST",
+        "INV.ADJUST P",
+        "INV.SET",
+        "INV.SET P",
+        "INV.SET P AVAILABLE",
+        "INV.WAREHOUSES",
+        "INV.WAREHOUSES P",
+        "INV.WAREHOUSES P SET",
+        "INV.WAREHOUSES P SET A",
+        "INV.WAREHOUSES P DEL",
+        "INV.TRANSFER",
+        "INV.TRANSFER P",
+        "INV.TRANSFER P A",
+        "INV.TRANSFER P A B",
+        "INV.THRESHOLD",
+        "INV.THRESHOLD P",
+        "INV.THRESHOLD P 5 6",
+        "INV.ALERTS P",
+        "INV.AUDIT",
+        "INV.AUDIT P Q",
+        "INV.AUDITSCAN",
+        "INV.REPAIR",
+    ] {
+        let name = command.split(' ').next().expect("a name");
+        let refusal = shop.refusal(command);
+        assert!(refusal.starts_with("ERR ") && refusal.contains(". Usage: "), "{command}: {refusal}");
+        assert_eq!(
+            refusal.split_once(". Usage: ").and_then(|(_, usage)| usage.split(' ').next()),
+            Some(name)
+        );
+    }
+    assert_eq!(
+        shop.refusal("INV.RESERVE RES-1 PROD-123 2").split_once(". Usage"),
+        Some(("ERR unknown option 'PROD-123': the word ITEMS goes before the skus", {
+            ": INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text] [SPLIT priority | fewest | none] [ONCE token] \
+             ITEMS sku quantity [sku quantity ...]"
+        }))
+    );
+}
+
+#[test]
+fn a_number_that_is_refused_is_shown_and_the_form_that_is_wanted() {
+    let (_server, mut shop) = shop(&[]);
+    for (command, expected) in [
+        (
+            "INV.RESERVE R1 ITEMS P +5",
+            "the quantity of P '+5' is not an integer from 1 to 9007199254740991: write 5",
+        ),
+        (
+            "INV.RESERVE R1 ITEMS P 007",
+            "the quantity of P '007' is not an integer from 1 to 9007199254740991: write 7",
+        ),
+        ("INV.RESERVE R1 ITEMS P +0", "the quantity of P '+0' is not an integer from 1 to 9007199254740991"),
+        (
+            "INV.RESERVE R1 EX +60 ITEMS P 1",
+            "EX '+60' is not an integer from 1 to 9007199254740991: write 60",
+        ),
+        ("INV.SET P AVAILABLE +5", "AVAILABLE '+5' is not an integer from 0 to 9007199254740991: write 5"),
+        ("INV.TRANSFER P A B -1", "the quantity '-1' is not an integer from 1 to 9007199254740991"),
+        ("INV.THRESHOLD P -1", "the threshold '-1' is neither"),
+        ("INV.ADJUST P +-5", "delta '+-5' is not an integer within 9007199254740991 of 0"),
+        ("INV.ADJUST P 1e3", "delta '1e3' is not an integer within 9007199254740991 of 0"),
+        (
+            "INV.WAREHOUSES P SET A +1",
+            "the priority of A '+1' is not an integer within 9007199254740991 of 0: write 1",
+        ),
+        ("INV.SCAN 0 COUNT 1001", "COUNT 1001 is more than a page holds, which is 1000 at most"),
+        ("INV.ALERTS COUNT 5000", "COUNT 5000 is more than a page holds, which is 1000 at most"),
+        ("INV.AUDITSCAN 0 COUNT 5000", "COUNT 5000 is more than a page holds, which is 1000 at most"),
+        ("INV.SCAN x", "the cursor 'x' is neither 0 nor one that INV.SCAN has answered"),
+        ("INV.RESERVE R1 SPLIT most ITEMS P 1", "SPLIT 'most' is not priority, fewest or none"),
     ] {
         let refusal = shop.refusal(command);
-        assert!(refusal.starts_with("ERR wrong number of arguments for '"), "{command}: {refusal}");
+        let said = refusal.split_once(". Usage: ").unwrap_or_default().0;
+        let is_whole = said.strip_prefix("ERR ") == Some(expected);
+        assert!(
+            is_whole || (command.contains("THRESHOLD") && said.contains(expected)),
+            "{command}: {refusal}"
+        );
     }
+    // A change has a sign by its nature.
+    assert_eq!(shop.ask("INV.ADJUST P +5 ONCE t"), shop.ask("INV.ADJUST P 5 ONCE t"));
+}
+
+#[test]
+fn a_sku_that_does_not_exist_is_told_from_one_that_is_sold_out() {
+    let (_server, mut shop) = shop(&[]);
+    shop.ask("SET stock:available:ZERO 0");
+    shop.ask("INV.WAREHOUSES W SET A 1");
+    for (command, expected) in [
+        ("INV.RESERVE R1 ITEMS NOPE 2", "INSUFFICIENT NOPE requested 2, available 0 (unknown sku)"),
+        (
+            "INV.RESERVE R1 ITEMS ZERO 1 NOPE 2",
+            "INSUFFICIENT ZERO requested 1, available 0; NOPE requested 2, available 0 (unknown sku)",
+        ),
+        ("INV.RESERVE R1 ITEMS NOPE@A 2", "INSUFFICIENT NOPE@A requested 2, available 0 (unknown sku)"),
+        ("INV.ADJUST NOPE -1", "INSUFFICIENT NOPE requested 1, available 0 (unknown sku)"),
+        // A warehouse that has never had a unit exists all the same, and so does its product.
+        ("INV.RESERVE R1 ITEMS W 1", "INSUFFICIENT W requested 1, available 0"),
+        ("INV.RESERVE R1 ITEMS W@A 1", "INSUFFICIENT W@A requested 1, available 0"),
+        // Held, and no counter is left of it.
+        ("INV.RESERVE R1 ITEMS GONE 1", "INSUFFICIENT GONE requested 1, available 0"),
+    ] {
+        if command.contains("GONE") {
+            shop.ask("SET stock:available:GONE 5");
+            shop.ask("INV.RESERVE G ITEMS GONE 5");
+            shop.ask("DEL stock:available:GONE stock:reserved:GONE");
+        }
+        let before = shop.contents();
+        assert_eq!(shop.refusal(command), expected, "{command}");
+        assert_same(&shop.contents(), &before);
+    }
+}
+
+#[test]
+fn no_name_of_a_sku_can_pass_for_the_words_around_it() {
+    let (_server, mut shop) = shop(&[]);
+    let spoof = "A requested 9, available 7; B";
+    assert_eq!(
+        shop.refusal(["INV.RESERVE", "R1", "ITEMS", spoof, "1", "Q", "5"]),
+        "INSUFFICIENT \"A requested 9, available 7; B\" requested 1, available 0 (unknown sku); Q requested 5, available 1"
+    );
+    shop.ask(["SET", "stock:available:P 2, Q", "5"]);
+    shop.ask(["INV.RESERVE", "R1", "ITEMS", "P 2, Q", "1"]);
+    assert_eq!(
+        shop.refusal("INV.RESERVE R1 ITEMS P 1"),
+        "MISMATCH reservation R1 exists with other items (\"P 2, Q\" 1): take a new id for yours"
+    );
+    let refusal = shop.refusal("INV.COMMIT R1 ITEMS P 1");
+    assert_eq!(refusal, "ERR P 1 is more than reservation R1 holds: \"P 2, Q\" 1");
+    // What is remembered under a token is compared as older versions have written it.
+    shop.ask(["INV.COMMIT", "R1", "ONCE", "t", "ITEMS", "P 2, Q", "1"]);
+    let remembered = shop.ask("GET inventory:once:commit:2:R1:t");
+    assert!(remembered.as_str().is_some_and(|text| text.contains(r#""asked":"P 2, Q 1""#)), "{remembered}");
 }
 
 #[test]

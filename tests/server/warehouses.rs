@@ -221,8 +221,14 @@ fn warehouses_are_set_and_removed() {
     let before = shop.contents();
     // The same again, and the removal of one that is not there, change nothing.
     assert_eq!(shop.ask("INV.WAREHOUSES PROD-123 SET C 0 A 1"), "OK");
-    assert_eq!(shop.ask("INV.WAREHOUSES PROD-123 DEL E"), "OK");
-    assert_eq!(shop.ask("INV.WAREHOUSES NOPE DEL E"), "OK");
+    assert_eq!(
+        shop.refusal("INV.WAREHOUSES PROD-123 DEL E"),
+        "ERR PROD-123 has no warehouse E: it has C, A, B, D"
+    );
+    assert_eq!(
+        shop.refusal("INV.WAREHOUSES NOPE DEL E"),
+        "ERR NOPE has no warehouse E: it is not kept in warehouses"
+    );
     shop.ask("INV.RESERVE R1 ITEMS PROD-123@A 50");
     assert_eq!(
         shop.refusal("INV.WAREHOUSES PROD-123 DEL B"),
@@ -361,8 +367,6 @@ fn a_key_of_another_type_is_told_and_left_alone() {
         "INV.ADJUST BAD 1",
         "INV.ADJUST BAD@A 1",
         "INV.SET BAD@A AVAILABLE 1",
-        "INV.STOCK BAD",
-        "INV.STOCK PROD-123",
         "INV.AUDIT BAD",
         "INV.WAREHOUSES BAD SET A 1",
         "INV.WAREHOUSES BAD DEL A",
@@ -372,7 +376,42 @@ fn a_key_of_another_type_is_told_and_left_alone() {
         let refusal = shop.refusal(command);
         assert_eq!(code(&refusal), "WRONGTYPE", "{command}: {refusal}");
     }
+    // Of several products the others are answered.
+    shop.ask("INV.ADJUST GOOD 5");
+    shop.ask("SET stock:available:HIGH 5");
+    shop.ask("LPUSH stock:threshold:HIGH x");
+    let before_reading = shop.contents();
+    let stock = shop.ask("INV.STOCK BAD GOOD PROD-123 NOPE HIGH");
+    let wrong = |product: &str, error: &str| json!({"product_id": product, "error": error});
+    assert_eq!(stock[0], wrong("BAD", "WRONGTYPE key stock:warehouses:BAD holds a string, not a sorted set"));
+    assert_eq!((&stock[1]["product_id"], &stock[1]["available"]), (&json!("GOOD"), &json!(5)));
+    let many = "WRONGTYPE key stock:available:PROD-123@C holds text that is no integer, not an integer";
+    assert_eq!(stock[2]["product_id"], "PROD-123");
+    assert!(stock[2]["error"].as_str().is_some_and(|error| error.starts_with(&many[..47])), "{}", stock[2]);
+    assert_eq!(stock[3], Json::Null);
+    assert!(
+        stock[4]["error"].as_str().is_some_and(|error| error.contains("stock:threshold:HIGH")),
+        "{}",
+        stock[4]
+    );
+    assert_same(&shop.contents(), &before_reading);
+    shop.ask("DEL stock:available:GOOD stock:available:HIGH stock:threshold:HIGH");
     assert_same(&shop.contents(), &before);
+}
+
+#[test]
+fn a_transfer_of_a_product_without_warehouses_says_so() {
+    let (_server, mut shop) = shop(&[("P", 5)]);
+    let before = shop.contents();
+    assert_eq!(
+        shop.refusal("INV.TRANSFER P A B 1"),
+        "ERR P is not kept in warehouses, so there is none to take from: INV.WAREHOUSES P SET warehouse priority says where it is kept"
+    );
+    assert_same(&shop.contents(), &before);
+    // Places can be stocked before there is a set: then it is the units that are missing.
+    shop.ask("INV.ADJUST Q@A 1");
+    assert_eq!(shop.refusal("INV.TRANSFER Q A B 2"), "INSUFFICIENT Q@A requested 2, available 1");
+    assert_eq!(shop.ask("INV.TRANSFER Q A B 1"), "OK");
 }
 
 #[test]
@@ -496,7 +535,7 @@ fn refusals_and_repetitions_replicate_nothing() {
         shop.refusal("INV.TRANSFER PROD-123 A B 600");
         shop.refusal("INV.WAREHOUSES PROD-123 DEL B");
         shop.ask("INV.WAREHOUSES PROD-123 SET B 2");
-        shop.ask("INV.WAREHOUSES PROD-123 DEL Z");
+        shop.refusal("INV.WAREHOUSES PROD-123 DEL Z");
     });
     assert_eq!(sent, Vec::<String>::new());
 }
@@ -551,12 +590,10 @@ fn a_thousand_warehouses_are_shown_and_reserved_from_and_more_are_refused() {
         ["INV.RESERVE R2 ITEMS P 1", "INV.ADJUST P@W0000 2 ONCE t", "INV.TRANSFER P W0000 W0001 1 ONCE t"];
     let answers = done.map(|command| shop.ask(command));
     shop.ask("ZADD stock:warehouses:P 1 X");
-    for command in ["INV.STOCK P", "INV.RESERVE R1 ITEMS P 1", "INV.ADJUST P@X 1", "INV.WAREHOUSES P DEL X"] {
-        assert_eq!(
-            shop.refusal(command),
-            "ERR P has 1025 warehouses, at most 1024: ZREM takes names out of stock:warehouses:P",
-            "{command}"
-        );
+    let told = "ERR P has 1025 warehouses, at most 1024: ZREM takes names out of stock:warehouses:P";
+    assert_eq!(shop.ask("INV.STOCK P"), json!([{"product_id": "P", "error": told}]));
+    for command in ["INV.RESERVE R1 ITEMS P 1", "INV.ADJUST P@X 1", "INV.WAREHOUSES P DEL X"] {
+        assert_eq!(shop.refusal(command), told, "{command}");
     }
     assert_eq!(done.map(|command| shop.ask(command)), answers);
     shop.ask("SET reservation:F text");

@@ -61,12 +61,16 @@ fn stock_is_read_in_both_protocols() {
             units(),
             vec![("threshold", Value::Int(5)), ("warehouses", places)],
         ];
-        let found = parse_stock(Value::Array(vec![both(fields.concat())[protocol].clone()])).unwrap();
+        let found =
+            parse_stock(Value::Array(vec![both(fields.concat())[protocol].clone()])).unwrap().unwrap();
         let expected = Units { available: 3, reserved: 4 };
         assert_eq!((found.units, found.threshold), (expected, 5));
         assert_eq!(found.warehouses, [("A".to_owned(), expected)]);
     }
     assert_eq!(parse_stock(Value::Array(vec![Value::Nil])), None, "there is no such product");
+    for reply in both(vec![("product_id", text("P")), ("error", text("WRONGTYPE key"))]) {
+        assert_eq!(parse_stock(Value::Array(vec![reply])), Some(Err("WRONGTYPE key".to_owned())));
+    }
 }
 
 #[test]
