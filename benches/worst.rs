@@ -228,9 +228,7 @@ fn cases() -> Vec<Case> {
             format!("INV.STOCK {}", (0..2).map(wide).collect::<Vec<_>>().join(" "))
         }),
         case("STOCK of a million words", |_, _| format!("INV.STOCK{}", " P".repeat(MANY))),
-        case("SCAN of a million reservations, the largest page", |_, _| {
-            "INV.SCAN 0 COUNT 1000".to_owned()
-        }),
+        case("SCAN of a million reservations, the largest page", |_, _| "INV.SCAN 0 COUNT 1000".to_owned()),
         case("SCAN of a product with a million", |_, _| "INV.SCAN 0 PRODUCT BUSY COUNT 1000".to_owned()),
         case("SCAN of a product with none of a million", |_, _| {
             "INV.SCAN 0 PRODUCT NONE COUNT 1000".to_owned()
