@@ -7,6 +7,7 @@ use redis_module::Context;
 
 use super::api;
 use crate::engine::{LoadRepair, Settings};
+use crate::inventory::alert::OFF;
 use crate::inventory::quantity::{CENTURY_MS, MAX_EXACT};
 use crate::inventory::sku::KeyStyle;
 
@@ -25,7 +26,7 @@ const fn number(name: &'static CStr, default: i64, min: i64, max: i64) -> Number
 static HOLD_TTL_MS: Number = number(c"hold-ttl-ms", 900_000, 1, CENTURY_MS);
 static MAX_HOLD_MS: Number = number(c"max-hold-ms", 2_678_400_000, 0, CENTURY_MS);
 static OUTCOME_TTL_MS: Number = number(c"outcome-ttl-ms", 86_400_000, 0, CENTURY_MS);
-static LOW_STOCK_THRESHOLD: Number = number(c"low-stock-threshold", 10, 0, MAX_EXACT);
+static LOW_STOCK_THRESHOLD: Number = number(c"low-stock-threshold", 10, OFF, MAX_EXACT);
 static ALERT_TTL_MS: Number = number(c"alert-ttl-ms", 604_800_000, 1, CENTURY_MS);
 static ALERT_COOLDOWN_MS: Number = number(c"alert-cooldown-ms", 60_000, 0, CENTURY_MS);
 static FEED_MAXLEN: Number = number(c"feed-maxlen", 0, 0, 1_000_000_000);
