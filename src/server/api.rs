@@ -964,15 +964,17 @@ pub fn add_acl_category(ctx: RawContext, category: &CStr) -> bool {
     }
 }
 
-/// Puts a command into an ACL category.
-pub fn set_acl_category(ctx: RawContext, command: &CStr, category: &CStr) -> bool {
+/// Puts a command into these ACL categories, in place of those that it is in: their names without the @, with blanks between
+/// them.
+pub fn set_acl_categories(ctx: RawContext, command: &CStr, categories: &str) -> bool {
+    let categories = CString::new(categories).unwrap_or_default();
     // SAFETY: context and name are valid for the call.
     let command = unsafe { call!(RedisModule_GetCommand(ctx, command.as_ptr())) };
     if command.is_null() {
         return false;
     }
-    // SAFETY: the command is one of this module.
-    let status = unsafe { call!(RedisModule_SetCommandACLCategories(command, category.as_ptr())) };
+    // SAFETY: the command is one of this module; the names are valid for the call.
+    let status = unsafe { call!(RedisModule_SetCommandACLCategories(command, categories.as_ptr())) };
     status == OK
 }
 

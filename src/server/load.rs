@@ -80,12 +80,14 @@ fn load(ctx: &Context) -> Result<(), Cow<'static, str>> {
     }
     state::set_style(config::key_style(in_cluster)?);
 
-    let categories = api::add_acl_category(ctx.ctx, c"inventory");
+    let own_category = if api::add_acl_category(ctx.ctx, c"inventory") { "inventory " } else { "" };
     if commands::register_commands(ctx) == raw::Status::Err {
         return Err("its commands cannot be registered".into());
     }
-    if categories && !PUBLIC.iter().all(|command| api::set_acl_category(ctx.ctx, command, c"inventory")) {
-        return Err("its commands cannot be put into the ACL category @inventory".into());
+    for (command, categories) in PUBLIC {
+        if !api::set_acl_categories(ctx.ctx, command, &format!("{own_category}{categories}")) {
+            return Err("its commands cannot be put into their ACL categories".into());
+        }
     }
     raw::register_info_function(ctx.ctx, Some(info::on_info));
     if server_events::register_server_events(ctx).is_err() || !events::subscribe(ctx.ctx) {
