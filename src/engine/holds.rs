@@ -163,11 +163,19 @@ impl Holds {
 
     /// How many are past their deadline, counted up to `most`, and the earliest deadline among them.
     pub fn overdue(&self, now: UnixMs, most: usize) -> Overdue {
-        let due = || self.by_wake.range(..(now, Slot::MIN)).filter_map(|(_, slot)| self.slots.get(*slot));
-        let late = || self.postponed.range(..(now, Slot::MIN)).filter_map(|(_, slot)| self.slots.get(*slot));
-        let later = late().filter(|hold| hold.wake >= now);
-        let earliest = due().next().into_iter().chain(late().next()).map(|hold| hold.deadline).min();
-        Overdue { count: due().chain(later).take(most).count(), earliest }
+        let due = self.by_wake.range(..(now, Slot::MIN));
+        let postponed = self.postponed.range(..(now, Slot::MIN));
+        // All others wake at their deadline.
+        let first_due =
+            due.clone().next().and_then(|(_, slot)| self.slots.get(*slot)).map(|hold| hold.deadline);
+        let first_postponed = postponed.clone().next().map(|(deadline, _)| *deadline);
+        let is_asleep = |(_, slot): &&Place| self.slots.get(*slot).is_some_and(|hold| hold.wake >= now);
+        let due = due.take(most).count();
+        let asleep = postponed.take(most.saturating_sub(due)).filter(is_asleep).count();
+        Overdue {
+            count: due.saturating_add(asleep),
+            earliest: first_due.into_iter().chain(first_postponed).min(),
+        }
     }
 
     /// The one that holds `sku` and is to be looked at first, if it is due.
