@@ -13,7 +13,7 @@ use crate::inventory::alert::{Alert, AlertType};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{KeyStyle, Product};
 
-const GRAMMAR: &str = "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [COUNT n]";
+const GRAMMAR: &str = "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [BEFORE ms] [COUNT n]";
 
 #[command(
     {
@@ -42,6 +42,7 @@ const GRAMMAR: &str = "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [COUN
                 ]
             },
             { name: "since", arg_type: UnixTime, token: "SINCE", flags: [Optional] },
+            { name: "before", arg_type: UnixTime, token: "BEFORE", flags: [Optional] },
             { name: "count", arg_type: Integer, token: "COUNT", flags: [Optional] }
         ]
     }
@@ -71,7 +72,7 @@ fn inv_alerts(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
 
 pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<AlertQuery, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
-    let (mut product, mut kind, mut since, mut count) = (None, None, None, None);
+    let (mut product, mut kind, mut since, mut before, mut count) = (None, None, None, None, None);
     while let Some(word) = args.option() {
         match word.to_ascii_uppercase().as_slice() {
             b"PRODUCT" => {
@@ -90,11 +91,15 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<AlertQuery, Refu
                 let at = args.number("SINCE", 0)?;
                 args.once(&mut since, "SINCE", at)?;
             }
+            b"BEFORE" => {
+                let at = args.number("BEFORE", 0)?;
+                args.once(&mut before, "BEFORE", at)?;
+            }
             b"COUNT" => page::count(&mut args, &mut count)?,
             _ => return Err(args.unknown(word)),
         }
     }
-    Ok(AlertQuery { product, kind, since: since.unwrap_or(0), count: page::size(count) })
+    Ok(AlertQuery { product, kind, since: since.unwrap_or(0), before, count: page::size(count) })
 }
 
 fn write(reply: &Reply<'_>, alert: &Alert) {

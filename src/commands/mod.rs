@@ -63,22 +63,29 @@ fn run(
     reply
 }
 
-/// The commands of clients, for the ACL category.
-pub const PUBLIC: [&std::ffi::CStr; 16] = [
-    c"INV.ADJUST",
-    c"INV.ALERTS",
-    c"INV.AUDIT",
-    c"INV.AUDITSCAN",
-    c"INV.COMMIT",
-    c"INV.EXTEND",
-    c"INV.GET",
-    c"INV.REPAIR",
-    c"INV.RESERVE",
-    c"INV.ROLLBACK",
-    c"INV.SCAN",
-    c"INV.SET",
-    c"INV.STOCK",
-    c"INV.THRESHOLD",
-    c"INV.TRANSFER",
-    c"INV.WAREHOUSES",
+/// Categories of the ACL that a command of clients is in, beside `@inventory`, which servers before Redis 7.4 and Valkey 8 do
+/// not have.
+const READ: &str = "read";
+const WRITE: &str = "write";
+/// It may give away units that another program holds.
+const DANGEROUS: &str = "write dangerous";
+
+/// The commands of clients, with their categories. INV.APPLY is not for clients, and in none.
+pub const PUBLIC: [(&std::ffi::CStr, &str); 16] = [
+    (c"INV.ADJUST", WRITE),
+    (c"INV.ALERTS", READ),
+    (c"INV.AUDIT", READ),
+    (c"INV.AUDITSCAN", READ),
+    (c"INV.COMMIT", WRITE),
+    (c"INV.EXTEND", WRITE),
+    (c"INV.GET", READ),
+    (c"INV.REPAIR", DANGEROUS),
+    (c"INV.RESERVE", WRITE),
+    (c"INV.ROLLBACK", WRITE),
+    (c"INV.SCAN", READ),
+    (c"INV.SET", WRITE),
+    (c"INV.STOCK", READ),
+    (c"INV.THRESHOLD", WRITE),
+    (c"INV.TRANSFER", WRITE),
+    (c"INV.WAREHOUSES", WRITE),
 ];

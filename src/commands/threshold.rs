@@ -8,18 +8,19 @@ use super::reply;
 use super::run;
 use crate::engine::Keyspace;
 use crate::engine::restock::set_threshold;
+use crate::inventory::alert::OFF;
 use crate::inventory::error::Refusal;
 use crate::inventory::quantity::{MAX_EXACT, parse_integer};
 use crate::inventory::sku::{KeyStyle, Product};
 
-const GRAMMAR: &str = "INV.THRESHOLD product n | DEFAULT";
+const GRAMMAR: &str = "INV.THRESHOLD product n | OFF | DEFAULT";
 
 #[command(
     {
         name: "INV.THRESHOLD",
         flags: [Write],
         arity: -1,
-        summary: "Sets at how many available units the stock of a product is low.",
+        summary: "Sets at how many available units the stock of a product is low, or that it raises no alerts.",
         complexity: "O(1)",
         since: "0.1.0",
         key_spec: [
@@ -36,6 +37,7 @@ const GRAMMAR: &str = "INV.THRESHOLD product n | DEFAULT";
                 name: "threshold", arg_type: OneOf,
                 subargs: [
                     { name: "n", arg_type: Integer },
+                    { name: "off", arg_type: PureToken, token: "OFF" },
                     { name: "default", arg_type: PureToken, token: "DEFAULT" }
                 ]
             }
@@ -58,9 +60,12 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<(Product, Option
     if word.eq_ignore_ascii_case(b"DEFAULT") {
         return Ok((product, None));
     }
+    if word.eq_ignore_ascii_case(b"OFF") {
+        return Ok((product, Some(OFF)));
+    }
     let units = parse_integer(word).filter(|units| (0..=MAX_EXACT).contains(units)).ok_or_else(|| {
         args.wrong(format!(
-            "the threshold {} is neither DEFAULT nor an integer from 0 to {MAX_EXACT}",
+            "the threshold {} is not OFF, DEFAULT or an integer from 0 to {MAX_EXACT}",
             Quoted(word)
         ))
     })?;

@@ -10,7 +10,8 @@ use crate::inventory::sku::Product;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct AlertIndex {
-    all: ByType<(UnixMs, Product)>,
+    /// Each has a product: without one an entry is the place before all of its millisecond.
+    all: ByType<(UnixMs, Option<Product>)>,
     of_product: HashMap<Product, ByType<UnixMs>>,
     /// When each was raised last: what the cooldown goes by.
     last: BTreeMap<(Product, AlertType), UnixMs>,
@@ -20,7 +21,7 @@ impl AlertIndex {
     /// Enters an alert. Its type is not known where its key was not read yet.
     pub fn enter(&mut self, product: &Product, at: UnixMs, kind: Option<AlertType>) {
         self.leave(product, at);
-        self.all.of(kind).insert((at, product.clone()));
+        self.all.of(kind).insert((at, Some(product.clone())));
         self.of_product.entry(product.clone()).or_default().of(kind).insert(at);
         if let Some(kind) = kind {
             let last = self.last.entry((product.clone(), kind)).or_insert(at);
@@ -32,7 +33,7 @@ impl AlertIndex {
     pub fn leave(&mut self, product: &Product, at: UnixMs) {
         let Some(of_product) = self.of_product.get_mut(product.as_str()) else { return };
         if of_product.remove(&at) {
-            self.all.remove(&(at, product.clone()));
+            self.all.remove(&(at, Some(product.clone())));
         }
         if of_product.is_empty() {
             self.of_product.remove(product.as_str());
@@ -52,21 +53,25 @@ impl AlertIndex {
         self.last.get(&(product.clone(), kind)).copied()
     }
 
-    /// The alert before `before`, of one product or of any, of one type (or not known to be of another) or of any: a walk
-    /// from the newest to the oldest. O(log n).
+    /// The alert before `before` (a moment, or an alert of that moment), of one product or of any, of one type (or not known to be
+    /// of another) or of any: a walk from the newest to the oldest. O(log n).
     pub fn before(
         &self,
         product: Option<&Product>,
         kind: Option<AlertType>,
-        before: Option<&(UnixMs, Product)>,
+        before: Option<(UnixMs, Option<&Product>)>,
     ) -> Option<(UnixMs, Product)> {
         match product {
             Some(product) => {
                 let before = before.map(|(at, _)| at);
-                let at = self.of_product.get(product.as_str())?.last_before(kind, before)?;
+                let at = self.of_product.get(product.as_str())?.last_before(kind, before.as_ref())?;
                 Some((*at, product.clone()))
             }
-            None => self.all.last_before(kind, before).cloned(),
+            None => {
+                let before = before.map(|(at, product)| (at, product.cloned()));
+                let (at, product) = self.all.last_before(kind, before.as_ref())?;
+                product.clone().map(|product| (*at, product))
+            }
         }
     }
 }

@@ -64,9 +64,12 @@ pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
 }
 
 /// Whether the sum of a product's warehouses may have crossed something. Not where each that moved was and is above
-/// everything alone: then the sum was and is, or none of them counts.
+/// everything alone: then the sum was and is, or none of them counts; nor where the product raises no alerts.
 fn may_cross<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> bool {
-    let highest = threshold(keys, product).max(0);
+    let highest = threshold(keys, product);
+    if highest < 0 {
+        return false;
+    }
     let is_above = |moved: &&Move| match moved.before {
         Counter::Units(units) => units > highest && units.saturating_add(moved.units) > highest,
         Counter::Absent | Counter::Broken(_) => false,
@@ -110,7 +113,7 @@ fn crossed<K: Keyspace>(keys: &mut K, product: &str, before: i64, after: i64) ->
     Some(Crossed { kind, available: after, threshold })
 }
 
-/// At how many available units the stock of a product is low.
+/// At how many available units the stock of a product is low; below 0: it raises no alerts.
 fn threshold<K: Keyspace>(keys: &mut K, product: &str) -> i64 {
     let own = keys.ledger(|ledger| ledger.threshold(product));
     own.unwrap_or(keys.settings().low_stock_threshold)
@@ -155,7 +158,9 @@ pub struct AlertQuery {
     pub kind: Option<AlertType>,
     /// Raised at this moment or later.
     pub since: UnixMs,
-    /// At most so many.
+    /// Raised before this moment.
+    pub before: Option<UnixMs>,
+    /// At most so many. With `before` some more, to have all of the last one's millisecond.
     pub count: usize,
 }
 
@@ -163,16 +168,25 @@ pub struct AlertQuery {
 const MOST_LOOKED_AT: usize = 4096;
 
 /// The alerts of `query` that are still there, newest first. `may_see` says which products the caller may see.
+///
+/// A page that `before` asks for ends between two milliseconds, whatever the limits say: so the moment of its last alert is where
+/// the next page begins, and neither lacks an alert.
 pub fn list<K: Keyspace>(keys: &mut K, query: &AlertQuery, may_see: impl Fn(&Product) -> bool) -> Vec<Alert> {
     let mut found = Vec::new();
-    let mut before: Option<(UnixMs, Product)> = None;
-    for _ in 0..MOST_LOOKED_AT {
-        if found.len() >= query.count {
+    let mut last: Option<(UnixMs, Product)> = None;
+    let mut looked_at = 0_usize;
+    loop {
+        let (of, kind) = (query.product.as_ref(), query.kind);
+        let from = last.as_ref().map(|(at, product)| (*at, Some(product)));
+        let from = from.or(query.before.map(|before| (before, None)));
+        let next = keys.ledger(|ledger| ledger.alerts().before(of, kind, from));
+        let Some((at, product)) = next.filter(|(at, _)| *at >= query.since) else { break };
+        let is_full = found.len() >= query.count || looked_at >= MOST_LOOKED_AT;
+        let is_page_end = query.before.is_none() || last.is_none_or(|(last, _)| last != at);
+        if is_full && is_page_end {
             break;
         }
-        let (of, kind) = (query.product.as_ref(), query.kind);
-        let next = keys.ledger(|ledger| ledger.alerts().before(of, kind, before.as_ref()));
-        let Some((at, product)) = next.filter(|(at, _)| *at >= query.since) else { break };
+        looked_at = looked_at.saturating_add(1);
         if may_see(&product) && keys.slot_state(product.as_str()) != SlotState::Elsewhere {
             match keys.peek(Key::Alert(product.as_str(), at)) {
                 // Its time is over, and no event has told of it yet. An event would tell if it came back.
@@ -184,7 +198,7 @@ pub fn list<K: Keyspace>(keys: &mut K, query: &AlertQuery, may_see: impl Fn(&Pro
                 Reading::Other(_) => {}
             }
         }
-        before = Some((at, product));
+        last = Some((at, product));
     }
     found
 }

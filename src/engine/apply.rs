@@ -6,6 +6,7 @@
 
 use super::sent::Sent;
 use super::{Argument, Keyspace, Reading};
+use crate::inventory::alert::OFF;
 use crate::inventory::error::Refusal;
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::{UnixMs, parse_integer};
@@ -65,11 +66,12 @@ pub enum Effect {
         /// The stored form of question and answer.
         answer: Vec<u8>,
     },
-    /// `THRESHOLD product units 0`: the product's own threshold; -1 units: none.
+    /// `THRESHOLD product units 0`: the product's own threshold; -1 units: none. `NOALERTS product 0 0`: it is
+    /// [`OFF`].
     Threshold {
         /// The product.
         product: Product,
-        /// The threshold.
+        /// The threshold, 0 at least, or [`OFF`].
         units: Option<i64>,
     },
     /// `RANK product@warehouse priority 0`: the product has this warehouse, of this priority.
@@ -278,6 +280,7 @@ fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect], documents: &[Vec<u8>
             Effect::Unrank { place } => ("UNRANK", place.as_str()),
             Effect::Clear { sku } => ("CLEAR", sku.as_str()),
             Effect::Once { name, .. } => ("ONCE", name.as_str()),
+            Effect::Threshold { product, units: Some(OFF) } => ("NOALERTS", product.as_str()),
             Effect::Threshold { product, .. } => ("THRESHOLD", product.as_str()),
             Effect::End { id, .. } => ("END", id.as_str()),
             Effect::Outcome { id, .. } => ("OUTCOME", id.as_str()),
@@ -290,6 +293,9 @@ fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect], documents: &[Vec<u8>
             | Effect::End { deadline, .. }
             | Effect::Outcome { deadline, .. } => {
                 arguments.extend([Argument::Number(*deadline), Argument::Text(document)]);
+            }
+            Effect::Threshold { units: Some(OFF), .. } => {
+                arguments.extend([Argument::Number(0), Argument::Number(0)]);
             }
             Effect::Threshold { units, .. } => {
                 arguments.extend([Argument::Number(units.unwrap_or(-1)), Argument::Number(0)]);
@@ -343,6 +349,7 @@ fn parse_effect([word, id, first, second]: &[&[u8]; 4], style: KeyStyle) -> Opti
             let product = Product::parse(id, style).ok()?;
             Effect::Threshold { product, units: (number >= 0).then_some(number) }
         }
+        b"NOALERTS" => Effect::Threshold { product: Product::parse(id, style).ok()?, units: Some(OFF) },
         b"RANK" => Effect::Rank { place: place()?, priority: number },
         b"UNRANK" => Effect::Unrank { place: place()? },
         b"CLEAR" => Effect::Clear { sku: Sku::replicated(id, style)? },

@@ -48,12 +48,23 @@ impl Lines {
     }
 }
 
+/// Reservations past their deadline that are not released.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overdue {
+    /// How many, as far as they were counted.
+    pub count: usize,
+    /// The earliest deadline among them.
+    pub earliest: Option<UnixMs>,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Holds {
     slots: Slots<Hold>,
     by_id: Names,
     by_wake: BTreeSet<Place>,
+    /// Those that wake later than their deadline, by that.
+    postponed: BTreeSet<Place>,
     by_sku: BTreeSet<(SkuNumber, UnixMs, Slot)>,
     skus: Skus,
     /// Bytes that ids and lines take outside the slots.
@@ -90,6 +101,7 @@ impl Holds {
         let Some(hold) = self.slots.take(slot) else { return };
         self.outside = self.outside.saturating_sub(outside(&hold));
         self.by_wake.remove(&(hold.wake, slot));
+        self.postponed.remove(&(hold.deadline, slot));
         for (sku, quantity) in hold.lines.iter() {
             self.by_sku.remove(&(sku, hold.wake, slot));
             self.skus.unhold(sku, quantity);
@@ -149,6 +161,23 @@ impl Holds {
         (now > *wake).then(|| self.slots.get(*slot)).flatten().map(|hold| &hold.id)
     }
 
+    /// How many are past their deadline, counted up to `most`, and the earliest deadline among them.
+    pub fn overdue(&self, now: UnixMs, most: usize) -> Overdue {
+        let due = self.by_wake.range(..(now, Slot::MIN));
+        let postponed = self.postponed.range(..(now, Slot::MIN));
+        // All others wake at their deadline.
+        let first_due =
+            due.clone().next().and_then(|(_, slot)| self.slots.get(*slot)).map(|hold| hold.deadline);
+        let first_postponed = postponed.clone().next().map(|(deadline, _)| *deadline);
+        let is_asleep = |(_, slot): &&Place| self.slots.get(*slot).is_some_and(|hold| hold.wake >= now);
+        let due = due.take(most).count();
+        let asleep = postponed.take(most.saturating_sub(due)).filter(is_asleep).count();
+        Overdue {
+            count: due.saturating_add(asleep),
+            earliest: first_due.into_iter().chain(first_postponed).min(),
+        }
+    }
+
     /// The one that holds `sku` and is to be looked at first, if it is due.
     pub fn next_due_of(&self, sku: &Sku, now: UnixMs) -> Option<&ReservationId> {
         let sku = self.skus.number(sku)?;
@@ -166,6 +195,11 @@ impl Holds {
         let Some(hold) = self.slots.get_mut(slot) else { return };
         self.by_wake.remove(&(hold.wake, slot));
         self.by_wake.insert((wake, slot));
+        if wake > hold.deadline {
+            self.postponed.insert((hold.deadline, slot));
+        } else {
+            self.postponed.remove(&(hold.deadline, slot));
+        }
         for (sku, _) in hold.lines.iter() {
             self.by_sku.remove(&(sku, hold.wake, slot));
             self.by_sku.insert((sku, wake, slot));
@@ -223,6 +257,7 @@ impl Holds {
             self.slots.bytes(),
             self.by_id.bytes(),
             in_tree(self.by_wake.len(), size_of::<Place>()),
+            in_tree(self.postponed.len(), size_of::<Place>()),
             in_tree(self.by_sku.len(), size_of::<(SkuNumber, UnixMs, Slot)>()),
             self.outside,
         ]

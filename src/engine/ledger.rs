@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use super::alert_index::AlertIndex;
-use super::holds::Holds;
+use super::holds::{Holds, Overdue};
 use super::standing::{Reason, Standing};
 use super::waiting::{Waiting, Waits};
 use crate::inventory::quantity::{Quantity, UnixMs};
@@ -223,6 +223,19 @@ impl Ledger {
     /// How many reservations are live.
     pub fn live_count(&self) -> usize {
         self.holds.count()
+    }
+
+    /// Which reservations are past their deadline and not released: live ones, and those that the server has ended and nobody has
+    /// settled. Counted up to `most`.
+    pub fn overdue(&self, now: UnixMs, most: usize) -> Overdue {
+        let live = self.holds.overdue(now, most);
+        let (mut count, mut earliest) = (live.count, live.earliest);
+        let pending = self.pending.iter().take(most.saturating_sub(count)).map(|gone| gone.deadline);
+        for deadline in pending.filter(|deadline| now > *deadline) {
+            count = count.saturating_add(1);
+            earliest = Some(earliest.map_or(deadline, |earliest| earliest.min(deadline)));
+        }
+        Overdue { count, earliest }
     }
 
     /// The reservation that is due first, if one is.

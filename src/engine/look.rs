@@ -148,7 +148,7 @@ pub struct StockView {
     pub product: Product,
     /// All of it, in whatever warehouses.
     pub units: Units,
-    /// At this many available units and below, stock is low.
+    /// At this many available units and below, stock is low; below 0: the product raises no alerts.
     pub threshold: i64,
     /// Where it is, in order of priority; empty where it is kept under its own name.
     pub warehouses: Vec<(warehouses::Place, Units)>,

@@ -93,7 +93,7 @@ pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64
     Ok(Some(available))
 }
 
-/// Sets the low-stock threshold of a product; `None`: the default.
+/// Sets the low-stock threshold of a product; [`OFF`](crate::inventory::alert::OFF): it raises no alerts; `None`: the default.
 pub fn set_threshold<K: Keyspace>(
     keys: &mut K,
     product: &Product,

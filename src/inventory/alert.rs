@@ -34,10 +34,15 @@ impl AlertType {
     }
 }
 
+/// The threshold of a product that raises no alerts. Any other below 0 means the same.
+pub const OFF: i64 = -1;
+
 /// The alert, if any, of a product whose available units went from `before` to `after`. Edge, not level: a product
 /// that stays low says so once.
 pub fn crossing(before: i64, after: i64, threshold: i64) -> Option<AlertType> {
-    if before > 0 && after <= 0 {
+    if threshold < 0 {
+        None
+    } else if before > 0 && after <= 0 {
         Some(AlertType::OutOfStock)
     } else if before <= 0 && after > 0 {
         Some(AlertType::BackInStock)

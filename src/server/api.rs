@@ -202,6 +202,21 @@ unsafe fn bytes_of<'a>(string: *const raw::RedisModuleString) -> &'a [u8] {
     unsafe { slice_of(start, length) }
 }
 
+/// The words that a module is loaded with.
+///
+/// # Safety
+/// `words` points at `count` valid strings of the server.
+pub unsafe fn load_arguments(words: *const *mut raw::RedisModuleString, count: c_int) -> Vec<Vec<u8>> {
+    let count = usize::try_from(count).unwrap_or_default();
+    if words.is_null() || count == 0 {
+        return Vec::new();
+    }
+    // SAFETY: the caller's promise.
+    let words = unsafe { slice::from_raw_parts(words, count) };
+    // SAFETY: the same; they are copied.
+    words.iter().map(|word| unsafe { bytes_of(*word) }.to_vec()).collect()
+}
+
 /// # Safety
 /// `start` points at `length` bytes that stay as they are for the whole of `'a`, or is null.
 unsafe fn slice_of<'a>(start: *const c_char, length: usize) -> &'a [u8] {
@@ -731,9 +746,18 @@ pub fn wake_event_loop(woken: unsafe extern "C" fn(*mut c_void)) -> bool {
 /// Writes a warning into the server's log. Names in it are whatever a client has sent: the server would take them for a part of
 /// its format, and a line feed for the end of the line.
 pub fn warn(ctx: RawContext, line: &str) {
+    log(ctx, c"warning", line);
+}
+
+/// Writes a line to the server's log that asks for nothing.
+pub fn note(ctx: RawContext, line: &str) {
+    log(ctx, c"notice", line);
+}
+
+fn log(ctx: RawContext, level: &CStr, line: &str) {
     let line = CString::new(line.replace(char::is_control, " ")).unwrap_or_default();
     // SAFETY: the server may be asked without a context; level, format and line end in NUL, and the format takes one line.
-    unsafe { call!(RedisModule_Log(ctx, c"warning".as_ptr(), c"%s".as_ptr(), line.as_ptr())) };
+    unsafe { call!(RedisModule_Log(ctx, level.as_ptr(), c"%s".as_ptr(), line.as_ptr())) };
 }
 
 /// Subscribes to a server event. There is one subscription for each module and event.
@@ -964,15 +988,17 @@ pub fn add_acl_category(ctx: RawContext, category: &CStr) -> bool {
     }
 }
 
-/// Puts a command into an ACL category.
-pub fn set_acl_category(ctx: RawContext, command: &CStr, category: &CStr) -> bool {
+/// Puts a command into these ACL categories, in place of those that it is in: their names without the @, with blanks between
+/// them.
+pub fn set_acl_categories(ctx: RawContext, command: &CStr, categories: &str) -> bool {
+    let categories = CString::new(categories).unwrap_or_default();
     // SAFETY: context and name are valid for the call.
     let command = unsafe { call!(RedisModule_GetCommand(ctx, command.as_ptr())) };
     if command.is_null() {
         return false;
     }
-    // SAFETY: the command is one of this module.
-    let status = unsafe { call!(RedisModule_SetCommandACLCategories(command, category.as_ptr())) };
+    // SAFETY: the command is one of this module; the names are valid for the call.
+    let status = unsafe { call!(RedisModule_SetCommandACLCategories(command, categories.as_ptr())) };
     status == OK
 }
 
@@ -1022,11 +1048,13 @@ unsafe extern "C" fn set_number(
     OK
 }
 
-/// Registers an option that is one of these words, the first where nothing is said, and where the number of the word is kept.
+/// Registers an option that is one of these words, the one with this number where nothing is said, and where the number of the
+/// word is kept.
 pub fn register_word(
     ctx: RawContext,
     name: &CStr,
     words: [&'static CStr; 3],
+    default: c_int,
     can_change: bool,
     place: &'static AtomicI32,
 ) {
@@ -1039,7 +1067,7 @@ pub fn register_word(
         call!(RedisModule_RegisterEnumConfig(
             ctx,
             name.as_ptr(),
-            0,
+            default,
             flags,
             words.as_mut_ptr(),
             [0, 1, 2].as_ptr(),
@@ -1086,6 +1114,12 @@ pub fn info_number(ctx: *mut raw::RedisModuleInfoCtx, name: &CStr, value: i64) {
     let _ = unsafe { call!(RedisModule_InfoAddFieldLongLong(ctx, name.as_ptr(), value)) };
 }
 
+/// Adds a text to INFO.
+pub fn info_text(ctx: *mut raw::RedisModuleInfoCtx, name: &CStr, text: &CStr) {
+    // SAFETY: as above; name and text are valid for the call.
+    let _ = unsafe { call!(RedisModule_InfoAddFieldCString(ctx, name.as_ptr(), text.as_ptr())) };
+}
+
 /// Adds to INFO whether the module is alone in a database: `managed=1,since=…,reason=…`.
 pub fn info_standing(
     ctx: *mut raw::RedisModuleInfoCtx,
@@ -1098,8 +1132,7 @@ pub fn info_standing(
     let _ = unsafe { call!(RedisModule_InfoBeginDictField(ctx, name.as_ptr())) };
     info_number(ctx, c"managed", i64::from(is_managed));
     info_number(ctx, c"since", since);
-    // SAFETY: as above.
-    let _ = unsafe { call!(RedisModule_InfoAddFieldCString(ctx, c"reason".as_ptr(), reason.as_ptr())) };
+    info_text(ctx, c"reason", reason);
     // SAFETY: as above.
     let _ = unsafe { call!(RedisModule_InfoEndDictField(ctx)) };
 }

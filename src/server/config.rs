@@ -7,7 +7,8 @@ use redis_module::Context;
 
 use super::api;
 use crate::engine::{LoadRepair, Settings};
-use crate::inventory::quantity::{CENTURY_MS, MAX_EXACT};
+use crate::inventory::alert::OFF;
+use crate::inventory::quantity::{CENTURY_MS, MAX_EXACT, parse_integer};
 use crate::inventory::sku::KeyStyle;
 
 struct Number {
@@ -25,7 +26,7 @@ const fn number(name: &'static CStr, default: i64, min: i64, max: i64) -> Number
 static HOLD_TTL_MS: Number = number(c"hold-ttl-ms", 900_000, 1, CENTURY_MS);
 static MAX_HOLD_MS: Number = number(c"max-hold-ms", 2_678_400_000, 0, CENTURY_MS);
 static OUTCOME_TTL_MS: Number = number(c"outcome-ttl-ms", 86_400_000, 0, CENTURY_MS);
-static LOW_STOCK_THRESHOLD: Number = number(c"low-stock-threshold", 10, 0, MAX_EXACT);
+static LOW_STOCK_THRESHOLD: Number = number(c"low-stock-threshold", 10, OFF, MAX_EXACT);
 static ALERT_TTL_MS: Number = number(c"alert-ttl-ms", 604_800_000, 1, CENTURY_MS);
 static ALERT_COOLDOWN_MS: Number = number(c"alert-cooldown-ms", 60_000, 0, CENTURY_MS);
 static FEED_MAXLEN: Number = number(c"feed-maxlen", 0, 0, 1_000_000_000);
@@ -46,26 +47,138 @@ static NUMBERS: [&Number; 10] = [
     &SWEEP_BUDGET_US,
 ];
 
-/// The words of `inv.load-repair`, from 0 on: see [`LoadRepair`].
-const REPAIRS: [&CStr; 3] = [c"auto", c"report", c"return"];
+struct Word {
+    name: &'static CStr,
+    /// From 0 on; the first is the default.
+    words: [&'static CStr; 3],
+    can_change: bool,
+    /// Which of the words it is.
+    value: AtomicI32,
+}
 
-/// The words of `inv.key-style`, from 0 on: auto is tagged in a cluster, plain elsewhere.
-const STYLES: [&CStr; 3] = [c"auto", c"plain", c"tagged"];
+/// See [`LoadRepair`].
+static LOAD_REPAIR: Word = Word {
+    name: c"load-repair",
+    words: [c"auto", c"report", c"return"],
+    can_change: true,
+    value: AtomicI32::new(0),
+};
 
-/// Which of the words it is.
-static LOAD_REPAIR: AtomicI32 = AtomicI32::new(0);
-static KEY_STYLE: AtomicI32 = AtomicI32::new(0);
+/// Auto is tagged in a cluster, plain elsewhere.
+static KEY_STYLE: Word = Word {
+    name: c"key-style",
+    words: [c"auto", c"plain", c"tagged"],
+    can_change: false,
+    value: AtomicI32::new(0),
+};
+
+static WORDS: [&Word; 2] = [&LOAD_REPAIR, &KEY_STYLE];
+
 static IN_CLUSTER: AtomicBool = AtomicBool::new(false);
 static IS_VALKEY: AtomicBool = AtomicBool::new(false);
 
-/// Registers every option with the server.
-pub fn register(ctx: &Context) {
+/// Registers every option with the server. What the module is loaded with (`hold-ttl-ms 5000`) is the default of an option: a
+/// line of the configuration goes before it. CONFIG REWRITE leaves out what is the default, and writes everything else, so that
+/// a value that was set and rewritten is there at the next start, whatever the load says.
+pub fn register(ctx: &Context, arguments: &[Vec<u8>]) -> Result<(), String> {
+    let given = Given::parse(arguments)?;
     for option in NUMBERS {
         let range = option.min..=option.max;
-        api::register_number(ctx.ctx, option.name, option.default, range, &option.value);
+        let default = given.number(option).unwrap_or(option.default);
+        api::register_number(ctx.ctx, option.name, default, range, &option.value);
     }
-    api::register_word(ctx.ctx, c"load-repair", REPAIRS, true, &LOAD_REPAIR);
-    api::register_word(ctx.ctx, c"key-style", STYLES, false, &KEY_STYLE);
+    for option in WORDS {
+        let default = given.word(option).unwrap_or(0);
+        api::register_word(ctx.ctx, option.name, option.words, default, option.can_change, &option.value);
+    }
+    Ok(())
+}
+
+/// What the module is loaded with.
+#[derive(Default)]
+struct Given {
+    numbers: Vec<(&'static CStr, i64)>,
+    words: Vec<(&'static CStr, i32)>,
+}
+
+impl Given {
+    /// Pairs of a name, without `inv.`, and a value. The values are checked as CONFIG SET checks them.
+    fn parse(arguments: &[Vec<u8>]) -> Result<Self, String> {
+        let mut given = Self::default();
+        for pair in arguments.chunks(2) {
+            let [name, value @ ..] = pair else { continue };
+            let is_name = |option: &CStr| name.eq_ignore_ascii_case(option.to_bytes());
+            let number = NUMBERS.into_iter().find(|option| is_name(option.name));
+            let word = WORDS.into_iter().find(|option| is_name(option.name));
+            let name = String::from_utf8_lossy(name);
+            if number.is_none() && word.is_none() {
+                return Err(unknown(&name));
+            }
+            let [value] = value else {
+                return Err(format!("load argument '{name}' has no value"));
+            };
+            let shown = String::from_utf8_lossy(value);
+            if let Some(option) = number {
+                let fits = |value: &i64| (option.min..=option.max).contains(value);
+                let value = parse_integer(value).filter(fits).ok_or_else(|| {
+                    let (min, max) = (option.min, option.max);
+                    format!("load argument '{name}' is '{shown}', not an integer from {min} to {max}")
+                })?;
+                enter(&mut given.numbers, option.name, value)?;
+            } else if let Some(option) = word {
+                let at = option.words.iter().position(|word| value.eq_ignore_ascii_case(word.to_bytes()));
+                let at = at.and_then(|at| i32::try_from(at).ok()).ok_or_else(|| {
+                    let words = option.words.map(text).join(", ");
+                    format!("load argument '{name}' is '{shown}', not one of {words}")
+                })?;
+                enter(&mut given.words, option.name, at)?;
+            }
+        }
+        Ok(given)
+    }
+
+    fn number(&self, option: &Number) -> Option<i64> {
+        self.numbers.iter().find(|(name, _)| *name == option.name).map(|(_, value)| *value)
+    }
+
+    fn word(&self, option: &Word) -> Option<i32> {
+        self.words.iter().find(|(name, _)| *name == option.name).map(|(_, value)| *value)
+    }
+}
+
+fn enter<T>(values: &mut Vec<(&'static CStr, T)>, name: &'static CStr, value: T) -> Result<(), String> {
+    if values.iter().any(|(entered, _)| *entered == name) {
+        return Err(format!("load argument '{}' is given twice", text(name)));
+    }
+    values.push((name, value));
+    Ok(())
+}
+
+fn unknown(name: &str) -> String {
+    let names = NUMBERS.iter().map(|option| option.name).chain(WORDS.iter().map(|option| option.name));
+    let names: Vec<&str> = names.map(text).collect();
+    format!("load argument '{name}' is no option: they are {}, without inv.", names.join(", "))
+}
+
+fn text(name: &'static CStr) -> &'static str {
+    name.to_str().unwrap_or_default()
+}
+
+/// How keys are named, and each option that does not have the default of the module.
+pub fn in_short(style: KeyStyle) -> String {
+    let style = match style {
+        KeyStyle::Plain => "plain",
+        KeyStyle::Tagged => "tagged",
+    };
+    let mut options = vec![format!("key-style {style}")];
+    let changed = NUMBERS.into_iter().filter(|option| get(option) != option.default);
+    options.extend(changed.map(|option| format!("{} {}", text(option.name), get(option))));
+    let load_repair = usize::try_from(LOAD_REPAIR.value.load(Ordering::Relaxed)).unwrap_or_default();
+    if load_repair != 0 {
+        let word = LOAD_REPAIR.words.get(load_repair).copied().unwrap_or_default();
+        options.push(format!("{} {}", text(LOAD_REPAIR.name), text(word)));
+    }
+    options.join(", ")
 }
 
 fn get(option: &Number) -> i64 {
@@ -83,7 +196,7 @@ pub fn settings() -> Settings {
         alert_cooldown_ms: get(&ALERT_COOLDOWN_MS),
         in_cluster: IN_CLUSTER.load(Ordering::Relaxed),
         slots_move_at_once: is_valkey(),
-        load_repair: match LOAD_REPAIR.load(Ordering::Relaxed) {
+        load_repair: match LOAD_REPAIR.value.load(Ordering::Relaxed) {
             1 => LoadRepair::Report,
             2 => LoadRepair::Return,
             _ => LoadRepair::Auto,
@@ -113,7 +226,7 @@ pub fn is_valkey() -> bool {
 /// in its slot.
 pub fn key_style(in_cluster: bool) -> Result<KeyStyle, &'static str> {
     IN_CLUSTER.store(in_cluster, Ordering::Relaxed);
-    match KEY_STYLE.load(Ordering::Relaxed) {
+    match KEY_STYLE.value.load(Ordering::Relaxed) {
         1 if in_cluster => Err("inv.key-style plain does not fit a cluster: take the line out"),
         1 => Ok(KeyStyle::Plain),
         2 => Ok(KeyStyle::Tagged),

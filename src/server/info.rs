@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 
 use redis_module::raw;
 
-use super::{api, guard, state};
+use super::{api, guard, load, state};
+use crate::engine::holds::Overdue;
 use crate::engine::ledger::Ledger;
 use crate::engine::standing::{Ownership, Standing};
 use crate::inventory::error::Refusal;
@@ -24,9 +25,13 @@ fn write(ctx: *mut raw::RedisModuleInfoCtx) {
         let sum = state::ledgers(|ledgers| ledgers.values().map(count).fold(0_usize, usize::saturating_add));
         i64::try_from(sum).unwrap_or(i64::MAX)
     };
+    let overdue = overdue();
+    let longest = overdue.earliest.map_or(0, |earliest| api::now_ms().saturating_sub(earliest));
     let totals = &state::TOTALS;
     let fields = [
         (c"holds", sum(Ledger::live_count)),
+        (c"overdue", i64::try_from(overdue.count).unwrap_or(i64::MAX)),
+        (c"overdue_ms", longest.max(0)),
         (c"index_ready", i64::from(state::is_index_ready())),
         (c"index_bytes", sum(Ledger::bytes)),
         (c"reserved_total", totals.reserved.load(Ordering::Relaxed)),
@@ -47,6 +52,7 @@ fn write(ctx: *mut raw::RedisModuleInfoCtx) {
         (c"lag_max_ms", totals.lag_max_ms.load(Ordering::Relaxed)),
     ];
     api::info_section(ctx);
+    api::info_text(ctx, c"version", load::VERSION);
     for (name, value) in fields {
         api::info_number(ctx, name, value);
     }
@@ -58,6 +64,22 @@ fn write(ctx: *mut raw::RedisModuleInfoCtx) {
             api::info_number(ctx, &name, count);
         }
     }
+}
+
+/// Overdue reservations are counted up to this number: a storm of deadlines can bring more at once, and INFO is to stay within a
+/// few milliseconds.
+const MOST_COUNTED: usize = 100_000;
+
+/// The reservations of all databases that are past their deadline and not released.
+fn overdue() -> Overdue {
+    let now = api::now_ms();
+    state::ledgers(|ledgers| {
+        ledgers.values().fold(Overdue::default(), |sum, ledger| {
+            let more = ledger.overdue(now, MOST_COUNTED.saturating_sub(sum.count));
+            let earliest = sum.earliest.into_iter().chain(more.earliest).min();
+            Overdue { count: sum.count.saturating_add(more.count), earliest }
+        })
+    })
 }
 
 /// So many databases are shown one by one: few shops use more than one.

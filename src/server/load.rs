@@ -16,7 +16,28 @@ use super::{advice, alloc, config, events, guard, info, state, texts};
 use crate::commands::PUBLIC;
 use crate::engine::sent::Sent;
 
-const VERSION: c_int = 1;
+/// The version, in INFO and the log.
+pub const VERSION: &CStr =
+    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(version) => version,
+        Err(_) => c"",
+    };
+
+/// The version as a number, in MODULE LIST: 10203 is 1.2.3.
+const VERSION_NUMBER: c_int = number_of(env!("CARGO_PKG_VERSION_MAJOR"))
+    .saturating_mul(10_000)
+    .saturating_add(number_of(env!("CARGO_PKG_VERSION_MINOR")).saturating_mul(100))
+    .saturating_add(number_of(env!("CARGO_PKG_VERSION_PATCH")));
+
+/// The number that these digits are.
+const fn number_of(digits: &str) -> c_int {
+    let (mut number, mut rest) = (0_i32, digits.as_bytes());
+    while let [digit, behind @ ..] = rest {
+        number = number.saturating_mul(10).saturating_add(digit.saturating_sub(b'0') as c_int);
+        rest = behind;
+    }
+    number
+}
 
 /// Called by the server to load the module.
 ///
@@ -25,8 +46,8 @@ const VERSION: c_int = 1;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn RedisModule_OnLoad(
     ctx: RawContext,
-    _argv: *mut *mut raw::RedisModuleString,
-    _argc: c_int,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
 ) -> c_int {
     // Nothing may be allocated before this call: it makes the server's allocator known.
     // SAFETY: the context is the server's, the name ends in NUL.
@@ -34,7 +55,7 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
         raw::Export_RedisModule_Init(
             ctx,
             c"inv".as_ptr().cast::<c_char>(),
-            VERSION,
+            VERSION_NUMBER,
             raw::REDISMODULE_APIVER_1.cast_signed(),
         )
     };
@@ -50,7 +71,10 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
         return ERR;
     }
     guard::install();
-    match guard::caught(ptr::null_mut(), "the load", || load(&context)).unwrap_or(Err("of this fault".into()))
+    // SAFETY: the server gives as many words as it says, valid until this returns.
+    let arguments = unsafe { api::load_arguments(argv, argc) };
+    match guard::caught(ptr::null_mut(), "the load", || load(&context, &arguments))
+        .unwrap_or(Err("of this fault".into()))
     {
         Ok(()) => OK,
         Err(reason) => {
@@ -60,7 +84,7 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
     }
 }
 
-fn load(ctx: &Context) -> Result<(), Cow<'static, str>> {
+fn load(ctx: &Context, arguments: &[Vec<u8>]) -> Result<(), Cow<'static, str>> {
     // The library may have stayed in the process since an earlier load.
     state::forget();
     walk::forget();
@@ -72,20 +96,23 @@ fn load(ctx: &Context) -> Result<(), Cow<'static, str>> {
     let is_valkey = api::server_info(ctx.ctx, c"server", c"server_name").is_some_and(|name| name == "valkey");
     config::set_server(is_valkey);
     api::declare(ctx.ctx, is_valkey);
-    config::register(ctx);
+    config::register(ctx, arguments)?;
     #[cfg(feature = "faults")]
     super::faults::register(ctx.ctx);
     if !api::load_configs(ctx.ctx) {
         return Err("an inv.* line of the configuration is not valid".into());
     }
-    state::set_style(config::key_style(in_cluster)?);
+    let style = config::key_style(in_cluster)?;
+    state::set_style(style);
 
-    let categories = api::add_acl_category(ctx.ctx, c"inventory");
+    let own_category = if api::add_acl_category(ctx.ctx, c"inventory") { "inventory " } else { "" };
     if commands::register_commands(ctx) == raw::Status::Err {
         return Err("its commands cannot be registered".into());
     }
-    if categories && !PUBLIC.iter().all(|command| api::set_acl_category(ctx.ctx, command, c"inventory")) {
-        return Err("its commands cannot be put into the ACL category @inventory".into());
+    for (command, categories) in PUBLIC {
+        if !api::set_acl_categories(ctx.ctx, command, &format!("{own_category}{categories}")) {
+            return Err("its commands cannot be put into their ACL categories".into());
+        }
     }
     raw::register_info_function(ctx.ctx, Some(info::on_info));
     if server_events::register_server_events(ctx).is_err() || !events::subscribe(ctx.ctx) {
@@ -93,6 +120,10 @@ fn load(ctx: &Context) -> Result<(), Cow<'static, str>> {
     }
     // What is in the keys is found in slices: the server goes on meanwhile.
     walk::begin(ctx.ctx, Purpose::IndexUnwatched);
+    api::note(
+        ctx.ctx,
+        &format!("inv {} loaded: {}", VERSION.to_str().unwrap_or_default(), config::in_short(style)),
+    );
     advice::give(ctx);
     Ok(())
 }

@@ -42,8 +42,16 @@ proptest! {
         for of in [None, Some(product(0)), Some(product(1)), Some(product(2))] {
             for kind in KINDS {
                 let mut met = vec![];
-                while let Some(next) = index.before(of.as_ref(), kind, met.last()) {
+                let place = |(at, product): &(i64, Product)| (*at, product.clone());
+                while let Some(next) = {
+                    let last = met.last().map(place);
+                    index.before(of.as_ref(), kind, last.as_ref().map(|(at, product)| (*at, Some(product))))
+                } {
                     met.push(next);
+                }
+                for moment in 0..20 {
+                    let next = index.before(of.as_ref(), kind, Some((moment, None)));
+                    prop_assert_eq!(next.as_ref(), met.iter().find(|(at, _)| *at < moment));
                 }
                 // One that was not read may be of any type.
                 let is_wanted = |entry: &(&(i64, Product), &Option<AlertType>)| {

@@ -670,7 +670,7 @@ impl History {
         assert_eq!(next, None);
         let live: Vec<&str> = live.iter().map(ReservationId::as_str).collect();
         assert_eq!(live.iter().copied().collect::<BTreeSet<_>>(), self.model.live(), "INV.SCAN");
-        let query = AlertQuery { product: None, kind: None, since: 0, count: usize::MAX };
+        let query = AlertQuery { product: None, kind: None, since: 0, before: None, count: usize::MAX };
         let listed = alerts::list(&mut self.master, &query, |_| true);
         let is_alert = |(name, entry): &(&String, &Entry)| {
             name.starts_with("alert:") && entry.until.is_none_or(|until| self.master.clock <= until)

@@ -74,6 +74,10 @@ fn compare(ledger: &Ledger, naive: &BTreeMap<u64, (i64, BTreeMap<u64, i64>)>) {
         let due = ledger.next_due_of(&sku(number), 1250).and_then(|id| ledger.deadline(&id));
         assert_eq!(due, first_due.get(&number).copied().filter(|deadline| *deadline < 1250));
     }
+    let due: Vec<i64> =
+        naive.values().map(|(deadline, _)| *deadline).filter(|deadline| *deadline < 1250).collect();
+    let overdue = ledger.overdue(1250, usize::MAX);
+    assert_eq!((overdue.count, overdue.earliest), (due.len(), due.iter().min().copied()));
     let (mut place, mut deadlines) = (None, Vec::new());
     while let Some((at, _, deadline)) = ledger.holds().behind(place) {
         deadlines.push(deadline);
@@ -87,4 +91,35 @@ fn compare(ledger: &Ledger, naive: &BTreeMap<u64, (i64, BTreeMap<u64, i64>)>) {
         skus += 1;
     }
     assert_eq!(skus, held.len());
+}
+
+#[test]
+fn what_is_overdue_is_counted_once_also_while_it_waits_and_only_as_far_as_is_asked() {
+    let mut ledger = Ledger::default();
+    let line = Line { sku: sku(1), quantity: Quantity::new(1).unwrap() };
+    for number in 0..10 {
+        let deadline = i64::try_from(100 + number).unwrap();
+        ledger.enter(&Record::new(id(number), 0, deadline, vec![line.clone()], None), deadline);
+    }
+    let overdue = |ledger: &Ledger, now: i64, most: usize| {
+        let overdue = ledger.overdue(now, most);
+        (overdue.count, overdue.earliest)
+    };
+    assert_eq!(overdue(&ledger, 100, 99), (0, None), "at its deadline it is not past it");
+    assert_eq!(overdue(&ledger, 105, 99), (5, Some(100)));
+    assert_eq!(overdue(&ledger, 105, 3), (3, Some(100)));
+    // One waits for later, one for its slot.
+    ledger.postpone(&id(0), 150);
+    ledger.park(&id(1));
+    for now in [105, 200] {
+        assert_eq!(overdue(&ledger, now, 99), (if now == 105 { 5 } else { 10 }, Some(100)), "{now}");
+    }
+    ledger.leave(&id(0));
+    assert_eq!(overdue(&ledger, 105, 99), (4, Some(101)));
+    ledger.unpark(&id(1));
+    assert_eq!(overdue(&ledger, 105, 99), (4, Some(101)));
+    ledger.postpone(&id(1), 150);
+    ledger.enter(&Record::new(id(1), 0, 900, vec![line], None), 900);
+    assert_eq!(overdue(&ledger, 105, 99), (3, Some(102)), "it was extended");
+    assert_eq!(overdue(&ledger, 200, 99), (8, Some(102)));
 }

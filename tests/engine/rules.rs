@@ -952,14 +952,16 @@ fn a_product_in_warehouses_that_is_not_low_costs_none_either() {
 }
 
 #[test]
-fn a_threshold_below_0_hides_no_return_of_stock() {
-    let mut shop = Simulation::new();
-    shop.settings.low_stock_threshold = -1;
-    shop.client(&["SET", "stock:available:P@A", "5"]);
-    shop.client(&["ZADD", "stock:warehouses:P", "1", "A"]);
-    shop.unit(|shop| assert_eq!(shop.reserve("A", "P 5", 5000), "OK"));
-    shop.unit(|shop| assert_eq!(shop.rollback("A"), "OK"));
-    assert_eq!(shop.total(Tally::Alerts), 2);
+fn a_threshold_of_0_hides_no_return_of_stock_and_one_below_it_everything() {
+    for (threshold, alerts) in [(0, 2), (-1, 0)] {
+        let mut shop = Simulation::new();
+        shop.settings.low_stock_threshold = threshold;
+        shop.client(&["SET", "stock:available:P@A", "5"]);
+        shop.client(&["ZADD", "stock:warehouses:P", "1", "A"]);
+        shop.unit(|shop| assert_eq!(shop.reserve("A", "P 5", 5000), "OK"));
+        shop.unit(|shop| assert_eq!(shop.rollback("A"), "OK"));
+        assert_eq!(shop.total(Tally::Alerts), alerts, "{threshold}");
+    }
 }
 
 // --- the audit and the repair by hand ---

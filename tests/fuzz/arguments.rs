@@ -13,6 +13,7 @@ use redis_inventory::engine::resolve::{ExtendRequest, ResolveRequest};
 use redis_inventory::engine::restock::{AdjustRequest, Measure, SetRequest};
 use redis_inventory::engine::warehouses::{self, TransferRequest};
 use redis_inventory::engine::{Settings, apply};
+use redis_inventory::inventory::alert::OFF;
 use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::once::Once;
 use redis_inventory::inventory::quantity::MAX_EXACT;
@@ -134,15 +135,15 @@ fn check_limits(request: &Request, settings: &Settings) {
         }
         Request::Threshold(product, units) => {
             check_id(product.as_str());
-            assert!(units.is_none_or(|units| (0..=MAX_EXACT).contains(&units)));
+            assert!(units.is_none_or(|units| (OFF..=MAX_EXACT).contains(&units)));
         }
         Request::Stock(products) => {
             assert!(!products.is_empty());
             products.iter().for_each(|product| check_id(product.as_str()));
         }
-        Request::Alerts(AlertQuery { product, kind: _, since, count }) => {
+        Request::Alerts(AlertQuery { product, kind: _, since, before, count }) => {
             product.iter().for_each(|product| check_id(product.as_str()));
-            assert!(*since >= 0 && *count > 0);
+            assert!(*since >= 0 && before.is_none_or(|before| before >= 0) && *count > 0);
         }
         Request::Scan(query) => {
             query.product.iter().for_each(|product| check_id(product.as_str()));
@@ -287,7 +288,11 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
             [word("inv.warehouses"), product(of), word("set")].into_iter().chain(places).collect()
         }
         Request::Threshold(of, units) => {
-            let units = units.map_or(word("default"), |units| units.to_string());
+            let units = match units {
+                None => word("default"),
+                Some(OFF) => word("off"),
+                Some(units) => units.to_string(),
+            };
             vec![word("inv.threshold"), product(of), units]
         }
         Request::Stock(products) => {
@@ -297,6 +302,7 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
             vec![word("inv.alerts")],
             option("count", Some(query.count.to_string())),
             option("since", Some(query.since.to_string())),
+            option("before", query.before.map(|before| before.to_string())),
             option("type", query.kind.map(|kind| kind.name().to_ascii_lowercase())),
             option("product", query.product.as_ref().map(product)),
         ]

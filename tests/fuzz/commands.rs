@@ -218,7 +218,7 @@ impl Shop {
         let settings = &mut self.master.settings;
         match name {
             "hold-ttl-ms" => settings.hold_ttl_ms = value.max(1),
-            "max-hold-ms" => settings.max_hold_ms = value.max(0),
+            "max-hold-ms" => settings.max_hold_ms = value.max(-1),
             "outcome-ttl-ms" => settings.outcome_ttl_ms = value.max(0),
             "low-stock-threshold" => settings.low_stock_threshold = value.max(0),
             "alert-ttl-ms" => settings.alert_ttl_ms = value.max(1),

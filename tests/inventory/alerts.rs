@@ -21,6 +21,11 @@ fn an_alert_is_raised_at_the_edge_and_not_at_the_level() {
         (5, -1, 10, Some(OutOfStock)),
         // A threshold of 0 never says low.
         (2, 1, 0, None),
+        // Below 0 it never says anything.
+        (11, 0, -1, None),
+        (2, 1, -1, None),
+        (0, 5, -1, None),
+        (11, -2, -9, None),
         // Rising from 0, whatever the threshold.
         (0, 1, 10, Some(BackInStock)),
         (0, 100, 10, Some(BackInStock)),

@@ -28,7 +28,7 @@ fn outcome() -> Outcome {
 fn each_effect_has_one_form() {
     let once = OnceName::new("commit", "R", b"token", KeyStyle::Plain).unwrap();
     let hold = Effect::Hold { record: record("R", "P 5"), deadline: 1900 };
-    let table: [(&[&str], Effect); 12] = [
+    let table: [(&[&str], Effect); 13] = [
         (&["HOLD", "R", "1900", RECORD], hold),
         (&["RECORD", "R", "2900", RECORD], Effect::Record { record: record("R", "P 5"), deadline: 2900 }),
         (&["UNITS", "P@A", "-5", "5"], Effect::Units { sku: sku("P@A"), available: -5, reserved: 5 }),
@@ -40,6 +40,7 @@ fn each_effect_has_one_form() {
             Effect::Once { name: once, deadline: 9, answer: b"answer".to_vec() },
         ),
         (&["THRESHOLD", "P", "7", "0"], Effect::Threshold { product: product("P"), units: Some(7) }),
+        (&["NOALERTS", "P", "0", "0"], Effect::Threshold { product: product("P"), units: Some(-1) }),
         (&["THRESHOLD", "P", "-1", "0"], Effect::Threshold { product: product("P"), units: None }),
         (&["RANK", "P@A", "-7", "0"], Effect::Rank { place: sku("P@A"), priority: -7 }),
         (&["UNRANK", "P@A", "0", "0"], Effect::Unrank { place: sku("P@A") }),
@@ -76,7 +77,7 @@ fn another_version_is_refused() {
 #[test]
 fn an_unknown_effect_is_refused_with_all_that_stands_beside_it() {
     let refusal = Err("ERR INV.APPLY: unknown effect; is this module older than its master's?".to_owned());
-    let unknown: [&[&str]; 19] = [
+    let unknown: [&[&str]; 20] = [
         &["SHIP", "P", "1", "0"],
         // The words stand as the master sends them.
         &["units", "P", "1", "0"],
@@ -94,6 +95,7 @@ fn an_unknown_effect_is_refused_with_all_that_stands_beside_it() {
         &["END", "S", "0", OUTCOME],
         &["OUTCOME", "R", "9", "{}"],
         &["THRESHOLD", "P@A", "7", "0"],
+        &["NOALERTS", "P@A", "0", "0"],
         &["RANK", "P", "7", "0"],
         &["RANK", "P@A", "1.5", "0"],
         &["UNRANK", "P", "0", "0"],

@@ -176,6 +176,7 @@ fn a_threshold_of_its_own_is_set_and_taken_back() {
     }
     for (command, expected) in [
         ("INV.THRESHOLD P 7", "INV.APPLY 1 THRESHOLD P 7 0"),
+        ("INV.THRESHOLD P OFF", "INV.APPLY 1 NOALERTS P 0 0"),
         ("INV.THRESHOLD P DEFAULT", "INV.APPLY 1 THRESHOLD P -1 0"),
     ] {
         let propagated = server.propagated_by(|| {

@@ -240,6 +240,108 @@ fn alerts_are_listed_newest_first_and_filtered() {
     }
 }
 
+/// The pages of INV.ALERTS, from the newest on, as the README says: BEFORE is the moment of the last one of the page before.
+fn pages(shop: &mut Client, options: &str) -> Vec<Vec<Json>> {
+    let (mut pages, mut before) = (Vec::new(), json!(9_007_199_254_740_991_i64));
+    loop {
+        let page = shop.ask(format!("INV.ALERTS {options} BEFORE {before}"));
+        let Some(last) = page.as_array().and_then(|page| page.last()) else { return pages };
+        before = last["timestamp"].clone();
+        pages.push(page.as_array().cloned().unwrap_or_default());
+    }
+}
+
+#[test]
+fn a_walk_back_by_pages_meets_each_alert_once() {
+    let (_server, mut shop) = shop(20);
+    // 20 alerts of one millisecond in each script, more than a page has.
+    let sold_out = "for n = 1, 20 do redis.call('SET', 'stock:available:P' .. n, 1)
+        redis.call('INV.RESERVE', KEYS[1] .. n, 'ITEMS', 'P' .. n, 1) redis.call('INV.ROLLBACK', KEYS[1] .. n) end";
+    for name in ["A", "B", "C"] {
+        shop.ask("CONFIG SET inv.alert-cooldown-ms 0");
+        shop.ask(["EVAL", sold_out, "1", name]);
+        tick(&mut shop);
+    }
+    let everything = shop.ask("INV.ALERTS COUNT 1000");
+    let everything = everything.as_array().expect("an array");
+    assert_eq!(everything.len(), 120);
+    for count in [1, 7, 20, 39, 40, 41, 1000] {
+        let pages = pages(&mut shop, &format!("COUNT {count}"));
+        assert_eq!(pages.concat(), *everything, "{count}");
+        for page in &pages {
+            let newest = &page[page.len().saturating_sub(1).min(count - 1)]["timestamp"];
+            let beyond = page.iter().skip(count);
+            assert!(beyond.clone().all(|alert| alert["timestamp"] == *newest), "{count}: {page:?}");
+        }
+    }
+    let of_type =
+        |kind: &str| everything.iter().filter(|alert| alert["type"] == kind).cloned().collect::<Vec<_>>();
+    assert_eq!(pages(&mut shop, "COUNT 3 TYPE out_of_stock").concat(), of_type("OUT_OF_STOCK"));
+    let of_product: Vec<Json> =
+        everything.iter().filter(|alert| alert["product_id"] == "P7").cloned().collect();
+    assert_eq!(pages(&mut shop, "PRODUCT P7 COUNT 1").concat(), of_product);
+
+    let (newest, oldest) = (&everything[0]["timestamp"], &everything[119]["timestamp"]);
+    let between: Vec<Json> = everything
+        .iter()
+        .filter(|alert| alert["timestamp"].as_i64() < newest.as_i64())
+        .filter(|alert| alert["timestamp"].as_i64() > oldest.as_i64())
+        .cloned()
+        .collect();
+    let since = oldest.as_i64().expect("a number") + 1;
+    assert_eq!(shop.ask(format!("INV.ALERTS SINCE {since} BEFORE {newest} COUNT 1000")), json!(between));
+    assert_eq!(shop.ask(format!("INV.ALERTS SINCE {newest} BEFORE {newest}")), json!([]));
+    assert_eq!(shop.ask("INV.ALERTS BEFORE 0"), json!([]));
+    assert_eq!(shop.ask("INV.ALERTS COUNT 1").as_array().map(Vec::len), Some(1), "without BEFORE");
+}
+
+#[test]
+fn a_product_whose_alerts_are_off_raises_none() {
+    for (settings, lines) in [
+        (&[][..], &["INV.THRESHOLD P OFF", "INV.THRESHOLD W off"][..]),
+        (&[], &["SET stock:threshold:P -1", "SET stock:threshold:W -3"]),
+        (&["inv.low-stock-threshold -1"], &[]),
+    ] {
+        let (mut server, mut shop) =
+            shop_with(&[settings, &["appendonly yes"]].concat(), &[("P", 20), ("Q", 20)]);
+        shop.ask("INV.WAREHOUSES W SET A 1 B 2");
+        shop.ask("INV.SET W@A AVAILABLE 10");
+        shop.ask("INV.SET W@B AVAILABLE 10");
+        shop.ask("INV.THRESHOLD Q 15");
+        for line in lines {
+            shop.ask(line);
+        }
+        let sell_out = |shop: &mut Client, id: &str| {
+            for product in ["P", "W", "Q"] {
+                shop.ask(format!("INV.RESERVE {id}{product}1 ITEMS {product} 15"));
+                shop.ask(format!("INV.RESERVE {id}{product}2 ITEMS {product} 5"));
+                shop.ask(format!("INV.ROLLBACK {id}{product}2"));
+                shop.ask(format!("INV.ROLLBACK {id}{product}1"));
+            }
+        };
+        sell_out(&mut shop, "R");
+        let seen = shop.ask("INV.ALERTS");
+        let seen = seen.as_array().expect("an array");
+        assert!(seen.iter().all(|alert| alert["product_id"] == "Q"), "{lines:?}: {seen:?}");
+        assert_eq!(seen.len(), 3, "{lines:?}: of Q they are not off");
+        let expected = if lines.first().is_some_and(|line| line.starts_with("SET")) { -3 } else { -1 };
+        assert_eq!(shop.ask("INV.STOCK W")[0]["threshold"], expected, "{lines:?}");
+        assert_eq!(shop.info("inv", "inv_alerts_held_back_total"), "0", "nothing is held back");
+
+        // The same after a restart, and when it is taken back.
+        server.kill();
+        server.start_again();
+        let mut shop = server.connect();
+        wait_for("the index is complete", SOON, "1".to_owned(), || shop.info("inv", "inv_index_ready"));
+        shop.ask("INV.SET P AVAILABLE 0");
+        assert_eq!(shop.ask("INV.ALERTS PRODUCT P"), json!([]), "{lines:?}");
+        shop.ask("CONFIG SET inv.low-stock-threshold 10");
+        shop.ask("INV.THRESHOLD P DEFAULT");
+        shop.ask("INV.SET P AVAILABLE 5");
+        assert_eq!(shop.ask("INV.ALERTS PRODUCT P")[0]["type"], "BACK_IN_STOCK", "{lines:?}");
+    }
+}
+
 #[test]
 fn a_hundred_alerts_are_listed_by_default() {
     let (_server, mut shop) = shop(0);

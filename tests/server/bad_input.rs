@@ -26,6 +26,8 @@ pub const SLIPS: &[&str] = &[
     "INV.SET P AVAILABLE 5 IFEQ",
     "INV.THRESHOLD P",
     "INV.ALERTS SINCE",
+    "INV.ALERTS BEFORE",
+    "INV.ALERTS BEFORE 5 BEFORE 5",
     "INV.STOCK",
     "INV.GET",
     // Unknown.
@@ -70,6 +72,8 @@ pub const SLIPS: &[&str] = &[
     "INV.THRESHOLD P -1",
     "INV.ALERTS COUNT -1",
     "INV.ALERTS SINCE -1",
+    "INV.ALERTS BEFORE -1",
+    "INV.THRESHOLD P NEVER",
     // Times that are none.
     "INV.RESERVE R2 EX 0 ITEMS P 5",
     "INV.RESERVE R2 PX -1 ITEMS P 5",

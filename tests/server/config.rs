@@ -1,6 +1,10 @@
 //! The options of the module at run time, in the file, and what INFO counts.
 
-use crate::harness::{Client, Machine, SOON, Server, code, wait_for};
+use std::path::PathBuf;
+
+use crate::harness::{
+    Client, Machine, SOON, Server, code, json, module, server_program, wait_for, wait_until,
+};
 use crate::shop::{between, shop};
 
 /// Name, default, values that fit, values that do not.
@@ -8,7 +12,7 @@ const OPTIONS: &[(&str, &str, &[&str], &[&str])] = &[
     ("hold-ttl-ms", "900000", &["1"], &["0", "-1", "x"]),
     ("max-hold-ms", "2678400000", &["0", "60000"], &["-1", "1.5"]),
     ("outcome-ttl-ms", "86400000", &["0", "1000"], &["-1", ""]),
-    ("low-stock-threshold", "10", &["0", "1000"], &["-1"]),
+    ("low-stock-threshold", "10", &["0", "1000", "-1"], &["-2"]),
     ("alert-ttl-ms", "604800000", &["1000"], &["0", "-1"]),
     ("alert-cooldown-ms", "60000", &["0"], &["-1"]),
     ("feed-maxlen", "0", &["0", "1000"], &["-1"]),
@@ -88,6 +92,8 @@ fn info_has_every_field_of_the_contract() {
     let mut client = server.connect();
     for field in [
         "holds",
+        "overdue",
+        "overdue_ms",
         "index_ready",
         "index_bytes",
         "reserved_total",
@@ -149,4 +155,144 @@ fn info_counts_what_happens() {
     }
     assert!((0..machine.limit_ms(2000)).contains(&number(&mut shop, "lag_max_ms")));
     assert!(number(&mut shop, "index_bytes") > 0);
+}
+
+#[test]
+fn what_is_overdue_shows_while_nothing_is_released() {
+    let (_server, mut shop) = shop(&[("P", 20)]);
+    for line in [
+        "INV.RESERVE LONG EX 900 ITEMS P 1",
+        "INV.RESERVE A PX 300 ITEMS P 1",
+        "INV.RESERVE B PX 300 ITEMS P 1",
+    ] {
+        shop.ask(line);
+    }
+    assert_eq!((number(&mut shop, "overdue"), number(&mut shop, "overdue_ms")), (0, 0));
+    // The module must not write meanwhile.
+    shop.ask("CLIENT PAUSE 60000 WRITE");
+    wait_until("both are overdue", SOON, || number(&mut shop, "overdue") == 2);
+    wait_until("it is told for how long", SOON, || number(&mut shop, "overdue_ms") > 200);
+    assert_eq!(number(&mut shop, "holds"), 3);
+    shop.ask("CLIENT UNPAUSE");
+    wait_for("they are released", SOON, (19, 1), || shop.counters("P"));
+    assert_eq!((number(&mut shop, "overdue"), number(&mut shop, "overdue_ms")), (0, 0));
+}
+
+#[test]
+fn the_version_shows_in_the_list_of_modules_in_info_and_in_the_log() {
+    let version = env!("CARGO_PKG_VERSION");
+    let parts: Vec<i64> = version.split('.').map(|part| part.parse().expect("a number")).collect();
+    let [major, minor, patch] = parts[..] else { panic!("{version}") };
+    let options = ["inv.hold-ttl-ms 5000", "inv.load-repair report", "inv.key-style tagged"];
+    let server = Server::start_with(&options);
+    let mut client = server.connect();
+    let modules = client.ask("MODULE LIST");
+    let ours = modules.as_array().expect("an array").iter().find(|module| module["name"] == "inv");
+    assert_eq!(ours.expect("the module")["ver"], major * 10_000 + minor * 100 + patch);
+    assert_eq!(client.info("inv", "inv_version"), version);
+    let line =
+        format!("* <inv> inv {version} loaded: key-style tagged, hold-ttl-ms 5000, load-repair report");
+    assert_eq!(server.log().lines().filter(|logged| logged.ends_with(&line)).count(), 1, "{}", server.log());
+    let line = format!("* <inv> inv {version} loaded: key-style plain");
+    let server = Server::start();
+    assert!(server.log().lines().any(|logged| logged.ends_with(&line)), "{}", server.log());
+}
+
+/// The module, loaded with these arguments: what comes after `loadmodule`.
+fn with_arguments(arguments: &str) -> PathBuf {
+    PathBuf::from(format!("{} {arguments}", module().display()))
+}
+
+#[test]
+fn a_load_argument_is_the_default_of_its_option() {
+    let module = with_arguments(
+        "hold-ttl-ms 5000 MAX-ITEMS 7 key-style Tagged low-stock-threshold -1 max-data-bytes 9",
+    );
+    let mut server = Server::start_with_module(&module, &["inv.max-items 8", "inv.load-repair report"]);
+    let shown = |client: &mut Client, name: &str| {
+        let name = format!("inv.{name}");
+        client.ask(["CONFIG", "GET", &name])[&name].as_str().map(str::to_owned).unwrap_or_default()
+    };
+    let mut client = server.connect();
+    for (name, expected) in [
+        ("hold-ttl-ms", "5000"),
+        ("max-items", "8"),
+        ("key-style", "tagged"),
+        ("low-stock-threshold", "-1"),
+        ("max-data-bytes", "9"),
+        ("load-repair", "report"),
+        ("outcome-ttl-ms", "86400000"),
+    ] {
+        assert_eq!(shown(&mut client, name), expected, "{name}");
+    }
+    client.ask("SET stock:available:{P} 5");
+    let now = client.now();
+    let expires_at = &client.ask("INV.RESERVE R1 ITEMS P 1")["expires_at"];
+    assert!(between(now + 5_000, expires_at, now + 7_000), "{expires_at}");
+
+    // What is set and rewritten is there at the next start: also the module's own default.
+    client.ask("CONFIG SET inv.hold-ttl-ms 900000");
+    client.ask("CONFIG SET inv.max-data-bytes 20");
+    client.ask("CONFIG REWRITE");
+    server.kill();
+    server.start_again();
+    let mut client = server.connect();
+    for (name, expected) in [
+        ("hold-ttl-ms", "900000"),
+        ("max-data-bytes", "20"),
+        ("max-items", "8"),
+        ("low-stock-threshold", "-1"),
+        ("key-style", "tagged"),
+    ] {
+        assert_eq!(shown(&mut client, name), expected, "{name}, after CONFIG REWRITE");
+    }
+    client.ask("CONFIG SET inv.max-data-bytes 9");
+    client.ask("CONFIG REWRITE");
+    server.kill();
+    server.start_again();
+    assert_eq!(shown(&mut server.connect(), "max-data-bytes"), "9");
+}
+
+#[test]
+fn a_load_argument_that_is_wrong_ends_the_load_with_a_line_that_names_it() {
+    for (arguments, says) in [
+        ("bogus 5", "load argument 'bogus' is no option: they are hold-ttl-ms, "),
+        ("hold-ttl-ms 5000 bogus", "load argument 'bogus' is no option"),
+        ("inv.hold-ttl-ms 5000", "load argument 'inv.hold-ttl-ms' is no option"),
+        ("hold-ttl-ms", "load argument 'hold-ttl-ms' has no value"),
+        ("max-items 7 hold-ttl-ms", "load argument 'hold-ttl-ms' has no value"),
+        ("hold-ttl-ms 0", "load argument 'hold-ttl-ms' is '0', not an integer from 1 to 3155760000000"),
+        ("hold-ttl-ms 5s", "load argument 'hold-ttl-ms' is '5s', not an integer from 1 to"),
+        ("low-stock-threshold -2", "load argument 'low-stock-threshold' is '-2', not an integer from -1 to"),
+        ("key-style braces", "load argument 'key-style' is 'braces', not one of auto, plain, tagged"),
+        ("max-items 7 max-items 7", "load argument 'max-items' is given twice"),
+    ] {
+        let line = format!("loadmodule {}", with_arguments(arguments).display());
+        let log = Server::refused_start(server_program(), &[&line]);
+        let says = format!("<inv> inv is not loaded: {says}");
+        assert_eq!(log.matches(&says).count(), 1, "{arguments}: {log}");
+        assert!(!log.contains("REPORT"), "a crash:\n{log}");
+    }
+}
+
+#[test]
+fn loadex_takes_both_and_the_configuration_goes_first() {
+    let server = Server::start_without_module(server_program(), &["enable-module-command yes"]);
+    let mut client = server.connect();
+    let module = module().display().to_string();
+    let load = |rest: &str| format!("MODULE LOADEX {module} {rest}");
+    assert!(
+        client.refusal(load("ARGS hold-ttl-ms 5000 bogus")).starts_with("ERR Error loading the extension")
+    );
+    assert!(server.log().contains("inv is not loaded: load argument 'bogus' is no option"));
+    for (rest, expected) in [
+        ("ARGS hold-ttl-ms 5000 max-items 7", ["5000", "7"]),
+        ("CONFIG inv.hold-ttl-ms 6000 ARGS hold-ttl-ms 5000", ["6000", "128"]),
+        ("", ["900000", "128"]),
+    ] {
+        assert_eq!(client.ask(load(rest)), "OK", "{rest}");
+        let shown = client.ask("CONFIG GET inv.hold-ttl-ms inv.max-items");
+        assert_eq!(shown, json!({"inv.hold-ttl-ms": expected[0], "inv.max-items": expected[1]}), "{rest}");
+        client.ask("MODULE UNLOAD inv");
+    }
 }

@@ -155,7 +155,7 @@ fn a_grammar_error_shows_the_grammar() {
         ("INV.RESERVE R1 EX ITEMS P 1", RESERVE),
         ("INV.COMMIT LIVE NONSENSE", "INV.COMMIT id"),
         ("INV.ROLLBACK LIVE NONSENSE", "INV.ROLLBACK id"),
-        ("INV.ALERTS NONSENSE", "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [COUNT n]"),
+        ("INV.ALERTS NONSENSE", "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [BEFORE ms] [COUNT n]"),
     ] {
         let refusal = shop.refusal(command);
         assert_eq!(code(&refusal), "ERR", "{command}: {refusal}");

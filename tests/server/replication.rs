@@ -287,6 +287,7 @@ fn history(shop: &mut Client) {
             6 => format!("INV.ROLLBACK R{earlier} ONCE t ITEMS P{sku} 1"),
             7 => format!("INV.COMMIT R{} LATE", n - n % 11 + 3),
             8 => format!("INV.THRESHOLD P{sku} {n}"),
+            9 if n % 2 == 0 => format!("INV.THRESHOLD P{other} OFF"),
             9 => format!("INV.THRESHOLD P{other} DEFAULT"),
             10 => format!("INV.RESERVE *  ONCE t{} EX 9000 ITEMS P{sku} 1", n % 5),
             11 => format!("INV.ROLLBACK R{} ONCE t", n - n % 11 + 3),
