@@ -261,7 +261,7 @@ fn a_number_that_is_refused_is_shown_and_the_form_that_is_wanted() {
         ),
         ("INV.SET P AVAILABLE +5", "AVAILABLE '+5' is not an integer from 0 to 9007199254740991: write 5"),
         ("INV.TRANSFER P A B -1", "the quantity '-1' is not an integer from 1 to 9007199254740991"),
-        ("INV.THRESHOLD P -1", "the threshold '-1' is neither"),
+        ("INV.THRESHOLD P -1", "the threshold '-1' is not OFF, DEFAULT or an integer from 0"),
         ("INV.ADJUST P +-5", "delta '+-5' is not an integer within 9007199254740991 of 0"),
         ("INV.ADJUST P 1e3", "delta '1e3' is not an integer within 9007199254740991 of 0"),
         (
