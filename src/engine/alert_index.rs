@@ -39,6 +39,11 @@ impl AlertIndex {
         }
     }
 
+    /// Whether no alert is stored, and none is remembered for a cooldown.
+    pub fn is_empty(&self) -> bool {
+        self.of_product.is_empty() && self.last.is_empty()
+    }
+
     /// Forgets when alerts were raised before `before`: no cooldown reaches back to them.
     pub fn forget_before(&mut self, before: UnixMs) {
         // Now and then, not each time.

@@ -109,6 +109,11 @@ impl Holds {
         self.by_id.count()
     }
 
+    /// Whether there is none, and nothing else holds units.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.count() == 0 && self.skus.names.count() == 0
+    }
+
     /// The deadline of a reservation.
     pub fn deadline(&self, id: &ReservationId) -> Option<UnixMs> {
         self.get(id).map(|hold| hold.deadline)
@@ -147,6 +152,11 @@ impl Holds {
     pub fn next_due(&self, now: UnixMs) -> Option<&ReservationId> {
         let (wake, slot) = self.by_wake.first()?;
         (now > *wake).then(|| self.slots.get(*slot)).flatten().map(|hold| &hold.id)
+    }
+
+    /// When the sweep looks at the first of them.
+    pub fn next_wake(&self) -> Option<UnixMs> {
+        self.by_wake.first().map(|(wake, _)| *wake)
     }
 
     /// The one that holds `sku` and is to be looked at first, if it is due.

@@ -21,7 +21,8 @@ pub unsafe extern "C" fn on_info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_re
 
 fn write(ctx: *mut raw::RedisModuleInfoCtx) {
     let sum = |count: fn(&Ledger) -> usize| {
-        let sum = state::ledgers(|ledgers| ledgers.values().map(count).fold(0_usize, usize::saturating_add));
+        let sum =
+            state::all_ledgers(|ledgers| ledgers.values().map(count).fold(0_usize, usize::saturating_add));
         i64::try_from(sum).unwrap_or(i64::MAX)
     };
     let totals = &state::TOTALS;
@@ -67,7 +68,7 @@ const MOST_DATABASES: usize = 16;
 fn write_standing(ctx: *mut raw::RedisModuleInfoCtx) {
     let in_use = |(db, ledger): (&state::Db, &Ledger)| ledger.is_in_use().then(|| (*db, ledger.standing()));
     let standings: Vec<(state::Db, Standing)> =
-        state::ledgers(|ledgers| ledgers.iter().filter_map(in_use).collect());
+        state::all_ledgers(|ledgers| ledgers.iter().filter_map(in_use).collect());
     let is_managed = !standings.is_empty() && standings.iter().all(|(_, standing)| standing.is_managed());
     api::info_number(ctx, c"managed", i64::from(is_managed));
     for (db, standing) in standings.iter().take(MOST_DATABASES) {
