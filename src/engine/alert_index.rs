@@ -12,7 +12,7 @@ use crate::inventory::sku::Product;
 pub struct AlertIndex {
     /// Each has a product: without one an entry is the place before all of its millisecond.
     all: ByType<(UnixMs, Option<Product>)>,
-    of_product: HashMap<Product, ByType<UnixMs>>,
+    of_product: HashMap<Product, OfProduct>,
     /// When each was raised last: what the cooldown goes by.
     last: BTreeMap<(Product, AlertType), UnixMs>,
 }
@@ -22,7 +22,7 @@ impl AlertIndex {
     pub fn enter(&mut self, product: &Product, at: UnixMs, kind: Option<AlertType>) {
         self.leave(product, at);
         self.all.of(kind).insert((at, Some(product.clone())));
-        self.of_product.entry(product.clone()).or_default().of(kind).insert(at);
+        self.of_product.entry(product.clone()).or_default().alerts.of(kind).insert(at);
         if let Some(kind) = kind {
             let last = self.last.entry((product.clone(), kind)).or_insert(at);
             *last = (*last).max(at);
@@ -32,12 +32,17 @@ impl AlertIndex {
     /// That alert is gone.
     pub fn leave(&mut self, product: &Product, at: UnixMs) {
         let Some(of_product) = self.of_product.get_mut(product.as_str()) else { return };
-        if of_product.remove(&at) {
+        if of_product.alerts.remove(&at) {
             self.all.remove(&(at, Some(product.clone())));
         }
-        if of_product.is_empty() {
+        if of_product.alerts.is_empty() {
             self.of_product.remove(product.as_str());
         }
+    }
+
+    /// Whether no alert is stored, and none is remembered for a cooldown.
+    pub fn is_empty(&self) -> bool {
+        self.of_product.is_empty() && self.last.is_empty()
     }
 
     /// Forgets when alerts were raised before `before`: no cooldown reaches back to them.
@@ -53,6 +58,25 @@ impl AlertIndex {
         self.last.get(&(product.clone(), kind)).copied()
     }
 
+    /// Where to begin to look for a free millisecond for an alert of `now`: after those that were looked at for earlier ones.
+    pub fn first_to_try(&self, product: &Product, now: UnixMs) -> UnixMs {
+        match self.of_product.get(product.as_str()).and_then(|of_product| of_product.tried) {
+            Some((from, to)) if from <= now && now <= to => to.saturating_add(1),
+            Some(_) | None => now,
+        }
+    }
+
+    /// An alert of `now` has found the first free millisecond at `at`, and is entered.
+    pub fn note_tried(&mut self, product: &Product, now: UnixMs, at: UnixMs) {
+        if let Some(of_product) = self.of_product.get_mut(product.as_str()) {
+            let from = match of_product.tried {
+                Some((from, to)) if from <= now && now <= to => from,
+                Some(_) | None => now,
+            };
+            of_product.tried = Some((from, at));
+        }
+    }
+
     /// The alert before `before` (a moment, or an alert of that moment), of one product or of any, of one type (or not known to be
     /// of another) or of any: a walk from the newest to the oldest. O(log n).
     pub fn before(
@@ -64,7 +88,7 @@ impl AlertIndex {
         match product {
             Some(product) => {
                 let before = before.map(|(at, _)| at);
-                let at = self.of_product.get(product.as_str())?.last_before(kind, before.as_ref())?;
+                let at = self.of_product.get(product.as_str())?.alerts.last_before(kind, before.as_ref())?;
                 Some((*at, product.clone()))
             }
             None => {
@@ -74,6 +98,15 @@ impl AlertIndex {
             }
         }
     }
+}
+
+/// The alerts of one product.
+#[derive(Debug, Default)]
+struct OfProduct {
+    alerts: ByType<UnixMs>,
+    /// The milliseconds in which the latest alerts found no free key but the last: a script that raises thousands in one
+    /// millisecond does not look at each of them again for each.
+    tried: Option<(UnixMs, UnixMs)>,
 }
 
 /// Alerts by their type.

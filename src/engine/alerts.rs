@@ -131,10 +131,10 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &str, crossed: Crossed) {
         keys.tally(Tally::AlertsHeldBack, 1);
         return;
     }
-    let mut at = now;
-    while !apply::is_free(keys, Key::Alert(product.as_str(), at)) {
-        at = at.saturating_add(1);
-    }
+    let Some(at) = free_moment(keys, product, now) else {
+        keys.tally(Tally::AlertsHeldBack, 1);
+        return;
+    };
     let alert = Alert { product_id: product.as_str().to_owned(), kind, available, threshold, timestamp: at };
     let json = alert.to_json();
     let key = Key::Alert(product.as_str(), at);
@@ -145,8 +145,31 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &str, crossed: Crossed) {
     keys.ledger(|ledger| {
         ledger.alerts().forget_before(now.saturating_sub(cooldown));
         ledger.alerts().enter(product, at, Some(kind));
+        ledger.alerts().note_tried(product, now, at);
     });
     keys.tally(Tally::Alerts, 1);
+}
+
+/// So many milliseconds are tried one by one for an alert: less than a millisecond of work.
+const MOST_TRIED: usize = 1024;
+/// After them the steps double, so often: a quarter of an hour ahead at most.
+const MOST_DOUBLED: usize = 20;
+
+/// A millisecond from `now` on for which no alert of this product is stored. Memory says where to begin, and the keys what is
+/// free. `None` if another program has written its own keys wherever one was looked for.
+fn free_moment<K: Keyspace>(keys: &mut K, product: &Product, now: UnixMs) -> Option<UnixMs> {
+    let mut at = keys.ledger(|ledger| ledger.alerts().first_to_try(product, now));
+    let mut step = 1_i64;
+    for tried in 1..=MOST_TRIED.saturating_add(MOST_DOUBLED) {
+        if apply::is_free(keys, Key::Alert(product.as_str(), at)) {
+            return Some(at);
+        }
+        if tried > MOST_TRIED {
+            step = step.saturating_mul(2);
+        }
+        at = at.saturating_add(step);
+    }
+    None
 }
 
 /// Which alerts to list.

@@ -121,6 +121,11 @@ impl Holds {
         self.by_id.count()
     }
 
+    /// Whether there is none, and nothing else holds units.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.count() == 0 && self.skus.names.count() == 0
+    }
+
     /// The deadline of a reservation.
     pub fn deadline(&self, id: &ReservationId) -> Option<UnixMs> {
         self.get(id).map(|hold| hold.deadline)
@@ -176,6 +181,11 @@ impl Holds {
             count: due.saturating_add(asleep),
             earliest: first_due.into_iter().chain(first_postponed).min(),
         }
+    }
+
+    /// When the sweep looks at the first of them.
+    pub fn next_wake(&self) -> Option<UnixMs> {
+        self.by_wake.first().map(|(wake, _)| *wake)
     }
 
     /// The one that holds `sku` and is to be looked at first, if it is due.

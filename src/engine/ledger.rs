@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use super::alert_index::AlertIndex;
+use super::gone_queue::{GoneQueue, NEWEST};
 use super::holds::{Holds, Overdue};
 use super::standing::{Reason, Standing};
 use super::waiting::{Waiting, Waits};
@@ -35,12 +36,6 @@ impl Gone {
     }
 }
 
-impl Gone {
-    fn holds(&self, sku: &Sku) -> bool {
-        self.lines.iter().any(|line| line.sku == *sku)
-    }
-}
-
 /// A key that an event named: to be looked at when looking is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Touched {
@@ -64,9 +59,6 @@ impl Touched {
         }
     }
 }
-
-/// So many of the newest notes are looked through for those of one slot.
-const NEWEST: usize = 64;
 
 /// Where the newest note of this kind is, if it is among the newest.
 fn newest_of<T>(notes: &VecDeque<T>, is_of_kind: impl Fn(&T) -> bool) -> Option<usize> {
@@ -114,15 +106,15 @@ pub struct Ledger {
     holds: Holds,
     walk: Walking,
     /// Expired or evicted, not settled yet.
-    pending: VecDeque<Gone>,
-    /// How many of them the unit of work at hand has added.
-    fresh: usize,
+    pending: GoneQueue,
+    /// The number of the first of them that the unit of work at hand has added.
+    fresh: Option<u64>,
     /// What waits for its slot.
     waiting: Waiting,
     /// Deleted or overwritten by hand, not looked at yet.
-    removed: Vec<Gone>,
+    removed: GoneQueue,
     /// The same, looked at while it was not known which units are another program's. Nothing of it is held.
-    undecided: Vec<Gone>,
+    undecided: GoneQueue,
     /// How many units of each sku those have.
     undecided_units: HashMap<Sku, i64>,
     /// Deleted or overwritten by hand: settled at the deadline.
@@ -150,7 +142,7 @@ pub struct Ledger {
     /// Skus whose reserved counter was found not to be what is held, with the difference.
     drifting: HashMap<Sku, i64>,
     /// Skus whose reserved counter another client has written in the unit of work at hand, or while it could not be compared.
-    written: Vec<Sku>,
+    written: BTreeSet<Sku>,
     /// Those whose slots are being moved.
     written_in_moving_slots: Vec<Sku>,
     /// Records that another client has put back, and that do not say so yet.
@@ -450,9 +442,7 @@ impl Ledger {
             self.written_uncompared.insert(sku.clone());
         }
         // A burst of writes to one counter is compared once.
-        if self.written.last() != Some(&sku) {
-            self.written.push(sku);
-        }
+        self.written.insert(sku);
     }
 
     /// Whether another client has written a reserved counter, and nobody has looked at it since.
@@ -462,13 +452,13 @@ impl Ledger {
 
     /// Whether another client has written this reserved counter, and nobody has looked at it since.
     pub fn is_written(&self, sku: &Sku) -> bool {
-        self.written.contains(sku)
+        self.written.contains(sku.as_str())
     }
 
     /// Takes the reserved counters that other clients have written. While the index is not complete there is nothing to compare
     /// them with.
     pub fn take_written(&mut self) -> Vec<Sku> {
-        if self.is_complete() { std::mem::take(&mut self.written) } else { Vec::new() }
+        if self.is_complete() { std::mem::take(&mut self.written).into_iter().collect() } else { Vec::new() }
     }
 
     /// These cannot be compared yet: their slots are being moved.
@@ -478,7 +468,7 @@ impl Ledger {
 
     /// What could not be done while slots were being moved is tried again.
     pub fn try_moving_slots_again(&mut self) {
-        self.written.append(&mut self.written_in_moving_slots);
+        self.written.extend(self.written_in_moving_slots.drain(..));
         self.restored.append(&mut self.restored_in_moving_slots);
     }
 
@@ -545,45 +535,46 @@ impl Ledger {
         gone.looked_at = self.holds.is_looked_at(&gone.record.id);
         self.leave(&gone.record.id);
         self.holds.hold(&gone.lines);
-        self.pending.push_back(gone);
-        self.fresh = self.fresh.saturating_add(1);
+        self.fresh = self.fresh.or(Some(self.pending.next()));
+        self.pending.push(gone);
     }
 
     /// The pending entry of an id.
     pub fn pending(&self, id: &ReservationId) -> Option<&Gone> {
-        self.pending.iter().find(|gone| gone.record.id == *id)
+        self.pending.find(id)
     }
 
     /// The next entry to settle; of this slot alone, where one is named, and among the newest: those of the unit at hand. Its
     /// lines stay held until [`Ledger::settled`].
     pub fn take_pending(&mut self, slot: Option<Slot>) -> Option<Gone> {
-        let Some(slot) = slot else { return self.pending.pop_front() };
-        let at = newest_of(&self.pending, |gone| Slot::of(gone.record.id.as_str()) == slot)?;
-        self.pending.remove(at)
+        match slot {
+            None => self.pending.take_first(),
+            Some(slot) => self.pending.take_in(slot),
+        }
     }
 
     /// The entry of an id, to settle it. Its lines stay held.
     pub fn take_pending_of(&mut self, id: &ReservationId) -> Option<Gone> {
-        let at = self.pending.iter().position(|gone| gone.record.id == *id)?;
-        self.pending.remove(at)
+        self.pending.take_of(id)
     }
 
     /// An entry that holds units of this sku, to settle it. Its lines stay held.
     pub fn take_pending_of_sku(&mut self, sku: &Sku) -> Option<Gone> {
-        let at = self.pending.iter().position(|gone| gone.holds(sku))?;
-        self.pending.remove(at)
+        self.pending.take_of_sku(sku)
     }
 
     /// Takes what waits to be settled: `all`, or what the unit of work at hand has added. Its lines stay held.
     pub fn take_unsettled(&mut self, all: bool) -> Vec<Gone> {
-        let fresh = std::mem::take(&mut self.fresh);
-        let from = if all { 0 } else { self.pending.len().saturating_sub(fresh) };
-        self.pending.drain(from..).collect()
+        match self.fresh.take() {
+            _ if all => self.pending.take_all().collect(),
+            Some(first) => self.pending.take_from(first),
+            None => Vec::new(),
+        }
     }
 
     /// Puts an entry back that could not be settled here.
     pub fn put_back(&mut self, gone: Gone) {
-        self.pending.push_back(gone);
+        self.pending.push(gone);
     }
 
     /// How many entries wait to be settled.
@@ -605,7 +596,7 @@ impl Ledger {
 
     /// Takes the newest of the records that were taken away by hand and not looked at. Their lines stay held.
     pub fn take_newest_removed(&mut self) -> Vec<Gone> {
-        self.removed.split_off(self.removed.len().saturating_sub(NEWEST))
+        self.removed.take_newest(NEWEST)
     }
 
     /// It is to be looked at when there is time. Its lines were held all the time.
@@ -615,7 +606,7 @@ impl Ledger {
 
     /// The next record that was taken away by hand and not looked at. Its lines stay held.
     pub fn take_removed(&mut self) -> Option<Gone> {
-        self.removed.pop()
+        self.removed.take_last()
     }
 
     /// Remembers what is left of `gone` until its deadline; `cut` replaces its lines.
@@ -641,12 +632,10 @@ impl Ledger {
 
     /// Takes the note of an id that was taken away by hand and not looked at, or not decided. Its lines are held.
     pub fn take_removed_of(&mut self, id: &ReservationId) -> Option<Gone> {
-        let is_it = |gone: &Gone| gone.record.id == *id;
-        if let Some(at) = self.removed.iter().position(is_it) {
-            return Some(self.removed.swap_remove(at));
+        if let Some(gone) = self.removed.take_of(id) {
+            return Some(gone);
         }
-        let at = self.undecided.iter().position(is_it)?;
-        let gone = self.undecided.swap_remove(at);
+        let gone = self.undecided.take_of(id)?;
         self.count_undecided(&gone, -1);
         self.holds.hold(&gone.lines);
         Some(gone)
@@ -655,7 +644,7 @@ impl Ledger {
     /// What was taken away by hand waits until it is known which units are another program's. Until then nothing of it is held,
     /// so that it keeps no other release from its units.
     pub fn leave_removed_undecided(&mut self) {
-        for gone in std::mem::take(&mut self.removed) {
+        for gone in self.removed.take_all() {
             self.holds.unhold(&gone.lines);
             self.count_undecided(&gone, 1);
             self.undecided.push(gone);
@@ -664,7 +653,7 @@ impl Ledger {
 
     /// Now that is known. Their lines are held again.
     pub fn take_up_undecided(&mut self) {
-        for gone in std::mem::take(&mut self.undecided) {
+        for gone in self.undecided.take_all() {
             self.holds.hold(&gone.lines);
             self.removed.push(gone);
         }
@@ -705,7 +694,7 @@ impl Ledger {
 
     /// Forgets everything pending, removed, orphaned and remembered: the role changed, or another data set was loaded.
     pub fn drop_notes(&mut self) {
-        let gone = std::mem::take(&mut self.pending).into_iter().chain(std::mem::take(&mut self.removed));
+        let gone = self.pending.take_all().chain(self.removed.take_all());
         for gone in gone.chain(std::mem::take(&mut self.remembered).into_values()) {
             self.holds.unhold(&gone.lines);
         }
@@ -714,7 +703,7 @@ impl Ledger {
                 self.holds.unhold(&[Line { sku: sku.clone(), quantity }]);
             }
         }
-        self.undecided.clear();
+        self.undecided = GoneQueue::default();
         self.undecided_units.clear();
         self.remembered_by_deadline.clear();
         self.waiting.forget_notes();
@@ -727,7 +716,7 @@ impl Ledger {
         self.written_uncompared.clear();
         self.drifting.clear();
         self.dropped.clear();
-        self.fresh = 0;
+        self.fresh = None;
     }
 
     /// A load has dropped this record: its copies are to be told.
@@ -835,6 +824,60 @@ impl Ledger {
     /// Whether anything waits for a job, a command or the cron.
     pub fn has_notes(&self) -> bool {
         !(self.pending.is_empty() && self.removed.is_empty() && self.touched.is_empty())
+    }
+
+    /// Whether a job or the cron has anything to do here; `may_write`: on a master that may write now. What it does not know
+    /// for sure counts as work.
+    pub fn has_work(&self, now: UnixMs, may_write: bool) -> bool {
+        let has_notes = self.has_notes()
+            || !(self.to_learn.is_empty()
+                && self.waiting.is_empty()
+                && self.restored.is_empty()
+                && self.restored_in_moving_slots.is_empty());
+        let may_be_shared = !(self.written.is_empty()
+            && self.written_in_moving_slots.is_empty()
+            && self.written_uncompared.is_empty()
+            && self.undecided.is_empty()
+            && self.foreign.is_empty())
+            || self.standing.bears_a_wrong_mark();
+        let is_due = || {
+            self.next_due(now).is_some()
+                || self.remembered_by_deadline.first().is_some_and(|(deadline, _)| now > *deadline)
+        };
+        has_notes
+            || (may_write
+                && (may_be_shared
+                    || self.is_checking
+                    || !(self.dropped.is_empty() && self.blocked.is_empty())
+                    || is_due()))
+    }
+
+    /// Whether nothing is to be done here before a command or an event comes, or [`Ledger::next_deadline`]. If nothing is held any
+    /// more, the memory of the index is given back.
+    pub fn falls_asleep(&mut self, now: UnixMs) -> bool {
+        let is_idle = self.walk == Walking::No && !self.has_work(now, true);
+        if is_idle && self.holds.is_empty() {
+            self.holds = Holds::default();
+        }
+        is_idle
+    }
+
+    /// The first deadline of anything that is live or remembered, if there is one: no work comes before it by itself.
+    pub fn next_deadline(&self) -> Option<UnixMs> {
+        let remembered = self.remembered_by_deadline.first().map(|(deadline, _)| *deadline);
+        self.holds.next_wake().into_iter().chain(remembered).min()
+    }
+
+    /// Whether nothing is known here that an empty database does not have.
+    pub fn is_blank(&self) -> bool {
+        self.walk == Walking::No
+            && !self.has_work(UnixMs::MAX, true)
+            && !self.is_uncompared
+            && self.holds.is_empty()
+            && self.alerts.is_empty()
+            && self.thresholds.is_empty()
+            && self.drifting.is_empty()
+            && self.standing.is_blank()
     }
 
     /// Whether anything is not settled yet, so that what is reserved cannot be compared with what is held.

@@ -12,6 +12,7 @@ pub mod apply;
 pub mod audit;
 pub mod expire;
 pub mod feed;
+pub mod gone_queue;
 pub mod holds;
 pub mod ledger;
 pub mod look;

@@ -77,6 +77,11 @@ impl Standing {
         self.ownership == Ownership::Clean
     }
 
+    /// Whether nothing was found that is not so in an empty database.
+    pub fn is_blank(&self) -> bool {
+        self.is_clean() && !self.has_mark
+    }
+
     /// Whether the mark exists, and says what is not so.
     pub fn bears_a_wrong_mark(&self) -> bool {
         self.has_mark && matches!(self.ownership, Ownership::Shared(reason) if reason != Reason::Unchecked)

@@ -249,7 +249,19 @@ unsafe extern "C" fn on_cron(
     guard::round(ctx, "the cron", || {
         walk::begin_wanted(ctx);
         slice(ctx, config::sweep_budget());
+        let_idle_fall_asleep(ctx);
     });
+}
+
+/// Databases without work are not visited, and of an empty one nothing is kept.
+fn let_idle_fall_asleep(ctx: RawContext) {
+    let selected = api::selected_db(ctx);
+    for db in state::let_idle_fall_asleep(api::now_ms()) {
+        if api::select_db(ctx, db) && api::db_size(ctx) == 0 {
+            state::drop_blank(db);
+        }
+    }
+    api::select_db(ctx, selected);
 }
 
 /// Around the server's sleep between two rounds of its work. While a backlog is left, each round does a slice of it, and
@@ -322,12 +334,22 @@ unsafe extern "C" fn on_woken(_data: *mut c_void) {
     state::set_wake_queued(false);
 }
 
-/// Does `work` in each database that has a ledger.
-fn work_off(ctx: RawContext, mut work: impl FnMut(&mut ServerKeyspace, bool)) {
+/// Does `work` in each database that has any, and in a cluster in each that has a ledger.
+fn work_off(ctx: RawContext, work: impl FnMut(&mut ServerKeyspace, bool)) {
+    let databases = if config::settings().in_cluster {
+        state::databases()
+    } else {
+        state::databases_with_work(api::now_ms(), may_write(ctx))
+    };
+    visit(ctx, &databases, work);
+}
+
+/// Does `work` in these databases.
+fn visit(ctx: RawContext, databases: &[state::Db], mut work: impl FnMut(&mut ServerKeyspace, bool)) {
     let may_write = may_write(ctx);
     let selected = api::selected_db(ctx);
-    for db in state::databases() {
-        if api::select_db(ctx, db) {
+    for db in databases {
+        if api::select_db(ctx, *db) {
             work(&mut ServerKeyspace::new(ctx), may_write);
         }
     }
@@ -338,7 +360,7 @@ fn work_off(ctx: RawContext, mut work: impl FnMut(&mut ServerKeyspace, bool)) {
 pub(super) fn marked_databases(ctx: RawContext) -> Vec<state::Db> {
     let mut marked = Vec::new();
     if is_releasing(ctx) {
-        work_off(ctx, |keys, _| {
+        visit(ctx, &state::databases(), |keys, _| {
             if repair::marked(keys) {
                 marked.push(keys.database());
             }
@@ -349,11 +371,7 @@ pub(super) fn marked_databases(ctx: RawContext) -> Vec<state::Db> {
 
 /// Takes the mark away from these databases.
 pub(super) fn unmark(ctx: RawContext, databases: &[state::Db]) {
-    work_off(ctx, |keys, _| {
-        if databases.contains(&keys.database()) {
-            repair::unmark_unwatched(keys);
-        }
-    });
+    visit(ctx, databases, |keys, _| repair::unmark_unwatched(keys));
 }
 
 /// A database is flushed, or all are (-1). No key has an event of its own.

@@ -22,7 +22,8 @@ pub unsafe extern "C" fn on_info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_re
 
 fn write(ctx: *mut raw::RedisModuleInfoCtx) {
     let sum = |count: fn(&Ledger) -> usize| {
-        let sum = state::ledgers(|ledgers| ledgers.values().map(count).fold(0_usize, usize::saturating_add));
+        let sum =
+            state::all_ledgers(|ledgers| ledgers.values().map(count).fold(0_usize, usize::saturating_add));
         i64::try_from(sum).unwrap_or(i64::MAX)
     };
     let overdue = overdue();
@@ -73,7 +74,7 @@ const MOST_COUNTED: usize = 100_000;
 /// The reservations of all databases that are past their deadline and not released.
 fn overdue() -> Overdue {
     let now = api::now_ms();
-    state::ledgers(|ledgers| {
+    state::all_ledgers(|ledgers| {
         ledgers.values().fold(Overdue::default(), |sum, ledger| {
             let more = ledger.overdue(now, MOST_COUNTED.saturating_sub(sum.count));
             let earliest = sum.earliest.into_iter().chain(more.earliest).min();
@@ -89,7 +90,7 @@ const MOST_DATABASES: usize = 16;
 fn write_standing(ctx: *mut raw::RedisModuleInfoCtx) {
     let in_use = |(db, ledger): (&state::Db, &Ledger)| ledger.is_in_use().then(|| (*db, ledger.standing()));
     let standings: Vec<(state::Db, Standing)> =
-        state::ledgers(|ledgers| ledgers.iter().filter_map(in_use).collect());
+        state::all_ledgers(|ledgers| ledgers.iter().filter_map(in_use).collect());
     let is_managed = !standings.is_empty() && standings.iter().all(|(_, standing)| standing.is_managed());
     api::info_number(ctx, c"managed", i64::from(is_managed));
     for (db, standing) in standings.iter().take(MOST_DATABASES) {

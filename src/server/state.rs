@@ -4,19 +4,26 @@
 //! All of it lives on the server's main thread. The locks are never waited for: no call into the server is made while
 //! one is held, so none can be taken twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::engine::Tally;
 use crate::engine::ledger::Ledger;
+use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::KeyStyle;
 
 /// The number of a database.
 pub type Db = i32;
 
-static LEDGERS: Mutex<BTreeMap<Db, Ledger>> = Mutex::new(BTreeMap::new());
+static LEDGERS: Mutex<Ledgers> = Mutex::new(Ledgers {
+    all: BTreeMap::new(),
+    awake: BTreeSet::new(),
+    latest: None,
+    alarms: BTreeMap::new(),
+    by_alarm: BTreeSet::new(),
+});
 /// What was known before everything was flushed, or a load began, which do not come in the same order everywhere.
 static BEFORE_LOAD: Mutex<BTreeMap<Db, Ledger>> = Mutex::new(BTreeMap::new());
 static OWN_WRITE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -35,6 +42,46 @@ static OWED: AtomicUsize = AtomicUsize::new(0);
 static FEED_BROKEN: AtomicBool = AtomicBool::new(false);
 static TAGGED: AtomicBool = AtomicBool::new(false);
 
+/// The ledgers. Of thousands of databases few have work at a time: those of the others are not visited.
+struct Ledgers {
+    all: BTreeMap<Db, Ledger>,
+    /// All in which there may be work now.
+    awake: BTreeSet<Db>,
+    /// When to wake others: each has one alarm at most.
+    alarms: BTreeMap<Db, UnixMs>,
+    by_alarm: BTreeSet<(UnixMs, Db)>,
+    /// The last that was looked at: it is awake.
+    latest: Option<Db>,
+}
+
+impl Ledgers {
+    /// Wakes all: nobody knows any more which have work.
+    fn wake(&mut self) {
+        self.awake = self.all.keys().copied().collect();
+        self.latest = None;
+    }
+
+    /// Wakes those whose alarm rings.
+    fn ring(&mut self, now: UnixMs) {
+        while let Some((at, db)) = self.by_alarm.first().copied()
+            && now > at
+        {
+            self.set_alarm(db, None);
+            self.awake.insert(db);
+        }
+    }
+
+    fn set_alarm(&mut self, db: Db, at: Option<UnixMs>) {
+        if let Some(before) = self.alarms.remove(&db) {
+            self.by_alarm.remove(&(before, db));
+        }
+        if let Some(at) = at {
+            self.alarms.insert(db, at);
+            self.by_alarm.insert((at, db));
+        }
+    }
+}
+
 fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
     // What a panic left half changed is thrown away: see `guard`.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -43,7 +90,7 @@ fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
 /// Forgets everything and gives back all memory: the module is loaded or unloaded, and the library may stay in the process in
 /// between.
 pub fn forget() {
-    lock(&LEDGERS).clear();
+    ledgers(BTreeMap::clear);
     lock(&BEFORE_LOAD).clear();
     *lock(&OWN_WRITE) = Vec::new();
     lock(&REFUSED).clear();
@@ -68,20 +115,71 @@ pub fn forget() {
     TOTALS.forget();
 }
 
-/// Looks at the ledger of one database.
+/// Looks at the ledger of one database. It is awake from now on.
 pub fn ledger<T>(db: Db, look: impl FnOnce(&mut Ledger) -> T) -> T {
-    look(lock(&LEDGERS).entry(db).or_default())
+    let ledgers = &mut *lock(&LEDGERS);
+    if ledgers.latest != Some(db) {
+        ledgers.awake.insert(db);
+        ledgers.latest = Some(db);
+    }
+    look(ledgers.all.entry(db).or_default())
+}
+
+/// Changes the ledgers of all databases. They are awake from now on.
+pub fn ledgers<T>(change: impl FnOnce(&mut BTreeMap<Db, Ledger>) -> T) -> T {
+    let ledgers = &mut *lock(&LEDGERS);
+    let done = change(&mut ledgers.all);
+    ledgers.wake();
+    done
 }
 
 /// Looks at all ledgers.
-pub fn ledgers<T>(look: impl FnOnce(&mut BTreeMap<Db, Ledger>) -> T) -> T {
-    look(&mut lock(&LEDGERS))
+pub fn all_ledgers<T>(look: impl FnOnce(&BTreeMap<Db, Ledger>) -> T) -> T {
+    look(&lock(&LEDGERS).all)
+}
+
+/// The databases in which a job or the cron has work now.
+pub fn databases_with_work(now: UnixMs, may_write: bool) -> Vec<Db> {
+    let ledgers = &mut *lock(&LEDGERS);
+    ledgers.ring(now);
+    let has_work = |db: &&Db| ledgers.all.get(db).is_some_and(|ledger| ledger.has_work(now, may_write));
+    ledgers.awake.iter().filter(has_work).copied().collect()
+}
+
+/// Ledgers in which there is nothing to do now fall asleep, until their next deadline at most. Gives those of which nothing is
+/// known: they are not needed if their databases are empty.
+pub fn let_idle_fall_asleep(now: UnixMs) -> Vec<Db> {
+    let ledgers = &mut *lock(&LEDGERS);
+    let (mut blank, mut alarms) = (Vec::new(), Vec::new());
+    let Ledgers { all, awake, .. } = ledgers;
+    awake.retain(|db| {
+        let Some(ledger) = all.get_mut(db) else { return false };
+        let sleeps = ledger.falls_asleep(now);
+        if sleeps {
+            alarms.push((*db, ledger.next_deadline()));
+            blank.extend(ledger.is_blank().then_some(*db));
+        }
+        !sleeps
+    });
+    for (db, at) in alarms {
+        ledgers.set_alarm(db, at);
+    }
+    ledgers.latest = None;
+    blank
+}
+
+/// Drops the ledger of an empty database: a new one knows as much.
+pub fn drop_blank(db: Db) {
+    let ledgers = &mut *lock(&LEDGERS);
+    if ledgers.all.get(&db).is_some_and(Ledger::is_blank) {
+        ledgers.all.remove(&db);
+    }
 }
 
 /// Everything is flushed, or a load begins: nothing is known any more. What was known is kept until the load is over, or the
 /// cron comes by.
 pub fn set_ledgers_aside() {
-    let before = std::mem::take(&mut *lock(&LEDGERS));
+    let before = ledgers(std::mem::take);
     if !before.is_empty() {
         *lock(&BEFORE_LOAD) = before;
     }
@@ -94,7 +192,7 @@ pub fn take_ledgers_set_aside() -> BTreeMap<Db, Ledger> {
 
 /// The databases that have a ledger.
 pub fn databases() -> Vec<Db> {
-    lock(&LEDGERS).keys().copied().collect()
+    all_ledgers(|ledgers| ledgers.keys().copied().collect())
 }
 
 /// A panic may have left half a change in memory.
@@ -121,7 +219,7 @@ pub fn note_mishearing() {
 
 /// Whether another client may have written a reserved counter, and nobody knows of it any more.
 pub fn take_mishearing() -> bool {
-    let is_noted = ledgers(|ledgers| ledgers.values().any(Ledger::has_written));
+    let is_noted = all_ledgers(|ledgers| ledgers.values().any(Ledger::has_written));
     MISHEARD.swap(false, Ordering::Relaxed) || is_noted
 }
 
@@ -195,7 +293,10 @@ pub fn set_loading(loading: bool) {
 
 /// Whether every live reservation of every database is known.
 pub fn is_index_ready() -> bool {
-    !LOADING.load(Ordering::Relaxed) && ledgers(|ledgers| ledgers.values().all(Ledger::is_complete))
+    let Ledgers { all, awake, .. } = &*lock(&LEDGERS);
+    // One that sleeps is complete.
+    let is_complete = |db: &Db| all.get(db).is_none_or(Ledger::is_complete);
+    !LOADING.load(Ordering::Relaxed) && awake.iter().all(is_complete)
 }
 
 /// Marks whether a slice of expiry work ended before the work did.

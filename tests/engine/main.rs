@@ -20,6 +20,7 @@ mod simulation;
 mod alert_index;
 mod contract;
 mod faults;
+mod gone_queue;
 mod histories;
 mod index;
 mod model;

@@ -910,6 +910,65 @@ fn without_a_cooldown_an_alert_in_the_next_millisecond_is_not_held_back() {
     assert_eq!(alerts, raised);
 }
 
+/// How many looks at alerts so many sales and returns of the last unit cost in one unit of work.
+fn looks_at_alerts(shop: &mut Simulation, rounds: usize) -> usize {
+    shop.looks = Some(vec![]);
+    shop.unit(|shop| {
+        for _ in 0..rounds {
+            assert_eq!(shop.reserve("A", "P 1", 5000), "OK");
+            assert_eq!(shop.rollback("A"), "OK");
+        }
+    });
+    let looks = shop.looks.take().unwrap();
+    looks.iter().filter(|name| name.starts_with("alert:")).count()
+}
+
+fn flapping() -> Simulation {
+    let mut shop = Simulation::new();
+    shop.settings.alert_cooldown_ms = 0;
+    shop.settings.outcome_ttl_ms = 0;
+    shop.client(&["SET", "stock:available:P", "1"]);
+    shop
+}
+
+#[test]
+fn thousands_of_alerts_of_one_product_in_one_unit_cost_one_look_at_a_key_each() {
+    let mut shop = flapping();
+    assert_eq!(looks_at_alerts(&mut shop, 2000), 4000);
+    // A little later the milliseconds ahead are still taken.
+    shop.advance(100);
+    assert_eq!(looks_at_alerts(&mut shop, 2000), 4000);
+    // What memory does not know is found once.
+    shop.restart(false);
+    assert!(looks_at_alerts(&mut shop, 2000) <= 4000 + 1024 + 20);
+    assert_eq!(shop.data.keys().filter(|name| name.starts_with("alert:")).count(), 12_000);
+}
+
+#[test]
+fn alerts_of_other_programs_cost_an_alert_a_bounded_number_of_looks() {
+    let mut shop = flapping();
+    let names: Vec<String> = (0..20_000).map(|ms| format!("alert:P:{}", shop.clock + ms)).collect();
+    shop.unit(|shop| names.iter().for_each(|name| shop.execute(&["SET", name, "theirs"])));
+    let looks = looks_at_alerts(&mut shop, 100);
+    assert!(looks < 2 * (1024 + 20), "{looks} looks at keys");
+    assert_eq!(shop.total(Tally::Alerts), 200);
+    assert!(names.iter().all(|name| shop.stored(name) == Some("theirs")));
+}
+
+#[test]
+fn an_alert_that_finds_no_free_key_is_held_back() {
+    let mut shop = flapping();
+    let one_by_one = (0..=1024).map(|ms| shop.clock + ms);
+    let doubled = (1..20).scan(shop.clock + 1024, |at, step| {
+        *at += 1 << step;
+        Some(*at)
+    });
+    let names: Vec<String> = one_by_one.chain(doubled).map(|at| format!("alert:P:{at}")).collect();
+    shop.unit(|shop| names.iter().for_each(|name| shop.execute(&["SET", name, "theirs"])));
+    looks_at_alerts(&mut shop, 1);
+    assert_eq!((shop.total(Tally::Alerts), shop.total(Tally::AlertsHeldBack)), (0, 2));
+}
+
 /// The keys that a RESERVE looks at.
 fn looks(shop: &mut Simulation, id: &str, items: &str) -> Vec<String> {
     shop.looks = Some(vec![]);

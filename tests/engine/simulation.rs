@@ -193,6 +193,9 @@ impl Simulation {
     pub fn finish(&mut self) {
         assert!(self.untold.is_empty(), "changed without a notification: {:?}", self.untold);
         while std::mem::take(&mut self.job_queued) {
+            if !self.is_visited() {
+                continue;
+            }
             if self.role == Role::Master && !self.paused {
                 self.at_work_for = For::Job;
                 if self.settings.in_cluster {
@@ -215,6 +218,15 @@ impl Simulation {
         }
     }
 
+    fn may_write(&self) -> bool {
+        self.role == Role::Master && !self.paused
+    }
+
+    /// Whether a job or the cron comes to this database.
+    fn is_visited(&self) -> bool {
+        self.settings.in_cluster || self.ledger.has_work(self.clock, self.may_write())
+    }
+
     /// The cron, with all the time it needs.
     pub fn sweep(&mut self) {
         self.sweep_slice(usize::MAX);
@@ -223,13 +235,19 @@ impl Simulation {
     /// The cron, with time for so many records. Says whether something is left.
     pub fn sweep_slice(&mut self, mut records: usize) -> bool {
         self.unit(|server| {
-            if server.role == Role::Replica || server.paused {
+            let may_write = server.may_write();
+            if may_write && std::mem::take(&mut server.walk_wanted) {
+                server.walk(true);
+            }
+            if !server.is_visited() {
+                let now = server.clock;
+                server.ledger.falls_asleep(now);
+                return false;
+            }
+            if !may_write {
                 expire::look_at_touched(server, || false);
                 recover::learn(server, || false);
                 return false;
-            }
-            if std::mem::take(&mut server.walk_wanted) {
-                server.walk(true);
             }
             recover::learn(server, || false);
             expire::sweep(server, || {

@@ -163,6 +163,28 @@ fn two_alerts_of_one_millisecond_take_the_next_free_one() {
 }
 
 #[test]
+fn thousands_of_alerts_of_one_script_are_all_stored_and_told_once_each() {
+    let (server, mut shop) = shop_with(&["inv.alert-cooldown-ms 0", "inv.outcome-ttl-ms 0"], &[("P", 1)]);
+    let mut listener = server.connect();
+    listener.listen("inventory:alerts");
+    let script = "for i = 1, 2000 do redis.call('INV.RESERVE', 'A', 'ITEMS', 'P', '1') \
+                  redis.call('INV.ROLLBACK', 'A') end return 'OK'";
+    assert_eq!(shop.ask(["EVAL", script, "0"]), "OK");
+    assert_eq!(shop.ask("KEYS alert:P:*").as_array().expect("names").len(), 4000);
+    let mut heard = Vec::new();
+    wait_until("every alert is told", SOON, || {
+        heard.extend(listener.heard());
+        heard.len() >= 4000
+    });
+    let moments: std::collections::BTreeSet<i64> = heard
+        .iter()
+        .map(|push| serde_json::from_str::<Json>(push[2].as_str().expect("text")).expect("JSON"))
+        .map(|alert| alert["timestamp"].as_i64().expect("ms"))
+        .collect();
+    assert_eq!((heard.len(), moments.len()), (4000, 4000));
+}
+
+#[test]
 fn an_alert_ends_after_its_time() {
     let (_server, mut shop) = shop_with(&["inv.alert-ttl-ms 100"], &[("P", 5)]);
     shop.ask("INV.RESERVE R1 ITEMS P 5");

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Json, Machine, SOON, code, json, wait_for, wait_until, wire_code};
+use crate::harness::{Client, Json, Machine, SOON, code, json, wait_for, wait_until, wire_code};
 
 use crate::shop::{let_pass, let_the_sweep_pass, shop, shop_with};
 
@@ -473,5 +473,61 @@ fn a_record_changed_in_place_and_then_taken_away_gives_its_units_back() {
         let_the_sweep_pass(&mut shop);
         assert_eq!(shop.counters("P"), (100, 0), "{end}");
         assert_eq!(shop.info("inv", "inv_holds"), "0", "{end}");
+    }
+}
+
+/// A server with an index that takes no memory: nothing is live, and the cron has been there.
+fn is_at_rest(shop: &mut Client) -> bool {
+    shop.info("inv", "inv_index_bytes") == "0"
+}
+
+#[test]
+fn a_database_at_rest_keeps_no_index_and_gives_units_back_when_it_is_used_again() {
+    let (_server, mut shop) = shop_with(&["databases 32"], &[]);
+    for db in 0..32 {
+        shop.ask(format!("SELECT {db}"));
+        shop.ask("SET stock:available:P 5");
+        shop.ask("INV.RESERVE R ITEMS P 1");
+    }
+    assert!(!is_at_rest(&mut shop));
+    for db in 0..32 {
+        shop.ask(format!("SELECT {db}"));
+        shop.ask("INV.ROLLBACK R");
+    }
+    wait_until("all are at rest", SOON, || is_at_rest(&mut shop));
+    // By a command, by an event, and in another database than the one that woke.
+    shop.ask("SELECT 7");
+    shop.ask("INV.RESERVE R2 PX 50 ITEMS P 2");
+    shop.ask("INV.RESERVE R3 PX 100000 ITEMS P 1");
+    let dump = shop.ask("GET reservation:R3");
+    shop.ask("INV.COMMIT R3");
+    shop.ask("SELECT 9");
+    let record = dump.as_str().expect("a record").replace("R3", "R4");
+    shop.ask("INCRBY stock:reserved:P 1");
+    shop.ask(["SET", "reservation:R4", &record, "PX", "50"]);
+    shop.ask("SELECT 11");
+    shop.ask("INV.RESERVE R5 PX 50 ITEMS P 2");
+    shop.ask("SWAPDB 11 13");
+    for (db, counters) in [(7, (4, 0)), (9, (6, 0)), (11, (5, 0)), (13, (5, 0))] {
+        shop.ask(format!("SELECT {db}"));
+        wait_for(&format!("the units of {db} are back"), SOON, counters, || shop.counters("P"));
+    }
+    wait_until("all are at rest again", SOON, || is_at_rest(&mut shop));
+}
+
+#[test]
+fn a_database_that_was_emptied_is_as_good_as_a_new_one() {
+    let (_server, mut shop) = shop_with(&[], &[]);
+    shop.ask("SELECT 3");
+    for id in ["A", "B"] {
+        shop.ask("SET stock:threshold:P 2");
+        shop.ask("DEL stock:threshold:P");
+        assert_eq!(shop.ask("DBSIZE"), 0);
+        let_the_sweep_pass(&mut shop);
+        shop.ask("SET stock:available:P 5");
+        shop.ask(format!("INV.RESERVE {id} PX 50 ITEMS P 1"));
+        assert_eq!(shop.ask("GET inventory:managed"), "plain");
+        wait_for("the unit is back", SOON, (5, 0), || shop.counters("P"));
+        shop.ask("FLUSHDB");
     }
 }
