@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 
 use redis_module::raw;
 
-use super::{api, guard, load, state};
+use super::version::VERSION;
+use super::{api, guard, state};
 use crate::engine::holds::Overdue;
 use crate::engine::ledger::Ledger;
 use crate::engine::standing::{Ownership, Standing};
@@ -53,7 +54,7 @@ fn write(ctx: *mut raw::RedisModuleInfoCtx) {
         (c"lag_max_ms", totals.lag_max_ms.load(Ordering::Relaxed)),
     ];
     api::info_section(ctx);
-    api::info_text(ctx, c"version", load::VERSION);
+    api::info_text(ctx, c"version", VERSION);
     for (name, value) in fields {
         api::info_number(ctx, name, value);
     }

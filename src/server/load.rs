@@ -11,33 +11,11 @@ use std::ptr;
 use redis_module::{Context, commands, raw, server_events};
 
 use super::api::{self, Called, ERR, OK, RawContext};
+use super::version::{VERSION, VERSION_NUMBER};
 use super::walk::{self, Purpose};
 use super::{advice, alloc, config, events, guard, info, state, texts};
 use crate::commands::PUBLIC;
 use crate::engine::sent::Sent;
-
-/// The version, in INFO and the log.
-pub const VERSION: &CStr =
-    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
-        Ok(version) => version,
-        Err(_) => c"",
-    };
-
-/// The version as a number, in MODULE LIST: 10203 is 1.2.3.
-const VERSION_NUMBER: c_int = number_of(env!("CARGO_PKG_VERSION_MAJOR"))
-    .saturating_mul(10_000)
-    .saturating_add(number_of(env!("CARGO_PKG_VERSION_MINOR")).saturating_mul(100))
-    .saturating_add(number_of(env!("CARGO_PKG_VERSION_PATCH")));
-
-/// The number that these digits are.
-const fn number_of(digits: &str) -> c_int {
-    let (mut number, mut rest) = (0_i32, digits.as_bytes());
-    while let [digit, behind @ ..] = rest {
-        number = number.saturating_mul(10).saturating_add(digit.saturating_sub(b'0') as c_int);
-        rest = behind;
-    }
-    number
-}
 
 /// Called by the server to load the module.
 ///

@@ -15,4 +15,5 @@ pub mod keyspace;
 mod load;
 pub mod state;
 mod texts;
+mod version;
 mod walk;
