@@ -202,9 +202,8 @@ unsafe extern "C" fn on_job(ctx: RawContext, _data: *mut c_void) {
 }
 
 fn do_job(ctx: RawContext) {
-    // The server's own cycle may expire thousands of records in one round, each with its job, and takes long enough: all jobs of a
-    // round share one budget. What they leave is released in another transaction than its DEL, and a crash may come between.
-    let length = config::sweep_budget().saturating_sub(state::spent_in_round());
+    // The server's own cycle may expire thousands of records in one round, each with its job, and takes long enough.
+    let length = least_slice().saturating_sub(state::spent_in_round());
     if config::settings().in_cluster {
         let is_urgent = state::take_urgency();
         work_off(ctx, |keys, may_write| {
@@ -281,7 +280,7 @@ unsafe extern "C" fn on_event_loop(
     }
 }
 
-/// What a round gets however little else it has done: a small part of the budget.
+/// What a round gets however little else it has done, and what all jobs of a round may take: a small part of the budget.
 fn least_slice() -> Duration {
     config::sweep_budget().checked_div(8).unwrap_or_default()
 }
