@@ -70,7 +70,7 @@ fn write(ctx: *mut raw::RedisModuleInfoCtx) {
 
 /// Overdue reservations are counted up to this number: a storm of deadlines can bring more at once, and INFO is to stay within a
 /// few milliseconds.
-const MOST_COUNTED: usize = 100_000;
+const MOST_COUNTED: usize = 10_000;
 
 /// The reservations of all databases that are past their deadline and not released.
 fn overdue() -> Overdue {
