@@ -146,6 +146,13 @@ pub fn databases_with_work(now: UnixMs, may_write: bool) -> Vec<Db> {
     ledgers.awake.iter().filter(has_work).copied().collect()
 }
 
+/// The databases in which another client has written a reserved counter, and nobody has looked at it since.
+pub fn databases_written() -> Vec<Db> {
+    let ledgers = &*lock(&LEDGERS);
+    let is_written = |db: &&Db| ledgers.all.get(db).is_some_and(Ledger::has_written);
+    ledgers.awake.iter().filter(is_written).copied().collect()
+}
+
 /// Ledgers in which there is nothing to do now fall asleep, until their next deadline at most. Gives those of which nothing is
 /// known: they are not needed if their databases are empty.
 pub fn let_idle_fall_asleep(now: UnixMs) -> Vec<Db> {
