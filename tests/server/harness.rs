@@ -548,8 +548,17 @@ impl Client {
     /// The reply, as JSON; an error fails the test.
     #[track_caller]
     pub fn ask(&mut self, command: impl Words) -> Json {
-        let words = show(&command);
-        self.try_ask(command).unwrap_or_else(|error| panic!("{words}: {error}"))
+        let (words, begun) = (show(&command), Instant::now());
+        loop {
+            match self.try_ask(&command) {
+                Ok(reply) => return reply,
+                // A replica that takes the whole data set of its master answers nothing else meanwhile.
+                Err(error) if code(&error) == "LOADING" && begun.elapsed() < LATER * patience() => {
+                    thread::sleep(Duration::from_millis(2));
+                }
+                Err(error) => panic!("{words}: {error}"),
+            }
+        }
     }
 
     /// The text of the error; any other reply fails the test.
