@@ -67,8 +67,8 @@ pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
 }
 
 /// Returns a positive drift to available; takes a negative one from available as far as that goes, and reports the rest.
-/// Gives the comparison as it was before; `None` if there is no such sku. `FOREIGN` for a positive drift, unless `force`, if the module is not alone in this
-/// database: another program may hold these units.
+/// Gives the comparison as it was before; `None` if there is no such sku. `FOREIGN` for a positive drift, unless `force`, if the
+/// module is not alone in this database: another program may hold these units.
 pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Option<Audit>, Refusal> {
     expire::catch_up(keys);
     let Some(Finding { audit, .. }) = look_at(keys, sku)? else { return Ok(None) };

@@ -168,6 +168,7 @@ pub fn judge_written<K: Keyspace>(keys: &mut K) {
     repair::unmark(keys);
 }
 
+/// Settles what is pending, looks at the keys that events named, and remembers what other clients have deleted.
 fn work_off_removals<K: Keyspace>(keys: &mut K, place: Place, mut time_is_up: impl FnMut() -> bool) -> bool {
     if keys.ledger(|ledger| ledger.is_complete()) {
         // Those that are put back are not tried twice.
@@ -243,7 +244,7 @@ fn is_contradicted<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     lines.iter().any(|line| repair::compare(keys, &line.sku).is_some_and(|drift| drift < 0))
 }
 
-/// Remembers what CLAMP would move now of a record that was taken away by hand. That is nothing while a record that may be a
+/// Remembers what CLAMP would move now of a record that another client has deleted. That is nothing while a record that may be a
 /// script's lives here, and nothing of a sku of which another program may hold units: the script may have settled the record,
 /// and at its deadline the other program's units would pass for ours. What it left shows as drift.
 fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {

@@ -95,7 +95,7 @@ impl GoneQueue {
         taken.into_values().collect()
     }
 
-    /// Takes the newest of them, so many, in their order.
+    /// Takes the newest `count` of them, in their order.
     pub fn take_newest(&mut self, count: usize) -> Vec<Gone> {
         let mut newest: Vec<Gone> = std::iter::from_fn(|| self.take_last()).take(count).collect();
         newest.reverse();

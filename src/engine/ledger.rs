@@ -630,7 +630,7 @@ impl Ledger {
         self.holds.hold(lines);
     }
 
-    /// Takes the note of an id that was taken away by hand and not looked at, or not decided. Its lines are held.
+    /// Takes the note of an id whose record another client has deleted, not looked at yet or not decided. Its lines are held.
     pub fn take_removed_of(&mut self, id: &ReservationId) -> Option<Gone> {
         if let Some(gone) = self.removed.take_of(id) {
             return Some(gone);
@@ -641,7 +641,7 @@ impl Ledger {
         Some(gone)
     }
 
-    /// What was taken away by hand waits until it is known which units are another program's. Until then nothing of it is held,
+    /// What other clients have deleted waits until it is known which units are another program's. Until then nothing of it is held,
     /// so that it keeps no other release from its units.
     pub fn leave_removed_undecided(&mut self) {
         for gone in self.removed.take_all() {

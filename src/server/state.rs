@@ -440,7 +440,7 @@ impl Totals {
         total.store(sum, Ordering::Relaxed);
     }
 
-    /// Begins to count anew.
+    /// Begins to count anew. All are named, so that the compiler tells of one that is missing.
     fn forget(&self) {
         let Self {
             reserved,
