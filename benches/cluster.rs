@@ -25,7 +25,7 @@ use std::time::Duration;
 use harness::{Client, Server, server_program};
 use hot::{Hot, Sale};
 use options::Options;
-use redis_inventory::inventory::slot::Slot;
+use redis_inventory::inventory::cluster_slot::Slot;
 use report::{Figures, Idle, Report, Row};
 use shards::Cluster;
 use wire::{Batch, Lane, Line, drive};

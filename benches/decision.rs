@@ -17,8 +17,8 @@ use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_ma
 use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ResolveRequest, commit, rollback};
 use redis_inventory::inventory::allocation::Split;
+use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::quantity::Quantity;
-use redis_inventory::inventory::reservation::Line;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 use simulation::Simulation;
 

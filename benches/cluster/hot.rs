@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use redis_inventory::inventory::slot::Slot;
+use redis_inventory::inventory::cluster_slot::Slot;
 
 use crate::shards::Cluster;
 use crate::wire::{Batch, Line, cpu_of_this_thread, since};

@@ -7,8 +7,9 @@ use super::args::{self, Args};
 use super::run;
 use crate::engine::Keyspace;
 use crate::engine::restock::{AdjustRequest, adjust};
-use crate::inventory::error::Refusal;
-use crate::inventory::sku::{KeyStyle, OnceName, Sku};
+use crate::inventory::key::OnceName;
+use crate::inventory::refusal::Refusal;
+use crate::inventory::sku::{KeyStyle, Sku};
 
 const GRAMMAR: &str = "INV.ADJUST sku delta [ONCE token]";
 

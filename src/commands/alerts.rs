@@ -10,7 +10,7 @@ use super::run;
 use crate::engine::Keyspace;
 use crate::engine::alerts::{AlertQuery, list};
 use crate::inventory::alert::{Alert, AlertType};
-use crate::inventory::error::Refusal;
+use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product};
 
 const GRAMMAR: &str = "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [BEFORE ms] [COUNT n]";

@@ -6,7 +6,7 @@ use redis_module_macros::command;
 use super::reply;
 use super::run;
 use crate::engine::apply::replay;
-use crate::inventory::error::Refusal;
+use crate::inventory::refusal::Refusal;
 use crate::server::api;
 
 #[command(

@@ -4,11 +4,12 @@ use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 
 use crate::engine::reserve::Lifetime;
-use crate::inventory::error::Refusal;
+use crate::inventory::key::OnceName;
+use crate::inventory::line::{Line, Sum};
 use crate::inventory::once::Once;
 use crate::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
-use crate::inventory::reservation::{Line, Sum};
-use crate::inventory::sku::{KeyStyle, OnceName, Sku, check_text, is_plain};
+use crate::inventory::refusal::Refusal;
+use crate::inventory::sku::{InvalidText, KeyStyle, Sku, check_text, is_plain};
 
 /// Every word that is an option somewhere. Where a sku is expected, one of them is a slip of the pen.
 const OPTION_WORDS: [&str; 9] = ["ITEMS", "LATE", "EX", "PX", "EXAT", "PXAT", "DATA", "SPLIT", "ONCE"];
@@ -199,7 +200,7 @@ impl<'a> Args<'a> {
 /// command.
 pub fn once(
     token: Option<&[u8]>,
-    name: impl FnOnce(&[u8]) -> Result<OnceName, Refusal>,
+    name: impl FnOnce(&[u8]) -> Result<OnceName, InvalidText>,
     asked: impl FnOnce() -> String,
 ) -> Result<Option<Once>, Refusal> {
     let Some(token) = token else { return Ok(None) };
@@ -207,7 +208,7 @@ pub fn once(
 }
 
 /// Lines in one spelling, whatever their order. It is stored with the answer of a token and compared with what older versions have
-/// stored, so it is not the one that readers see ([`describe`](crate::inventory::reservation::describe)).
+/// stored, so it is not the one that readers see ([`describe`](crate::inventory::line::describe)).
 pub fn spell(lines: &[Line]) -> String {
     let mut lines: Vec<Line> = lines.to_vec();
     lines.sort_by(|a, b| a.sku.cmp(&b.sku));

@@ -8,7 +8,7 @@ use super::reply::Reply;
 use super::run;
 use crate::engine::Keyspace;
 use crate::engine::audit::{Finding, look_at};
-use crate::inventory::error::Refusal;
+use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Sku};
 
 const GRAMMAR: &str = "INV.AUDIT sku";

@@ -8,7 +8,7 @@ use super::page;
 use super::reply::Reply;
 use super::run;
 use crate::engine::audit::{AuditCursor, Finding, audit_scan};
-use crate::inventory::error::Refusal;
+use crate::inventory::refusal::Refusal;
 
 const GRAMMAR: &str = "INV.AUDITSCAN cursor [COUNT n]";
 

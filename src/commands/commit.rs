@@ -7,7 +7,7 @@ use super::run;
 use super::{parts, reply};
 use crate::engine::resolve::{ResolveRequest, commit};
 use crate::engine::{Keyspace, Settings};
-use crate::inventory::error::Refusal;
+use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::KeyStyle;
 
 const GRAMMAR: &str = "INV.COMMIT id [LATE] [ONCE token] [ITEMS sku quantity [sku quantity ...]]";

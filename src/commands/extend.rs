@@ -8,8 +8,9 @@ use super::run;
 use crate::engine::Keyspace;
 use crate::engine::reserve::Lifetime;
 use crate::engine::resolve::{ExtendRequest, extend};
-use crate::inventory::error::Refusal;
-use crate::inventory::sku::{KeyStyle, OnceName, ReservationId};
+use crate::inventory::key::OnceName;
+use crate::inventory::refusal::Refusal;
+use crate::inventory::sku::{KeyStyle, ReservationId};
 
 const GRAMMAR: &str = "INV.EXTEND id EX s | PX ms | EXAT s | PXAT ms [ONCE token]";
 

@@ -8,7 +8,7 @@ use super::reply::Reply;
 use super::run;
 use crate::engine::Keyspace;
 use crate::engine::look::{ReservationView, get};
-use crate::inventory::error::Refusal;
+use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, ReservationId};
 
 const GRAMMAR: &str = "INV.GET id";

@@ -3,7 +3,7 @@
 use redis_module::{Context, RedisString};
 
 use super::args::Args;
-use crate::inventory::error::Refusal;
+use crate::inventory::refusal::Refusal;
 use crate::server::api::Caller;
 
 /// How many a page holds where COUNT does not say.

@@ -3,8 +3,9 @@
 use super::args::{self, Args};
 use crate::engine::Settings;
 use crate::engine::resolve::ResolveRequest;
-use crate::inventory::error::Refusal;
-use crate::inventory::sku::{KeyStyle, OnceName, ReservationId};
+use crate::inventory::key::OnceName;
+use crate::inventory::refusal::Refusal;
+use crate::inventory::sku::{KeyStyle, ReservationId};
 
 /// Reads `id [LATE] [ONCE token] [ITEMS sku quantity …]`, `LATE` where the command `may_be_late`; `command` is its name in the names of `ONCE` keys.
 pub fn parse(

@@ -5,8 +5,8 @@ use std::ffi::{c_char, c_long};
 use redis_module::{Context, RedisError, RedisResult, RedisValue, raw};
 
 use crate::engine::audit::Audit;
-use crate::inventory::error::Refusal;
-use crate::inventory::reservation::Line;
+use crate::inventory::line::Line;
+use crate::inventory::refusal::Refusal;
 use crate::server::state;
 
 /// Every refusal becomes a reply here, and is counted for INFO.

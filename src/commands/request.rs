@@ -14,7 +14,7 @@ use crate::engine::reserve::ReserveRequest;
 use crate::engine::resolve::{ExtendRequest, ResolveRequest};
 use crate::engine::restock::{AdjustRequest, SetRequest};
 use crate::engine::warehouses::TransferRequest;
-use crate::inventory::error::Refusal;
+use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
 
 /// A call of one of the commands for clients.

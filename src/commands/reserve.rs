@@ -10,9 +10,10 @@ use super::run;
 use crate::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use crate::engine::{Keyspace, Settings};
 use crate::inventory::allocation::Split;
-use crate::inventory::error::Refusal;
+use crate::inventory::key::OnceName;
 use crate::inventory::once::Reserved;
-use crate::inventory::sku::{KeyStyle, OnceName, ReservationId};
+use crate::inventory::refusal::Refusal;
+use crate::inventory::sku::{KeyStyle, ReservationId};
 
 const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text] [SPLIT priority | fewest | none] [ONCE token] ITEMS sku quantity [sku quantity ...]";
 
@@ -132,7 +133,7 @@ pub(super) fn parse(
 /// The star at the end of an id becomes a fresh UUID, version 7, so that ids sort by time.
 fn resolve_id(given: &[u8], style: KeyStyle) -> Result<ReservationId, Refusal> {
     let Some(prefix) = given.strip_suffix(b"*") else {
-        return ReservationId::parse(given, style);
+        return Ok(ReservationId::parse(given, style)?);
     };
     if style == KeyStyle::Tagged && !prefix.contains(&b'{') {
         return Err(Refusal::invalid(
@@ -141,5 +142,5 @@ fn resolve_id(given: &[u8], style: KeyStyle) -> Result<ReservationId, Refusal> {
     }
     let mut id = prefix.to_vec();
     id.extend_from_slice(Uuid::now_v7().hyphenated().to_string().as_bytes());
-    ReservationId::parse(&id, style)
+    Ok(ReservationId::parse(&id, style)?)
 }

@@ -10,7 +10,7 @@ use super::run;
 use crate::engine::Keyspace;
 use crate::engine::holds::Place;
 use crate::engine::look::{ScanQuery, scan};
-use crate::inventory::error::Refusal;
+use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product};
 
 const GRAMMAR: &str = "INV.SCAN cursor [COUNT n] [PRODUCT product]";

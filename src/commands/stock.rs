@@ -8,7 +8,7 @@ use super::reply::Reply;
 use super::run;
 use crate::engine::Keyspace;
 use crate::engine::look::{StockView, Units, stock};
-use crate::inventory::error::Refusal;
+use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product};
 
 const GRAMMAR: &str = "INV.STOCK product [product ...]";

@@ -9,8 +9,8 @@ use super::run;
 use crate::engine::Keyspace;
 use crate::engine::restock::set_threshold;
 use crate::inventory::alert::OFF;
-use crate::inventory::error::Refusal;
 use crate::inventory::quantity::{MAX_EXACT, parse_integer};
+use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product};
 
 const GRAMMAR: &str = "INV.THRESHOLD product n | OFF | DEFAULT";

@@ -8,8 +8,9 @@ use super::reply;
 use super::run;
 use crate::engine::Keyspace;
 use crate::engine::warehouses::{TransferRequest, transfer};
-use crate::inventory::error::Refusal;
-use crate::inventory::sku::{KeyStyle, OnceName, Product, Sku, Warehouse};
+use crate::inventory::key::OnceName;
+use crate::inventory::refusal::Refusal;
+use crate::inventory::sku::{KeyStyle, Product, Sku, Warehouse};
 
 const GRAMMAR: &str = "INV.TRANSFER product from to quantity [ONCE token]";
 

@@ -8,7 +8,7 @@ use super::reply;
 use super::run;
 use crate::engine::Keyspace;
 use crate::engine::warehouses::{MOST, remove, set};
-use crate::inventory::error::Refusal;
+use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product, Warehouse};
 
 const GRAMMAR: &str =

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use super::warehouses::places;
 use super::{Counter, Keyspace, Reading, Tally, apply, feed};
 use crate::inventory::alert::{Alert, AlertType, crossing};
+use crate::inventory::cluster_slot::SlotState;
+use crate::inventory::key::Key;
 use crate::inventory::quantity::UnixMs;
-use crate::inventory::sku::{Key, Product, Sku};
-use crate::inventory::slot::SlotState;
+use crate::inventory::sku::{Product, Sku};
 
 /// The channel of every alert.
 pub const CHANNEL: &str = "inventory:alerts";

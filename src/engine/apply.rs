@@ -7,11 +7,13 @@
 use super::sent::Sent;
 use super::{Argument, Keyspace, Reading};
 use crate::inventory::alert::OFF;
-use crate::inventory::error::Refusal;
+use crate::inventory::key::{Key, OnceName};
+use crate::inventory::line::Line;
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::{UnixMs, parse_integer};
-use crate::inventory::reservation::{Line, Record};
-use crate::inventory::sku::{Key, KeyStyle, OnceName, Product, ReservationId, Sku};
+use crate::inventory::refusal::Refusal;
+use crate::inventory::reservation::Record;
+use crate::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
 
 /// The version of the replicated form. It says how the keys are named as well: whoever replays it has to write the keys
 /// that its master wrote, whatever its own configuration says.

@@ -7,9 +7,10 @@ use super::apply::{self, Effect};
 use super::look::Units;
 use super::warehouses::{self, Standing};
 use super::{Keyspace, Tally, alerts, expire, feed, look};
-use crate::inventory::error::Refusal;
-use crate::inventory::sku::{Counted, Key, Sku};
-use crate::inventory::slot::SlotState;
+use crate::inventory::cluster_slot::SlotState;
+use crate::inventory::key::{Counted, Key};
+use crate::inventory::refusal::Refusal;
+use crate::inventory::sku::Sku;
 
 /// A sku's reserved counter beside what is held.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,10 +12,14 @@ use super::{
     Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, moving, record, recover, repair,
 };
 use crate::inventory::alert::Alert;
-use crate::inventory::outcome::{Ending, Outcome};
+use crate::inventory::ending::Ending;
+use crate::inventory::key::Key;
+use crate::inventory::line::{Line, sum_lines};
+use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::{Quantity, UnixMs};
-use crate::inventory::reservation::{Line, Record, Restored, State, sum_lines};
-use crate::inventory::sku::{Key, ReservationId, Sku};
+use crate::inventory::reservation::{Record, Restored};
+use crate::inventory::sku::{ReservationId, Sku};
+use crate::inventory::state::State;
 
 /// How long a due record that did not go when it was opened is left alone (the server is paused, or imports).
 const RETRY_MS: i64 = 1000;

@@ -3,8 +3,9 @@
 
 use super::{Counter, Keyspace};
 use crate::inventory::alert::Alert;
-use crate::inventory::reservation::Line;
-use crate::inventory::sku::{Key, ReservationId, Sku};
+use crate::inventory::key::Key;
+use crate::inventory::line::Line;
+use crate::inventory::sku::{ReservationId, Sku};
 
 /// What changed the stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

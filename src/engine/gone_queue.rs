@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ledger::Gone;
-use crate::inventory::reservation::Line;
+use crate::inventory::cluster_slot::Slot;
+use crate::inventory::line::Line;
 use crate::inventory::sku::{ReservationId, Sku};
-use crate::inventory::slot::Slot;
 
 /// So many of the newest are looked through for those of one slot.
 pub(super) const NEWEST: usize = 64;

@@ -7,8 +7,9 @@
 use std::collections::BTreeSet;
 
 use super::slots::{Names, Slot, Slots};
+use crate::inventory::line::Line;
 use crate::inventory::quantity::{Quantity, UnixMs};
-use crate::inventory::reservation::{Line, Record};
+use crate::inventory::reservation::Record;
 use crate::inventory::sku::{ReservationId, Sku};
 
 /// The number of a sku.

@@ -11,10 +11,12 @@ use super::gone_queue::{GoneQueue, NEWEST};
 use super::holds::{Holds, Overdue};
 use super::standing::{Reason, Standing};
 use super::waiting::{Waiting, Waits};
+use crate::inventory::cluster_slot::Slot;
+use crate::inventory::key::Watched;
+use crate::inventory::line::Line;
 use crate::inventory::quantity::{Quantity, UnixMs};
-use crate::inventory::reservation::{Line, Record, Restored};
-use crate::inventory::sku::{Product, ReservationId, Sku, Watched};
-use crate::inventory::slot::Slot;
+use crate::inventory::reservation::{Record, Restored};
+use crate::inventory::sku::{Product, ReservationId, Sku};
 
 /// A reservation whose record is gone, with what it held.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,12 +3,15 @@
 use super::holds::Place;
 use super::warehouses::Standing;
 use super::{Counter, Keyspace, Reading, audit, expire, judge, warehouses};
-use crate::inventory::error::Refusal;
-use crate::inventory::outcome::{Ending, Parts};
+use crate::inventory::cluster_slot::SlotState;
+use crate::inventory::ending::Ending;
+use crate::inventory::key::Key;
+use crate::inventory::line::Line;
+use crate::inventory::outcome::Parts;
 use crate::inventory::quantity::UnixMs;
-use crate::inventory::reservation::{Line, State};
-use crate::inventory::sku::{Key, Product, ReservationId, Sku};
-use crate::inventory::slot::SlotState;
+use crate::inventory::refusal::Refusal;
+use crate::inventory::sku::{Product, ReservationId, Sku};
+use crate::inventory::state::State;
 
 /// What is known of a reservation; what is not, is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]

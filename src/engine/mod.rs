@@ -31,12 +31,15 @@ pub mod warehouses;
 
 use std::borrow::Cow;
 
-use crate::inventory::error::Refusal;
+use crate::inventory::cluster_slot::{Slot, SlotState};
+use crate::inventory::key::{Counted, Key};
+use crate::inventory::line::Line;
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::{UnixMs, parse_integer};
-use crate::inventory::reservation::{Line, Record, State};
-use crate::inventory::sku::{Counted, Key, KeyStyle, ReservationId};
-use crate::inventory::slot::{Slot, SlotState};
+use crate::inventory::refusal::Refusal;
+use crate::inventory::reservation::Record;
+use crate::inventory::sku::{KeyStyle, ReservationId};
+use crate::inventory::state::State;
 use ledger::Ledger;
 use sent::Sent;
 

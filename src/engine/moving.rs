@@ -8,10 +8,11 @@ use super::ledger::{Gone, Ledger};
 use super::sent::Sent;
 use super::waiting::Waits;
 use super::{Argument, Keyspace, Reading, Tally, apply};
+use crate::inventory::cluster_slot::{Slot, SlotState};
+use crate::inventory::key::Key;
+use crate::inventory::line::{Line, describe};
 use crate::inventory::quantity::UnixMs;
-use crate::inventory::reservation::{Line, Record, describe};
-use crate::inventory::sku::Key;
-use crate::inventory::slot::{Slot, SlotState};
+use crate::inventory::reservation::Record;
 
 /// A record has ended in a slot that is not stable: whoever has the slot then gives its units back. A slot that moves all at
 /// once leaves what it was behind, and its new owner has the same: so the note counts only if the slot comes back with these

@@ -2,9 +2,9 @@
 
 use super::apply::{self, Effect};
 use super::{Keyspace, Reading};
-use crate::inventory::error::Refusal;
+use crate::inventory::key::Key;
 use crate::inventory::once::{Answer, Once, from_json, to_json};
-use crate::inventory::sku::Key;
+use crate::inventory::refusal::Refusal;
 
 /// What is known of a command's token.
 #[derive(Clone, Debug, PartialEq, Eq)]

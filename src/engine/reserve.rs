@@ -9,11 +9,14 @@ use super::{
     unless_wrong_type,
 };
 use crate::inventory::allocation::{Short, Split, Stock, pick};
-use crate::inventory::error::{Refusal, Shortage};
+use crate::inventory::key::Key;
+use crate::inventory::line::{Line, units_by_sku};
 use crate::inventory::once::{Answer, Once, Reserved};
 use crate::inventory::quantity::{CENTURY_MS, MAX_EXACT, UnixMs};
-use crate::inventory::reservation::{Decision, Line, Record, State, units_by_sku};
-use crate::inventory::sku::{Key, ReservationId, Sku};
+use crate::inventory::refusal::{Refusal, Shortage};
+use crate::inventory::reservation::Record;
+use crate::inventory::sku::{ReservationId, Sku};
+use crate::inventory::state::{Decision, State};
 
 /// The most lines that a reservation may have when its items are split over warehouses.
 pub const MOST_LINES: usize = 1024;
@@ -285,7 +288,7 @@ impl Supply {
                     looked_at = looked_at.saturating_add(places.len());
                     warehouses::check_work(looked_at)?;
                     let shelf = |place: Place| Ok((Shelf::read(keys, &place.sku)?, place.sku));
-                    Source::Warehouses(places.into_iter().map(shelf).collect::<Result<_, _>>()?)
+                    Source::Warehouses(places.into_iter().map(shelf).collect::<Result<_, Refusal>>()?)
                 }
             });
         }

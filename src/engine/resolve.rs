@@ -5,12 +5,16 @@ use super::reserve::{Lifetime, Supply};
 use super::warehouses::require_supply;
 use super::{Keyspace, Tally, alerts, feed, once, settled_state};
 use crate::inventory::allocation::Split;
-use crate::inventory::error::Refusal;
+use crate::inventory::ending::Ending;
+use crate::inventory::key::Key;
+use crate::inventory::line::{Line, sum_lines};
 use crate::inventory::once::{Answer, Once};
-use crate::inventory::outcome::{Ending, Outcome};
+use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::UnixMs;
-use crate::inventory::reservation::{Line, Record, Rollback, State, sum_lines};
-use crate::inventory::sku::{Key, ReservationId};
+use crate::inventory::refusal::Refusal;
+use crate::inventory::reservation::Record;
+use crate::inventory::sku::ReservationId;
+use crate::inventory::state::{Rollback, State};
 
 /// A commit or a rollback.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,9 +4,10 @@ use super::apply::{self, Effect};
 use super::reserve::Shelf;
 use super::warehouses::{places, require_place};
 use super::{Keyspace, Reading, alerts, expire, feed, look, once, unless_wrong_type};
-use crate::inventory::error::{Refusal, Shortage};
+use crate::inventory::key::Key;
 use crate::inventory::once::{Answer, Once};
-use crate::inventory::sku::{Key, Product, Sku};
+use crate::inventory::refusal::{Refusal, Shortage};
+use crate::inventory::sku::{Product, Sku};
 
 /// Units that came, or went without a sale.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::ledger::Gone;
+use crate::inventory::cluster_slot::Slot;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::ReservationId;
-use crate::inventory::slot::Slot;
 
 /// Why something waits.
 #[derive(Debug)]

@@ -9,10 +9,11 @@ use std::collections::HashMap;
 use super::apply::{self, Effect};
 use super::reserve::Shelf;
 use super::{Counter, Keyspace, Ranking, Reading, alerts, expire, feed, look, once, unless_wrong_type};
-use crate::inventory::error::{Refusal, Shortage};
+use crate::inventory::key::Key;
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::quantity::Quantity;
-use crate::inventory::sku::{Key, KeyStyle, Listed, Product, Sku, Warehouse};
+use crate::inventory::refusal::{Refusal, Shortage};
+use crate::inventory::sku::{KeyStyle, Listed, Product, Sku, Warehouse};
 
 /// The most warehouses of one product.
 pub const MOST: usize = 1024;

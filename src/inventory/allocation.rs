@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
-use super::error::Shortage;
+use super::line::{Line, Sum};
 use super::quantity::{MAX_EXACT, Quantity};
-use super::reservation::{Line, Sum};
+use super::refusal::Shortage;
 use super::sku::Sku;
 
 /// How a line may be split over the warehouses of its product: the `SPLIT` option.

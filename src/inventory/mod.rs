@@ -5,10 +5,14 @@
 
 pub mod alert;
 pub mod allocation;
-pub mod error;
+pub mod cluster_slot;
+pub mod ending;
+pub mod key;
+pub mod line;
 pub mod once;
 pub mod outcome;
 pub mod quantity;
+pub mod refusal;
 pub mod reservation;
 pub mod sku;
-pub mod slot;
+pub mod state;

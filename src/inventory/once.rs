@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::key::OnceName;
+use super::line::{Line, LineJson, lines_from_json};
 use super::quantity::UnixMs;
-use super::reservation::{Line, LineJson, lines_from_json};
-use super::sku::{KeyStyle, OnceName, ReservationId};
+use super::sku::{KeyStyle, ReservationId};
 
 /// A command's token, and what it asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,33 +4,12 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::Refusal;
+use super::ending::Ending;
+use super::line::{Line, LineJson, lines_from_json, minus, sum_lines, units_by_sku};
 use super::quantity::UnixMs;
-use super::reservation::{Line, LineJson, Record, lines_from_json, minus, sum_lines, to_json, units_by_sku};
+use super::refusal::Refusal;
+use super::reservation::{Record, to_json};
 use super::sku::{KeyStyle, ReservationId};
-
-/// The step that ended a reservation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ending {
-    /// Sold.
-    Committed,
-    /// Given back by a command.
-    RolledBack,
-    /// Given back by the deadline, or by whatever removed the record.
-    Expired,
-}
-
-impl Ending {
-    /// The state as replies and JSON name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Ending::Committed => "committed",
-            Ending::RolledBack => "rolled_back",
-            Ending::Expired => "expired",
-        }
-    }
-}
 
 /// A finished reservation, as `inventory:outcome:{id}` stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]

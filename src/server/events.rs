@@ -13,8 +13,8 @@ use super::{config, guard, state};
 use crate::engine::expire::{self, Place, Removal};
 use crate::engine::ledger::{Ledger, Touched};
 use crate::engine::{Keyspace, moving, recover, repair};
+use crate::inventory::key::{Watched, is_reservation, watched};
 use crate::inventory::reservation::Record;
-use crate::inventory::sku::{Watched, is_reservation, watched};
 
 /// No record is shorter. Reading a short string makes the server rewrite it in place, which is not wanted of a key
 /// that is going.

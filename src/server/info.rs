@@ -11,7 +11,7 @@ use super::{api, guard, state};
 use crate::engine::holds::Overdue;
 use crate::engine::ledger::Ledger;
 use crate::engine::standing::{Ownership, Standing};
-use crate::inventory::error::Refusal;
+use crate::inventory::refusal::Refusal;
 
 /// The server asks for the module's section.
 pub unsafe extern "C" fn on_info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: std::ffi::c_int) {

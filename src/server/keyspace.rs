@@ -11,11 +11,12 @@ use super::{config, state};
 use crate::engine::ledger::Ledger;
 use crate::engine::sent::Sent;
 use crate::engine::{Argument, Counter, Keyspace, Ranking, Reading, Settings, Tally};
-use crate::inventory::error::Refusal;
+use crate::inventory::cluster_slot::{self, OwnSlots, Slot, SlotState};
+use crate::inventory::key::{Counted, Key};
+use crate::inventory::line::Line;
 use crate::inventory::quantity::{UnixMs, parse_integer};
-use crate::inventory::reservation::Line;
-use crate::inventory::sku::{Counted, Key, KeyStyle, ReservationId};
-use crate::inventory::slot::{self, OwnSlots, Slot, SlotState};
+use crate::inventory::refusal::Refusal;
+use crate::inventory::sku::{KeyStyle, ReservationId};
 
 /// The selected database of a context, for the length of one callback.
 pub struct ServerKeyspace {
@@ -228,7 +229,7 @@ impl Keyspace for ServerKeyspace {
         if let Some(known) = self.slots.get(&slot) {
             return *known == SlotState::Stable;
         }
-        let is_stable = match api::serves(self.ctx, slot::tag(id)) {
+        let is_stable = match api::serves(self.ctx, cluster_slot::tag(id)) {
             Service::Whole => true,
             _ if api::is_cluster_master(self.ctx) != Some(true) => true,
             Service::Refused => false,

@@ -10,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hashbrown::DefaultHashBuilder;
 
 use super::api::Text;
-use crate::inventory::sku::{Key, KeyStyle};
+use crate::inventory::key::Key;
+use crate::inventory::sku::KeyStyle;
 
 static KEPT: Mutex<Option<Box<Texts>>> = Mutex::new(None);
 

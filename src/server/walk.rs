@@ -7,7 +7,7 @@ use super::api::{self, RawContext, ScanCursor};
 use super::keyspace::ServerKeyspace;
 use super::{config, events, state};
 use crate::engine::recover::Walk;
-use crate::inventory::sku::watched;
+use crate::inventory::key::watched;
 
 /// What a walk is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

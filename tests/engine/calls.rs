@@ -3,7 +3,7 @@
 use redis_inventory::commands::{Change, Request};
 use redis_inventory::engine::reserve::reserve;
 use redis_inventory::engine::{alerts, audit, look, resolve, restock, warehouses};
-use redis_inventory::inventory::error::Refusal;
+use redis_inventory::inventory::refusal::Refusal;
 
 use super::dice::Dice;
 use super::simulation::Simulation;

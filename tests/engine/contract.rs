@@ -5,8 +5,8 @@ use redis_inventory::commands::Request;
 use redis_inventory::engine::audit::{self, AuditCursor};
 use redis_inventory::engine::reserve::reserve;
 use redis_inventory::engine::{resolve, restock, warehouses};
+use redis_inventory::inventory::line::describe;
 use redis_inventory::inventory::once::Reserved;
-use redis_inventory::inventory::reservation::describe;
 use redis_inventory::inventory::sku::KeyStyle;
 
 use super::simulation::{BEGIN, Simulation};

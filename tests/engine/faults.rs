@@ -13,8 +13,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use redis_inventory::engine::LoadRepair;
-use redis_inventory::inventory::outcome::{Ending, Outcome};
-use redis_inventory::inventory::reservation::{Line, Record};
+use redis_inventory::inventory::ending::Ending;
+use redis_inventory::inventory::line::Line;
+use redis_inventory::inventory::outcome::Outcome;
+use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 
 use super::calls::{READS, SKUS, Shopper, call};

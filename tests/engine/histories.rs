@@ -16,14 +16,14 @@ use redis_inventory::engine::restock::{self, AdjustRequest, Measure, SetRequest}
 use redis_inventory::engine::warehouses::{self, TransferRequest};
 use redis_inventory::engine::{LoadRepair, audit, look};
 use redis_inventory::inventory::allocation::Split;
-use redis_inventory::inventory::error::Refusal;
+use redis_inventory::inventory::ending::Ending;
+use redis_inventory::inventory::key::OnceName;
+use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::once::Once;
-use redis_inventory::inventory::outcome::{Ending, Outcome};
+use redis_inventory::inventory::outcome::Outcome;
 use redis_inventory::inventory::quantity::{MAX_EXACT, Quantity};
-use redis_inventory::inventory::reservation::Line;
-use redis_inventory::inventory::sku::{
-    KeyStyle, OnceName, Product, ReservationId, Sku as SkuName, Warehouse,
-};
+use redis_inventory::inventory::refusal::Refusal;
+use redis_inventory::inventory::sku::{KeyStyle, Product, ReservationId, Sku as SkuName, Warehouse};
 
 use super::model::{Expected, Held, IDS, Id, Lines, Model, R_PLACES, SKUS, Sku, Slot, Token};
 use super::simulation::{BEGIN, Command, Data, Entry, Simulation};

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use redis_inventory::engine::ledger::Ledger;
+use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::quantity::Quantity;
-use redis_inventory::inventory::reservation::{Line, Record};
+use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 
 const SKUS: u64 = 3000;

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use redis_inventory::inventory::allocation::Split;
-use redis_inventory::inventory::outcome::Ending;
+use redis_inventory::inventory::ending::Ending;
 use redis_inventory::inventory::quantity::{MAX_EXACT, UnixMs};
 
 /// The skus of every history, by number.

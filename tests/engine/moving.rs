@@ -6,11 +6,11 @@ use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ResolveRequest, commit, rollback};
 use redis_inventory::engine::{LoadRepair, Tally};
 use redis_inventory::inventory::allocation::Split;
-use redis_inventory::inventory::error::Refusal;
+use redis_inventory::inventory::cluster_slot::{Slot, SlotState};
+use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::quantity::Quantity;
-use redis_inventory::inventory::reservation::Line;
+use redis_inventory::inventory::refusal::Refusal;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
-use redis_inventory::inventory::slot::{Slot, SlotState};
 
 use super::histories::config;
 use super::simulation::Simulation;

@@ -8,9 +8,10 @@ use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ExtendRequest, ResolveRequest, commit, extend, rollback};
 use redis_inventory::engine::{LoadRepair, Tally, apply};
 use redis_inventory::inventory::allocation::Split;
+use redis_inventory::inventory::line::{Line, describe};
 use redis_inventory::inventory::outcome::Outcome;
 use redis_inventory::inventory::quantity::Quantity;
-use redis_inventory::inventory::reservation::{Line, Record, describe};
+use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 
 use super::simulation::{Command, Simulation};

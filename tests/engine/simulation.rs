@@ -15,11 +15,12 @@ use redis_inventory::engine::moving;
 use redis_inventory::engine::recover::{self, Walk};
 use redis_inventory::engine::sent::Sent;
 use redis_inventory::engine::{Argument, Keyspace, LoadRepair, Ranking, Reading, Settings, Tally, apply};
-use redis_inventory::inventory::error::Refusal;
+use redis_inventory::inventory::cluster_slot::{Slot, SlotState};
+use redis_inventory::inventory::key::{Counted, Key, Watched, watched};
 use redis_inventory::inventory::quantity::UnixMs;
+use redis_inventory::inventory::refusal::Refusal;
 use redis_inventory::inventory::reservation::Record;
-use redis_inventory::inventory::sku::{Counted, Key, KeyStyle, Watched, watched};
-use redis_inventory::inventory::slot::{Slot, SlotState};
+use redis_inventory::inventory::sku::KeyStyle;
 
 /// When every simulation begins.
 pub const BEGIN: UnixMs = 1_763_820_000_000;

@@ -15,10 +15,11 @@ use redis_inventory::engine::warehouses::{self, TransferRequest};
 use redis_inventory::engine::{Settings, apply};
 use redis_inventory::inventory::alert::OFF;
 use redis_inventory::inventory::allocation::Split;
+use redis_inventory::inventory::key::Key;
+use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::once::Once;
 use redis_inventory::inventory::quantity::MAX_EXACT;
-use redis_inventory::inventory::reservation::Line;
-use redis_inventory::inventory::sku::{Key, KeyStyle, MAX_ID_BYTES, Product, ReservationId, Sku, Warehouse};
+use redis_inventory::inventory::sku::{KeyStyle, MAX_ID_BYTES, Product, ReservationId, Sku, Warehouse};
 
 use super::simulation::settings;
 use super::words::words;

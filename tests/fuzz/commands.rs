@@ -23,11 +23,14 @@ use redis_inventory::engine::alerts;
 use redis_inventory::engine::apply::{self, Effect};
 use redis_inventory::engine::resolve::ResolveRequest;
 use redis_inventory::engine::{Counter, LoadRepair, audit, look};
-use redis_inventory::inventory::error::Refusal;
-use redis_inventory::inventory::outcome::{Ending, Outcome};
+use redis_inventory::inventory::ending::Ending;
+use redis_inventory::inventory::key::{Key, Watched, watched};
+use redis_inventory::inventory::line::Line;
+use redis_inventory::inventory::outcome::Outcome;
 use redis_inventory::inventory::quantity::UnixMs;
-use redis_inventory::inventory::reservation::{Line, Record};
-use redis_inventory::inventory::sku::{Key, KeyStyle, ReservationId, Sku, Watched, watched};
+use redis_inventory::inventory::refusal::Refusal;
+use redis_inventory::inventory::reservation::Record;
+use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 
 use super::calls;
 use super::simulation::{BEGIN, Data, Entry, Simulation, Value};

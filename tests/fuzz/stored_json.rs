@@ -8,15 +8,14 @@ use std::collections::HashSet;
 use redis_inventory::engine::Counter;
 use redis_inventory::engine::audit::AuditCursor;
 use redis_inventory::inventory::alert::{Alert, AlertType};
+use redis_inventory::inventory::cluster_slot::{OwnSlots, Slot, tag};
+use redis_inventory::inventory::key::{Key, OnceName, Watched, is_of_other_style, watched};
+use redis_inventory::inventory::line::{Line, describe};
 use redis_inventory::inventory::once::{self, Answer};
 use redis_inventory::inventory::outcome::Outcome;
 use redis_inventory::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
-use redis_inventory::inventory::reservation::{Line, Record, describe};
-use redis_inventory::inventory::sku::{
-    Key, KeyStyle, MAX_ID_BYTES, OnceName, Product, ReservationId, Sku, Warehouse, Watched,
-    is_of_other_style, watched,
-};
-use redis_inventory::inventory::slot::{OwnSlots, Slot, tag};
+use redis_inventory::inventory::reservation::Record;
+use redis_inventory::inventory::sku::{KeyStyle, MAX_ID_BYTES, Product, ReservationId, Sku, Warehouse};
 
 /// Panics where something is read wrong.
 pub fn check(data: &[u8]) {

@@ -1,12 +1,12 @@
 //! What is an id, and what is none.
 
-use redis_inventory::inventory::error::Refusal;
+use redis_inventory::inventory::refusal::Refusal;
 use redis_inventory::inventory::sku::KeyStyle::{self, Plain, Tagged};
-use redis_inventory::inventory::sku::{MAX_ID_BYTES, Product, ReservationId, Sku};
+use redis_inventory::inventory::sku::{InvalidText, MAX_ID_BYTES, Product, ReservationId, Sku};
 
 /// What an argument is read as: the id as users see it, or the refusal.
-fn read<T: ToString>(parsed: Result<T, Refusal>) -> String {
-    parsed.map_or_else(|refusal| refusal.to_string(), |id| id.to_string())
+fn read<T: ToString>(parsed: Result<T, InvalidText>) -> String {
+    parsed.map_or_else(|invalid| Refusal::from(invalid).to_string(), |id| id.to_string())
 }
 
 fn reservation(text: impl AsRef<[u8]>, style: KeyStyle) -> String {

@@ -1,9 +1,9 @@
 //! How ids become key names, and key names ids.
 
+use redis_inventory::inventory::key::{Key, OnceName, Watched, watched};
+use redis_inventory::inventory::refusal::Refusal;
 use redis_inventory::inventory::sku::KeyStyle::{Plain, Tagged};
-use redis_inventory::inventory::sku::{
-    Key, KeyStyle, OnceName, Product, ReservationId, Sku, Watched, watched,
-};
+use redis_inventory::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
 
 fn name(key: Key<'_>, style: KeyStyle) -> String {
     key.name(style)
@@ -115,7 +115,8 @@ fn a_once_token_is_an_id() {
         (b"a\0b", "ERR ONCE token holds a control character"),
         (b"\xff", "ERR ONCE token is not valid UTF-8"),
     ] {
-        assert_eq!(OnceName::new("commit", "R", token, Plain).unwrap_err().to_string(), expected);
+        let refused = Refusal::from(OnceName::new("commit", "R", token, Plain).unwrap_err());
+        assert_eq!(refused.to_string(), expected);
     }
     let name = OnceName::new("commit", "R", b"t", Plain).unwrap();
     assert_eq!(OnceName::replicated(name.as_str().as_bytes()), Some(name));

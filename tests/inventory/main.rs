@@ -23,8 +23,9 @@ mod replicated;
 mod slots;
 mod states;
 
+use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::quantity::Quantity;
-use redis_inventory::inventory::reservation::{Line, Record};
+use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
 
 fn id(text: &str) -> ReservationId {

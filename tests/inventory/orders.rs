@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use redis_inventory::inventory::allocation::{Split, Stock, pick};
+use redis_inventory::inventory::line::{Line, Sum, describe};
 use redis_inventory::inventory::quantity::{MAX_EXACT, Quantity};
-use redis_inventory::inventory::reservation::{Line, Sum, describe};
 use redis_inventory::inventory::sku::{KeyStyle, Sku};
 
 /// Warehouses of each product, in order of priority; none: it is kept under its own name.

@@ -1,7 +1,8 @@
 //! Units and numbers.
 
+use redis_inventory::inventory::line::{Sum, describe};
 use redis_inventory::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
-use redis_inventory::inventory::reservation::{Sum, describe};
+use redis_inventory::inventory::refusal::Refusal;
 
 use super::lines;
 
@@ -87,7 +88,7 @@ fn many_lines_are_added_up_as_few_are() {
 fn quantities_that_add_up_to_too_much_are_refused() {
     let mut sum = Sum::default();
     sum.add(lines(&format!("P {MAX_EXACT}")).remove(0)).unwrap();
-    let refusal = sum.add(lines("P 1").remove(0)).unwrap_err();
+    let refusal = Refusal::from(sum.add(lines("P 1").remove(0)).unwrap_err());
     assert_eq!(refusal.to_string(), "ERR the quantities of P add up to more than 9007199254740991");
     assert_eq!(describe(&sum.into_lines()), format!("P {MAX_EXACT}"));
 }

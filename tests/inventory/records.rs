@@ -1,6 +1,7 @@
 //! The JSON of records and outcomes, and what of it is foreign.
 
-use redis_inventory::inventory::outcome::{Ending, Outcome, Parts};
+use redis_inventory::inventory::ending::Ending;
+use redis_inventory::inventory::outcome::{Outcome, Parts};
 use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::KeyStyle::{Plain, Tagged};
 use redis_inventory::inventory::sku::{ReservationId, Sku};

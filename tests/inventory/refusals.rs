@@ -1,9 +1,9 @@
 //! Every refusal: its code, and what it says.
 
-use redis_inventory::inventory::error::{Refusal, Shortage};
-use redis_inventory::inventory::outcome::Ending;
-use redis_inventory::inventory::reservation::Line;
-use redis_inventory::inventory::slot::Slot;
+use redis_inventory::inventory::cluster_slot::Slot;
+use redis_inventory::inventory::ending::Ending;
+use redis_inventory::inventory::line::Line;
+use redis_inventory::inventory::refusal::{Refusal, Shortage};
 
 use super::{id, lines, sku};
 

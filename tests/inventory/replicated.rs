@@ -1,8 +1,10 @@
 //! The form in which a command replicates itself. AOF files are for ever: these words never change.
 
 use redis_inventory::engine::apply::{Effect, parse};
-use redis_inventory::inventory::outcome::{Ending, Outcome};
-use redis_inventory::inventory::sku::{KeyStyle, OnceName, Sku};
+use redis_inventory::inventory::ending::Ending;
+use redis_inventory::inventory::key::OnceName;
+use redis_inventory::inventory::outcome::Outcome;
+use redis_inventory::inventory::sku::{KeyStyle, Sku};
 
 use super::{id, lines, product, record, sku};
 

@@ -1,6 +1,6 @@
 //! Slots: of names, and as nodes tell of them.
 
-use redis_inventory::inventory::slot::{OwnSlots, Slot, SlotState, tag};
+use redis_inventory::inventory::cluster_slot::{OwnSlots, Slot, SlotState, tag};
 
 #[test]
 fn slots_are_those_that_servers_compute() {

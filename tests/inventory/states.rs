@@ -1,7 +1,9 @@
 //! What each command may do in each state: every arm, every refusal.
 
-use redis_inventory::inventory::outcome::{Ending, Outcome};
-use redis_inventory::inventory::reservation::{Decision, Record, Rollback, State};
+use redis_inventory::inventory::ending::Ending;
+use redis_inventory::inventory::outcome::Outcome;
+use redis_inventory::inventory::reservation::Record;
+use redis_inventory::inventory::state::{Decision, Rollback, State};
 
 use super::{id, lines, record};
 

@@ -11,7 +11,7 @@ use redis::cluster::{ClusterClient, ClusterConnection};
 use redis::cluster_read_routing::RandomReplicaStrategy;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{Cmd, ProtocolVersion, RedisError, RedisResult, Value};
-use redis_inventory::inventory::slot::Slot;
+use redis_inventory::inventory::cluster_slot::Slot;
 
 use crate::harness::{Client, Json, SOON, Server, code, json, to_json, wait_for};
 use crate::shards::{Cluster, GOSSIP, node_id};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use redis::cluster::{ClusterClient, ClusterConnection};
 use redis::{Cmd, ConnectionLike, ErrorKind, RedisResult, cmd};
-use redis_inventory::inventory::slot::Slot;
+use redis_inventory::inventory::cluster_slot::Slot;
 
 use crate::harness::{Client, Json, SOON, Server, json, wait_for, wait_until};
 use crate::shards::{Cluster, GOSSIP, node_id};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use redis_inventory::inventory::slot::Slot;
+use redis_inventory::inventory::cluster_slot::Slot;
 
 use crate::harness::{Client, Server, wait_for, wait_until};
 use crate::network::Network;

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::outcome::Ending;
+use super::cluster_slot::Slot;
+use super::ending::Ending;
+use super::line::{Line, SumTooLarge, describe};
 use super::quantity::UnixMs;
-use super::reservation::{Line, describe};
-use super::sku::{ReservationId, Sku};
-use super::slot::Slot;
+use super::sku::{InvalidText, ReservationId, Sku};
 
 /// Why a command was refused. The variants stand in order of precedence: where several apply, the first is said.
 /// A refusal means that nothing was changed.
@@ -160,6 +160,18 @@ impl Refusal {
             Self::Insufficient(_) => "INSUFFICIENT",
             Self::Overcommitted { .. } => "OVERCOMMITTED",
         }
+    }
+}
+
+impl From<InvalidText> for Refusal {
+    fn from(invalid: InvalidText) -> Self {
+        Self::Invalid(invalid.to_string())
+    }
+}
+
+impl From<SumTooLarge> for Refusal {
+    fn from(too_large: SumTooLarge) -> Self {
+        Self::Invalid(too_large.to_string())
     }
 }
 

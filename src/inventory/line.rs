@@ -1,0 +1,173 @@
+//! Lines: how many units of which sku, their sums, and their JSON.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::{self, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::quantity::{MAX_EXACT, Quantity};
+use super::sku::{KeyStyle, Sku};
+
+/// So many units of one sku.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What.
+    pub sku: Sku,
+    /// How many.
+    pub quantity: Quantity,
+}
+
+/// The lines for a reader: `PROD-123 5, PROD-9 1`, names as [`Sku::listed`] shows them.
+pub fn describe(lines: &[Line]) -> String {
+    let mut out = String::new();
+    for Line { sku, quantity } in lines {
+        let comma = if out.is_empty() { "" } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{comma}{} {}", sku.listed(), quantity.units());
+    }
+    out
+}
+
+/// The quantities of this sku add up to more than [`MAX_EXACT`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SumTooLarge(pub Sku);
+
+impl fmt::Display for SumTooLarge {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "the quantities of {} add up to more than {MAX_EXACT}", self.0)
+    }
+}
+
+impl std::error::Error for SumTooLarge {}
+
+/// So many lines are walked over to find one of them; of more, an index is kept.
+const FEW: usize = 32;
+
+/// Lines that are added up, each sku once, in the order in which the skus came. O(1) for each, whatever their number.
+#[derive(Debug, Default)]
+pub struct Sum {
+    lines: Vec<Line>,
+    /// Where each sku stands; empty while there are few.
+    index: HashMap<Sku, usize>,
+}
+
+impl Sum {
+    /// No lines yet, and room for so many.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { lines: Vec::with_capacity(capacity), index: HashMap::new() }
+    }
+
+    /// Adds a line, if the sum of its sku stays in the range of quantities.
+    pub fn add(&mut self, line: Line) -> Result<(), SumTooLarge> {
+        let Some(same) = self.find(&line.sku) else {
+            self.push(line);
+            return Ok(());
+        };
+        same.quantity = same.quantity.plus(line.quantity).ok_or(SumTooLarge(line.sku))?;
+        Ok(())
+    }
+
+    /// The lines.
+    pub fn into_lines(self) -> Vec<Line> {
+        self.lines
+    }
+
+    fn find(&mut self, sku: &Sku) -> Option<&mut Line> {
+        if self.index.is_empty() {
+            return self.lines.iter_mut().find(|known| known.sku == *sku);
+        }
+        self.index.get(sku).and_then(|place| self.lines.get_mut(*place))
+    }
+
+    /// Adds a line of a sku that is not there.
+    fn push(&mut self, line: Line) {
+        self.lines.push(line);
+        let new = match self.lines.len() {
+            0..=FEW => return,
+            _ if self.index.is_empty() => 0,
+            count => count.saturating_sub(1),
+        };
+        let places = self.lines.iter().enumerate().skip(new);
+        self.index.extend(places.map(|(place, line)| (line.sku.clone(), place)));
+    }
+}
+
+/// Lists of lines as one, each sku once.
+pub fn sum_lines(lists: &[&[Line]]) -> Vec<Line> {
+    let mut sum = Sum::with_capacity(lists.iter().map(|list| list.len()).sum());
+    for line in lists.iter().flat_map(|list| list.iter()) {
+        // These lists are parts of one request, whose sums were checked.
+        let _ = sum.add(line.clone());
+    }
+    sum.into_lines()
+}
+
+/// Whether two lists of lines, each sku once in each, name the same units in any order.
+pub(super) fn same_lines(a: &[Line], b: &[Line]) -> bool {
+    let sorted = |lines: &[Line]| {
+        let mut lines: Vec<(Sku, Quantity)> =
+            lines.iter().map(|line| (line.sku.clone(), line.quantity)).collect();
+        lines.sort_unstable();
+        lines
+    };
+    a == b || (a.len() == b.len() && sorted(a) == sorted(b))
+}
+
+/// The units of each sku; each stands once.
+pub fn units_by_sku(lines: &[Line]) -> HashMap<&Sku, i64> {
+    lines.iter().map(|line| (&line.sku, line.quantity.units())).collect()
+}
+
+/// The lines without `part`, each sku once in each.
+pub(super) fn minus(lines: &[Line], part: &[Line]) -> Vec<Line> {
+    if part == lines {
+        return Vec::new();
+    }
+    let part = units_by_sku(part);
+    let rest = |line: &Line| {
+        let gone = part.get(&line.sku).copied().unwrap_or_default();
+        let quantity = Quantity::new(line.quantity.units().saturating_sub(gone))?;
+        Some(Line { sku: line.sku.clone(), quantity })
+    };
+    lines.iter().filter_map(rest).collect()
+}
+
+/// A line in JSON, in records, outcomes and replies.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LineJson<'a> {
+    #[serde(borrow)]
+    product_id: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    warehouse: Option<Cow<'a, str>>,
+    quantity: i64,
+}
+
+impl<'a> LineJson<'a> {
+    pub(super) fn of(line: &'a Line) -> Self {
+        Self {
+            product_id: line.sku.product().into(),
+            warehouse: line.sku.warehouse().map(Cow::from),
+            quantity: line.quantity.units(),
+        }
+    }
+
+    pub(super) fn into_line(self, style: KeyStyle) -> Option<Line> {
+        let sku = Sku::from_parts(&self.product_id, self.warehouse.as_deref(), style).ok()?;
+        Some(Line { sku, quantity: Quantity::new(self.quantity)? })
+    }
+}
+
+/// Lines read from JSON; `None` where one is not valid or a sku stands twice.
+pub(super) fn lines_from_json(json: Vec<LineJson<'_>>, style: KeyStyle) -> Option<Vec<Line>> {
+    let mut lines = Sum::with_capacity(json.len());
+    for line in json {
+        let line = line.into_line(style)?;
+        if lines.find(&line.sku).is_some() {
+            return None;
+        }
+        lines.push(line);
+    }
+    Some(lines.into_lines())
+}
