@@ -9,8 +9,8 @@ use super::line::{Line, SumTooLarge, describe};
 use super::quantity::UnixMs;
 use super::sku::{InvalidText, ReservationId, Sku};
 
-/// Why a command was refused. The variants stand in order of precedence: where several apply, the first is said.
-/// A refusal means that nothing was changed.
+/// Why a command was refused. A refusal means that nothing was changed. If several apply, the one of the lowest
+/// [`Rank`] is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// `ERR`: the words of the command do not fit its grammar.
@@ -105,6 +105,49 @@ pub enum Refusal {
         /// Units reserved.
         reserved: i64,
     },
+    /// `ERR`: what is asked for is well-formed, but cannot be done with what there is: a deadline that has passed, a place
+    /// that is no warehouse of its product.
+    Impossible(String),
+    /// `ERR`: a counter would leave the range of 64-bit integers.
+    Overflow {
+        /// Of which sku.
+        sku: Sku,
+        /// Which of its counters: `available` or `reserved`.
+        counter: &'static str,
+    },
+}
+
+/// The order in which refusals win: of all that speaks against a request, the lowest is said. First what is wrong with the
+/// request in itself, then what keeps the keys from being read, then what the reservation's state says, which a client that
+/// sends a command again has to hear whatever has happened to the stock since, and the stock last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// The words of the command.
+    Words,
+    /// The slots of its keys.
+    CrossSlot,
+    /// It can be answered soon, but not now.
+    NotNow,
+    /// A key holds something else.
+    WrongType,
+    /// The reservation, or the units, may be another program's.
+    Foreign,
+    /// The reservation has ended.
+    Ended,
+    /// The id or the token was used for something else.
+    Mismatch,
+    /// The reservation is unknown.
+    NotFound,
+    /// It does not fit what there is.
+    Impossible,
+    /// The counters contradict the reservation.
+    Drift,
+    /// There are not enough units.
+    Insufficient,
+    /// More is reserved than was counted.
+    Overcommitted,
+    /// A counter would overflow.
+    Overflow,
 }
 
 /// One sku of which there is not enough.
@@ -121,7 +164,7 @@ pub struct Shortage {
 }
 
 impl Refusal {
-    /// Every code, in order of precedence.
+    /// Every code, in the order of the lowest [`Rank`] that has it.
     pub const CODES: [&str; 13] = [
         "ERR",
         "CROSSSLOT",
@@ -143,10 +186,34 @@ impl Refusal {
         Self::Invalid(what.into())
     }
 
+    /// An `ERR` about what there is, with its message.
+    pub fn impossible(what: impl Into<String>) -> Self {
+        Self::Impossible(what.into())
+    }
+
+    /// Where it stands among the refusals that apply as well.
+    pub fn rank(&self) -> Rank {
+        match self {
+            Self::Grammar { .. } | Self::Invalid(_) => Rank::Words,
+            Self::CrossSlot { .. } => Rank::CrossSlot,
+            Self::TryAgain | Self::Overdue(_) | Self::SlotMoving(_) => Rank::NotNow,
+            Self::WrongType { .. } => Rank::WrongType,
+            Self::Foreign(_) | Self::ForeignHere { .. } => Rank::Foreign,
+            Self::Ended { .. } => Rank::Ended,
+            Self::Mismatch { .. } | Self::OtherOnce { .. } => Rank::Mismatch,
+            Self::NotFound(_) => Rank::NotFound,
+            Self::Impossible(_) => Rank::Impossible,
+            Self::Drift { .. } | Self::NotAllBack { .. } => Rank::Drift,
+            Self::Insufficient(_) => Rank::Insufficient,
+            Self::Overcommitted { .. } => Rank::Overcommitted,
+            Self::Overflow { .. } => Rank::Overflow,
+        }
+    }
+
     /// The code: the first word of the reply, for clients to branch on.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Grammar { .. } | Self::Invalid(_) => "ERR",
+            Self::Grammar { .. } | Self::Invalid(_) | Self::Impossible(_) | Self::Overflow { .. } => "ERR",
             Self::CrossSlot { .. } => "CROSSSLOT",
             Self::TryAgain | Self::Overdue(_) | Self::SlotMoving(_) => "TRYAGAIN",
             Self::WrongType { .. } => "WRONGTYPE",
@@ -160,6 +227,46 @@ impl Refusal {
             Self::Insufficient(_) => "INSUFFICIENT",
             Self::Overcommitted { .. } => "OVERCOMMITTED",
         }
+    }
+}
+
+/// What speaks against a request, while it is being judged: of several refusals the one that wins, and of equal ones the first.
+#[derive(Debug, Default)]
+pub struct Objections(Option<Refusal>);
+
+impl Objections {
+    /// This speaks against it as well.
+    pub fn add(&mut self, refusal: Refusal) {
+        if self.0.as_ref().is_none_or(|known| refusal.rank() < known.rank()) {
+            self.0 = Some(refusal);
+        }
+    }
+
+    /// What this part of the judgement gives; `None` if it is a refusal, which is added.
+    pub fn check<T>(&mut self, part: Result<T, Refusal>) -> Option<T> {
+        part.map_err(|refusal| self.add(refusal)).ok()
+    }
+
+    /// `value`, unless anything speaks against the request.
+    pub fn unless_any<T>(self, value: T) -> Result<T, Refusal> {
+        self.0.map_or(Ok(value), Err)
+    }
+}
+
+/// Two parts of a judgement: what both give, or the refusal that wins.
+pub fn both<A, B>(first: Result<A, Refusal>, second: Result<B, Refusal>) -> Result<(A, B), Refusal> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (Err(first), Err(second)) if second.rank() < first.rank() => Err(second),
+        (Err(refusal), _) | (Ok(_), Err(refusal)) => Err(refusal),
+    }
+}
+
+/// Puts off a refusal of a rank above `last`: it waits for what is to be said before it. The others are said now.
+pub fn put_off<T>(last: Rank, part: Result<T, Refusal>) -> Result<Result<T, Refusal>, Refusal> {
+    match part {
+        Err(refusal) if refusal.rank() <= last => Err(refusal),
+        other => Ok(other),
     }
 }
 
@@ -180,7 +287,8 @@ impl fmt::Display for Refusal {
         write!(out, "{} ", self.code())?;
         match self {
             Self::Grammar { what, grammar } => write!(out, "{what}. Usage: {grammar}"),
-            Self::Invalid(what) => out.write_str(what),
+            Self::Invalid(what) | Self::Impossible(what) => out.write_str(what),
+            Self::Overflow { sku, counter } => write!(out, "the {counter} units of {sku} would overflow"),
             Self::CrossSlot { id, sku } => write!(
                 out,
                 "Keys in request don't hash to the same slot: reservation {id} and {sku} need the same tag in braces"

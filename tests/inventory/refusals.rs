@@ -3,11 +3,11 @@
 use redis_inventory::inventory::cluster_slot::Slot;
 use redis_inventory::inventory::ending::Ending;
 use redis_inventory::inventory::line::Line;
-use redis_inventory::inventory::refusal::{Refusal, Shortage};
+use redis_inventory::inventory::refusal::{Objections, Rank, Refusal, Shortage, both, put_off};
 
 use super::{id, lines, sku};
 
-/// One of each, in the order in which they win.
+/// One of each, in the order of their ranks.
 fn every_refusal() -> Vec<(Refusal, &'static str)> {
     let ended = |how, at| Refusal::Ended { id: id("RES-456"), how, at };
     let short =
@@ -52,10 +52,6 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
              wait until it holds none, or give them back with INV.REPAIR P FORCE",
         ),
         (
-            Refusal::OtherOnce { asked: "P 5".to_owned() },
-            "MISMATCH this ONCE token was used with other arguments (P 5): take a new one for yours",
-        ),
-        (
             ended(Ending::Committed, 7),
             "COMMITTED reservation RES-456 was committed at 7: a new try takes a new id",
         ),
@@ -79,9 +75,14 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
             "MISMATCH reservation RES-456 exists with other items (\"P 5, Q\" 1, Q 2): take a new id for yours",
         ),
         (
+            Refusal::OtherOnce { asked: "P 5".to_owned() },
+            "MISMATCH this ONCE token was used with other arguments (P 5): take a new one for yours",
+        ),
+        (
             Refusal::NotFound(id("RES-456")),
             "NOTFOUND reservation RES-456 is unknown here: it was never made, its key was deleted, or it ended longer ago than outcomes are remembered (inv.outcome-ttl-ms): check the order in your own database before you go on",
         ),
+        (Refusal::impossible("P has no warehouse W"), "ERR P has no warehouse W"),
         (
             Refusal::Drift { sku: sku("P"), held: 5, reserved: 3 },
             "DRIFT P reserved 3, but this reservation holds 5: its counter was written by hand, INV.AUDIT P shows by how much",
@@ -108,6 +109,10 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
             Refusal::Overcommitted { sku: sku("P"), on_hand: 3, reserved: 5 },
             "OVERCOMMITTED P counted 3, but 5 are reserved: commit or roll back reservations first",
         ),
+        (
+            Refusal::Overflow { sku: sku("P"), counter: "available" },
+            "ERR the available units of P would overflow",
+        ),
     ]
 }
 
@@ -127,14 +132,41 @@ fn the_first_word_is_the_code() {
 }
 
 #[test]
-fn the_list_of_codes_has_every_one_in_order_of_precedence() {
-    let codes: Vec<&str> = every_refusal().iter().map(|(refusal, _)| refusal.code()).collect();
-    assert!(Refusal::CODES.iter().all(|code| codes.contains(code)));
-    let rank = |code: &&str| Refusal::CODES.iter().position(|known| known == code).expect("a code");
-    // A token's mismatch is judged before how the reservation stands.
-    let by_state = every_refusal();
-    let by_state = by_state.iter().filter(|(refusal, _)| !matches!(refusal, Refusal::OtherOnce { .. }));
-    assert!(by_state.map(|(refusal, _)| rank(&refusal.code())).is_sorted());
+fn the_list_of_codes_has_every_one_in_the_order_of_the_ranks() {
+    let ranks: Vec<Rank> = every_refusal().iter().map(|(refusal, _)| refusal.rank()).collect();
+    assert!(ranks.is_sorted(), "{ranks:?}");
+    let mut codes: Vec<&str> = Vec::new();
+    for (refusal, _) in every_refusal() {
+        if !codes.contains(&refusal.code()) {
+            codes.push(refusal.code());
+        }
+    }
+    assert_eq!(codes, Refusal::CODES);
+}
+
+#[test]
+fn of_several_refusals_the_lowest_rank_is_said_and_of_equal_ones_the_first() {
+    let every: Vec<Refusal> = every_refusal().into_iter().map(|(refusal, _)| refusal).collect();
+    for first in &every {
+        for second in &every {
+            let expected = if second.rank() < first.rank() { second } else { first };
+            let mut objections = Objections::default();
+            assert_eq!(objections.check(Ok::<_, Refusal>(1)), Some(1));
+            objections.add(first.clone());
+            assert_eq!(objections.check(Err::<i32, _>(second.clone())), None);
+            assert_eq!(objections.unless_any(()).as_ref(), Err(expected));
+            let of_both = both(Err::<(), _>(first.clone()), Err::<(), _>(second.clone()));
+            assert_eq!(of_both.as_ref(), Err(expected));
+        }
+        assert_eq!(both(Ok(()), Err::<(), _>(first.clone())), Err(first.clone()));
+        assert_eq!(both(Err::<(), _>(first.clone()), Ok(())), Err(first.clone()));
+        for last in every.iter().map(Refusal::rank) {
+            let is_said = put_off(last, Err::<(), _>(first.clone())).is_err();
+            assert_eq!(is_said, first.rank() <= last, "{first} against {last:?}");
+        }
+    }
+    assert_eq!(both(Ok(1), Ok(2)), Ok((1, 2)));
+    assert_eq!(Objections::default().unless_any(1), Ok(1));
 }
 
 #[test]
