@@ -2,11 +2,12 @@
 //! it, atomically.
 //!
 //! Read in this order: [`inventory`] decides and is pure; [`engine`] takes the steps around a decision over a small
-//! keyspace trait; `server` carries them out on the real server; `commands` speaks with the clients.
+//! keyspace trait; [`ledger`] is what it keeps in memory; `server` carries them out on the real server; `commands` speaks with the clients.
 //! ARCHITECTURE.md has the map.
 
 pub mod commands;
 pub mod engine;
 pub mod inventory;
+pub mod ledger;
 
 mod server;

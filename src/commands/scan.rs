@@ -8,10 +8,10 @@ use super::page;
 use super::reply::Reply;
 use super::run;
 use crate::engine::Keyspace;
-use crate::engine::holds::Place;
 use crate::engine::look::{ScanQuery, scan};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{KeyStyle, Product};
+use crate::ledger::holds::Place;
 
 const GRAMMAR: &str = "INV.SCAN cursor [COUNT n] [PRODUCT product]";
 

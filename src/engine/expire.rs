@@ -1,13 +1,11 @@
 //! How units come back by themselves: what the events note, and how the notes are settled.
 //!
-//! **Invariants.** An event handler only takes notes ([`record_removed`], [`Ledger::touch`]); writing comes after.
+//! **Invariants.** An event handler only takes notes ([`record_removed`](crate::ledger::record_removed), [`Ledger::touch`]); writing comes after.
 //! A note is settled once, by whoever comes first: the write command whose own read caused it, a later one, the job
 //! behind the event, or the cron. No release moves more than the counter holds beyond what all other reservations
 //! hold (CLAMP): a script that settled one of our records with its own commands must not bring the units back twice.
 
-use super::ledger::{Blocked, Foreign, Gone, Ledger, Touched};
 use super::sent::Sent;
-use super::waiting::Waits;
 use super::{
     Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, moving, record, recover, repair,
 };
@@ -16,52 +14,12 @@ use crate::inventory::outcome::{Ending, Outcome};
 use crate::inventory::quantity::{Quantity, UnixMs};
 use crate::inventory::reservation::{Line, Record, Restored, State, sum_lines};
 use crate::inventory::sku::{Key, ReservationId, Sku};
+use crate::ledger::gone::{Blocked, Gone};
+use crate::ledger::waiting::Waits;
+use crate::ledger::{Foreign, Ledger, Touched};
 
 /// How long a due record that did not go when it was opened is left alone (the server is paused, or imports).
 const RETRY_MS: i64 = 1000;
-
-/// What takes a key away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removal {
-    /// DEL, UNLINK, RENAME away, MOVE away, …
-    Deleted,
-    /// Its TTL.
-    Expired,
-    /// Memory pressure.
-    Evicted,
-    /// SET, RESTORE REPLACE, … over it.
-    Overwritten,
-}
-
-/// Notes that a `reservation:` key goes. `name` is its name, `id` the id in it, `record` what it holds while it can still
-/// be read, `ttl` its deadline. Notes for a release are taken only where `releasing`: on a master that is not loading.
-pub fn record_removed(
-    ledger: &mut Ledger,
-    name: &[u8],
-    id: Option<&ReservationId>,
-    record: Option<Record>,
-    ttl: Option<UnixMs>,
-    how: Removal,
-    releasing: bool,
-) {
-    let was_foreign = ledger.leave_foreign(name);
-    let gone = match record {
-        Some(record) => {
-            let deadline = ttl.or_else(|| ledger.deadline(&record.id)).unwrap_or(record.expires_at);
-            Some(Gone::new(record, deadline))
-        }
-        None => id.and_then(|id| ledger.as_indexed(id)),
-    };
-    let Some(gone) = gone else { return };
-    if was_foreign || !releasing {
-        ledger.leave(&gone.record.id);
-        return;
-    }
-    match how {
-        Removal::Expired | Removal::Evicted => ledger.pend(gone),
-        Removal::Deleted | Removal::Overwritten => ledger.note_removed(gone),
-    }
-}
 
 /// Where a release happens. A job may run inside the server's own scan for expired keys, which has saved its next
 /// entry: it must not take away any other key that has a TTL.

@@ -1,6 +1,5 @@
 //! The readers: `INV.GET`, `INV.SCAN` and `INV.STOCK`. They settle nothing, and work on a replica.
 
-use super::holds::Place;
 use super::warehouses::Standing;
 use super::{Counter, Keyspace, Reading, audit, expire, judge, warehouses};
 use crate::inventory::error::Refusal;
@@ -9,6 +8,7 @@ use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Line, State};
 use crate::inventory::sku::{Key, Product, ReservationId, Sku};
 use crate::inventory::slot::SlotState;
+use crate::ledger::holds::Place;
 
 /// What is known of a reservation; what is not, is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]

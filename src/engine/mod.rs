@@ -6,15 +6,11 @@
 //! nothing of its own. No borrow of the [`Ledger`] outlives a call into the keyspace, because reading a key can
 //! expire it, and that changes the ledger.
 
-pub mod alert_index;
 pub mod alerts;
 pub mod apply;
 pub mod audit;
 pub mod expire;
 pub mod feed;
-pub mod gone_queue;
-pub mod holds;
-pub mod ledger;
 pub mod look;
 pub mod moving;
 pub mod once;
@@ -24,9 +20,6 @@ pub mod reserve;
 pub mod resolve;
 pub mod restock;
 pub mod sent;
-mod slots;
-pub mod standing;
-pub mod waiting;
 pub mod warehouses;
 
 use std::borrow::Cow;
@@ -37,7 +30,7 @@ use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::reservation::{Line, Record, State};
 use crate::inventory::sku::{Counted, Key, KeyStyle, ReservationId};
 use crate::inventory::slot::{Slot, SlotState};
-use ledger::Ledger;
+use crate::ledger::Ledger;
 use sent::Sent;
 
 /// The configuration, as one command sees it. Times in milliseconds.
@@ -192,7 +185,7 @@ pub enum Tally {
 ///
 /// Implementations keep two promises. Time stands still: [`Keyspace::now`] gives the same moment for the life of the
 /// value, and it is the moment by which keys expire. And whatever takes a `reservation:` key away tells
-/// [`expire::record_removed`] before it is gone, with its value, except what [`Keyspace::remove`] and
+/// [`record_removed`](crate::ledger::record_removed) before it is gone, with its value, except what [`Keyspace::remove`] and
 /// [`Keyspace::write`] themselves take away.
 pub trait Keyspace {
     /// The moment of this command, by the clock that keys expire by.

@@ -4,14 +4,15 @@
 //! Until then the key of a reservation says what is to be done, and it moves with its slot; a note in memory would not.
 
 use super::expire;
-use super::ledger::{Gone, Ledger};
 use super::sent::Sent;
-use super::waiting::Waits;
 use super::{Argument, Keyspace, Reading, Tally, apply};
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Line, Record, describe};
 use crate::inventory::sku::Key;
 use crate::inventory::slot::{Slot, SlotState};
+use crate::ledger::Ledger;
+use crate::ledger::gone::Gone;
+use crate::ledger::waiting::Waits;
 
 /// A record has ended in a slot that is not stable: whoever has the slot then gives its units back. A slot that moves all at
 /// once leaves what it was behind, and its new owner has the same: so the note counts only if the slot comes back with these

@@ -2,12 +2,12 @@
 //! check, when a replica becomes a master.
 
 use super::expire;
-use super::ledger::{Foreign, Ledger, Touched};
 use super::sent::Sent;
 use super::{Argument, Keyspace, Reading, is_in_slot_of, repair};
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Record, Restored};
 use crate::inventory::sku::{Key, KeyStyle, ReservationId, Watched, is_of_other_style};
+use crate::ledger::{Foreign, Ledger, Touched};
 
 /// One walk over the keys of a database. The walk sees a key as it is stored, also one that is due and would go, or
 /// read as absent, if it were opened: so no due reservation is missed.

@@ -5,10 +5,10 @@
 //! `inventory:managed` says of a database. Elsewhere a script may hold them: they are reported.
 
 use super::sent::Sent;
-use super::standing::Reason;
 use super::{Argument, Counter, Keyspace, LoadRepair, Reading, Tally, alerts, apply, feed};
 use crate::inventory::sku::{Key, KeyStyle, Sku};
 use crate::inventory::slot::SlotState;
+use crate::ledger::standing::Reason;
 
 /// Goes on with the repair of this database until it is done or `time_is_up`. To be called when nothing of it is due or
 /// pending: what is about to be released is not to be repaired as well. Says whether something is left.

@@ -10,11 +10,11 @@ use super::api::{self, Kind, OpenKey, RawContext};
 use super::keyspace::ServerKeyspace;
 use super::walk::{self, Purpose};
 use super::{config, guard, state};
-use crate::engine::expire::{self, Place, Removal};
-use crate::engine::ledger::{Ledger, Touched};
+use crate::engine::expire::{self, Place};
 use crate::engine::{Keyspace, moving, recover, repair};
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::{Watched, is_reservation, watched};
+use crate::ledger::{Ledger, Removal, Touched, record_removed};
 
 /// No record is shorter. Reading a short string makes the server rewrite it in place, which is not wanted of a key
 /// that is going.
@@ -100,7 +100,7 @@ fn key_goes(ctx: RawContext, name: &[u8], key: &OpenKey<'_>, subevent: u64) {
             let ttl = key.deadline();
             let id = id.as_ref();
             state::ledger(db, |ledger| {
-                expire::record_removed(ledger, name, id, record, ttl, how, releasing);
+                record_removed(ledger, name, id, record, ttl, how, releasing);
             });
             if releasing {
                 queue_job(ctx);

@@ -8,7 +8,6 @@ use redis_module::raw;
 use super::api::{self, Kind, Mode, OpenKey, RawContext, Service, Text};
 use super::texts::{self, Texts};
 use super::{config, state};
-use crate::engine::ledger::Ledger;
 use crate::engine::sent::Sent;
 use crate::engine::{Argument, Counter, Keyspace, Ranking, Reading, Settings, Tally};
 use crate::inventory::error::Refusal;
@@ -16,6 +15,7 @@ use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::reservation::Line;
 use crate::inventory::sku::{Counted, Key, KeyStyle, ReservationId};
 use crate::inventory::slot::{self, OwnSlots, Slot, SlotState};
+use crate::ledger::Ledger;
 
 /// The selected database of a context, for the length of one callback.
 pub struct ServerKeyspace {

@@ -10,9 +10,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::engine::Tally;
-use crate::engine::ledger::Ledger;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::KeyStyle;
+use crate::ledger::Ledger;
 
 /// The number of a database.
 pub type Db = i32;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use redis_inventory::engine::ledger::Ledger;
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::{Line, Record};
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
+use redis_inventory::ledger::Ledger;
 
 const SKUS: u64 = 3000;
 

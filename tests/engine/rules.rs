@@ -2,7 +2,6 @@
 //! units or doubled them.
 
 use redis_inventory::engine::audit::{self, AuditCursor};
-use redis_inventory::engine::ledger::{Gone, Ledger};
 use redis_inventory::engine::look::{self, ReservationView};
 use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ExtendRequest, ResolveRequest, commit, extend, rollback};
@@ -12,6 +11,8 @@ use redis_inventory::inventory::outcome::Outcome;
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::{Line, Record, describe};
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
+use redis_inventory::ledger::Ledger;
+use redis_inventory::ledger::gone::Gone;
 
 use super::simulation::{Command, Simulation};
 

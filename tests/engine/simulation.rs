@@ -9,8 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CStr;
 
-use redis_inventory::engine::expire::{self, Place, Removal};
-use redis_inventory::engine::ledger::{Ledger, Touched};
+use redis_inventory::engine::expire::{self, Place};
 use redis_inventory::engine::moving;
 use redis_inventory::engine::recover::{self, Walk};
 use redis_inventory::engine::sent::Sent;
@@ -20,6 +19,7 @@ use redis_inventory::inventory::quantity::UnixMs;
 use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{Counted, Key, KeyStyle, Watched, watched};
 use redis_inventory::inventory::slot::{Slot, SlotState};
+use redis_inventory::ledger::{Ledger, Removal, Touched, record_removed};
 
 /// When every simulation begins.
 pub const BEGIN: UnixMs = 1_763_820_000_000;
@@ -511,7 +511,7 @@ impl Simulation {
                 let record = id.as_ref().and_then(|id| Record::from_json(id, json?, self.style));
                 let releasing = self.role == Role::Master;
                 let (ledger, name) = (&mut self.ledger, name.as_bytes());
-                expire::record_removed(ledger, name, id.as_ref(), record, entry.until, how, releasing);
+                record_removed(ledger, name, id.as_ref(), record, entry.until, how, releasing);
                 self.job_queued |= releasing;
             }
             Some(Watched::Threshold(product)) => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ledger::Gone;
+use super::gone::Gone;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::ReservationId;
 use crate::inventory::slot::Slot;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::slots::{Names, Slot, Slots};
+use super::slab::{Names, Slot, Slots};
 use crate::inventory::quantity::{Quantity, UnixMs};
 use crate::inventory::reservation::{Line, Record};
 use crate::inventory::sku::{ReservationId, Sku};
