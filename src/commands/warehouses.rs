@@ -6,7 +6,7 @@ use redis_module_macros::command;
 use super::args::Args;
 use super::reply;
 use super::run;
-use crate::engine::Keyspace;
+use crate::engine::keyspace::Keyspace;
 use crate::engine::warehouses::{MOST, remove, set};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{KeyStyle, Product, Warehouse};

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::apply::{self, Effect};
+use super::effects::{self, Effect};
+use super::keyspace::{Counter, Keyspace, Settings, Tally, counter_to_change};
+use super::once::unless_wrong_type;
+use super::sweep::settled_state;
 use super::warehouses::{self, Place};
-use super::{
-    Counter, Keyspace, Settings, Tally, alerts, expire, feed, look, once, repair, settled_state,
-    unless_wrong_type,
-};
+use super::{alerts, feed, load_repair, once, queries, sweep};
 use crate::inventory::allocation::{Short, Split, Stock, pick};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once, Reserved};
@@ -127,7 +127,7 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     }
     let mut supply = supply?;
     let deadline = request.lifetime.deadline(now, now, &keys.settings())?;
-    if expire::settle_remembered(keys, id) {
+    if sweep::settle_remembered(keys, id) {
         supply = Supply::read(keys, &request.items)?;
     }
     let lines = supply.pick(keys, &request.items, request.split)?;
@@ -148,8 +148,8 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     if request.once.is_some() {
         effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone())));
     }
-    apply::commit(keys, &effects);
-    repair::mark(keys);
+    effects::commit(keys, &effects);
+    load_repair::mark(keys);
     feed::tell_lines(keys, feed::Event::Reserved, id, &reserved.items);
     alerts::raise(keys, moves);
     keys.tally(Tally::Reserved, 1);
@@ -191,7 +191,7 @@ impl Shelf {
     pub(super) fn read<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Self, Refusal> {
         let available = keys.counter_to_change(Key::Available(sku));
         let units = available.clone().units(Key::Available(sku), keys.style())?;
-        let reserved = super::counter_to_change(keys, Key::Reserved(sku))?;
+        let reserved = counter_to_change(keys, Key::Reserved(sku))?;
         Ok(Self { available, units, reserved })
     }
 
@@ -336,7 +336,7 @@ impl Supply {
                 left = left.saturating_sub(lines.max(1));
                 left == 0
             };
-            if expire::settle_remembered_due(keys, is_spent) {
+            if sweep::settle_remembered_due(keys, is_spent) {
                 *self = self.again(keys, asked)?;
                 continue;
             }
@@ -346,7 +346,7 @@ impl Supply {
             }
             if !released {
                 let shortages = shorts.into_iter().map(|(line, shortage)| {
-                    let is_known = self.has_stock(line) || look::is_known(keys, &shortage.sku);
+                    let is_known = self.has_stock(line) || queries::is_known(keys, &shortage.sku);
                     Shortage { is_known, ..shortage }
                 });
                 return Err(Refusal::Insufficient(shortages.collect()));
@@ -380,7 +380,7 @@ impl Supply {
         let mut release = |sku: &Sku, missing: i64| {
             let mut missing = missing;
             while missing > 0 && *left > 0 {
-                let Some((units, lines)) = expire::release_one(keys, sku, can_expire) else { break };
+                let Some((units, lines)) = sweep::release_one(keys, sku, can_expire) else { break };
                 missing = missing.saturating_sub(units);
                 *left = left.saturating_sub(lines.max(1));
                 released = true;

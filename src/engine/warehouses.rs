@@ -6,9 +6,11 @@
 
 use std::collections::HashMap;
 
-use super::apply::{self, Effect};
+use super::effects::{self, Effect};
+use super::keyspace::{Counter, Keyspace, Ranking, Reading};
+use super::once::unless_wrong_type;
 use super::reserve::Shelf;
-use super::{Counter, Keyspace, Ranking, Reading, alerts, expire, feed, look, once, unless_wrong_type};
+use super::{alerts, feed, once, queries, sweep};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::quantity::Quantity;
@@ -150,7 +152,7 @@ pub(super) fn require_place(style: KeyStyle, places: Option<&[Place]>, sku: &Sku
 /// Gives a product these warehouses, each once, beside those that it has, or these priorities. `ERR` where it has stock
 /// under its own name.
 pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i64)]) -> Result<(), Refusal> {
-    expire::catch_up(keys);
+    sweep::catch_up(keys);
     let places = places(keys, product.as_str())?;
     let own = Sku::from(product);
     let Shelf { available, units, reserved } = Shelf::read(keys, &own)?;
@@ -187,7 +189,7 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
     effects.extend(clear(keys, own));
     if !effects.is_empty() {
         // After this point nothing may fail.
-        apply::commit(keys, &effects);
+        effects::commit(keys, &effects);
         alerts::raise(keys, moves);
     }
     Ok(())
@@ -196,7 +198,7 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
 /// Takes a warehouse from a product. Without its last one, the product is kept under its own name again. `ERR` if the product
 /// does not have it, most likely a slip of the pen, or if it has units.
 pub fn remove<K: Keyspace>(keys: &mut K, product: &Product, warehouse: &Warehouse) -> Result<(), Refusal> {
-    expire::catch_up(keys);
+    sweep::catch_up(keys);
     let places = places(keys, product.as_str())?.unwrap_or_default();
     let place = Sku::at(product.as_str(), warehouse);
     let Shelf { units, reserved, .. } = Shelf::read(keys, &place)?;
@@ -215,7 +217,7 @@ pub fn remove<K: Keyspace>(keys: &mut K, product: &Product, warehouse: &Warehous
     let mut effects = vec![Effect::Unrank { place: place.clone() }];
     effects.extend(clear(keys, place));
     // After this point nothing may fail.
-    apply::commit(keys, &effects);
+    effects::commit(keys, &effects);
     Ok(())
 }
 
@@ -281,7 +283,7 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
     if from == to {
         return Err(Refusal::invalid(format!("{from} is both warehouses: name two")));
     }
-    expire::catch_up(keys);
+    sweep::catch_up(keys);
     let places = unless_wrong_type(places(keys, product.as_str()))?;
     let (from, to) = (Sku::at(product.as_str(), from), Sku::at(product.as_str(), to));
     let (left, right) = (Shelf::read(keys, &from)?, Shelf::read(keys, &to)?);
@@ -298,7 +300,7 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
     require_place(keys.style(), places.as_deref(), &to)?;
     let units = quantity.units();
     if left.units < units {
-        let is_known = look::is_known(keys, &from);
+        let is_known = queries::is_known(keys, &from);
         if places.is_none() && !is_known {
             return Err(Refusal::invalid(format!(
                 "{product} is not kept in warehouses, so there is none to take from: INV.WAREHOUSES {product} SET warehouse \
@@ -317,7 +319,7 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
     let moved = |sku: &Sku, available| Effect::Units { sku: sku.clone(), available, reserved: 0 };
     let mut effects = vec![moved(&from, units.saturating_neg()), moved(&to, units)];
     effects.extend(once::remember(keys, once.as_ref(), &Answer::Ok));
-    apply::commit(keys, &effects);
+    effects::commit(keys, &effects);
     feed::tell_units(keys, feed::Event::Transferred, &from, units.saturating_neg());
     feed::tell_units(keys, feed::Event::Transferred, &to, units);
     // What is available of the product is what it was, but for a counter that was below 0 by hand.

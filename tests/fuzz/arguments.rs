@@ -8,11 +8,12 @@ use std::fmt::Debug;
 
 use redis_inventory::commands::{Change, Request};
 use redis_inventory::engine::alerts::AlertQuery;
+use redis_inventory::engine::effects;
+use redis_inventory::engine::keyspace::Settings;
 use redis_inventory::engine::reserve::{Lifetime, ReserveRequest};
 use redis_inventory::engine::resolve::{ExtendRequest, ResolveRequest};
 use redis_inventory::engine::restock::{AdjustRequest, Measure, SetRequest};
 use redis_inventory::engine::warehouses::{self, TransferRequest};
-use redis_inventory::engine::{Settings, apply};
 use redis_inventory::inventory::alert::OFF;
 use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::once::Once;
@@ -50,7 +51,7 @@ pub fn check(data: &[u8]) {
 
 /// What a master sends is read, or refused.
 fn check_replicated(arguments: &[&[u8]]) {
-    match apply::parse(arguments) {
+    match effects::parse(arguments) {
         Ok((_, effects)) => assert_eq!(effects.len() * 4 + 1, arguments.len()),
         Err(refusal) => assert_eq!(refusal.code(), "ERR"),
     }

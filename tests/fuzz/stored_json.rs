@@ -5,8 +5,8 @@
 
 use std::collections::HashSet;
 
-use redis_inventory::engine::Counter;
 use redis_inventory::engine::audit::AuditCursor;
+use redis_inventory::engine::keyspace::Counter;
 use redis_inventory::inventory::alert::{Alert, AlertType};
 use redis_inventory::inventory::once::{self, Answer};
 use redis_inventory::inventory::outcome::Outcome;

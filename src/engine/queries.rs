@@ -1,7 +1,9 @@
 //! The readers: `INV.GET`, `INV.SCAN` and `INV.STOCK`. They settle nothing, and work on a replica.
 
+use super::judge::judge;
+use super::keyspace::{Counter, Keyspace, Reading};
 use super::warehouses::Standing;
-use super::{Counter, Keyspace, Reading, audit, expire, judge, warehouses};
+use super::{sweep, warehouses};
 use crate::inventory::error::Refusal;
 use crate::inventory::outcome::{Ending, Parts};
 use crate::inventory::quantity::UnixMs;
@@ -117,8 +119,8 @@ pub fn scan<K: Keyspace>(
     query: &ScanQuery,
     may_see: impl Fn(&ReservationId) -> bool,
 ) -> Result<(Option<Place>, Vec<ReservationId>), Refusal> {
-    expire::look_at_touched(keys, || false);
-    audit::require_index(keys)?;
+    sweep::look_at_touched(keys, || false);
+    sweep::require_index(keys)?;
     let now = keys.now();
     let (next, mut found) = keys.ledger(|ledger| {
         let holds = ledger.holds();

@@ -5,11 +5,12 @@
 //! behind the event, or the cron. No release moves more than the counter holds beyond what all other reservations
 //! hold (CLAMP): a script that settled one of our records with its own commands must not bring the units back twice.
 
+use super::judge::{judge, outcome, record};
+use super::keyspace::{Argument, Counter, Keyspace, Reading, Tally, is_free};
 use super::sent::Sent;
-use super::{
-    Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, moving, record, recover, repair,
-};
+use super::{alerts, effects, feed, load_repair, moving};
 use crate::inventory::alert::Alert;
+use crate::inventory::error::Refusal;
 use crate::inventory::outcome::{Ending, Outcome};
 use crate::inventory::quantity::{Quantity, UnixMs};
 use crate::inventory::reservation::{Line, Record, Restored, State, sum_lines};
@@ -47,6 +48,52 @@ pub fn catch_up<K: Keyspace>(keys: &mut K) {
     }
     if let Some(slot) = keys.confined_to() {
         moving::go_on_in(keys, slot);
+    }
+}
+
+/// How a reservation id stands, after whatever was due of it has been settled. For commands that write.
+pub(super) fn settled_state<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<State, Refusal> {
+    catch_up(keys);
+    let now = keys.now();
+    let found = keys.read(Key::Reservation(id));
+    let lapsed = keys.ledger(|ledger| ledger.lapsed(id, now));
+    settle_pending_of(keys, id);
+    // Whether a key with a TTL is over is the server's to say: it has let us read it.
+    let without_ttl = matches!(found, Reading::Text(_, None));
+    let state = judge(keys, id, found)?;
+    if let State::Live(record, deadline) = &state
+        && without_ttl
+        && now > *deadline
+    {
+        // The TTL was taken away (PERSIST): nobody but us ends this record.
+        let at = *deadline;
+        end_overdue(keys, record.clone(), at);
+        return lapsed_state(keys, id, at);
+    }
+    match (state, lapsed) {
+        (State::Unknown, Some(at)) => lapsed_state(keys, id, at),
+        (state, _) => Ok(state),
+    }
+}
+
+/// The state of an id whose deadline `at` has passed: its outcome, where one was written.
+fn lapsed_state<K: Keyspace>(keys: &mut K, id: &ReservationId, at: UnixMs) -> Result<State, Refusal> {
+    let now = keys.now();
+    Ok(match outcome(keys, id)? {
+        Some(outcome) => State::Ended(outcome),
+        None => State::Lapsed { at, settled: keys.ledger(|ledger| ledger.lapsed(id, now)).is_none() },
+    })
+}
+
+/// `TRYAGAIN` while not every live reservation is known, or not all of the slot that the command is confined to.
+pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
+    if !keys.ledger(|ledger| ledger.is_complete()) {
+        return Err(Refusal::TryAgain);
+    }
+    match keys.confined_to() {
+        // Of a slot that has just come not all is known.
+        Some(slot) if keys.ledger(|ledger| ledger.has_touched_in(slot)) => Err(Refusal::SlotMoving(slot)),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -107,7 +154,7 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place, time_is_up: impl 
     judge_written(keys);
     let is_left = work_off_removals(keys, place, time_is_up);
     mark_restored(keys);
-    repair::unmark(keys);
+    load_repair::unmark(keys);
     is_left
 }
 
@@ -122,8 +169,8 @@ pub fn judge_written<K: Keyspace>(keys: &mut K) {
     // What is held now: records that this unit has put back or taken away count.
     look_at_touched(keys, || false);
     remember_removed(keys, || false);
-    repair::judge(keys, written);
-    repair::unmark(keys);
+    load_repair::compare_written(keys, written);
+    load_repair::unmark(keys);
 }
 
 /// Settles what is pending, looks at the keys that events named, and remembers what other clients have deleted.
@@ -199,7 +246,7 @@ fn mark_restored<K: Keyspace>(keys: &mut K) {
 /// Whether a sku of this live reservation has less reserved than is held.
 fn is_contradicted<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     let lines = keys.ledger(|ledger| ledger.lines(id)).unwrap_or_default();
-    lines.iter().any(|line| repair::compare(keys, &line.sku).is_some_and(|drift| drift < 0))
+    lines.iter().any(|line| load_repair::compare(keys, &line.sku).is_some_and(|drift| drift < 0))
 }
 
 /// Remembers what CLAMP would move now of a record that another client has deleted. That is nothing while a record that may be a
@@ -221,7 +268,7 @@ fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
     let lines = gone.lines.clone();
     keys.ledger(|ledger| ledger.remember(gone, left));
     for line in lines {
-        repair::compare(keys, &line.sku);
+        load_repair::compare(keys, &line.sku);
     }
 }
 
@@ -236,7 +283,7 @@ fn can_settle_in_job<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
 pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let now = keys.now();
     keys.ledger(Ledger::try_moving_slots_again);
-    if recover::tell_of_dropped(keys, &mut time_is_up) || work_off_notes(keys, Place::Open, &mut time_is_up) {
+    if tell_of_dropped(keys, &mut time_is_up) || work_off_notes(keys, Place::Open, &mut time_is_up) {
         return true;
     }
     if !keys.ledger(|ledger| ledger.is_complete()) {
@@ -263,13 +310,28 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
     if !keys.ledger(|ledger| ledger.may_check() && !ledger.has_unsettled()) {
         return false;
     }
-    if repair::go_on(keys, &mut time_is_up) {
+    if load_repair::go_on(keys, &mut time_is_up) {
         return true;
     }
     // Now it is known what other programs hold.
     let is_left = remember_removed(keys, &mut time_is_up);
     settle_remembered_due(keys, |_| time_is_up());
     is_left
+}
+
+/// Tells the copies of the records that a load has dropped, until `time_is_up`. Their units are for the repair: whether the
+/// data set that was loaded knew of them is not known.
+fn tell_of_dropped<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    while let Some(id) = keys.ledger(Ledger::take_dropped) {
+        let key = Key::Reservation(&id);
+        if keys.peek(key) == Reading::Absent {
+            keys.replicate(Sent::Del, &[Argument::Key(key)]);
+        }
+        if time_is_up() {
+            return true;
+        }
+    }
+    false
 }
 
 /// Gives back what is remembered and due, until nothing is left or `time_is_up`, which is told how many lines each had. Says
@@ -376,10 +438,10 @@ pub(super) fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool
         block(keys, gone, line);
     }
     let outcome_ttl = keys.settings().outcome_ttl_ms;
-    if write_outcome && outcome_ttl > 0 && apply::is_free(keys, Key::Outcome(id)) {
+    if write_outcome && outcome_ttl > 0 && is_free(keys, Key::Outcome(id)) {
         let outcome = Outcome::of(&gone.record, gone.deadline, Ending::Expired, now, &moved);
         let until = now.saturating_add(outcome_ttl);
-        apply::write_by_itself(keys, Key::Outcome(id), &outcome.to_json(id), until);
+        effects::write_by_itself(keys, Key::Outcome(id), &outcome.to_json(id), until);
     }
     feed::tell_lines(keys, feed::Event::Expired, id, &moved);
     alerts::raise(keys, moves);
@@ -395,7 +457,7 @@ fn give_back<K: Keyspace>(keys: &mut K, lines: &[Line]) -> alerts::Moves {
     for Line { sku, quantity } in lines {
         let units = quantity.units();
         let before = Counter::from(keys.peek(Key::Available(sku)));
-        apply::give_back(keys, sku, units);
+        effects::give_back(keys, sku, units);
         moves.moved(sku, &before, units);
     }
     moves
@@ -460,7 +522,7 @@ fn release_late<K: Keyspace>(keys: &mut K, blocked: &Blocked, line: &Line, moved
         && outcome.ending != Ending::Committed
     {
         let outcome = outcome.with_returned(moved);
-        apply::write_by_itself(keys, Key::Outcome(id), &outcome.to_json(id), until);
+        effects::write_by_itself(keys, Key::Outcome(id), &outcome.to_json(id), until);
     }
     feed::tell_lines(keys, feed::Event::Expired, id, moved);
     alerts::raise(keys, moves);
@@ -536,7 +598,7 @@ pub fn look_at_touched<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -
 pub(super) fn look_at<K: Keyspace>(keys: &mut K, touched: Touched) {
     match touched {
         Touched::Reservation(id) => look_at_record(keys, &id),
-        Touched::Managed => repair::look_at_mark(keys),
+        Touched::Managed => load_repair::look_at_mark(keys),
         Touched::Threshold(product) => {
             let threshold = match Counter::from(keys.peek(Key::Threshold(product.as_str()))) {
                 Counter::Units(units) => Some(units),
@@ -603,6 +665,6 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
         }
     });
     for line in lines {
-        repair::compare(keys, &line.sku);
+        load_repair::compare(keys, &line.sku);
     }
 }

@@ -4,8 +4,9 @@
 //! **Invariant:** units are given back by themselves only where the module alone reserves, which the mark
 //! `inventory:managed` says of a database. Elsewhere a script may hold them: they are reported.
 
+use super::keyspace::{Argument, Counter, Keyspace, LoadRepair, Reading, Tally};
 use super::sent::Sent;
-use super::{Argument, Counter, Keyspace, LoadRepair, Reading, Tally, alerts, apply, feed};
+use super::{alerts, effects, feed};
 use crate::inventory::sku::{Key, KeyStyle, Sku};
 use crate::inventory::slot::SlotState;
 use crate::ledger::standing::Reason;
@@ -91,7 +92,7 @@ fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
     if !has_room {
         return false;
     }
-    apply::give_back(keys, sku, drift);
+    effects::give_back(keys, sku, drift);
     keys.ledger(|ledger| ledger.set_drift(sku, 0));
     feed::tell_units(keys, feed::Event::Repaired, sku, drift);
     let mut moves = alerts::Moves::default();
@@ -125,7 +126,7 @@ pub(super) fn marked_style<K: Keyspace>(keys: &mut K) -> Option<KeyStyle> {
 }
 
 /// Compares these reserved counters, which another client has written, with what is held.
-pub(super) fn judge<K: Keyspace>(keys: &mut K, written: Vec<Sku>) {
+pub(super) fn compare_written<K: Keyspace>(keys: &mut K, written: Vec<Sku>) {
     let now = keys.now();
     let mut later = Vec::new();
     for sku in written {
