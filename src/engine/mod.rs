@@ -1,10 +1,10 @@
 //! What happens around a decision: the reads before it, the writes after it, and what time and other hands do to the
-//! keys meanwhile. It runs over the small trait [`Keyspace`](keyspace::Keyspace), which the real server implements and a simulated one
-//! can implement as well.
+//! keys meanwhile. It runs over the small trait [`Keyspace`](keyspace::Keyspace), which the real server implements and a
+//! simulated one can implement as well.
 //!
 //! **Invariants:** everything is checked before the first write, and after it nothing may fail. A refusal writes
-//! nothing of its own. No borrow of the [`Ledger`](crate::ledger::Ledger) outlives a call into the keyspace, because reading a key can
-//! expire it, and that changes the ledger.
+//! nothing of its own. No borrow of the [`Ledger`](crate::ledger::Ledger) outlives a call into the keyspace, because reading
+//! a key can expire it, and that changes the ledger.
 
 pub mod alerts;
 pub mod audit;
@@ -21,5 +21,6 @@ pub mod reserve;
 pub mod resolve;
 pub mod restock;
 pub mod sent;
+pub mod settle;
 pub mod sweep;
 pub mod warehouses;

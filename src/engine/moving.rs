@@ -5,7 +5,7 @@
 
 use super::keyspace::{Argument, Keyspace, Reading, Tally, is_free};
 use super::sent::Sent;
-use super::sweep;
+use super::settle;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Line, Record, describe};
 use crate::inventory::sku::Key;
@@ -113,7 +113,7 @@ fn has_counters<K: Keyspace>(keys: &mut K, lines: &[Line]) -> bool {
 /// What was to be given back cannot be, here or by others: the operator is told.
 fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
     keys.ledger(|ledger| ledger.settled(&gone.lines));
-    keys.tally(Tally::UnexplainedUnits, sweep::total(&gone.lines));
+    keys.tally(Tally::UnexplainedUnits, settle::total(&gone.lines));
     let (id, lines) = (&gone.record.id, describe(&gone.lines));
     keys.report(&format!(
         "reservation {id} ended here while its slot was not: {lines} stay reserved until INV.REPAIR at the slot's owner"
@@ -155,18 +155,18 @@ fn go_on_with<K: Keyspace>(keys: &mut K, waits: Waits) {
         Waits::Unread(id, _) => {
             // That ends it, and its event tells what it was.
             keys.read(Key::Reservation(&id));
-            sweep::settle_pending_of(keys, &id);
+            settle::settle_pending_of(keys, &id);
         }
         Waits::Orphan(gone) => {
             // Not where an outcome says that its old owner has settled it, nor where it is back.
             let id = &gone.record.id;
             if is_free(keys, Key::Outcome(id)) && is_free(keys, Key::Reservation(id)) {
                 keys.ledger(|ledger| ledger.hold(&gone.lines));
-                if sweep::movable(keys, &gone.lines).is_empty() {
+                if settle::movable(keys, &gone.lines).is_empty() {
                     // It has settled it, and only the outcome did not come any more.
                     keys.ledger(|ledger| ledger.settled(&gone.lines));
                 } else {
-                    sweep::settle(keys, &gone, true);
+                    settle::settle(keys, &gone, true);
                 }
             }
         }
