@@ -14,9 +14,10 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
+use redis_inventory::engine::reserve::{ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ResolveRequest, commit, rollback};
 use redis_inventory::inventory::allocation::Split;
+use redis_inventory::inventory::lifetime::Lifetime;
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::Line;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};

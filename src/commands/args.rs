@@ -3,8 +3,8 @@
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 
-use crate::engine::reserve::Lifetime;
 use crate::inventory::error::Refusal;
+use crate::inventory::lifetime::Lifetime;
 use crate::inventory::once::Once;
 use crate::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
 use crate::inventory::reservation::{Line, Sum};

@@ -6,9 +6,9 @@ use redis_module_macros::command;
 use super::args::{self, Args};
 use super::run;
 use crate::engine::keyspace::Keyspace;
-use crate::engine::reserve::Lifetime;
 use crate::engine::resolve::{ExtendRequest, extend};
 use crate::inventory::error::Refusal;
+use crate::inventory::lifetime::Lifetime;
 use crate::inventory::sku::{KeyStyle, OnceName, ReservationId};
 
 const GRAMMAR: &str = "INV.EXTEND id EX s | PX ms | EXAT s | PXAT ms [ONCE token]";

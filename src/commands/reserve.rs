@@ -8,9 +8,10 @@ use super::args::{self, Args, Quoted};
 use super::reply::Reply;
 use super::run;
 use crate::engine::keyspace::{Keyspace, Settings};
-use crate::engine::reserve::{Lifetime, ReserveRequest, reserve};
+use crate::engine::reserve::{ReserveRequest, reserve};
 use crate::inventory::allocation::Split;
 use crate::inventory::error::Refusal;
+use crate::inventory::lifetime::Lifetime;
 use crate::inventory::once::Reserved;
 use crate::inventory::sku::{KeyStyle, OnceName, ReservationId};
 

@@ -7,7 +7,8 @@ use super::args::Args;
 use super::reply::Reply;
 use super::run;
 use crate::engine::keyspace::Keyspace;
-use crate::engine::queries::{StockView, Units, stock};
+use crate::engine::queries::{StockView, stock};
+use crate::engine::shelves::Units;
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{KeyStyle, Product};
 

@@ -7,7 +7,8 @@ use super::args::Args;
 use super::reply;
 use super::run;
 use crate::engine::keyspace::Keyspace;
-use crate::engine::warehouses::{MOST, remove, set};
+use crate::engine::places::MOST;
+use crate::engine::warehouses::{remove, set};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{KeyStyle, Product, Warehouse};
 

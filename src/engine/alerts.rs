@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::keyspace::{Counter, Keyspace, Reading, Tally, is_free};
-use super::warehouses::places;
+use super::places::places;
 use super::{effects, feed};
 use crate::inventory::alert::{Alert, AlertType, crossing};
 use crate::inventory::quantity::UnixMs;

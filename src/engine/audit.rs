@@ -5,10 +5,10 @@
 
 use super::effects::{self, Effect};
 use super::keyspace::{Keyspace, Reading, Tally, counter};
-use super::queries::Units;
+use super::places::{self, Standing};
+use super::shelves::{self, Units};
 use super::sweep::require_index;
-use super::warehouses::{self, Standing};
-use super::{alerts, feed, queries, sweep};
+use super::{alerts, feed, sweep};
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{Counted, Key, Sku};
 use crate::inventory::slot::SlotState;
@@ -44,16 +44,16 @@ pub fn audit<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Audit, Refusal> {
 /// that is kept in warehouses, where its places are what counts. If it has units under its own name, they are stray, and told.
 pub fn look_at<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Finding>, Refusal> {
     let audit = audit(keys, sku)?;
-    if audit.held == 0 && warehouses::standing(keys, sku)? == Standing::OwnName {
-        let own = queries::units_of(keys, sku)?.unwrap_or_default();
+    if audit.held == 0 && places::standing(keys, sku)? == Standing::OwnName {
+        let own = shelves::units_of(keys, sku)?.unwrap_or_default();
         if own == Units::default() {
-            return Err(warehouses::name_places(keys, sku));
+            return Err(places::name_places(keys, sku));
         }
     }
-    if !queries::is_known(keys, sku) {
+    if !shelves::is_known(keys, sku) {
         return Ok(None);
     }
-    let stray = queries::stray(keys, sku)?;
+    let stray = shelves::stray(keys, sku)?;
     Ok(Some(Finding { audit, stray }))
 }
 
@@ -133,7 +133,7 @@ impl AuditCursor {
 pub struct Finding {
     /// Its reserved counter beside what is held.
     pub audit: Audit,
-    /// Its units that count for nothing: see [`queries::stray`].
+    /// Its units that count for nothing: see [`shelves::stray`].
     pub stray: i64,
 }
 
@@ -188,7 +188,7 @@ pub fn audit_scan<K: Keyspace>(
         page.next = Some(next);
         for sku in skus {
             // What cannot be read is passed over: INV.AUDIT of the sku says why.
-            let (Ok(audit), Ok(stray)) = (audit(keys, &sku), queries::stray(keys, &sku)) else { continue };
+            let (Ok(audit), Ok(stray)) = (audit(keys, &sku), shelves::stray(keys, &sku)) else { continue };
             if (audit.drift() != 0 || stray != 0)
                 && may_see(&sku)
                 && keys.slot_state(sku.product()) == SlotState::Stable

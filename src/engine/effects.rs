@@ -5,8 +5,8 @@
 //! in ARCHITECTURE.md: AOF files are for ever, so words are added here, never changed.
 
 use super::keyspace::{Argument, Keyspace, counter, is_free};
+use super::places::check_set;
 use super::sent::Sent;
-use super::warehouses::check_set;
 use crate::inventory::alert::OFF;
 use crate::inventory::error::Refusal;
 use crate::inventory::outcome::Outcome;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::sent::Sent;
 use crate::inventory::error::Refusal;
+use crate::inventory::lifetime::Lifetimes;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::sku::{Counted, Key, KeyStyle};
 use crate::inventory::slot::{Slot, SlotState};
@@ -36,6 +37,13 @@ pub struct Settings {
     pub max_items: usize,
     /// Longest `DATA`, in bytes.
     pub max_data_bytes: usize,
+}
+
+impl Settings {
+    /// How long reservations live.
+    pub fn lifetimes(&self) -> Lifetimes {
+        Lifetimes { usual_ms: self.hold_ttl_ms, longest_ms: self.max_hold_ms }
+    }
 }
 
 /// What the repair does with reserved units that nothing holds.

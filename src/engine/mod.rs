@@ -2,6 +2,11 @@
 //! keys meanwhile. It runs over the small trait [`Keyspace`](keyspace::Keyspace), which the real server implements and a
 //! simulated one can implement as well.
 //!
+//! The files are in levels, and each uses only what is below it. The commands' steps: [`reserve`], [`resolve`], [`restock`],
+//! [`warehouses`], [`queries`], [`audit`]. What they share, and what comes by itself: [`supply`], [`recover`], [`sweep`],
+//! [`moving`], [`load_repair`]. The parts of a step: [`settle`], [`once`], [`shelves`], [`alerts`], [`feed`], [`effects`],
+//! [`places`], [`judge`]. The base: [`keyspace`], [`sent`].
+//!
 //! **Invariants:** everything is checked before the first write, and after it nothing may fail. A refusal writes
 //! nothing of its own. No borrow of the [`Ledger`](crate::ledger::Ledger) outlives a call into the keyspace, because reading
 //! a key can expire it, and that changes the ledger.
@@ -15,6 +20,7 @@ pub mod keyspace;
 pub mod load_repair;
 pub mod moving;
 pub mod once;
+pub mod places;
 pub mod queries;
 pub mod recover;
 pub mod reserve;
@@ -22,5 +28,7 @@ pub mod resolve;
 pub mod restock;
 pub mod sent;
 pub mod settle;
+pub mod shelves;
+pub mod supply;
 pub mod sweep;
 pub mod warehouses;

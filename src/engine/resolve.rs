@@ -2,12 +2,13 @@
 
 use super::effects::{self, Effect};
 use super::keyspace::{Keyspace, Tally, counter_to_change};
-use super::reserve::{Lifetime, Supply};
+use super::places::require_supply;
+use super::supply::Supply;
 use super::sweep::settled_state;
-use super::warehouses::require_supply;
 use super::{alerts, feed, once};
 use crate::inventory::allocation::Split;
 use crate::inventory::error::Refusal;
+use crate::inventory::lifetime::Lifetime;
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::outcome::{Ending, Outcome};
 use crate::inventory::quantity::UnixMs;
@@ -132,7 +133,7 @@ pub fn extend<K: Keyspace>(keys: &mut K, request: &ExtendRequest) -> Result<Unix
         once::Seen::New | once::Seen::Other(_) => {}
     }
     let (record, _) = seen.or(state.live(&request.id))?;
-    let deadline = request.lifetime.deadline(keys.now(), record.created_at, &keys.settings())?;
+    let deadline = request.lifetime.deadline(keys.now(), record.created_at, keys.settings().lifetimes())?;
     // After this point nothing may fail.
     let record = Record { expires_at: deadline, ..record };
     let mut effects = vec![Effect::Record { record, deadline }];

@@ -3,9 +3,9 @@
 use super::effects::{self, Effect};
 use super::keyspace::{Counter, Keyspace, Reading};
 use super::once::unless_wrong_type;
-use super::reserve::Shelf;
-use super::warehouses::{places, require_place};
-use super::{alerts, feed, once, queries, sweep};
+use super::places::{places, require_place};
+use super::shelves::{Shelf, is_known};
+use super::{alerts, feed, once, sweep};
 use crate::inventory::error::{Refusal, Shortage};
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::sku::{Key, Product, Sku};
@@ -61,7 +61,7 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
             sku: sku.clone(),
             requested: delta.saturating_neg(),
             available: shelf.units,
-            is_known: queries::is_known(keys, sku),
+            is_known: is_known(keys, sku),
         }]));
     }
     shelf.check_bound(sku, sum)?;

@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod allocation;
 pub mod error;
+pub mod lifetime;
 pub mod once;
 pub mod outcome;
 pub mod quantity;

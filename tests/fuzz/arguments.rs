@@ -10,12 +10,14 @@ use redis_inventory::commands::{Change, Request};
 use redis_inventory::engine::alerts::AlertQuery;
 use redis_inventory::engine::effects;
 use redis_inventory::engine::keyspace::Settings;
-use redis_inventory::engine::reserve::{Lifetime, ReserveRequest};
+use redis_inventory::engine::places;
+use redis_inventory::engine::reserve::ReserveRequest;
 use redis_inventory::engine::resolve::{ExtendRequest, ResolveRequest};
 use redis_inventory::engine::restock::{AdjustRequest, Measure, SetRequest};
-use redis_inventory::engine::warehouses::{self, TransferRequest};
+use redis_inventory::engine::warehouses::TransferRequest;
 use redis_inventory::inventory::alert::OFF;
 use redis_inventory::inventory::allocation::Split;
+use redis_inventory::inventory::lifetime::Lifetime;
 use redis_inventory::inventory::once::Once;
 use redis_inventory::inventory::quantity::MAX_EXACT;
 use redis_inventory::inventory::reservation::Line;
@@ -124,7 +126,7 @@ fn check_limits(request: &Request, settings: &Settings) {
             match change {
                 Change::Remove(warehouse) => check_id(warehouse.as_str()),
                 Change::Set(places) => {
-                    assert!((1..=warehouses::MOST).contains(&places.len()));
+                    assert!((1..=places::MOST).contains(&places.len()));
                     let mut names = HashSet::new();
                     for (warehouse, priority) in places {
                         check_id(warehouse.as_str());
