@@ -11,13 +11,14 @@
     reason = "a panic ends a benchmark, not a server"
 )]
 
+use redis_inventory::inventory::line::Line;
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
+use redis_inventory::engine::reserve::{ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ResolveRequest, commit, rollback};
 use redis_inventory::inventory::allocation::Split;
-use redis_inventory::inventory::line::Line;
+use redis_inventory::inventory::lifetime::Lifetime;
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 use simulation::Simulation;

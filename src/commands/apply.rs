@@ -5,7 +5,7 @@ use redis_module_macros::command;
 
 use super::reply;
 use super::run;
-use crate::engine::apply::replay;
+use crate::engine::effects::replay;
 use crate::inventory::refusal::Refusal;
 use crate::server::api;
 

@@ -5,8 +5,8 @@ use redis_module_macros::command;
 
 use super::run;
 use super::{parts, reply};
+use crate::engine::keyspace::{Keyspace, Settings};
 use crate::engine::resolve::{ResolveRequest, commit};
-use crate::engine::{Keyspace, Settings};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::KeyStyle;
 

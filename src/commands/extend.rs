@@ -5,10 +5,10 @@ use redis_module_macros::command;
 
 use super::args::{self, Args};
 use super::run;
-use crate::engine::Keyspace;
-use crate::engine::reserve::Lifetime;
+use crate::engine::keyspace::Keyspace;
 use crate::engine::resolve::{ExtendRequest, extend};
 use crate::inventory::key::OnceName;
+use crate::inventory::lifetime::Lifetime;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, ReservationId};
 

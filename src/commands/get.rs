@@ -6,8 +6,8 @@ use redis_module_macros::command;
 use super::args::Args;
 use super::reply::Reply;
 use super::run;
-use crate::engine::Keyspace;
-use crate::engine::look::{ReservationView, get};
+use crate::engine::keyspace::Keyspace;
+use crate::engine::queries::{ReservationView, get};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, ReservationId};
 

@@ -1,7 +1,7 @@
 //! What `INV.COMMIT` and `INV.ROLLBACK` have in common: their arguments.
 
 use super::args::{self, Args};
-use crate::engine::Settings;
+use crate::engine::keyspace::Settings;
 use crate::engine::resolve::ResolveRequest;
 use crate::inventory::key::OnceName;
 use crate::inventory::refusal::Refusal;

@@ -6,8 +6,8 @@ use redis_module_macros::command;
 use super::args::Args;
 use super::reply::Reply;
 use super::run;
-use crate::engine::Keyspace;
 use crate::engine::audit::repair;
+use crate::engine::keyspace::Keyspace;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Sku};
 

@@ -6,10 +6,10 @@ use super::{
     adjust, alerts, audit, auditscan, commit, extend, get, repair, reserve, rollback, scan, set, stock,
     threshold, transfer, warehouses,
 };
-use crate::engine::Settings;
 use crate::engine::alerts::AlertQuery;
 use crate::engine::audit::AuditCursor;
-use crate::engine::look::ScanQuery;
+use crate::engine::keyspace::Settings;
+use crate::engine::queries::ScanQuery;
 use crate::engine::reserve::ReserveRequest;
 use crate::engine::resolve::{ExtendRequest, ResolveRequest};
 use crate::engine::restock::{AdjustRequest, SetRequest};

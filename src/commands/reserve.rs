@@ -1,5 +1,6 @@
 //! `INV.RESERVE`.
 
+use crate::inventory::key::OnceName;
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 use uuid::Uuid;
@@ -7,10 +8,10 @@ use uuid::Uuid;
 use super::args::{self, Args, Quoted};
 use super::reply::Reply;
 use super::run;
-use crate::engine::reserve::{Lifetime, ReserveRequest, reserve};
-use crate::engine::{Keyspace, Settings};
+use crate::engine::keyspace::{Keyspace, Settings};
+use crate::engine::reserve::{ReserveRequest, reserve};
 use crate::inventory::allocation::Split;
-use crate::inventory::key::OnceName;
+use crate::inventory::lifetime::Lifetime;
 use crate::inventory::once::Reserved;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, ReservationId};

@@ -7,11 +7,11 @@ use super::args::{Args, Quoted};
 use super::page;
 use super::reply::Reply;
 use super::run;
-use crate::engine::Keyspace;
-use crate::engine::holds::Place;
-use crate::engine::look::{ScanQuery, scan};
+use crate::engine::keyspace::Keyspace;
+use crate::engine::queries::{ScanQuery, scan};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product};
+use crate::ledger::holds::Place;
 
 const GRAMMAR: &str = "INV.SCAN cursor [COUNT n] [PRODUCT product]";
 

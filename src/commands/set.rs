@@ -5,7 +5,7 @@ use redis_module_macros::command;
 
 use super::args::{self, Args};
 use super::run;
-use crate::engine::Keyspace;
+use crate::engine::keyspace::Keyspace;
 use crate::engine::restock::{Measure, SetRequest, set};
 use crate::inventory::key::OnceName;
 use crate::inventory::refusal::Refusal;

@@ -6,8 +6,9 @@ use redis_module_macros::command;
 use super::args::Args;
 use super::reply::Reply;
 use super::run;
-use crate::engine::Keyspace;
-use crate::engine::look::{StockView, Units, stock};
+use crate::engine::keyspace::Keyspace;
+use crate::engine::queries::{StockView, stock};
+use crate::engine::shelves::Units;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product};
 

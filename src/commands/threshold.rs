@@ -6,7 +6,7 @@ use redis_module_macros::command;
 use super::args::{Args, Quoted};
 use super::reply;
 use super::run;
-use crate::engine::Keyspace;
+use crate::engine::keyspace::Keyspace;
 use crate::engine::restock::set_threshold;
 use crate::inventory::alert::OFF;
 use crate::inventory::quantity::{MAX_EXACT, parse_integer};

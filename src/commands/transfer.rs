@@ -6,7 +6,7 @@ use redis_module_macros::command;
 use super::args::{self, Args};
 use super::reply;
 use super::run;
-use crate::engine::Keyspace;
+use crate::engine::keyspace::Keyspace;
 use crate::engine::warehouses::{TransferRequest, transfer};
 use crate::inventory::key::OnceName;
 use crate::inventory::refusal::Refusal;

@@ -6,8 +6,9 @@ use redis_module_macros::command;
 use super::args::Args;
 use super::reply;
 use super::run;
-use crate::engine::Keyspace;
-use crate::engine::warehouses::{MOST, remove, set};
+use crate::engine::keyspace::Keyspace;
+use crate::engine::places::MOST;
+use crate::engine::warehouses::{remove, set};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product, Warehouse};
 

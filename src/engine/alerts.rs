@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::warehouses::places;
-use super::{Counter, Keyspace, Reading, Tally, apply, feed};
+use super::keyspace::{Counter, Keyspace, Reading, Tally, is_free};
+use super::places::places;
+use super::{effects, feed};
 use crate::inventory::alert::{Alert, AlertType, crossing};
 use crate::inventory::cluster_slot::SlotState;
 use crate::inventory::key::Key;
@@ -140,7 +141,7 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &str, crossed: Crossed) {
     let json = alert.to_json();
     let key = Key::Alert(product.as_str(), at);
     let until = now.saturating_add(settings.alert_ttl_ms);
-    apply::write_by_itself(keys, key, &json, until);
+    effects::write_by_itself(keys, key, &json, until);
     keys.publish(CHANNEL, &json);
     feed::tell_alert(keys, &alert);
     keys.ledger(|ledger| {
@@ -162,7 +163,7 @@ fn free_moment<K: Keyspace>(keys: &mut K, product: &Product, now: UnixMs) -> Opt
     let mut at = keys.ledger(|ledger| ledger.alerts().first_to_try(product, now));
     let mut step = 1_i64;
     for tried in 1..=MOST_TRIED.saturating_add(MOST_DOUBLED) {
-        if apply::is_free(keys, Key::Alert(product.as_str(), at)) {
+        if is_free(keys, Key::Alert(product.as_str(), at)) {
             return Some(at);
         }
         if tried > MOST_TRIED {

@@ -3,10 +3,12 @@
 //! **Invariant:** what live, overdue, pending and remembered reservations hold is not drift. So an audit, a repair, a
 //! DEL by hand and the deadline return a unit once, in whatever order they come.
 
-use super::apply::{self, Effect};
-use super::look::Units;
-use super::warehouses::{self, Standing};
-use super::{Keyspace, Tally, alerts, expire, feed, look};
+use super::effects::{self, Effect};
+use super::keyspace::{Keyspace, Reading, Tally, counter};
+use super::places::{self, Standing};
+use super::shelves::{self, Units};
+use super::sweep::require_index;
+use super::{alerts, feed, sweep};
 use crate::inventory::cluster_slot::SlotState;
 use crate::inventory::key::{Counted, Key};
 use crate::inventory::refusal::Refusal;
@@ -32,9 +34,9 @@ impl Audit {
 
 /// Compares one sku. `TRYAGAIN` until every live reservation is known.
 pub fn audit<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Audit, Refusal> {
-    expire::look_at_touched(keys, || false);
+    sweep::look_at_touched(keys, || false);
     require_index(keys)?;
-    let reserved = super::counter(keys, Key::Reserved(sku))?;
+    let reserved = counter(keys, Key::Reserved(sku))?;
     let held = keys.ledger(|ledger| ledger.held_by_others(sku, 0));
     Ok(Audit { sku: sku.clone(), reserved, held })
 }
@@ -43,35 +45,24 @@ pub fn audit<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Audit, Refusal> {
 /// that is kept in warehouses, where its places are what counts. If it has units under its own name, they are stray, and told.
 pub fn look_at<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Finding>, Refusal> {
     let audit = audit(keys, sku)?;
-    if audit.held == 0 && warehouses::standing(keys, sku)? == Standing::OwnName {
-        let own = look::units_of(keys, sku)?.unwrap_or_default();
+    if audit.held == 0 && places::standing(keys, sku)? == Standing::OwnName {
+        let own = shelves::units_of(keys, sku)?.unwrap_or_default();
         if own == Units::default() {
-            return Err(warehouses::name_places(keys, sku));
+            return Err(places::name_places(keys, sku));
         }
     }
-    if !look::is_known(keys, sku) {
+    if !shelves::is_known(keys, sku) {
         return Ok(None);
     }
-    let stray = look::stray(keys, sku)?;
+    let stray = shelves::stray(keys, sku)?;
     Ok(Some(Finding { audit, stray }))
-}
-
-pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
-    if !keys.ledger(|ledger| ledger.is_complete()) {
-        return Err(Refusal::TryAgain);
-    }
-    match keys.confined_to() {
-        // Of a slot that has just come not all is known.
-        Some(slot) if keys.ledger(|ledger| ledger.has_touched_in(slot)) => Err(Refusal::SlotMoving(slot)),
-        Some(_) | None => Ok(()),
-    }
 }
 
 /// Returns a positive drift to available; takes a negative one from available as far as that goes, and reports the rest.
 /// Gives the comparison as it was before; `None` if there is no such sku. `FOREIGN` for a positive drift, unless `force`, if the
 /// module is not alone in this database: another program may hold these units.
 pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Option<Audit>, Refusal> {
-    expire::catch_up(keys);
+    sweep::catch_up(keys);
     let Some(Finding { audit, .. }) = look_at(keys, sku)? else { return Ok(None) };
     let available = keys.read_counter(Key::Available(sku));
     let units = available.clone().units(Key::Available(sku), keys.style())?;
@@ -88,7 +79,7 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Optio
     let back = drift.max(units.max(0).saturating_neg());
     if back != 0 {
         let effect = Effect::Units { sku: sku.clone(), available: back, reserved: back.saturating_neg() };
-        apply::commit(keys, &[effect]);
+        effects::commit(keys, &[effect]);
         keys.ledger(|ledger| ledger.set_drift(sku, drift.saturating_sub(back)));
         feed::tell_units(keys, feed::Event::Repaired, sku, back);
         let mut moves = alerts::Moves::default();
@@ -143,7 +134,7 @@ impl AuditCursor {
 pub struct Finding {
     /// Its reserved counter beside what is held.
     pub audit: Audit,
-    /// Its units that count for nothing: see [`look::stray`].
+    /// Its units that count for nothing: see [`shelves::stray`].
     pub stray: i64,
 }
 
@@ -169,7 +160,7 @@ pub fn audit_scan<K: Keyspace>(
     may_see: impl Fn(&Sku) -> bool,
 ) -> Result<AuditPage, Refusal> {
     const STEP: usize = 128;
-    expire::look_at_touched(keys, || false);
+    sweep::look_at_touched(keys, || false);
     require_index(keys)?;
     let mut page = AuditPage { next: Some(cursor), found: Vec::new() };
     let mut looked_at = 0_usize;
@@ -190,7 +181,7 @@ pub fn audit_scan<K: Keyspace>(
                     break;
                 };
                 looked_at = looked_at.saturating_add(1);
-                let is_counted = keys.peek(Key::Reserved(&sku)) != super::Reading::Absent;
+                let is_counted = keys.peek(Key::Reserved(&sku)) != Reading::Absent;
                 let next = AuditCursor::Held(at.saturating_add(1));
                 (if is_counted { Vec::new() } else { vec![sku] }, next)
             }
@@ -198,7 +189,7 @@ pub fn audit_scan<K: Keyspace>(
         page.next = Some(next);
         for sku in skus {
             // What cannot be read is passed over: INV.AUDIT of the sku says why.
-            let (Ok(audit), Ok(stray)) = (audit(keys, &sku), look::stray(keys, &sku)) else { continue };
+            let (Ok(audit), Ok(stray)) = (audit(keys, &sku), shelves::stray(keys, &sku)) else { continue };
             if (audit.drift() != 0 || stray != 0)
                 && may_see(&sku)
                 && keys.slot_state(sku.product()) == SlotState::Stable
@@ -216,7 +207,7 @@ fn to_look_at<K: Keyspace>(keys: &mut K, counter: Counted) -> Option<Sku> {
     match counter {
         Counted::Reserved(sku) => Some(sku),
         Counted::Available(sku) => {
-            let is_counted = keys.peek(Key::Reserved(&sku)) != super::Reading::Absent;
+            let is_counted = keys.peek(Key::Reserved(&sku)) != Reading::Absent;
             let is_held = keys.ledger(|ledger| ledger.held_by_others(&sku, 0)) > 0;
             (!is_counted && !is_held).then_some(sku)
         }

@@ -1,7 +1,7 @@
 //! The change feed: one stream entry for every change of stock that the module makes, and for every alert, in order, so
 //! that another database can be kept in step. Off by default; then it costs a comparison.
 
-use super::{Counter, Keyspace};
+use super::keyspace::{Counter, Keyspace};
 use crate::inventory::alert::Alert;
 use crate::inventory::key::Key;
 use crate::inventory::line::Line;

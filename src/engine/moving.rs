@@ -3,16 +3,17 @@
 //! **Invariant:** units are given back only in a slot that is stable: all of it is here, and what others hold of it is known.
 //! Until then the key of a reservation says what is to be done, and it moves with its slot; a note in memory would not.
 
-use super::expire;
-use super::ledger::{Gone, Ledger};
+use super::keyspace::{Argument, Keyspace, Reading, Tally, is_free};
 use super::sent::Sent;
-use super::waiting::Waits;
-use super::{Argument, Keyspace, Reading, Tally, apply};
+use super::settle;
 use crate::inventory::cluster_slot::{Slot, SlotState};
 use crate::inventory::key::Key;
 use crate::inventory::line::{Line, describe};
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::Record;
+use crate::ledger::Ledger;
+use crate::ledger::gone::Gone;
+use crate::ledger::waiting::Waits;
 
 /// A record has ended in a slot that is not stable: whoever has the slot then gives its units back. A slot that moves all at
 /// once leaves what it was behind, and its new owner has the same: so the note counts only if the slot comes back with these
@@ -113,7 +114,7 @@ fn has_counters<K: Keyspace>(keys: &mut K, lines: &[Line]) -> bool {
 /// What was to be given back cannot be, here or by others: the operator is told.
 fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
     keys.ledger(|ledger| ledger.settled(&gone.lines));
-    keys.tally(Tally::UnexplainedUnits, expire::total(&gone.lines));
+    keys.tally(Tally::UnexplainedUnits, settle::total(&gone.lines));
     let (id, lines) = (&gone.record.id, describe(&gone.lines));
     keys.report(&format!(
         "reservation {id} ended here while its slot was not: {lines} stay reserved until INV.REPAIR at the slot's owner"
@@ -155,18 +156,18 @@ fn go_on_with<K: Keyspace>(keys: &mut K, waits: Waits) {
         Waits::Unread(id, _) => {
             // That ends it, and its event tells what it was.
             keys.read(Key::Reservation(&id));
-            expire::settle_pending_of(keys, &id);
+            settle::settle_pending_of(keys, &id);
         }
         Waits::Orphan(gone) => {
             // Not where an outcome says that its old owner has settled it, nor where it is back.
             let id = &gone.record.id;
-            if apply::is_free(keys, Key::Outcome(id)) && apply::is_free(keys, Key::Reservation(id)) {
+            if is_free(keys, Key::Outcome(id)) && is_free(keys, Key::Reservation(id)) {
                 keys.ledger(|ledger| ledger.hold(&gone.lines));
-                if expire::movable(keys, &gone.lines).is_empty() {
+                if settle::movable(keys, &gone.lines).is_empty() {
                     // It has settled it, and only the outcome did not come any more.
                     keys.ledger(|ledger| ledger.settled(&gone.lines));
                 } else {
-                    expire::settle(keys, &gone, true);
+                    settle::settle(keys, &gone, true);
                 }
             }
         }

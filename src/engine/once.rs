@@ -1,7 +1,7 @@
 //! `ONCE`: a token that makes a command harmless to send again.
 
-use super::apply::{self, Effect};
-use super::{Keyspace, Reading};
+use super::effects::{self, Effect};
+use super::keyspace::{Keyspace, Reading};
 use crate::inventory::key::Key;
 use crate::inventory::once::{Answer, Once, from_json, to_json};
 use crate::inventory::refusal::Refusal;
@@ -49,10 +49,19 @@ pub(super) fn look_up<K: Keyspace>(keys: &mut K, once: Option<&Once>) -> Result<
     }
 }
 
+/// `WRONGTYPE` is said before anything else. Another refusal of what was read waits until it is known that the command was
+/// not answered before.
+pub(super) fn unless_wrong_type<T>(read: Result<T, Refusal>) -> Result<Result<T, Refusal>, Refusal> {
+    match read {
+        Err(wrong @ Refusal::WrongType { .. }) => Err(wrong),
+        other => Ok(other),
+    }
+}
+
 /// Remembers the answer of a command that had nothing to do.
 pub(super) fn remember_alone<K: Keyspace>(keys: &mut K, once: Option<&Once>, answer: &Answer) {
     if let Some(effect) = remember(keys, once, answer) {
-        apply::commit(keys, &[effect]);
+        effects::commit(keys, &[effect]);
     }
 }
 

@@ -1,14 +1,14 @@
 //! How memory is rebuilt from the keys: after a load, when the module is loaded into a running server, and, for the
 //! check, when a replica becomes a master.
 
-use super::expire;
-use super::ledger::{Foreign, Ledger, Touched};
-use super::sent::Sent;
-use super::{Argument, Keyspace, Reading, is_in_slot_of, repair};
+use super::judge::is_in_slot_of;
+use super::keyspace::{Keyspace, Reading};
+use super::{load_repair, sweep};
 use crate::inventory::key::{Key, Watched, is_of_other_style};
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Record, Restored};
 use crate::inventory::sku::{KeyStyle, ReservationId};
+use crate::ledger::{Foreign, Ledger, Touched};
 
 /// One walk over the keys of a database. The walk sees a key as it is stored, also one that is due and would go, or
 /// read as absent, if it were opened: so no due reservation is missed.
@@ -113,7 +113,7 @@ impl Walk {
     /// Whether other names were used here before: by the mark, which says how, or by the look of the counters.
     fn compare_style<K: Keyspace>(&self, keys: &mut K) {
         let (count, example) = &self.of_other_style;
-        let changed = match repair::marked_style(keys) {
+        let changed = match load_repair::marked_style(keys) {
             Some(style) => style != self.style,
             None => *count > 0,
         };
@@ -159,25 +159,10 @@ pub fn note_dropped<K: Keyspace>(keys: &mut K, before: &Ledger) {
     }
 }
 
-/// Tells the copies of the records that a load has dropped, until `time_is_up`. Their units are for the repair: whether the
-/// data set that was loaded knew of them is not known.
-pub fn tell_of_dropped<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
-    while let Some(id) = keys.ledger(Ledger::take_dropped) {
-        let key = Key::Reservation(&id);
-        if keys.peek(key) == Reading::Absent {
-            keys.replicate(Sent::Del, &[Argument::Key(key)]);
-        }
-        if time_is_up() {
-            return true;
-        }
-    }
-    false
-}
-
 /// Reads what the walk met and nothing waits for, until nothing is left or `time_is_up`. Says whether something is left.
 pub fn learn<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     while let Some(key) = keys.ledger(Ledger::take_to_learn) {
-        expire::look_at(keys, key);
+        sweep::look_at(keys, key);
         if time_is_up() {
             return true;
         }

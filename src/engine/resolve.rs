@@ -1,12 +1,15 @@
 //! `INV.COMMIT`, `INV.ROLLBACK` and `INV.EXTEND`: what a command does to a live reservation.
 
-use super::apply::{self, Effect};
-use super::reserve::{Lifetime, Supply};
-use super::warehouses::require_supply;
-use super::{Keyspace, Tally, alerts, feed, once, settled_state};
+use super::effects::{self, Effect};
+use super::keyspace::{Keyspace, Tally, counter_to_change};
+use super::places::require_supply;
+use super::supply::Supply;
+use super::sweep::settled_state;
+use super::{alerts, feed, once};
 use crate::inventory::allocation::Split;
 use crate::inventory::ending::Ending;
 use crate::inventory::key::Key;
+use crate::inventory::lifetime::Lifetime;
 use crate::inventory::line::{Line, sum_lines};
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::outcome::Outcome;
@@ -81,7 +84,7 @@ fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Out
     let id = request.id.clone();
     effects.push(Effect::Outcome { id, outcome: outcome.sold_late(now), deadline });
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
-    apply::commit(keys, &effects);
+    effects::commit(keys, &effects);
     feed::tell_lines(keys, feed::Event::CommittedLate, &request.id, &lines);
     alerts::raise(keys, shelves.moves(&lines));
     keys.tally(Tally::LateCommits, 1);
@@ -134,12 +137,12 @@ pub fn extend<K: Keyspace>(keys: &mut K, request: &ExtendRequest) -> Result<Unix
         once::Seen::New | once::Seen::Other(_) => {}
     }
     let (record, _) = seen.or(state.live(&request.id))?;
-    let deadline = request.lifetime.deadline(keys.now(), record.created_at, &keys.settings())?;
+    let deadline = request.lifetime.deadline(keys.now(), record.created_at, keys.settings().lifetimes())?;
     // After this point nothing may fail.
     let record = Record { expires_at: deadline, ..record };
     let mut effects = vec![Effect::Record { record, deadline }];
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Number(deadline)));
-    apply::commit(keys, &effects);
+    effects::commit(keys, &effects);
     Ok(deadline)
 }
 
@@ -182,7 +185,7 @@ fn resolve<K: Keyspace>(
         Effect::Record { record: shrunk(record, left, &lines, ending, deadline), deadline }
     });
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
-    apply::commit(keys, &effects);
+    effects::commit(keys, &effects);
     let event = match ending {
         Ending::Committed => feed::Event::Committed,
         Ending::RolledBack | Ending::Expired => feed::Event::RolledBack,
@@ -203,7 +206,7 @@ fn rename_outcome<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: 
     let mut effects =
         vec![Effect::Outcome { id: request.id.clone(), outcome: outcome.given_up(now), deadline }];
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
-    apply::commit(keys, &effects);
+    effects::commit(keys, &effects);
     keys.tally(Tally::RolledBack, 1);
 }
 
@@ -221,7 +224,7 @@ fn check_counters<K: Keyspace>(
     let by_hand = keys.ledger(|ledger| ledger.is_by_hand(&record.id));
     for Line { sku, quantity } in lines {
         let units = quantity.units();
-        let mut reserved = super::counter_to_change(keys, Key::Reserved(sku))?;
+        let mut reserved = counter_to_change(keys, Key::Reserved(sku))?;
         if by_hand {
             let own =
                 record.items.iter().find(|line| line.sku == *sku).map_or(0, |line| line.quantity.units());

@@ -1,9 +1,11 @@
 //! `INV.ADJUST`, `INV.SET` and `INV.THRESHOLD`: what the warehouse tells the inventory.
 
-use super::apply::{self, Effect};
-use super::reserve::Shelf;
-use super::warehouses::{places, require_place};
-use super::{Keyspace, Reading, alerts, expire, feed, look, once, unless_wrong_type};
+use super::effects::{self, Effect};
+use super::keyspace::{Counter, Keyspace, Reading};
+use super::once::unless_wrong_type;
+use super::places::{places, require_place};
+use super::shelves::{Shelf, is_known};
+use super::{alerts, feed, once, sweep};
 use crate::inventory::key::Key;
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::refusal::{Refusal, Shortage};
@@ -47,7 +49,7 @@ pub struct SetRequest {
 /// Adds to available units. Gives what is available then.
 pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64, Refusal> {
     let AdjustRequest { sku, delta, once } = request;
-    expire::catch_up(keys);
+    sweep::catch_up(keys);
     let places = unless_wrong_type(places(keys, sku.product()))?;
     let shelf = Shelf::read(keys, sku)?;
     if let Some(answer) = answered_number(keys, once.as_ref())? {
@@ -60,7 +62,7 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
             sku: sku.clone(),
             requested: delta.saturating_neg(),
             available: shelf.units,
-            is_known: look::is_known(keys, sku),
+            is_known: is_known(keys, sku),
         }]));
     }
     shelf.check_bound(sku, sum)?;
@@ -71,7 +73,7 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
 /// Sets available units, or units on hand. Gives what is available then; `None` where `if_equal` differs.
 pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64>, Refusal> {
     let SetRequest { sku, measure, units, if_equal, once } = request;
-    expire::catch_up(keys);
+    sweep::catch_up(keys);
     let places = unless_wrong_type(places(keys, sku.product()))?;
     let shelf = Shelf::read(keys, sku)?;
     let reserved = shelf.reserved;
@@ -106,11 +108,11 @@ pub fn set_threshold<K: Keyspace>(
         let key = key.name(keys.style());
         return Err(Refusal::WrongType { key, found: kind.into(), wanted: "a threshold" });
     }
-    let current = super::Counter::from(found);
-    let wanted = units.map_or(super::Counter::Absent, super::Counter::Units);
+    let current = Counter::from(found);
+    let wanted = units.map_or(Counter::Absent, Counter::Units);
     if current != wanted {
         // After this point nothing may fail.
-        apply::commit(keys, &[Effect::Threshold { product: product.clone(), units }]);
+        effects::commit(keys, &[Effect::Threshold { product: product.clone(), units }]);
     }
     Ok(())
 }
@@ -137,7 +139,7 @@ fn restock<K: Keyspace>(
         Refusal::invalid(format!("{sku} has {} available: {available} is too far from it", shelf.units))
     })?;
     let mut effects = Vec::with_capacity(2);
-    if delta != 0 || shelf.available == super::Counter::Absent {
+    if delta != 0 || shelf.available == Counter::Absent {
         effects.push(Effect::Units { sku: sku.clone(), available: delta, reserved: 0 });
     }
     effects.extend(once::remember(keys, token, &Answer::Number(available)));
@@ -145,7 +147,7 @@ fn restock<K: Keyspace>(
         return Ok(());
     }
     // After this point nothing may fail.
-    apply::commit(keys, &effects);
+    effects::commit(keys, &effects);
     feed::tell_units(keys, event, sku, delta);
     let mut moves = alerts::Moves::default();
     moves.moved(sku, &shelf.available, delta);

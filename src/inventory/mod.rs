@@ -8,6 +8,7 @@ pub mod allocation;
 pub mod cluster_slot;
 pub mod ending;
 pub mod key;
+pub mod lifetime;
 pub mod line;
 pub mod once;
 pub mod outcome;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 use redis_module::Context;
 
 use super::api;
-use crate::engine::{LoadRepair, Settings};
+use crate::engine::keyspace::{LoadRepair, Settings};
 use crate::inventory::alert::OFF;
 use crate::inventory::quantity::{CENTURY_MS, MAX_EXACT, parse_integer};
 use crate::inventory::sku::KeyStyle;

@@ -10,11 +10,12 @@ use super::api::{self, Kind, OpenKey, RawContext};
 use super::keyspace::ServerKeyspace;
 use super::walk::{self, Purpose};
 use super::{config, guard, state};
-use crate::engine::expire::{self, Place, Removal};
-use crate::engine::ledger::{Ledger, Touched};
-use crate::engine::{Keyspace, moving, recover, repair};
+use crate::engine::keyspace::Keyspace;
+use crate::engine::sweep::{self, Place};
+use crate::engine::{load_repair, moving, recover};
 use crate::inventory::key::{Watched, is_reservation, watched};
 use crate::inventory::reservation::Record;
+use crate::ledger::{Ledger, Removal, Touched, record_removed};
 
 /// No record is shorter. Reading a short string makes the server rewrite it in place, which is not wanted of a key
 /// that is going.
@@ -100,7 +101,7 @@ fn key_goes(ctx: RawContext, name: &[u8], key: &OpenKey<'_>, subevent: u64) {
             let ttl = key.deadline();
             let id = id.as_ref();
             state::ledger(db, |ledger| {
-                expire::record_removed(ledger, name, id, record, ttl, how, releasing);
+                record_removed(ledger, name, id, record, ttl, how, releasing);
             });
             if releasing {
                 queue_job(ctx);
@@ -216,7 +217,7 @@ fn do_job(ctx: RawContext) {
         // In a storm of deadlines this comes thousands of times in a round.
         let written = state::databases_written();
         if !written.is_empty() && may_write(ctx) {
-            visit(ctx, &written, |keys, _| expire::judge_written(keys));
+            visit(ctx, &written, |keys, _| sweep::judge_written(keys));
         }
         go_on_soon();
         return;
@@ -226,9 +227,9 @@ fn do_job(ctx: RawContext) {
     let mut backlog = false;
     work_off(ctx, |keys, may_write| {
         backlog |= if may_write {
-            expire::work_off_notes(keys, Place::Job, &mut time_is_up)
+            sweep::work_off_notes(keys, Place::Job, &mut time_is_up)
         } else {
-            expire::look_at_touched(keys, &mut time_is_up)
+            sweep::look_at_touched(keys, &mut time_is_up)
         };
     });
     state::spend_in_round(begun.elapsed());
@@ -304,9 +305,9 @@ fn slice(ctx: RawContext, length: Duration) {
     let mut backlog = false;
     work_off(ctx, |keys, may_write| {
         backlog |= if may_write {
-            expire::sweep(keys, &mut time_is_up)
+            sweep::sweep(keys, &mut time_is_up)
         } else {
-            let left = expire::look_at_touched(keys, &mut time_is_up);
+            let left = sweep::look_at_touched(keys, &mut time_is_up);
             if !is_releasing(ctx) {
                 keys.ledger(Ledger::forget_waiting_notes);
             }
@@ -361,7 +362,7 @@ pub(super) fn marked_databases(ctx: RawContext) -> Vec<state::Db> {
     let mut marked = Vec::new();
     if is_releasing(ctx) {
         visit(ctx, &state::databases(), |keys, _| {
-            if repair::marked(keys) {
+            if load_repair::marked(keys) {
                 marked.push(keys.database());
             }
         });
@@ -371,7 +372,7 @@ pub(super) fn marked_databases(ctx: RawContext) -> Vec<state::Db> {
 
 /// Takes the mark away from these databases.
 pub(super) fn unmark(ctx: RawContext, databases: &[state::Db]) {
-    visit(ctx, databases, |keys, _| repair::unmark_unwatched(keys));
+    visit(ctx, databases, |keys, _| load_repair::unmark_unwatched(keys));
 }
 
 /// A database is flushed, or all are (-1). No key has an event of its own.

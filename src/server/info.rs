@@ -8,10 +8,10 @@ use redis_module::raw;
 
 use super::version::VERSION;
 use super::{api, guard, state};
-use crate::engine::holds::Overdue;
-use crate::engine::ledger::Ledger;
-use crate::engine::standing::{Ownership, Standing};
 use crate::inventory::refusal::Refusal;
+use crate::ledger::Ledger;
+use crate::ledger::holds::Overdue;
+use crate::ledger::standing::{Ownership, Standing};
 
 /// The server asks for the module's section.
 pub unsafe extern "C" fn on_info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: std::ffi::c_int) {

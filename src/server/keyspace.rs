@@ -8,15 +8,15 @@ use redis_module::raw;
 use super::api::{self, Kind, Mode, OpenKey, RawContext, Service, Text};
 use super::texts::{self, Texts};
 use super::{config, state};
-use crate::engine::ledger::Ledger;
+use crate::engine::keyspace::{Argument, Counter, Keyspace, Ranking, Reading, Settings, Tally};
 use crate::engine::sent::Sent;
-use crate::engine::{Argument, Counter, Keyspace, Ranking, Reading, Settings, Tally};
 use crate::inventory::cluster_slot::{self, OwnSlots, Slot, SlotState};
 use crate::inventory::key::{Counted, Key};
 use crate::inventory::line::Line;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, ReservationId};
+use crate::ledger::Ledger;
 
 /// The selected database of a context, for the length of one callback.
 pub struct ServerKeyspace {

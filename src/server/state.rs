@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::engine::Tally;
-use crate::engine::ledger::Ledger;
+use crate::engine::keyspace::Tally;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::KeyStyle;
+use crate::ledger::Ledger;
 
 /// The number of a database.
 pub type Db = i32;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use redis_inventory::engine::alert_index::AlertIndex;
 use redis_inventory::inventory::alert::AlertType::{self, BackInStock, LowStock, OutOfStock};
 use redis_inventory::inventory::sku::{KeyStyle, Product};
+use redis_inventory::ledger::alert_index::AlertIndex;
 
 const PRODUCTS: [&str; 3] = ["P", "Q", "R"];
 const KINDS: [Option<AlertType>; 4] = [None, Some(LowStock), Some(OutOfStock), Some(BackInStock)];

@@ -2,7 +2,7 @@
 
 use redis_inventory::commands::{Change, Request};
 use redis_inventory::engine::reserve::reserve;
-use redis_inventory::engine::{alerts, audit, look, resolve, restock, warehouses};
+use redis_inventory::engine::{alerts, audit, queries, resolve, restock, warehouses};
 use redis_inventory::inventory::refusal::Refusal;
 
 use super::dice::Dice;
@@ -96,9 +96,9 @@ pub fn run(server: &mut Simulation, request: &Request) -> Result<(), Refusal> {
         Request::Repair(sku, force) => audit::repair(server, sku, *force).map(|_| ()),
         Request::Audit(sku) => audit::look_at(server, sku).map(|_| ()),
         Request::AuditScan(cursor, count) => audit::audit_scan(server, *cursor, *count, |_| true).map(|_| ()),
-        Request::Get(id) => look::get(server, id).map(|_| ()),
-        Request::Stock(products) => look::stock(server, products).map(|_| ()),
-        Request::Scan(query) => look::scan(server, query, |_| true).map(|_| ()),
+        Request::Get(id) => queries::get(server, id).map(|_| ()),
+        Request::Stock(products) => queries::stock(server, products).map(|_| ()),
+        Request::Scan(query) => queries::scan(server, query, |_| true).map(|_| ()),
         Request::Alerts(query) => {
             alerts::list(server, query, |_| true);
             Ok(())

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redis_inventory::engine::LoadRepair;
+use redis_inventory::engine::keyspace::LoadRepair;
 use redis_inventory::inventory::ending::Ending;
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::outcome::Outcome;

@@ -3,22 +3,24 @@
 //!
 //! To add an action: a variant, its line in [`actions`], its arm in `History::act`, and what it means in the model.
 
+use redis_inventory::inventory::ending::Ending;
+use redis_inventory::inventory::key::OnceName;
+use redis_inventory::inventory::line::Line;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use redis_inventory::engine::alerts::{self, AlertQuery};
-use redis_inventory::engine::apply::{self, Effect};
-use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
+use redis_inventory::engine::effects::{self, Effect};
+use redis_inventory::engine::keyspace::LoadRepair;
+use redis_inventory::engine::reserve::{ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{self, ExtendRequest, ResolveRequest};
 use redis_inventory::engine::restock::{self, AdjustRequest, Measure, SetRequest};
 use redis_inventory::engine::warehouses::{self, TransferRequest};
-use redis_inventory::engine::{LoadRepair, audit, look};
+use redis_inventory::engine::{audit, queries};
 use redis_inventory::inventory::allocation::Split;
-use redis_inventory::inventory::ending::Ending;
-use redis_inventory::inventory::key::OnceName;
-use redis_inventory::inventory::line::Line;
+use redis_inventory::inventory::lifetime::Lifetime;
 use redis_inventory::inventory::once::Once;
 use redis_inventory::inventory::outcome::Outcome;
 use redis_inventory::inventory::quantity::{MAX_EXACT, Quantity};
@@ -641,14 +643,14 @@ impl History {
     }
 
     fn look(&mut self, id: Id) {
-        let found = match look::get(&mut self.master, &reservation(id)) {
+        let found = match queries::get(&mut self.master, &reservation(id)) {
             Ok(view) => view.map(|view| view.state),
             Err(refusal) => Some(refusal.code()),
         };
         assert_eq!(found, self.model.get(id), "INV.GET {}", IDS[id]);
         self.model.find_by_hand(id);
         for (sku, name) in SKUS.iter().enumerate().filter(|(_, name)| !name.contains('@')) {
-            let view = look::stock(&mut self.master, &[product(name)]).unwrap().remove(0).unwrap();
+            let view = queries::stock(&mut self.master, &[product(name)]).unwrap().remove(0).unwrap();
             let units = view.map(|view| (view.units.available, view.units.reserved));
             assert_eq!(units, self.model.stock(sku), "INV.STOCK {name}");
         }
@@ -665,8 +667,8 @@ impl History {
         let found: Vec<(String, i64, i64)> = page.found.iter().map(told).collect();
         assert_eq!(found.iter().cloned().collect::<BTreeSet<_>>(), self.model.wrong(), "INV.AUDITSCAN");
         assert_eq!(found.len(), self.model.wrong().len(), "INV.AUDITSCAN lists {found:?}");
-        let query = look::ScanQuery { from: None, count: usize::MAX, product: None };
-        let (next, live) = look::scan(&mut self.master, &query, |_| true).unwrap();
+        let query = queries::ScanQuery { from: None, count: usize::MAX, product: None };
+        let (next, live) = queries::scan(&mut self.master, &query, |_| true).unwrap();
         assert_eq!(next, None);
         let live: Vec<&str> = live.iter().map(ReservationId::as_str).collect();
         assert_eq!(live.iter().copied().collect::<BTreeSet<_>>(), self.model.live(), "INV.SCAN");
@@ -780,7 +782,7 @@ impl History {
             match command.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
                 ["INV.APPLY", arguments @ ..] => {
                     let arguments: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
-                    for effect in apply::parse(&arguments).unwrap().1 {
+                    for effect in effects::parse(&arguments).unwrap().1 {
                         match effect {
                             Effect::Hold { record, .. } => {
                                 self.open.insert(record.id.as_str().to_owned(), 1);

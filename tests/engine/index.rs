@@ -1,12 +1,12 @@
 //! The index of live reservations against a naive list, over thousands of them: what the histories are too short for.
 
+use redis_inventory::inventory::line::Line;
 use std::collections::BTreeMap;
 
-use redis_inventory::engine::ledger::Ledger;
-use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
+use redis_inventory::ledger::Ledger;
 
 const SKUS: u64 = 3000;
 

@@ -20,7 +20,7 @@ mod simulation;
 mod alert_index;
 mod contract;
 mod faults;
-mod gone_queue;
+mod gone;
 mod histories;
 mod index;
 mod model;

@@ -2,11 +2,12 @@
 
 use proptest::prelude::*;
 use redis_inventory::engine::audit::audit;
-use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
+use redis_inventory::engine::keyspace::{LoadRepair, Tally};
+use redis_inventory::engine::reserve::{ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ResolveRequest, commit, rollback};
-use redis_inventory::engine::{LoadRepair, Tally};
 use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::cluster_slot::{Slot, SlotState};
+use redis_inventory::inventory::lifetime::Lifetime;
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::refusal::Refusal;

@@ -2,17 +2,20 @@
 //! units or doubled them.
 
 use redis_inventory::engine::audit::{self, AuditCursor};
-use redis_inventory::engine::ledger::{Gone, Ledger};
-use redis_inventory::engine::look::{self, ReservationView};
-use redis_inventory::engine::reserve::{Lifetime, ReserveRequest, reserve};
+use redis_inventory::engine::effects;
+use redis_inventory::engine::keyspace::{LoadRepair, Tally};
+use redis_inventory::engine::queries::{self, ReservationView};
+use redis_inventory::engine::reserve::{ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ExtendRequest, ResolveRequest, commit, extend, rollback};
-use redis_inventory::engine::{LoadRepair, Tally, apply};
 use redis_inventory::inventory::allocation::Split;
+use redis_inventory::inventory::lifetime::Lifetime;
 use redis_inventory::inventory::line::{Line, describe};
 use redis_inventory::inventory::outcome::Outcome;
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
+use redis_inventory::ledger::Ledger;
+use redis_inventory::ledger::gone::Gone;
 
 use super::simulation::{Command, Simulation};
 
@@ -75,7 +78,7 @@ impl Simulation {
     }
 
     fn get(&mut self, name: &str) -> Option<ReservationView> {
-        look::get(self, &id(name)).unwrap()
+        queries::get(self, &id(name)).unwrap()
     }
 
     /// Available and reserved units, with `-` for a counter that is not there.
@@ -884,7 +887,7 @@ fn a_copy_that_has_lost_its_way_says_so_and_writes_nothing() {
     let stream = master.take_stream();
     let arguments: Vec<&[u8]> = stream[0][0][1..].iter().map(|word| word.as_bytes()).collect();
     let before = copy.data.clone();
-    let refusal = apply::replay(&mut copy, &arguments).unwrap_err();
+    let refusal = effects::replay(&mut copy, &arguments).unwrap_err();
     assert_eq!(refusal.to_string(), "WRONGTYPE key stock:available:P holds a hash, not an integer");
     assert_eq!(copy.data, before);
 }

@@ -9,18 +9,19 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CStr;
 
-use redis_inventory::engine::expire::{self, Place, Removal};
-use redis_inventory::engine::ledger::{Ledger, Touched};
+use redis_inventory::engine::effects;
+use redis_inventory::engine::keyspace::{Argument, Keyspace, LoadRepair, Ranking, Reading, Settings, Tally};
 use redis_inventory::engine::moving;
 use redis_inventory::engine::recover::{self, Walk};
 use redis_inventory::engine::sent::Sent;
-use redis_inventory::engine::{Argument, Keyspace, LoadRepair, Ranking, Reading, Settings, Tally, apply};
+use redis_inventory::engine::sweep::{self, Place};
 use redis_inventory::inventory::cluster_slot::{Slot, SlotState};
 use redis_inventory::inventory::key::{Counted, Key, Watched, watched};
 use redis_inventory::inventory::quantity::UnixMs;
 use redis_inventory::inventory::refusal::Refusal;
 use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::KeyStyle;
+use redis_inventory::ledger::{Ledger, Removal, Touched, record_removed};
 
 /// When every simulation begins.
 pub const BEGIN: UnixMs = 1_763_820_000_000;
@@ -204,13 +205,13 @@ impl Simulation {
                     moving::rescue(self, all);
                 }
                 if self.is_busy {
-                    expire::judge_written(self);
+                    sweep::judge_written(self);
                 } else {
-                    expire::work_off_notes(self, Place::Job, || false);
+                    sweep::work_off_notes(self, Place::Job, || false);
                 }
                 self.at_work_for = For::Client;
             } else {
-                expire::look_at_touched(self, || false);
+                sweep::look_at_touched(self, || false);
             }
         }
         assert!(self.untold.is_empty(), "changed without a notification: {:?}", self.untold);
@@ -246,12 +247,12 @@ impl Simulation {
                 return false;
             }
             if !may_write {
-                expire::look_at_touched(server, || false);
+                sweep::look_at_touched(server, || false);
                 recover::learn(server, || false);
                 return false;
             }
             recover::learn(server, || false);
-            expire::sweep(server, || {
+            sweep::sweep(server, || {
                 records = records.saturating_sub(1);
                 records == 0
             })
@@ -512,7 +513,7 @@ impl Simulation {
                 let record = id.as_ref().and_then(|id| Record::from_json(id, json?, self.style));
                 let releasing = self.role == Role::Master;
                 let (ledger, name) = (&mut self.ledger, name.as_bytes());
-                expire::record_removed(ledger, name, id.as_ref(), record, entry.until, how, releasing);
+                record_removed(ledger, name, id.as_ref(), record, entry.until, how, releasing);
                 self.job_queued |= releasing;
             }
             Some(Watched::Threshold(product)) => {
@@ -587,7 +588,7 @@ impl Simulation {
             ["INV.APPLY", arguments @ ..] => {
                 assert_eq!(self.at_work_for, For::Link, "INV.APPLY is not for clients");
                 let arguments: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
-                apply::replay(self, &arguments).expect("a copy takes what its master sends");
+                effects::replay(self, &arguments).expect("a copy takes what its master sends");
                 false
             }
             _ => panic!("the simulation does not know {words:?}"),

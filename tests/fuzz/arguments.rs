@@ -3,20 +3,23 @@
 //! It is read in both styles and under two settings. A refusal is an `ERR` of one line; what is accepted keeps the limits,
 //! and spelled again it is read as the same.
 
+use redis_inventory::inventory::key::Key;
+use redis_inventory::inventory::line::Line;
 use std::collections::HashSet;
 use std::fmt::Debug;
 
 use redis_inventory::commands::{Change, Request};
 use redis_inventory::engine::alerts::AlertQuery;
-use redis_inventory::engine::reserve::{Lifetime, ReserveRequest};
+use redis_inventory::engine::effects;
+use redis_inventory::engine::keyspace::Settings;
+use redis_inventory::engine::places;
+use redis_inventory::engine::reserve::ReserveRequest;
 use redis_inventory::engine::resolve::{ExtendRequest, ResolveRequest};
 use redis_inventory::engine::restock::{AdjustRequest, Measure, SetRequest};
-use redis_inventory::engine::warehouses::{self, TransferRequest};
-use redis_inventory::engine::{Settings, apply};
+use redis_inventory::engine::warehouses::TransferRequest;
 use redis_inventory::inventory::alert::OFF;
 use redis_inventory::inventory::allocation::Split;
-use redis_inventory::inventory::key::Key;
-use redis_inventory::inventory::line::Line;
+use redis_inventory::inventory::lifetime::Lifetime;
 use redis_inventory::inventory::once::Once;
 use redis_inventory::inventory::quantity::MAX_EXACT;
 use redis_inventory::inventory::sku::{KeyStyle, MAX_ID_BYTES, Product, ReservationId, Sku, Warehouse};
@@ -51,7 +54,7 @@ pub fn check(data: &[u8]) {
 
 /// What a master sends is read, or refused.
 fn check_replicated(arguments: &[&[u8]]) {
-    match apply::parse(arguments) {
+    match effects::parse(arguments) {
         Ok((_, effects)) => assert_eq!(effects.len() * 4 + 1, arguments.len()),
         Err(refusal) => assert_eq!(refusal.code(), "ERR"),
     }
@@ -124,7 +127,7 @@ fn check_limits(request: &Request, settings: &Settings) {
             match change {
                 Change::Remove(warehouse) => check_id(warehouse.as_str()),
                 Change::Set(places) => {
-                    assert!((1..=warehouses::MOST).contains(&places.len()));
+                    assert!((1..=places::MOST).contains(&places.len()));
                     let mut names = HashSet::new();
                     for (warehouse, priority) in places {
                         check_id(warehouse.as_str());

@@ -16,16 +16,17 @@
 //!
 //! What must hold after each of them is in [`Shop::compare`]; it is said of what no other hand has put there.
 
+use redis_inventory::inventory::key::{Key, Watched, watched};
+use redis_inventory::inventory::line::Line;
 use std::collections::{BTreeMap, BTreeSet};
 
 use redis_inventory::commands::Request;
 use redis_inventory::engine::alerts;
-use redis_inventory::engine::apply::{self, Effect};
+use redis_inventory::engine::effects::{self, Effect};
+use redis_inventory::engine::keyspace::{Counter, LoadRepair};
 use redis_inventory::engine::resolve::ResolveRequest;
-use redis_inventory::engine::{Counter, LoadRepair, audit, look};
+use redis_inventory::engine::{audit, queries};
 use redis_inventory::inventory::ending::Ending;
-use redis_inventory::inventory::key::{Key, Watched, watched};
-use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::outcome::Outcome;
 use redis_inventory::inventory::quantity::UnixMs;
 use redis_inventory::inventory::refusal::Refusal;
@@ -365,17 +366,17 @@ impl Shop {
                 let held = found.map_or(0, |found| found.audit.held);
                 assert_eq!(held, server.memory().held_by_others(sku, 0));
             }),
-            Request::Get(id) => look::get(server, id).map(|view| {
+            Request::Get(id) => queries::get(server, id).map(|view| {
                 let now = server.clock;
                 if let Some(view) = view.filter(|view| view.state == "reserved") {
                     assert!(view.expires_at >= now && !view.items.is_empty(), "{view:?}");
                 }
             }),
             Request::Stock(products) => {
-                look::stock(server, products).map(|views| assert_eq!(views.len(), products.len()))
+                queries::stock(server, products).map(|views| assert_eq!(views.len(), products.len()))
             }
             Request::Scan(query) => {
-                look::scan(server, query, |_| true).map(|(_, ids)| assert!(ids.len() <= query.count))
+                queries::scan(server, query, |_| true).map(|(_, ids)| assert!(ids.len() <= query.count))
             }
             Request::Alerts(query) => {
                 let listed = alerts::list(server, query, |_| true);
@@ -609,8 +610,8 @@ impl Shop {
         }
         let (mut from, mut found) = (None, BTreeSet::new());
         loop {
-            let query = look::ScanQuery { from, count: 1, product: None };
-            let (next, ids) = look::scan(server, &query, |_| true).unwrap();
+            let query = queries::ScanQuery { from, count: 1, product: None };
+            let (next, ids) = queries::scan(server, &query, |_| true).unwrap();
             found.extend(ids);
             from = next;
             if from.is_none() {
@@ -649,7 +650,7 @@ impl Shop {
             match words.as_slice() {
                 ["INV.APPLY", arguments @ ..] => {
                     let arguments: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
-                    for effect in apply::parse(&arguments).unwrap().1 {
+                    for effect in effects::parse(&arguments).unwrap().1 {
                         match effect {
                             Effect::Hold { record, .. } => {
                                 self.open.insert(record.id.as_str().to_owned(), 1);

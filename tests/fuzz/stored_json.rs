@@ -5,8 +5,8 @@
 
 use std::collections::HashSet;
 
-use redis_inventory::engine::Counter;
 use redis_inventory::engine::audit::AuditCursor;
+use redis_inventory::engine::keyspace::Counter;
 use redis_inventory::inventory::alert::{Alert, AlertType};
 use redis_inventory::inventory::cluster_slot::{OwnSlots, Slot, tag};
 use redis_inventory::inventory::key::{Key, OnceName, Watched, is_of_other_style, watched};

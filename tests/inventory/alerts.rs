@@ -1,7 +1,10 @@
 //! Crossings and the alert's JSON.
 
-use redis_inventory::inventory::alert::AlertType::{self, BackInStock, LowStock, OutOfStock};
-use redis_inventory::inventory::alert::{Alert, crossing};
+use redis_inventory::inventory::alert::{
+    Alert,
+    AlertType::{self, BackInStock, LowStock, OutOfStock},
+    crossing,
+};
 
 #[test]
 fn an_alert_is_raised_at_the_edge_and_not_at_the_level() {

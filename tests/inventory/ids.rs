@@ -1,8 +1,11 @@
 //! What is an id, and what is none.
 
 use redis_inventory::inventory::refusal::Refusal;
-use redis_inventory::inventory::sku::KeyStyle::{self, Plain, Tagged};
-use redis_inventory::inventory::sku::{InvalidText, MAX_ID_BYTES, Product, ReservationId, Sku};
+use redis_inventory::inventory::sku::{
+    InvalidText,
+    KeyStyle::{self, Plain, Tagged},
+    MAX_ID_BYTES, Product, ReservationId, Sku,
+};
 
 /// What an argument is read as: the id as users see it, or the refusal.
 fn read<T: ToString>(parsed: Result<T, InvalidText>) -> String {

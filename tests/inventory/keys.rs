@@ -2,8 +2,11 @@
 
 use redis_inventory::inventory::key::{Key, OnceName, Watched, watched};
 use redis_inventory::inventory::refusal::Refusal;
-use redis_inventory::inventory::sku::KeyStyle::{Plain, Tagged};
-use redis_inventory::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
+use redis_inventory::inventory::sku::{
+    KeyStyle,
+    KeyStyle::{Plain, Tagged},
+    Product, ReservationId, Sku,
+};
 
 fn name(key: Key<'_>, style: KeyStyle) -> String {
     key.name(style)

@@ -3,8 +3,10 @@
 use redis_inventory::inventory::ending::Ending;
 use redis_inventory::inventory::outcome::{Outcome, Parts};
 use redis_inventory::inventory::reservation::Record;
-use redis_inventory::inventory::sku::KeyStyle::{Plain, Tagged};
-use redis_inventory::inventory::sku::{ReservationId, Sku};
+use redis_inventory::inventory::sku::{
+    KeyStyle::{Plain, Tagged},
+    ReservationId, Sku,
+};
 
 use super::{id, lines, record};
 

@@ -1,6 +1,6 @@
 //! The form in which a command replicates itself. AOF files are for ever: these words never change.
 
-use redis_inventory::engine::apply::{Effect, parse};
+use redis_inventory::engine::effects::{Effect, parse};
 use redis_inventory::inventory::ending::Ending;
 use redis_inventory::inventory::key::OnceName;
 use redis_inventory::inventory::outcome::Outcome;

@@ -1,9 +1,9 @@
 //! What waits for its slot to be stable, in a cluster; elsewhere only what nobody could read yet.
 
+use crate::inventory::cluster_slot::Slot;
 use std::collections::BTreeMap;
 
-use super::ledger::Gone;
-use crate::inventory::cluster_slot::Slot;
+use super::gone::Gone;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::ReservationId;
 

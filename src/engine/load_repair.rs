@@ -4,12 +4,13 @@
 //! **Invariant:** units are given back by themselves only where the module alone reserves, which the mark
 //! `inventory:managed` says of a database. Elsewhere a script may hold them: they are reported.
 
+use super::keyspace::{Argument, Counter, Keyspace, LoadRepair, Reading, Tally};
 use super::sent::Sent;
-use super::standing::Reason;
-use super::{Argument, Counter, Keyspace, LoadRepair, Reading, Tally, alerts, apply, feed};
+use super::{alerts, effects, feed};
 use crate::inventory::cluster_slot::SlotState;
 use crate::inventory::key::Key;
 use crate::inventory::sku::{KeyStyle, Sku};
+use crate::ledger::standing::Reason;
 
 /// Goes on with the repair of this database until it is done or `time_is_up`. To be called when nothing of it is due or
 /// pending: what is about to be released is not to be repaired as well. Says whether something is left.
@@ -92,7 +93,7 @@ fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
     if !has_room {
         return false;
     }
-    apply::give_back(keys, sku, drift);
+    effects::give_back(keys, sku, drift);
     keys.ledger(|ledger| ledger.set_drift(sku, 0));
     feed::tell_units(keys, feed::Event::Repaired, sku, drift);
     let mut moves = alerts::Moves::default();
@@ -126,7 +127,7 @@ pub(super) fn marked_style<K: Keyspace>(keys: &mut K) -> Option<KeyStyle> {
 }
 
 /// Compares these reserved counters, which another client has written, with what is held.
-pub(super) fn judge<K: Keyspace>(keys: &mut K, written: Vec<Sku>) {
+pub(super) fn compare_written<K: Keyspace>(keys: &mut K, written: Vec<Sku>) {
     let now = keys.now();
     let mut later = Vec::new();
     for sku in written {

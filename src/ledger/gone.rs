@@ -1,12 +1,45 @@
 //! Reservations that are gone and not settled, in the order in which they went, and found by their id: a script may let
-//! thousands expire and ask for each of them. A part of what is kept in memory of a database ([`super::ledger`]).
+//! thousands expire and ask for each of them. A part of what is kept in memory of a database.
 
+use crate::inventory::cluster_slot::Slot;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ledger::Gone;
-use crate::inventory::cluster_slot::Slot;
 use crate::inventory::line::Line;
+use crate::inventory::quantity::{Quantity, UnixMs};
+use crate::inventory::reservation::Record;
 use crate::inventory::sku::{ReservationId, Sku};
+
+/// A reservation whose record is gone, with what it held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Its record, as it was.
+    pub record: Record,
+    /// What it still holds in the counters: all of its items, or what was left of them when it was cut.
+    pub lines: Vec<Line>,
+    /// Its deadline.
+    pub deadline: UnixMs,
+    /// A RESERVE has looked at its id: no old outcome lies there, its time over.
+    pub looked_at: bool,
+}
+
+impl Gone {
+    /// A record that is gone; the ledger knows where it came from.
+    pub fn new(record: Record, deadline: UnixMs) -> Self {
+        Self { lines: record.items.clone(), record, deadline, looked_at: true }
+    }
+}
+
+/// Units of one line of an expired reservation that could not be given back, because a counter is no integer, or would
+/// overflow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// Of which reservation.
+    pub id: ReservationId,
+    /// How many.
+    pub quantity: Quantity,
+    /// The deadline that gave them back.
+    pub deadline: UnixMs,
+}
 
 /// So many of the newest are looked through for those of one slot.
 pub(super) const NEWEST: usize = 64;

@@ -1,5 +1,5 @@
 //! Which alerts are stored, by time: of all products and of each, of all types and of each. A part of what is kept in
-//! memory of a database ([`super::ledger`]): derived from the keys, never the truth.
+//! memory of a database: derived from the keys, never the truth.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -1,13 +1,13 @@
 //! The queue of what is gone against a plain list.
 
 use proptest::prelude::*;
-use redis_inventory::engine::gone_queue::GoneQueue;
-use redis_inventory::engine::ledger::Gone;
 use redis_inventory::inventory::cluster_slot::Slot;
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
+use redis_inventory::ledger::gone::Gone;
+use redis_inventory::ledger::gone::GoneQueue;
 
 fn id(number: usize) -> ReservationId {
     ReservationId::parse(["A", "B", "C", "D"][number].as_bytes(), KeyStyle::Plain).unwrap()

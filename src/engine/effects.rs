@@ -4,8 +4,9 @@
 //! list with the code that the master used. It reads no clock, no configuration and no limit. Form and version are
 //! in ARCHITECTURE.md: AOF files are for ever, so words are added here, never changed.
 
+use super::keyspace::{Argument, Keyspace, counter, is_free};
+use super::places::check_set;
 use super::sent::Sent;
-use super::{Argument, Keyspace, Reading};
 use crate::inventory::alert::OFF;
 use crate::inventory::key::{Key, OnceName};
 use crate::inventory::line::Line;
@@ -399,7 +400,7 @@ fn replay_effects<K: Keyspace>(keys: &mut K, effects: &[Effect], arguments: &[&[
 /// way: better to say so, and let the server stop it, than to write over what is there. What the master did not change
 /// it did not look at either.
 fn check_replayed<K: Keyspace>(keys: &mut K, effect: &Effect) -> Result<(), Refusal> {
-    let mut check = |key: Key<'_>| super::counter(keys, key).map(|_| ());
+    let mut check = |key: Key<'_>| counter(keys, key).map(|_| ());
     match effect {
         Effect::Hold { record, .. } => record.items.iter().try_for_each(|line| {
             check(Key::Available(&line.sku))?;
@@ -415,18 +416,11 @@ fn check_replayed<K: Keyspace>(keys: &mut K, effect: &Effect) -> Result<(), Refu
             check(Key::Available(sku))?;
             check(Key::Reserved(sku))
         }
-        Effect::Rank { place, .. } | Effect::Unrank { place } => {
-            super::warehouses::check_set(keys, place.product())
-        }
+        Effect::Rank { place, .. } | Effect::Unrank { place } => check_set(keys, place.product()),
         Effect::Record { .. }
         | Effect::Once { .. }
         | Effect::Threshold { .. }
         | Effect::End { .. }
         | Effect::Outcome { .. } => Ok(()),
     }
-}
-
-/// Whether a key reads as nothing. Never expires anything.
-pub(super) fn is_free<K: Keyspace>(keys: &mut K, key: Key<'_>) -> bool {
-    keys.peek(key) == Reading::Absent
 }

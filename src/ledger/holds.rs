@@ -4,10 +4,10 @@
 //! held of each. So a reservation takes a small part of what its keys take, and the first due one of a sku is found
 //! without walking over the others.
 
+use crate::inventory::line::Line;
 use std::collections::BTreeSet;
 
-use super::slots::{Names, Slot, Slots};
-use crate::inventory::line::Line;
+use super::slab::{Names, Slot, Slots};
 use crate::inventory::quantity::{Quantity, UnixMs};
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::{ReservationId, Sku};

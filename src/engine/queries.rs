@@ -1,8 +1,10 @@
 //! The readers: `INV.GET`, `INV.SCAN` and `INV.STOCK`. They settle nothing, and work on a replica.
 
-use super::holds::Place;
-use super::warehouses::Standing;
-use super::{Counter, Keyspace, Reading, audit, expire, judge, warehouses};
+use super::judge::judge;
+use super::keyspace::{Counter, Keyspace, Reading};
+use super::places::{self, places};
+use super::shelves::{Units, units_of};
+use super::sweep;
 use crate::inventory::cluster_slot::SlotState;
 use crate::inventory::ending::Ending;
 use crate::inventory::key::Key;
@@ -12,6 +14,7 @@ use crate::inventory::quantity::UnixMs;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{Product, ReservationId, Sku};
 use crate::inventory::state::State;
+use crate::ledger::holds::Place;
 
 /// What is known of a reservation; what is not, is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,8 +123,8 @@ pub fn scan<K: Keyspace>(
     query: &ScanQuery,
     may_see: impl Fn(&ReservationId) -> bool,
 ) -> Result<(Option<Place>, Vec<ReservationId>), Refusal> {
-    expire::look_at_touched(keys, || false);
-    audit::require_index(keys)?;
+    sweep::look_at_touched(keys, || false);
+    sweep::require_index(keys)?;
     let now = keys.now();
     let (next, mut found) = keys.ledger(|ledger| {
         let holds = ledger.holds();
@@ -154,32 +157,7 @@ pub struct StockView {
     /// At this many available units and below, stock is low; below 0: the product raises no alerts.
     pub threshold: i64,
     /// Where it is, in order of priority; empty where it is kept under its own name.
-    pub warehouses: Vec<(warehouses::Place, Units)>,
-}
-
-/// Units of one place, or of several.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Units {
-    /// They can be reserved.
-    pub available: i64,
-    /// They are held.
-    pub reserved: i64,
-}
-
-impl Units {
-    /// Units in the house: available and reserved.
-    pub fn on_hand(self) -> i64 {
-        self.available.saturating_add(self.reserved)
-    }
-
-    /// The sum with another place: as for a RESERVE, available units below 0, which only other hands can leave, count
-    /// as 0.
-    fn plus(self, other: Self) -> Self {
-        Self {
-            available: self.available.saturating_add(other.available.max(0)),
-            reserved: self.reserved.saturating_add(other.reserved),
-        }
-    }
+    pub warehouses: Vec<(places::Place, Units)>,
 }
 
 /// What is known of the stock of one product: `None` if it has neither counters nor warehouses, the refusal if one of its keys
@@ -191,17 +169,17 @@ pub type Stocked = Result<Option<StockView>, Refusal>;
 pub fn stock<K: Keyspace>(keys: &mut K, products: &[Product]) -> Result<Vec<Stocked>, Refusal> {
     let (mut looked_at, mut found) = (0_usize, Vec::with_capacity(products.len()));
     for product in products {
-        let places = warehouses::places(keys, product.as_str());
+        let places = places(keys, product.as_str());
         if let Ok(Some(places)) = &places {
             looked_at = looked_at.saturating_add(places.len());
-            warehouses::check_work(looked_at)?;
+            places::check_work(looked_at)?;
         }
         found.push(places.and_then(|places| stock_of(keys, product, places)));
     }
     Ok(found)
 }
 
-fn stock_of<K: Keyspace>(keys: &mut K, product: &Product, places: Option<Vec<warehouses::Place>>) -> Stocked {
+fn stock_of<K: Keyspace>(keys: &mut K, product: &Product, places: Option<Vec<places::Place>>) -> Stocked {
     let (units, warehouses) = match places {
         None => match units_of(keys, &Sku::from(product))? {
             None => return Ok(None),
@@ -222,42 +200,11 @@ fn stock_of<K: Keyspace>(keys: &mut K, product: &Product, places: Option<Vec<war
     Ok(Some(StockView { product: product.clone(), units, threshold, warehouses }))
 }
 
-/// Whether there is such a sku: a counter, units that are held, or a warehouse of that name. Looks without any effect.
-pub(super) fn is_known<K: Keyspace>(keys: &mut K, sku: &Sku) -> bool {
-    let has_counter = [Key::Available(sku), Key::Reserved(sku)]
-        .into_iter()
-        .any(|counter| keys.peek(counter) != Reading::Absent);
-    has_counter
-        || keys.ledger(|ledger| ledger.held_by_others(sku, 0)) > 0
-        || warehouses::is_named_in_set(keys, sku)
-}
-
-/// What both counters of a sku say; `None` where there is neither.
-pub(super) fn units_of<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Units>, Refusal> {
-    let style = keys.style();
-    let available = keys.read_counter(Key::Available(sku));
-    let reserved = keys.read_counter(Key::Reserved(sku));
-    if available == Counter::Absent && reserved == Counter::Absent {
-        return Ok(None);
-    }
-    let available = available.units(Key::Available(sku), style)?;
-    let reserved = reserved.units(Key::Reserved(sku), style)?;
-    Ok(Some(Units { available, reserved }))
-}
-
 /// At how many available units the stock of a product is low.
 fn threshold<K: Keyspace>(keys: &mut K, product: &Product) -> Result<i64, Refusal> {
     let key = Key::Threshold(product.as_str());
     match keys.read_counter(key) {
         Counter::Absent => Ok(keys.settings().low_stock_threshold),
         own @ (Counter::Units(_) | Counter::Broken(_)) => own.units(key, keys.style()),
-    }
-}
-
-/// Units of a sku that count for nothing: its product is kept in warehouses, and this sku is none of them. 0 elsewhere.
-pub fn stray<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<i64, Refusal> {
-    match warehouses::standing(keys, sku)? {
-        Standing::Counts => Ok(0),
-        Standing::OwnName | Standing::NoWarehouse => Ok(units_of(keys, sku)?.unwrap_or_default().on_hand()),
     }
 }

@@ -1,71 +1,28 @@
 //! How units come back by themselves: what the events note, and how the notes are settled.
 //!
-//! **Invariants.** An event handler only takes notes ([`record_removed`], [`Ledger::touch`]); writing comes after.
-//! A note is settled once, by whoever comes first: the write command whose own read caused it, a later one, the job
-//! behind the event, or the cron. No release moves more than the counter holds beyond what all other reservations
-//! hold (CLAMP): a script that settled one of our records with its own commands must not bring the units back twice.
+//! **Invariants.** An event handler only takes notes ([`record_removed`](crate::ledger::record_removed),
+//! [`Ledger::touch`]); writing comes after. A note is settled once, by whoever comes first: the write command whose own
+//! read caused it, a later one, the job behind the event, or the cron.
 
-use super::ledger::{Blocked, Foreign, Gone, Ledger, Touched};
+use super::judge::{judge, outcome, record};
+use super::keyspace::{Argument, Counter, Keyspace, Reading};
 use super::sent::Sent;
-use super::waiting::Waits;
-use super::{
-    Argument, Counter, Keyspace, Reading, Tally, alerts, apply, feed, judge, moving, record, recover, repair,
-};
+use super::settle::{Movable, movable, release_blocked, settle, settle_pending_of};
+use super::{load_repair, moving};
 use crate::inventory::alert::Alert;
-use crate::inventory::ending::Ending;
 use crate::inventory::key::Key;
 use crate::inventory::line::{Line, sum_lines};
-use crate::inventory::outcome::Outcome;
-use crate::inventory::quantity::{Quantity, UnixMs};
+use crate::inventory::quantity::UnixMs;
+use crate::inventory::refusal::Refusal;
 use crate::inventory::reservation::{Record, Restored};
 use crate::inventory::sku::{ReservationId, Sku};
 use crate::inventory::state::State;
+use crate::ledger::gone::Gone;
+use crate::ledger::waiting::Waits;
+use crate::ledger::{Foreign, Ledger, Touched};
 
 /// How long a due record that did not go when it was opened is left alone (the server is paused, or imports).
 const RETRY_MS: i64 = 1000;
-
-/// What takes a key away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removal {
-    /// DEL, UNLINK, RENAME away, MOVE away, …
-    Deleted,
-    /// Its TTL.
-    Expired,
-    /// Memory pressure.
-    Evicted,
-    /// SET, RESTORE REPLACE, … over it.
-    Overwritten,
-}
-
-/// Notes that a `reservation:` key goes. `name` is its name, `id` the id in it, `record` what it holds while it can still
-/// be read, `ttl` its deadline. Notes for a release are taken only where `releasing`: on a master that is not loading.
-pub fn record_removed(
-    ledger: &mut Ledger,
-    name: &[u8],
-    id: Option<&ReservationId>,
-    record: Option<Record>,
-    ttl: Option<UnixMs>,
-    how: Removal,
-    releasing: bool,
-) {
-    let was_foreign = ledger.leave_foreign(name);
-    let gone = match record {
-        Some(record) => {
-            let deadline = ttl.or_else(|| ledger.deadline(&record.id)).unwrap_or(record.expires_at);
-            Some(Gone::new(record, deadline))
-        }
-        None => id.and_then(|id| ledger.as_indexed(id)),
-    };
-    let Some(gone) = gone else { return };
-    if was_foreign || !releasing {
-        ledger.leave(&gone.record.id);
-        return;
-    }
-    match how {
-        Removal::Expired | Removal::Evicted => ledger.pend(gone),
-        Removal::Deleted | Removal::Overwritten => ledger.note_removed(gone),
-    }
-}
 
 /// Where a release happens. A job may run inside the server's own scan for expired keys, which has saved its next
 /// entry: it must not take away any other key that has a TTL.
@@ -93,6 +50,52 @@ pub fn catch_up<K: Keyspace>(keys: &mut K) {
     }
     if let Some(slot) = keys.confined_to() {
         moving::go_on_in(keys, slot);
+    }
+}
+
+/// How a reservation id stands, after whatever was due of it has been settled. For commands that write.
+pub(super) fn settled_state<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<State, Refusal> {
+    catch_up(keys);
+    let now = keys.now();
+    let found = keys.read(Key::Reservation(id));
+    let lapsed = keys.ledger(|ledger| ledger.lapsed(id, now));
+    settle_pending_of(keys, id);
+    // Whether a key with a TTL is over is the server's to say: it has let us read it.
+    let without_ttl = matches!(found, Reading::Text(_, None));
+    let state = judge(keys, id, found)?;
+    if let State::Live(record, deadline) = &state
+        && without_ttl
+        && now > *deadline
+    {
+        // The TTL was taken away (PERSIST): nobody but us ends this record.
+        let at = *deadline;
+        end_overdue(keys, record.clone(), at);
+        return lapsed_state(keys, id, at);
+    }
+    match (state, lapsed) {
+        (State::Unknown, Some(at)) => lapsed_state(keys, id, at),
+        (state, _) => Ok(state),
+    }
+}
+
+/// The state of an id whose deadline `at` has passed: its outcome, where one was written.
+fn lapsed_state<K: Keyspace>(keys: &mut K, id: &ReservationId, at: UnixMs) -> Result<State, Refusal> {
+    let now = keys.now();
+    Ok(match outcome(keys, id)? {
+        Some(outcome) => State::Ended(outcome),
+        None => State::Lapsed { at, settled: keys.ledger(|ledger| ledger.lapsed(id, now)).is_none() },
+    })
+}
+
+/// `TRYAGAIN` while not every live reservation is known, or not all of the slot that the command is confined to.
+pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
+    if !keys.ledger(|ledger| ledger.is_complete()) {
+        return Err(Refusal::TryAgain);
+    }
+    match keys.confined_to() {
+        // Of a slot that has just come not all is known.
+        Some(slot) if keys.ledger(|ledger| ledger.has_touched_in(slot)) => Err(Refusal::SlotMoving(slot)),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -140,20 +143,13 @@ pub(super) fn release_one<K: Keyspace>(
     Some((units_of(&lines), lines.len()))
 }
 
-/// Settles what is pending of an id: the command at hand is about it, so that the rest of the index does not matter.
-pub(super) fn settle_pending_of<K: Keyspace>(keys: &mut K, id: &ReservationId) {
-    while let Some(gone) = keys.ledger(|ledger| ledger.take_pending_of(id)) {
-        settle(keys, &gone, true);
-    }
-}
-
 /// The job behind an event, and the cron's first act: settles and looks at what was noted, until nothing is left or
 /// `time_is_up`. Says whether something is left.
 pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place, time_is_up: impl FnMut() -> bool) -> bool {
     judge_written(keys);
     let is_left = work_off_removals(keys, place, time_is_up);
     mark_restored(keys);
-    repair::unmark(keys);
+    load_repair::unmark(keys);
     is_left
 }
 
@@ -168,8 +164,8 @@ pub fn judge_written<K: Keyspace>(keys: &mut K) {
     // What is held now: records that this unit has put back or taken away count.
     look_at_touched(keys, || false);
     remember_removed(keys, || false);
-    repair::judge(keys, written);
-    repair::unmark(keys);
+    load_repair::compare_written(keys, written);
+    load_repair::unmark(keys);
 }
 
 /// Settles what is pending, looks at the keys that events named, and remembers what other clients have deleted.
@@ -245,7 +241,7 @@ fn mark_restored<K: Keyspace>(keys: &mut K) {
 /// Whether a sku of this live reservation has less reserved than is held.
 fn is_contradicted<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     let lines = keys.ledger(|ledger| ledger.lines(id)).unwrap_or_default();
-    lines.iter().any(|line| repair::compare(keys, &line.sku).is_some_and(|drift| drift < 0))
+    lines.iter().any(|line| load_repair::compare(keys, &line.sku).is_some_and(|drift| drift < 0))
 }
 
 /// Remembers what CLAMP would move now of a record that another client has deleted. That is nothing while a record that may be a
@@ -267,7 +263,7 @@ fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
     let lines = gone.lines.clone();
     keys.ledger(|ledger| ledger.remember(gone, left));
     for line in lines {
-        repair::compare(keys, &line.sku);
+        load_repair::compare(keys, &line.sku);
     }
 }
 
@@ -282,7 +278,7 @@ fn can_settle_in_job<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
 pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let now = keys.now();
     keys.ledger(Ledger::try_moving_slots_again);
-    if recover::tell_of_dropped(keys, &mut time_is_up) || work_off_notes(keys, Place::Open, &mut time_is_up) {
+    if tell_of_dropped(keys, &mut time_is_up) || work_off_notes(keys, Place::Open, &mut time_is_up) {
         return true;
     }
     if !keys.ledger(|ledger| ledger.is_complete()) {
@@ -309,13 +305,28 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
     if !keys.ledger(|ledger| ledger.may_check() && !ledger.has_unsettled()) {
         return false;
     }
-    if repair::go_on(keys, &mut time_is_up) {
+    if load_repair::go_on(keys, &mut time_is_up) {
         return true;
     }
     // Now it is known what other programs hold.
     let is_left = remember_removed(keys, &mut time_is_up);
     settle_remembered_due(keys, |_| time_is_up());
     is_left
+}
+
+/// Tells the copies of the records that a load has dropped, until `time_is_up`. Their units are for the repair: whether the
+/// data set that was loaded knew of them is not known.
+fn tell_of_dropped<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    while let Some(id) = keys.ledger(Ledger::take_dropped) {
+        let key = Key::Reservation(&id);
+        if keys.peek(key) == Reading::Absent {
+            keys.replicate(Sent::Del, &[Argument::Key(key)]);
+        }
+        if time_is_up() {
+            return true;
+        }
+    }
+    false
 }
 
 /// Gives back what is remembered and due, until nothing is left or `time_is_up`, which is told how many lines each had. Says
@@ -410,161 +421,6 @@ pub(super) fn settle_remembered<K: Keyspace>(keys: &mut K, id: &ReservationId) -
     found
 }
 
-/// Gives the units of `gone` back under CLAMP, writes the outcome where none is remembered, and sends both to the
-/// copies as plain commands. On entry its lines are held; on return they are not.
-pub(super) fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
-    let now = keys.now();
-    let id = &gone.record.id;
-    let Movable { moved, blocked } = movable(keys, &gone.lines);
-    let moves = give_back(keys, &moved);
-    keys.ledger(|ledger| ledger.settled(&gone.lines));
-    for line in &blocked {
-        block(keys, gone, line);
-    }
-    let outcome_ttl = keys.settings().outcome_ttl_ms;
-    if write_outcome && outcome_ttl > 0 && apply::is_free(keys, Key::Outcome(id)) {
-        let outcome = Outcome::of(&gone.record, gone.deadline, Ending::Expired, now, &moved);
-        let until = now.saturating_add(outcome_ttl);
-        apply::write_by_itself(keys, Key::Outcome(id), &outcome.to_json(id), until);
-    }
-    feed::tell_lines(keys, feed::Event::Expired, id, &moved);
-    alerts::raise(keys, moves);
-    keys.tally(Tally::Expired, 1);
-    let explained = total(&moved).saturating_add(total(&blocked));
-    keys.tally(Tally::UnexplainedUnits, total(&gone.lines).saturating_sub(explained));
-    keys.lag(now.saturating_sub(gone.deadline).max(0));
-}
-
-/// Moves these units from reserved to available. Gives how available has moved.
-fn give_back<K: Keyspace>(keys: &mut K, lines: &[Line]) -> alerts::Moves {
-    let mut moves = alerts::Moves::with_capacity(lines.len());
-    for Line { sku, quantity } in lines {
-        let units = quantity.units();
-        let before = Counter::from(keys.peek(Key::Available(sku)));
-        apply::give_back(keys, sku, units);
-        moves.moved(sku, &before, units);
-    }
-    moves
-}
-
-/// Notes a line that cannot be given back now. The operator is told once for each sku.
-fn block<K: Keyspace>(keys: &mut K, gone: &Gone, line: &Line) {
-    let Line { sku, quantity } = line;
-    let blocked = Blocked { id: gone.record.id.clone(), quantity: *quantity, deadline: gone.deadline };
-    if !keys.ledger(|ledger| ledger.block(line, blocked)) {
-        return;
-    }
-    let style = keys.style();
-    let obstacle =
-        [Key::Available(sku), Key::Reserved(sku)].into_iter().find_map(|key| {
-            match Counter::from(keys.peek(key)) {
-                Counter::Broken(found) => {
-                    Some(format!("key {} holds {found}, not an integer", key.name(style)))
-                }
-                Counter::Absent | Counter::Units(_) => None,
-            }
-        });
-    let obstacle =
-        obstacle.unwrap_or_else(|| format!("key {} would overflow", Key::Available(sku).name(style)));
-    keys.report(&format!(
-        "{sku}: the units of expired reservations cannot be given back: {obstacle}. SET it to the right number of units: they \
-         come back by themselves"
-    ));
-}
-
-/// Gives back what a counter has kept from being given back, if it was mended, until `time_is_up`. Says whether something is
-/// left that can be given back.
-fn release_blocked<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
-    if !keys.ledger(|ledger| ledger.has_blocked()) {
-        return false;
-    }
-    for sku in keys.ledger(|ledger| ledger.blocked_skus()) {
-        while let Some(blocked) = keys.ledger(|ledger| ledger.take_blocked(&sku)) {
-            let line = Line { sku: sku.clone(), quantity: blocked.quantity };
-            keys.ledger(|ledger| ledger.hold(std::slice::from_ref(&line)));
-            let found = movable(keys, std::slice::from_ref(&line));
-            keys.ledger(|ledger| ledger.settled(std::slice::from_ref(&line)));
-            if !found.blocked.is_empty() {
-                keys.ledger(|ledger| ledger.block(&line, blocked));
-                break;
-            }
-            release_late(keys, &blocked, &line, &found.moved);
-            if time_is_up() {
-                return true;
-            }
-        }
-    }
-    false
-}
-
-/// Gives a line back that was blocked at its deadline: `moved` is what CLAMP leaves of it. The outcome tells of it from now on.
-fn release_late<K: Keyspace>(keys: &mut K, blocked: &Blocked, line: &Line, moved: &[Line]) {
-    let (id, style) = (&blocked.id, keys.style());
-    let moves = give_back(keys, moved);
-    if let Reading::Text(json, Some(until)) = keys.peek(Key::Outcome(id))
-        && let Some(outcome) = Outcome::from_json(id, &json, style)
-        && outcome.ending != Ending::Committed
-    {
-        let outcome = outcome.with_returned(moved);
-        apply::write_by_itself(keys, Key::Outcome(id), &outcome.to_json(id), until);
-    }
-    feed::tell_lines(keys, feed::Event::Expired, id, moved);
-    alerts::raise(keys, moves);
-    let missing = line.quantity.units().saturating_sub(total(moved));
-    keys.tally(Tally::UnexplainedUnits, missing);
-    let late = keys.now().saturating_sub(blocked.deadline);
-    keys.lag(late.max(0));
-}
-
-/// What a release can do with some held lines.
-#[derive(Default)]
-pub(super) struct Movable {
-    /// It may move these: CLAMP.
-    pub(super) moved: Vec<Line>,
-    /// It cannot move these now: a counter is no integer, or would overflow.
-    pub(super) blocked: Vec<Line>,
-}
-
-impl Movable {
-    /// Whether nothing of the lines is left for a release.
-    pub(super) fn is_empty(&self) -> bool {
-        self.moved.is_empty() && self.blocked.is_empty()
-    }
-}
-
-/// The part of these held lines that a release may move: CLAMP. An absent counter counts as 0.
-pub(super) fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Movable {
-    let units_in = |counter| match counter {
-        Counter::Absent => Some(0),
-        Counter::Units(units) => Some(units),
-        Counter::Broken(_) => None,
-    };
-    let mut found = Movable { moved: Vec::with_capacity(held.len()), blocked: Vec::new() };
-    for line in held {
-        let Line { sku, quantity } = line;
-        let reserved = units_in(Counter::from(keys.peek(Key::Reserved(sku))));
-        let available = units_in(Counter::from(keys.peek(Key::Available(sku))));
-        let (Some(reserved), Some(available)) = (reserved, available) else {
-            found.blocked.push(line.clone());
-            continue;
-        };
-        let others = keys.ledger(|ledger| ledger.held_by_others(sku, quantity.units()));
-        let units = reserved.saturating_sub(others).min(quantity.units());
-        let Some(quantity) = Quantity::new(units) else { continue };
-        let line = Line { sku: sku.clone(), quantity };
-        if available.checked_add(units).is_some() {
-            found.moved.push(line);
-        } else {
-            found.blocked.push(line);
-        }
-    }
-    found
-}
-
-pub(super) fn total(lines: &[Line]) -> i64 {
-    lines.iter().fold(0, |sum: i64, line| sum.saturating_add(line.quantity.units()))
-}
-
 /// Looks at the keys that events named, until none is left or `time_is_up`. Says whether some are left. Reads only, and
 /// takes nothing away: this runs on replicas and in jobs too.
 pub fn look_at_touched<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
@@ -582,7 +438,7 @@ pub fn look_at_touched<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -
 pub(super) fn look_at<K: Keyspace>(keys: &mut K, touched: Touched) {
     match touched {
         Touched::Reservation(id) => look_at_record(keys, &id),
-        Touched::Managed => repair::look_at_mark(keys),
+        Touched::Managed => load_repair::look_at_mark(keys),
         Touched::Threshold(product) => {
             let threshold = match Counter::from(keys.peek(Key::Threshold(product.as_str()))) {
                 Counter::Units(units) => Some(units),
@@ -649,6 +505,6 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
         }
     });
     for line in lines {
-        repair::compare(keys, &line.sku);
+        load_repair::compare(keys, &line.sku);
     }
 }

@@ -4,39 +4,26 @@
 //! **Invariant:** derived from the keys, never the truth. A lost entry delays a release, it cannot lose a unit or
 //! sell one twice.
 
+pub mod alert_index;
+pub mod gone;
+pub mod holds;
+mod slab;
+pub mod standing;
+pub mod waiting;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
-use super::alert_index::AlertIndex;
-use super::gone_queue::{GoneQueue, NEWEST};
-use super::holds::{Holds, Overdue};
-use super::standing::{Reason, Standing};
-use super::waiting::{Waiting, Waits};
 use crate::inventory::cluster_slot::Slot;
 use crate::inventory::key::Watched;
 use crate::inventory::line::Line;
-use crate::inventory::quantity::{Quantity, UnixMs};
+use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Record, Restored};
 use crate::inventory::sku::{Product, ReservationId, Sku};
-
-/// A reservation whose record is gone, with what it held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gone {
-    /// Its record, as it was.
-    pub record: Record,
-    /// What it still holds in the counters: all of its items, or what was left of them when it was cut.
-    pub lines: Vec<Line>,
-    /// Its deadline.
-    pub deadline: UnixMs,
-    /// A RESERVE has looked at its id: no old outcome lies there, its time over.
-    pub looked_at: bool,
-}
-
-impl Gone {
-    /// A record that is gone; the ledger knows where it came from.
-    pub fn new(record: Record, deadline: UnixMs) -> Self {
-        Self { lines: record.items.clone(), record, deadline, looked_at: true }
-    }
-}
+use alert_index::AlertIndex;
+use gone::{Blocked, Gone, GoneQueue, NEWEST};
+use holds::{Holds, Overdue};
+use standing::{Reason, Standing};
+use waiting::{Waiting, Waits};
 
 /// A key that an event named: to be looked at when looking is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,18 +64,6 @@ pub enum Foreign {
     Misnamed,
 }
 
-/// Units of one line of an expired reservation that could not be given back, because a counter is no integer, or would
-/// overflow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blocked {
-    /// Of which reservation.
-    pub id: ReservationId,
-    /// How many.
-    pub quantity: Quantity,
-    /// The deadline that gave them back.
-    pub deadline: UnixMs,
-}
-
 /// Whether a walk over the keys is under way, and what for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Walking {
@@ -99,6 +74,49 @@ enum Walking {
     Checks,
     /// To find what is live.
     Indexes,
+}
+
+/// What takes a key away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// DEL, UNLINK, RENAME away, MOVE away, …
+    Deleted,
+    /// Its TTL.
+    Expired,
+    /// Memory pressure.
+    Evicted,
+    /// SET, RESTORE REPLACE, … over it.
+    Overwritten,
+}
+
+/// Notes that a `reservation:` key goes. `name` is its name, `id` the id in it, `record` what it holds while it can still
+/// be read, `ttl` its deadline. Notes for a release are taken only where `releasing`: on a master that is not loading.
+pub fn record_removed(
+    ledger: &mut Ledger,
+    name: &[u8],
+    id: Option<&ReservationId>,
+    record: Option<Record>,
+    ttl: Option<UnixMs>,
+    how: Removal,
+    releasing: bool,
+) {
+    let was_foreign = ledger.leave_foreign(name);
+    let gone = match record {
+        Some(record) => {
+            let deadline = ttl.or_else(|| ledger.deadline(&record.id)).unwrap_or(record.expires_at);
+            Some(Gone::new(record, deadline))
+        }
+        None => id.and_then(|id| ledger.as_indexed(id)),
+    };
+    let Some(gone) = gone else { return };
+    if was_foreign || !releasing {
+        ledger.leave(&gone.record.id);
+        return;
+    }
+    match how {
+        Removal::Expired | Removal::Evicted => ledger.pend(gone),
+        Removal::Deleted | Removal::Overwritten => ledger.note_removed(gone),
+    }
 }
 
 /// See the module.

@@ -1,0 +1,67 @@
+//! How a reservation id stands by what its keys say.
+
+use super::keyspace::{Keyspace, Reading};
+use crate::inventory::cluster_slot::Slot;
+use crate::inventory::key::Key;
+use crate::inventory::line::Line;
+use crate::inventory::outcome::Outcome;
+use crate::inventory::refusal::Refusal;
+use crate::inventory::reservation::Record;
+use crate::inventory::sku::ReservationId;
+use crate::inventory::state::State;
+
+/// How a reservation id stands by what its keys say. `found` is what its record key holds.
+pub(super) fn judge<K: Keyspace>(keys: &mut K, id: &ReservationId, found: Reading) -> Result<State, Refusal> {
+    let style = keys.style();
+    let outcome = outcome(keys, id)?;
+    let name = || Key::Reservation(id).name(style);
+    if found != Reading::Absent
+        && keys.ledger(|ledger| ledger.foreign_count() > 0 && ledger.is_foreign(name().as_bytes()))
+    {
+        return Ok(State::Foreign);
+    }
+    Ok(match (found, outcome) {
+        (Reading::Absent, None) => State::Unknown,
+        (Reading::Absent, Some(outcome)) => State::Ended(outcome),
+        // A record under an id that has ended is a copy, or an old dump.
+        (_, Some(_)) | (Reading::Other(_), None) => State::Foreign,
+        (Reading::Text(json, ttl), None) => match record(keys, id, &json) {
+            Some(record) => {
+                let deadline = ttl.unwrap_or(record.expires_at);
+                State::Live(record, deadline)
+            }
+            None => State::Foreign,
+        },
+    })
+}
+
+/// Reads a record. In a cluster one whose units are in other slots than its own is none: no command could move them.
+pub(super) fn record<K: Keyspace>(keys: &K, id: &ReservationId, json: &[u8]) -> Option<Record> {
+    let record = Record::from_json(id, json, keys.style())?;
+    (!keys.in_cluster() || is_in_slot_of(id, &record.items)).then_some(record)
+}
+
+/// Whether the units of these lines are in the slot of this reservation.
+pub(super) fn is_in_slot_of(id: &ReservationId, lines: &[Line]) -> bool {
+    let slot = Slot::of(id.as_str());
+    lines.iter().all(|line| Slot::of(line.sku.product()) == slot)
+}
+
+/// The remembered outcome of an id.
+pub(super) fn outcome<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Outcome>, Refusal> {
+    let key = Key::Outcome(id);
+    let style = keys.style();
+    let in_cluster = keys.in_cluster();
+    let wrong = |found| Refusal::WrongType { key: key.name(style), found, wanted: "an outcome" };
+    match keys.read(key) {
+        Reading::Absent => Ok(None),
+        Reading::Other(kind) => Err(wrong(kind.into())),
+        Reading::Text(json, _) => match Outcome::from_json(id, &json, style) {
+            Some(outcome) if in_cluster && !is_in_slot_of(id, &outcome.items) => {
+                Err(wrong("one of units in other slots".into()))
+            }
+            Some(outcome) => Ok(Some(outcome)),
+            None => Err(wrong("something else".into())),
+        },
+    }
+}

@@ -1,0 +1,177 @@
+//! How the units of a reservation that has expired come back.
+//!
+//! **Invariant:** no release moves more than the counter holds beyond what all other reservations hold (CLAMP): a script that
+//! settled one of our records with its own commands must not bring the units back twice. What a counter keeps from being
+//! given back stays held, and comes back when the counter is mended.
+
+use super::keyspace::{Counter, Keyspace, Reading, Tally, is_free};
+use super::{alerts, effects, feed};
+use crate::inventory::ending::Ending;
+use crate::inventory::key::Key;
+use crate::inventory::line::Line;
+use crate::inventory::outcome::Outcome;
+use crate::inventory::quantity::Quantity;
+use crate::inventory::sku::ReservationId;
+use crate::ledger::gone::{Blocked, Gone};
+
+/// Settles what is pending of an id: the command at hand is about it, so that the rest of the index does not matter.
+pub(super) fn settle_pending_of<K: Keyspace>(keys: &mut K, id: &ReservationId) {
+    while let Some(gone) = keys.ledger(|ledger| ledger.take_pending_of(id)) {
+        settle(keys, &gone, true);
+    }
+}
+
+/// Gives the units of `gone` back under CLAMP, writes the outcome where none is remembered, and sends both to the
+/// copies as plain commands. On entry its lines are held; on return they are not.
+pub(super) fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
+    let now = keys.now();
+    let id = &gone.record.id;
+    let Movable { moved, blocked } = movable(keys, &gone.lines);
+    let moves = give_back(keys, &moved);
+    keys.ledger(|ledger| ledger.settled(&gone.lines));
+    for line in &blocked {
+        block(keys, gone, line);
+    }
+    let outcome_ttl = keys.settings().outcome_ttl_ms;
+    if write_outcome && outcome_ttl > 0 && is_free(keys, Key::Outcome(id)) {
+        let outcome = Outcome::of(&gone.record, gone.deadline, Ending::Expired, now, &moved);
+        let until = now.saturating_add(outcome_ttl);
+        effects::write_by_itself(keys, Key::Outcome(id), &outcome.to_json(id), until);
+    }
+    feed::tell_lines(keys, feed::Event::Expired, id, &moved);
+    alerts::raise(keys, moves);
+    keys.tally(Tally::Expired, 1);
+    let explained = total(&moved).saturating_add(total(&blocked));
+    keys.tally(Tally::UnexplainedUnits, total(&gone.lines).saturating_sub(explained));
+    keys.lag(now.saturating_sub(gone.deadline).max(0));
+}
+
+/// Moves these units from reserved to available. Gives how available has moved.
+fn give_back<K: Keyspace>(keys: &mut K, lines: &[Line]) -> alerts::Moves {
+    let mut moves = alerts::Moves::with_capacity(lines.len());
+    for Line { sku, quantity } in lines {
+        let units = quantity.units();
+        let before = Counter::from(keys.peek(Key::Available(sku)));
+        effects::give_back(keys, sku, units);
+        moves.moved(sku, &before, units);
+    }
+    moves
+}
+
+/// Notes a line that cannot be given back now. The operator is told once for each sku.
+fn block<K: Keyspace>(keys: &mut K, gone: &Gone, line: &Line) {
+    let Line { sku, quantity } = line;
+    let blocked = Blocked { id: gone.record.id.clone(), quantity: *quantity, deadline: gone.deadline };
+    if !keys.ledger(|ledger| ledger.block(line, blocked)) {
+        return;
+    }
+    let style = keys.style();
+    let obstacle =
+        [Key::Available(sku), Key::Reserved(sku)].into_iter().find_map(|key| {
+            match Counter::from(keys.peek(key)) {
+                Counter::Broken(found) => {
+                    Some(format!("key {} holds {found}, not an integer", key.name(style)))
+                }
+                Counter::Absent | Counter::Units(_) => None,
+            }
+        });
+    let obstacle =
+        obstacle.unwrap_or_else(|| format!("key {} would overflow", Key::Available(sku).name(style)));
+    keys.report(&format!(
+        "{sku}: the units of expired reservations cannot be given back: {obstacle}. SET it to the right number of units: they \
+         come back by themselves"
+    ));
+}
+
+/// Gives back what a counter has kept from being given back, if it was mended, until `time_is_up`. Says whether something is
+/// left that can be given back.
+pub(super) fn release_blocked<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    if !keys.ledger(|ledger| ledger.has_blocked()) {
+        return false;
+    }
+    for sku in keys.ledger(|ledger| ledger.blocked_skus()) {
+        while let Some(blocked) = keys.ledger(|ledger| ledger.take_blocked(&sku)) {
+            let line = Line { sku: sku.clone(), quantity: blocked.quantity };
+            keys.ledger(|ledger| ledger.hold(std::slice::from_ref(&line)));
+            let found = movable(keys, std::slice::from_ref(&line));
+            keys.ledger(|ledger| ledger.settled(std::slice::from_ref(&line)));
+            if !found.blocked.is_empty() {
+                keys.ledger(|ledger| ledger.block(&line, blocked));
+                break;
+            }
+            release_late(keys, &blocked, &line, &found.moved);
+            if time_is_up() {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Gives a line back that was blocked at its deadline: `moved` is what CLAMP leaves of it. The outcome tells of it from now on.
+fn release_late<K: Keyspace>(keys: &mut K, blocked: &Blocked, line: &Line, moved: &[Line]) {
+    let (id, style) = (&blocked.id, keys.style());
+    let moves = give_back(keys, moved);
+    if let Reading::Text(json, Some(until)) = keys.peek(Key::Outcome(id))
+        && let Some(outcome) = Outcome::from_json(id, &json, style)
+        && outcome.ending != Ending::Committed
+    {
+        let outcome = outcome.with_returned(moved);
+        effects::write_by_itself(keys, Key::Outcome(id), &outcome.to_json(id), until);
+    }
+    feed::tell_lines(keys, feed::Event::Expired, id, moved);
+    alerts::raise(keys, moves);
+    let missing = line.quantity.units().saturating_sub(total(moved));
+    keys.tally(Tally::UnexplainedUnits, missing);
+    let late = keys.now().saturating_sub(blocked.deadline);
+    keys.lag(late.max(0));
+}
+
+/// What a release can do with some held lines.
+#[derive(Default)]
+pub(super) struct Movable {
+    /// It may move these: CLAMP.
+    pub(super) moved: Vec<Line>,
+    /// It cannot move these now: a counter is no integer, or would overflow.
+    pub(super) blocked: Vec<Line>,
+}
+
+impl Movable {
+    /// Whether nothing of the lines is left for a release.
+    pub(super) fn is_empty(&self) -> bool {
+        self.moved.is_empty() && self.blocked.is_empty()
+    }
+}
+
+/// The part of these held lines that a release may move: CLAMP. An absent counter counts as 0.
+pub(super) fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Movable {
+    let units_in = |counter| match counter {
+        Counter::Absent => Some(0),
+        Counter::Units(units) => Some(units),
+        Counter::Broken(_) => None,
+    };
+    let mut found = Movable { moved: Vec::with_capacity(held.len()), blocked: Vec::new() };
+    for line in held {
+        let Line { sku, quantity } = line;
+        let reserved = units_in(Counter::from(keys.peek(Key::Reserved(sku))));
+        let available = units_in(Counter::from(keys.peek(Key::Available(sku))));
+        let (Some(reserved), Some(available)) = (reserved, available) else {
+            found.blocked.push(line.clone());
+            continue;
+        };
+        let others = keys.ledger(|ledger| ledger.held_by_others(sku, quantity.units()));
+        let units = reserved.saturating_sub(others).min(quantity.units());
+        let Some(quantity) = Quantity::new(units) else { continue };
+        let line = Line { sku: sku.clone(), quantity };
+        if available.checked_add(units).is_some() {
+            found.moved.push(line);
+        } else {
+            found.blocked.push(line);
+        }
+    }
+    found
+}
+
+pub(super) fn total(lines: &[Line]) -> i64 {
+    lines.iter().fold(0, |sum: i64, line| sum.saturating_add(line.quantity.units()))
+}
