@@ -26,6 +26,13 @@ struct Move {
 }
 
 impl Moves {
+    /// `units` were added to the available units of `sku`, which were `before`, and nothing else moved.
+    pub fn of(sku: &Sku, before: &Counter, units: i64) -> Self {
+        let mut moves = Self::with_capacity(1);
+        moves.moved(sku, before, units);
+        moves
+    }
+
     /// None yet, and room for so many.
     pub fn with_capacity(capacity: usize) -> Self {
         Self(Vec::with_capacity(capacity))
@@ -141,7 +148,7 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &str, crossed: Crossed) {
     let json = alert.to_json();
     let key = Key::Alert(product.as_str(), at);
     let until = now.saturating_add(settings.alert_ttl_ms);
-    effects::write_by_itself(keys, key, &json, until);
+    effects::write_plainly(keys, key, &json, until);
     keys.publish(CHANNEL, &json);
     feed::tell_alert(keys, &alert);
     keys.ledger(|ledger| {

@@ -3,7 +3,8 @@
 //! **Invariant:** what live, overdue, pending and remembered reservations hold is not drift. So an audit, a repair, a
 //! DEL by hand and the deadline return a unit once, in whatever order they come.
 
-use super::effects::{self, Effect};
+use super::change::{Cause, Change, Writes};
+use super::effects::Effect;
 use super::keyspace::{Keyspace, Reading, Tally, counter};
 use super::places::{self, Standing};
 use super::shelves::{self, Units};
@@ -11,7 +12,7 @@ use super::sweep::require_index;
 use super::{alerts, feed, sweep};
 use crate::inventory::cluster_slot::SlotState;
 use crate::inventory::key::{Counted, Key};
-use crate::inventory::refusal::Refusal;
+use crate::inventory::refusal::{Objections, Refusal, both};
 use crate::inventory::sku::Sku;
 
 /// A sku's reserved counter beside what is held.
@@ -63,29 +64,33 @@ pub fn look_at<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Finding>, 
 /// module is not alone in this database: another program may hold these units.
 pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Option<Audit>, Refusal> {
     sweep::catch_up(keys);
-    let Some(Finding { audit, .. }) = look_at(keys, sku)? else { return Ok(None) };
+    let found = look_at(keys, sku);
     let available = keys.read_counter(Key::Available(sku));
-    let units = available.clone().units(Key::Available(sku), keys.style())?;
+    let (found, units) = both(found, available.clone().units(Key::Available(sku), keys.style()))?;
+    let Some(Finding { audit, .. }) = found else { return Ok(None) };
     let drift = audit.drift();
     // What another client has written in the transaction at hand is judged at its end.
     let is_alone = !keys.in_cluster() && keys.ledger(|ledger| ledger.is_alone() && !ledger.is_written(sku));
+    let mut objections = Objections::default();
     if drift > 0 && !is_alone && !force {
-        return Err(Refusal::ForeignHere { sku: sku.clone(), units: drift });
+        objections.add(Refusal::ForeignHere { sku: sku.clone(), units: drift });
     }
     if units.checked_add(drift.max(0)).is_none() {
-        return Err(Refusal::invalid(format!("the available units of {sku} would overflow")));
+        objections.add(Refusal::Overflow { sku: sku.clone(), counter: "available" });
     }
+    objections.unless_any(())?;
     // After this point nothing may fail.
     let back = drift.max(units.max(0).saturating_neg());
     if back != 0 {
         let effect = Effect::Units { sku: sku.clone(), available: back, reserved: back.saturating_neg() };
-        effects::commit(keys, &[effect]);
         keys.ledger(|ledger| ledger.set_drift(sku, drift.saturating_sub(back)));
-        feed::tell_units(keys, feed::Event::Repaired, sku, back);
-        let mut moves = alerts::Moves::default();
-        moves.moved(sku, &available, back);
-        alerts::raise(keys, moves);
-        keys.tally(Tally::RepairedUnits, back.max(0));
+        Change {
+            writes: Writes::Effects(vec![effect]),
+            cause: Cause::Units(feed::Event::Repaired, vec![(sku, back)]),
+            moves: alerts::Moves::of(sku, &available, back),
+            tally: Some((Tally::RepairedUnits, back.max(0))),
+        }
+        .carry_out(keys);
         keys.report(&format!("{sku}: INV.REPAIR moved {back} units from reserved to available"));
     }
     if back != drift {

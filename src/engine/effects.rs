@@ -4,6 +4,8 @@
 //! list with the code that the master used. It reads no clock, no configuration and no limit. Form and version are
 //! in ARCHITECTURE.md: AOF files are for ever, so words are added here, never changed.
 
+use std::borrow::Cow;
+
 use super::keyspace::{Argument, Keyspace, counter, is_free};
 use super::places::check_set;
 use super::sent::Sent;
@@ -105,27 +107,161 @@ pub enum Effect {
     },
 }
 
-impl Effect {
-    /// What is stored, where the effect stores a document: written and propagated as these very bytes.
-    fn document(&self) -> Vec<u8> {
+/// The replicated form of one effect: a word, whom it is about, and two values.
+struct Form<'a> {
+    word: Word,
+    subject: &'a str,
+    first: i64,
+    second: Second<'a>,
+}
+
+/// The second value of an effect.
+enum Second<'a> {
+    /// A number.
+    Number(i64),
+    /// What is stored: written and replicated as these very bytes.
+    Document(Cow<'a, [u8]>),
+}
+
+/// The words of the replicated form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Hold,
+    Record,
+    Units,
+    End,
+    Once,
+    Threshold,
+    NoAlerts,
+    Rank,
+    Unrank,
+    Clear,
+    Outcome,
+}
+
+impl Word {
+    const ALL: [Word; 11] = [
+        Word::Hold,
+        Word::Record,
+        Word::Units,
+        Word::End,
+        Word::Once,
+        Word::Threshold,
+        Word::NoAlerts,
+        Word::Rank,
+        Word::Unrank,
+        Word::Clear,
+        Word::Outcome,
+    ];
+
+    fn text(self) -> &'static str {
         match self {
-            Effect::Hold { record, .. } | Effect::Record { record, .. } => record.to_json(),
-            Effect::Units { .. }
-            | Effect::Threshold { .. }
-            | Effect::Rank { .. }
-            | Effect::Unrank { .. }
-            | Effect::Clear { .. } => Vec::new(),
-            Effect::Once { answer, .. } => answer.clone(),
-            Effect::End { id, outcome, .. } | Effect::Outcome { id, outcome, .. } => outcome.to_json(id),
+            Word::Hold => "HOLD",
+            Word::Record => "RECORD",
+            Word::Units => "UNITS",
+            Word::End => "END",
+            Word::Once => "ONCE",
+            Word::Threshold => "THRESHOLD",
+            Word::NoAlerts => "NOALERTS",
+            Word::Rank => "RANK",
+            Word::Unrank => "UNRANK",
+            Word::Clear => "CLEAR",
+            Word::Outcome => "OUTCOME",
         }
+    }
+
+    /// Reads the effect of this word, as [`Effect::form`] writes it.
+    fn read(self, subject: &[u8], first: i64, second: &[u8], style: KeyStyle) -> Option<Effect> {
+        let reservation = || ReservationId::parse(subject, style).ok();
+        let record = || Record::from_json(&reservation()?, second, style);
+        let outcome = |id: &ReservationId| Outcome::from_json(id, second, style);
+        let sku = || Sku::replicated(subject, style);
+        let place = || sku().filter(|sku| sku.warehouse().is_some());
+        let product = || Product::parse(subject, style).ok();
+        let deadline = first;
+        Some(match self {
+            Word::Hold => Effect::Hold { record: record()?, deadline },
+            Word::Record => Effect::Record { record: record()?, deadline },
+            Word::Units => Effect::Units { sku: sku()?, available: first, reserved: parse_integer(second)? },
+            Word::End => {
+                let id = reservation()?;
+                Effect::End { outcome: outcome(&id)?, id, deadline }
+            }
+            Word::Outcome => {
+                let id = reservation()?;
+                Effect::Outcome { outcome: outcome(&id)?, id, deadline }
+            }
+            Word::Once => {
+                Effect::Once { name: OnceName::replicated(subject)?, deadline, answer: second.to_vec() }
+            }
+            Word::Threshold => {
+                Effect::Threshold { product: product()?, units: (first >= 0).then_some(first) }
+            }
+            Word::NoAlerts => Effect::Threshold { product: product()?, units: Some(OFF) },
+            Word::Rank => Effect::Rank { place: place()?, priority: first },
+            Word::Unrank => Effect::Unrank { place: place()? },
+            Word::Clear => Effect::Clear { sku: sku()? },
+        })
     }
 }
 
-/// Carries the effects out and sends them to the copies. After this point nothing may fail.
-pub fn commit<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
-    let documents: Vec<Vec<u8>> = effects.iter().map(Effect::document).collect();
-    carry_out_all(keys, effects, documents.iter().map(Vec::as_slice));
-    propagate(keys, effects, &documents);
+impl Effect {
+    /// The effect in its replicated form, which [`Word::read`] reads.
+    fn form(&self) -> Form<'_> {
+        let document = |json: Vec<u8>| Second::Document(json.into());
+        let number = Second::Number;
+        let (word, subject, first, second) = match self {
+            Effect::Hold { record, deadline } => {
+                (Word::Hold, record.id.as_str(), *deadline, document(record.to_json()))
+            }
+            Effect::Record { record, deadline } => {
+                (Word::Record, record.id.as_str(), *deadline, document(record.to_json()))
+            }
+            Effect::Units { sku, available, reserved } => {
+                (Word::Units, sku.as_str(), *available, number(*reserved))
+            }
+            Effect::End { id, outcome, deadline } => {
+                (Word::End, id.as_str(), *deadline, document(outcome.to_json(id)))
+            }
+            Effect::Outcome { id, outcome, deadline } => {
+                (Word::Outcome, id.as_str(), *deadline, document(outcome.to_json(id)))
+            }
+            Effect::Once { name, deadline, answer } => {
+                (Word::Once, name.as_str(), *deadline, Second::Document(answer.into()))
+            }
+            Effect::Threshold { product, units: Some(OFF) } => {
+                (Word::NoAlerts, product.as_str(), 0, number(0))
+            }
+            Effect::Threshold { product, units } => {
+                (Word::Threshold, product.as_str(), units.unwrap_or(-1), number(0))
+            }
+            Effect::Rank { place, priority } => (Word::Rank, place.as_str(), *priority, number(0)),
+            Effect::Unrank { place } => (Word::Unrank, place.as_str(), 0, number(0)),
+            Effect::Clear { sku } => (Word::Clear, sku.as_str(), 0, number(0)),
+        };
+        Form { word, subject, first, second }
+    }
+}
+
+/// Carries the effects of a command out and sends them to the copies. After this point nothing may fail.
+pub fn write_all<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
+    let forms: Vec<Form<'_>> = effects.iter().map(Effect::form).collect();
+    let documents = forms.iter().map(|form| match &form.second {
+        Second::Document(document) => &**document,
+        Second::Number(_) => &[],
+    });
+    carry_out_all(keys, effects, documents);
+    let mut arguments = Vec::with_capacity(forms.len().saturating_mul(4).saturating_add(1));
+    arguments.push(Argument::Word(version(keys.style())));
+    for Form { word, subject, first, second } in &forms {
+        let second = match second {
+            Second::Number(number) => Argument::Number(*number),
+            Second::Document(document) => Argument::Text(document),
+        };
+        let subject = Argument::Text(subject.as_bytes());
+        arguments.extend([Argument::Word(word.text()), subject, Argument::Number(*first), second]);
+    }
+    keys.replicate(Sent::Apply, &arguments);
 }
 
 /// The counters first: they are open since they were read, and stay so until something else happens. What takes units comes
@@ -135,44 +271,51 @@ fn carry_out_all<'a, K: Keyspace>(
     effects: &[Effect],
     documents: impl Iterator<Item = &'a [u8]>,
 ) {
+    move_units(keys, effects);
+    for (effect, document) in effects.iter().zip(documents) {
+        carry_out(keys, effect, document);
+    }
+}
+
+fn move_units<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
     for takes in [true, false] {
         for effect in effects {
-            each_move(effect, |key, delta| {
+            effect.each_move(|key, delta| {
                 if (delta < 0) == takes {
                     keys.add(key, delta);
                 }
             });
         }
     }
-    for (effect, document) in effects.iter().zip(documents) {
-        carry_out(keys, effect, document);
-    }
 }
 
-/// The counters that an effect adds to, and what.
-fn each_move(effect: &Effect, mut meet: impl FnMut(Key<'_>, i64)) {
-    let mut meet = |sku: &Sku, available: i64, reserved: i64| {
-        for (key, delta) in [(Key::Available(sku), available), (Key::Reserved(sku), reserved)] {
-            if delta != 0 {
-                meet(key, delta);
+impl Effect {
+    /// The counters that it adds to, and what; of an available counter that it only creates, 0.
+    fn each_move(&self, mut meet: impl FnMut(Key<'_>, i64)) {
+        match self {
+            Effect::Hold { record, .. } => {
+                for Line { sku, quantity } in &record.items {
+                    meet(Key::Available(sku), quantity.units().saturating_neg());
+                    meet(Key::Reserved(sku), quantity.units());
+                }
             }
-        }
-    };
-    match effect {
-        Effect::Hold { record, .. } => {
-            for Line { sku, quantity } in &record.items {
-                meet(sku, quantity.units().saturating_neg(), quantity.units());
+            Effect::Units { sku, available, reserved } => {
+                if *available != 0 || *reserved == 0 {
+                    meet(Key::Available(sku), *available);
+                }
+                if *reserved != 0 {
+                    meet(Key::Reserved(sku), *reserved);
+                }
             }
+            Effect::Record { .. }
+            | Effect::End { .. }
+            | Effect::Once { .. }
+            | Effect::Threshold { .. }
+            | Effect::Rank { .. }
+            | Effect::Unrank { .. }
+            | Effect::Clear { .. }
+            | Effect::Outcome { .. } => {}
         }
-        Effect::Units { sku, available, reserved } => meet(sku, *available, *reserved),
-        Effect::Record { .. }
-        | Effect::End { .. }
-        | Effect::Once { .. }
-        | Effect::Threshold { .. }
-        | Effect::Rank { .. }
-        | Effect::Unrank { .. }
-        | Effect::Clear { .. }
-        | Effect::Outcome { .. } => {}
     }
 }
 
@@ -180,7 +323,7 @@ fn each_move(effect: &Effect, mut meet: impl FnMut(Key<'_>, i64)) {
 /// ledger in step.
 fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
     // Every server tells of a DECRBY as `incrby` too.
-    each_move(effect, |key, _| keys.notify(c"incrby", key));
+    effect.each_move(|key, _| keys.notify(c"incrby", key));
     match effect {
         Effect::Hold { record, deadline } => {
             write(keys, Key::Reservation(&record.id), document, *deadline);
@@ -189,10 +332,6 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
         Effect::Record { record, deadline } => {
             write(keys, Key::Reservation(&record.id), document, *deadline);
             keys.ledger(|ledger| ledger.enter_again(record, *deadline));
-        }
-        Effect::Units { sku, available: 0, reserved: 0 } => {
-            keys.add(Key::Available(sku), 0);
-            keys.notify(c"incrby", Key::Available(sku));
         }
         Effect::Units { .. } => {}
         Effect::Once { name, deadline, .. } => write(keys, Key::Once(name), document, *deadline),
@@ -253,68 +392,39 @@ pub(super) fn write<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[u8], until
 }
 
 /// Writes a string with a TTL that no command asked for; it goes to the copies as a plain command.
-pub(super) fn write_by_itself<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[u8], until: UnixMs) {
+pub(super) fn write_plainly<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[u8], until: UnixMs) {
     write(keys, key, value, until);
     let arguments =
         [Argument::Key(key), Argument::Text(value), Argument::Word("PXAT"), Argument::Number(until)];
     keys.replicate(Sent::Set, &arguments);
 }
 
-/// Moves units from reserved to available that no command asked for; it goes to the copies as plain commands.
-pub(super) fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, units: i64) {
-    // Taken before they are given, and told of as the scripts' commands did.
-    keys.add(Key::Reserved(sku), units.saturating_neg());
-    keys.add(Key::Available(sku), units);
-    keys.notify(c"incrby", Key::Available(sku));
-    keys.notify(c"incrby", Key::Reserved(sku));
-    keys.replicate(Sent::Incrby, &[Argument::Key(Key::Available(sku)), Argument::Number(units)]);
-    keys.replicate(Sent::Decrby, &[Argument::Key(Key::Reserved(sku)), Argument::Number(units)]);
+/// What comes back although no command asked for it: at a deadline, or because nothing holds it. It goes to the copies as plain
+/// commands.
+#[derive(Debug, Default)]
+pub(super) struct Release {
+    /// Units that move from reserved to available, each sku once.
+    pub(super) units: Vec<(Sku, i64)>,
+    /// The outcome to write, with its key's TTL, absolute.
+    pub(super) outcome: Option<(ReservationId, Outcome, UnixMs)>,
 }
 
-fn propagate<K: Keyspace>(keys: &mut K, effects: &[Effect], documents: &[Vec<u8>]) {
-    let mut arguments = Vec::with_capacity(effects.len().saturating_mul(4).saturating_add(1));
-    arguments.push(Argument::Word(version(keys.style())));
-    for (effect, document) in effects.iter().zip(documents) {
-        let (word, id) = match effect {
-            Effect::Hold { record, .. } => ("HOLD", record.id.as_str()),
-            Effect::Record { record, .. } => ("RECORD", record.id.as_str()),
-            Effect::Units { sku, .. } => ("UNITS", sku.as_str()),
-            Effect::Rank { place, .. } => ("RANK", place.as_str()),
-            Effect::Unrank { place } => ("UNRANK", place.as_str()),
-            Effect::Clear { sku } => ("CLEAR", sku.as_str()),
-            Effect::Once { name, .. } => ("ONCE", name.as_str()),
-            Effect::Threshold { product, units: Some(OFF) } => ("NOALERTS", product.as_str()),
-            Effect::Threshold { product, .. } => ("THRESHOLD", product.as_str()),
-            Effect::End { id, .. } => ("END", id.as_str()),
-            Effect::Outcome { id, .. } => ("OUTCOME", id.as_str()),
-        };
-        arguments.extend([Argument::Word(word), Argument::Text(id.as_bytes())]);
-        match effect {
-            Effect::Hold { deadline, .. }
-            | Effect::Record { deadline, .. }
-            | Effect::Once { deadline, .. }
-            | Effect::End { deadline, .. }
-            | Effect::Outcome { deadline, .. } => {
-                arguments.extend([Argument::Number(*deadline), Argument::Text(document)]);
-            }
-            Effect::Threshold { units: Some(OFF), .. } => {
-                arguments.extend([Argument::Number(0), Argument::Number(0)]);
-            }
-            Effect::Threshold { units, .. } => {
-                arguments.extend([Argument::Number(units.unwrap_or(-1)), Argument::Number(0)]);
-            }
-            Effect::Rank { priority, .. } => {
-                arguments.extend([Argument::Number(*priority), Argument::Number(0)]);
-            }
-            Effect::Unrank { .. } | Effect::Clear { .. } => {
-                arguments.extend([Argument::Number(0), Argument::Number(0)]);
-            }
-            Effect::Units { available, reserved, .. } => {
-                arguments.extend([Argument::Number(*available), Argument::Number(*reserved)]);
-            }
+impl Release {
+    /// Carries it out and sends it to the copies.
+    pub(super) fn write<K: Keyspace>(&self, keys: &mut K) {
+        for (sku, units) in &self.units {
+            // Taken before they are given, and told of as the scripts' commands did.
+            keys.add(Key::Reserved(sku), units.saturating_neg());
+            keys.add(Key::Available(sku), *units);
+            keys.notify(c"incrby", Key::Available(sku));
+            keys.notify(c"incrby", Key::Reserved(sku));
+            keys.replicate(Sent::Incrby, &[Argument::Key(Key::Available(sku)), Argument::Number(*units)]);
+            keys.replicate(Sent::Decrby, &[Argument::Key(Key::Reserved(sku)), Argument::Number(*units)]);
+        }
+        if let Some((id, outcome, until)) = &self.outcome {
+            write_plainly(keys, Key::Outcome(id), &outcome.to_json(id), *until);
         }
     }
-    keys.replicate(Sent::Apply, &arguments);
 }
 
 /// Reads the replicated form, the arguments of `INV.APPLY`: how its keys are named, and its effects.
@@ -326,46 +436,14 @@ pub fn parse(arguments: &[&[u8]]) -> Result<(KeyStyle, Vec<Effect>), Refusal> {
         [KeyStyle::Plain, KeyStyle::Tagged].into_iter().find(|style| version(*style).as_bytes() == *number);
     let style = style.ok_or_else(|| unreadable("unknown version"))?;
     let mut effects = Vec::new();
-    while let Some((effect, behind)) = rest.split_first_chunk::<4>() {
-        effects.push(parse_effect(effect, style).ok_or_else(|| unreadable("unknown effect"))?);
+    while let Some(([word, subject, first, second], behind)) = rest.split_first_chunk::<4>() {
+        let word = Word::ALL.into_iter().find(|known| known.text().as_bytes() == *word);
+        let effect =
+            word.zip(parse_integer(first)).and_then(|(word, first)| word.read(subject, first, second, style));
+        effects.push(effect.ok_or_else(|| unreadable("unknown effect"))?);
         rest = behind;
     }
     if rest.is_empty() { Ok((style, effects)) } else { Err(unreadable("half an effect")) }
-}
-
-/// Every effect is a word, an id or sku, and two values.
-fn parse_effect([word, id, first, second]: &[&[u8]; 4], style: KeyStyle) -> Option<Effect> {
-    let reservation = || ReservationId::parse(id, style).ok();
-    let place = || Sku::replicated(id, style).filter(|sku| sku.warehouse().is_some());
-    let number = parse_integer(first)?;
-    let deadline = number;
-    Some(match *word {
-        b"HOLD" => Effect::Hold { record: Record::from_json(&reservation()?, second, style)?, deadline },
-        b"UNITS" => Effect::Units {
-            sku: Sku::replicated(id, style)?,
-            available: number,
-            reserved: parse_integer(second)?,
-        },
-        b"RECORD" => Effect::Record { record: Record::from_json(&reservation()?, second, style)?, deadline },
-        b"ONCE" => Effect::Once { name: OnceName::replicated(id)?, deadline, answer: second.to_vec() },
-        b"THRESHOLD" => {
-            let product = Product::parse(id, style).ok()?;
-            Effect::Threshold { product, units: (number >= 0).then_some(number) }
-        }
-        b"NOALERTS" => Effect::Threshold { product: Product::parse(id, style).ok()?, units: Some(OFF) },
-        b"RANK" => Effect::Rank { place: place()?, priority: number },
-        b"UNRANK" => Effect::Unrank { place: place()? },
-        b"CLEAR" => Effect::Clear { sku: Sku::replicated(id, style)? },
-        b"END" => {
-            let id = reservation()?;
-            Effect::End { outcome: Outcome::from_json(&id, second, style)?, id, deadline }
-        }
-        b"OUTCOME" => {
-            let id = reservation()?;
-            Effect::Outcome { outcome: Outcome::from_json(&id, second, style)?, id, deadline }
-        }
-        _ => return None,
-    })
 }
 
 /// Carries out what a master did: `INV.APPLY` on a replica, or while an AOF is replayed.
@@ -400,27 +478,23 @@ fn replay_effects<K: Keyspace>(keys: &mut K, effects: &[Effect], arguments: &[&[
 /// way: better to say so, and let the server stop it, than to write over what is there. What the master did not change
 /// it did not look at either.
 fn check_replayed<K: Keyspace>(keys: &mut K, effect: &Effect) -> Result<(), Refusal> {
-    let mut check = |key: Key<'_>| counter(keys, key).map(|_| ());
+    let mut is_right = Ok(());
+    let mut check = |key: Key<'_>| {
+        if is_right.is_ok() {
+            is_right = counter(keys, key).map(|_| ());
+        }
+    };
+    effect.each_move(|key, _| check(key));
     match effect {
-        Effect::Hold { record, .. } => record.items.iter().try_for_each(|line| {
-            check(Key::Available(&line.sku))?;
-            check(Key::Reserved(&line.sku))
-        }),
-        Effect::Units { sku, available, reserved } => {
-            if *available != 0 || *reserved == 0 {
-                check(Key::Available(sku))?;
-            }
-            if *reserved != 0 { check(Key::Reserved(sku)) } else { Ok(()) }
-        }
-        Effect::Clear { sku } => {
-            check(Key::Available(sku))?;
-            check(Key::Reserved(sku))
-        }
-        Effect::Rank { place, .. } | Effect::Unrank { place } => check_set(keys, place.product()),
-        Effect::Record { .. }
+        Effect::Clear { sku } => [Key::Available(sku), Key::Reserved(sku)].into_iter().for_each(check),
+        Effect::Rank { place, .. } | Effect::Unrank { place } => is_right = check_set(keys, place.product()),
+        Effect::Hold { .. }
+        | Effect::Units { .. }
+        | Effect::Record { .. }
         | Effect::Once { .. }
         | Effect::Threshold { .. }
         | Effect::End { .. }
-        | Effect::Outcome { .. } => Ok(()),
+        | Effect::Outcome { .. } => {}
     }
+    is_right
 }

@@ -4,9 +4,11 @@
 //! **Invariant:** units are given back by themselves only where the module alone reserves, which the mark
 //! `inventory:managed` says of a database. Elsewhere a script may hold them: they are reported.
 
+use super::change::{Cause, Change, Writes};
+use super::effects::Release;
 use super::keyspace::{Argument, Counter, Keyspace, LoadRepair, Reading, Tally};
 use super::sent::Sent;
-use super::{alerts, effects, feed};
+use super::{alerts, feed};
 use crate::inventory::cluster_slot::SlotState;
 use crate::inventory::key::Key;
 use crate::inventory::sku::{KeyStyle, Sku};
@@ -93,13 +95,14 @@ fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
     if !has_room {
         return false;
     }
-    effects::give_back(keys, sku, drift);
     keys.ledger(|ledger| ledger.set_drift(sku, 0));
-    feed::tell_units(keys, feed::Event::Repaired, sku, drift);
-    let mut moves = alerts::Moves::default();
-    moves.moved(sku, &before, drift);
-    alerts::raise(keys, moves);
-    keys.tally(Tally::RepairedUnits, drift);
+    Change {
+        writes: Writes::Release(Release { units: vec![(sku.clone(), drift)], outcome: None }),
+        cause: Cause::Units(feed::Event::Repaired, vec![(sku, drift)]),
+        moves: alerts::Moves::of(sku, &before, drift),
+        tally: Some((Tally::RepairedUnits, drift)),
+    }
+    .carry_out(keys);
     keys.report(&format!("{sku}: gave back {drift} reserved units that no reservation holds"));
     true
 }

@@ -13,6 +13,7 @@
 
 pub mod alerts;
 pub mod audit;
+mod change;
 pub mod effects;
 pub mod feed;
 pub mod judge;

@@ -1,6 +1,7 @@
 //! `ONCE`: a token that makes a command harmless to send again.
 
-use super::effects::{self, Effect};
+use super::change::Change;
+use super::effects::Effect;
 use super::keyspace::{Keyspace, Reading};
 use crate::inventory::key::Key;
 use crate::inventory::once::{Answer, Once, from_json, to_json};
@@ -18,13 +19,11 @@ pub(super) enum Seen {
 }
 
 impl Seen {
-    /// What was `decided`, unless the token was used with other arguments: `MISMATCH`, which gives way to an end that the
-    /// reservation has had.
-    pub(super) fn or<T>(self, decided: Result<T, Refusal>) -> Result<T, Refusal> {
-        match (self, decided) {
-            (Seen::Other(_), Err(ended @ Refusal::Ended { .. })) => Err(ended),
-            (Seen::Other(asked), _) => Err(Refusal::OtherOnce { asked }),
-            (Seen::New | Seen::Answered(_), decided) => decided,
+    /// `MISMATCH` if the token was used with other arguments.
+    pub(super) fn unless_other(self) -> Result<(), Refusal> {
+        match self {
+            Seen::Other(asked) => Err(Refusal::OtherOnce { asked }),
+            Seen::New | Seen::Answered(_) => Ok(()),
         }
     }
 }
@@ -49,19 +48,10 @@ pub(super) fn look_up<K: Keyspace>(keys: &mut K, once: Option<&Once>) -> Result<
     }
 }
 
-/// `WRONGTYPE` is said before anything else. Another refusal of what was read waits until it is known that the command was
-/// not answered before.
-pub(super) fn unless_wrong_type<T>(read: Result<T, Refusal>) -> Result<Result<T, Refusal>, Refusal> {
-    match read {
-        Err(wrong @ Refusal::WrongType { .. }) => Err(wrong),
-        other => Ok(other),
-    }
-}
-
 /// Remembers the answer of a command that had nothing to do.
 pub(super) fn remember_alone<K: Keyspace>(keys: &mut K, once: Option<&Once>, answer: &Answer) {
     if let Some(effect) = remember(keys, once, answer) {
-        effects::commit(keys, &[effect]);
+        Change::of(vec![effect]).carry_out(keys);
     }
 }
 

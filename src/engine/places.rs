@@ -16,7 +16,7 @@ pub(super) fn check_work(looked_at: usize) -> Result<(), Refusal> {
     if looked_at <= MOST_A_REQUEST {
         return Ok(());
     }
-    Err(Refusal::invalid(format!(
+    Err(Refusal::impossible(format!(
         "these products have more than {MOST_A_REQUEST} warehouses together: ask for fewer at once"
     )))
 }
@@ -47,7 +47,7 @@ pub fn places<K: Keyspace>(keys: &mut K, product: &str) -> Result<Option<Vec<Pla
         }
         Ranking::TooMany(count) => {
             let key = key.name(keys.style());
-            Err(Refusal::invalid(format!(
+            Err(Refusal::impossible(format!(
                 "{product} has {count} warehouses, at most {MOST}: ZREM takes names out of {key}"
             )))
         }
@@ -124,14 +124,14 @@ pub(super) fn require_place(style: KeyStyle, places: Option<&[Place]>, sku: &Sku
         (Some(_), None) => {
             let tagged = style == KeyStyle::Tagged && !sku.as_str().contains('{');
             let named = if tagged { format!("{{{sku}}}") } else { sku.to_string() };
-            Err(Refusal::invalid(format!(
+            Err(Refusal::impossible(format!(
                 "{sku} is kept in warehouses: name one of them, as {named}@warehouse"
             )))
         }
         (Some(places), Some(_)) if places.iter().any(|place| place.sku == *sku) => Ok(()),
         (Some(_), Some(warehouse)) => {
             let product = sku.product();
-            Err(Refusal::invalid(format!(
+            Err(Refusal::impossible(format!(
                 "{product} has no warehouse {warehouse}: INV.WAREHOUSES {product} SET {warehouse} priority makes it one"
             )))
         }
@@ -164,5 +164,5 @@ pub(super) fn name_places<K: Keyspace>(keys: &mut K, product: &Sku) -> Refusal {
         Some(_) | None => place.sku.to_string(),
     };
     let named = list_first(places.iter().map(|place| Listed(&spell(place)).to_string()));
-    Refusal::invalid(format!("{product} is kept in warehouses: name one of its places, {named}"))
+    Refusal::impossible(format!("{product} is kept in warehouses: name one of its places, {named}"))
 }

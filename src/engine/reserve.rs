@@ -1,16 +1,16 @@
 //! `INV.RESERVE`: hold stock, all or nothing.
 
-use super::effects::{self, Effect};
+use super::change::{Cause, Change, Writes};
+use super::effects::Effect;
 use super::keyspace::{Keyspace, Tally};
-use super::once::unless_wrong_type;
 use super::supply::Supply;
 use super::sweep::settled_state;
-use super::{alerts, feed, load_repair, once, sweep};
+use super::{feed, load_repair, once, sweep};
 use crate::inventory::allocation::Split;
 use crate::inventory::lifetime::Lifetime;
 use crate::inventory::line::Line;
 use crate::inventory::once::{Answer, Once, Reserved};
-use crate::inventory::refusal::Refusal;
+use crate::inventory::refusal::{Rank, Refusal, both, put_off};
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::ReservationId;
 use crate::inventory::state::{Decision, State};
@@ -39,12 +39,10 @@ pub struct ReserveRequest {
 pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Reserved, Refusal> {
     let id = &request.id;
     let now = keys.now();
-    let state = settled_state(keys, id)?;
-    let supply = unless_wrong_type(Supply::read(keys, &request.items))?;
-    let seen = once::look_up(keys, request.once.as_ref())?;
-    if state == State::Foreign {
-        return Err(Refusal::Foreign(id.clone()));
-    }
+    let state = settled_state(keys, id).and_then(|state| state.ours(id));
+    let supply = put_off(Rank::Foreign, Supply::read(keys, &request.items));
+    let seen = once::look_up(keys, request.once.as_ref());
+    let ((state, supply), seen) = both(both(state, supply), seen)?;
     match seen {
         once::Seen::Answered(Answer::Reserved(reserved)) => {
             return answer_again(keys, request, state, reserved);
@@ -54,19 +52,20 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
         }
         once::Seen::New | once::Seen::Other(_) => {}
     }
-    if let Decision::Already((record, expires_at)) = seen.or(state.reserve(id, &request.items))? {
+    let ((), decision) = both(seen.unless_other(), state.reserve(id, &request.items))?;
+    if let Decision::Already((record, expires_at)) = decision {
         let reserved = Reserved { id: record.id, expires_at, items: record.items };
         once::remember_alone(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone()));
         return Ok(reserved);
     }
-    let mut supply = supply?;
-    let deadline = request.lifetime.deadline(now, now, keys.settings().lifetimes())?;
+    let deadline = request.lifetime.deadline(now, now, keys.settings().lifetimes());
+    let (mut supply, deadline) = both(supply, deadline)?;
     if sweep::settle_remembered(keys, id) {
         supply = Supply::read(keys, &request.items)?;
     }
     let lines = supply.pick(keys, &request.items, request.split)?;
     if lines.len() > MOST_LINES {
-        return Err(Refusal::invalid(format!(
+        return Err(Refusal::impossible(format!(
             "the items would be split into {} lines, at most {MOST_LINES}",
             lines.len()
         )));
@@ -82,11 +81,14 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     if request.once.is_some() {
         effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone())));
     }
-    effects::commit(keys, &effects);
+    Change {
+        writes: Writes::Effects(effects),
+        cause: Cause::Reservation(feed::Event::Reserved, id, &reserved.items),
+        moves,
+        tally: Some((Tally::Reserved, 1)),
+    }
+    .carry_out(keys);
     load_repair::mark(keys);
-    feed::tell_lines(keys, feed::Event::Reserved, id, &reserved.items);
-    alerts::raise(keys, moves);
-    keys.tally(Tally::Reserved, 1);
     Ok(reserved)
 }
 

@@ -1,6 +1,7 @@
 //! `INV.COMMIT`, `INV.ROLLBACK` and `INV.EXTEND`: what a command does to a live reservation.
 
-use super::effects::{self, Effect};
+use super::change::{Cause, Change, Writes};
+use super::effects::Effect;
 use super::keyspace::{Keyspace, Tally, counter_to_change};
 use super::places::require_supply;
 use super::supply::Supply;
@@ -14,7 +15,7 @@ use crate::inventory::line::{Line, sum_lines};
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::UnixMs;
-use crate::inventory::refusal::Refusal;
+use crate::inventory::refusal::{Objections, Refusal, both};
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::ReservationId;
 use crate::inventory::state::{Rollback, State};
@@ -39,16 +40,16 @@ pub fn commit<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(),
         return Ok(());
     }
     let (record, deadline) = match &request.part {
-        Some(_) => seen.or(state.live(&request.id))?,
+        Some(_) => both(seen.unless_other(), state.live(&request.id))?.1,
         None => {
             if request.late
                 && let State::Ended(outcome) = &state
                 && outcome.ending == Ending::Expired
             {
-                let outcome = seen.or(Ok(outcome.clone()))?;
-                return commit_late(keys, request, outcome);
+                seen.unless_other()?;
+                return commit_late(keys, request, outcome.clone());
             }
-            match seen.or(state.commit(&request.id))? {
+            match both(seen.unless_other(), state.commit(&request.id))?.1 {
                 Some(live) => live,
                 None => {
                     once::remember_alone(keys, request.once.as_ref(), &Answer::Ok);
@@ -62,13 +63,15 @@ pub fn commit<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(),
 
 /// The deadline was faster than the payment: what went back is taken again and sold in one step, if it is still free.
 fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Outcome) -> Result<(), Refusal> {
-    Supply::of_lines(keys, &outcome.items)?;
+    let mut objections = Objections::default();
+    objections.check(Supply::of_lines(keys, &outcome.items));
     let lines = outcome.to_take_again();
     for line in &lines {
         // It takes units, as RESERVE does: not where nothing is sold from any more.
-        require_supply(keys, &line.sku)?;
+        objections.check(require_supply(keys, &line.sku));
     }
-    outcome.check_all_back()?;
+    objections.check(outcome.check_all_back());
+    objections.unless_any(())?;
     let mut supply = Supply::of_lines(keys, &lines)?;
     supply.pick(keys, &lines, Split::default())?;
     let shelves = supply.shelves(keys, &lines)?;
@@ -84,10 +87,13 @@ fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Out
     let id = request.id.clone();
     effects.push(Effect::Outcome { id, outcome: outcome.sold_late(now), deadline });
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
-    effects::commit(keys, &effects);
-    feed::tell_lines(keys, feed::Event::CommittedLate, &request.id, &lines);
-    alerts::raise(keys, shelves.moves(&lines));
-    keys.tally(Tally::LateCommits, 1);
+    Change {
+        writes: Writes::Effects(effects),
+        cause: Cause::Reservation(feed::Event::CommittedLate, &request.id, &lines),
+        moves: shelves.moves(&lines),
+        tally: Some((Tally::LateCommits, 1)),
+    }
+    .carry_out(keys);
     Ok(())
 }
 
@@ -99,8 +105,8 @@ pub fn rollback<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(
         return Ok(());
     }
     let (record, deadline) = match &request.part {
-        Some(_) => seen.or(state.live(&request.id))?,
-        None => match seen.or(state.rollback(&request.id))? {
+        Some(_) => both(seen.unless_other(), state.live(&request.id))?.1,
+        None => match both(seen.unless_other(), state.rollback(&request.id))?.1 {
             Rollback::Already => {
                 once::remember_alone(keys, request.once.as_ref(), &Answer::Ok);
                 return Ok(());
@@ -136,13 +142,13 @@ pub fn extend<K: Keyspace>(keys: &mut K, request: &ExtendRequest) -> Result<Unix
         }
         once::Seen::New | once::Seen::Other(_) => {}
     }
-    let (record, _) = seen.or(state.live(&request.id))?;
+    let ((), (record, _)) = both(seen.unless_other(), state.live(&request.id))?;
     let deadline = request.lifetime.deadline(keys.now(), record.created_at, keys.settings().lifetimes())?;
     // After this point nothing may fail.
     let record = Record { expires_at: deadline, ..record };
     let mut effects = vec![Effect::Record { record, deadline }];
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Number(deadline)));
-    effects::commit(keys, &effects);
+    Change::of(effects).carry_out(keys);
     Ok(deadline)
 }
 
@@ -152,12 +158,8 @@ fn open<K: Keyspace>(
     id: &ReservationId,
     token: Option<&Once>,
 ) -> Result<(State, once::Seen), Refusal> {
-    let state = settled_state(keys, id)?;
-    let seen = once::look_up(keys, token)?;
-    if state == State::Foreign {
-        return Err(Refusal::Foreign(id.clone()));
-    }
-    Ok((state, seen))
+    let state = settled_state(keys, id).and_then(|state| state.ours(id));
+    both(state, once::look_up(keys, token))
 }
 
 /// Takes the step on the live `record`.
@@ -185,16 +187,17 @@ fn resolve<K: Keyspace>(
         Effect::Record { record: shrunk(record, left, &lines, ending, deadline), deadline }
     });
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
-    effects::commit(keys, &effects);
-    let event = match ending {
-        Ending::Committed => feed::Event::Committed,
-        Ending::RolledBack | Ending::Expired => feed::Event::RolledBack,
+    let (event, tally) = match ending {
+        Ending::Committed => (feed::Event::Committed, Tally::Committed),
+        Ending::RolledBack | Ending::Expired => (feed::Event::RolledBack, Tally::RolledBack),
     };
-    feed::tell_lines(keys, event, &request.id, &lines);
-    alerts::raise(keys, moves);
-    if ended {
-        keys.tally(if ending == Ending::Committed { Tally::Committed } else { Tally::RolledBack }, 1);
+    Change {
+        writes: Writes::Effects(effects),
+        cause: Cause::Reservation(event, &request.id, &lines),
+        moves,
+        tally: ended.then_some((tally, 1)),
     }
+    .carry_out(keys);
     Ok(())
 }
 
@@ -206,12 +209,11 @@ fn rename_outcome<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: 
     let mut effects =
         vec![Effect::Outcome { id: request.id.clone(), outcome: outcome.given_up(now), deadline }];
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
-    effects::commit(keys, &effects);
-    keys.tally(Tally::RolledBack, 1);
+    Change { tally: Some((Tally::RolledBack, 1)), ..Change::of(effects) }.carry_out(keys);
 }
 
-/// Whether the counters can take the step, and how available moves by it. `WRONGTYPE` where one is no integer, then
-/// `DRIFT` where a reserved counter holds less than the reservation says, then `ERR` where available would overflow. Of a
+/// Whether the counters can take the step, and how available moves by it. `WRONGTYPE` if one is no integer, `DRIFT` if a
+/// reserved counter holds less than the reservation says, `ERR` if available would overflow. Of a
 /// record that appeared by hand nobody knows that its units were taken: it moves none that others hold (CLAMP).
 fn check_counters<K: Keyspace>(
     keys: &mut K,
@@ -220,34 +222,33 @@ fn check_counters<K: Keyspace>(
     ending: Ending,
 ) -> Result<alerts::Moves, Refusal> {
     let mut moves = alerts::Moves::with_capacity(lines.len());
-    let (mut drift, mut overflow) = (None, None);
+    let mut objections = Objections::default();
     let by_hand = keys.ledger(|ledger| ledger.is_by_hand(&record.id));
     for Line { sku, quantity } in lines {
         let units = quantity.units();
-        let mut reserved = counter_to_change(keys, Key::Reserved(sku))?;
+        let Some(mut reserved) = objections.check(counter_to_change(keys, Key::Reserved(sku))) else {
+            continue;
+        };
         if by_hand {
             let own =
                 record.items.iter().find(|line| line.sku == *sku).map_or(0, |line| line.quantity.units());
             reserved = reserved.saturating_sub(keys.ledger(|ledger| ledger.held_by_others(sku, own)));
         }
         if reserved < units {
-            drift.get_or_insert_with(|| Refusal::Drift { sku: sku.clone(), held: units, reserved });
+            objections.add(Refusal::Drift { sku: sku.clone(), held: units, reserved });
         }
         if ending == Ending::Committed {
             continue;
         }
         let key = Key::Available(sku);
         let available = keys.counter_to_change(key);
-        if available.clone().units(key, keys.style())?.checked_add(units).is_none() {
-            let what = || Refusal::invalid(format!("the available units of {sku} would overflow"));
-            overflow.get_or_insert_with(what);
+        let before = objections.check(available.clone().units(key, keys.style()));
+        if before.is_some_and(|before| before.checked_add(units).is_none()) {
+            objections.add(Refusal::Overflow { sku: sku.clone(), counter: "available" });
         }
         moves.moved(sku, &available, units);
     }
-    match drift.or(overflow) {
-        Some(refusal) => Err(refusal),
-        None => Ok(moves),
-    }
+    objections.unless_any(moves)
 }
 
 fn units_effect(line: &Line, ending: Ending) -> Effect {

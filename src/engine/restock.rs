@@ -1,14 +1,14 @@
 //! `INV.ADJUST`, `INV.SET` and `INV.THRESHOLD`: what the warehouse tells the inventory.
 
-use super::effects::{self, Effect};
+use super::change::{Cause, Change, Writes};
+use super::effects::Effect;
 use super::keyspace::{Counter, Keyspace, Reading};
-use super::once::unless_wrong_type;
-use super::places::{places, require_place};
+use super::places::{Place, places, require_place};
 use super::shelves::{Shelf, is_known};
 use super::{alerts, feed, once, sweep};
 use crate::inventory::key::Key;
 use crate::inventory::once::{Answer, Once};
-use crate::inventory::refusal::{Refusal, Shortage};
+use crate::inventory::refusal::{Objections, Rank, Refusal, Shortage, both, put_off};
 use crate::inventory::sku::{Product, Sku};
 
 /// Units that came, or went without a sale.
@@ -50,22 +50,23 @@ pub struct SetRequest {
 pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64, Refusal> {
     let AdjustRequest { sku, delta, once } = request;
     sweep::catch_up(keys);
-    let places = unless_wrong_type(places(keys, sku.product()))?;
-    let shelf = Shelf::read(keys, sku)?;
-    if let Some(answer) = answered_number(keys, once.as_ref())? {
+    let (shelf, places, answered) = open(keys, sku, once.as_ref())?;
+    if let Some(answer) = answered {
         return Ok(answer);
     }
-    require_place(keys.style(), places?.as_deref(), sku)?;
+    let mut objections = Objections::default();
+    objections.check(places.and_then(|places| require_place(keys.style(), places.as_deref(), sku)));
     let sum = shelf.units.saturating_add(*delta);
     if sum < 0 && *delta < 0 {
-        return Err(Refusal::Insufficient(vec![Shortage {
+        objections.add(Refusal::Insufficient(vec![Shortage {
             sku: sku.clone(),
             requested: delta.saturating_neg(),
             available: shelf.units,
             is_known: is_known(keys, sku),
         }]));
     }
-    shelf.check_bound(sku, sum)?;
+    objections.check(shelf.check_bound(sku, sum));
+    objections.unless_any(())?;
     restock(keys, sku, &shelf, sum, feed::Event::Adjusted, once.as_ref())?;
     Ok(sum)
 }
@@ -74,10 +75,9 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
 pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64>, Refusal> {
     let SetRequest { sku, measure, units, if_equal, once } = request;
     sweep::catch_up(keys);
-    let places = unless_wrong_type(places(keys, sku.product()))?;
-    let shelf = Shelf::read(keys, sku)?;
+    let (shelf, places, answered) = open(keys, sku, once.as_ref())?;
     let reserved = shelf.reserved;
-    if let Some(answer) = answered_number(keys, once.as_ref())? {
+    if let Some(answer) = answered {
         return Ok(Some(answer));
     }
     require_place(keys.style(), places?.as_deref(), sku)?;
@@ -88,10 +88,12 @@ pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64
     if if_equal.is_some_and(|expected| expected != current) {
         return Ok(None);
     }
+    let mut objections = Objections::default();
     if available < 0 {
-        return Err(Refusal::Overcommitted { sku: sku.clone(), on_hand: *units, reserved });
+        objections.add(Refusal::Overcommitted { sku: sku.clone(), on_hand: *units, reserved });
     }
-    shelf.check_bound(sku, available)?;
+    objections.check(shelf.check_bound(sku, available));
+    objections.unless_any(())?;
     restock(keys, sku, &shelf, available, feed::Event::Set, once.as_ref())?;
     Ok(Some(available))
 }
@@ -112,10 +114,22 @@ pub fn set_threshold<K: Keyspace>(
     let wanted = units.map_or(Counter::Absent, Counter::Units);
     if current != wanted {
         // After this point nothing may fail.
-        effects::commit(keys, &[Effect::Threshold { product: product.clone(), units }]);
+        Change::of(vec![Effect::Threshold { product: product.clone(), units }]).carry_out(keys);
     }
     Ok(())
 }
+
+/// What a step on one sku looks at: its counters, the warehouses of its product, and what its token was answered. What speaks
+/// against the warehouses is judged after a retry was answered.
+fn open<K: Keyspace>(keys: &mut K, sku: &Sku, token: Option<&Once>) -> Result<Opened, Refusal> {
+    let places = put_off(Rank::Foreign, places(keys, sku.product()));
+    let shelf = Shelf::read(keys, sku);
+    let ((places, shelf), answered) = both(both(places, shelf), answered_number(keys, token))?;
+    Ok((shelf, places, answered))
+}
+
+/// See [`open`].
+type Opened = (Shelf, Result<Option<Vec<Place>>, Refusal>, Option<i64>);
 
 fn answered_number<K: Keyspace>(keys: &mut K, token: Option<&Once>) -> Result<Option<i64>, Refusal> {
     match once::look_up(keys, token)? {
@@ -136,7 +150,7 @@ fn restock<K: Keyspace>(
     token: Option<&Once>,
 ) -> Result<(), Refusal> {
     let delta = available.checked_sub(shelf.units).ok_or_else(|| {
-        Refusal::invalid(format!("{sku} has {} available: {available} is too far from it", shelf.units))
+        Refusal::impossible(format!("{sku} has {} available: {available} is too far from it", shelf.units))
     })?;
     let mut effects = Vec::with_capacity(2);
     if delta != 0 || shelf.available == Counter::Absent {
@@ -147,10 +161,12 @@ fn restock<K: Keyspace>(
         return Ok(());
     }
     // After this point nothing may fail.
-    effects::commit(keys, &effects);
-    feed::tell_units(keys, event, sku, delta);
-    let mut moves = alerts::Moves::default();
-    moves.moved(sku, &shelf.available, delta);
-    alerts::raise(keys, moves);
+    Change {
+        writes: Writes::Effects(effects),
+        cause: Cause::Units(event, vec![(sku, delta)]),
+        moves: alerts::Moves::of(sku, &shelf.available, delta),
+        tally: None,
+    }
+    .carry_out(keys);
     Ok(())
 }

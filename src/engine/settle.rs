@@ -4,13 +4,15 @@
 //! settled one of our records with its own commands must not bring the units back twice. What a counter keeps from being
 //! given back stays held, and comes back when the counter is mended.
 
+use super::change::{Cause, Change, Writes};
+use super::effects::Release;
 use super::keyspace::{Counter, Keyspace, Reading, Tally, is_free};
-use super::{alerts, effects, feed};
+use super::{alerts, feed};
 use crate::inventory::ending::Ending;
 use crate::inventory::key::Key;
 use crate::inventory::line::Line;
 use crate::inventory::outcome::Outcome;
-use crate::inventory::quantity::Quantity;
+use crate::inventory::quantity::{Quantity, UnixMs};
 use crate::inventory::sku::ReservationId;
 use crate::ledger::gone::{Blocked, Gone};
 
@@ -27,35 +29,43 @@ pub(super) fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool
     let now = keys.now();
     let id = &gone.record.id;
     let Movable { moved, blocked } = movable(keys, &gone.lines);
-    let moves = give_back(keys, &moved);
     keys.ledger(|ledger| ledger.settled(&gone.lines));
     for line in &blocked {
         block(keys, gone, line);
     }
     let outcome_ttl = keys.settings().outcome_ttl_ms;
-    if write_outcome && outcome_ttl > 0 && is_free(keys, Key::Outcome(id)) {
+    let outcome = (write_outcome && outcome_ttl > 0 && is_free(keys, Key::Outcome(id))).then(|| {
         let outcome = Outcome::of(&gone.record, gone.deadline, Ending::Expired, now, &moved);
-        let until = now.saturating_add(outcome_ttl);
-        effects::write_by_itself(keys, Key::Outcome(id), &outcome.to_json(id), until);
-    }
-    feed::tell_lines(keys, feed::Event::Expired, id, &moved);
-    alerts::raise(keys, moves);
-    keys.tally(Tally::Expired, 1);
+        (id.clone(), outcome, now.saturating_add(outcome_ttl))
+    });
+    release(keys, id, &moved, outcome, Some((Tally::Expired, 1)));
     let explained = total(&moved).saturating_add(total(&blocked));
     keys.tally(Tally::UnexplainedUnits, total(&gone.lines).saturating_sub(explained));
     keys.lag(now.saturating_sub(gone.deadline).max(0));
 }
 
-/// Moves these units from reserved to available. Gives how available has moved.
-fn give_back<K: Keyspace>(keys: &mut K, lines: &[Line]) -> alerts::Moves {
+/// Moves these units of a reservation from reserved to available, and writes its outcome.
+fn release<K: Keyspace>(
+    keys: &mut K,
+    id: &ReservationId,
+    lines: &[Line],
+    outcome: Option<(ReservationId, Outcome, UnixMs)>,
+    tally: Option<(Tally, i64)>,
+) {
     let mut moves = alerts::Moves::with_capacity(lines.len());
+    let mut units = Vec::with_capacity(lines.len());
     for Line { sku, quantity } in lines {
-        let units = quantity.units();
         let before = Counter::from(keys.peek(Key::Available(sku)));
-        effects::give_back(keys, sku, units);
-        moves.moved(sku, &before, units);
+        moves.moved(sku, &before, quantity.units());
+        units.push((sku.clone(), quantity.units()));
     }
-    moves
+    Change {
+        writes: Writes::Release(Release { units, outcome }),
+        cause: Cause::Reservation(feed::Event::Expired, id, lines),
+        moves,
+        tally,
+    }
+    .carry_out(keys);
 }
 
 /// Notes a line that cannot be given back now. The operator is told once for each sku.
@@ -111,16 +121,15 @@ pub(super) fn release_blocked<K: Keyspace>(keys: &mut K, mut time_is_up: impl Fn
 /// Gives a line back that was blocked at its deadline: `moved` is what CLAMP leaves of it. The outcome tells of it from now on.
 fn release_late<K: Keyspace>(keys: &mut K, blocked: &Blocked, line: &Line, moved: &[Line]) {
     let (id, style) = (&blocked.id, keys.style());
-    let moves = give_back(keys, moved);
-    if let Reading::Text(json, Some(until)) = keys.peek(Key::Outcome(id))
-        && let Some(outcome) = Outcome::from_json(id, &json, style)
-        && outcome.ending != Ending::Committed
-    {
-        let outcome = outcome.with_returned(moved);
-        effects::write_by_itself(keys, Key::Outcome(id), &outcome.to_json(id), until);
-    }
-    feed::tell_lines(keys, feed::Event::Expired, id, moved);
-    alerts::raise(keys, moves);
+    let outcome = match keys.peek(Key::Outcome(id)) {
+        Reading::Text(json, Some(until)) => {
+            let outcome = Outcome::from_json(id, &json, style);
+            let outcome = outcome.filter(|outcome| outcome.ending != Ending::Committed);
+            outcome.map(|outcome| (id.clone(), outcome.with_returned(moved), until))
+        }
+        Reading::Text(_, None) | Reading::Absent | Reading::Other(_) => None,
+    };
+    release(keys, id, moved, outcome, None);
     let missing = line.quantity.units().saturating_sub(total(moved));
     keys.tally(Tally::UnexplainedUnits, missing);
     let late = keys.now().saturating_sub(blocked.deadline);

@@ -33,10 +33,8 @@ impl Shelf {
     pub(super) fn check_bound(&self, sku: &Sku, available: i64) -> Result<(), Refusal> {
         let more = available.saturating_sub(self.units);
         if more > 0 && available.saturating_add(self.reserved.max(0)) > MAX_EXACT {
-            return Err(Refusal::invalid(format!(
-                "{sku} has {} available and {} reserved: with {more} more it would have over {MAX_EXACT}",
-                self.units, self.reserved
-            )));
+            let (available, reserved) = (self.units, self.reserved);
+            return Err(Refusal::TooMany { sku: sku.clone(), available, reserved, more });
         }
         Ok(())
     }
@@ -59,7 +57,7 @@ impl Shelves {
     pub(super) fn check_room(&self, lines: &[Line]) -> Result<(), Refusal> {
         for (shelf, Line { sku, quantity }) in self.0.iter().zip(lines) {
             if shelf.reserved.checked_add(quantity.units()).is_none() {
-                return Err(Refusal::invalid(format!("the reserved units of {sku} would overflow")));
+                return Err(Refusal::Overflow { sku: sku.clone(), counter: "reserved" });
             }
         }
         Ok(())

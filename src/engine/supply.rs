@@ -8,7 +8,7 @@ use super::shelves::{Shelf, Shelves, is_known};
 use super::sweep;
 use crate::inventory::allocation::{Short, Split, Stock, pick};
 use crate::inventory::line::{Line, units_by_sku};
-use crate::inventory::refusal::{Refusal, Shortage};
+use crate::inventory::refusal::{Objections, Refusal, Shortage};
 use crate::inventory::sku::Sku;
 
 /// So many lines of overdue reservations one command gives back before it decides, and the rest of the last one's: a few
@@ -44,25 +44,25 @@ impl Supply {
     pub(super) fn read<K: Keyspace>(keys: &mut K, asked: &[Line]) -> Result<Self, Refusal> {
         let mut looked_at = 0_usize;
         let mut sources = Vec::with_capacity(asked.len());
+        let mut objections = Objections::default();
         for line in asked {
             let places = match line.sku.warehouse() {
-                None => places(keys, line.sku.product())?,
-                Some(_) => {
-                    require_supply(keys, &line.sku)?;
-                    None
-                }
+                None => places(keys, line.sku.product()),
+                Some(_) => require_supply(keys, &line.sku).map(|()| None),
             };
-            sources.push(match places {
-                None => Source::Own(Shelf::read(keys, &line.sku)?),
+            let source = places.and_then(|places| match places {
+                None => Shelf::read(keys, &line.sku).map(Source::Own),
                 Some(places) => {
                     looked_at = looked_at.saturating_add(places.len());
+                    // Beyond that nothing is looked at any more.
                     check_work(looked_at)?;
                     let shelf = |place: Place| Ok((Shelf::read(keys, &place.sku)?, place.sku));
-                    Source::Warehouses(places.into_iter().map(shelf).collect::<Result<_, Refusal>>()?)
+                    places.into_iter().map(shelf).collect::<Result<_, Refusal>>().map(Source::Warehouses)
                 }
             });
+            sources.extend(objections.check(source));
         }
-        Ok(Self(sources))
+        objections.unless_any(Self(sources))
     }
 
     /// Of lines that say where they take from: the counters of each.
@@ -93,31 +93,27 @@ impl Supply {
         asked: &'a [Line],
         split: Split,
     ) -> Result<Cow<'a, [Line]>, Refusal> {
-        let mut can_expire = keys.ledger(|ledger| ledger.is_complete());
-        let mut left = MOST_RELEASED;
+        let can_expire = keys.ledger(|ledger| ledger.is_complete());
+        let mut releases = Releases { can_expire, left: MOST_RELEASED, found: false };
         loop {
             let shorts = match pick(asked, &self.stocks(), split) {
                 Ok(lines) => return Ok(lines),
                 Err(shorts) => shorts,
             };
-            if left == 0 {
+            if releases.left == 0 {
                 let skus = shorts.into_iter().map(|(_, shortage)| shortage.sku);
                 return Err(Refusal::Overdue(skus.collect()));
             }
             // What was deleted by hand and is over.
-            let is_spent = |lines: usize| {
-                left = left.saturating_sub(lines.max(1));
-                left == 0
-            };
-            if sweep::settle_remembered_due(keys, is_spent) {
+            if sweep::settle_remembered_due(keys, |lines| releases.spend(lines)) {
                 *self = self.again(keys, asked)?;
                 continue;
             }
-            let mut released = false;
+            releases.found = false;
             for short in &shorts {
-                released |= self.release(keys, asked, short, split, &mut can_expire, &mut left);
+                self.release(keys, asked, short, split, &mut releases);
             }
-            if !released {
+            if !releases.found {
                 let shortages = shorts.into_iter().map(|(line, shortage)| {
                     let is_known = self.has_stock(line) || is_known(keys, &shortage.sku);
                     Shortage { is_known, ..shortage }
@@ -137,50 +133,36 @@ impl Supply {
         }
     }
 
-    /// Releases so many overdue reservations as hold what a line is short of; then the counters say whether it has come
-    /// back. Says whether there was any.
+    /// Releases enough overdue reservations to cover what a line is short of; then the counters say whether it has come back.
     fn release<K: Keyspace>(
         &self,
         keys: &mut K,
         asked: &[Line],
         (line, shortage): &Short,
         split: Split,
-        can_expire: &mut bool,
-        left: &mut usize,
-    ) -> bool {
+        releases: &mut Releases,
+    ) {
         let Shortage { sku, requested, available, .. } = shortage;
-        let mut released = false;
-        let mut release = |sku: &Sku, missing: i64| {
-            let mut missing = missing;
-            while missing > 0 && *left > 0 {
-                let Some((units, lines)) = sweep::release_one(keys, sku, can_expire) else { break };
-                missing = missing.saturating_sub(units);
-                *left = left.saturating_sub(lines.max(1));
-                released = true;
-            }
-            missing
-        };
         let missing = requested.saturating_sub(*available);
         match self.0.get(*line) {
             Some(Source::Own(_)) => {
-                release(sku, missing);
+                releases.cover(keys, sku, missing);
             }
             Some(Source::Warehouses(places)) if split == Split::None => {
                 // One of them must have all, beside what lines take of it by name.
                 let named = units_by_sku(asked);
                 for (shelf, place) in places {
                     let left = shelf.units.saturating_sub(named.get(place).copied().unwrap_or_default());
-                    if release(place, requested.saturating_sub(left)) <= 0 {
+                    if releases.cover(keys, place, requested.saturating_sub(left)) <= 0 {
                         break;
                     }
                 }
             }
             Some(Source::Warehouses(places)) => {
-                places.iter().fold(missing, |missing, (_, place)| release(place, missing));
+                places.iter().fold(missing, |missing, (_, place)| releases.cover(keys, place, missing));
             }
             None => {}
         }
-        released
     }
 
     /// The counters of the picked lines.
@@ -193,5 +175,34 @@ impl Supply {
             Source::Warehouses(_) => None,
         };
         Ok(Shelves(self.0.into_iter().filter_map(own).collect()))
+    }
+}
+
+/// The overdue reservations that one request releases before it says that there is not enough.
+struct Releases {
+    /// Whether the server expires keys now: one try tells.
+    can_expire: bool,
+    /// How many lines may be released still.
+    left: usize,
+    /// Whether any was released since the counters were read.
+    found: bool,
+}
+
+impl Releases {
+    /// Releases reservations that hold units of `sku` until they cover what is `missing`. Gives what is missing still.
+    fn cover<K: Keyspace>(&mut self, keys: &mut K, sku: &Sku, mut missing: i64) -> i64 {
+        while missing > 0 && self.left > 0 {
+            let Some((units, lines)) = sweep::release_one(keys, sku, &mut self.can_expire) else { break };
+            missing = missing.saturating_sub(units);
+            self.spend(lines);
+            self.found = true;
+        }
+        missing
+    }
+
+    /// One reservation of so many lines was released. Says whether it was the last that may be.
+    fn spend(&mut self, lines: usize) -> bool {
+        self.left = self.left.saturating_sub(lines.max(1));
+        self.left == 0
     }
 }

@@ -6,27 +6,28 @@
 
 use std::collections::HashMap;
 
-use super::effects::{self, Effect};
+use super::change::{Cause, Change, Writes};
+use super::effects::Effect;
 use super::keyspace::{Counter, Keyspace, Ranking, Reading};
-use super::once::unless_wrong_type;
 use super::places::{MOST, list_warehouses, places, require_place};
 use super::shelves::{Shelf, is_known};
 use super::{alerts, feed, once, sweep};
 use crate::inventory::key::Key;
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::quantity::Quantity;
-use crate::inventory::refusal::{Refusal, Shortage};
+use crate::inventory::refusal::{Objections, Rank, Refusal, Shortage, both, put_off};
 use crate::inventory::sku::{Product, Sku, Warehouse};
 
 /// Gives a product these warehouses, each once, beside those that it has, or these priorities. `ERR` where it has stock
 /// under its own name.
 pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i64)]) -> Result<(), Refusal> {
     sweep::catch_up(keys);
-    let places = places(keys, product.as_str())?;
+    let mut objections = Objections::default();
     let own = Sku::from(product);
-    let Shelf { available, units, reserved } = Shelf::read(keys, &own)?;
+    let read = both(places(keys, product.as_str()), Shelf::read(keys, &own));
+    let (places, Shelf { available, units, reserved }) = read?;
     if units != 0 || reserved != 0 {
-        return Err(Refusal::invalid(format!(
+        objections.add(Refusal::impossible(format!(
             "{product} has {units} available and {reserved} reserved units of its own: a product is kept under its name or in \
              warehouses, not both"
         )));
@@ -42,7 +43,9 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
             added = added.saturating_add(1);
             // Its units count from now on. What was not known was not out of stock before.
             let before = if is_known { Counter::Units(0) } else { Counter::Absent };
-            moves.moved(&place, &before, Shelf::read(keys, &place)?.units.max(0));
+            if let Some(shelf) = objections.check(Shelf::read(keys, &place)) {
+                moves.moved(&place, &before, shelf.units.max(0));
+            }
         }
         if known.is_none_or(|known| !is_priority(*known, *priority)) {
             effects.push(Effect::Rank { place, priority: *priority });
@@ -53,13 +56,14 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
         keys.ranking(Key::Warehouses(product.as_str()), MOST.saturating_sub(added))
     {
         let count = count.saturating_add(added);
-        return Err(Refusal::invalid(format!("{product} would have {count} warehouses, at most {MOST}")));
+        objections
+            .add(Refusal::impossible(format!("{product} would have {count} warehouses, at most {MOST}")));
     }
+    objections.unless_any(())?;
     effects.extend(clear(keys, own));
     if !effects.is_empty() {
         // After this point nothing may fail.
-        effects::commit(keys, &effects);
-        alerts::raise(keys, moves);
+        Change { moves, ..Change::of(effects) }.carry_out(keys);
     }
     Ok(())
 }
@@ -68,25 +72,25 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
 /// does not have it, most likely a slip of the pen, or if it has units.
 pub fn remove<K: Keyspace>(keys: &mut K, product: &Product, warehouse: &Warehouse) -> Result<(), Refusal> {
     sweep::catch_up(keys);
-    let places = places(keys, product.as_str())?.unwrap_or_default();
     let place = Sku::at(product.as_str(), warehouse);
-    let Shelf { units, reserved, .. } = Shelf::read(keys, &place)?;
+    let (places, shelf) = both(places(keys, product.as_str()), Shelf::read(keys, &place))?;
+    let (places, Shelf { units, reserved, .. }) = (places.unwrap_or_default(), shelf);
     if places.iter().all(|known| known.sku != place) {
         let has = match places.as_slice() {
             [] => "it is not kept in warehouses".to_owned(),
             some => format!("it has {}", list_warehouses(some)),
         };
-        return Err(Refusal::invalid(format!("{product} has no warehouse {warehouse}: {has}")));
+        return Err(Refusal::impossible(format!("{product} has no warehouse {warehouse}: {has}")));
     }
     if units != 0 || reserved != 0 {
-        return Err(Refusal::invalid(format!(
+        return Err(Refusal::impossible(format!(
             "{place} has {units} available and {reserved} reserved units: only an empty warehouse can be removed"
         )));
     }
     let mut effects = vec![Effect::Unrank { place: place.clone() }];
     effects.extend(clear(keys, place));
     // After this point nothing may fail.
-    effects::commit(keys, &effects);
+    Change::of(effects).carry_out(keys);
     Ok(())
 }
 
@@ -124,10 +128,12 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
         return Err(Refusal::invalid(format!("{from} is both warehouses: name two")));
     }
     sweep::catch_up(keys);
-    let places = unless_wrong_type(places(keys, product.as_str()))?;
+    let places = put_off(Rank::Foreign, places(keys, product.as_str()));
     let (from, to) = (Sku::at(product.as_str(), from), Sku::at(product.as_str(), to));
-    let (left, right) = (Shelf::read(keys, &from)?, Shelf::read(keys, &to)?);
-    match once::look_up(keys, once.as_ref())? {
+    let shelves = both(Shelf::read(keys, &from), Shelf::read(keys, &to));
+    let seen = once::look_up(keys, once.as_ref());
+    let ((places, (left, right)), seen) = both(both(places, shelves), seen)?;
+    match seen {
         once::Seen::New => {}
         once::Seen::Answered(Answer::Ok) => return Ok(()),
         once::Seen::Answered(other @ (Answer::Number(_) | Answer::Reserved(_))) => {
@@ -136,36 +142,41 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
         once::Seen::Other(asked) => return Err(Refusal::OtherOnce { asked }),
     }
     let places = places?;
-    require_place(keys.style(), places.as_deref(), &from)?;
-    require_place(keys.style(), places.as_deref(), &to)?;
+    let mut objections = Objections::default();
+    objections.check(require_place(keys.style(), places.as_deref(), &from));
+    objections.check(require_place(keys.style(), places.as_deref(), &to));
     let units = quantity.units();
     if left.units < units {
         let is_known = is_known(keys, &from);
         if places.is_none() && !is_known {
-            return Err(Refusal::invalid(format!(
+            objections.add(Refusal::impossible(format!(
                 "{product} is not kept in warehouses, so there is none to take from: INV.WAREHOUSES {product} SET warehouse \
                  priority says where it is kept"
             )));
         }
-        return Err(Refusal::Insufficient(vec![Shortage {
-            sku: from,
+        objections.add(Refusal::Insufficient(vec![Shortage {
+            sku: from.clone(),
             requested: units,
             available: left.units,
             is_known,
         }]));
     }
-    right.check_bound(&to, right.units.saturating_add(units))?;
+    objections.check(right.check_bound(&to, right.units.saturating_add(units)));
+    objections.unless_any(())?;
     // After this point nothing may fail.
     let moved = |sku: &Sku, available| Effect::Units { sku: sku.clone(), available, reserved: 0 };
     let mut effects = vec![moved(&from, units.saturating_neg()), moved(&to, units)];
     effects.extend(once::remember(keys, once.as_ref(), &Answer::Ok));
-    effects::commit(keys, &effects);
-    feed::tell_units(keys, feed::Event::Transferred, &from, units.saturating_neg());
-    feed::tell_units(keys, feed::Event::Transferred, &to, units);
     // What is available of the product is what it was, but for a counter that was below 0 by hand.
     let mut moves = alerts::Moves::default();
     moves.moved(&from, &left.available, units.saturating_neg());
     moves.moved(&to, &right.available, units);
-    alerts::raise(keys, moves);
+    Change {
+        writes: Writes::Effects(effects),
+        cause: Cause::Units(feed::Event::Transferred, vec![(&from, units.saturating_neg()), (&to, units)]),
+        moves,
+        tally: None,
+    }
+    .carry_out(keys);
     Ok(())
 }

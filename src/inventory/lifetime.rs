@@ -32,7 +32,7 @@ impl Lifetime {
             Lifetime::Until(at) => at,
         };
         if deadline <= now {
-            return Err(Refusal::invalid(format!(
+            return Err(Refusal::impossible(format!(
                 "the deadline {deadline} is not in the future (it is {now})"
             )));
         }
@@ -66,7 +66,7 @@ fn too_far(now: UnixMs, begun: UnixMs, deadline: UnixMs, longest: i64, option: &
     if !option.is_empty() {
         limits.push(option.to_owned());
     }
-    Refusal::invalid(format!(
+    Refusal::impossible(format!(
         "the deadline is {distance} ms ({} days) away{life}, and a reservation may live {longest} ms ({}) at most: \
          EX and EXAT count seconds; for milliseconds use PX and PXAT",
         distance.div_euclid(DAY_MS),

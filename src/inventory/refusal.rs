@@ -6,7 +6,7 @@ use std::fmt;
 use super::cluster_slot::Slot;
 use super::ending::Ending;
 use super::line::{Line, SumTooLarge, describe};
-use super::quantity::UnixMs;
+use super::quantity::{MAX_EXACT, UnixMs};
 use super::sku::{InvalidText, ReservationId, Sku};
 
 /// Why a command was refused. A refusal means that nothing was changed. If several apply, the one of the lowest
@@ -108,6 +108,17 @@ pub enum Refusal {
     /// `ERR`: what is asked for is well-formed, but cannot be done with what there is: a deadline that has passed, a place
     /// that is no warehouse of its product.
     Impossible(String),
+    /// `ERR`: the sku would have more units than [`MAX_EXACT`].
+    TooMany {
+        /// Of which sku.
+        sku: Sku,
+        /// Units available.
+        available: i64,
+        /// Units reserved.
+        reserved: i64,
+        /// Units that were to come.
+        more: i64,
+    },
     /// `ERR`: a counter would leave the range of 64-bit integers.
     Overflow {
         /// Of which sku.
@@ -146,7 +157,7 @@ pub enum Rank {
     Insufficient,
     /// More is reserved than was counted.
     Overcommitted,
-    /// A counter would overflow.
+    /// There would be too many units to count.
     Overflow,
 }
 
@@ -206,14 +217,18 @@ impl Refusal {
             Self::Drift { .. } | Self::NotAllBack { .. } => Rank::Drift,
             Self::Insufficient(_) => Rank::Insufficient,
             Self::Overcommitted { .. } => Rank::Overcommitted,
-            Self::Overflow { .. } => Rank::Overflow,
+            Self::TooMany { .. } | Self::Overflow { .. } => Rank::Overflow,
         }
     }
 
     /// The code: the first word of the reply, for clients to branch on.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Grammar { .. } | Self::Invalid(_) | Self::Impossible(_) | Self::Overflow { .. } => "ERR",
+            Self::Grammar { .. }
+            | Self::Invalid(_)
+            | Self::Impossible(_)
+            | Self::TooMany { .. }
+            | Self::Overflow { .. } => "ERR",
             Self::CrossSlot { .. } => "CROSSSLOT",
             Self::TryAgain | Self::Overdue(_) | Self::SlotMoving(_) => "TRYAGAIN",
             Self::WrongType { .. } => "WRONGTYPE",
@@ -288,6 +303,10 @@ impl fmt::Display for Refusal {
         match self {
             Self::Grammar { what, grammar } => write!(out, "{what}. Usage: {grammar}"),
             Self::Invalid(what) | Self::Impossible(what) => out.write_str(what),
+            Self::TooMany { sku, available, reserved, more } => write!(
+                out,
+                "{sku} has {available} available and {reserved} reserved: with {more} more it would have over {MAX_EXACT}"
+            ),
             Self::Overflow { sku, counter } => write!(out, "the {counter} units of {sku} would overflow"),
             Self::CrossSlot { id, sku } => write!(
                 out,

@@ -129,7 +129,7 @@ impl Record {
                 }
             }
             if open > 0 {
-                return Err(Refusal::invalid(format!(
+                return Err(Refusal::impossible(format!(
                     "{} {} is more than reservation {} holds: {}",
                     wanted.sku.listed(),
                     wanted.quantity.units(),

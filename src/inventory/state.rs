@@ -38,6 +38,14 @@ pub enum Decision<T> {
 }
 
 impl State {
+    /// `FOREIGN` if the key holds something else than a reservation.
+    pub fn ours(self, id: &ReservationId) -> Result<Self, Refusal> {
+        match self {
+            State::Foreign => Err(Refusal::Foreign(id.clone())),
+            State::Unknown | State::Live(..) | State::Lapsed { .. } | State::Ended(_) => Ok(self),
+        }
+    }
+
     /// May `id` be reserved with `asked` lines? Gives the live record of an earlier, equal request.
     pub fn reserve(self, id: &ReservationId, asked: &[Line]) -> Result<Decision<(Record, UnixMs)>, Refusal> {
         match self {

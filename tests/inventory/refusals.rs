@@ -110,6 +110,10 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
             "OVERCOMMITTED P counted 3, but 5 are reserved: commit or roll back reservations first",
         ),
         (
+            Refusal::TooMany { sku: sku("P"), available: 9_007_199_254_740_990, reserved: 1, more: 2 },
+            "ERR P has 9007199254740990 available and 1 reserved: with 2 more it would have over 9007199254740991",
+        ),
+        (
             Refusal::Overflow { sku: sku("P"), counter: "available" },
             "ERR the available units of P would overflow",
         ),
