@@ -36,7 +36,7 @@ pub fn audit<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Audit, Refusal> {
     sweep::look_at_touched(keys, || false);
     require_index(keys)?;
     let reserved = counter(keys, Key::Reserved(sku))?;
-    let held = keys.ledger(|ledger| ledger.held_by_others(sku, 0));
+    let held = keys.ledger(|ledger| ledger.holds.held_by_others(sku, 0));
     Ok(Audit { sku: sku.clone(), reserved, held })
 }
 
@@ -67,7 +67,8 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Optio
     let units = available.clone().units(Key::Available(sku), keys.style())?;
     let drift = audit.drift();
     // What another client has written in the transaction at hand is judged at its end.
-    let is_alone = !keys.in_cluster() && keys.ledger(|ledger| ledger.is_alone() && !ledger.is_written(sku));
+    let is_alone =
+        !keys.in_cluster() && keys.ledger(|ledger| ledger.is_alone() && !ledger.comparison.is_written(sku));
     if drift > 0 && !is_alone && !force {
         return Err(Refusal::ForeignHere { sku: sku.clone(), units: drift });
     }
@@ -79,7 +80,7 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Optio
     if back != 0 {
         let effect = Effect::Units { sku: sku.clone(), available: back, reserved: back.saturating_neg() };
         effects::commit(keys, &[effect]);
-        keys.ledger(|ledger| ledger.set_drift(sku, drift.saturating_sub(back)));
+        keys.ledger(|ledger| ledger.comparison.set_drift(sku, drift.saturating_sub(back)));
         feed::tell_units(keys, feed::Event::Repaired, sku, back);
         let mut moves = alerts::Moves::default();
         moves.moved(sku, &available, back);
@@ -174,7 +175,7 @@ pub fn audit_scan<K: Keyspace>(
             }
             Some(AuditCursor::Held(at)) => {
                 let found =
-                    keys.ledger(|ledger| ledger.holds().held_sku(at).map(|(at, sku)| (at, sku.clone())));
+                    keys.ledger(|ledger| ledger.holds.held_sku(at).map(|(at, sku)| (at, sku.clone())));
                 let Some((at, sku)) = found else {
                     page.next = None;
                     break;
@@ -207,7 +208,7 @@ fn to_look_at<K: Keyspace>(keys: &mut K, counter: Counted) -> Option<Sku> {
         Counted::Reserved(sku) => Some(sku),
         Counted::Available(sku) => {
             let is_counted = keys.peek(Key::Reserved(&sku)) != Reading::Absent;
-            let is_held = keys.ledger(|ledger| ledger.held_by_others(&sku, 0)) > 0;
+            let is_held = keys.ledger(|ledger| ledger.holds.held_by_others(&sku, 0)) > 0;
             (!is_counted && !is_held).then_some(sku)
         }
     }
