@@ -93,31 +93,31 @@ impl Supply {
         asked: &'a [Line],
         split: Split,
     ) -> Result<Cow<'a, [Line]>, Refusal> {
-        let mut can_expire = keys.ledger(|ledger| ledger.is_complete());
-        let mut left = MOST_RELEASED;
+        let can_expire = keys.ledger(|ledger| ledger.is_complete());
+        let mut budget = Budget { can_expire, lines: MOST_RELEASED };
         loop {
             let shorts = match pick(asked, &self.stocks(), split) {
                 Ok(lines) => return Ok(lines),
                 Err(shorts) => shorts,
             };
-            if left == 0 {
+            if budget.is_spent() {
                 let skus = shorts.into_iter().map(|(_, shortage)| shortage.sku);
                 return Err(Refusal::Overdue(skus.collect()));
             }
             // What was deleted by hand and is over.
-            let is_spent = |lines: usize| {
-                left = left.saturating_sub(lines.max(1));
-                left == 0
+            let is_spent = |lines| {
+                budget.spend(lines);
+                budget.is_spent()
             };
             if sweep::settle_remembered_due(keys, is_spent) {
                 *self = self.again(keys, asked)?;
                 continue;
             }
-            let mut released = false;
+            let before = budget.lines;
             for short in &shorts {
-                released |= self.release(keys, asked, short, split, &mut can_expire, &mut left);
+                self.release(keys, asked, short, split, &mut budget);
             }
-            if !released {
+            if budget.lines == before {
                 let shortages = shorts.into_iter().map(|(line, shortage)| {
                     let is_known = self.has_stock(line) || is_known(keys, &shortage.sku);
                     Shortage { is_known, ..shortage }
@@ -137,50 +137,36 @@ impl Supply {
         }
     }
 
-    /// Releases so many overdue reservations as hold what a line is short of; then the counters say whether it has come
-    /// back. Says whether there was any.
+    /// Releases enough overdue reservations to cover what a line is short of; then the counters say whether it has come back.
     fn release<K: Keyspace>(
         &self,
         keys: &mut K,
         asked: &[Line],
         (line, shortage): &Short,
         split: Split,
-        can_expire: &mut bool,
-        left: &mut usize,
-    ) -> bool {
+        budget: &mut Budget,
+    ) {
         let Shortage { sku, requested, available, .. } = shortage;
-        let mut released = false;
-        let mut release = |sku: &Sku, missing: i64| {
-            let mut missing = missing;
-            while missing > 0 && *left > 0 {
-                let Some((units, lines)) = sweep::release_one(keys, sku, can_expire) else { break };
-                missing = missing.saturating_sub(units);
-                *left = left.saturating_sub(lines.max(1));
-                released = true;
-            }
-            missing
-        };
         let missing = requested.saturating_sub(*available);
         match self.0.get(*line) {
             Some(Source::Own(_)) => {
-                release(sku, missing);
+                budget.release(keys, sku, missing);
             }
             Some(Source::Warehouses(places)) if split == Split::None => {
                 // One of them must have all, beside what lines take of it by name.
                 let named = units_by_sku(asked);
                 for (shelf, place) in places {
                     let left = shelf.units.saturating_sub(named.get(place).copied().unwrap_or_default());
-                    if release(place, requested.saturating_sub(left)) <= 0 {
+                    if budget.release(keys, place, requested.saturating_sub(left)) <= 0 {
                         break;
                     }
                 }
             }
             Some(Source::Warehouses(places)) => {
-                places.iter().fold(missing, |missing, (_, place)| release(place, missing));
+                places.iter().fold(missing, |missing, (_, place)| budget.release(keys, place, missing));
             }
             None => {}
         }
-        released
     }
 
     /// The counters of the picked lines.
@@ -193,5 +179,34 @@ impl Supply {
             Source::Warehouses(_) => None,
         };
         Ok(Shelves(self.0.into_iter().filter_map(own).collect()))
+    }
+}
+
+/// What one command may still release before it decides.
+struct Budget {
+    /// Whether the server ends what is due when it is opened. If it did not once, it is not tried again.
+    can_expire: bool,
+    /// So many lines.
+    lines: usize,
+}
+
+impl Budget {
+    /// A reservation of so many lines was released. It takes one line at least.
+    fn spend(&mut self, lines: usize) {
+        self.lines = self.lines.saturating_sub(lines.max(1));
+    }
+
+    fn is_spent(&self) -> bool {
+        self.lines == 0
+    }
+
+    /// Releases overdue reservations of `sku` until they have held the `missing` units. Gives how many are missing still.
+    fn release<K: Keyspace>(&mut self, keys: &mut K, sku: &Sku, mut missing: i64) -> i64 {
+        while missing > 0 && !self.is_spent() {
+            let Some((units, lines)) = sweep::release_one(keys, sku, &mut self.can_expire) else { break };
+            missing = missing.saturating_sub(units);
+            self.spend(lines);
+        }
+        missing
     }
 }
