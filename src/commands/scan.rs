@@ -11,7 +11,7 @@ use crate::engine::keyspace::Keyspace;
 use crate::engine::queries::{ScanQuery, scan};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product};
-use crate::ledger::holds::Place;
+use crate::ledger::holds::Position;
 
 const GRAMMAR: &str = "INV.SCAN cursor [COUNT n] [PRODUCT product]";
 
@@ -93,7 +93,7 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<ScanQuery, Refus
 }
 
 /// A cursor is the place of the reservation that was looked at last.
-fn parse_cursor(text: &[u8]) -> Option<Place> {
+fn parse_cursor(text: &[u8]) -> Option<Position> {
     let (deadline, slot) = std::str::from_utf8(text).ok()?.split_once('-')?;
     Some((deadline.parse().ok()?, slot.parse().ok()?))
 }

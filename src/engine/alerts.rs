@@ -124,7 +124,7 @@ fn crossed<K: Keyspace>(keys: &mut K, product: &str, before: i64, after: i64) ->
 
 /// At how many available units the stock of a product is low; below 0: it raises no alerts.
 fn threshold<K: Keyspace>(keys: &mut K, product: &str) -> i64 {
-    let own = keys.ledger(|ledger| ledger.threshold(product));
+    let own = keys.ledger(|ledger| ledger.thresholds.of(product));
     own.unwrap_or(keys.settings().low_stock_threshold)
 }
 
@@ -133,7 +133,7 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &str, crossed: Crossed) {
     let Crossed { kind, available, threshold } = crossed;
     let now = keys.now();
     let settings = keys.settings();
-    let last = keys.ledger(|ledger| ledger.alerts().last(product, kind));
+    let last = keys.ledger(|ledger| ledger.alerts.last(product, kind));
     let cooldown = settings.alert_cooldown_ms;
     // The last one may bear a time a little ahead: the next free one of its millisecond.
     if cooldown > 0 && last.is_some_and(|last| now < last.saturating_add(cooldown)) {
@@ -152,9 +152,9 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &str, crossed: Crossed) {
     keys.publish(CHANNEL, &json);
     feed::tell_alert(keys, &alert);
     keys.ledger(|ledger| {
-        ledger.alerts().forget_before(now.saturating_sub(cooldown));
-        ledger.alerts().enter(product, at, Some(kind));
-        ledger.alerts().note_tried(product, now, at);
+        ledger.alerts.forget_before(now.saturating_sub(cooldown));
+        ledger.alerts.enter(product, at, Some(kind));
+        ledger.alerts.note_tried(product, now, at);
     });
     keys.tally(Tally::Alerts, 1);
 }
@@ -167,7 +167,7 @@ const MOST_DOUBLED: usize = 20;
 /// A millisecond from `now` on for which no alert of this product is stored. Memory says where to begin, and the keys what is
 /// free. `None` if another program has written its own keys wherever one was looked for.
 fn free_moment<K: Keyspace>(keys: &mut K, product: &Product, now: UnixMs) -> Option<UnixMs> {
-    let mut at = keys.ledger(|ledger| ledger.alerts().first_to_try(product, now));
+    let mut at = keys.ledger(|ledger| ledger.alerts.first_to_try(product, now));
     let mut step = 1_i64;
     for tried in 1..=MOST_TRIED.saturating_add(MOST_DOUBLED) {
         if is_free(keys, Key::Alert(product.as_str(), at)) {
@@ -211,7 +211,7 @@ pub fn list<K: Keyspace>(keys: &mut K, query: &AlertQuery, may_see: impl Fn(&Pro
         let (of, kind) = (query.product.as_ref(), query.kind);
         let from = last.as_ref().map(|(at, product)| (*at, Some(product)));
         let from = from.or(query.before.map(|before| (before, None)));
-        let next = keys.ledger(|ledger| ledger.alerts().before(of, kind, from));
+        let next = keys.ledger(|ledger| ledger.alerts.before(of, kind, from));
         let Some((at, product)) = next.filter(|(at, _)| *at >= query.since) else { break };
         let is_full = found.len() >= query.count || looked_at >= MOST_LOOKED_AT;
         let is_page_end = query.before.is_none() || last.is_none_or(|(last, _)| last != at);
@@ -222,7 +222,7 @@ pub fn list<K: Keyspace>(keys: &mut K, query: &AlertQuery, may_see: impl Fn(&Pro
         if may_see(&product) && keys.slot_state(product.as_str()) != SlotState::Elsewhere {
             match keys.peek(Key::Alert(product.as_str(), at)) {
                 // Its time is over, and no event has told of it yet. An event would tell if it came back.
-                Reading::Absent => keys.ledger(|ledger| ledger.alerts().leave(&product, at)),
+                Reading::Absent => keys.ledger(|ledger| ledger.alerts.leave(&product, at)),
                 Reading::Text(json, _) => {
                     let alert = Alert::from_json(&json);
                     found.extend(alert.filter(|alert| kind.is_none_or(|kind| kind == alert.kind)));

@@ -38,7 +38,7 @@ pub fn audit<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Audit, Refusal> {
     sweep::look_at_touched(keys, || false);
     require_index(keys)?;
     let reserved = counter(keys, Key::Reserved(sku))?;
-    let held = keys.ledger(|ledger| ledger.held_by_others(sku, 0));
+    let held = keys.ledger(|ledger| ledger.holds.held_by_others(sku, 0));
     Ok(Audit { sku: sku.clone(), reserved, held })
 }
 
@@ -70,7 +70,8 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Optio
     let Some(Finding { audit, .. }) = found else { return Ok(None) };
     let drift = audit.drift();
     // What another client has written in the transaction at hand is judged at its end.
-    let is_alone = !keys.in_cluster() && keys.ledger(|ledger| ledger.is_alone() && !ledger.is_written(sku));
+    let is_alone =
+        !keys.in_cluster() && keys.ledger(|ledger| ledger.is_alone() && !ledger.comparison.is_written(sku));
     let mut objections = Objections::default();
     if drift > 0 && !is_alone && !force {
         objections.add(Refusal::ForeignHere { sku: sku.clone(), units: drift });
@@ -83,7 +84,7 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Optio
     let back = drift.max(units.max(0).saturating_neg());
     if back != 0 {
         let effect = Effect::Units { sku: sku.clone(), available: back, reserved: back.saturating_neg() };
-        keys.ledger(|ledger| ledger.set_drift(sku, drift.saturating_sub(back)));
+        keys.ledger(|ledger| ledger.comparison.set_drift(sku, drift.saturating_sub(back)));
         Change {
             writes: Writes::Effects(vec![effect]),
             cause: Cause::Units(feed::Event::Repaired, vec![(sku, back)]),
@@ -180,7 +181,7 @@ pub fn audit_scan<K: Keyspace>(
             }
             Some(AuditCursor::Held(at)) => {
                 let found =
-                    keys.ledger(|ledger| ledger.holds().held_sku(at).map(|(at, sku)| (at, sku.clone())));
+                    keys.ledger(|ledger| ledger.holds.held_sku(at).map(|(at, sku)| (at, sku.clone())));
                 let Some((at, sku)) = found else {
                     page.next = None;
                     break;
@@ -213,7 +214,7 @@ fn to_look_at<K: Keyspace>(keys: &mut K, counter: Counted) -> Option<Sku> {
         Counted::Reserved(sku) => Some(sku),
         Counted::Available(sku) => {
             let is_counted = keys.peek(Key::Reserved(&sku)) != Reading::Absent;
-            let is_held = keys.ledger(|ledger| ledger.held_by_others(&sku, 0)) > 0;
+            let is_held = keys.ledger(|ledger| ledger.holds.held_by_others(&sku, 0)) > 0;
             (!is_counted && !is_held).then_some(sku)
         }
     }

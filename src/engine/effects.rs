@@ -327,11 +327,11 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
     match effect {
         Effect::Hold { record, deadline } => {
             write(keys, Key::Reservation(&record.id), document, *deadline);
-            keys.ledger(|ledger| ledger.enter(record, *deadline));
+            keys.ledger(|ledger| ledger.holds.enter(record, *deadline));
         }
         Effect::Record { record, deadline } => {
             write(keys, Key::Reservation(&record.id), document, *deadline);
-            keys.ledger(|ledger| ledger.enter_again(record, *deadline));
+            keys.ledger(|ledger| ledger.holds.enter_again(record, *deadline));
         }
         Effect::Units { .. } => {}
         Effect::Once { name, deadline, .. } => write(keys, Key::Once(name), document, *deadline),
@@ -347,7 +347,7 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
                     keys.notify(c"del", key);
                 }
             }
-            keys.ledger(|ledger| ledger.set_threshold(product.clone(), *units));
+            keys.ledger(|ledger| ledger.thresholds.set(product.clone(), *units));
         }
         Effect::Rank { place, priority } => {
             let key = Key::Warehouses(place.product());
@@ -372,7 +372,7 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
         }
         Effect::End { id, deadline, .. } => {
             keys.remove(Key::Reservation(id));
-            keys.ledger(|ledger| ledger.leave(id));
+            keys.ledger(|ledger| ledger.holds.leave(id));
             keys.notify(c"del", Key::Reservation(id));
             if *deadline > 0 {
                 write(keys, Key::Outcome(id), document, *deadline);
@@ -457,7 +457,7 @@ pub fn replay<K: Keyspace>(keys: &mut K, arguments: &[&[u8]]) -> Result<(), Refu
         // None of it is to be released from here: the keys are not where this server would look.
         for effect in effects {
             if let Effect::Hold { record, .. } | Effect::Record { record, .. } = effect {
-                keys.ledger(|ledger| ledger.leave(&record.id));
+                keys.ledger(|ledger| ledger.holds.leave(&record.id));
             }
         }
     }

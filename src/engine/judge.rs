@@ -16,7 +16,7 @@ pub(super) fn judge<K: Keyspace>(keys: &mut K, id: &ReservationId, found: Readin
     let outcome = outcome(keys, id)?;
     let name = || Key::Reservation(id).name(style);
     if found != Reading::Absent
-        && keys.ledger(|ledger| ledger.foreign_count() > 0 && ledger.is_foreign(name().as_bytes()))
+        && keys.ledger(|ledger| !ledger.foreign.is_empty() && ledger.foreign.contains(name().as_bytes()))
     {
         return Ok(State::Foreign);
     }

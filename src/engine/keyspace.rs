@@ -170,7 +170,7 @@ pub enum Tally {
 ///
 /// Implementations keep two promises. Time stands still: [`Keyspace::now`] gives the same moment for the life of the
 /// value, and it is the moment by which keys expire. And whatever takes a `reservation:` key away tells
-/// [`record_removed`](crate::ledger::record_removed) before it is gone, with its value, except what [`Keyspace::remove`] and
+/// [`Ledger::note_leaving`] before it is gone, with its value, except what [`Keyspace::remove`] and
 /// [`Keyspace::write`] themselves take away.
 pub trait Keyspace {
     /// The moment of this command, by the clock that keys expire by.

@@ -18,26 +18,26 @@ use crate::ledger::standing::Reason;
 /// pending: what is about to be released is not to be repaired as well. Says whether something is left.
 pub fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let mut later = Vec::new();
-    while let Some(sku) = keys.ledger(|ledger| ledger.next_to_check()) {
+    while let Some(sku) = keys.ledger(|ledger| ledger.comparison.take_next()) {
         match keys.slot_state(sku.product()) {
             SlotState::Stable => check(keys, &sku),
             SlotState::Migrating | SlotState::Importing | SlotState::Unassigned => later.push(sku),
             SlotState::Elsewhere => {}
         }
         if time_is_up() {
-            keys.ledger(|ledger| ledger.check_later(later));
+            keys.ledger(|ledger| ledger.comparison.check_later(later));
             return true;
         }
     }
-    keys.ledger(|ledger| ledger.compared_all());
+    keys.ledger(|ledger| ledger.comparison.compared_all_stable());
     if !later.is_empty() {
         // Their slots are on their way, or no node has them.
-        keys.ledger(|ledger| ledger.check_later(later));
+        keys.ledger(|ledger| ledger.comparison.check_later(later));
         return false;
     }
     let now = keys.now();
     keys.ledger(|ledger| ledger.checked_all(now));
-    if keys.ledger(|ledger| ledger.live_count() > 0) {
+    if keys.ledger(|ledger| ledger.holds.count() > 0) {
         // A RESERVE that came before the check could not know.
         mark(keys);
     }
@@ -69,7 +69,7 @@ fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
 fn drift_of<K: Keyspace>(keys: &mut K, sku: &Sku, reserved: i64) -> i64 {
     keys.ledger(|ledger| {
         let drift = ledger.drift(sku, reserved);
-        ledger.set_drift(sku, drift);
+        ledger.comparison.set_drift(sku, drift);
         drift
     })
 }
@@ -95,7 +95,7 @@ fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
     if !has_room {
         return false;
     }
-    keys.ledger(|ledger| ledger.set_drift(sku, 0));
+    keys.ledger(|ledger| ledger.comparison.set_drift(sku, 0));
     Change {
         writes: Writes::Release(Release { units: vec![(sku.clone(), drift)], outcome: None }),
         cause: Cause::Units(feed::Event::Repaired, vec![(sku, drift)]),
@@ -115,7 +115,7 @@ pub(super) fn mark<K: Keyspace>(keys: &mut K) {
         keys.notify(c"set", Key::Managed);
         keys.replicate(Sent::Set, &[Argument::Key(Key::Managed), Argument::Word(style)]);
         let now = keys.now();
-        keys.ledger(|ledger| ledger.standing_mut().found_mark(now));
+        keys.ledger(|ledger| ledger.standing.found_mark(now));
     }
 }
 
@@ -137,8 +137,8 @@ pub(super) fn compare_written<K: Keyspace>(keys: &mut K, written: Vec<Sku>) {
         if !keys.is_slot_stable(sku.product()) {
             later.push(sku);
         } else if compare(keys, &sku) != Some(0) {
-            let was_alone = keys.ledger(|ledger| ledger.standing().is_managed());
-            keys.ledger(|ledger| ledger.standing_mut().doubt(Reason::ForeignWrite, now));
+            let was_alone = keys.ledger(|ledger| ledger.standing.is_managed());
+            keys.ledger(|ledger| ledger.standing.doubt(Reason::ForeignWrite, now));
             if was_alone {
                 let key = Key::Reserved(&sku).name(keys.style());
                 keys.report(&format!(
@@ -149,7 +149,7 @@ pub(super) fn compare_written<K: Keyspace>(keys: &mut K, written: Vec<Sku>) {
         }
     }
     if !later.is_empty() {
-        keys.ledger(|ledger| ledger.compare_later(later));
+        keys.ledger(|ledger| ledger.comparison.compare_later(later));
     }
 }
 
@@ -175,7 +175,7 @@ pub fn marked<K: Keyspace>(keys: &mut K) -> bool {
 
 fn remove_mark<K: Keyspace>(keys: &mut K) {
     let now = keys.now();
-    keys.ledger(|ledger| ledger.standing_mut().lost_mark(now));
+    keys.ledger(|ledger| ledger.standing.lost_mark(now));
     keys.remove(Key::Managed);
     keys.notify(c"del", Key::Managed);
     keys.replicate(Sent::Del, &[Argument::Key(Key::Managed)]);
@@ -185,7 +185,7 @@ fn remove_mark<K: Keyspace>(keys: &mut K) {
 pub(super) fn look_at_mark<K: Keyspace>(keys: &mut K) {
     let (now, is_marked) = (keys.now(), marked(keys));
     keys.ledger(|ledger| {
-        let standing = ledger.standing_mut();
+        let standing = &mut ledger.standing;
         if is_marked { standing.found_mark(now) } else { standing.lost_mark(now) }
     });
 }

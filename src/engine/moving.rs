@@ -31,9 +31,9 @@ pub(super) fn leave_to_owner<K: Keyspace>(keys: &mut K, gone: Gone) {
 /// Nothing of it is held any more. If the slot is stable again while its counters are here, and nobody has given its units
 /// back, this node does.
 fn keep_note<K: Keyspace>(keys: &mut K, gone: Gone) {
-    keys.ledger(|ledger| ledger.settled(&gone.lines));
+    keys.ledger(|ledger| ledger.holds.unhold(&gone.lines));
     if has_counters(keys, &gone.lines) {
-        keys.ledger(|ledger| ledger.wait(Waits::Orphan(Box::new(gone))));
+        keys.ledger(|ledger| ledger.waiting.enter(Waits::Orphan(Box::new(gone))));
     }
 }
 
@@ -60,8 +60,8 @@ pub(super) fn send_after<K: Keyspace>(keys: &mut K, gone: Gone) -> Option<Gone> 
     keys.notify(c"set", key);
     keys.replicate(Sent::Set, &[Argument::Key(key), Argument::Text(&json)]);
     keys.ledger(|ledger| {
-        ledger.settled(&gone.lines);
-        ledger.enter_touched(&record, gone.deadline);
+        ledger.holds.unhold(&gone.lines);
+        ledger.holds.enter_touched(&record, gone.deadline);
         ledger.park(&record.id);
     });
     None
@@ -71,16 +71,19 @@ pub(super) fn send_after<K: Keyspace>(keys: &mut K, gone: Gone) -> Option<Gone> 
 /// work at hand has ended. That cannot wait until there is time: the slot may leave before. Nor can what was deleted in such a
 /// slot: if the slot has come before, it is held that long by what is gone.
 pub fn rescue<K: Keyspace>(keys: &mut K, all: bool) {
-    for gone in keys.ledger(Ledger::take_newest_removed) {
+    for gone in keys.ledger(|ledger| ledger.removed.take_newest()) {
         if keys.is_slot_stable(gone.record.id.as_str()) {
-            keys.ledger(|ledger| ledger.put_removed_back(gone));
+            keys.ledger(|ledger| ledger.removed.put_back(gone));
         } else {
             forget(keys, gone);
         }
     }
-    for gone in keys.ledger(|ledger| ledger.take_unsettled(all)) {
+    let take = |ledger: &mut Ledger| {
+        if all { ledger.pending.take_all().collect() } else { ledger.pending.take_fresh() }
+    };
+    for gone in keys.ledger(take) {
         if keys.is_slot_stable(gone.record.id.as_str()) {
-            keys.ledger(|ledger| ledger.put_back(gone));
+            keys.ledger(|ledger| ledger.pending.put_back(gone));
         } else {
             leave_to_owner(keys, gone);
         }
@@ -95,12 +98,12 @@ pub fn rescue<K: Keyspace>(keys: &mut K, all: bool) {
 /// slot a note is taken. Which slots those are is asked last: it costs most.
 pub(super) fn forget<K: Keyspace>(keys: &mut K, gone: Gone) {
     const CLOCKS_DIFFER_MS: i64 = 1000;
-    keys.ledger(|ledger| ledger.settled(&gone.lines));
+    keys.ledger(|ledger| ledger.holds.unhold(&gone.lines));
     if keys.now().saturating_add(CLOCKS_DIFFER_MS) > gone.deadline
         && has_counters(keys, &gone.lines)
         && matches!(keys.slot_state(gone.record.id.as_str()), SlotState::Elsewhere | SlotState::Unassigned)
     {
-        keys.ledger(|ledger| ledger.wait(Waits::Orphan(Box::new(gone))));
+        keys.ledger(|ledger| ledger.waiting.enter(Waits::Orphan(Box::new(gone))));
     }
 }
 
@@ -113,7 +116,7 @@ fn has_counters<K: Keyspace>(keys: &mut K, lines: &[Line]) -> bool {
 
 /// What was to be given back cannot be, here or by others: the operator is told.
 fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
-    keys.ledger(|ledger| ledger.settled(&gone.lines));
+    keys.ledger(|ledger| ledger.holds.unhold(&gone.lines));
     keys.tally(Tally::UnexplainedUnits, settle::total(&gone.lines));
     let (id, lines) = (&gone.record.id, describe(&gone.lines));
     keys.report(&format!(
@@ -123,15 +126,15 @@ fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
 
 /// Goes on with what waits for its slot, where that is stable, until `time_is_up`. Says whether something is left.
 pub(super) fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
-    for slot in keys.ledger(Ledger::waiting_in_turn) {
-        let Some(id) = keys.ledger(|ledger| ledger.waiting_in(slot).map(|waits| waits.id().clone())) else {
+    for slot in keys.ledger(|ledger| ledger.waiting.turn()) {
+        let Some(id) = keys.ledger(|ledger| ledger.waiting.last(slot).map(|waits| waits.id().clone())) else {
             continue;
         };
         if !keys.is_slot_stable(id.as_str()) {
             tidy(keys, slot);
             continue;
         }
-        while let Some(waits) = keys.ledger(|ledger| ledger.take_waiting(slot)) {
+        while let Some(waits) = keys.ledger(|ledger| ledger.waiting.take(slot)) {
             go_on_with(keys, waits);
             if time_is_up() {
                 return true;
@@ -145,14 +148,14 @@ pub(super) fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> b
 /// the rest.
 pub(super) fn go_on_in<K: Keyspace>(keys: &mut K, slot: Slot) {
     for _ in 0..512 {
-        let Some(waits) = keys.ledger(|ledger| ledger.take_waiting(slot)) else { break };
+        let Some(waits) = keys.ledger(|ledger| ledger.waiting.take(slot)) else { break };
         go_on_with(keys, waits);
     }
 }
 
 fn go_on_with<K: Keyspace>(keys: &mut K, waits: Waits) {
     match waits {
-        Waits::Parked(id) => keys.ledger(|ledger| ledger.unpark(&id)),
+        Waits::Parked(id) => keys.ledger(|ledger| ledger.holds.unpark(&id)),
         Waits::Unread(id, _) => {
             // That ends it, and its event tells what it was.
             keys.read(Key::Reservation(&id));
@@ -162,10 +165,10 @@ fn go_on_with<K: Keyspace>(keys: &mut K, waits: Waits) {
             // Not where an outcome says that its old owner has settled it, nor where it is back.
             let id = &gone.record.id;
             if is_free(keys, Key::Outcome(id)) && is_free(keys, Key::Reservation(id)) {
-                keys.ledger(|ledger| ledger.hold(&gone.lines));
+                keys.ledger(|ledger| ledger.holds.hold(&gone.lines));
                 if settle::movable(keys, &gone.lines).is_empty() {
                     // It has settled it, and only the outcome did not come any more.
-                    keys.ledger(|ledger| ledger.settled(&gone.lines));
+                    keys.ledger(|ledger| ledger.holds.unhold(&gone.lines));
                 } else {
                     settle::settle(keys, &gone, true);
                 }
@@ -185,8 +188,8 @@ fn tidy<K: Keyspace>(keys: &mut K, slot: Slot) {
     }
     let now: UnixMs = keys.now();
     loop {
-        let last = keys.ledger(|ledger| match ledger.waiting_in(slot) {
-            Some(Waits::Parked(id)) if ledger.deadline(id).is_none() => Last::InVain,
+        let last = keys.ledger(|ledger| match ledger.waiting.last(slot) {
+            Some(Waits::Parked(id)) if ledger.holds.deadline(id).is_none() => Last::InVain,
             Some(Waits::Unread(_, since)) if now.saturating_sub(*since) > LONGEST_MOVE_MS => Last::InVain,
             Some(Waits::Orphan(gone)) => Last::Orphan(gone.lines.clone()),
             Some(Waits::Parked(_) | Waits::Unread(..)) | None => Last::Waits,
@@ -199,6 +202,6 @@ fn tidy<K: Keyspace>(keys: &mut K, slot: Slot) {
         if !in_vain {
             break;
         }
-        keys.ledger(|ledger| ledger.take_waiting(slot));
+        keys.ledger(|ledger| ledger.waiting.take(slot));
     }
 }

@@ -14,7 +14,7 @@ use crate::inventory::quantity::UnixMs;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{Product, ReservationId, Sku};
 use crate::inventory::state::State;
-use crate::ledger::holds::Place;
+use crate::ledger::holds::Position;
 
 /// What is known of a reservation; what is not, is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,14 +85,16 @@ pub fn get<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Reser
 fn overdue<K: Keyspace>(keys: &mut K, id: &ReservationId, now: UnixMs) -> Option<ReservationView> {
     keys.ledger(|ledger| {
         let expires_at = ledger.lapsed(id, now)?;
-        let record = ledger.pending(id).map(|gone| &gone.record);
+        let record = ledger.pending.find(id).map(|gone| &gone.record);
         Some(ReservationView {
             state: Ending::Expired.name(),
             created_at: record.map(|record| record.created_at),
             expires_at,
             resolved_at: None,
-            items: record
-                .map_or_else(|| ledger.lines(id).unwrap_or_default().to_vec(), |record| record.items.clone()),
+            items: record.map_or_else(
+                || ledger.holds.lines(id).unwrap_or_default().to_vec(),
+                |record| record.items.clone(),
+            ),
             asked: record.and_then(|record| record.asked.clone()).unwrap_or_default(),
             sold: record.map(|record| record.sold.clone()).unwrap_or_default(),
             returned: record.map(|record| record.returned.clone()).unwrap_or_default(),
@@ -105,8 +107,8 @@ fn overdue<K: Keyspace>(keys: &mut K, id: &ReservationId, now: UnixMs) -> Option
 /// Which live reservations to list.
 #[derive(Clone, Debug)]
 pub struct ScanQuery {
-    /// Behind this place; `None`: from the first deadline.
-    pub from: Option<Place>,
+    /// After this position; `None`: from the first deadline.
+    pub from: Option<Position>,
     /// At most so many.
     pub count: usize,
     /// Those that hold units of this product only.
@@ -122,25 +124,25 @@ pub fn scan<K: Keyspace>(
     keys: &mut K,
     query: &ScanQuery,
     may_see: impl Fn(&ReservationId) -> bool,
-) -> Result<(Option<Place>, Vec<ReservationId>), Refusal> {
+) -> Result<(Option<Position>, Vec<ReservationId>), Refusal> {
     sweep::look_at_touched(keys, || false);
     sweep::require_index(keys)?;
     let now = keys.now();
     let (next, mut found) = keys.ledger(|ledger| {
-        let holds = ledger.holds();
-        let (mut place, mut found) = (query.from, Vec::new());
+        let holds = &ledger.holds;
+        let (mut position, mut found) = (query.from, Vec::new());
         for _ in 0..HOLDS_A_PAGE {
             if found.len() >= query.count {
                 break;
             }
-            let Some((at, id, deadline)) = holds.behind(place) else { return (None, found) };
-            place = Some(at);
+            let Some((at, id, deadline)) = holds.behind(position) else { return (None, found) };
+            position = Some(at);
             let is_wanted = query.product.as_ref().is_none_or(|product| holds.is_of(id, product.as_str()));
             if deadline >= now && is_wanted && may_see(id) {
                 found.push(id.clone());
             }
         }
-        (place, found)
+        (position, found)
     });
     // A slot that is on its way to this node all at once is still the other's.
     found.retain(|id| keys.slot_state(id.as_str()) != SlotState::Elsewhere);

@@ -8,7 +8,10 @@ use crate::inventory::key::{Key, Watched, is_of_other_style};
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Record, Restored};
 use crate::inventory::sku::{KeyStyle, ReservationId};
-use crate::ledger::{Foreign, Ledger, Touched};
+use crate::ledger::Ledger;
+use crate::ledger::foreign::Foreign;
+use crate::ledger::notes::Touched;
+use crate::ledger::walk::Purpose;
 
 /// One walk over the keys of a database. The walk sees a key as it is stored, also one that is due and would go, or
 /// read as absent, if it were opened: so no due reservation is missed.
@@ -19,22 +22,21 @@ pub struct Walk {
     now: UnixMs,
     style: KeyStyle,
     in_cluster: bool,
-    /// The mark proves something: the module has seen what was written since.
-    trusts_mark: bool,
+    purpose: Purpose,
     /// Ids that have ended: a record under one of them is foreign. Which of the two keys the walk meets first is not
     /// known, so they are compared at its end.
     ended: Vec<ReservationId>,
-    /// Ids whose outcome lies there with its time over: a job must not write over it.
-    forgotten: Vec<ReservationId>,
+    /// Ids whose outcome has expired and still exists.
+    with_stale_outcome: Vec<ReservationId>,
     /// How many counters look as if they were named in the other style, and one of them.
     of_other_style: (u64, String),
 }
 
 impl Walk {
     /// A walk at this moment.
-    pub fn new(now: UnixMs, style: KeyStyle, in_cluster: bool, trusts_mark: bool) -> Self {
-        let (ended, forgotten, of_other_style) = (Vec::new(), Vec::new(), (0, String::new()));
-        Self { now, style, in_cluster, trusts_mark, ended, forgotten, of_other_style }
+    pub fn new(now: UnixMs, style: KeyStyle, in_cluster: bool, purpose: Purpose) -> Self {
+        let (ended, with_stale_outcome, of_other_style) = (Vec::new(), Vec::new(), (0, String::new()));
+        Self { now, style, in_cluster, purpose, ended, with_stale_outcome, of_other_style }
     }
 
     /// Takes one key in, if the module knows its kind. `read` gives its string, if it is one, and its TTL; it is called
@@ -56,23 +58,22 @@ impl Walk {
         match watched {
             Some(Watched::Reservation(Some(id))) => {
                 // Found to be foreign before: a walk must not adopt it. Known: the events have followed it.
-                if ledger.is_foreign(name) || ledger.deadline(&id).is_some() {
+                if ledger.foreign.contains(name) || ledger.holds.deadline(&id).is_some() {
                     return;
                 }
                 let (value, ttl) = read();
                 let record = value.and_then(|json| Record::from_json(&id, json, self.style));
                 match record.filter(|record| !self.in_cluster || is_in_slot_of(&id, &record.items)) {
-                    Some(record) => ledger.enter(&record, ttl.unwrap_or(record.expires_at)),
+                    Some(record) => ledger.holds.enter(&record, ttl.unwrap_or(record.expires_at)),
                     None => {
                         let misnamed = value.is_some_and(|json| Record::is_misnamed(&id, json));
-                        ledger.enter_foreign(
-                            name,
-                            if misnamed { Foreign::Misnamed } else { Foreign::Stranger },
-                        );
+                        ledger
+                            .foreign
+                            .enter(name, if misnamed { Foreign::Misnamed } else { Foreign::Stranger });
                     }
                 }
             }
-            Some(Watched::Reservation(None)) => ledger.enter_foreign(name, Foreign::Stranger),
+            Some(Watched::Reservation(None)) => ledger.foreign.enter(name, Foreign::Stranger),
             Some(Watched::Threshold(product)) => ledger.learn(Touched::Threshold(product)),
             Some(Watched::Alert(product, at)) => ledger.learn(Touched::Alert(product, at)),
             Some(Watched::Outcome(id)) => {
@@ -80,12 +81,14 @@ impl Walk {
                 if ttl.is_none_or(|until| self.now <= until) {
                     self.ended.push(id);
                 } else {
-                    self.forgotten.push(id);
+                    self.with_stale_outcome.push(id);
                 }
             }
-            Some(Watched::Reserved(sku)) => ledger.to_check(sku),
-            Some(Watched::Managed) if self.trusts_mark => ledger.standing_mut().found_mark(self.now),
-            Some(Watched::Managed) => ledger.standing_mut().found_unwatched_mark(self.now),
+            Some(Watched::Reserved(sku)) => ledger.comparison.meet(sku),
+            Some(Watched::Managed) => match self.purpose {
+                Purpose::Index | Purpose::Check => ledger.standing.found_mark(self.now),
+                Purpose::IndexUnwatched => ledger.standing.found_unwatched_mark(self.now),
+            },
             Some(Watched::Available) | None => {}
         }
     }
@@ -93,8 +96,8 @@ impl Walk {
     /// Every key was met: records whose id has ended are not ours. Goes on until `time_is_up`; says whether something is
     /// left to compare.
     pub fn finish<K: Keyspace>(&mut self, keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
-        while let Some(id) = self.forgotten.pop() {
-            keys.ledger(|ledger| ledger.doubt(&id));
+        while let Some(id) = self.with_stale_outcome.pop() {
+            keys.ledger(|ledger| ledger.holds.note_stale_outcome(&id));
             if time_is_up() {
                 return true;
             }
@@ -123,23 +126,24 @@ impl Walk {
                 "inv.key-style has changed: {count} counters{example} are named in the other style. Nothing is repaired \
                  in this database; load the module with the style that it was written with, or delete inventory:managed"
             ));
-            keys.ledger(Ledger::leave_unchecked);
+            keys.ledger(|ledger| ledger.comparison.call_off());
         }
     }
 
     fn compare<K: Keyspace>(&self, keys: &mut K, id: &ReservationId) {
-        let is_known = |ledger: &mut Ledger| ledger.deadline(id).is_some() || ledger.pending(id).is_some();
+        let is_known =
+            |ledger: &mut Ledger| ledger.holds.deadline(id).is_some() || ledger.pending.find(id).is_some();
         // The outcome may have gone since it was met, and the id been used again.
         if keys.ledger(is_known) && keys.peek(Key::Outcome(id)) != Reading::Absent {
             keys.ledger(|ledger| {
-                if ledger.deadline(id).is_some() {
-                    ledger.leave(id);
+                if ledger.holds.deadline(id).is_some() {
+                    ledger.holds.leave(id);
                     let name = Key::Reservation(id).name(self.style);
-                    ledger.enter_foreign(name.as_bytes(), Foreign::Stranger);
-                    ledger.note_restored(id, Restored::Ended);
+                    ledger.foreign.enter(name.as_bytes(), Foreign::Stranger);
+                    ledger.notes.note_restored(id, Restored::Ended);
                 }
-                while let Some(gone) = ledger.take_pending_of(id) {
-                    ledger.settled(&gone.lines);
+                while let Some(gone) = ledger.pending.take_of(id) {
+                    ledger.holds.unhold(&gone.lines);
                 }
             });
         }
@@ -150,18 +154,18 @@ impl Walk {
 /// AOF would bring it back. Notes which records those are, by what was known `before`.
 pub fn note_dropped<K: Keyspace>(keys: &mut K, before: &Ledger) {
     let now = keys.now();
-    let mut place = None;
-    while let Some((at, id, deadline)) = before.holds().behind(place) {
-        place = Some(at);
-        if deadline <= now && keys.ledger(|ledger| ledger.deadline(id).is_none()) {
-            keys.ledger(|ledger| ledger.note_dropped(id.clone()));
+    let mut position = None;
+    while let Some((at, id, deadline)) = before.holds.behind(position) {
+        position = Some(at);
+        if deadline <= now && keys.ledger(|ledger| ledger.holds.deadline(id).is_none()) {
+            keys.ledger(|ledger| ledger.notes.dropped.push(id.clone()));
         }
     }
 }
 
 /// Reads what the walk met and nothing waits for, until nothing is left or `time_is_up`. Says whether something is left.
 pub fn learn<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
-    while let Some(key) = keys.ledger(Ledger::take_to_learn) {
+    while let Some(key) = keys.ledger(|ledger| ledger.notes.to_learn.pop()) {
         sweep::look_at(keys, key);
         if time_is_up() {
             return true;

@@ -223,7 +223,7 @@ fn check_counters<K: Keyspace>(
 ) -> Result<alerts::Moves, Refusal> {
     let mut moves = alerts::Moves::with_capacity(lines.len());
     let mut objections = Objections::default();
-    let by_hand = keys.ledger(|ledger| ledger.is_by_hand(&record.id));
+    let by_hand = keys.ledger(|ledger| ledger.holds.is_by_hand(&record.id));
     for Line { sku, quantity } in lines {
         let units = quantity.units();
         let Some(mut reserved) = objections.check(counter_to_change(keys, Key::Reserved(sku))) else {
@@ -232,7 +232,7 @@ fn check_counters<K: Keyspace>(
         if by_hand {
             let own =
                 record.items.iter().find(|line| line.sku == *sku).map_or(0, |line| line.quantity.units());
-            reserved = reserved.saturating_sub(keys.ledger(|ledger| ledger.held_by_others(sku, own)));
+            reserved = reserved.saturating_sub(keys.ledger(|ledger| ledger.holds.held_by_others(sku, own)));
         }
         if reserved < units {
             objections.add(Refusal::Drift { sku: sku.clone(), held: units, reserved });

@@ -14,11 +14,12 @@ use crate::inventory::line::Line;
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::{Quantity, UnixMs};
 use crate::inventory::sku::ReservationId;
-use crate::ledger::gone::{Blocked, Gone};
+use crate::ledger::blocked::Blocked;
+use crate::ledger::gone::Gone;
 
 /// Settles what is pending of an id: the command at hand is about it, so that the rest of the index does not matter.
 pub(super) fn settle_pending_of<K: Keyspace>(keys: &mut K, id: &ReservationId) {
-    while let Some(gone) = keys.ledger(|ledger| ledger.take_pending_of(id)) {
+    while let Some(gone) = keys.ledger(|ledger| ledger.pending.take_of(id)) {
         settle(keys, &gone, true);
     }
 }
@@ -29,7 +30,7 @@ pub(super) fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool
     let now = keys.now();
     let id = &gone.record.id;
     let Movable { moved, blocked } = movable(keys, &gone.lines);
-    keys.ledger(|ledger| ledger.settled(&gone.lines));
+    keys.ledger(|ledger| ledger.holds.unhold(&gone.lines));
     for line in &blocked {
         block(keys, gone, line);
     }
@@ -96,15 +97,15 @@ fn block<K: Keyspace>(keys: &mut K, gone: &Gone, line: &Line) {
 /// Gives back what a counter has kept from being given back, if it was mended, until `time_is_up`. Says whether something is
 /// left that can be given back.
 pub(super) fn release_blocked<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
-    if !keys.ledger(|ledger| ledger.has_blocked()) {
+    if keys.ledger(|ledger| ledger.blocked.is_empty()) {
         return false;
     }
-    for sku in keys.ledger(|ledger| ledger.blocked_skus()) {
+    for sku in keys.ledger(|ledger| ledger.blocked.skus()) {
         while let Some(blocked) = keys.ledger(|ledger| ledger.take_blocked(&sku)) {
             let line = Line { sku: sku.clone(), quantity: blocked.quantity };
-            keys.ledger(|ledger| ledger.hold(std::slice::from_ref(&line)));
+            keys.ledger(|ledger| ledger.holds.hold(std::slice::from_ref(&line)));
             let found = movable(keys, std::slice::from_ref(&line));
-            keys.ledger(|ledger| ledger.settled(std::slice::from_ref(&line)));
+            keys.ledger(|ledger| ledger.holds.unhold(std::slice::from_ref(&line)));
             if !found.blocked.is_empty() {
                 keys.ledger(|ledger| ledger.block(&line, blocked));
                 break;
@@ -168,7 +169,7 @@ pub(super) fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Movable {
             found.blocked.push(line.clone());
             continue;
         };
-        let others = keys.ledger(|ledger| ledger.held_by_others(sku, quantity.units()));
+        let others = keys.ledger(|ledger| ledger.holds.held_by_others(sku, quantity.units()));
         let units = reserved.saturating_sub(others).min(quantity.units());
         let Some(quantity) = Quantity::new(units) else { continue };
         let line = Line { sku: sku.clone(), quantity };

@@ -104,7 +104,7 @@ pub(super) fn is_known<K: Keyspace>(keys: &mut K, sku: &Sku) -> bool {
         .into_iter()
         .any(|counter| keys.peek(counter) != Reading::Absent);
     has_counter
-        || keys.ledger(|ledger| ledger.held_by_others(sku, 0)) > 0
+        || keys.ledger(|ledger| ledger.holds.held_by_others(sku, 0)) > 0
         || places::is_named_in_set(keys, sku)
 }
 

@@ -94,26 +94,30 @@ impl Supply {
         split: Split,
     ) -> Result<Cow<'a, [Line]>, Refusal> {
         let can_expire = keys.ledger(|ledger| ledger.is_complete());
-        let mut releases = Releases { can_expire, left: MOST_RELEASED, found: false };
+        let mut budget = Budget { can_expire, lines: MOST_RELEASED };
         loop {
             let shorts = match pick(asked, &self.stocks(), split) {
                 Ok(lines) => return Ok(lines),
                 Err(shorts) => shorts,
             };
-            if releases.left == 0 {
+            if budget.is_spent() {
                 let skus = shorts.into_iter().map(|(_, shortage)| shortage.sku);
                 return Err(Refusal::Overdue(skus.collect()));
             }
             // What was deleted by hand and is over.
-            if sweep::settle_remembered_due(keys, |lines| releases.spend(lines)) {
+            let is_spent = |lines| {
+                budget.spend(lines);
+                budget.is_spent()
+            };
+            if sweep::settle_remembered_due(keys, is_spent) {
                 *self = self.again(keys, asked)?;
                 continue;
             }
-            releases.found = false;
+            let before = budget.lines;
             for short in &shorts {
-                self.release(keys, asked, short, split, &mut releases);
+                self.release(keys, asked, short, split, &mut budget);
             }
-            if !releases.found {
+            if budget.lines == before {
                 let shortages = shorts.into_iter().map(|(line, shortage)| {
                     let is_known = self.has_stock(line) || is_known(keys, &shortage.sku);
                     Shortage { is_known, ..shortage }
@@ -140,26 +144,26 @@ impl Supply {
         asked: &[Line],
         (line, shortage): &Short,
         split: Split,
-        releases: &mut Releases,
+        budget: &mut Budget,
     ) {
         let Shortage { sku, requested, available, .. } = shortage;
         let missing = requested.saturating_sub(*available);
         match self.0.get(*line) {
             Some(Source::Own(_)) => {
-                releases.cover(keys, sku, missing);
+                budget.release(keys, sku, missing);
             }
             Some(Source::Warehouses(places)) if split == Split::None => {
                 // One of them must have all, beside what lines take of it by name.
                 let named = units_by_sku(asked);
                 for (shelf, place) in places {
                     let left = shelf.units.saturating_sub(named.get(place).copied().unwrap_or_default());
-                    if releases.cover(keys, place, requested.saturating_sub(left)) <= 0 {
+                    if budget.release(keys, place, requested.saturating_sub(left)) <= 0 {
                         break;
                     }
                 }
             }
             Some(Source::Warehouses(places)) => {
-                places.iter().fold(missing, |missing, (_, place)| releases.cover(keys, place, missing));
+                places.iter().fold(missing, |missing, (_, place)| budget.release(keys, place, missing));
             }
             None => {}
         }
@@ -178,31 +182,31 @@ impl Supply {
     }
 }
 
-/// The overdue reservations that one request releases before it says that there is not enough.
-struct Releases {
-    /// Whether the server expires keys now: one try tells.
+/// What one command may still release before it decides.
+struct Budget {
+    /// Whether the server ends what is due when it is opened. If it did not once, it is not tried again.
     can_expire: bool,
-    /// How many lines may be released still.
-    left: usize,
-    /// Whether any was released since the counters were read.
-    found: bool,
+    /// So many lines.
+    lines: usize,
 }
 
-impl Releases {
-    /// Releases reservations that hold units of `sku` until they cover what is `missing`. Gives what is missing still.
-    fn cover<K: Keyspace>(&mut self, keys: &mut K, sku: &Sku, mut missing: i64) -> i64 {
-        while missing > 0 && self.left > 0 {
+impl Budget {
+    /// A reservation of so many lines was released. It takes one line at least.
+    fn spend(&mut self, lines: usize) {
+        self.lines = self.lines.saturating_sub(lines.max(1));
+    }
+
+    fn is_spent(&self) -> bool {
+        self.lines == 0
+    }
+
+    /// Releases overdue reservations of `sku` until they have held the `missing` units. Gives how many are missing still.
+    fn release<K: Keyspace>(&mut self, keys: &mut K, sku: &Sku, mut missing: i64) -> i64 {
+        while missing > 0 && !self.is_spent() {
             let Some((units, lines)) = sweep::release_one(keys, sku, &mut self.can_expire) else { break };
             missing = missing.saturating_sub(units);
             self.spend(lines);
-            self.found = true;
         }
         missing
-    }
-
-    /// One reservation of so many lines was released. Says whether it was the last that may be.
-    fn spend(&mut self, lines: usize) -> bool {
-        self.left = self.left.saturating_sub(lines.max(1));
-        self.left == 0
     }
 }

@@ -1,8 +1,8 @@
 //! How units come back by themselves: what the events note, and how the notes are settled.
 //!
-//! **Invariants.** An event handler only takes notes ([`record_removed`](crate::ledger::record_removed),
-//! [`Ledger::touch`]); writing comes after. A note is settled once, by whoever comes first: the write command whose own
-//! read caused it, a later one, the job behind the event, or the cron.
+//! **Invariants.** An event handler only takes notes ([`Ledger::note_leaving`], [`Ledger::touch_watched`]); writing comes
+//! after. A note is settled once, by whoever comes first: the write command whose own read caused it, a later one, the job
+//! behind the event, or the cron.
 
 use super::judge::{judge, outcome, record};
 use super::keyspace::{Argument, Counter, Keyspace, Reading};
@@ -17,19 +17,21 @@ use crate::inventory::refusal::Refusal;
 use crate::inventory::reservation::{Record, Restored};
 use crate::inventory::sku::{ReservationId, Sku};
 use crate::inventory::state::State;
+use crate::ledger::Ledger;
+use crate::ledger::foreign::Foreign;
 use crate::ledger::gone::Gone;
+use crate::ledger::notes::Touched;
 use crate::ledger::waiting::Waits;
-use crate::ledger::{Foreign, Ledger, Touched};
 
 /// How long a due record that did not go when it was opened is left alone (the server is paused, or imports).
 const RETRY_MS: i64 = 1000;
 
-/// Where a release happens. A job may run inside the server's own scan for expired keys, which has saved its next
-/// entry: it must not take away any other key that has a TTL.
+/// Who releases. A job may run inside the server's own scan for expired keys, which has saved its next entry: it must not
+/// take away any other key that has a TTL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Caller {
     /// A command, or the cron.
-    Open,
+    CommandOrCron,
     /// The job behind an event.
     Job,
 }
@@ -40,11 +42,11 @@ const MOST_TOUCHED: usize = 1024;
 /// What a write command does before it looks at anything: settle what earlier commands of its unit left. Where that is too much,
 /// the latest: what is left is for the job.
 pub fn catch_up<K: Keyspace>(keys: &mut K) {
-    if keys.ledger(|ledger| ledger.has_notes()) {
+    if keys.ledger(|ledger| ledger.is_behind()) {
         settle_pending(keys);
         let slot = keys.confined_to();
         for _ in 0..MOST_TOUCHED {
-            let Some(touched) = keys.ledger(|ledger| ledger.take_latest_touched(slot)) else { break };
+            let Some(touched) = keys.ledger(|ledger| ledger.notes.take_latest_touched(slot)) else { break };
             look_at(keys, touched);
         }
     }
@@ -94,7 +96,9 @@ pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
     }
     match keys.confined_to() {
         // Of a slot that has just come not all is known.
-        Some(slot) if keys.ledger(|ledger| ledger.has_touched_in(slot)) => Err(Refusal::SlotMoving(slot)),
+        Some(slot) if keys.ledger(|ledger| ledger.notes.has_touched_in(slot)) => {
+            Err(Refusal::SlotMoving(slot))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -105,10 +109,10 @@ pub fn settle_pending<K: Keyspace>(keys: &mut K) {
     // Lines: one reservation may have many.
     let mut left = 64_usize;
     let slot = keys.confined_to();
-    let next = |ledger: &mut Ledger| ledger.is_complete().then(|| ledger.take_pending(slot)).flatten();
+    let next = |ledger: &mut Ledger| ledger.is_complete().then(|| ledger.pending.take(slot)).flatten();
     while let Some(gone) = keys.ledger(next) {
         left = left.saturating_sub(gone.lines.len().max(1));
-        settle_here(keys, gone, Place::Open);
+        settle_here(keys, gone, Caller::CommandOrCron);
         if left == 0 {
             break;
         }
@@ -129,13 +133,13 @@ pub(super) fn release_one<K: Keyspace>(
     let now = keys.now();
     let units_of =
         |lines: &[Line]| lines.iter().find(|line| line.sku == *sku).map_or(0, |line| line.quantity.units());
-    if let Some(gone) = keys.ledger(|ledger| ledger.take_pending_of_sku(sku)) {
+    if let Some(gone) = keys.ledger(|ledger| ledger.pending.take_of_sku(sku)) {
         settle(keys, &gone, true);
         return Some((units_of(&gone.lines), gone.lines.len()));
     }
     let (id, lines) = keys.ledger(|ledger| {
-        let id = ledger.next_due_of(sku, now).filter(|_| *can_expire)?;
-        let lines = ledger.lines(&id).unwrap_or_default();
+        let id = ledger.holds.next_due_of(sku, now).cloned().filter(|_| *can_expire)?;
+        let lines = ledger.holds.lines(&id).unwrap_or_default();
         Some((id, lines))
     })?;
     *can_expire = open_due(keys, &id);
@@ -145,9 +149,9 @@ pub(super) fn release_one<K: Keyspace>(
 
 /// The job behind an event, and the cron's first act: settles and looks at what was noted, until nothing is left or
 /// `time_is_up`. Says whether something is left.
-pub fn work_off_notes<K: Keyspace>(keys: &mut K, place: Place, time_is_up: impl FnMut() -> bool) -> bool {
+pub fn work_off_notes<K: Keyspace>(keys: &mut K, caller: Caller, time_is_up: impl FnMut() -> bool) -> bool {
     judge_written(keys);
-    let is_left = work_off_removals(keys, place, time_is_up);
+    let is_left = work_off_removals(keys, caller, time_is_up);
     mark_restored(keys);
     load_repair::unmark(keys);
     is_left
@@ -169,12 +173,16 @@ pub fn judge_written<K: Keyspace>(keys: &mut K) {
 }
 
 /// Settles what is pending, looks at the keys that events named, and remembers what other clients have deleted.
-fn work_off_removals<K: Keyspace>(keys: &mut K, place: Place, mut time_is_up: impl FnMut() -> bool) -> bool {
+fn work_off_removals<K: Keyspace>(
+    keys: &mut K,
+    caller: Caller,
+    mut time_is_up: impl FnMut() -> bool,
+) -> bool {
     if keys.ledger(|ledger| ledger.is_complete()) {
         // Those that are put back are not tried twice.
-        for _ in 0..keys.ledger(|ledger| ledger.pending_count()) {
-            let Some(gone) = keys.ledger(|ledger| ledger.take_pending(None)) else { break };
-            settle_here(keys, gone, place);
+        for _ in 0..keys.ledger(|ledger| ledger.pending.len()) {
+            let Some(gone) = keys.ledger(|ledger| ledger.pending.take(None)) else { break };
+            settle_here(keys, gone, caller);
             if time_is_up() {
                 return true;
             }
@@ -197,7 +205,7 @@ fn remember_removed<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> b
     if !is_known {
         return false;
     }
-    while let Some(gone) = keys.ledger(Ledger::take_removed) {
+    while let Some(gone) = keys.ledger(|ledger| ledger.removed.take_last()) {
         remember(keys, gone);
         if time_is_up() {
             return true;
@@ -234,13 +242,13 @@ fn mark_restored<K: Keyspace>(keys: &mut K) {
         }
     }
     if !later.is_empty() {
-        keys.ledger(|ledger| ledger.write_later(later));
+        keys.ledger(|ledger| ledger.notes.mark_later(later));
     }
 }
 
 /// Whether a sku of this live reservation has less reserved than is held.
 fn is_contradicted<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
-    let lines = keys.ledger(|ledger| ledger.lines(id)).unwrap_or_default();
+    let lines = keys.ledger(|ledger| ledger.holds.lines(id)).unwrap_or_default();
     lines.iter().any(|line| load_repair::compare(keys, &line.sku).is_some_and(|drift| drift < 0))
 }
 
@@ -253,7 +261,7 @@ fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
         return;
     }
     let name = Key::Reservation(&gone.record.id).name(keys.style());
-    let left = if keys.ledger(|ledger| ledger.has_stranger_beside(name.as_bytes())) {
+    let left = if keys.ledger(|ledger| ledger.foreign.has_stranger_beside(name.as_bytes())) {
         Vec::new()
     } else {
         let Movable { mut moved, blocked } = movable(keys, &gone.lines);
@@ -267,10 +275,11 @@ fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
     }
 }
 
-/// What reads as absent may be there still, its time over, and writing would take it away: an available counter, and an
-/// outcome, where no RESERVE has looked for one.
-fn can_settle_in_job<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
-    gone.looked_at && gone.lines.iter().all(|line| keys.peek(Key::Available(&line.sku)) != Reading::Absent)
+/// Whether to settle `gone` may write over a stale key: one that has expired, reads as absent, and still exists, so that writing
+/// deletes it first. That may be its outcome, or an available counter.
+fn may_meet_stale_key<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
+    gone.may_have_stale_outcome
+        || gone.lines.iter().any(|line| keys.peek(Key::Available(&line.sku)) == Reading::Absent)
 }
 
 /// Opens what is due until nothing is left or `time_is_up`. Says whether something is left. Only on a master that
@@ -278,7 +287,8 @@ fn can_settle_in_job<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
 pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let now = keys.now();
     keys.ledger(Ledger::try_moving_slots_again);
-    if tell_of_dropped(keys, &mut time_is_up) || work_off_notes(keys, Place::Open, &mut time_is_up) {
+    if tell_of_dropped(keys, &mut time_is_up) || work_off_notes(keys, Caller::CommandOrCron, &mut time_is_up)
+    {
         return true;
     }
     if !keys.ledger(|ledger| ledger.is_complete()) {
@@ -291,7 +301,7 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
     if moving::go_on(keys, &mut time_is_up) {
         return true;
     }
-    while let Some(id) = keys.ledger(|ledger| ledger.next_due(now)) {
+    while let Some(id) = keys.ledger(|ledger| ledger.holds.next_due(now).cloned()) {
         if keys.is_slot_stable(id.as_str()) {
             open_due(keys, &id);
             settle_pending(keys);
@@ -317,7 +327,7 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
 /// Tells the copies of the records that a load has dropped, until `time_is_up`. Their units are for the repair: whether the
 /// data set that was loaded knew of them is not known.
 fn tell_of_dropped<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
-    while let Some(id) = keys.ledger(Ledger::take_dropped) {
+    while let Some(id) = keys.ledger(|ledger| ledger.notes.dropped.pop()) {
         let key = Key::Reservation(&id);
         if keys.peek(key) == Reading::Absent {
             keys.replicate(Sent::Del, &[Argument::Key(key)]);
@@ -338,7 +348,7 @@ pub(super) fn settle_remembered_due<K: Keyspace>(
     let now = keys.now();
     let mut found = false;
     let slot = keys.confined_to();
-    while let Some(gone) = keys.ledger(|ledger| ledger.take_remembered_due(now, slot)) {
+    while let Some(gone) = keys.ledger(|ledger| ledger.remembered.take_due(now, slot)) {
         let lines = gone.lines.len();
         if keys.is_slot_stable(gone.record.id.as_str()) {
             settle(keys, &gone, true);
@@ -354,15 +364,15 @@ pub(super) fn settle_remembered_due<K: Keyspace>(
 }
 
 /// Settles what is pending, or leaves it to others: to the owner of its slot, and to the cron what a job must not write.
-fn settle_here<K: Keyspace>(keys: &mut K, gone: Gone, place: Place) {
+fn settle_here<K: Keyspace>(keys: &mut K, gone: Gone, caller: Caller) {
     if !keys.is_slot_stable(gone.record.id.as_str()) {
         moving::leave_to_owner(keys, gone);
-    } else if place == Place::Open || can_settle_in_job(keys, &gone) {
+    } else if caller == Caller::CommandOrCron || !may_meet_stale_key(keys, &gone) {
         settle(keys, &gone, true);
     } else {
         // In a cluster a note would be lost if the slot left before the cron comes.
         let left = if keys.in_cluster() { moving::send_after(keys, gone) } else { Some(gone) };
-        keys.ledger(|ledger| left.into_iter().for_each(|gone| ledger.put_back(gone)));
+        keys.ledger(|ledger| left.into_iter().for_each(|gone| ledger.pending.put_back(gone)));
     }
 }
 
@@ -371,7 +381,7 @@ fn settle_here<K: Keyspace>(keys: &mut K, gone: Gone, place: Place) {
 pub(super) fn open_due<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     let now = keys.now();
     let found = keys.read(Key::Reservation(id));
-    if keys.ledger(|ledger| ledger.deadline(id)).is_none() {
+    if keys.ledger(|ledger| ledger.holds.deadline(id)).is_none() {
         return true;
     }
     let stays = match &found {
@@ -381,15 +391,17 @@ pub(super) fn open_due<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
         Reading::Other(_) => false,
     };
     if stays {
-        keys.ledger(|ledger| ledger.postpone(id, now.saturating_add(RETRY_MS)));
+        keys.ledger(|ledger| ledger.holds.postpone(id, now.saturating_add(RETRY_MS)));
         return false;
     }
     match judge(keys, id, found) {
         Ok(State::Live(record, deadline)) if now > deadline => end_overdue(keys, record, deadline),
         // Someone moved its TTL.
-        Ok(State::Live(record, deadline)) => keys.ledger(|ledger| ledger.enter_again(&record, deadline)),
+        Ok(State::Live(record, deadline)) => {
+            keys.ledger(|ledger| ledger.holds.enter_again(&record, deadline))
+        }
         Ok(State::Unknown | State::Lapsed { .. } | State::Ended(_) | State::Foreign) | Err(_) => {
-            keys.ledger(|ledger| ledger.leave(id));
+            keys.ledger(|ledger| ledger.holds.leave(id));
         }
     }
     true
@@ -414,7 +426,7 @@ pub(super) fn settle_remembered<K: Keyspace>(keys: &mut K, id: &ReservationId) -
         remember(keys, gone);
     }
     let mut found = false;
-    while let Some(gone) = keys.ledger(|ledger| ledger.take_remembered(id)) {
+    while let Some(gone) = keys.ledger(|ledger| ledger.remembered.take(id)) {
         settle(keys, &gone, false);
         found = true;
     }
@@ -425,7 +437,7 @@ pub(super) fn settle_remembered<K: Keyspace>(keys: &mut K, id: &ReservationId) -
 /// takes nothing away: this runs on replicas and in jobs too.
 pub fn look_at_touched<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let slot = keys.confined_to();
-    while let Some(touched) = keys.ledger(|ledger| ledger.take_touched(slot)) {
+    while let Some(touched) = keys.ledger(|ledger| ledger.notes.take_touched(slot)) {
         look_at(keys, touched);
         if time_is_up() {
             return true;
@@ -444,12 +456,12 @@ pub(super) fn look_at<K: Keyspace>(keys: &mut K, touched: Touched) {
                 Counter::Units(units) => Some(units),
                 Counter::Absent | Counter::Broken(_) => None,
             };
-            keys.ledger(|ledger| ledger.set_threshold(product, threshold));
+            keys.ledger(|ledger| ledger.thresholds.set(product, threshold));
         }
         Touched::Alert(product, at) => {
             if let Reading::Text(json, _) = keys.peek(Key::Alert(product.as_str(), at)) {
                 let kind = Alert::from_json(&json).map(|alert| alert.kind);
-                keys.ledger(|ledger| ledger.alerts().enter(&product, at, kind));
+                keys.ledger(|ledger| ledger.alerts.enter(&product, at, kind));
             }
         }
     }
@@ -462,15 +474,15 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
     if found == Reading::Absent {
         let now = keys.now();
         keys.ledger(|ledger| {
-            ledger.leave_foreign(name.as_bytes());
+            ledger.foreign.leave(name.as_bytes());
             // It is due already, or gone. If the index has it later, its TTL was made shorter.
-            if ledger.deadline(id).is_none_or(|deadline| now <= deadline) {
-                ledger.wait(Waits::Unread(id.clone(), now));
+            if ledger.holds.deadline(id).is_none_or(|deadline| now <= deadline) {
+                ledger.waiting.enter(Waits::Unread(id.clone(), now));
             }
         });
         return;
     }
-    let ended = keys.ledger(|ledger| ledger.is_foreign(name.as_bytes()))
+    let ended = keys.ledger(|ledger| ledger.foreign.contains(name.as_bytes()))
         || keys.peek(Key::Outcome(id)) != Reading::Absent;
     let is_text = matches!(found, Reading::Text(..));
     let (record, what) = match found {
@@ -483,24 +495,24 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
     let lines = record.as_ref().map(|(record, _)| record.items.clone()).unwrap_or_default();
     keys.ledger(|ledger| match record {
         Some((record, ttl)) => {
-            ledger.leave_foreign(name.as_bytes());
+            ledger.foreign.leave(name.as_bytes());
             // It is back: what was remembered of it is not to be given back as well.
-            while let Some(gone) = ledger.take_removed_of(id).or_else(|| ledger.take_remembered(id)) {
-                ledger.settled(&gone.lines);
+            while let Some(gone) = ledger.take_removed_of(id).or_else(|| ledger.remembered.take(id)) {
+                ledger.holds.unhold(&gone.lines);
             }
             let deadline = ttl.unwrap_or(record.expires_at);
-            ledger.enter_touched(&record, deadline);
-            if ledger.is_by_hand(id) && !record.restored {
-                ledger.note_restored(id, Restored::Live);
+            ledger.holds.enter_touched(&record, deadline);
+            if ledger.holds.is_by_hand(id) && !record.restored {
+                ledger.notes.note_restored(id, Restored::Live);
             }
         }
         None => {
-            if let Some(gone) = ledger.as_indexed(id) {
+            if let Some(gone) = ledger.holds.as_indexed(id) {
                 ledger.note_removed(gone);
             }
-            ledger.enter_foreign(name.as_bytes(), what);
+            ledger.foreign.enter(name.as_bytes(), what);
             if ended && is_text && what == Foreign::Stranger {
-                ledger.note_restored(id, Restored::Ended);
+                ledger.notes.note_restored(id, Restored::Ended);
             }
         }
     });

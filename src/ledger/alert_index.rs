@@ -7,7 +7,9 @@ use crate::inventory::alert::AlertType;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::Product;
 
-/// See the module.
+/// The alerts of a database.
+///
+/// **Invariant:** each is in the order of all and in that of its product, under the same type.
 #[derive(Debug, Default)]
 pub struct AlertIndex {
     /// Each has a product: without one an entry is the place before all of its millisecond.

@@ -1,22 +1,25 @@
 //! The index of live reservations: by id, by the moment at which the sweep looks at them, and by sku.
 //!
-//! Each stands once, in a numbered slot; the three orders hold numbers. Skus are numbered too, with the units that are
-//! held of each. So a reservation takes a small part of what its keys take, and the first due one of a sku is found
+//! Each is stored once, in a numbered place of a slab; the three orders hold numbers. Skus are numbered too, with the units
+//! that are held of each. So a reservation takes a small part of what its keys take, and the first due one of a sku is found
 //! without walking over the others.
+//!
+//! **Invariant:** a reservation that is in the slab is in all three orders, and its lines are counted among the units held.
 
 use crate::inventory::line::Line;
 use std::collections::BTreeSet;
 
-use super::slab::{Names, Slot, Slots};
+use super::gone::Gone;
+use super::slab::{Names, Number, Slab};
 use crate::inventory::quantity::{Quantity, UnixMs};
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::{ReservationId, Sku};
 
 /// The number of a sku.
-type SkuNumber = Slot;
+type SkuNumber = Number;
 
 /// A place in the order by deadline, where a walk goes on: behind the reservation that was looked at last.
-pub type Place = (UnixMs, Slot);
+pub type Position = (UnixMs, Number);
 
 /// A live reservation.
 #[derive(Debug)]
@@ -28,8 +31,8 @@ struct Hold {
     lines: Lines,
     /// It appeared without a command of ours, so nobody knows that its units were taken.
     by_hand: bool,
-    /// An old outcome of its id lies there, its time over.
-    doubted: bool,
+    /// An outcome of its id was found that has expired and still exists.
+    has_stale_outcome: bool,
 }
 
 /// What a reservation holds. Most have one line.
@@ -58,63 +61,86 @@ pub struct Overdue {
     pub earliest: Option<UnixMs>,
 }
 
-/// See the module.
+/// The live reservations of a database, and the units of each sku that they and [`Holds::hold`] hold.
 #[derive(Debug, Default)]
 pub struct Holds {
-    slots: Slots<Hold>,
+    slab: Slab<Hold>,
     by_id: Names,
-    by_wake: BTreeSet<Place>,
+    by_wake: BTreeSet<Position>,
     /// Those that wake later than their deadline, by that.
-    postponed: BTreeSet<Place>,
-    by_sku: BTreeSet<(SkuNumber, UnixMs, Slot)>,
+    postponed: BTreeSet<Position>,
+    by_sku: BTreeSet<(SkuNumber, UnixMs, Number)>,
     skus: Skus,
-    /// Bytes that ids and lines take outside the slots.
+    /// Bytes that ids and lines take outside the slab.
     outside: usize,
 }
 
 impl Holds {
-    /// Enters a reservation, in place of what is known of its id.
-    pub fn enter(&mut self, record: &Record, deadline: UnixMs, by_hand: bool) {
+    /// Enters a live reservation that a command of ours has made, or that a walk has met, in place of what is known of its id.
+    pub fn enter(&mut self, record: &Record, deadline: UnixMs) {
+        self.put(record, deadline, record.restored);
+    }
+
+    /// Enters the new deadline or lines of a live reservation. Where it came from stays known.
+    pub fn enter_again(&mut self, record: &Record, deadline: UnixMs) {
+        self.put(record, deadline, self.is_by_hand(&record.id));
+    }
+
+    /// Enters a record that another client has touched. If it is live and holds what it held, only its TTL was moved.
+    pub fn enter_touched(&mut self, record: &Record, deadline: UnixMs) {
+        let same = self.lines(&record.id).is_some_and(|lines| lines == record.items);
+        let by_hand = !same || record.restored || self.is_by_hand(&record.id);
+        self.put(record, deadline, by_hand);
+    }
+
+    fn put(&mut self, record: &Record, deadline: UnixMs, by_hand: bool) {
         self.leave(&record.id);
         let mut lines = record.items.iter().map(|line| (self.skus.hold(line), line.quantity));
         let lines = match (lines.next(), lines.len()) {
             (Some((sku, quantity)), 0) => Lines::One(sku, quantity),
             (first, _) => Lines::Many(first.into_iter().chain(lines).collect()),
         };
-        let hold = Hold { id: record.id.clone(), deadline, wake: deadline, lines, by_hand, doubted: false };
+        let hold = Hold {
+            id: record.id.clone(),
+            deadline,
+            wake: deadline,
+            lines,
+            by_hand,
+            has_stale_outcome: false,
+        };
         let outside = outside(&hold);
-        let Some(slot) = self.slots.put(hold) else {
+        let Some(number) = self.slab.put(hold) else {
             // More than four billion: the keys stay the truth, the server's own expiry takes over.
             return;
         };
         self.outside = self.outside.saturating_add(outside);
-        self.by_id.enter(record.id.as_str(), slot);
-        self.by_wake.insert((deadline, slot));
-        for (sku, _) in self.slots.get(slot).into_iter().flat_map(|hold| hold.lines.iter()) {
-            self.by_sku.insert((sku, deadline, slot));
+        self.by_id.enter(record.id.as_str(), number);
+        self.by_wake.insert((deadline, number));
+        for (sku, _) in self.slab.get(number).into_iter().flat_map(|hold| hold.lines.iter()) {
+            self.by_sku.insert((sku, deadline, number));
         }
     }
 
     /// Takes a reservation out.
     pub fn leave(&mut self, id: &ReservationId) {
-        let slots = &self.slots;
-        let Some(slot) = self.by_id.leave(id.as_str(), |slot| id_of(slots, slot)) else { return };
-        let Some(hold) = self.slots.take(slot) else { return };
+        let slab = &self.slab;
+        let Some(number) = self.by_id.leave(id.as_str(), |number| id_of(slab, number)) else { return };
+        let Some(hold) = self.slab.take(number) else { return };
         self.outside = self.outside.saturating_sub(outside(&hold));
-        self.by_wake.remove(&(hold.wake, slot));
-        self.postponed.remove(&(hold.deadline, slot));
+        self.by_wake.remove(&(hold.wake, number));
+        self.postponed.remove(&(hold.deadline, number));
         for (sku, quantity) in hold.lines.iter() {
-            self.by_sku.remove(&(sku, hold.wake, slot));
+            self.by_sku.remove(&(sku, hold.wake, number));
             self.skus.unhold(sku, quantity);
         }
     }
 
-    fn slot(&self, id: &ReservationId) -> Option<Slot> {
-        self.by_id.find(id.as_str(), |slot| id_of(&self.slots, slot))
+    fn number(&self, id: &ReservationId) -> Option<Number> {
+        self.by_id.find(id.as_str(), |number| id_of(&self.slab, number))
     }
 
     fn get(&self, id: &ReservationId) -> Option<&Hold> {
-        self.slots.get(self.slot(id)?)
+        self.slab.get(self.number(id)?)
     }
 
     /// How many there are.
@@ -142,40 +168,49 @@ impl Holds {
         )
     }
 
+    /// What is known of a live reservation whose key holds something else by now, without an event that told of its end
+    /// (APPEND, SETRANGE). When it was made is not known any more: its deadline stands in.
+    pub fn as_indexed(&self, id: &ReservationId) -> Option<Gone> {
+        let deadline = self.deadline(id)?;
+        let record = Record::new(id.clone(), deadline, deadline, self.lines(id)?, None);
+        Some(Gone::new(record, deadline))
+    }
+
     /// Whether it appeared without a command of ours.
     pub fn is_by_hand(&self, id: &ReservationId) -> bool {
         self.get(id).is_some_and(|hold| hold.by_hand)
     }
 
-    /// Whether its outcome can be written without a look at what lies there: RESERVE has looked at its id.
-    pub fn is_looked_at(&self, id: &ReservationId) -> bool {
-        self.get(id).is_some_and(|hold| !hold.by_hand && !hold.doubted)
+    /// Whether an outcome of its id may still exist, expired: one was found, or no RESERVE has looked at this id. Such a key
+    /// reads as absent, and writing over it in a job would delete it.
+    pub fn may_have_stale_outcome(&self, id: &ReservationId) -> bool {
+        self.get(id).is_none_or(|hold| hold.by_hand || hold.has_stale_outcome)
     }
 
-    /// An old outcome of this reservation lies there, its time over.
-    pub fn doubt(&mut self, id: &ReservationId) {
-        if let Some(slot) = self.slot(id)
-            && let Some(hold) = self.slots.get_mut(slot)
+    /// An outcome of this reservation was found that has expired and still exists.
+    pub fn note_stale_outcome(&mut self, id: &ReservationId) {
+        if let Some(number) = self.number(id)
+            && let Some(hold) = self.slab.get_mut(number)
         {
-            hold.doubted = true;
+            hold.has_stale_outcome = true;
         }
     }
 
     /// The one to look at first, if it is due.
     pub fn next_due(&self, now: UnixMs) -> Option<&ReservationId> {
-        let (wake, slot) = self.by_wake.first()?;
-        (now > *wake).then(|| self.slots.get(*slot)).flatten().map(|hold| &hold.id)
+        let (wake, number) = self.by_wake.first()?;
+        (now > *wake).then(|| self.slab.get(*number)).flatten().map(|hold| &hold.id)
     }
 
     /// How many are past their deadline, counted up to `most`, and the earliest deadline among them.
     pub fn overdue(&self, now: UnixMs, most: usize) -> Overdue {
-        let due = self.by_wake.range(..(now, Slot::MIN));
-        let postponed = self.postponed.range(..(now, Slot::MIN));
+        let due = self.by_wake.range(..(now, Number::MIN));
+        let postponed = self.postponed.range(..(now, Number::MIN));
         // All others wake at their deadline.
         let first_due =
-            due.clone().next().and_then(|(_, slot)| self.slots.get(*slot)).map(|hold| hold.deadline);
+            due.clone().next().and_then(|(_, number)| self.slab.get(*number)).map(|hold| hold.deadline);
         let first_postponed = postponed.clone().next().map(|(deadline, _)| *deadline);
-        let is_asleep = |(_, slot): &&Place| self.slots.get(*slot).is_some_and(|hold| hold.wake >= now);
+        let is_asleep = |(_, number): &&Position| self.slab.get(*number).is_some_and(|hold| hold.wake >= now);
         let due = due.take(most).count();
         let asleep = postponed.take(most.saturating_sub(due)).filter(is_asleep).count();
         Overdue {
@@ -192,37 +227,44 @@ impl Holds {
     /// The one that holds `sku` and is to be looked at first, if it is due.
     pub fn next_due_of(&self, sku: &Sku, now: UnixMs) -> Option<&ReservationId> {
         let sku = self.skus.number(sku)?;
-        let (_, _, slot) = self
+        let (_, _, number) = self
             .by_sku
             .range((sku, UnixMs::MIN, 0)..)
             .next()
             .filter(|(of, wake, _)| *of == sku && now > *wake)?;
-        self.slots.get(*slot).map(|hold| &hold.id)
+        self.slab.get(*number).map(|hold| &hold.id)
     }
 
     /// It did not go when it was opened: look again at `wake`.
     pub fn postpone(&mut self, id: &ReservationId, wake: UnixMs) {
-        let Some(slot) = self.slot(id) else { return };
-        let Some(hold) = self.slots.get_mut(slot) else { return };
-        self.by_wake.remove(&(hold.wake, slot));
-        self.by_wake.insert((wake, slot));
+        let Some(number) = self.number(id) else { return };
+        let Some(hold) = self.slab.get_mut(number) else { return };
+        self.by_wake.remove(&(hold.wake, number));
+        self.by_wake.insert((wake, number));
         if wake > hold.deadline {
-            self.postponed.insert((hold.deadline, slot));
+            self.postponed.insert((hold.deadline, number));
         } else {
-            self.postponed.remove(&(hold.deadline, slot));
+            self.postponed.remove(&(hold.deadline, number));
         }
         for (sku, _) in hold.lines.iter() {
-            self.by_sku.remove(&(sku, hold.wake, slot));
-            self.by_sku.insert((sku, wake, slot));
+            self.by_sku.remove(&(sku, hold.wake, number));
+            self.by_sku.insert((sku, wake, number));
         }
         hold.wake = wake;
     }
 
-    /// The first one behind `place` by deadline, with its own place and its deadline.
-    pub fn behind(&self, place: Option<Place>) -> Option<(Place, &ReservationId, UnixMs)> {
-        let from = place.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+    /// Its slot is stable again: it goes back to its place by deadline.
+    pub fn unpark(&mut self, id: &ReservationId) {
+        if let Some(deadline) = self.deadline(id) {
+            self.postpone(id, deadline);
+        }
+    }
+
+    /// The first one behind `position` by deadline, with its own place and its deadline.
+    pub fn behind(&self, position: Option<Position>) -> Option<(Position, &ReservationId, UnixMs)> {
+        let from = position.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let next = self.by_wake.range((from, std::ops::Bound::Unbounded)).next()?;
-        self.slots.get(next.1).map(|hold| (*next, &hold.id, hold.deadline))
+        self.slab.get(next.1).map(|hold| (*next, &hold.id, hold.deadline))
     }
 
     /// Whether a reservation holds units of this product, wherever they are kept.
@@ -232,11 +274,16 @@ impl Holds {
     }
 
     /// Units of a sku that are held, by these reservations and by what [`Holds::hold`] was told of.
-    pub fn held(&self, sku: &Sku) -> i64 {
+    fn held(&self, sku: &Sku) -> i64 {
         self.skus
             .number(sku)
             .and_then(|number| self.skus.entries.get(number))
             .map_or(0, |entry| i64::try_from(entry.held).unwrap_or(i64::MAX))
+    }
+
+    /// Units of a sku that are held by anything but a reservation with this `own` line.
+    pub fn held_by_others(&self, sku: &Sku, own: i64) -> i64 {
+        self.held(sku).saturating_sub(own).max(0)
     }
 
     /// The first sku of which units are held at this number or behind it, with its number.
@@ -265,11 +312,11 @@ impl Holds {
         // A node of a tree is three quarters full.
         let in_tree = |count: usize, size: usize| count.saturating_mul(size).saturating_mul(4).div_ceil(3);
         [
-            self.slots.bytes(),
+            self.slab.bytes(),
             self.by_id.bytes(),
-            in_tree(self.by_wake.len(), size_of::<Place>()),
-            in_tree(self.postponed.len(), size_of::<Place>()),
-            in_tree(self.by_sku.len(), size_of::<(SkuNumber, UnixMs, Slot)>()),
+            in_tree(self.by_wake.len(), size_of::<Position>()),
+            in_tree(self.postponed.len(), size_of::<Position>()),
+            in_tree(self.by_sku.len(), size_of::<(SkuNumber, UnixMs, Number)>()),
             self.outside,
         ]
         .into_iter()
@@ -277,11 +324,11 @@ impl Holds {
     }
 }
 
-fn id_of(slots: &Slots<Hold>, slot: Slot) -> &str {
-    slots.get(slot).map_or("", |hold| hold.id.as_str())
+fn id_of(slab: &Slab<Hold>, number: Number) -> &str {
+    slab.get(number).map_or("", |hold| hold.id.as_str())
 }
 
-/// What a reservation takes outside its slot. An allocation has a head, and comes in steps of 16 bytes.
+/// What a reservation takes outside its place. An allocation has a head, and comes in steps of 16 bytes.
 fn outside(hold: &Hold) -> usize {
     let allocation = |bytes: usize| bytes.saturating_add(8).next_multiple_of(16);
     let lines = match &hold.lines {
@@ -295,7 +342,7 @@ fn outside(hold: &Hold) -> usize {
 #[derive(Debug, Default)]
 struct Skus {
     names: Names,
-    entries: Slots<Held>,
+    entries: Slab<Held>,
 }
 
 #[derive(Debug)]
@@ -344,6 +391,6 @@ impl Skus {
     }
 }
 
-fn sku_of(entries: &Slots<Held>, number: SkuNumber) -> &str {
+fn sku_of(entries: &Slab<Held>, number: SkuNumber) -> &str {
     entries.get(number).map_or("", |entry| entry.sku.as_str())
 }

@@ -6,60 +6,60 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// The number of a place.
-pub type Slot = u32;
+pub type Number = u32;
 
 /// So many places are made at once.
 const CHUNK: usize = 1024;
 
 /// Values in numbered places. A number is given away again when its value was taken out.
 #[derive(Debug)]
-pub struct Slots<T> {
+pub struct Slab<T> {
     chunks: Vec<Box<[Option<T>]>>,
-    free: Vec<Slot>,
+    free: Vec<Number>,
 }
 
-impl<T> Default for Slots<T> {
+impl<T> Default for Slab<T> {
     fn default() -> Self {
         Self { chunks: Vec::new(), free: Vec::new() }
     }
 }
 
-impl<T> Slots<T> {
+impl<T> Slab<T> {
     /// Puts a value into a free place; `None` where four billion are taken.
-    pub fn put(&mut self, value: T) -> Option<Slot> {
+    pub fn put(&mut self, value: T) -> Option<Number> {
         if self.free.is_empty() {
             let first = self.chunks.len().saturating_mul(CHUNK);
-            let last = Slot::try_from(first.saturating_add(CHUNK).saturating_sub(1)).ok()?;
+            let last = Number::try_from(first.saturating_add(CHUNK).saturating_sub(1)).ok()?;
             self.chunks.push(std::iter::repeat_with(|| None).take(CHUNK).collect());
             // The lowest comes first.
-            self.free.extend((Slot::try_from(first).ok()?..=last).rev());
+            self.free.extend((Number::try_from(first).ok()?..=last).rev());
         }
-        let slot = self.free.pop()?;
-        *self.place(slot)? = Some(value);
-        Some(slot)
+        let number = self.free.pop()?;
+        *self.place(number)? = Some(value);
+        Some(number)
     }
 
     /// Takes the value of a place out.
-    pub fn take(&mut self, slot: Slot) -> Option<T> {
-        let value = self.place(slot)?.take()?;
-        self.free.push(slot);
+    pub fn take(&mut self, number: Number) -> Option<T> {
+        let value = self.place(number)?.take()?;
+        self.free.push(number);
         Some(value)
     }
 
     /// The value of a place.
-    pub fn get(&self, slot: Slot) -> Option<&T> {
-        let (chunk, at) = address(slot);
+    pub fn get(&self, number: Number) -> Option<&T> {
+        let (chunk, at) = address(number);
         self.chunks.get(chunk)?.get(at)?.as_ref()
     }
 
     /// The value of a place, to change it.
-    pub fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
-        self.place(slot)?.as_mut()
+    pub fn get_mut(&mut self, number: Number) -> Option<&mut T> {
+        self.place(number)?.as_mut()
     }
 
     /// The first value at this place or behind it, with its place.
-    pub fn from(&self, slot: Slot) -> Option<(Slot, &T)> {
-        let (chunk, at) = address(slot);
+    pub fn from(&self, number: Number) -> Option<(Number, &T)> {
+        let (chunk, at) = address(number);
         let chunks = self.chunks.iter().enumerate().skip(chunk);
         let mut places = chunks.flat_map(|(chunk, places)| {
             places
@@ -67,25 +67,28 @@ impl<T> Slots<T> {
                 .enumerate()
                 .map(move |(at, value)| (chunk.saturating_mul(CHUNK).saturating_add(at), value))
         });
-        places.by_ref().skip(at).find_map(|(slot, value)| Some((Slot::try_from(slot).ok()?, value.as_ref()?)))
+        places
+            .by_ref()
+            .skip(at)
+            .find_map(|(number, value)| Some((Number::try_from(number).ok()?, value.as_ref()?)))
     }
 
     /// Bytes that the places take, used or not.
     pub fn bytes(&self) -> usize {
         let places = self.chunks.len().saturating_mul(CHUNK).saturating_mul(size_of::<Option<T>>());
-        places.saturating_add(self.free.capacity().saturating_mul(size_of::<Slot>()))
+        places.saturating_add(self.free.capacity().saturating_mul(size_of::<Number>()))
     }
 
-    fn place(&mut self, slot: Slot) -> Option<&mut Option<T>> {
-        let (chunk, at) = address(slot);
+    fn place(&mut self, number: Number) -> Option<&mut Option<T>> {
+        let (chunk, at) = address(number);
         self.chunks.get_mut(chunk)?.get_mut(at)
     }
 }
 
 /// The chunk of a place, and the place in it.
-fn address(slot: Slot) -> (usize, usize) {
-    let slot = slot as usize;
-    (slot.div_euclid(CHUNK), slot.rem_euclid(CHUNK))
+fn address(number: Number) -> (usize, usize) {
+    let number = number as usize;
+    (number.div_euclid(CHUNK), number.rem_euclid(CHUNK))
 }
 
 /// So many tables share the names, each growing by itself: of a million names one moves four thousand.
@@ -103,7 +106,7 @@ pub struct Names {
 /// be two misses of the processor's cache for each.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    slot: Slot,
+    number: Number,
     hash: u32,
 }
 
@@ -130,20 +133,20 @@ impl Names {
     }
 
     /// The place of the thing of this name; `name_of` tells the name of what is at a place.
-    pub fn find<'a>(&self, name: &str, name_of: impl Fn(Slot) -> &'a str) -> Option<Slot> {
+    pub fn find<'a>(&self, name: &str, name_of: impl Fn(Number) -> &'a str) -> Option<Number> {
         let hash = self.hash(name);
-        let same = |entry: &Entry| entry.hash == hash.0 && name_of(entry.slot) == name;
-        self.shards.get(hash.shard())?.find(hash.spread(), same).map(|entry| entry.slot)
+        let same = |entry: &Entry| entry.hash == hash.0 && name_of(entry.number) == name;
+        self.shards.get(hash.shard())?.find(hash.spread(), same).map(|entry| entry.number)
     }
 
     /// Notes the place of a thing whose name is not there yet.
-    pub fn enter(&mut self, name: &str, slot: Slot) {
+    pub fn enter(&mut self, name: &str, number: Number) {
         if self.shards.is_empty() {
             self.shards.resize_with(SHARDS, HashTable::new);
         }
         let hash = self.hash(name);
         if let Some(shard) = self.shards.get_mut(hash.shard()) {
-            shard.insert_unique(hash.spread(), Entry { slot, hash: hash.0 }, |entry| {
+            shard.insert_unique(hash.spread(), Entry { number, hash: hash.0 }, |entry| {
                 Hash(entry.hash).spread()
             });
             self.count = self.count.saturating_add(1);
@@ -151,13 +154,13 @@ impl Names {
     }
 
     /// Forgets the place of the thing of this name, and tells it.
-    pub fn leave<'a>(&mut self, name: &str, name_of: impl Fn(Slot) -> &'a str) -> Option<Slot> {
+    pub fn leave<'a>(&mut self, name: &str, name_of: impl Fn(Number) -> &'a str) -> Option<Number> {
         let hash = self.hash(name);
-        let same = |entry: &Entry| entry.hash == hash.0 && name_of(entry.slot) == name;
+        let same = |entry: &Entry| entry.hash == hash.0 && name_of(entry.number) == name;
         let shard = self.shards.get_mut(hash.shard())?;
         let (entry, _) = shard.find_entry(hash.spread(), same).ok()?.remove();
         self.count = self.count.saturating_sub(1);
-        Some(entry.slot)
+        Some(entry.number)
     }
 
     /// How many names there are.

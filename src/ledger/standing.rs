@@ -47,6 +47,8 @@ pub enum Ownership {
 }
 
 /// What is known of a database, and since when.
+///
+/// **Invariant:** it is managed only while the mark exists, and a mark that says what is not so is found to be wrong.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Standing {
     ownership: Ownership,

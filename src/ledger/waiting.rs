@@ -32,7 +32,9 @@ impl Waits {
 /// In so many slots it is asked at once whether what waits can go on.
 const SLOTS_A_TURN: usize = 512;
 
-/// See the module.
+/// All that waits, by slot.
+///
+/// **Invariant:** nothing of an orphan is held; what is parked is live, or has left without a word.
 #[derive(Debug, Default)]
 pub struct Waiting {
     /// None is empty.
@@ -54,6 +56,9 @@ impl Waiting {
 
     /// Some slots in which something waits; in turn, so that each comes by.
     pub fn turn(&mut self) -> Vec<Slot> {
+        if self.by_slot.is_empty() {
+            return Vec::new();
+        }
         let slots: Vec<Slot> =
             self.by_slot.range(self.next..).map(|(slot, _)| *slot).take(SLOTS_A_TURN).collect();
         let is_last = slots.len() < SLOTS_A_TURN;
@@ -76,8 +81,8 @@ impl Waiting {
         last
     }
 
-    /// Forgets all but what is live.
-    pub fn forget_notes(&mut self) {
+    /// Forgets all but live reservations.
+    pub fn forget_all_but_parked(&mut self) {
         self.by_slot.retain(|_, waiting| {
             waiting.retain(|waits| matches!(waits, Waits::Parked(_)));
             !waiting.is_empty()

@@ -8,14 +8,16 @@ use redis_module::raw;
 
 use super::api::{self, Kind, OpenKey, RawContext};
 use super::keyspace::ServerKeyspace;
-use super::walk::{self, Purpose};
+use super::walk;
 use super::{config, guard, state};
 use crate::engine::keyspace::Keyspace;
-use crate::engine::sweep::{self, Place};
+use crate::engine::sweep::{self, Caller};
 use crate::engine::{load_repair, moving, recover};
 use crate::inventory::key::{Watched, is_reservation, watched};
 use crate::inventory::reservation::Record;
-use crate::ledger::{Ledger, Removal, Touched, record_removed};
+use crate::ledger::notes::Touched;
+use crate::ledger::walk::Purpose;
+use crate::ledger::{LeavingKey, Ledger, Removal};
 
 /// No record is shorter. Reading a short string makes the server rewrite it in place, which is not wanted of a key
 /// that is going.
@@ -94,34 +96,31 @@ fn key_goes(ctx: RawContext, name: &[u8], key: &OpenKey<'_>, subevent: u64) {
     let db = api::selected_db(ctx);
     match watched {
         Watched::Reservation(id) => {
-            let record = id
-                .as_ref()
-                .and_then(|id| record_text(key).and_then(|json| Record::from_json(id, json, style)));
-            let releasing = is_releasing(ctx);
-            let ttl = key.deadline();
             let id = id.as_ref();
-            state::ledger(db, |ledger| {
-                record_removed(ledger, name, id, record, ttl, how, releasing);
-            });
+            let record =
+                id.and_then(|id| record_text(key).and_then(|json| Record::from_json(id, json, style)));
+            let releasing = is_releasing(ctx);
+            let leaving = LeavingKey { name, id, record, ttl: key.deadline(), how };
+            state::ledger(db, |ledger| ledger.note_leaving(leaving, releasing));
             if releasing {
                 queue_job(ctx);
             }
         }
         Watched::Threshold(product) => {
-            state::ledger(db, |ledger| ledger.touch(Touched::Threshold(product)));
+            state::ledger(db, |ledger| ledger.notes.touch(Touched::Threshold(product)));
             queue_job(ctx);
         }
         Watched::Alert(product, at) if how != Removal::Overwritten => {
-            state::ledger(db, |ledger| ledger.alerts().leave(&product, at));
+            state::ledger(db, |ledger| ledger.alerts.leave(&product, at));
         }
         Watched::Managed => {
-            state::ledger(db, |ledger| ledger.touch(Touched::Managed));
+            state::ledger(db, |ledger| ledger.notes.touch(Touched::Managed));
             queue_job(ctx);
         }
         Watched::Available | Watched::Reserved(_)
             if how == Removal::Deleted
                 && config::settings().in_cluster
-                && state::ledger(db, |ledger| ledger.pending_count() > 0) =>
+                && state::ledger(db, |ledger| !ledger.pending.is_empty()) =>
         {
             // It may go to another node, and what is pending has to go along.
             state::urge();
@@ -227,7 +226,7 @@ fn do_job(ctx: RawContext) {
     let mut backlog = false;
     work_off(ctx, |keys, may_write| {
         backlog |= if may_write {
-            sweep::work_off_notes(keys, Place::Job, &mut time_is_up)
+            sweep::work_off_notes(keys, Caller::Job, &mut time_is_up)
         } else {
             sweep::look_at_touched(keys, &mut time_is_up)
         };
@@ -309,7 +308,7 @@ fn slice(ctx: RawContext, length: Duration) {
         } else {
             let left = sweep::look_at_touched(keys, &mut time_is_up);
             if !is_releasing(ctx) {
-                keys.ledger(Ledger::forget_waiting_notes);
+                keys.ledger(Ledger::forget_what_masters_need);
             }
             left
         };
@@ -460,7 +459,7 @@ unsafe extern "C" fn on_role(
     _data: *mut c_void,
 ) {
     guard::event(ctx, "the event of a new role", || {
-        state::ledgers(|ledgers| ledgers.values_mut().for_each(Ledger::drop_notes));
+        state::ledgers(|ledgers| ledgers.values_mut().for_each(Ledger::forget_unsettled));
         // A new master looks for units that the old one left behind.
         walk::want(Purpose::Check);
     });

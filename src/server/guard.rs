@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use super::api::{self, RawContext};
 use super::state;
-use super::walk::{self, Purpose};
+use super::walk;
+use crate::ledger::walk::Purpose;
 
 /// What the last panic said, and where.
 static LAST: Mutex<Option<String>> = Mutex::new(None);

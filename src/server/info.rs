@@ -31,11 +31,11 @@ fn write(ctx: *mut raw::RedisModuleInfoCtx) {
     let longest = overdue.earliest.map_or(0, |earliest| api::now_ms().saturating_sub(earliest));
     let totals = &state::TOTALS;
     let fields = [
-        (c"holds", sum(Ledger::live_count)),
+        (c"holds", sum(|ledger| ledger.holds.count())),
         (c"overdue", i64::try_from(overdue.count).unwrap_or(i64::MAX)),
         (c"overdue_ms", longest.max(0)),
         (c"index_ready", i64::from(state::is_index_ready())),
-        (c"index_bytes", sum(Ledger::bytes)),
+        (c"index_bytes", sum(|ledger| ledger.holds.bytes())),
         (c"reserved_total", totals.reserved.load(Ordering::Relaxed)),
         (c"committed_total", totals.committed.load(Ordering::Relaxed)),
         (c"rolled_back_total", totals.rolled_back.load(Ordering::Relaxed)),
@@ -45,8 +45,8 @@ fn write(ctx: *mut raw::RedisModuleInfoCtx) {
         (c"alerts_held_back_total", totals.alerts_held_back.load(Ordering::Relaxed)),
         (c"repaired_units", totals.repaired_units.load(Ordering::Relaxed)),
         (c"unexplained_units", totals.unexplained_units.load(Ordering::Relaxed)),
-        (c"foreign_records", sum(Ledger::foreign_count)),
-        (c"blocked_releases", sum(Ledger::blocked_count)),
+        (c"foreign_records", sum(|ledger| ledger.foreign.count())),
+        (c"blocked_releases", sum(|ledger| ledger.blocked.count())),
         (c"feed_errors_total", totals.feed_errors.load(Ordering::Relaxed)),
         (c"evicted_counters_total", totals.evicted_counters.load(Ordering::Relaxed)),
         (c"panics_total", totals.panics.load(Ordering::Relaxed)),
@@ -89,7 +89,7 @@ const MOST_DATABASES: usize = 16;
 
 /// Whether the module is alone in each database that it uses, since when, and why not.
 fn write_standing(ctx: *mut raw::RedisModuleInfoCtx) {
-    let in_use = |(db, ledger): (&state::Db, &Ledger)| ledger.is_in_use().then(|| (*db, ledger.standing()));
+    let in_use = |(db, ledger): (&state::Db, &Ledger)| ledger.is_in_use().then_some((*db, ledger.standing));
     let standings: Vec<(state::Db, Standing)> =
         state::all_ledgers(|ledgers| ledgers.iter().filter_map(in_use).collect());
     let is_managed = !standings.is_empty() && standings.iter().all(|(_, standing)| standing.is_managed());

@@ -12,10 +12,11 @@ use redis_module::{Context, commands, raw, server_events};
 
 use super::api::{self, Called, ERR, OK, RawContext};
 use super::version::{VERSION, VERSION_NUMBER};
-use super::walk::{self, Purpose};
+use super::walk;
 use super::{advice, alloc, config, events, guard, info, state, texts};
 use crate::commands::PUBLIC;
 use crate::engine::sent::Sent;
+use crate::ledger::walk::Purpose;
 
 /// Called by the server to load the module.
 ///

@@ -149,7 +149,7 @@ pub fn databases_with_work(now: UnixMs, may_write: bool) -> Vec<Db> {
 /// The databases in which another client has written a reserved counter, and nobody has looked at it since.
 pub fn databases_written() -> Vec<Db> {
     let ledgers = &*lock(&LEDGERS);
-    let is_written = |db: &&Db| ledgers.all.get(db).is_some_and(Ledger::has_written);
+    let is_written = |db: &&Db| ledgers.all.get(db).is_some_and(|ledger| ledger.comparison.has_written());
     ledgers.awake.iter().filter(is_written).copied().collect()
 }
 
@@ -226,7 +226,7 @@ pub fn note_mishearing() {
 
 /// Whether another client may have written a reserved counter, and nobody knows of it any more.
 pub fn take_mishearing() -> bool {
-    let is_noted = all_ledgers(|ledgers| ledgers.values().any(Ledger::has_written));
+    let is_noted = all_ledgers(|ledgers| ledgers.values().any(|ledger| ledger.comparison.has_written()));
     MISHEARD.swap(false, Ordering::Relaxed) || is_noted
 }
 

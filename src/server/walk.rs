@@ -8,17 +8,7 @@ use super::keyspace::ServerKeyspace;
 use super::{config, events, state};
 use crate::engine::recover::Walk;
 use crate::inventory::key::watched;
-
-/// What a walk is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// To find what is live: nothing is known.
-    Index,
-    /// The same in a data set that other clients may have written while the module did not watch.
-    IndexUnwatched,
-    /// To find counters to compare: what is live is known.
-    Check,
-}
+use crate::ledger::walk::Purpose;
 
 /// A walk that is under way.
 struct Running {
@@ -84,7 +74,7 @@ pub fn begin(ctx: RawContext, purpose: Purpose) {
     state::ledgers(|ledgers| ledgers.retain(|db, _| databases.contains(db)));
     for db in &databases {
         let now = api::now_ms();
-        state::ledger(*db, |ledger| ledger.begin_walk(purpose == Purpose::Check, now));
+        state::ledger(*db, |ledger| ledger.begin_walk(purpose, now));
     }
     *lock(&RUNNING) = Some(Running { purpose, databases, at: None });
 }
@@ -98,11 +88,11 @@ pub fn go_on(ctx: RawContext, mut time_is_up: impl FnMut() -> bool) -> bool {
         if !api::select_db(ctx, db) {
             break;
         }
-        // What a replica did not see, its master has.
-        let trusts_mark = running.purpose != Purpose::IndexUnwatched || !events::is_releasing(ctx);
+        let purpose =
+            if events::is_releasing(ctx) { running.purpose } else { running.purpose.on_a_replica() };
         let at = running.at.get_or_insert_with(|| At {
             cursor: ScanCursor::new(),
-            walk: Walk::new(api::now_ms(), state::style(), config::settings().in_cluster, trusts_mark),
+            walk: Walk::new(api::now_ms(), state::style(), config::settings().in_cluster, purpose),
             is_over: false,
         });
         if !walk_on(ctx, db, at, &mut time_is_up) {

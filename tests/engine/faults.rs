@@ -144,7 +144,7 @@ impl World {
                 self.tell(|| format!("the cron, with time for {records}"));
                 self.work(|world| {
                     let left = world.master.sweep_slice(records);
-                    if !left && !world.master.paused && !world.master.memory().has_notes() {
+                    if !left && !world.master.paused && !world.master.memory().is_behind() {
                         world.awaits_repair = false;
                     }
                 });
@@ -263,8 +263,9 @@ impl World {
         if sure && memory.is_complete() {
             for sku in SKUS {
                 let reserved = self.master.number(&format!("stock:reserved:{sku}")).unwrap_or(0);
-                let held =
-                    memory.held_by_others(&Sku::parse(sku.as_bytes(), KeyStyle::Plain).expect("a sku"), 0);
+                let held = memory
+                    .holds
+                    .held_by_others(&Sku::parse(sku.as_bytes(), KeyStyle::Plain).expect("a sku"), 0);
                 assert_eq!(reserved, held, "reserved of {sku}, and what is held");
             }
         }
@@ -280,7 +281,7 @@ impl World {
             let id = ReservationId::parse(id.as_bytes(), KeyStyle::Plain).expect("an id");
             let is_told = has("reservation") || has("inventory:outcome");
             assert!(
-                is_told || self.master.memory().pending(&id).is_some(),
+                is_told || self.master.memory().pending.find(&id).is_some(),
                 "{id} has gone without an outcome"
             );
         }
@@ -392,7 +393,7 @@ impl World {
         for sku in SKUS {
             assert_eq!(self.master.number(&format!("stock:reserved:{sku}")).unwrap_or(0), 0, "{sku} at rest");
         }
-        assert_eq!(self.master.memory().live_count(), 0, "reservations that never end");
+        assert_eq!(self.master.memory().holds.count(), 0, "reservations that never end");
         let units: Vec<_> = self.on_the_way.drain(..).collect();
         self.replica.receive(&units);
         assert_eq!(self.replica.data, self.master.data, "the replica differs from its master");

@@ -721,7 +721,7 @@ impl History {
         self.master.finish();
         let ledger = self.master.memory();
         let written = self.model.written.clone();
-        self.model.finish(is_alone, |id| ledger.pending(&reservation(id)).is_some());
+        self.model.finish(is_alone, |id| ledger.pending.find(&reservation(id)).is_some());
         for sku in written {
             let reserved = self.model.reserved.get(&sku).copied().unwrap_or(0);
             if reserved != self.model.held(sku) {
@@ -765,15 +765,19 @@ impl History {
         let (master, replica, model) = (self.master.memory(), self.replica.memory(), &self.model);
         for (sku, name) in SKUS.iter().enumerate() {
             let name_of = sku_name(sku);
-            assert_eq!(master.held_by_others(&name_of, 0), model.held(sku), "units of {name} held");
+            assert_eq!(master.holds.held_by_others(&name_of, 0), model.held(sku), "units of {name} held");
             let held = model.held_by_records(sku);
-            assert_eq!(replica.held_by_others(&name_of, 0), held, "units of {name} held, by the replica");
+            assert_eq!(
+                replica.holds.held_by_others(&name_of, 0),
+                held,
+                "units of {name} held, by the replica"
+            );
         }
         for ledger in [master, replica] {
-            assert_eq!(ledger.live_count(), model.live_count(), "live reservations");
-            assert_eq!(ledger.foreign_count(), model.foreign_count(), "foreign records");
+            assert_eq!(ledger.holds.count(), model.live_count(), "live reservations");
+            assert_eq!(ledger.foreign.count(), model.foreign_count(), "foreign records");
         }
-        assert_eq!(master.pending_count(), model.pending_count(), "pending reservations");
+        assert_eq!(master.pending.len(), model.pending_count(), "pending reservations");
     }
 
     /// Each reservation ends at most once, by what the copies are told, whatever the model thinks.
@@ -823,7 +827,7 @@ fn play(setting: &Setting, steps: &[Step]) {
     // A year later nothing is held but what has no deadline.
     history.step(&Step { action: Action::Wait { ms: 365 * 86_400_000 }, joined: false });
     history.step(&Step { action: Action::Sweep, joined: false });
-    assert_eq!(history.master.memory().live_count(), 0, "reservations that never end");
+    assert_eq!(history.master.memory().holds.count(), 0, "reservations that never end");
     for (sku, name) in SKUS.iter().enumerate() {
         assert_eq!(history.model.held(sku), 0, "units of {name} that nobody gives back");
     }

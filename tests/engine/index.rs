@@ -32,7 +32,7 @@ fn thousands_of_reservations_that_come_and_go_are_known_by_id_by_deadline_and_by
     for step in 0..40_000 {
         let number = roll(&mut dice, 8000);
         if roll(&mut dice, 3) == 0 {
-            ledger.leave(&id(number));
+            ledger.holds.leave(&id(number));
             naive.remove(&number);
         } else {
             let deadline = i64::try_from(1000 + roll(&mut dice, 500)).unwrap();
@@ -44,7 +44,7 @@ fn thousands_of_reservations_that_come_and_go_are_known_by_id_by_deadline_and_by
                 quantity: Quantity::new(*units).unwrap(),
             };
             let record = Record::new(id(number), 0, deadline, lines.iter().map(line).collect(), None);
-            ledger.enter(&record, deadline);
+            ledger.holds.enter(&record, deadline);
             naive.insert(number, (deadline, lines));
         }
         if step % 5000 == 4999 {
@@ -52,17 +52,17 @@ fn thousands_of_reservations_that_come_and_go_are_known_by_id_by_deadline_and_by
         }
     }
     for number in 0..8000 {
-        ledger.leave(&id(number));
+        ledger.holds.leave(&id(number));
     }
     compare(&ledger, &BTreeMap::new());
 }
 
 fn compare(ledger: &Ledger, naive: &BTreeMap<u64, (i64, BTreeMap<u64, i64>)>) {
-    assert_eq!(ledger.live_count(), naive.len());
+    assert_eq!(ledger.holds.count(), naive.len());
     let mut held: BTreeMap<u64, i64> = BTreeMap::new();
     let mut first_due: BTreeMap<u64, i64> = BTreeMap::new();
     for (number, (deadline, lines)) in naive {
-        assert_eq!(ledger.deadline(&id(*number)), Some(*deadline));
+        assert_eq!(ledger.holds.deadline(&id(*number)), Some(*deadline));
         for (sku, units) in lines {
             *held.entry(*sku).or_default() += units;
             let first = first_due.entry(*sku).or_insert(*deadline);
@@ -71,8 +71,8 @@ fn compare(ledger: &Ledger, naive: &BTreeMap<u64, (i64, BTreeMap<u64, i64>)>) {
     }
     for number in 0..SKUS {
         let units = held.get(&number).copied().unwrap_or(0);
-        assert_eq!(ledger.held_by_others(&sku(number), 0), units);
-        let due = ledger.next_due_of(&sku(number), 1250).and_then(|id| ledger.deadline(&id));
+        assert_eq!(ledger.holds.held_by_others(&sku(number), 0), units);
+        let due = ledger.holds.next_due_of(&sku(number), 1250).and_then(|id| ledger.holds.deadline(id));
         assert_eq!(due, first_due.get(&number).copied().filter(|deadline| *deadline < 1250));
     }
     let due: Vec<i64> =
@@ -80,14 +80,14 @@ fn compare(ledger: &Ledger, naive: &BTreeMap<u64, (i64, BTreeMap<u64, i64>)>) {
     let overdue = ledger.overdue(1250, usize::MAX);
     assert_eq!((overdue.count, overdue.earliest), (due.len(), due.iter().min().copied()));
     let (mut place, mut deadlines) = (None, Vec::new());
-    while let Some((at, _, deadline)) = ledger.holds().behind(place) {
+    while let Some((at, _, deadline)) = ledger.holds.behind(place) {
         deadlines.push(deadline);
         place = Some(at);
     }
     assert!(deadlines.is_sorted());
     assert_eq!(deadlines.len(), naive.len());
     let (mut from, mut skus) = (0, 0);
-    while let Some((number, _)) = ledger.holds().held_sku(from) {
+    while let Some((number, _)) = ledger.holds.held_sku(from) {
         from = number + 1;
         skus += 1;
     }
@@ -100,7 +100,7 @@ fn what_is_overdue_is_counted_once_also_while_it_waits_and_only_as_far_as_is_ask
     let line = Line { sku: sku(1), quantity: Quantity::new(1).unwrap() };
     for number in 0..10 {
         let deadline = i64::try_from(100 + number).unwrap();
-        ledger.enter(&Record::new(id(number), 0, deadline, vec![line.clone()], None), deadline);
+        ledger.holds.enter(&Record::new(id(number), 0, deadline, vec![line.clone()], None), deadline);
     }
     let overdue = |ledger: &Ledger, now: i64, most: usize| {
         let overdue = ledger.overdue(now, most);
@@ -110,17 +110,17 @@ fn what_is_overdue_is_counted_once_also_while_it_waits_and_only_as_far_as_is_ask
     assert_eq!(overdue(&ledger, 105, 99), (5, Some(100)));
     assert_eq!(overdue(&ledger, 105, 3), (3, Some(100)));
     // One waits for later, one for its slot.
-    ledger.postpone(&id(0), 150);
+    ledger.holds.postpone(&id(0), 150);
     ledger.park(&id(1));
     for now in [105, 200] {
         assert_eq!(overdue(&ledger, now, 99), (if now == 105 { 5 } else { 10 }, Some(100)), "{now}");
     }
-    ledger.leave(&id(0));
+    ledger.holds.leave(&id(0));
     assert_eq!(overdue(&ledger, 105, 99), (4, Some(101)));
-    ledger.unpark(&id(1));
+    ledger.holds.unpark(&id(1));
     assert_eq!(overdue(&ledger, 105, 99), (4, Some(101)));
-    ledger.postpone(&id(1), 150);
-    ledger.enter(&Record::new(id(1), 0, 900, vec![line], None), 900);
+    ledger.holds.postpone(&id(1), 150);
+    ledger.holds.enter(&Record::new(id(1), 0, 900, vec![line], None), 900);
     assert_eq!(overdue(&ledger, 105, 99), (3, Some(102)), "it was extended");
     assert_eq!(overdue(&ledger, 200, 99), (8, Some(102)));
 }

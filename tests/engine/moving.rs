@@ -175,8 +175,8 @@ fn a_slot_that_moves_takes_its_deadlines_along() {
     shards.reserve(1, 5, 60_000).unwrap();
     shards.begin();
     shards.end();
-    assert_eq!(shards.nodes[0].memory().live_count(), 0);
-    assert_eq!(shards.nodes[1].memory().live_count(), 1);
+    assert_eq!(shards.nodes[0].memory().holds.count(), 0);
+    assert_eq!(shards.nodes[1].memory().holds.count(), 1);
     shards.pass(60_200);
     assert_eq!(shards.counters(), (STOCK, 0));
 }
@@ -255,7 +255,7 @@ fn nothing_is_remembered_of_what_is_moved_away() {
     shards.reserve(1, 5, 1000).unwrap();
     shards.begin();
     shards.migrate("reservation:{P}:R1");
-    assert_eq!(shards.nodes[0].memory().held_by_others(&line(1).sku, 0), 0);
+    assert_eq!(shards.nodes[0].memory().holds.held_by_others(&line(1).sku, 0), 0);
     shards.end();
     shards.pass(2000);
     assert_eq!(shards.counters(), (STOCK, 0));
@@ -577,7 +577,7 @@ proptest! {
             // Behind the cron, if it had time.
             let is_settled = matches!(step, Step::Pass(_)) && shards.nodes.iter().all(|node| !node.is_busy);
             if is_settled && !shards.moving && !shards.is_unassigned {
-                let held = |node: &Simulation| node.memory().held_by_others(&line(1).sku, 0);
+                let held = |node: &Simulation| node.memory().holds.held_by_others(&line(1).sku, 0);
                 let held: i64 = shards.nodes.iter().map(held).sum();
                 prop_assert_eq!(reserved, held, "after {:?}", step);
             }
@@ -594,6 +594,6 @@ proptest! {
         prop_assert!(reserved == 0 || (reserved > 0 && shards.was_copied && shards.was_busy), "{} stay reserved", reserved);
         // What finds nothing to give back is counted.
         prop_assert!(shards.unexplained() == 0 || shards.is_twice);
-        prop_assert_eq!(shards.nodes.iter().map(|node| node.memory().live_count()).sum::<usize>(), 0);
+        prop_assert_eq!(shards.nodes.iter().map(|node| node.memory().holds.count()).sum::<usize>(), 0);
     }
 }

@@ -220,10 +220,10 @@ fn a_command_looks_at_a_bounded_number_of_keys_that_others_touched_and_the_job_a
         assert_eq!(shop.reserve("B", "P 5", 100), "OK");
         let looks = shop.looks.take().unwrap().len() - before;
         assert!((1024..3000).contains(&looks), "{looks} looks at keys");
-        assert!(shop.memory().has_notes());
+        assert!(shop.memory().is_behind());
     });
-    assert!(!shop.memory().has_notes());
-    assert_eq!(shop.memory().foreign_count(), 3000);
+    assert!(!shop.memory().is_behind());
+    assert_eq!(shop.memory().foreign.count(), 3000);
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn a_sweep_that_runs_out_of_time_goes_on_where_it_was() {
     }
     shop.advance(101);
     assert!(shop.sweep_slice(2));
-    assert_eq!(shop.memory().live_count(), 1);
+    assert_eq!(shop.memory().holds.count(), 1);
     shop.sweep();
     assert_eq!(shop.counters("P"), "10 0");
 }
@@ -497,8 +497,8 @@ fn a_counter_that_is_no_integer_blocks_a_release_until_it_is_mended() {
         }
         assert_eq!(shop.outcome("A"), expired(""), "{broken:?}");
         assert_eq!(shop.total(Tally::UnexplainedUnits), 0, "{broken:?}");
-        assert_eq!(shop.memory().blocked_count(), 1, "{broken:?}");
-        assert_eq!(shop.memory().held_by_others(&sku_of("P"), 0), 5, "{broken:?}: they are held still");
+        assert_eq!(shop.memory().blocked.count(), 1, "{broken:?}");
+        assert_eq!(shop.memory().holds.held_by_others(&sku_of("P"), 0), 5, "{broken:?}: they are held still");
         shop.sweep();
         let told =
             |shop: &Simulation| shop.log.iter().filter(|line| line.contains("cannot be given back")).count();
@@ -508,7 +508,7 @@ fn a_counter_that_is_no_integer_blocks_a_release_until_it_is_mended() {
         shop.sweep();
         assert_eq!(shop.counters("P"), "10 0", "{broken:?}");
         assert_eq!(shop.outcome("A"), expired("P 5"), "{broken:?}");
-        assert_eq!(shop.memory().blocked_count(), 0, "{broken:?}");
+        assert_eq!(shop.memory().blocked.count(), 0, "{broken:?}");
         assert_eq!(shop.total(Tally::UnexplainedUnits), 0, "{broken:?}");
     }
 }
@@ -561,7 +561,7 @@ fn while_other_foreign_records_live_nothing_is_remembered() {
         shop.advance(101);
         shop.sweep();
         assert_eq!(shop.counters("P"), "5 5", "{foreign}");
-        assert_eq!(shop.memory().held_by_others(&Sku::parse(b"P", KeyStyle::Plain).unwrap(), 0), 0);
+        assert_eq!(shop.memory().holds.held_by_others(&Sku::parse(b"P", KeyStyle::Plain).unwrap(), 0), 0);
     }
 }
 
@@ -643,11 +643,11 @@ fn what_is_remembered_twice_of_an_id_is_given_back_by_its_last_word() {
     for units in [5, 3] {
         let gone = Gone::new(Record::new(id("A"), 0, 100, vec![line(units)], None), 100);
         ledger.note_removed(gone);
-        let gone = ledger.take_removed().unwrap();
+        let gone = ledger.removed.take_last().unwrap();
         ledger.remember(gone, vec![line(units)]);
     }
-    assert_eq!(ledger.held_by_others(&p, 0), 3);
-    assert_eq!(ledger.take_remembered_due(101, None).map(|gone| gone.lines), Some(vec![line(3)]));
+    assert_eq!(ledger.holds.held_by_others(&p, 0), 3);
+    assert_eq!(ledger.remembered.take_due(101, None).map(|gone| gone.lines), Some(vec![line(3)]));
 }
 
 #[test]
@@ -696,14 +696,14 @@ fn the_modules_own_deletions_and_overwritings_are_not_taken_for_other_hands() {
         let mut shop = shop();
         let request = ExtendRequest { id: id("A"), lifetime: Lifetime::For(200), once: None };
         shop.unit(|shop| extend(shop, &request).unwrap());
-        assert_eq!(shop.memory().live_count(), 1);
+        assert_eq!(shop.memory().holds.count(), 1);
         let left = shop.unit(|shop| if end == "commit" { shop.commit("A") } else { shop.rollback("A") });
         assert_eq!(left, "OK");
         let before = shop.counters("P");
         shop.advance(5000);
         shop.sweep();
         assert_eq!(shop.counters("P"), before, "{end}");
-        assert!(!shop.memory().has_notes());
+        assert!(!shop.memory().is_behind());
     }
 }
 
@@ -742,8 +742,8 @@ fn a_copy_under_an_ended_id_counts_for_nothing_after_a_restart_either() {
     // Live, and when its time is over: an AOF keeps it.
     for _ in 0..2 {
         shop.restart(false);
-        assert_eq!((shop.memory().foreign_count(), shop.memory().live_count()), (1, 0));
-        assert_eq!(shop.memory().held_by_others(&p, 0), 0);
+        assert_eq!((shop.memory().foreign.count(), shop.memory().holds.count()), (1, 0));
+        assert_eq!(shop.memory().holds.held_by_others(&p, 0), 0);
         shop.advance(51);
     }
 }
@@ -793,7 +793,7 @@ fn a_replica_takes_no_notes_of_what_its_master_deletes() {
     replica.sweep();
     // What the old master remembered is for the repair.
     assert_eq!(replica.counters("P"), "5 5");
-    assert!(!replica.memory().has_notes());
+    assert!(!replica.memory().is_behind());
 }
 
 #[test]
@@ -815,10 +815,10 @@ fn pending_and_remembered_lines_are_dropped_when_the_role_changes() {
     shop.client(&["PEXPIREAT", "stock:available:P", &(shop.clock + 50).to_string()]);
     shop.advance(101);
     shop.client(&["GET", "reservation:B"]);
-    assert_eq!(shop.memory().pending_count(), 1);
+    assert_eq!(shop.memory().pending.len(), 1);
     shop.change_role();
     shop.change_role();
-    assert_eq!(shop.memory().pending_count(), 0);
+    assert_eq!(shop.memory().pending.len(), 0);
     shop.sweep();
     assert_eq!(shop.number("stock:reserved:P"), Some(7));
 }
@@ -858,7 +858,7 @@ fn the_walk_of_a_new_master_does_not_adopt_what_is_foreign() {
     replica.advance(1001);
     replica.change_role();
     replica.sweep();
-    assert_eq!((replica.memory().foreign_count(), replica.memory().live_count()), (1, 0));
+    assert_eq!((replica.memory().foreign.count(), replica.memory().holds.count()), (1, 0));
 }
 
 #[test]
@@ -1140,11 +1140,11 @@ fn a_walk_takes_the_keys_as_they_change_under_it() {
         shop.walk_over(slice);
         shop.client(&["DEL", "reservation:old"]);
         shop.walk_over(usize::MAX);
-        assert_eq!(shop.memory().live_count(), 1, "slices of {slice}");
+        assert_eq!(shop.memory().holds.count(), 1, "slices of {slice}");
         // Whether what was deleted is another program's is known when the counters are compared.
-        assert_eq!(shop.memory().held_by_others(&sku_of("P"), 0), 2, "slices of {slice}");
+        assert_eq!(shop.memory().holds.held_by_others(&sku_of("P"), 0), 2, "slices of {slice}");
         shop.sweep();
-        assert_eq!(shop.memory().held_by_others(&sku_of("P"), 0), 3, "slices of {slice}");
+        assert_eq!(shop.memory().holds.held_by_others(&sku_of("P"), 0), 3, "slices of {slice}");
         shop.advance(101);
         shop.sweep();
         assert_eq!(shop.counters("P"), "5 0", "slices of {slice}");
@@ -1229,7 +1229,7 @@ fn a_short_reserve_settles_what_it_needs_and_leaves_the_rest_to_the_job() {
         }
         shop.execute(&["GET", "reservation:A"]);
         assert_eq!(shop.reserve("B", "P 10", 100), "OK");
-        assert_eq!(shop.memory().pending_count(), 300 - 64, "those of Q, beside a few");
+        assert_eq!(shop.memory().pending.len(), 300 - 64, "those of Q, beside a few");
     });
     assert_eq!(shop.counters("P"), "0 10");
     assert_eq!(shop.counters("Q"), "500 0");
@@ -1275,7 +1275,7 @@ fn what_a_load_in_a_running_server_has_dropped_is_dropped_by_its_copies_too() {
     replica.advance(101);
     replica.receive(&stream);
     assert_eq!(replica.data, shop.data);
-    assert_eq!(replica.memory().live_count(), 2);
+    assert_eq!(replica.memory().holds.count(), 2);
     shop.sweep();
     assert_eq!(shop.take_stream(), Vec::<Vec<Vec<String>>>::new(), "once");
 }

@@ -14,14 +14,16 @@ use redis_inventory::engine::keyspace::{Argument, Keyspace, LoadRepair, Ranking,
 use redis_inventory::engine::moving;
 use redis_inventory::engine::recover::{self, Walk};
 use redis_inventory::engine::sent::Sent;
-use redis_inventory::engine::sweep::{self, Place};
+use redis_inventory::engine::sweep::{self, Caller};
 use redis_inventory::inventory::cluster_slot::{Slot, SlotState};
 use redis_inventory::inventory::key::{Counted, Key, Watched, watched};
 use redis_inventory::inventory::quantity::UnixMs;
 use redis_inventory::inventory::refusal::Refusal;
 use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::KeyStyle;
-use redis_inventory::ledger::{Ledger, Removal, Touched, record_removed};
+use redis_inventory::ledger::notes::Touched;
+use redis_inventory::ledger::walk::Purpose;
+use redis_inventory::ledger::{LeavingKey, Ledger, Removal};
 
 /// When every simulation begins.
 pub const BEGIN: UnixMs = 1_763_820_000_000;
@@ -207,7 +209,7 @@ impl Simulation {
                 if self.is_busy {
                     sweep::judge_written(self);
                 } else {
-                    sweep::work_off_notes(self, Place::Job, || false);
+                    sweep::work_off_notes(self, Caller::Job, || false);
                 }
                 self.at_work_for = For::Client;
             } else {
@@ -239,7 +241,7 @@ impl Simulation {
         self.unit(|server| {
             let may_write = server.may_write();
             if may_write && std::mem::take(&mut server.walk_wanted) {
-                server.walk(true);
+                server.walk(Purpose::Check);
             }
             if !server.is_visited() {
                 let now = server.clock;
@@ -338,7 +340,7 @@ impl Simulation {
             Role::Master => Role::Replica,
             Role::Replica => Role::Master,
         };
-        self.ledger.drop_notes();
+        self.ledger.forget_unsettled();
         // A new master looks for units that the old one left behind.
         self.walk_wanted = true;
     }
@@ -378,7 +380,7 @@ impl Simulation {
         self.ledger = Ledger::default();
         self.job_queued = false;
         self.walk_wanted = false;
-        self.walk(false);
+        self.walk(Purpose::Index);
         // The first tick of the cron, before the first client.
         recover::learn(self, || false);
     }
@@ -386,9 +388,11 @@ impl Simulation {
     /// The module is loaded while the server runs: a walk in slices begins.
     pub fn load_module(&mut self) {
         self.ledger = Ledger::default();
-        self.ledger.begin_walk(false, self.clock);
+        self.ledger.begin_walk(Purpose::IndexUnwatched, self.clock);
         let names = self.data.keys().cloned().collect();
-        let walk = Walk::new(self.clock, self.style, self.settings.in_cluster, self.role == Role::Replica);
+        let purpose = Purpose::IndexUnwatched;
+        let purpose = if self.role == Role::Replica { purpose.on_a_replica() } else { purpose };
+        let walk = Walk::new(self.clock, self.style, self.settings.in_cluster, purpose);
         self.walk_under_way = Some((walk, names));
     }
 
@@ -408,15 +412,15 @@ impl Simulation {
         self.walk_under_way = Some((walk, names));
     }
 
-    /// A walk over all keys, into what is kept in memory. `known`: what is live is known already.
-    fn walk(&mut self, known: bool) {
+    /// A walk over all keys, into what is kept in memory.
+    fn walk(&mut self, purpose: Purpose) {
         if self.data.is_empty() {
             self.ledger = Ledger::default();
             return;
         }
         let (style, mut walk) =
-            (self.style, Walk::new(self.clock, self.style, self.settings.in_cluster, true));
-        self.ledger.begin_walk(known, self.clock);
+            (self.style, Walk::new(self.clock, self.style, self.settings.in_cluster, purpose));
+        self.ledger.begin_walk(purpose, self.clock);
         for (name, entry) in &self.data {
             let read = || (text_of(entry), entry.until);
             walk.meet(&mut self.ledger, name.as_bytes(), watched(name.as_bytes(), style), read);
@@ -513,22 +517,24 @@ impl Simulation {
                 let record = id.as_ref().and_then(|id| Record::from_json(id, json?, self.style));
                 let releasing = self.role == Role::Master;
                 let (ledger, name) = (&mut self.ledger, name.as_bytes());
-                record_removed(ledger, name, id.as_ref(), record, entry.until, how, releasing);
+                let id = id.as_ref();
+                let leaving = LeavingKey { name, id, record, ttl: entry.until, how };
+                ledger.note_leaving(leaving, releasing);
                 self.job_queued |= releasing;
             }
             Some(Watched::Threshold(product)) => {
-                self.ledger.touch(Touched::Threshold(product));
+                self.ledger.notes.touch(Touched::Threshold(product));
                 self.job_queued = true;
             }
             Some(Watched::Alert(product, at)) if how != Removal::Overwritten => {
-                self.ledger.alerts().leave(&product, at);
+                self.ledger.alerts.leave(&product, at);
             }
             Some(Watched::Managed) => {
-                self.ledger.touch(Touched::Managed);
+                self.ledger.notes.touch(Touched::Managed);
                 self.job_queued = true;
             }
             Some(Watched::Available | Watched::Reserved(_))
-                if self.settings.in_cluster && self.ledger.pending_count() > 0 =>
+                if self.settings.in_cluster && !self.ledger.pending.is_empty() =>
             {
                 self.counter_has_left = true;
                 self.job_queued = true;

@@ -364,7 +364,7 @@ impl Shop {
         match request {
             Request::Audit(sku) => audit::look_at(server, sku).map(|found| {
                 let held = found.map_or(0, |found| found.audit.held);
-                assert_eq!(held, server.memory().held_by_others(sku, 0));
+                assert_eq!(held, server.memory().holds.held_by_others(sku, 0));
             }),
             Request::Get(id) => queries::get(server, id).map(|view| {
                 let now = server.clock;
@@ -459,7 +459,7 @@ impl Shop {
     /// The end of a unit of work: what is behind it is the module's as well, and the copy has the same.
     fn finish(&mut self) {
         self.joined = false;
-        let is_idle = self.master.unit_so_far().is_empty() && !self.master.memory().has_notes();
+        let is_idle = self.master.unit_so_far().is_empty() && !self.master.memory().is_behind();
         if is_idle && self.known.is_some() {
             // Nothing was done, and nothing waits.
             self.master.finish();
@@ -493,9 +493,9 @@ impl Shop {
             self.sweep(usize::MAX);
         }
         let (master, now) = (&self.master, self.master.clock);
-        assert_eq!(master.memory().pending_count(), 0, "what is over and not settled");
+        assert_eq!(master.memory().pending.len(), 0, "what is over and not settled");
         for id in ids(&master.data, master.style) {
-            let deadline = master.memory().deadline(&id);
+            let deadline = master.memory().holds.deadline(&id);
             assert!(deadline.is_none_or(|deadline| deadline >= now), "reservation {id} does not end");
         }
         self.scan();
@@ -548,14 +548,14 @@ impl Shop {
     fn compare_memory(&self) {
         for server in [&self.master, &self.replica] {
             let ledger = server.memory();
-            if !ledger.is_complete() || ledger.has_notes() || self.outcomes_by_hand {
+            if !ledger.is_complete() || ledger.is_behind() || self.outcomes_by_hand {
                 continue;
             }
             let mut held: BTreeMap<Sku, i128> = BTreeMap::new();
             for id in ids(&server.data, server.style) {
                 let name = Key::Reservation(&id).name(server.style);
                 if let Some((record, _)) = self.record(&server.data, &id)
-                    && !ledger.is_foreign(name.as_bytes())
+                    && !ledger.foreign.contains(name.as_bytes())
                 {
                     for line in record.items {
                         *held.entry(line.sku).or_default() += i128::from(line.quantity.units());
@@ -563,7 +563,7 @@ impl Shop {
                 }
             }
             for (sku, units) in held {
-                let known = i128::from(ledger.held_by_others(&sku, 0));
+                let known = i128::from(ledger.holds.held_by_others(&sku, 0));
                 assert!(known >= units, "{units} units of {sku} are held, {known} known");
                 if std::ptr::eq(server, &raw const self.replica) {
                     assert_eq!(known, units, "units of {sku} held, by the replica");
@@ -590,16 +590,16 @@ impl Shop {
         let server = &self.master;
         let now = server.clock;
         let ledger = server.memory();
-        let is_over = |id: &ReservationId| ledger.deadline(id).is_some_and(|deadline| deadline < now);
+        let is_over = |id: &ReservationId| ledger.holds.deadline(id).is_some_and(|deadline| deadline < now);
         // What is remembered and due cannot be asked for; it leaves the sums higher than the records.
         let mut held: BTreeMap<Sku, i64> = books.shelves.keys().map(|sku| (sku.clone(), 0)).collect();
         let ids = ids(&server.data, server.style);
-        for line in ids.iter().filter_map(|id| ledger.lines(id)).flatten() {
+        for line in ids.iter().filter_map(|id| ledger.holds.lines(id)).flatten() {
             let units = held.entry(line.sku).or_default();
             *units = units.saturating_add(line.quantity.units());
         }
-        let remembered = held.iter().any(|(sku, units)| ledger.held_by_others(sku, 0) != *units);
-        ledger.is_complete() && !ledger.has_notes() && !remembered && !ids.iter().any(is_over)
+        let remembered = held.iter().any(|(sku, units)| ledger.holds.held_by_others(sku, 0) != *units);
+        ledger.is_complete() && !ledger.is_behind() && !remembered && !ids.iter().any(is_over)
     }
 
     /// A walk over the live reservations finds each of them, and one over the skus each that drifts.
@@ -620,7 +620,7 @@ impl Shop {
         }
         let now = server.clock;
         let is_live =
-            |id: &ReservationId| server.memory().deadline(id).is_some_and(|deadline| deadline >= now);
+            |id: &ReservationId| server.memory().holds.deadline(id).is_some_and(|deadline| deadline >= now);
         let live: BTreeSet<ReservationId> =
             ids(&server.data, server.style).into_iter().filter(is_live).collect();
         assert_eq!(found, live, "INV.SCAN");
@@ -695,7 +695,7 @@ impl Shop {
                 skus.insert(sku);
             }
         }
-        let held = ids(&server.data, style).into_iter().filter_map(|id| ledger.lines(&id)).flatten();
+        let held = ids(&server.data, style).into_iter().filter_map(|id| ledger.holds.lines(&id)).flatten();
         skus.extend(held.map(|line| line.sku));
         let counter = |key: Key<'_>| match server.data.get(&key.name(style)) {
             None => Some(0),
@@ -706,7 +706,7 @@ impl Shop {
             Some(_) => None,
         };
         let shelf = |sku: &Sku| {
-            let held = i128::from(ledger.held_by_others(sku, 0));
+            let held = i128::from(ledger.holds.held_by_others(sku, 0));
             Some(Shelf {
                 available: counter(Key::Available(sku))?,
                 reserved: counter(Key::Reserved(sku))?,
@@ -720,7 +720,7 @@ impl Shop {
             _ => None,
         };
         let endings = names.filter_map(outcome).collect();
-        Books { shelves, endings, settled: ledger.is_complete() && !ledger.has_notes() }
+        Books { shelves, endings, settled: ledger.is_complete() && !ledger.is_behind() }
     }
 
     fn units(&self, sku: &Sku) -> i128 {
