@@ -4,7 +4,7 @@ use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
 
 use super::args::{self, Args};
-use super::run;
+use super::call::run;
 use crate::engine::keyspace::Keyspace;
 use crate::engine::restock::{AdjustRequest, adjust};
 use crate::inventory::key::OnceName;
@@ -37,10 +37,10 @@ const GRAMMAR: &str = "INV.ADJUST sku delta [ONCE token]";
     }
 )]
 fn inv_adjust(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, _| {
         let request = parse(words, keys.style())?;
         keys.confine(request.sku.product())?;
-        Ok(adjust(keys, &request).map(RedisValue::Integer)?)
+        adjust(keys, &request).map(RedisValue::Integer)
     })
 }
 

@@ -4,9 +4,9 @@ use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
 
 use super::args::{Args, Quoted};
+use super::call::run;
 use super::page;
 use super::reply::Reply;
-use super::run;
 use crate::engine::alerts::{AlertQuery, list};
 use crate::engine::keyspace::Keyspace;
 use crate::inventory::alert::{Alert, AlertType};
@@ -51,20 +51,19 @@ fn inv_alerts(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     if page::tells_key(ctx, &args) {
         return Ok(RedisValue::NoReply);
     }
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, reply| {
         let query = parse(words, keys.style())?;
         match &query.product {
             Some(product) => keys.confine(product.as_str())?,
             None => keys.roam("INV.ALERTS without PRODUCT")?,
         }
         // The server has checked a product that is named; a walk over all shows what the caller may read.
-        let sight = query.product.is_none().then(|| page::sight(ctx, &["INV.ALERTS", "PRODUCT"]));
+        let sight = query.product.is_none().then(|| page::sight(ctx.into(), &["INV.ALERTS", "PRODUCT"]));
         let found =
             list(keys, &query, |product| sight.as_ref().is_none_or(|may_see| may_see(product.as_str())));
-        let reply = Reply::begin(ctx);
         reply.array(found.len());
         for alert in &found {
-            write(&reply, alert);
+            write(reply, alert);
         }
         reply.done()
     })

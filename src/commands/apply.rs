@@ -3,11 +3,11 @@
 use redis_module::{Context, RedisResult, RedisString, raw};
 use redis_module_macros::command;
 
+use super::call::run;
 use super::reply;
-use super::run;
 use crate::engine::effects::replay;
 use crate::inventory::refusal::Refusal;
-use crate::server::api;
+use crate::server::api::ctx::Ctx;
 
 #[command(
     {
@@ -39,17 +39,16 @@ use crate::server::api;
         ]
     }
 )]
-fn inv_apply(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+fn inv_apply(context: &Context, args: Vec<RedisString>) -> RedisResult {
+    run(context, &args, |keys, words, _| {
+        let ctx = Ctx::from(context);
         let from_a_copy = raw::REDISMODULE_CTX_FLAGS_REPLICATED | raw::REDISMODULE_CTX_FLAGS_LOADING;
-        if api::context_flags(ctx.ctx) & from_a_copy == 0 {
-            return Err(
-                Refusal::invalid("INV.APPLY is internal: only a master and the AOF may send it").into()
-            );
+        if ctx.flags() & from_a_copy == 0 {
+            return Err(Refusal::invalid("INV.APPLY is internal: only a master and the AOF may send it"));
         }
         replay(keys, words.get(1..).unwrap_or_default())?;
         // Behind the writes, so that a replica's own AOF and replicas get it as well.
-        api::replicate_verbatim(ctx.ctx);
+        ctx.replicate_verbatim();
         Ok(reply::ok(()))
     })
 }

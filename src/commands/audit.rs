@@ -4,8 +4,7 @@ use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
 use super::args::Args;
-use super::reply::Reply;
-use super::run;
+use super::call::run;
 use crate::engine::audit::{Finding, look_at};
 use crate::engine::keyspace::Keyspace;
 use crate::inventory::refusal::Refusal;
@@ -33,11 +32,10 @@ const GRAMMAR: &str = "INV.AUDIT sku";
     }
 )]
 fn inv_audit(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, reply| {
         let sku = parse(words, keys.style())?;
         keys.confine(sku.product())?;
         let found = look_at(keys, &sku)?;
-        let reply = Reply::begin(ctx);
         match found {
             Some(Finding { audit, stray }) => reply.audit(&audit, stray),
             None => reply.null(),

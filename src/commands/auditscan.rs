@@ -4,9 +4,8 @@ use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
 use super::args::{Args, Quoted};
+use super::call::run;
 use super::page;
-use super::reply::Reply;
-use super::run;
 use crate::engine::audit::{AuditCursor, Finding, audit_scan};
 use crate::inventory::refusal::Refusal;
 
@@ -28,12 +27,11 @@ const GRAMMAR: &str = "INV.AUDITSCAN cursor [COUNT n]";
     }
 )]
 fn inv_auditscan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, reply| {
         let (cursor, count) = parse(words)?;
         keys.roam("INV.AUDITSCAN")?;
-        let may_see = page::sight(ctx, &["INV.AUDIT"]);
+        let may_see = page::sight(ctx.into(), &["INV.AUDIT"]);
         let page = audit_scan(keys, cursor, count, |sku| may_see(sku.as_str()))?;
-        let reply = Reply::begin(ctx);
         reply.array(2);
         match page.next {
             Some(next) => reply.text(&next.spell()),

@@ -3,7 +3,7 @@
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
-use super::run;
+use super::call::run;
 use super::{parts, reply};
 use crate::engine::keyspace::{Keyspace, Settings};
 use crate::engine::resolve::{ResolveRequest, commit};
@@ -49,10 +49,10 @@ const GRAMMAR: &str = "INV.COMMIT id [LATE] [ONCE token] [ITEMS sku quantity [sk
     }
 )]
 fn inv_commit(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, _| {
         let request = parse(words, keys.style(), &keys.settings())?;
         keys.confine_with(&request.id, request.part.as_deref().unwrap_or_default())?;
-        Ok(commit(keys, &request).map(reply::ok)?)
+        commit(keys, &request).map(reply::ok)
     })
 }
 

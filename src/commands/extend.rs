@@ -4,7 +4,7 @@ use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
 
 use super::args::{self, Args};
-use super::run;
+use super::call::run;
 use crate::engine::keyspace::Keyspace;
 use crate::engine::resolve::{ExtendRequest, extend};
 use crate::inventory::key::OnceName;
@@ -46,10 +46,10 @@ const GRAMMAR: &str = "INV.EXTEND id EX s | PX ms | EXAT s | PXAT ms [ONCE token
     }
 )]
 fn inv_extend(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, _| {
         let request = parse(words, keys.style())?;
         keys.confine(request.id.as_str())?;
-        Ok(extend(keys, &request).map(RedisValue::Integer)?)
+        extend(keys, &request).map(RedisValue::Integer)
     })
 }
 

@@ -4,8 +4,8 @@ use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
 use super::args::Args;
+use super::call::run;
 use super::reply::Reply;
-use super::run;
 use crate::engine::keyspace::Keyspace;
 use crate::engine::queries::{ReservationView, get};
 use crate::inventory::refusal::Refusal;
@@ -33,13 +33,12 @@ const GRAMMAR: &str = "INV.GET id";
     }
 )]
 fn inv_get(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, reply| {
         let id = parse(words, keys.style())?;
         keys.confine(id.as_str())?;
         let found = get(keys, &id)?;
-        let reply = Reply::begin(ctx);
         match found {
-            Some(view) => write(&reply, &id, &view),
+            Some(view) => write(reply, &id, &view),
             None => reply.null(),
         }
         reply.done()

@@ -4,7 +4,8 @@ use redis_module::{Context, RedisString};
 
 use super::args::Args;
 use crate::inventory::refusal::Refusal;
-use crate::server::api::Caller;
+use crate::server::api::acl::Caller;
+use crate::server::api::ctx::Ctx;
 
 /// How many a page holds where COUNT does not say.
 const DEFAULT_COUNT: i64 = 100;
@@ -42,8 +43,8 @@ pub fn size(count: Option<i64>) -> usize {
 
 /// Tells which ids the caller may see on a walk: those that it could ask for one by one. `question` is the command for
 /// that, without the id, which goes last.
-pub fn sight(ctx: &Context, question: &'static [&'static str]) -> impl Fn(&str) -> bool {
-    let caller = Caller::of(ctx.ctx);
+pub fn sight(ctx: Ctx<'_>, question: &'static [&'static str]) -> impl Fn(&str) -> bool {
+    let caller = Caller::of(ctx);
     // Without selectors, who may send this command may read all keys of its patterns by it.
     let has_selectors = matches!(&caller, Caller::User(user) if user.has_selectors());
     move |id| match &caller {

@@ -4,8 +4,7 @@ use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
 use super::args::Args;
-use super::reply::Reply;
-use super::run;
+use super::call::run;
 use crate::engine::audit::repair;
 use crate::engine::keyspace::Keyspace;
 use crate::inventory::refusal::Refusal;
@@ -36,11 +35,10 @@ const GRAMMAR: &str = "INV.REPAIR sku [FORCE]";
     }
 )]
 fn inv_repair(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, reply| {
         let (sku, force) = parse(words, keys.style())?;
         keys.confine(sku.product())?;
         let before = repair(keys, &sku, force)?;
-        let reply = Reply::begin(ctx);
         match before {
             Some(before) => reply.audit(&before, 0),
             None => reply.null(),

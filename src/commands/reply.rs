@@ -1,21 +1,13 @@
 //! Replies, RESP2 and RESP3: a map is a map in RESP3, and flat in RESP2.
 
-use std::ffi::{c_char, c_long};
+use std::cell::Cell;
 
-use redis_module::{Context, RedisError, RedisResult, RedisValue, raw};
+use redis_module::RedisValue;
 
 use crate::engine::audit::Audit;
 use crate::inventory::line::Line;
 use crate::inventory::refusal::Refusal;
-use crate::server::state;
-
-/// Every refusal becomes a reply here, and is counted for INFO.
-impl From<Refusal> for RedisError {
-    fn from(refusal: Refusal) -> Self {
-        state::refused(refusal.code());
-        RedisError::String(refusal.to_string())
-    }
-}
+use crate::server::api::ctx::Ctx;
 
 /// `OK`.
 pub fn ok((): ()) -> RedisValue {
@@ -23,55 +15,56 @@ pub fn ok((): ()) -> RedisValue {
 }
 
 /// Writes a reply piece by piece, in the order in which its fields are documented.
-pub struct Reply<'a>(&'a Context);
+pub struct Reply<'a> {
+    ctx: Ctx<'a>,
+    /// How many elements are not written yet; `None` if none is.
+    owed: Cell<Option<usize>>,
+}
 
 impl<'a> Reply<'a> {
     /// Nothing is written yet.
-    pub fn begin(ctx: &'a Context) -> Self {
-        state::owe(Some(1));
-        Self(ctx)
+    pub const fn new(ctx: Ctx<'a>) -> Self {
+        Self { ctx, owed: Cell::new(None) }
     }
 
     /// Fills what a panic left unwritten with errors, so that what comes next on the connection is not taken for it.
-    /// False where the reply was not begun.
-    pub fn mend(ctx: &Context, error: &str) -> bool {
-        let Some(owed) = state::owed() else { return false };
-        (0..owed).for_each(|_| {
-            ctx.reply_error_string(error);
-        });
+    /// False if nothing was written.
+    pub fn mend(&self, error: &str) -> bool {
+        let Some(owed) = self.owed.get() else { return false };
+        (0..owed).for_each(|_| self.ctx.reply_with_error(error));
         true
     }
 
     /// One element is written, which has `elements` of its own.
-    fn wrote(elements: usize) {
+    fn wrote(&self, elements: usize) {
         #[cfg(feature = "faults")]
         crate::server::faults::point();
-        let owed = state::owed().unwrap_or(1);
-        state::owe(Some(owed.saturating_sub(1).saturating_add(elements)));
+        let owed = self.owed.get().unwrap_or(1);
+        self.owed.set(Some(owed.saturating_sub(1).saturating_add(elements)));
     }
 
     /// A map of `fields` fields: each a [`Reply::text`] and a value.
     pub fn map(&self, fields: usize) {
-        Self::wrote(fields.saturating_mul(2));
-        raw::reply_with_map(self.0.ctx, length(fields));
+        self.wrote(fields.saturating_mul(2));
+        self.ctx.reply_with_map(fields);
     }
 
     /// An array.
     pub fn array(&self, elements: usize) {
-        Self::wrote(elements);
-        raw::reply_with_array(self.0.ctx, length(elements));
+        self.wrote(elements);
+        self.ctx.reply_with_array(elements);
     }
 
     /// A string.
     pub fn text(&self, text: &str) {
-        Self::wrote(0);
-        raw::reply_with_string_buffer(self.0.ctx, text.as_ptr().cast::<c_char>(), text.len());
+        self.wrote(0);
+        self.ctx.reply_with_text(text);
     }
 
     /// An integer.
     pub fn number(&self, number: i64) {
-        Self::wrote(0);
-        raw::reply_with_long_long(self.0.ctx, number);
+        self.wrote(0);
+        self.ctx.reply_with_integer(number);
     }
 
     /// The score of a sorted set's member: an integer where it is one.
@@ -80,15 +73,15 @@ impl<'a> Reply<'a> {
         if score.fract() == 0.0 && score.abs() <= 9_007_199_254_740_992.0 {
             self.number(score as i64);
         } else {
-            Self::wrote(0);
-            raw::reply_with_double(self.0.ctx, score);
+            self.wrote(0);
+            self.ctx.reply_with_double(score);
         }
     }
 
     /// Nothing known.
     pub fn null(&self) {
-        Self::wrote(0);
-        raw::reply_with_null(self.0.ctx);
+        self.wrote(0);
+        self.ctx.reply_with_null();
     }
 
     /// Lines, as the stored record shows them.
@@ -123,11 +116,7 @@ impl<'a> Reply<'a> {
     }
 
     /// The reply is written.
-    pub fn done(self) -> RedisResult {
+    pub fn done(&self) -> Result<RedisValue, Refusal> {
         Ok(RedisValue::NoReply)
     }
-}
-
-fn length(elements: usize) -> c_long {
-    c_long::try_from(elements).unwrap_or(c_long::MAX)
 }

@@ -6,8 +6,7 @@ use redis_module_macros::command;
 use uuid::Uuid;
 
 use super::args::{self, Args, Quoted};
-use super::reply::Reply;
-use super::run;
+use super::call::run;
 use crate::engine::keyspace::{Keyspace, Settings};
 use crate::engine::reserve::{ReserveRequest, reserve};
 use crate::inventory::allocation::Split;
@@ -72,11 +71,10 @@ const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA te
     }
 )]
 fn inv_reserve(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, reply| {
         let request = parse(words, keys.style(), &keys.settings())?;
         keys.confine_with(&request.id, &request.items)?;
         let Reserved { id, expires_at, items } = reserve(keys, &request)?;
-        let reply = Reply::begin(ctx);
         reply.map(3);
         reply.text("reservation_id");
         reply.text(id.as_str());

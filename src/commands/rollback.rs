@@ -3,7 +3,7 @@
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
-use super::run;
+use super::call::run;
 use super::{parts, reply};
 use crate::engine::keyspace::{Keyspace, Settings};
 use crate::engine::resolve::{ResolveRequest, rollback};
@@ -48,10 +48,10 @@ const GRAMMAR: &str = "INV.ROLLBACK id [ONCE token] [ITEMS sku quantity [sku qua
     }
 )]
 fn inv_rollback(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, _| {
         let request = parse(words, keys.style(), &keys.settings())?;
         keys.confine_with(&request.id, request.part.as_deref().unwrap_or_default())?;
-        Ok(rollback(keys, &request).map(reply::ok)?)
+        rollback(keys, &request).map(reply::ok)
     })
 }
 

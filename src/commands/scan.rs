@@ -4,9 +4,8 @@ use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
 
 use super::args::{Args, Quoted};
+use super::call::run;
 use super::page;
-use super::reply::Reply;
-use super::run;
 use crate::engine::keyspace::Keyspace;
 use crate::engine::queries::{ScanQuery, scan};
 use crate::inventory::refusal::Refusal;
@@ -42,15 +41,14 @@ fn inv_scan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     if page::tells_key(ctx, &args) {
         return Ok(RedisValue::NoReply);
     }
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, reply| {
         let query = parse(words, keys.style())?;
         match &query.product {
             Some(product) => keys.confine(product.as_str())?,
             None => keys.roam("INV.SCAN without PRODUCT")?,
         }
-        let may_see = page::sight(ctx, &["INV.SCAN", "0", "PRODUCT"]);
+        let may_see = page::sight(ctx.into(), &["INV.SCAN", "0", "PRODUCT"]);
         let (next, found) = scan(keys, &query, |id| may_see(id.as_str()))?;
-        let reply = Reply::begin(ctx);
         reply.array(2);
         match next {
             Some((deadline, slot)) => reply.text(&format!("{deadline}-{slot}")),

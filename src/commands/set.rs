@@ -4,7 +4,7 @@ use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
 
 use super::args::{self, Args};
-use super::run;
+use super::call::run;
 use crate::engine::keyspace::Keyspace;
 use crate::engine::restock::{Measure, SetRequest, set};
 use crate::inventory::key::OnceName;
@@ -44,10 +44,10 @@ const GRAMMAR: &str = "INV.SET sku AVAILABLE | ONHAND n [IFEQ current] [ONCE tok
     }
 )]
 fn inv_set(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, _| {
         let request = parse(words, keys.style())?;
         keys.confine(request.sku.product())?;
-        Ok(set(keys, &request).map(|available| available.map_or(RedisValue::Null, RedisValue::Integer))?)
+        set(keys, &request).map(|available| available.map_or(RedisValue::Null, RedisValue::Integer))
     })
 }
 

@@ -4,8 +4,8 @@ use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
 use super::args::Args;
+use super::call::run;
 use super::reply::Reply;
-use super::run;
 use crate::engine::keyspace::Keyspace;
 use crate::engine::queries::{StockView, stock};
 use crate::engine::shelves::Units;
@@ -34,19 +34,18 @@ const GRAMMAR: &str = "INV.STOCK product [product ...]";
     }
 )]
 fn inv_stock(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, reply| {
         let products = parse(words, keys.style())?;
         if let Some(first) = products.first() {
             keys.confine(first.as_str())?;
         }
         let found = stock(keys, &products)?;
-        let reply = Reply::begin(ctx);
         reply.array(found.len());
         for (product, stocked) in products.iter().zip(found) {
             match stocked {
-                Ok(Some(view)) => write(&reply, &view),
+                Ok(Some(view)) => write(reply, &view),
                 Ok(None) => reply.null(),
-                Err(refusal) => write_error(&reply, product, &refusal),
+                Err(refusal) => write_error(reply, product, &refusal),
             }
         }
         reply.done()

@@ -4,8 +4,8 @@ use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
 use super::args::{Args, Quoted};
+use super::call::run;
 use super::reply;
-use super::run;
 use crate::engine::keyspace::Keyspace;
 use crate::engine::restock::set_threshold;
 use crate::inventory::alert::OFF;
@@ -45,10 +45,10 @@ const GRAMMAR: &str = "INV.THRESHOLD product n | OFF | DEFAULT";
     }
 )]
 fn inv_threshold(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, _| {
         let (product, units) = parse(words, keys.style())?;
         keys.confine(product.as_str())?;
-        Ok(set_threshold(keys, &product, units).map(reply::ok)?)
+        set_threshold(keys, &product, units).map(reply::ok)
     })
 }
 

@@ -4,8 +4,8 @@ use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
 use super::args::{self, Args};
+use super::call::run;
 use super::reply;
-use super::run;
 use crate::engine::keyspace::Keyspace;
 use crate::engine::warehouses::{TransferRequest, transfer};
 use crate::inventory::key::OnceName;
@@ -40,10 +40,10 @@ const GRAMMAR: &str = "INV.TRANSFER product from to quantity [ONCE token]";
     }
 )]
 fn inv_transfer(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, _| {
         let request = parse(words, keys.style())?;
         keys.confine(request.product.as_str())?;
-        Ok(transfer(keys, &request).map(reply::ok)?)
+        transfer(keys, &request).map(reply::ok)
     })
 }
 

@@ -4,8 +4,8 @@ use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
 use super::args::Args;
+use super::call::run;
 use super::reply;
-use super::run;
 use crate::engine::keyspace::Keyspace;
 use crate::engine::places::MOST;
 use crate::engine::warehouses::{remove, set};
@@ -50,14 +50,14 @@ const GRAMMAR: &str =
     }
 )]
 fn inv_warehouses(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words| {
+    run(ctx, &args, |keys, words, _| {
         let (product, change) = parse(words, keys.style())?;
         keys.confine(product.as_str())?;
         let done = match change {
             Change::Set(places) => set(keys, &product, &places),
             Change::Remove(warehouse) => remove(keys, &product, &warehouse),
         };
-        Ok(done.map(reply::ok)?)
+        done.map(reply::ok)
     })
 }
 

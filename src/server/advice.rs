@@ -1,42 +1,34 @@
 //! Settings of the server that are unsafe or slow for stock, said in the log when the module loads and when they are
 //! set.
 
-use redis_module::{Context, raw};
+use redis_module::Context;
 use redis_module_macros::config_changed_event_handler;
 
-use super::api;
+use super::api::ctx::Ctx;
+use super::role::is_in_cluster;
 
 /// The log lines for the settings as they are.
-pub fn give(ctx: &Context) {
-    let policy = api::server_info(ctx.ctx, c"memory", c"maxmemory_policy").unwrap_or_default();
+pub fn give(ctx: Ctx<'_>) {
+    let policy = ctx.server_info(c"memory", c"maxmemory_policy").unwrap_or_default();
     if policy != "noeviction" {
-        api::warn(
-            ctx.ctx,
-            &format!(
+        ctx.warn(&format!(
                 "maxmemory-policy {policy} can evict reservations of customers who are paying, outcomes, even counters: \
              set it to noeviction"
             ),
         );
     }
-    let hz = api::server_info(ctx.ctx, c"server", c"configured_hz");
+    let hz = ctx.server_info(c"server", c"configured_hz");
     let hz = hz.and_then(|hz| hz.parse::<i64>().ok()).unwrap_or(10);
     if hz < 10 {
-        api::warn(
-            ctx.ctx,
-            &format!("hz {hz}: units of abandoned reservations come back late; set it to 10 or more"),
-        );
+        ctx.warn(&format!("hz {hz}: units of abandoned reservations come back late; set it to 10 or more"));
     }
-    if api::setting(ctx.ctx, "repl-diskless-load").is_some_and(|setting| setting == "swapdb") {
-        api::warn(
-            ctx.ctx,
-            "repl-diskless-load swapdb is not used while inv is loaded: a full synchronisation goes through a file, as with \
+    if ctx.setting("repl-diskless-load").is_some_and(|setting| setting == "swapdb") {
+        ctx.warn("repl-diskless-load swapdb is not used while inv is loaded: a full synchronisation goes through a file, as with \
              disabled, and this replica answers LOADING while it loads that",
         );
     }
     if mixes_databases(ctx) {
-        api::warn(
-            ctx.ctx,
-            "cluster-databases is above 1: on Valkey 9, CLUSTER MIGRATESLOTS can carry out an INCRBY of a client in another \
+        ctx.warn("cluster-databases is above 1: on Valkey 9, CLUSTER MIGRATESLOTS can carry out an INCRBY of a client in another \
              database, so that counters of stock become wrong; set it to 1",
         );
     }
@@ -44,11 +36,10 @@ pub fn give(ctx: &Context) {
 
 /// Whether slots of several databases may be moved at once by a server that mixes them up. Seen on Valkey 9.1.2, with and
 /// without this module; the setting came with Valkey 9.0, and cannot be changed while the server runs.
-fn mixes_databases(ctx: &Context) -> bool {
-    let in_cluster = api::context_flags(ctx.ctx) & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0;
-    let databases = || api::setting(ctx.ctx, "cluster-databases").and_then(|count| count.parse::<i64>().ok());
-    let version = || api::server_info(ctx.ctx, c"server", c"valkey_version");
-    in_cluster
+fn mixes_databases(ctx: Ctx<'_>) -> bool {
+    let databases = || ctx.setting("cluster-databases").and_then(|count| count.parse::<i64>().ok());
+    let version = || ctx.server_info(c"server", c"valkey_version");
+    is_in_cluster(ctx)
         && databases().is_some_and(|databases| databases > 1)
         && version().is_some_and(|version| version.starts_with("9."))
 }
@@ -56,6 +47,6 @@ fn mixes_databases(ctx: &Context) -> bool {
 #[config_changed_event_handler]
 fn on_config_changed(ctx: &Context, names: &[&str]) {
     if names.iter().any(|name| ["maxmemory-policy", "hz", "repl-diskless-load"].contains(name)) {
-        give(ctx);
+        give(ctx.into());
     }
 }

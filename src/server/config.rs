@@ -1,11 +1,12 @@
 //! The options: name, default, range, in one place. Times in milliseconds.
+//!
+//! Their values are statics, beside the state of the module: the server writes them through pointers that it is given once.
 
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
 
-use redis_module::Context;
-
-use super::api;
+use super::api::ctx::Ctx;
+use super::state::Module;
 use crate::engine::keyspace::{LoadRepair, Settings};
 use crate::inventory::alert::OFF;
 use crate::inventory::quantity::{CENTURY_MS, MAX_EXACT, parse_integer};
@@ -74,23 +75,22 @@ static KEY_STYLE: Word = Word {
 
 static WORDS: [&Word; 2] = [&LOAD_REPAIR, &KEY_STYLE];
 
-static IN_CLUSTER: AtomicBool = AtomicBool::new(false);
-static IS_VALKEY: AtomicBool = AtomicBool::new(false);
-
 /// Registers every option with the server. What the module is loaded with (`hold-ttl-ms 5000`) is the default of an option: a
 /// line of the configuration goes before it. CONFIG REWRITE leaves out what is the default, and writes everything else, so that
 /// a value that was set and rewritten is there at the next start, whatever the load says.
-pub fn register(ctx: &Context, arguments: &[Vec<u8>]) -> Result<(), String> {
+pub fn register(ctx: Ctx<'_>, arguments: &[Vec<u8>]) -> Result<(), String> {
     let given = Given::parse(arguments)?;
     for option in NUMBERS {
         let range = option.min..=option.max;
         let default = given.number(option).unwrap_or(option.default);
-        api::register_number(ctx.ctx, option.name, default, range, &option.value);
+        ctx.register_number(option.name, default, range, &option.value);
     }
     for option in WORDS {
         let default = given.word(option).unwrap_or(0);
-        api::register_word(ctx.ctx, option.name, option.words, default, option.can_change, &option.value);
+        ctx.register_word(option.name, option.words, default, option.can_change, &option.value);
     }
+    #[cfg(feature = "faults")]
+    ctx.register_number(c"panic-in", 0, 0..=i64::MAX, &super::faults::PANIC_IN);
     Ok(())
 }
 
@@ -186,7 +186,8 @@ fn get(option: &Number) -> i64 {
 }
 
 /// The configuration at this moment.
-pub fn settings() -> Settings {
+pub fn settings(module: &Module) -> Settings {
+    let server = module.server.get();
     Settings {
         hold_ttl_ms: get(&HOLD_TTL_MS),
         max_hold_ms: get(&MAX_HOLD_MS),
@@ -194,8 +195,8 @@ pub fn settings() -> Settings {
         low_stock_threshold: get(&LOW_STOCK_THRESHOLD),
         alert_ttl_ms: get(&ALERT_TTL_MS),
         alert_cooldown_ms: get(&ALERT_COOLDOWN_MS),
-        in_cluster: IN_CLUSTER.load(Ordering::Relaxed),
-        slots_move_at_once: is_valkey(),
+        in_cluster: server.in_cluster,
+        slots_move_at_once: server.is_valkey,
         load_repair: match LOAD_REPAIR.value.load(Ordering::Relaxed) {
             1 => LoadRepair::Report,
             2 => LoadRepair::Return,
@@ -212,20 +213,8 @@ pub fn sweep_budget() -> std::time::Duration {
     std::time::Duration::from_micros(u64::try_from(get(&SWEEP_BUDGET_US)).unwrap_or_default())
 }
 
-/// Notes which server this is: Valkey moves slots at once, from version 9 on, and tells replicas of those that move key by key.
-pub fn set_server(is_valkey: bool) {
-    IS_VALKEY.store(is_valkey, Ordering::Relaxed);
-}
-
-/// Whether the server is Valkey.
-pub fn is_valkey() -> bool {
-    IS_VALKEY.load(Ordering::Relaxed)
-}
-
-/// Notes whether this is a node of a cluster, and says how keys are named. In a cluster the keys of an id need its tag, to be
-/// in its slot.
+/// How keys are named. In a cluster the keys of an id need its tag, to be in its slot.
 pub fn key_style(in_cluster: bool) -> Result<KeyStyle, &'static str> {
-    IN_CLUSTER.store(in_cluster, Ordering::Relaxed);
     match KEY_STYLE.value.load(Ordering::Relaxed) {
         1 if in_cluster => Err("inv.key-style plain does not fit a cluster: take the line out"),
         1 => Ok(KeyStyle::Plain),

@@ -2,15 +2,9 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use super::api::{self, RawContext};
-
-/// How many calls into the server the module makes until one panics instead; 0: none does.
-static PANIC_IN: AtomicI64 = AtomicI64::new(0);
-
-/// Registers `inv.panic-in`.
-pub fn register(ctx: RawContext) {
-    api::register_number(ctx, c"panic-in", 0, 0..=i64::MAX, &PANIC_IN);
-}
+/// How many calls into the server the module makes until one panics instead; 0: none does. An option, `inv.panic-in`: the
+/// server writes to it.
+pub static PANIC_IN: AtomicI64 = AtomicI64::new(0);
 
 /// A call into the server is about to be made.
 #[expect(clippy::panic, reason = "that is what it is for")]

@@ -6,27 +6,18 @@
 
 use std::fmt::Display;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::api::{self, RawContext};
-use super::state;
+use super::api::ctx::Ctx;
+use super::api::log::warn;
+use super::state::Module;
+use super::totals::increase;
 use super::walk;
 use crate::ledger::walk::Purpose;
 
-/// What the last panic said, and where.
-static LAST: Mutex<Option<String>> = Mutex::new(None);
-
-/// How many guards are around the code at hand: the server calls handlers of events in the midst of commands.
-static DEPTH: AtomicU32 = AtomicU32::new(0);
-
-/// So many rounds of the module's own work may end in a panic one after the other, and so long it rests then.
+/// This many rounds of the module's own work may end in a panic one after the other; then it rests for this long.
 const FAILURES_IN_A_ROW: u32 = 3;
 const REST: Duration = Duration::from_secs(10);
-
-static FAILED_ROUNDS: AtomicU32 = AtomicU32::new(0);
-static RESTS_UNTIL: Mutex<Option<Instant>> = Mutex::new(None);
 
 /// A panic was caught.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,96 +25,90 @@ pub struct Panicked;
 
 /// From here on a panic is remembered instead of printed.
 pub fn install() {
-    forget();
     panic::set_hook(Box::new(|panic| {
         // The place and the message of it.
-        let text = panic.to_string();
-        *lock(&LAST) = Some(text);
+        Module::current().trust.last_panic.set(Some(panic.to_string()));
     }));
 }
 
 /// The hook lies in code that is about to go.
 pub fn uninstall() {
     drop(panic::take_hook());
-    forget();
 }
 
-/// Forgets the panics of an earlier load, and a rest after them.
-fn forget() {
-    *lock(&LAST) = None;
-    *lock(&RESTS_UNTIL) = None;
-    FAILED_ROUNDS.store(0, Ordering::Relaxed);
-}
-
-/// Does `work`, which the server has asked for in `place`, the name of a command or an event.
-pub fn caught<T>(ctx: RawContext, place: impl Display, work: impl FnOnce() -> T) -> Result<T, Panicked> {
-    // One thread, so that no locked operation is needed: this is around every event of every key.
-    let depth = DEPTH.load(Ordering::Relaxed);
-    DEPTH.store(depth.saturating_add(1), Ordering::Relaxed);
-    let done = panic::catch_unwind(AssertUnwindSafe(work));
-    DEPTH.store(depth, Ordering::Relaxed);
+/// Does `work`, which the server has asked for in `place`, the name of a command or an event. INFO and the load come without a
+/// context: after a panic in them it is the next event that begins anew.
+pub fn caught<T>(
+    ctx: Option<Ctx<'_>>,
+    place: impl Display,
+    work: impl FnOnce(&Module) -> T,
+) -> Result<T, Panicked> {
+    let module = Module::current();
+    let trust = &module.trust;
+    let depth = trust.depth.get();
+    trust.depth.set(depth.saturating_add(1));
+    let done = panic::catch_unwind(AssertUnwindSafe(|| work(&module)));
+    trust.depth.set(depth);
     let done = done.map_err(|_| {
-        note(ctx, place);
+        note(ctx, &module, place);
         Panicked
     });
-    // INFO has no context of that kind: the next event sees to it.
-    if depth == 0 && !ctx.is_null() && state::take_distrust() {
-        let begun = panic::catch_unwind(AssertUnwindSafe(|| begin_anew(ctx)));
+    if depth == 0
+        && let Some(ctx) = ctx
+        && trust.is_distrusted.replace(false)
+    {
+        let begun = panic::catch_unwind(AssertUnwindSafe(|| begin_anew(ctx, &module)));
         if begun.is_err() {
-            state::distrust();
+            trust.is_distrusted.set(true);
         }
     }
     done
 }
 
 /// The same for what answers nothing.
-pub fn event(ctx: RawContext, place: &str, work: impl FnOnce()) {
-    let _ = caught(ctx, place, work);
+pub fn event(ctx: Ctx<'_>, place: &str, work: impl FnOnce(&Module)) {
+    let _ = caught(Some(ctx), place, work);
 }
 
-/// The same for a round of the work that the module does by itself. Where round after round ends in a panic, the module rests
+/// The same for a round of the work that the module does by itself. If round after round ends in a panic, the module rests
 /// in between: each costs a walk, and a line in the log.
-pub fn round(ctx: RawContext, place: &str, work: impl FnOnce()) {
+pub fn round(ctx: Ctx<'_>, place: &str, work: impl FnOnce(&Module)) {
+    let module = Module::current();
+    let trust = &module.trust;
     let now = Instant::now();
-    if lock(&RESTS_UNTIL).is_some_and(|until| now < until) {
+    if trust.rests_until.get().is_some_and(|until| now < until) {
         return;
     }
-    *lock(&RESTS_UNTIL) = None;
-    match caught(ctx, place, work) {
+    trust.rests_until.set(None);
+    match caught(Some(ctx), place, work) {
         Err(Panicked) => {
-            let failed = FAILED_ROUNDS.load(Ordering::Relaxed).saturating_add(1);
-            FAILED_ROUNDS.store(failed, Ordering::Relaxed);
+            let failed = trust.failed_rounds.get().saturating_add(1);
+            trust.failed_rounds.set(failed);
             if failed > FAILURES_IN_A_ROW {
-                *lock(&RESTS_UNTIL) = now.checked_add(REST);
-                api::warn(
-                    ctx,
+                trust.rests_until.set(now.checked_add(REST));
+                ctx.warn(
                     "inv: this happens again and again: no unit is given back by deadlines for ten seconds",
                 );
             }
         }
         // With an index that is not complete little is tried.
-        Ok(()) if state::is_index_ready() => FAILED_ROUNDS.store(0, Ordering::Relaxed),
+        Ok(()) if module.is_index_ready() => trust.failed_rounds.set(0),
         Ok(()) => {}
     }
 }
 
-fn lock<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn note(ctx: RawContext, place: impl Display) {
-    let said = lock(&LAST).take().unwrap_or_default();
-    state::TOTALS.panics.fetch_add(1, Ordering::Relaxed);
-    state::distrust();
-    state::note_mishearing();
-    api::warn(ctx, &format!("inv: a fault of the module was caught in {place}, please report it: {said}"));
+fn note(ctx: Option<Ctx<'_>>, module: &Module, place: impl Display) {
+    let said = module.trust.last_panic.take().unwrap_or_default();
+    increase(&module.totals.panics, 1);
+    module.distrust();
+    warn(ctx, &format!("inv: a fault of the module was caught in {place}, please report it: {said}"));
 }
 
 /// Nothing that is in memory is believed any more. The walk takes place in slices, from the next tick of the cron on; until it
 /// is over nobody repairs or releases on the strength of what it has not found.
-fn begin_anew(ctx: RawContext) {
+fn begin_anew(ctx: Ctx<'_>, module: &Module) {
     // If what another program has written is forgotten as well, the mark proves nothing any more.
-    let purpose = if state::take_mishearing() { Purpose::IndexUnwatched } else { Purpose::Index };
-    state::ledgers(std::collections::BTreeMap::clear);
-    walk::begin(ctx, purpose);
+    let purpose = if module.take_mishearing() { Purpose::IndexUnwatched } else { Purpose::Index };
+    module.ledgers.borrow_mut().change(std::collections::BTreeMap::clear);
+    walk::begin(ctx, module, purpose);
 }

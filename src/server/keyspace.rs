@@ -5,9 +5,15 @@ use std::ffi::CStr;
 
 use redis_module::raw;
 
-use super::api::{self, Kind, Mode, OpenKey, RawContext, Service, Text};
-use super::texts::{self, Texts};
-use super::{config, state};
+use super::api::cluster::Service;
+use super::api::ctx::{Ctx, now_ms};
+use super::api::key::{Kind, Mode, OpenKey};
+use super::api::text::Text;
+use super::config;
+use super::ledgers::Db;
+use super::names::Names;
+use super::role::is_in_cluster;
+use super::state::{Module, Own};
 use crate::engine::keyspace::{Argument, Counter, Keyspace, Ranking, Reading, Settings, Tally};
 use crate::engine::sent::Sent;
 use crate::inventory::cluster_slot::{self, OwnSlots, Slot, SlotState};
@@ -19,21 +25,22 @@ use crate::inventory::sku::{KeyStyle, ReservationId};
 use crate::ledger::Ledger;
 
 /// The selected database of a context, for the length of one callback.
-pub struct ServerKeyspace {
-    ctx: RawContext,
-    db: state::Db,
+pub struct ServerKeyspace<'a> {
+    ctx: Ctx<'a>,
+    module: &'a Module,
+    db: Db,
     now: UnixMs,
     style: KeyStyle,
     settings: Settings,
     /// Taken out at the first use.
-    texts: Option<Box<Texts>>,
+    names: Option<Box<Names>>,
     /// The slot that a command is confined to.
     slot: Option<Slot>,
     /// How slots stand: it does not change inside one callback.
     slots: BTreeMap<Slot, SlotState>,
     /// What `CLUSTER NODES` has said, where it was asked.
     own_slots: Option<OwnSlots>,
-    held: VecDeque<Held>,
+    held: VecDeque<Held<'a>>,
 }
 
 /// A counter that was read to be changed: it stays open until it is, so that the server looks it up once.
@@ -41,26 +48,27 @@ pub struct ServerKeyspace {
 /// Nothing may happen to the key meanwhile, or the handle would be of a value that is gone. So it is closed before the
 /// keyspace does anything by which that key could go. Beside it only other counters are opened, and keys are looked at
 /// without any effect.
-struct Held {
+struct Held<'a> {
     /// Of its name.
     hash: u64,
     name: Text,
-    key: OpenKey<'static>,
+    key: OpenKey<'a>,
 }
 
-/// So many counters are held: enough for a common order.
+/// This many counters are held: enough for a common order.
 const MOST_HELD: usize = 64;
 
-impl ServerKeyspace {
+impl<'a> ServerKeyspace<'a> {
     /// The database that `ctx` has selected, at the moment of its unit of work.
-    pub fn new(ctx: RawContext) -> Self {
+    pub fn new(ctx: Ctx<'a>, module: &'a Module) -> Self {
         Self {
             ctx,
-            db: api::selected_db(ctx),
-            now: api::now_ms(),
-            style: state::style(),
-            settings: config::settings(),
-            texts: None,
+            module,
+            db: ctx.selected_db(),
+            now: now_ms(),
+            style: module.style(),
+            settings: config::settings(module),
+            names: None,
             slot: None,
             slots: BTreeMap::new(),
             own_slots: None,
@@ -95,8 +103,8 @@ impl ServerKeyspace {
     /// For a command that names no key and looks at keys of any slot: in a cluster the server would look for them in the
     /// slot of the other commands of a transaction or script.
     pub fn roam(&self, command: &str) -> Result<(), Refusal> {
-        let in_others = api::context_flags(self.ctx)
-            & (raw::REDISMODULE_CTX_FLAGS_MULTI | raw::REDISMODULE_CTX_FLAGS_LUA);
+        let in_others =
+            self.ctx.flags() & (raw::REDISMODULE_CTX_FLAGS_MULTI | raw::REDISMODULE_CTX_FLAGS_LUA);
         if self.settings.in_cluster && in_others != 0 {
             return Err(Refusal::invalid(format!(
                 "{command} walks over the whole node: in a cluster it cannot be in a transaction or script"
@@ -106,25 +114,26 @@ impl ServerKeyspace {
     }
 
     /// The number of its database.
-    pub fn database(&self) -> state::Db {
+    pub const fn database(&self) -> Db {
         self.db
     }
 
     fn own_slots(&mut self) -> &OwnSlots {
         let ctx = self.ctx;
-        self.own_slots.get_or_insert_with(|| OwnSlots::parse(&api::cluster_nodes(ctx)))
+        self.own_slots.get_or_insert_with(|| OwnSlots::parse(&ctx.cluster_nodes()))
     }
 
-    fn texts(&mut self) -> &mut Texts {
-        self.texts.get_or_insert_with(texts::take)
+    fn names(&mut self) -> &mut Names {
+        let kept = &self.module.names;
+        self.names.get_or_insert_with(|| kept.take().unwrap_or_default())
     }
 
     fn name(&mut self, key: Key<'_>) -> &Text {
         let style = self.style;
-        self.texts().name(key, style).0
+        self.names().name(key, style).0
     }
 
-    fn open<'a>(&mut self, key: Key<'_>, mode: Mode) -> OpenKey<'a> {
+    fn open(&mut self, key: Key<'_>, mode: Mode) -> OpenKey<'a> {
         if mode != Mode::Peek {
             self.held.clear();
         }
@@ -133,7 +142,10 @@ impl ServerKeyspace {
 
     /// Where the handle of this counter is, if it is held.
     fn held_place(&mut self, key: Key<'_>) -> Option<usize> {
-        let (name, hash) = self.texts.get_or_insert_with(texts::take).name(key, self.style);
+        let style = self.style;
+        let kept = &self.module.names;
+        let names = self.names.get_or_insert_with(|| kept.take().unwrap_or_default());
+        let (name, hash) = names.name(key, style);
         self.held.iter().position(|held| held.hash == hash && held.name.bytes() == name.bytes())
     }
 
@@ -158,9 +170,9 @@ fn counter(open: &OpenKey<'_>) -> Counter {
 }
 
 /// Runs a write that may take a value away, so that the event it causes is known as our own.
-fn writing<T>(key: Key<'_>, name: &Text, write: impl FnOnce() -> T) -> T {
+fn writing<T>(own: &Own, key: Key<'_>, name: &Text, write: impl FnOnce() -> T) -> T {
     match key {
-        Key::Reservation(_) | Key::Managed => state::writing(name.bytes(), write),
+        Key::Reservation(_) | Key::Managed => own.writing(name.bytes(), write),
         // Events on other keys are not taken for a release.
         Key::Available(_)
         | Key::Reserved(_)
@@ -173,16 +185,16 @@ fn writing<T>(key: Key<'_>, name: &Text, write: impl FnOnce() -> T) -> T {
     }
 }
 
-impl Drop for ServerKeyspace {
+impl Drop for ServerKeyspace<'_> {
     fn drop(&mut self) {
-        if let Some(mut texts) = self.texts.take() {
-            texts.release_document();
-            texts::put_back(texts);
+        if let Some(mut names) = self.names.take() {
+            names.release_document();
+            self.module.names.set(Some(names));
         }
     }
 }
 
-impl Keyspace for ServerKeyspace {
+impl Keyspace for ServerKeyspace<'_> {
     fn now(&self) -> UnixMs {
         self.now
     }
@@ -229,9 +241,9 @@ impl Keyspace for ServerKeyspace {
         if let Some(known) = self.slots.get(&slot) {
             return *known == SlotState::Stable;
         }
-        let is_stable = match api::serves(self.ctx, cluster_slot::tag(id)) {
+        let is_stable = match self.ctx.serves(cluster_slot::tag(id)) {
             Service::Whole => true,
-            _ if api::is_cluster_master(self.ctx) != Some(true) => true,
+            _ if self.ctx.is_cluster_master() != Some(true) => true,
             Service::Refused => false,
             Service::Down => self.own_slots().state(slot).is_none_or(|state| state == SlotState::Stable),
         };
@@ -259,7 +271,7 @@ impl Keyspace for ServerKeyspace {
             self.held.clear();
         }
         let (ctx, style) = (self.ctx, self.style);
-        let (name, hash) = self.texts().name(key, style);
+        let (name, hash) = self.names().name(key, style);
         let name = name.clone();
         let key = OpenKey::open(ctx, &name, Mode::Write);
         let counter = counter(&key);
@@ -275,9 +287,9 @@ impl Keyspace for ServerKeyspace {
 
     fn write(&mut self, key: Key<'_>, value: &[u8], until: Option<UnixMs>) {
         self.held.clear();
-        let (ctx, text) = (self.ctx, self.texts().document(value));
+        let (ctx, own, text) = (self.ctx, &self.module.own, self.names().document(value));
         let name = self.name(key);
-        writing(key, name, || {
+        writing(own, key, name, || {
             let mut open = OpenKey::open(ctx, name, Mode::Write);
             open.set(&text);
             if let Some(until) = until {
@@ -348,7 +360,7 @@ impl Keyspace for ServerKeyspace {
         let Some(id) = OpenKey::open(self.ctx, &name, Mode::Write).append(&texts, most) else {
             // Another client keeps something else under that name: the stock goes on without a feed.
             self.tally(Tally::FeedErrors, 1);
-            if !state::set_feed_broken(true) {
+            if !self.module.is_feed_broken.replace(true) {
                 let name = String::from_utf8_lossy(name.bytes());
                 self.report(&format!(
                     "the feed has no entry of this change: key {name} holds something else than a stream. DEL or RENAME it, and \
@@ -357,20 +369,20 @@ impl Keyspace for ServerKeyspace {
             }
             return;
         };
-        state::set_feed_broken(false);
-        state::notifying(|| api::notify(self.ctx, raw::REDISMODULE_NOTIFY_STREAM, c"xadd", &name));
+        self.module.is_feed_broken.set(false);
+        self.module.own.notifying(|| self.ctx.notify(raw::REDISMODULE_NOTIFY_STREAM, c"xadd", &name));
         let mut arguments = vec![name];
         arguments.extend([b"MAXLEN".as_slice(), b"=", most.to_string().as_bytes()].map(Text::new));
         arguments.push(Text::new(id.as_bytes()));
         arguments.extend(texts);
-        api::replicate(self.ctx, Sent::Xadd, &arguments, true);
+        self.ctx.replicate(Sent::Xadd, &arguments, true);
     }
 
     fn remove(&mut self, key: Key<'_>) {
         self.held.clear();
-        let ctx = self.ctx;
+        let (ctx, own) = (self.ctx, &self.module.own);
         let name = self.name(key);
-        writing(key, name, || OpenKey::open(ctx, name, Mode::Write).delete());
+        writing(own, key, name, || OpenKey::open(ctx, name, Mode::Write).delete());
     }
 
     fn notify(&mut self, event: &'static CStr, key: Key<'_>) {
@@ -382,9 +394,9 @@ impl Keyspace for ServerKeyspace {
             raw::REDISMODULE_NOTIFY_GENERIC
         };
         self.held.clear();
-        let ctx = self.ctx;
+        let (ctx, own) = (self.ctx, &self.module.own);
         let name = self.name(key);
-        state::notifying(|| api::notify(ctx, kind, event, name));
+        own.notifying(|| ctx.notify(kind, event, name));
     }
 
     fn replicate(&mut self, command: Sent, arguments: &[Argument<'_>]) {
@@ -393,46 +405,48 @@ impl Keyspace for ServerKeyspace {
             .iter()
             .map(|argument| match argument {
                 Argument::Key(key) => self.name(*key).clone(),
-                Argument::Word(word) => self.texts().word(word),
-                Argument::Text(text) => self.texts().replicated(text),
+                Argument::Word(word) => self.names().word(word),
+                Argument::Text(text) => self.names().replicated(text),
                 Argument::Number(number) => Text::number(*number),
             })
             .collect();
-        api::replicate(self.ctx, command, &texts, true);
+        self.ctx.replicate(command, &texts, true);
     }
 
     fn publish(&mut self, channel: &'static str, message: &[u8]) {
         self.held.clear();
         let (channel, message) = (Text::new(channel.as_bytes()), Text::new(message));
-        api::publish(self.ctx, &channel, &message);
-        if api::context_flags(self.ctx) & raw::REDISMODULE_CTX_FLAGS_CLUSTER == 0 {
+        self.ctx.publish(&channel, &message);
+        if !is_in_cluster(self.ctx) {
             // In a cluster the bus carries it; outside, a message reaches the subscribers of a replica only through
             // the replication stream, as the server's own PUBLISH does.
-            api::replicate(self.ctx, Sent::Publish, &[channel, message], false);
+            self.ctx.replicate(Sent::Publish, &[channel, message], false);
         }
     }
 
     fn counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Counted>), Refusal> {
         self.held.clear();
-        let (next, names) = api::scan_names(self.ctx, cursor, Key::COUNTER_PATTERN, count)
+        let (next, names) = self
+            .ctx
+            .scan_names(cursor, Key::COUNTER_PATTERN, count)
             .map_err(|reason| Refusal::invalid(format!("the keys cannot be walked over: {reason}")))?;
         let counters = names.iter().filter_map(|name| Counted::parse(name, self.style));
         Ok((next, counters.collect()))
     }
 
     fn ledger<T>(&mut self, look: impl FnOnce(&mut Ledger) -> T) -> T {
-        state::ledger(self.db, look)
+        self.module.ledger(self.db, look)
     }
 
     fn tally(&mut self, what: Tally, by: i64) {
-        state::TOTALS.add(what, by);
+        self.module.totals.add(what, by);
     }
 
     fn report(&mut self, line: &str) {
-        api::warn(self.ctx, line);
+        self.ctx.warn(line);
     }
 
     fn lag(&mut self, late_ms: i64) {
-        state::TOTALS.lag(late_ms);
+        self.module.totals.lag(late_ms);
     }
 }

@@ -1,19 +1,23 @@
-//! The real server: [`keyspace`] over its key API, its events, the configuration, INFO, and the registration.
+//! The real server: [`keyspace`] over its key API, its events, the configuration, and INFO.
 //!
-//! **Invariant:** all unsafe code of the module is in this folder, most of it in [`api`].
+//! **Invariant:** all unsafe code of the module is in this folder, nearly all of it in [`api`], but for the two functions in
+//! `src/module.rs` that the server calls by name.
 
-mod advice;
-mod alloc;
+pub mod advice;
+pub mod alloc;
 pub mod api;
 pub mod config;
-mod events;
+pub mod events;
 #[cfg(feature = "faults")]
 pub mod faults;
 pub mod guard;
-mod info;
+pub mod info;
 pub mod keyspace;
-mod load;
+mod ledgers;
+mod names;
+pub mod role;
+pub mod schedule;
 pub mod state;
-mod texts;
-mod version;
-mod walk;
+mod totals;
+pub mod version;
+pub mod walk;

@@ -1,4 +1,4 @@
-//! How the server loads and unloads the module.
+//! How the server loads and unloads the module: the registration of everything that it has.
 //!
 //! The `redis_module!` macro is not used: it ends the load on an ACL category that an earlier load has left behind,
 //! and the server itself where a function is missing. A server that is too old gets one line instead.
@@ -6,17 +6,21 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::{CStr, c_char, c_int};
-use std::ptr;
 
 use redis_module::{Context, commands, raw, server_events};
 
-use super::api::{self, Called, ERR, OK, RawContext};
-use super::version::{VERSION, VERSION_NUMBER};
-use super::walk;
-use super::{advice, alloc, config, events, guard, info, state, texts};
-use crate::commands::PUBLIC;
+use crate::commands::list::FOR_CLIENTS;
 use crate::engine::sent::Sent;
 use crate::ledger::walk::Purpose;
+use crate::server::api::call::Called;
+use crate::server::api::ctx::{Ctx, RawContext};
+use crate::server::api::functions::{ERR, OK, missing_function};
+use crate::server::api::replication::avoid_traffic;
+use crate::server::api::text::load_arguments;
+use crate::server::role::is_in_cluster;
+use crate::server::state::{Module, Server};
+use crate::server::version::{VERSION, VERSION_NUMBER};
+use crate::server::{advice, alloc, config, events, guard, info, schedule, walk};
 
 /// Called by the server to load the module.
 ///
@@ -42,67 +46,59 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
         return ERR;
     }
     let context = Context::new(ctx);
-    if let Some(function) = api::missing_function() {
-        api::warn(
-            ctx,
-            &format!("inv needs Redis 7.2 or Valkey 7.2, or newer: this server has no {function}"),
-        );
+    let ctx = Ctx::from(&context);
+    if let Some(function) = missing_function() {
+        ctx.warn(&format!("inv needs Redis 7.2 or Valkey 7.2, or newer: this server has no {function}"));
+        leave();
         return ERR;
     }
     guard::install();
-    // SAFETY: the server gives as many words as it says, valid until this returns.
-    let arguments = unsafe { api::load_arguments(argv, argc) };
-    match guard::caught(ptr::null_mut(), "the load", || load(&context, &arguments))
-        .unwrap_or(Err("of this fault".into()))
-    {
+    let loaded = guard::caught(None, "the load", |module| {
+        // SAFETY: the server gives as many words as it says, valid until this returns.
+        let arguments = unsafe { load_arguments(argv, argc) };
+        load(&context, module, &arguments)
+    });
+    match loaded.unwrap_or(Err("of this fault".into())) {
         Ok(()) => OK,
         Err(reason) => {
-            api::warn(ctx, &format!("inv is not loaded: {reason}"));
+            ctx.warn(&format!("inv is not loaded: {reason}"));
+            drop(reason);
+            leave();
             ERR
         }
     }
 }
 
-fn load(ctx: &Context, arguments: &[Vec<u8>]) -> Result<(), Cow<'static, str>> {
-    // The library may have stayed in the process since an earlier load.
-    state::forget();
-    walk::forget();
-    texts::forget();
+fn load(context: &Context, module: &Module, arguments: &[Vec<u8>]) -> Result<(), Cow<'static, str>> {
+    let ctx = Ctx::from(context);
+    let in_cluster = is_in_cluster(ctx);
+    require_commands(ctx, in_cluster)?;
 
-    let in_cluster = api::context_flags(ctx.ctx) & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0;
-    require_commands(ctx.ctx, in_cluster)?;
-
-    let is_valkey = api::server_info(ctx.ctx, c"server", c"server_name").is_some_and(|name| name == "valkey");
-    config::set_server(is_valkey);
-    api::declare(ctx.ctx, is_valkey);
+    let is_valkey = ctx.server_info(c"server", c"server_name").is_some_and(|name| name == "valkey");
+    ctx.declare(is_valkey);
     config::register(ctx, arguments)?;
-    #[cfg(feature = "faults")]
-    super::faults::register(ctx.ctx);
-    if !api::load_configs(ctx.ctx) {
+    if !ctx.load_configs() {
         return Err("an inv.* line of the configuration is not valid".into());
     }
     let style = config::key_style(in_cluster)?;
-    state::set_style(style);
+    module.server.set(Server { style, in_cluster, is_valkey });
 
-    let own_category = if api::add_acl_category(ctx.ctx, c"inventory") { "inventory " } else { "" };
-    if commands::register_commands(ctx) == raw::Status::Err {
+    let own_category = if ctx.add_acl_category(c"inventory") { "inventory " } else { "" };
+    if commands::register_commands(context) == raw::Status::Err {
         return Err("its commands cannot be registered".into());
     }
-    for (command, categories) in PUBLIC {
-        if !api::set_acl_categories(ctx.ctx, command, &format!("{own_category}{categories}")) {
+    for (command, category) in FOR_CLIENTS {
+        if !ctx.set_acl_categories(command, &format!("{own_category}{}", category.names())) {
             return Err("its commands cannot be put into their ACL categories".into());
         }
     }
-    raw::register_info_function(ctx.ctx, Some(info::on_info));
-    if server_events::register_server_events(ctx).is_err() || !events::subscribe(ctx.ctx) {
+    ctx.register_info::<info::Section>();
+    if server_events::register_server_events(context).is_err() || !events::subscribe(ctx) {
         return Err("the server's events cannot be subscribed to".into());
     }
     // What is in the keys is found in slices: the server goes on meanwhile.
-    walk::begin(ctx.ctx, Purpose::IndexUnwatched);
-    api::note(
-        ctx.ctx,
-        &format!("inv {} loaded: {}", VERSION.to_str().unwrap_or_default(), config::in_short(style)),
-    );
+    walk::begin(ctx, module, Purpose::IndexUnwatched);
+    ctx.note(&format!("inv {} loaded: {}", VERSION.to_str().unwrap_or_default(), config::in_short(style)));
     advice::give(ctx);
     Ok(())
 }
@@ -112,12 +108,12 @@ const WRAPPING: [&CStr; 2] = [c"MULTI", c"EXEC"];
 
 /// Everything that the module sends or calls must be there under its own name: what is not would reach neither replicas nor
 /// the AOF, and nobody would be told.
-fn require_commands(ctx: RawContext, in_cluster: bool) -> Result<(), String> {
+fn require_commands(ctx: Ctx<'_>, in_cluster: bool) -> Result<(), String> {
     let sent = Sent::ALL.iter().filter(|command| **command != Sent::Apply).map(|command| command.name());
     let called = Called::needed(in_cluster).iter().map(|command| command.words());
     let needed = sent.chain(WRAPPING).map(|name| (name, None)).chain(called);
     let missing: BTreeSet<&str> = needed
-        .filter(|(name, part)| !api::has_command(ctx, name, *part))
+        .filter(|(name, part)| !ctx.has_command(name, *part))
         .filter_map(|(name, _)| name.to_str().ok())
         .collect();
     if missing.is_empty() {
@@ -137,65 +133,69 @@ fn require_commands(ctx: RawContext, in_cluster: bool) -> Result<(), String> {
 /// Only the server calls it, on its main thread, with a context that is valid until it returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
-    if state::is_awaited() {
-        // It would run in code that is gone.
-        api::warn(ctx, "inv is not unloaded: a release is queued; try again");
-        return ERR;
+    let context = Context::new(ctx);
+    match unload(Ctx::from(&context)) {
+        Ok(()) => OK,
+        Err(reason) => {
+            Ctx::from(&context).warn(&format!("inv is not unloaded: {reason}"));
+            ERR
+        }
     }
-    let clients = api::client_list(ctx);
+}
+
+fn unload(ctx: Ctx<'_>) -> Result<(), Cow<'static, str>> {
+    let module = Module::current();
+    if module.is_awaited() {
+        // It would run in code that is gone.
+        return Err("a release is queued; try again".into());
+    }
+    let clients = ctx.client_list();
     if let Some(client) = clients.lines().find(|client| is_waiting(client)) {
         // A command that has gone when its turn comes would end the server.
         let (id, address) = (field(client, "id="), field(client, "addr="));
-        api::warn(
-            ctx,
-            &format!(
-                "inv is not unloaded: client {id} ({address}) is in the middle of a transaction, or paused with a command of \
-                 the module; try again, or CLIENT KILL ID {id}"
-            ),
-        );
-        return ERR;
+        return Err(format!(
+            "client {id} ({address}) is in the middle of a transaction, or paused with a command of the module; try again, or \
+             CLIENT KILL ID {id}"
+        )
+        .into());
     }
     if let Some(user) = user_with_our_commands(ctx) {
         // Servers before Valkey 9.1 end when a rule names a command that has gone (valkey-io/valkey#2797).
-        api::warn(
-            ctx,
-            &format!(
-                "inv is not unloaded: the rules of user {user} name a command of the module; take them out first"
-            ),
+        return Err(
+            format!("the rules of user {user} name a command of the module; take them out first").into()
         );
-        return ERR;
     }
-    let marked = events::marked_databases(ctx);
-    if !marked.is_empty() && api::avoid_traffic() {
+    let marked = schedule::marked_databases(ctx, &module);
+    if !marked.is_empty() && avoid_traffic() {
         // Sending the DEL of the mark to the copies now would end the server.
-        api::warn(
-            ctx,
-            "inv is not unloaded: writes are paused, and inventory:managed is to be deleted; try again",
-        );
-        return ERR;
+        return Err("writes are paused, and inventory:managed is to be deleted; try again".into());
     }
-    events::unmark(ctx, &marked);
-    if state::is_awaited() {
-        api::warn(ctx, "inv is not unloaded: a release was queued meanwhile; try again");
-        return ERR;
+    schedule::unmark(ctx, &module, &marked);
+    if module.is_awaited() {
+        return Err("a release was queued meanwhile; try again".into());
     }
-    for client in clients.lines().filter(|client| would_meet_a_lost_command(client)) {
-        api::disconnect(ctx, field(client, "id="));
+    let is_valkey = module.server.get().is_valkey;
+    for client in clients.lines().filter(|client| would_meet_a_lost_command(client, is_valkey)) {
+        ctx.disconnect(field(client, "id="));
     }
-    state::forget();
-    walk::forget();
-    texts::forget();
+    drop(module);
+    leave();
+    Ok(())
+}
+
+/// Gives back everything that the module has taken: its code may go.
+fn leave() {
+    Module::end();
     guard::uninstall();
     alloc::release();
-    OK
 }
 
 /// The first user of the ACL with a rule about one of the module's commands by name.
-fn user_with_our_commands(ctx: RawContext) -> Option<String> {
+fn user_with_our_commands(ctx: Ctx<'_>) -> Option<String> {
     // user NAME rule rule ...; no name and no rule holds a blank, and a selector has its rules in parentheses.
     let is_ours =
         |rule: &str| rule.trim_start_matches('(').strip_prefix(['+', '-']).is_some_and(is_our_command);
-    let users = api::acl_list(ctx);
+    let users = ctx.acl_list();
     let user = users.iter().find(|user| user.split(' ').skip(2).any(is_ours))?;
     user.split(' ').nth(1).map(str::to_owned)
 }
@@ -208,8 +208,8 @@ fn is_waiting(client: &str) -> bool {
 
 /// Whether the server would go on to use commands of ours that it keeps for this client: the last one that it has sent, which
 /// CLIENT LIST shows, and, in Valkey, those that it has sent behind one that waits.
-fn would_meet_a_lost_command(client: &str) -> bool {
-    is_our_command(field(client, "cmd=")) || (config::is_valkey() && is_blocked(client))
+fn would_meet_a_lost_command(client: &str, is_valkey: bool) -> bool {
+    is_our_command(field(client, "cmd=")) || (is_valkey && is_blocked(client))
 }
 
 fn is_blocked(client: &str) -> bool {

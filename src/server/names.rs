@@ -1,44 +1,21 @@
 //! Strings of the server that are needed again and again: the names of the keys used lately (a key is read, written, told
 //! of and replicated, and the next command is often about the same product), and the words of replicated commands.
 //!
-//! They are kept from command to command, and only ever touched on the server's main thread. A command takes all of them
-//! out for itself and puts them back behind itself, so that nothing has to be locked for each.
+//! They are kept from command to command. A command takes all of them out for itself and puts them back when it is done.
 
 use std::hash::BuildHasher;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::DefaultHashBuilder;
 
-use super::api::Text;
+use super::api::text::Text;
 use crate::inventory::key::Key;
 use crate::inventory::sku::KeyStyle;
 
-static KEPT: Mutex<Option<Box<Texts>>> = Mutex::new(None);
-
-fn kept() -> MutexGuard<'static, Option<Box<Texts>>> {
-    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Takes the strings out. Whoever comes meanwhile begins without any.
-pub fn take() -> Box<Texts> {
-    kept().take().unwrap_or_default()
-}
-
-/// Puts them back.
-pub fn put_back(texts: Box<Texts>) {
-    *kept() = Some(texts);
-}
-
-/// Releases all of them: the module is unloaded.
-pub fn forget() {
-    *kept() = None;
-}
-
-/// So many names are kept, as a byte of a hash can tell apart: those of an order with some dozens of lines.
+/// As many names are kept as a byte of a hash can tell apart: those of an order with some dozens of lines.
 const NAMES: usize = 256;
 
 /// See the module.
-pub struct Texts {
+pub struct Names {
     /// How the names are.
     style: KeyStyle,
     hasher: DefaultHashBuilder,
@@ -53,7 +30,7 @@ pub struct Texts {
     document: Option<Text>,
 }
 
-impl Default for Texts {
+impl Default for Names {
     fn default() -> Self {
         Self {
             style: KeyStyle::Plain,
@@ -104,7 +81,7 @@ fn parts<'a>(key: &Key<'a>) -> Option<(Kind, &'a str)> {
     }
 }
 
-impl Texts {
+impl Names {
     /// The name of a key, and a hash that the names of all other keys hardly have.
     pub fn name(&mut self, key: Key<'_>, style: KeyStyle) -> (&Text, u64) {
         let Self { hasher, names, rare, scratch, .. } = self;

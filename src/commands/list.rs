@@ -1,0 +1,101 @@
+//! The commands for clients, each listed once: what a call of it asks for, its categories in the ACL, and how its words are read.
+//! The server gets the declaration from the command's own file; INV.APPLY, which is not for clients and in no category, has
+//! nothing but that.
+
+use super::{
+    adjust, alerts, audit, auditscan, commit, extend, get, repair, reserve, rollback, scan, set, stock,
+    threshold, transfer, warehouses,
+};
+use crate::engine::alerts::AlertQuery;
+use crate::engine::audit::AuditCursor;
+use crate::engine::keyspace::Settings;
+use crate::engine::queries::ScanQuery;
+use crate::engine::reserve::ReserveRequest;
+use crate::engine::resolve::{ExtendRequest, ResolveRequest};
+use crate::engine::restock::{AdjustRequest, SetRequest};
+use crate::engine::warehouses::TransferRequest;
+use crate::inventory::refusal::Refusal;
+use crate::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
+use warehouses::Change;
+
+/// What the ACL takes a command for, beside `@inventory`, which servers before Redis 7.4 and Valkey 8 do not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category {
+    /// It changes nothing.
+    Read,
+    /// It changes stock.
+    Write,
+    /// It changes stock, and may give away units that another program holds.
+    Dangerous,
+}
+
+impl Category {
+    /// The names of the server's categories, with blanks between them.
+    pub const fn names(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Dangerous => "write dangerous",
+        }
+    }
+}
+
+/// `Name(what a call asks for) Category: how the words are read;`, where the command is `INV.NAME`.
+macro_rules! commands {
+    (
+        |$words:ident, $style:ident, $settings:ident|
+        $($(#[$document:meta])* $name:ident $asked:tt $category:ident: $read:expr;)*
+    ) => {
+        /// The names of the commands, with their categories.
+        pub const FOR_CLIENTS: &[(&str, Category)] =
+            &[$((concat!("INV.", stringify!($name)), Category::$category)),*];
+
+        /// What a client asks for, read from the words of its call. The handlers read their own; this is for those who have no
+        /// server: the fuzzers and the simulation.
+        #[derive(Clone, Debug)]
+        #[expect(missing_docs, reason = "each is named like its command")]
+        pub enum Request {
+            $($(#[$document])* $name $asked,)*
+        }
+
+        impl Request {
+            /// Reads the words of a call, its name first. `None` if the name is not that of a command for clients.
+            pub fn read(
+                $words: &[&[u8]],
+                $style: KeyStyle,
+                $settings: &Settings,
+            ) -> Option<Result<Self, Refusal>> {
+                let name = $words.first()?;
+                $(
+                    if name.eq_ignore_ascii_case(concat!("INV.", stringify!($name)).as_bytes()) {
+                        return Some($read);
+                    }
+                )*
+                None
+            }
+        }
+    };
+}
+
+commands! {
+    |words, style, settings|
+    Adjust(AdjustRequest) Write: adjust::parse(words, style).map(Self::Adjust);
+    Alerts(AlertQuery) Read: alerts::parse(words, style).map(Self::Alerts);
+    Audit(Sku) Read: audit::parse(words, style).map(Self::Audit);
+    /// Where it goes on, and the size of a page.
+    AuditScan(AuditCursor, usize) Read: auditscan::parse(words).map(|(cursor, count)| Self::AuditScan(cursor, count));
+    Commit(ResolveRequest) Write: commit::parse(words, style, settings).map(Self::Commit);
+    Extend(ExtendRequest) Write: extend::parse(words, style).map(Self::Extend);
+    Get(ReservationId) Read: get::parse(words, style).map(Self::Get);
+    /// The sku, and whether by force.
+    Repair(Sku, bool) Dangerous: repair::parse(words, style).map(|(sku, force)| Self::Repair(sku, force));
+    Reserve(ReserveRequest) Write: reserve::parse(words, style, settings).map(Self::Reserve);
+    Rollback(ResolveRequest) Write: rollback::parse(words, style, settings).map(Self::Rollback);
+    Scan(ScanQuery) Read: scan::parse(words, style).map(Self::Scan);
+    Set(SetRequest) Write: set::parse(words, style).map(Self::Set);
+    Stock(Vec<Product>) Read: stock::parse(words, style).map(Self::Stock);
+    /// Without a number the product has none of its own any more.
+    Threshold(Product, Option<i64>) Write: threshold::parse(words, style).map(|(product, units)| Self::Threshold(product, units));
+    Transfer(TransferRequest) Write: transfer::parse(words, style).map(Self::Transfer);
+    Warehouses(Product, Change) Write: warehouses::parse(words, style).map(|(product, change)| Self::Warehouses(product, change));
+}

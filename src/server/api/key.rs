@@ -1,0 +1,244 @@
+//! Open keys.
+
+use std::ptr::{self, NonNull};
+
+use redis_module::raw;
+
+use super::ctx::Ctx;
+use super::functions::OK;
+use super::text::{Text, bytes_of, slice_of};
+
+/// How a key is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// As a reading command: a key that is due goes.
+    Read,
+    /// Without any effect: a key that is due reads as absent and stays.
+    Peek,
+    /// To change it. Clients that WATCH the key are told when it is closed, if it was changed.
+    Write,
+}
+
+/// What type a key is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No key.
+    Absent,
+    /// A string.
+    String,
+    /// A sorted set.
+    SortedSet,
+    /// Another type: its name with an article.
+    Other(&'static str),
+}
+
+/// An open key.
+pub struct OpenKey<'a> {
+    /// Null where there is no key.
+    key: *mut raw::RedisModuleKey,
+    /// Whoever watches the key is to be told when it is closed.
+    changed: bool,
+    /// `None` for a key that an event lends: it must not be closed.
+    ctx: Option<Ctx<'a>>,
+}
+
+impl<'a> OpenKey<'a> {
+    /// A key that the server has opened, and closes.
+    pub(super) const fn lent(key: *mut raw::RedisModuleKey) -> Self {
+        Self { key, changed: false, ctx: None }
+    }
+
+    /// Opens a key of the selected database.
+    pub fn open(ctx: Ctx<'a>, name: &Text, mode: Mode) -> Self {
+        let flags = match mode {
+            Mode::Read => raw::REDISMODULE_READ,
+            Mode::Write => raw::REDISMODULE_READ | raw::REDISMODULE_WRITE,
+            Mode::Peek => {
+                raw::REDISMODULE_READ
+                    | raw::REDISMODULE_OPEN_KEY_NOEXPIRE
+                    | raw::REDISMODULE_OPEN_KEY_NOTOUCH
+                    | raw::REDISMODULE_OPEN_KEY_NONOTIFY
+                    | raw::REDISMODULE_OPEN_KEY_NOSTATS
+            }
+        };
+        // SAFETY: context and name are valid; the flags fit an int.
+        let key = unsafe { call!(RedisModule_OpenKey(ctx.raw(), name.as_ptr(), flags.cast_signed())) };
+        Self { key: key.cast(), changed: false, ctx: Some(ctx) }
+    }
+
+    /// The type of the value.
+    pub fn kind(&self) -> Kind {
+        // SAFETY: the handle is open; null is allowed and means absent.
+        let kind = unsafe { call!(RedisModule_KeyType(self.key)) };
+        match isize::try_from(kind).unwrap_or(raw::REDISMODULE_KEYTYPE_EMPTY) {
+            raw::REDISMODULE_KEYTYPE_EMPTY => Kind::Absent,
+            raw::REDISMODULE_KEYTYPE_STRING => Kind::String,
+            raw::REDISMODULE_KEYTYPE_LIST => Kind::Other("a list"),
+            raw::REDISMODULE_KEYTYPE_HASH => Kind::Other("a hash"),
+            raw::REDISMODULE_KEYTYPE_SET => Kind::Other("a set"),
+            raw::REDISMODULE_KEYTYPE_ZSET => Kind::SortedSet,
+            raw::REDISMODULE_KEYTYPE_STREAM => Kind::Other("a stream"),
+            _ => Kind::Other("a module's type"),
+        }
+    }
+
+    /// How long the string is, or how many members a sorted set has.
+    pub fn length(&self) -> usize {
+        // SAFETY: the handle is open.
+        unsafe { call!(RedisModule_ValueLength(self.key)) }
+    }
+
+    /// The string. Empty where the key holds none.
+    pub fn text(&self) -> &[u8] {
+        if self.kind() != Kind::String {
+            return &[];
+        }
+        let mut length = 0;
+        let read = raw::REDISMODULE_READ.cast_signed();
+        // SAFETY: the handle is open and holds a string.
+        let start = unsafe { call!(RedisModule_StringDMA(self.key, &raw mut length, read)) };
+        // SAFETY: the buffer stays until the key is written or closed, and both need this handle.
+        unsafe { slice_of(start, length) }
+    }
+
+    /// The members of the sorted set with their scores, lowest first, and equal ones by name. None where the key holds
+    /// something else.
+    pub fn members(&self) -> Vec<(Vec<u8>, f64)> {
+        if self.kind() != Kind::SortedSet {
+            return Vec::new();
+        }
+        let mut members = Vec::with_capacity(self.length());
+        let (lowest, highest) = (f64::NEG_INFINITY, f64::INFINITY);
+        // SAFETY: the handle is open and holds a sorted set.
+        if unsafe { call!(RedisModule_ZsetFirstInScoreRange(self.key, lowest, highest, 0, 0)) } != OK {
+            return members;
+        }
+        // SAFETY: the range was begun above, here and below.
+        while unsafe { call!(RedisModule_ZsetRangeEndReached(self.key)) } == 0 {
+            let mut score = 0.0;
+            // SAFETY: the string is ours to free.
+            let name = unsafe { call!(RedisModule_ZsetRangeCurrentElement(self.key, &raw mut score)) };
+            let Some(name) = NonNull::new(name).map(Text) else { break };
+            // SAFETY: the string is valid until it is dropped, behind the copy.
+            members.push((unsafe { bytes_of(name.as_ptr()) }.to_vec(), score));
+            // SAFETY: as above.
+            unsafe { call!(RedisModule_ZsetRangeNext(self.key)) };
+        }
+        // SAFETY: as above.
+        unsafe { call!(RedisModule_ZsetRangeStop(self.key)) };
+        members
+    }
+
+    /// The score of a member of the sorted set; `None` if it is no member.
+    pub fn score(&self, member: &Text) -> Option<f64> {
+        let mut score = 0.0;
+        // SAFETY: the handle is open and holds a sorted set; the score is ours to write to.
+        let status = unsafe { call!(RedisModule_ZsetScore(self.key, member.as_ptr(), &raw mut score)) };
+        (status == OK).then_some(score)
+    }
+
+    /// Adds a member to the sorted set, in place of an absent key too, or gives it another score.
+    #[expect(clippy::cast_precision_loss, reason = "scores of the module are within 2^53")]
+    pub fn rank(&mut self, member: &Text, score: i64) {
+        self.changed = true;
+        // SAFETY: the handle is open for writing; the server copies the member; the flags may be null.
+        let _ =
+            unsafe { call!(RedisModule_ZsetAdd(self.key, score as f64, member.as_ptr(), ptr::null_mut())) };
+    }
+
+    /// Takes a member out of the sorted set. The key goes with the last one.
+    pub fn unrank(&mut self, member: &Text) {
+        self.changed = true;
+        // SAFETY: the handle is open for writing; the answer may be null.
+        let _ = unsafe { call!(RedisModule_ZsetRem(self.key, member.as_ptr(), ptr::null_mut())) };
+    }
+
+    /// When the key goes, Unix ms; `None` without a TTL.
+    pub fn deadline(&self) -> Option<i64> {
+        // SAFETY: the handle is open.
+        let at = unsafe { call!(RedisModule_GetAbsExpire(self.key)) };
+        (at >= 0).then_some(at)
+    }
+
+    /// Writes a string over whatever is there; the TTL goes.
+    pub fn set(&mut self, text: &Text) {
+        self.changed = true;
+        // SAFETY: the handle is open for writing; the server takes a reference of its own to the string.
+        let _ = unsafe { call!(RedisModule_StringSet(self.key, text.as_ptr())) };
+    }
+
+    /// Writes over the string in place; the TTL stays.
+    pub fn overwrite(&mut self, text: &[u8]) {
+        self.changed = true;
+        // SAFETY: the handle is open for writing and holds a string.
+        let _ = unsafe { call!(RedisModule_StringTruncate(self.key, text.len())) };
+        let mut length = 0;
+        let write = raw::REDISMODULE_WRITE.cast_signed();
+        // SAFETY: as above.
+        let start = unsafe { call!(RedisModule_StringDMA(self.key, &raw mut length, write)) };
+        if !start.is_null() && length == text.len() {
+            // SAFETY: `length` bytes at `start` are the key's own, and `text` is not among them: it is ours.
+            unsafe { ptr::copy_nonoverlapping(text.as_ptr(), start.cast(), length) }
+        }
+    }
+
+    /// Sets when the key goes, Unix ms.
+    pub fn set_deadline(&mut self, at: i64) {
+        self.changed = true;
+        // SAFETY: the handle is open for writing and holds a value.
+        let _ = unsafe { call!(RedisModule_SetAbsExpire(self.key, at)) };
+    }
+
+    /// Appends an entry to a stream, in place of an absent key too, and keeps the newest `most` entries. Gives the
+    /// entry's id; `None` where the key holds something else. `fields` are names and values in turn.
+    pub fn append(&mut self, fields: &[Text], most: i64) -> Option<String> {
+        self.changed = true;
+        let mut pointers: Vec<*mut raw::RedisModuleString> = fields.iter().map(Text::as_ptr).collect();
+        let mut id = raw::RedisModuleStreamID { ms: 0, seq: 0 };
+        let flags = raw::REDISMODULE_STREAM_ADD_AUTOID.cast_signed();
+        let pairs = i64::try_from(fields.len().div_euclid(2)).ok()?;
+        // SAFETY: the handle is open for writing; there are two strings for each of the `pairs` fields.
+        let status = unsafe {
+            call!(RedisModule_StreamAdd(self.key, flags, &raw mut id, pointers.as_mut_ptr(), pairs))
+        };
+        if status != OK {
+            return None;
+        }
+        // SAFETY: the handle is open for writing and holds a stream.
+        unsafe { call!(RedisModule_StreamTrimByLength(self.key, 0, most)) };
+        Some(format!("{}-{}", id.ms, id.seq))
+    }
+
+    /// Deletes the key.
+    pub fn delete(&mut self) {
+        self.changed = true;
+        // SAFETY: the handle is open for writing.
+        let _ = unsafe { call!(RedisModule_DeleteKey(self.key)) };
+    }
+}
+
+impl Drop for OpenKey<'_> {
+    fn drop(&mut self) {
+        if let Some(ctx) = self.ctx
+            && !self.key.is_null()
+        {
+            if self.changed {
+                // SAFETY: the key is open, so its name is there; the context is that of the callback that opened it.
+                unsafe { signal_modified(ctx, self.key) }
+            }
+            // SAFETY: opened by `open`, closed here alone.
+            unsafe { call!(RedisModule_CloseKey(self.key)) }
+        }
+    }
+}
+
+/// Tells whoever watches an open key that it was changed.
+///
+/// # Safety
+/// The key is open in this context.
+unsafe fn signal_modified(ctx: Ctx<'_>, key: *mut raw::RedisModuleKey) {
+    // SAFETY: the caller's promise.
+    let name = unsafe { call!(RedisModule_GetKeyNameFromModuleKey(key)) };
+    // SAFETY: as above; the server only reads the name.
+    let _ = unsafe { call!(RedisModule_SignalModifiedKey(ctx.raw(), name.cast_mut())) };
+}

@@ -1,0 +1,54 @@
+//! What goes to replicas, the AOF, and subscribers.
+
+use std::ffi::{CStr, c_int};
+
+use redis_module::raw;
+
+use super::ctx::Ctx;
+use super::text::Text;
+use crate::engine::sent::Sent;
+
+impl Ctx<'_> {
+    /// Tells of an event on a key.
+    pub fn notify(self, kind: c_int, event: &CStr, name: &Text) {
+        // SAFETY: context, event and name are valid for the call.
+        let _ = unsafe {
+            call!(RedisModule_NotifyKeyspaceEvent(self.raw(), kind, event.as_ptr(), name.as_ptr()))
+        };
+    }
+
+    /// Sends a command to the replicas and, where `to_aof`, to the AOF.
+    pub fn replicate(self, command: Sent, arguments: &[Text], to_aof: bool) {
+        let format = if to_aof { c"v" } else { c"Av" };
+        // A text is laid out as the pointer that it is.
+        let strings = arguments.as_ptr().cast::<*mut raw::RedisModuleString>();
+        // SAFETY: `v` takes an array of strings and its length, and only reads them; the server takes references of its own.
+        let _ = unsafe {
+            call!(RedisModule_Replicate(
+                self.raw(),
+                command.name().as_ptr(),
+                format.as_ptr(),
+                strings,
+                arguments.len()
+            ))
+        };
+    }
+
+    /// Sends the command at hand to replicas and AOF as it came.
+    pub fn replicate_verbatim(self) {
+        // SAFETY: the context is that of a command.
+        let _ = unsafe { call!(RedisModule_ReplicateVerbatim(self.raw())) };
+    }
+
+    /// Publishes a message.
+    pub fn publish(self, channel: &Text, message: &Text) {
+        // SAFETY: context and strings are valid for the call.
+        let _ = unsafe { call!(RedisModule_PublishMessage(self.raw(), channel.as_ptr(), message.as_ptr())) };
+    }
+}
+
+/// Whether the server must not make replication traffic of its own now: clients are paused, or a failover runs.
+pub fn avoid_traffic() -> bool {
+    // SAFETY: takes nothing.
+    unsafe { call!(RedisModule_AvoidReplicaTraffic()) != 0 }
+}

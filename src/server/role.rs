@@ -1,0 +1,41 @@
+//! What this server may do for the stock now, and which keys may be records.
+
+use redis_module::raw;
+
+use super::api::ctx::Ctx;
+use super::api::key::{Kind, OpenKey};
+use super::api::replication::avoid_traffic;
+
+const LOADING: u32 = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
+
+/// Whether this server takes notes for releases: a master that is not loading.
+pub fn is_releasing(ctx: Ctx<'_>) -> bool {
+    let flags = ctx.flags();
+    // A restarting replica of a cluster says MASTER for a moment; its own flag in the cluster does not.
+    let master = ctx.is_cluster_master().unwrap_or(flags & raw::REDISMODULE_CTX_FLAGS_MASTER != 0);
+    master && flags & raw::REDISMODULE_CTX_FLAGS_MASTER != 0 && flags & LOADING == 0
+}
+
+/// Whether the module may write by itself now. Replicating while clients are paused ends the server.
+pub fn may_write(ctx: Ctx<'_>) -> bool {
+    is_releasing(ctx) && !avoid_traffic()
+}
+
+/// Whether a data set is being loaded.
+pub fn is_loading(ctx: Ctx<'_>) -> bool {
+    ctx.flags() & LOADING != 0
+}
+
+/// Whether this is a node of a cluster.
+pub fn is_in_cluster(ctx: Ctx<'_>) -> bool {
+    ctx.flags() & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0
+}
+
+/// No record is shorter. Reading a short string makes the server rewrite it in place, which is not wanted of a key
+/// that is going.
+const SHORTEST_RECORD: usize = 90;
+
+/// The value of a reservation key, if it may be a record.
+pub fn record_text<'a>(key: &'a OpenKey<'_>) -> Option<&'a [u8]> {
+    (key.kind() == Kind::String && key.length() >= SHORTEST_RECORD).then(|| key.text())
+}
