@@ -6,7 +6,7 @@ use crate::engine::resolve::ResolveRequest;
 use crate::inventory::error::Refusal;
 use crate::inventory::sku::{KeyStyle, OnceName, ReservationId};
 
-/// Reads `id [LATE] [ONCE token] [ITEMS sku quantity …]`, `LATE` where the command `may_be_late`; `command` is its name in the names of `ONCE` keys.
+/// Reads `id [LATE] [ONCE token] [ITEMS sku quantity …]`, `LATE` if the command `may_be_late`; `command` is its name in the names of `ONCE` keys.
 pub fn parse(
     words: &[&[u8]],
     style: KeyStyle,
