@@ -1,7 +1,7 @@
 //! How the server loads and unloads the module: the registration of everything that it has.
 //!
 //! The `redis_module!` macro is not used: it ends the load on an ACL category that an earlier load has left behind,
-//! and the server itself where a function is missing. A server that is too old gets one line instead.
+//! and the server itself if a function is missing. A server that is too old gets one line instead.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -53,11 +53,13 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
         return ERR;
     }
     guard::install();
-    let loaded = guard::caught(None, "the load", |module| {
+    let module = Module::current();
+    let loaded = guard::caught(&module, None, "the load", || {
         // SAFETY: the server gives as many words as it says, valid until this returns.
         let arguments = unsafe { load_arguments(argv, argc) };
-        load(&context, module, &arguments)
+        load(&context, &module, &arguments)
     });
+    drop(module);
     match loaded.unwrap_or(Err("of this fault".into())) {
         Ok(()) => OK,
         Err(reason) => {
@@ -200,14 +202,14 @@ fn user_with_our_commands(ctx: Ctx<'_>) -> Option<String> {
     user.split(' ').nth(1).map(str::to_owned)
 }
 
-/// Whether this client has queued commands behind MULTI, or is paused with one of ours. A line of CLIENT LIST.
+/// Whether this client has queued commands after MULTI, or is paused with one of ours. A line of CLIENT LIST.
 fn is_waiting(client: &str) -> bool {
     let has_queued = !["", "-1", "0"].contains(&field(client, "multi="));
     has_queued || (is_blocked(client) && is_our_command(field(client, "cmd=")))
 }
 
 /// Whether the server would go on to use commands of ours that it keeps for this client: the last one that it has sent, which
-/// CLIENT LIST shows, and, in Valkey, those that it has sent behind one that waits.
+/// CLIENT LIST shows, and, in Valkey, those that it has sent after one that waits.
 fn would_meet_a_lost_command(client: &str, is_valkey: bool) -> bool {
     is_our_command(field(client, "cmd=")) || (is_valkey && is_blocked(client))
 }
@@ -216,7 +218,7 @@ fn is_blocked(client: &str) -> bool {
     field(client, "flags=").contains('b')
 }
 
-/// What a line of CLIENT LIST says behind `name=`.
+/// What a line of CLIENT LIST says after `name=`.
 fn field<'a>(client: &'a str, name: &str) -> &'a str {
     client.split(' ').find_map(|field| field.strip_prefix(name)).unwrap_or_default()
 }

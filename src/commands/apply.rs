@@ -47,7 +47,7 @@ fn inv_apply(context: &Context, args: Vec<RedisString>) -> RedisResult {
             return Err(Refusal::invalid("INV.APPLY is internal: only a master and the AOF may send it"));
         }
         replay(keys, words.get(1..).unwrap_or_default())?;
-        // Behind the writes, so that a replica's own AOF and replicas get it as well.
+        // After the writes, so that a replica's own AOF and replicas get it as well.
         ctx.replicate_verbatim();
         Ok(reply::ok(()))
     })

@@ -11,7 +11,7 @@ use crate::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{InvalidText, KeyStyle, Sku, check_text, is_plain};
 
-/// Every word that is an option somewhere. Where a sku is expected, one of them is a slip of the pen.
+/// Every word that is an option somewhere. If a sku is expected, one of them is a slip of the pen.
 const OPTION_WORDS: [&str; 9] = ["ITEMS", "LATE", "EX", "PX", "EXAT", "PXAT", "DATA", "SPLIT", "ONCE"];
 
 /// The most arguments of a call: what the longest list of items or warehouses needs, and some.
@@ -27,7 +27,7 @@ pub struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// The arguments behind the command's name. `ERR` where there are too many to look at, or one is not printable UTF-8: the
+    /// The arguments after the command's name. `ERR` if there are too many to look at, or one is not printable UTF-8: the
     /// server compares keywords up to a NUL, and a control character in a log or a terminal is not what it seems.
     pub fn new(words: &'a [&'a [u8]], grammar: &'static str) -> Result<Self, Refusal> {
         let rest = words.get(1..).unwrap_or_default();
@@ -48,7 +48,7 @@ impl<'a> Args<'a> {
         Ok(Self { grammar, rest })
     }
 
-    /// The next argument; `what` it should be is said where there is none.
+    /// The next argument; `what` it should be is said if there is none.
     pub fn next(&mut self, what: impl Display) -> Result<&'a [u8], Refusal> {
         match self.option() {
             Some(word) => Ok(word),

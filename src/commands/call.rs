@@ -7,6 +7,7 @@ use crate::inventory::refusal::Refusal;
 use crate::server::api::ctx::Ctx;
 use crate::server::guard::{self, Panicked};
 use crate::server::keyspace::ServerKeyspace;
+use crate::server::state::Module;
 
 /// What a client reads of a panic.
 const FAULT: &str =
@@ -23,7 +24,8 @@ pub fn run(
     let reply = Reply::new(ctx);
     let words: Vec<&[u8]> = words.iter().map(RedisString::as_slice).collect();
     let name = words.first().copied().unwrap_or_default();
-    let done = guard::caught(Some(ctx), String::from_utf8_lossy(name), |module| {
+    let module = &Module::current();
+    let done = guard::caught(module, Some(ctx), String::from_utf8_lossy(name), || {
         let done = handler(&mut ServerKeyspace::new(ctx, module), &words, &reply);
         done.map_err(|refusal| {
             module.totals.refuse(refusal.code());

@@ -7,14 +7,14 @@ use crate::inventory::refusal::Refusal;
 use crate::server::api::acl::Caller;
 use crate::server::api::ctx::Ctx;
 
-/// How many a page holds where COUNT does not say.
+/// How many a page holds without COUNT.
 const DEFAULT_COUNT: i64 = 100;
 
 /// How many a page holds at most: a longer one would keep the server.
 const MOST: i64 = 1000;
 
-/// Answers the server where it asks for the key of a command that takes `PRODUCT product`, and does not run it. By itself
-/// it sends a command to the node of a key that stands at a fixed place only, and this one has none.
+/// Answers the server if it asks for the key of a command that takes `PRODUCT product`, and does not run it. By itself
+/// it sends a command to the node of a key at a fixed place only, and this one has none.
 pub fn tells_key(ctx: &Context, words: &[RedisString]) -> bool {
     if !ctx.is_keys_position_request() {
         return false;

@@ -67,7 +67,7 @@ impl<'a> Reply<'a> {
         self.ctx.reply_with_integer(number);
     }
 
-    /// The score of a sorted set's member: an integer where it is one.
+    /// The score of a sorted set's member: an integer if it is one.
     pub fn score(&self, score: f64) {
         #[expect(clippy::cast_possible_truncation, reason = "it is an integer within 2^53")]
         if score.fract() == 0.0 && score.abs() <= 9_007_199_254_740_992.0 {
@@ -100,7 +100,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// A sku's reserved counter beside what is held, and its `stray` units, where there are any.
+    /// A sku's reserved counter beside what is held, and its `stray` units, if there are any.
     pub fn audit(&self, audit: &Audit, stray: i64) {
         self.map(if stray == 0 { 4 } else { 5 });
         self.text("sku");

@@ -5,17 +5,18 @@ use redis_module::Context;
 use redis_module_macros::config_changed_event_handler;
 
 use super::api::ctx::Ctx;
+use super::guard;
 use super::role::is_in_cluster;
+use super::state::Module;
 
 /// The log lines for the settings as they are.
 pub fn give(ctx: Ctx<'_>) {
     let policy = ctx.server_info(c"memory", c"maxmemory_policy").unwrap_or_default();
     if policy != "noeviction" {
         ctx.warn(&format!(
-                "maxmemory-policy {policy} can evict reservations of customers who are paying, outcomes, even counters: \
-             set it to noeviction"
-            ),
-        );
+            "maxmemory-policy {policy} can evict reservations of customers who are paying, outcomes, even counters: set it to \
+             noeviction"
+        ));
     }
     let hz = ctx.server_info(c"server", c"configured_hz");
     let hz = hz.and_then(|hz| hz.parse::<i64>().ok()).unwrap_or(10);
@@ -23,12 +24,14 @@ pub fn give(ctx: Ctx<'_>) {
         ctx.warn(&format!("hz {hz}: units of abandoned reservations come back late; set it to 10 or more"));
     }
     if ctx.setting("repl-diskless-load").is_some_and(|setting| setting == "swapdb") {
-        ctx.warn("repl-diskless-load swapdb is not used while inv is loaded: a full synchronisation goes through a file, as with \
+        ctx.warn(
+            "repl-diskless-load swapdb is not used while inv is loaded: a full synchronisation goes through a file, as with \
              disabled, and this replica answers LOADING while it loads that",
         );
     }
     if mixes_databases(ctx) {
-        ctx.warn("cluster-databases is above 1: on Valkey 9, CLUSTER MIGRATESLOTS can carry out an INCRBY of a client in another \
+        ctx.warn(
+            "cluster-databases is above 1: on Valkey 9, CLUSTER MIGRATESLOTS can carry out an INCRBY of a client in another \
              database, so that counters of stock become wrong; set it to 1",
         );
     }
@@ -47,6 +50,7 @@ fn mixes_databases(ctx: Ctx<'_>) -> bool {
 #[config_changed_event_handler]
 fn on_config_changed(ctx: &Context, names: &[&str]) {
     if names.iter().any(|name| ["maxmemory-policy", "hz", "repl-diskless-load"].contains(name)) {
-        give(ctx.into());
+        let ctx = Ctx::from(ctx);
+        guard::event(&Module::current(), ctx, "the event of a changed setting", || give(ctx));
     }
 }

@@ -1,9 +1,9 @@
 //! Memory: the server's allocator inside the server, so that `used_memory` and maxmemory see what the module takes;
-//! the system's where there is no server, as in the core's own tests.
+//! the system's if there is no server, as in the core's own tests.
 //!
 //! A command needs some twenty small blocks for a moment. The server counts every block that it gives and takes, which
 //! costs more than the rest of the work on most of them; so a few freed ones of each size are kept for the next command.
-//! A build for memcheck (`--cfg memcheck`) keeps none, and asks for exactly what is needed: an access behind the end of a
+//! A build for memcheck (`--cfg memcheck`) keeps none, and asks for exactly what is needed: an access after the end of a
 //! block, or to one that was freed, would go unseen otherwise.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -18,7 +18,7 @@ const MALLOC_ALIGN: usize = 16;
 /// Blocks of up to 1024 bytes are kept, in sizes that are multiples of 16.
 const SIZES: usize = if cfg!(memcheck) { 0 } else { 64 };
 
-/// So many of each size are kept.
+/// This many of each size are kept.
 const MOST: u8 = 8;
 
 struct ServerAlloc;
@@ -70,7 +70,7 @@ impl Kept {
     }
 }
 
-/// The number of the size that a layout is kept in; `None` where it is not kept.
+/// The number of the size that a layout is kept in; `None` if it is not kept.
 fn size_number(layout: Layout) -> Option<usize> {
     layout.size().checked_sub(1)?.checked_div(MALLOC_ALIGN).filter(|size| *size < SIZES)
 }

@@ -1,4 +1,4 @@
-//! The server's events. Handlers of keys take notes; a job behind the unit of work, or the cron, works them off.
+//! The server's events. Handlers of keys take notes; a job after the unit of work, or the cron, works them off.
 
 use std::ffi::{CStr, c_int};
 
@@ -53,7 +53,8 @@ struct Watch;
 
 impl Hears<KeyGoes> for Watch {
     fn hear(ctx: Ctx<'_>, subevent: u64, going: GoingKey<'_>) {
-        guard::event(ctx, "the event of a key that goes", |module| {
+        let module = &Module::current();
+        guard::event(module, ctx, "the event of a key that goes", || {
             let (name, key) = going.look();
             key_goes(ctx, module, name, &key, subevent);
         });
@@ -119,12 +120,12 @@ fn key_goes(ctx: Ctx<'_>, module: &Module, name: &[u8], key: &OpenKey<'_>, subev
 /// A key appeared or changed without a command of ours.
 impl HearsOfKeys for Watch {
     fn hear(ctx: Ctx<'_>, kind: c_int, notification: Notification<'_>) {
-        let module = Module::current();
+        let module = &Module::current();
         if module.own.is_notification() {
             return;
         }
         module.trust.is_hearing.set(true);
-        guard::event(ctx, "the notification of a key", |module| {
+        guard::event(module, ctx, "the notification of a key", || {
             let name = notification.key();
             if kind == NEW_KEYS && (!is_reservation(name) || module.own.is_write(name)) {
                 return;
@@ -161,18 +162,19 @@ fn key_changed(ctx: Ctx<'_>, module: &Module, name: &[u8], event: &CStr) {
 impl Hears<Cron> for Watch {
     fn hear(ctx: Ctx<'_>, _subevent: u64, (): ()) {
         // It does not run before a load is over.
-        drop(Module::current().ledgers.borrow_mut().take_set_aside());
-        guard::round(ctx, "the cron", |module| schedule::tick(ctx, module));
+        let module = &Module::current();
+        drop(module.ledgers.borrow_mut().take_set_aside());
+        guard::round(module, ctx, "the cron", || schedule::tick(ctx, module));
     }
 }
 
 impl Hears<EventLoop> for Watch {
     fn hear(ctx: Ctx<'_>, subevent: u64, (): ()) {
-        let module = Module::current();
+        let module = &Module::current();
         if subevent == raw::REDISMODULE_SUBEVENT_EVENTLOOP_AFTER_SLEEP {
-            schedule::round_begins(&module);
+            schedule::round_begins(module);
         } else {
-            schedule::round_ends(ctx, &module);
+            schedule::round_ends(ctx, module);
         }
     }
 }
@@ -183,7 +185,8 @@ impl Hears<Flush> for Watch {
         if subevent != raw::REDISMODULE_SUBEVENT_FLUSHDB_START {
             return;
         }
-        guard::event(ctx, "the event of a flush", |module| {
+        let module = &Module::current();
+        guard::event(module, ctx, "the event of a flush", || {
             if db < 0 {
                 module.ledgers.borrow_mut().set_aside();
             } else {
@@ -196,7 +199,8 @@ impl Hears<Flush> for Watch {
 
 impl Hears<Swap> for Watch {
     fn hear(ctx: Ctx<'_>, _subevent: u64, (first, second): (c_int, c_int)) {
-        guard::event(ctx, "the event of a swap", |module| {
+        let module = &Module::current();
+        guard::event(module, ctx, "the event of a swap", || {
             module.ledgers.borrow_mut().change(|ledgers| {
                 let (one, other) = (ledgers.remove(&first), ledgers.remove(&second));
                 ledgers.extend(one.map(|ledger| (second, ledger)));
@@ -210,7 +214,8 @@ impl Hears<Swap> for Watch {
 /// What memory knew is of another data set.
 impl Hears<Loading> for Watch {
     fn hear(ctx: Ctx<'_>, subevent: u64, (): ()) {
-        guard::event(ctx, "the event of a load", |module| load(ctx, module, subevent));
+        let module = &Module::current();
+        guard::event(module, ctx, "the event of a load", || load(ctx, module, subevent));
     }
 }
 
@@ -246,7 +251,8 @@ fn load(ctx: Ctx<'_>, module: &Module, subevent: u64) {
 /// What was pending was the business of the old role.
 impl Hears<RoleChange> for Watch {
     fn hear(ctx: Ctx<'_>, _subevent: u64, (): ()) {
-        guard::event(ctx, "the event of a new role", |module| {
+        let module = &Module::current();
+        guard::event(module, ctx, "the event of a new role", || {
             module
                 .ledgers
                 .borrow_mut()

@@ -31,7 +31,7 @@ pub fn install() {
     }));
 }
 
-/// The hook lies in code that is about to go.
+/// The hook is in code that is about to go.
 pub fn uninstall() {
     drop(panic::take_hook());
 }
@@ -39,25 +39,25 @@ pub fn uninstall() {
 /// Does `work`, which the server has asked for in `place`, the name of a command or an event. INFO and the load come without a
 /// context: after a panic in them it is the next event that begins anew.
 pub fn caught<T>(
+    module: &Module,
     ctx: Option<Ctx<'_>>,
     place: impl Display,
-    work: impl FnOnce(&Module) -> T,
+    work: impl FnOnce() -> T,
 ) -> Result<T, Panicked> {
-    let module = Module::current();
     let trust = &module.trust;
     let depth = trust.depth.get();
     trust.depth.set(depth.saturating_add(1));
-    let done = panic::catch_unwind(AssertUnwindSafe(|| work(&module)));
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
     trust.depth.set(depth);
     let done = done.map_err(|_| {
-        note(ctx, &module, place);
+        note(ctx, module, place);
         Panicked
     });
     if depth == 0
         && let Some(ctx) = ctx
         && trust.is_distrusted.replace(false)
     {
-        let begun = panic::catch_unwind(AssertUnwindSafe(|| begin_anew(ctx, &module)));
+        let begun = panic::catch_unwind(AssertUnwindSafe(|| begin_anew(ctx, module)));
         if begun.is_err() {
             trust.is_distrusted.set(true);
         }
@@ -66,21 +66,20 @@ pub fn caught<T>(
 }
 
 /// The same for what answers nothing.
-pub fn event(ctx: Ctx<'_>, place: &str, work: impl FnOnce(&Module)) {
-    let _ = caught(Some(ctx), place, work);
+pub fn event(module: &Module, ctx: Ctx<'_>, place: &str, work: impl FnOnce()) {
+    let _ = caught(module, Some(ctx), place, work);
 }
 
 /// The same for a round of the work that the module does by itself. If round after round ends in a panic, the module rests
 /// in between: each costs a walk, and a line in the log.
-pub fn round(ctx: Ctx<'_>, place: &str, work: impl FnOnce(&Module)) {
-    let module = Module::current();
+pub fn round(module: &Module, ctx: Ctx<'_>, place: &str, work: impl FnOnce()) {
     let trust = &module.trust;
     let now = Instant::now();
     if trust.rests_until.get().is_some_and(|until| now < until) {
         return;
     }
     trust.rests_until.set(None);
-    match caught(Some(ctx), place, work) {
+    match caught(module, Some(ctx), place, work) {
         Err(Panicked) => {
             let failed = trust.failed_rounds.get().saturating_add(1);
             trust.failed_rounds.set(failed);

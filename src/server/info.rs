@@ -20,7 +20,8 @@ impl InfoWriter for Section {
     fn write(info: InfoCtx<'_>, is_for_crash_report: bool) {
         // What crashed may have borrowed the state, and memory may be over.
         if !is_for_crash_report {
-            let _ = guard::caught(None, "INFO", |module| write(info, module));
+            let module = &Module::current();
+            let _ = guard::caught(module, None, "INFO", || write(info, module));
         }
     }
 }

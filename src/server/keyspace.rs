@@ -38,7 +38,7 @@ pub struct ServerKeyspace<'a> {
     slot: Option<Slot>,
     /// How slots stand: it does not change inside one callback.
     slots: BTreeMap<Slot, SlotState>,
-    /// What `CLUSTER NODES` has said, where it was asked.
+    /// What `CLUSTER NODES` has said, if it was asked.
     own_slots: Option<OwnSlots>,
     held: VecDeque<Held<'a>>,
 }
@@ -88,7 +88,7 @@ impl<'a> ServerKeyspace<'a> {
         if self.is_slot_stable(id) { Ok(()) } else { Err(Refusal::SlotMoving(slot)) }
     }
 
-    /// The same for a command on a reservation and skus. `CROSSSLOT` where they are in different slots: the server itself
+    /// The same for a command on a reservation and skus. `CROSSSLOT` if they are in different slots: the server itself
     /// does not see the skus, which a module tells it of in a second place.
     pub fn confine_with(&mut self, id: &ReservationId, lines: &[Line]) -> Result<(), Refusal> {
         if self.settings.in_cluster {
@@ -226,7 +226,7 @@ impl Keyspace for ServerKeyspace<'_> {
         let state = if self.is_slot_stable(id) {
             SlotState::Stable
         } else {
-            // Where the node does not tell, nothing may be dropped: as if it were leaving.
+            // If the node does not tell, nothing may be dropped: as if the slot were leaving.
             self.own_slots().state(slot).unwrap_or(SlotState::Migrating)
         };
         self.slots.insert(slot, state);

@@ -1,4 +1,4 @@
-//! When the module works by itself: jobs behind a unit of work, slices in the cron and in rounds of the event loop, and the
+//! When the module works by itself: jobs after a unit of work, slices in the cron and in rounds of the event loop, and the
 //! wake-ups between them.
 
 use std::time::{Duration, Instant};
@@ -15,13 +15,14 @@ use crate::engine::sweep::{self, Caller};
 use crate::engine::{load_repair, moving, recover};
 use crate::ledger::Ledger;
 
-/// Behind the unit of work that an event belonged to. One settles the notes of all databases, so one is enough.
+/// Runs after the unit of work that an event belonged to. One settles the notes of all databases, so one is enough.
 struct Settling;
 
 impl Job for Settling {
     fn run(ctx: Ctx<'_>) {
-        Module::current().schedule.is_job_queued.set(false);
-        guard::event(ctx, "the job behind a command", |module| do_job(ctx, module));
+        let module = &Module::current();
+        module.schedule.is_job_queued.set(false);
+        guard::event(module, ctx, "the job behind a command", || do_job(ctx, module));
     }
 }
 
@@ -99,7 +100,7 @@ pub fn round_begins(module: &Module) {
 /// instead of a tenth of a second later.
 pub fn round_ends(ctx: Ctx<'_>, module: &Module) {
     if module.schedule.has_backlog.get() {
-        guard::round(ctx, "a round of the event loop", |module| slice(ctx, module, share_of_round(module)));
+        guard::round(module, ctx, "a round of the event loop", || slice(ctx, module, share_of_round(module)));
     }
 }
 

@@ -58,10 +58,21 @@ static CURRENT: MainThread<Option<Rc<Module>>> = MainThread(UnsafeCell::new(None
 
 impl Module {
     /// The state, made anew if there is none. Whoever holds it keeps it alive for so long.
+    #[inline]
     pub fn current() -> Rc<Self> {
         // SAFETY: one thread, and nothing that happens before the reference ends comes back here.
-        let current = unsafe { &mut *CURRENT.0.get() };
-        Rc::clone(current.get_or_insert_default())
+        match unsafe { &*CURRENT.0.get() } {
+            Some(module) => Rc::clone(module),
+            None => Self::begin(),
+        }
+    }
+
+    #[cold]
+    fn begin() -> Rc<Self> {
+        let module = Rc::new(Self::default());
+        // SAFETY: as above.
+        unsafe { *CURRENT.0.get() = Some(Rc::clone(&module)) };
+        module
     }
 
     /// Drops the state with all of its memory: the next one begins with nothing.

@@ -38,7 +38,7 @@ impl Caller {
 /// Whether the command at hand comes from a user, whose rights the server has checked. What a module calls may have none.
 fn has_user(ctx: Ctx<'_>) -> bool {
     // A command that nobody knows is not run, and nothing is logged of it. In the name of the user (C) it is looked for only
-    // where there is one.
+    // if there is one.
     // SAFETY: the context is valid; the format takes no arguments.
     let reply = unsafe { call!(RedisModule_Call(ctx.raw(), c"INV.NOBODY".as_ptr(), c"C".as_ptr())) };
     let reason = Error::last_os_error().kind();
@@ -92,13 +92,13 @@ impl Drop for User {
 }
 
 impl Ctx<'_> {
-    /// Adds `@category` to the server's ACL categories, where the server can. One that is there already is as good.
+    /// Adds `@category` to the server's ACL categories, if the server can. One that is there already is as good.
     pub fn add_acl_category(self, category: &CStr) -> bool {
         // SAFETY: the table of functions is written once, before this, on this thread.
         match unsafe { raw::RedisModule_AddACLCategory } {
             None => false,
             Some(add) => {
-                // SAFETY: context and name are valid for the call. It fails only where the category is there.
+                // SAFETY: context and name are valid for the call. It fails only if the category is there.
                 let _ = unsafe { add(self.raw(), category.as_ptr()) };
                 true
             }

@@ -78,23 +78,23 @@ impl Ctx<'_> {
         Error::last_os_error().kind() != ErrorKind::NotFound
     }
 
-    /// What `CLUSTER NODES` says; empty where it says nothing.
+    /// What `CLUSTER NODES` says; empty if it says nothing.
     pub fn cluster_nodes(self) -> String {
         self.text_of(Called::ClusterNodes)
     }
 
-    /// What `CLIENT LIST` says, a line a client; empty where it says nothing.
+    /// What `CLIENT LIST` says, a line a client; empty if it says nothing.
     pub fn client_list(self) -> String {
         self.text_of(Called::ClientList)
     }
 
-    /// Ends the connection of a client, by its id. Nothing where it has gone already.
+    /// Ends the connection of a client, by its id. Nothing if it has gone already.
     pub fn disconnect(self, id: &str) {
         // It says how many it has ended, and nobody asks.
         drop(self.run(Called::ClientKill, &["ID", id]));
     }
 
-    /// What `ACL LIST` says, a line a user; nothing where it says nothing.
+    /// What `ACL LIST` says, a line a user; nothing if it says nothing.
     pub fn acl_list(self) -> Vec<String> {
         let Ok(RedisValue::Array(users)) = self.run(Called::AclList, &[]) else { return Vec::new() };
         users

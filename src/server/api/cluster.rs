@@ -33,7 +33,7 @@ impl Ctx<'_> {
         if id.is_null() {
             return None;
         }
-        // The server hands out its 40 bytes without a NUL behind them, and wants one when it is asked by them.
+        // The server hands out its 40 bytes without a NUL after them, and wants one when it is asked by them.
         let mut name = [0_u8; NODE_ID_BYTES + 1];
         // SAFETY: the id has that many bytes and stays where it is for this call.
         let id = unsafe { slice_of(id, NODE_ID_BYTES) };
@@ -78,7 +78,7 @@ impl Ctx<'_> {
         // SAFETY: as above, and freed here alone.
         unsafe { call!(RedisModule_FreeCallReply(reply)) };
         if isize::try_from(kind) != Ok(raw::REDISMODULE_REPLY_ERROR) {
-            // Valkey 9.1: where nothing is refused there is a reply all the same, an empty one.
+            // Valkey 9.1: if nothing is refused there is a reply all the same, an empty one.
             return Service::Whole;
         }
         if matches!(reason, ErrorKind::NetworkDown | ErrorKind::ReadOnlyFilesystem) {

@@ -41,7 +41,7 @@ impl Ctx<'_> {
         };
     }
 
-    /// Registers an option that is one of these words, the one with this number where nothing is said, and where the number of the
+    /// Registers an option that is one of these words, the one with this number if nothing is said, and where the number of the
     /// word is kept.
     pub fn register_word(
         self,

@@ -59,7 +59,7 @@ impl Ctx<'_> {
         unsafe { call!(RedisModule_GetSelectedDb(self.raw())) }
     }
 
-    /// Selects a database; false where there is none of that number.
+    /// Selects a database; false if there is none of that number.
     pub fn select_db(self, db: c_int) -> bool {
         // SAFETY: the context is valid.
         let status = unsafe { call!(RedisModule_SelectDb(self.raw(), db)) };

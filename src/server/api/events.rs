@@ -166,7 +166,7 @@ unsafe extern "C" fn on_notification<H: HearsOfKeys>(
     OK
 }
 
-/// What runs behind a unit of work.
+/// What runs after a unit of work.
 pub trait Job {
     /// Its turn has come.
     fn run(ctx: Ctx<'_>);
@@ -213,7 +213,7 @@ impl Ctx<'_> {
         status == OK
     }
 
-    /// Queues `J` to run behind the unit of work at hand. False if the server takes none (loading, a replica).
+    /// Queues `J` to run after the unit of work at hand. False if the server takes none (loading, a replica).
     pub fn queue_job<J: Job>(self) -> bool {
         let job = on_job::<J>;
         // SAFETY: the job takes no data, so nothing has to live until it runs; the module refuses to be unloaded before.

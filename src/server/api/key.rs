@@ -34,7 +34,7 @@ pub enum Kind {
 
 /// An open key.
 pub struct OpenKey<'a> {
-    /// Null where there is no key.
+    /// Null if there is no key.
     key: *mut raw::RedisModuleKey,
     /// Whoever watches the key is to be told when it is closed.
     changed: bool,
@@ -88,7 +88,7 @@ impl<'a> OpenKey<'a> {
         unsafe { call!(RedisModule_ValueLength(self.key)) }
     }
 
-    /// The string. Empty where the key holds none.
+    /// The string. Empty if the key holds none.
     pub fn text(&self) -> &[u8] {
         if self.kind() != Kind::String {
             return &[];
@@ -101,7 +101,7 @@ impl<'a> OpenKey<'a> {
         unsafe { slice_of(start, length) }
     }
 
-    /// The members of the sorted set with their scores, lowest first, and equal ones by name. None where the key holds
+    /// The members of the sorted set with their scores, lowest first, and equal ones by name. None if the key holds
     /// something else.
     pub fn members(&self) -> Vec<(Vec<u8>, f64)> {
         if self.kind() != Kind::SortedSet {
@@ -119,7 +119,7 @@ impl<'a> OpenKey<'a> {
             // SAFETY: the string is ours to free.
             let name = unsafe { call!(RedisModule_ZsetRangeCurrentElement(self.key, &raw mut score)) };
             let Some(name) = NonNull::new(name).map(Text) else { break };
-            // SAFETY: the string is valid until it is dropped, behind the copy.
+            // SAFETY: the string is valid until it is dropped, after the copy.
             members.push((unsafe { bytes_of(name.as_ptr()) }.to_vec(), score));
             // SAFETY: as above.
             unsafe { call!(RedisModule_ZsetRangeNext(self.key)) };
@@ -190,7 +190,7 @@ impl<'a> OpenKey<'a> {
     }
 
     /// Appends an entry to a stream, in place of an absent key too, and keeps the newest `most` entries. Gives the
-    /// entry's id; `None` where the key holds something else. `fields` are names and values in turn.
+    /// entry's id; `None` if the key holds something else. `fields` are names and values in turn.
     pub fn append(&mut self, fields: &[Text], most: i64) -> Option<String> {
         self.changed = true;
         let mut pointers: Vec<*mut raw::RedisModuleString> = fields.iter().map(Text::as_ptr).collect();

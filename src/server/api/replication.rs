@@ -17,7 +17,7 @@ impl Ctx<'_> {
         };
     }
 
-    /// Sends a command to the replicas and, where `to_aof`, to the AOF.
+    /// Sends a command to the replicas and, if `to_aof`, to the AOF.
     pub fn replicate(self, command: Sent, arguments: &[Text], to_aof: bool) {
         let format = if to_aof { c"v" } else { c"Av" };
         // A text is laid out as the pointer that it is.
