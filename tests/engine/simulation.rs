@@ -560,7 +560,7 @@ impl Simulation {
                 self.finds(name);
                 false
             }
-            ["DEL", name] => self.take_away(name, Removal::Deleted, "del"),
+            ["DEL" | "UNLINK", name] => self.take_away(name, Removal::Deleted, "del"),
             // Not a command: memory pressure.
             ["EVICT", name] => self.take_away(name, Removal::Evicted, "evicted"),
             ["SET", name, value] => self.put(name, Value::Text((*value).to_owned()), None, &["set"]),
