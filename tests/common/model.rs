@@ -69,7 +69,7 @@ impl Held {
 }
 
 /// The key `reservation:{id}`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Slot {
     /// What it says, where it is a record of this id.
     pub record: Option<Held>,
@@ -92,7 +92,7 @@ impl Slot {
 }
 
 /// Something that is gone and not settled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Gone {
     id: Id,
     /// What its record said.
@@ -103,7 +103,7 @@ struct Gone {
 }
 
 /// How a reservation ended, for as long as that is remembered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Outcome {
     ending: Ending,
     /// All that it held.
@@ -146,6 +146,21 @@ impl Expected {
     fn refused(answer: impl Into<String>) -> Self {
         Self { answer: answer.into(), writes: false }
     }
+
+    /// Whether this is what was said. Of most refusals the model knows the code alone.
+    pub fn fits(&self, said: &str) -> bool {
+        let is_a_code = !self.answer.contains(' ') && said != self.answer;
+        let said = if is_a_code { said.split(' ').next().unwrap_or_default() } else { said };
+        in_any_order(said) == in_any_order(&self.answer)
+    }
+}
+
+/// What is listed, in whatever order; and the skus that are short are all named, in which order nobody promises to a late
+/// commit.
+fn in_any_order(answer: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = answer.trim_start_matches("INSUFFICIENT ").split("; ").collect();
+    parts.sort_unstable();
+    parts
 }
 
 enum State {
@@ -157,7 +172,7 @@ enum State {
     Foreign,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {
     pub now: UnixMs,
     /// 0: outcomes are not kept.
@@ -210,10 +225,20 @@ pub struct Model {
 }
 
 impl Model {
+    /// Nothing has happened yet.
+    pub fn new(now: UnixMs, outcome_ttl: i64, repairs: Option<bool>) -> Self {
+        Self { now, outcome_ttl, repairs, ..Self::default() }
+    }
+
     /// So many units are there before anything happens.
     pub fn stock_up(&mut self, sku: Sku, units: i64) {
         self.available.insert(sku, units);
         self.on_hand.insert(sku, units);
+    }
+
+    /// There is no key of this sku.
+    pub fn stock_up_nothing(&mut self, sku: Sku) {
+        self.on_hand.insert(sku, 0);
     }
 
     // --- what can be asked of it ---
@@ -553,6 +578,52 @@ impl Model {
         self.uncompared = false;
         self.remember_removed(is_alone);
         self.settle_remembered(|gone| now > gone.deadline, true);
+    }
+
+    /// These have ended meanwhile, by the cron or by the server's own search for what is due. False if one of them cannot.
+    pub fn end_meanwhile(&mut self, ended: &BTreeSet<String>) -> bool {
+        for id in ended.iter().filter_map(|id| number_of(id)) {
+            let now = self.now;
+            let is_overdue = self.slots.get(&id).is_some_and(|slot| slot.held().is_some() && self.is_overdue(slot));
+            let is_due = |gone: &Gone| gone.id == id && now > gone.deadline;
+            if is_overdue {
+                self.expire(id);
+                self.settle_pending();
+            } else if !self.is_settled(id) {
+                self.settle_pending_of(id);
+            } else if self.remembered.iter().any(is_due) {
+                self.settle_remembered(is_due, true);
+            } else {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The cron, as it was at some moment before the first of those that are overdue and still there.
+    pub fn sweep_what_is_settled(&mut self, is_alone: bool) {
+        let now = self.now;
+        self.now = self.deadlines().into_iter().min().map_or(now, |first| first.min(now));
+        self.sweep(is_alone);
+        self.now = now;
+    }
+
+    /// When what is held, or remembered, falls due.
+    pub fn deadlines(&self) -> Vec<UnixMs> {
+        let held = self.slots.values().filter(|slot| slot.held().is_some()).filter_map(Slot::deadline);
+        held.chain(self.remembered.iter().map(|gone| gone.deadline)).collect()
+    }
+
+    /// When what is there under this id, or remembered of it, falls due.
+    pub fn deadline_of(&self, id: &str) -> Option<UnixMs> {
+        let id = number_of(id)?;
+        let remembered = || self.remembered.iter().find(|gone| gone.id == id).map(|gone| gone.deadline);
+        self.slots.get(&id).and_then(Slot::deadline).or_else(remembered)
+    }
+
+    /// Whether this call asks for a life that is over already.
+    pub fn is_too_late(&self, words: &[&str]) -> bool {
+        Asked::read(words, self.now).until.is_some_and(|until| until <= self.now)
     }
 
     fn begin_check(&mut self) {
@@ -1280,7 +1351,7 @@ impl Model {
             }
             (["PERSIST", _] | ["PEXPIRE" | "PEXPIREAT", _, _], Some(id)) => {
                 // Nobody does that to a record that is not the module's.
-                if self.slots.get(&id).is_none_or(|slot| slot.foreign) {
+                if self.slots.get(&id).is_some_and(|slot| slot.foreign) {
                     return vec![];
                 }
                 let until = match words {

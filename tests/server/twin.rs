@@ -40,7 +40,7 @@ struct Twins {
 }
 
 /// Whether SCAN takes away every due key that it meets, as Redis does from 8.2 on, and not only those that match its pattern.
-fn walks_expire(shop: &mut Client) -> bool {
+pub fn walks_expire(shop: &mut Client) -> bool {
     // Valkey calls itself 7.2 there.
     let version = shop.info("server", "redis_version");
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().expect("a number"));
