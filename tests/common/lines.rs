@@ -236,7 +236,8 @@ impl Lines {
             id(self.count)
         };
         let lifetime = self.lifetime(dice);
-        let split = *dice.pick(&[&"", &" SPLIT priority", &" SPLIT fewest", &" SPLIT none"]);
+        let split =
+            dice.weighted(&[(1, ""), (1, " SPLIT priority"), (3, " SPLIT fewest"), (1, " SPLIT none")]);
         let once = once(dice);
         // The same again, or something else.
         let asked = match self.asked.get(&id) {
@@ -304,7 +305,7 @@ impl Lines {
             (1, "FORGET"),
             (1, "GET"),
         ]) {
-            "SET" if until.is_empty() => format!("HSET {key} cart 77"),
+            "SET" if until.is_empty() && dice.one_in(2) => format!("HSET {key} cart 77"),
             "SET" => format!("SET {key} {{\"cart\":77}}{until}"),
             "RESTORE" => format!("RESTORE {key}{until}"),
             "RENAME AWAY" => format!("RENAME {key} kept:{id}"),
@@ -335,8 +336,14 @@ fn once(dice: &mut Dice) -> String {
 
 /// What a RESERVE asks for.
 fn order(dice: &mut Dice) -> Vec<(String, i64)> {
-    let lines = if dice.one_in(2) { 2 + dice.roll(4) } else { 1 };
-    (0..lines).map(|_| ((*dice.pick(&SKUS.each_ref())).to_owned(), dice.up_to(7))).collect()
+    let lines = 1 + dice.roll(6);
+    let line = |_| {
+        let name = *dice.pick(&SKUS.each_ref());
+        // More than one place has, now and then.
+        let most = if name == "W" { 18 } else { 6 };
+        (name.to_owned(), dice.up_to(most))
+    };
+    (0..lines).map(line).collect()
 }
 
 /// What a shop's script does that ends a reservation which held these lines: it never looks whether it is there.

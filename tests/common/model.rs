@@ -584,7 +584,8 @@ impl Model {
     pub fn end_meanwhile(&mut self, ended: &BTreeSet<String>) -> bool {
         for id in ended.iter().filter_map(|id| number_of(id)) {
             let now = self.now;
-            let is_overdue = self.slots.get(&id).is_some_and(|slot| slot.held().is_some() && self.is_overdue(slot));
+            let is_overdue =
+                self.slots.get(&id).is_some_and(|slot| slot.held().is_some() && self.is_overdue(slot));
             let is_due = |gone: &Gone| gone.id == id && now > gone.deadline;
             if is_overdue {
                 self.expire(id);
@@ -1326,6 +1327,10 @@ impl Model {
                 self.take_by_hand(id);
             }
             (["EVICT", _], Some(id)) => self.evict(id),
+            // What is no hash refuses it, and of a hash nothing becomes anything else.
+            (["HSET", ..], Some(id)) if self.slots.get(&id).is_some_and(|slot| self.is_readable(slot)) => {
+                return vec![];
+            }
             (["SET" | "HSET", ..], Some(id)) => self.put_by_hand(id, None, until),
             (["RESTORE", _, life @ ..], Some(id)) => {
                 let held = self.copies.get(&id).filter(|_| self.can_be_put(id)).cloned();

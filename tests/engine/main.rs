@@ -7,6 +7,7 @@ mod dice;
 #[allow(dead_code, reason = "the twin of a real server has deadlines at a moment")]
 #[path = "../common/lines.rs"]
 mod lines;
+#[allow(dead_code, reason = "real servers tell when things happened, the simulation is told")]
 #[path = "../common/model.rs"]
 mod model;
 #[allow(dead_code, reason = "the tests of the server use all of it")]

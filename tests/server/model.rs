@@ -40,14 +40,7 @@ const MIX: Mix<'static> = Mix {
     time: 15,
     hands: 25,
     operator: 10,
-    orders: &[
-        (3, "PAUSE"),
-        (2, "RESTART"),
-        (2, "FAILOVER"),
-        (1, "RELOAD"),
-        (1, "FLUSH"),
-        (1, "CHECKPOINT"),
-    ],
+    orders: &[(3, "PAUSE"), (2, "RESTART"), (2, "FAILOVER"), (1, "RELOAD"), (1, "FLUSH"), (1, "CHECKPOINT")],
 };
 
 /// All books at one moment. KEYS does not name what is due, and leaves it where it is. While writes are paused the script
@@ -97,7 +90,8 @@ impl Look {
             } else if let Some(counter) = name.strip_prefix("stock:") {
                 let (kind, sku) = counter.split_once(':').expect("a counter");
                 let sku = SKUS.iter().position(|known| *known == sku).expect("a known sku");
-                look.counters[sku][usize::from(kind == "reserved")] = Some(value.parse().expect("an integer"));
+                look.counters[sku][usize::from(kind == "reserved")] =
+                    Some(value.parse().expect("an integer"));
             }
         }
         look
@@ -127,9 +121,11 @@ impl Look {
         }
         // At the very moment at which a record falls due it may be there or not.
         let is_clear = |until: Option<i64>| until.is_none_or(|until| (until - self.now).abs() > 1);
-        let expected = model.slots.iter().filter(|(_, slot)| slot.until.is_none_or(|until| self.now <= until));
+        let expected =
+            model.slots.iter().filter(|(_, slot)| slot.until.is_none_or(|until| self.now <= until));
         let expected = expected.map(|(id, slot)| (crate::lines::id(*id), slot.until));
-        let expected: BTreeMap<String, Option<i64>> = expected.filter(|(_, until)| is_clear(*until)).collect();
+        let expected: BTreeMap<String, Option<i64>> =
+            expected.filter(|(_, until)| is_clear(*until)).collect();
         let found = self.records.iter().map(|(id, (_, until))| (id.clone(), *until));
         let found: BTreeMap<String, Option<i64>> = found.filter(|(_, until)| is_clear(*until)).collect();
         (found != expected).then(|| format!("readable are {found:?}, not {expected:?}"))
@@ -308,7 +304,11 @@ impl History {
                 };
                 let words: Vec<&str> = call.iter().map(String::as_str).collect();
                 if model.is_too_late(&words) {
-                    if answer.starts_with("ERR") { continue } else { return Err("it was too late".to_owned()) }
+                    if answer.starts_with("ERR") {
+                        continue;
+                    } else {
+                        return Err("it was too late".to_owned());
+                    }
                 }
                 if let Some(expected) = model.call(&words, is_there)
                     && !expected.fits(answer)
@@ -402,7 +402,9 @@ impl History {
             for is_alone in &alone[..if alone[0] == alone[1] { 1 } else { 2 }] {
                 // The moment that the answer tells, or any: a millisecond decides nothing else.
                 let found = (before.now - 1..=after.now + 1).find_map(|now| {
-                    try_at(now, *is_alone).map_err(|difference| wrong.push(format!("at {now}: {difference}"))).ok()
+                    try_at(now, *is_alone)
+                        .map_err(|difference| wrong.push(format!("at {now}: {difference}")))
+                        .ok()
                 });
                 left.extend(found.filter(|model| !left.contains(model)));
             }
@@ -526,7 +528,8 @@ impl History {
         let (look, _) = self.send(&[line("PING")], false);
         let mut left: Vec<Model> = vec![];
         for way in &self.ways {
-            let mut moments: BTreeSet<i64> = way.deadlines().into_iter().map(|deadline| deadline + 1).collect();
+            let mut moments: BTreeSet<i64> =
+                way.deadlines().into_iter().map(|deadline| deadline + 1).collect();
             moments.retain(|moment| (from..=to).contains(moment));
             moments.extend([from, to]);
             for moment in moments {
