@@ -5,19 +5,6 @@
 //! `benches/results/`. The load comes from this program, from a thread for each master; `cluster/wire.rs` says why not from
 //! the server's benchmark program.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    clippy::wildcard_enum_match_arm,
-    reason = "a panic ends a benchmark, not a server"
-)]
-
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -1,17 +1,6 @@
 //! What a decision costs, on the simulated keyspace: the engine with its reads and writes, and no server. The numbers
 //! are for comparing one version of the engine with another; a server's own work is not in them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::wildcard_enum_match_arm,
-    reason = "a panic ends a benchmark, not a server"
-)]
-
-use redis_inventory::inventory::line::Line;
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -19,6 +8,7 @@ use redis_inventory::engine::reserve::{ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ResolveRequest, commit, rollback};
 use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::lifetime::Lifetime;
+use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 use simulation::Simulation;

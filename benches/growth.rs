@@ -3,17 +3,6 @@
 //! It starts two servers of its own on free ports, in temporary folders, and ends them: one with the module, and one without
 //! it, which gets the same keys by plain SET. A table and a chart are kept in `benches/results/`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_precision_loss,
-    clippy::wildcard_enum_match_arm,
-    reason = "a panic ends a benchmark, not a server"
-)]
-
 use std::fmt::Write;
 use std::path::Path;
 

@@ -4,16 +4,6 @@
 //! in `benches/results/`. The times are the server's own (`INFO commandstats`), so that neither the network nor the client
 //! is in them; beside each stands what a plain command costs that reads as many keys as the answer has.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::wildcard_enum_match_arm,
-    reason = "a panic ends a benchmark, not a server"
-)]
-
 use std::fmt::Write;
 use std::path::Path;
 

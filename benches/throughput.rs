@@ -4,17 +4,6 @@
 //! for the rivals, so that neither pays for the other. The load is made by the benchmark program that came with the
 //! server. The rivals take turns, round by round; a table and a chart are kept in `benches/results/`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_precision_loss,
-    clippy::wildcard_enum_match_arm,
-    reason = "a panic ends a benchmark, not a server"
-)]
-
 use std::fmt::Write;
 use std::path::Path;
 

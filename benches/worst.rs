@@ -5,16 +5,6 @@
 //! `benches/results/`. The time is that from the request to the reply to a PING behind it, so that the work behind a command
 //! is in it, and so is the reading of the request; beside it stands what the command itself took, by `INFO commandstats`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::wildcard_enum_match_arm,
-    reason = "a panic ends a benchmark, not a server"
-)]
-
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Instant;

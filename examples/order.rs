@@ -43,8 +43,6 @@
 //! - A command is sent again when its connection breaks. What has no id of its own wants ONCE: INV.ADJUST, INV.TRANSFER, a
 //!   RESERVE of `{tag}*`.
 
-#![allow(clippy::arithmetic_side_effects, reason = "times and small numbers")]
-
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

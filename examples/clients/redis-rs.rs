@@ -5,8 +5,6 @@
 //! The last argument is the protocol, RESP 2 or 3. The story at the end works on products of its own, whose names no other
 //! run has, and ends with an error where the server does not answer as it should. docs/clients.md says more.
 
-#![allow(clippy::arithmetic_side_effects, reason = "times and small numbers")]
-
 use std::collections::HashMap;
 use std::error::Error;
 use std::thread;

@@ -7,12 +7,6 @@
 //! never seen again. It ends with a table, and a picture of the stock over time. The three ways stand side by side in
 //! `shop.rs`.
 
-#![allow(
-    clippy::arithmetic_side_effects,
-    clippy::cast_precision_loss,
-    reason = "small numbers, in a program that may stop"
-)]
-
 mod crowd;
 pub mod picture;
 mod sale;

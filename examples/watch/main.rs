@@ -9,9 +9,6 @@
 //!
 //! `source.rs` is what is read, `state.rs` what is kept of it, `view.rs` what is drawn.
 
-#![allow(clippy::arithmetic_side_effects, reason = "times and sizes of a screen")]
-#![allow(clippy::wildcard_enum_match_arm, reason = "most keys do nothing")]
-
 mod source;
 mod state;
 mod view;

@@ -15,24 +15,68 @@ pub fn any_seed() -> u64 {
     u64::from(now.subsec_nanos())
 }
 
-/// A generator that gives each test, and each part of it, its own course, the same in every run (xorshift64).
-pub struct Dice(u64);
+/// What the tests roll: the same in every run for the same seed, or for the same numbers.
+pub struct Dice(Source);
+
+enum Source {
+    /// Another course for each seed (xorshift64).
+    Seed(u64),
+    /// What was drawn already, by proptest, which makes it less and smaller to find what a failure needs.
+    Draws(std::vec::IntoIter<u16>),
+}
 
 impl Dice {
     pub const fn new(seed: u64) -> Self {
-        Self(0x9E37_79B9_7F4A_7C15 ^ (seed + 1))
+        Self(Source::Seed(0x9E37_79B9_7F4A_7C15 ^ (seed + 1)))
+    }
+
+    /// These numbers decide, a smaller one for a lower side. After the last of them every roll is 0.
+    pub fn drawn(draws: Vec<u16>) -> Self {
+        Self(Source::Draws(draws.into_iter()))
     }
 
     /// A number below `sides`.
     pub fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
+        match &mut self.0 {
+            Source::Seed(state) => {
+                *state ^= *state << 13;
+                *state ^= *state >> 7;
+                *state ^= *state << 17;
+                *state % sides
+            }
+            Source::Draws(draws) => (u64::from(draws.next().unwrap_or(0)) * sides) >> 16,
+        }
+    }
+
+    /// True once in `sides` rolls. It is what a roll of 0 is not: the simplest course is the one without.
+    pub fn one_in(&mut self, sides: u64) -> bool {
+        self.roll(sides) == sides - 1
+    }
+
+    /// A number from 1 to `most`.
+    pub fn up_to(&mut self, most: u64) -> i64 {
+        1 + i64::try_from(self.roll(most)).expect("a small number")
+    }
+
+    /// A place in a list of `count`.
+    pub fn place(&mut self, count: usize) -> usize {
+        usize::try_from(self.roll(count as u64)).expect("a small number")
     }
 
     /// One of these.
     pub fn pick<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
-        choices[usize::try_from(self.roll(choices.len() as u64)).expect("a small number")]
+        choices[self.place(choices.len())]
+    }
+
+    /// One of these, each as often as its weight says.
+    pub fn weighted<T: Copy>(&mut self, choices: &[(u64, T)]) -> T {
+        let mut left = self.roll(choices.iter().map(|choice| choice.0).sum());
+        for (weight, choice) in choices {
+            match left.checked_sub(*weight) {
+                Some(rest) => left = rest,
+                None => return *choice,
+            }
+        }
+        unreachable!("a roll is below the sum of all weights")
     }
 }

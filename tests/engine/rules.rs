@@ -488,6 +488,10 @@ fn a_counter_that_is_no_integer_blocks_a_release_until_it_is_mended() {
         &["SET", "stock:available:P", "9223372036854775807"],
     ] {
         let mut shop = shop();
+        if broken[0] == "HSET" {
+            // A string takes no fields.
+            shop.client(&["DEL", broken[1]]);
+        }
         shop.client(broken);
         let before = shop.data.clone();
         shop.advance(101);

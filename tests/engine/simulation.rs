@@ -568,7 +568,7 @@ impl Simulation {
                 self.finds(name);
                 false
             }
-            ["DEL", name] => self.take_away(name, Removal::Deleted, "del"),
+            ["DEL" | "UNLINK", name] => self.take_away(name, Removal::Deleted, "del"),
             // Not a command: memory pressure.
             ["EVICT", name] => self.take_away(name, Removal::Evicted, "evicted"),
             ["SET", name, value] => self.put(name, Value::Text((*value).to_owned()), None, &["set"]),
@@ -576,7 +576,7 @@ impl Simulation {
                 let until = Some(until.parse().unwrap());
                 self.put(name, Value::Text((*value).to_owned()), until, &["set", "expire"])
             }
-            ["HSET", name, ..] => self.put(name, Value::Hash, None, &["hset"]),
+            ["HSET", name, ..] => self.set_field(name),
             ["ZADD", name, score, member] => self.add_member(name, member, score.parse().unwrap()),
             ["ZREM", name, member] => self.take_member(name, member),
             ["INCRBY", name, by] => self.count(name, by.parse().unwrap()),
@@ -625,6 +625,17 @@ impl Simulation {
         true
     }
 
+    fn set_field(&mut self, name: &str) -> bool {
+        if !self.finds(name) {
+            return self.put(name, Value::Hash, None, &["hset"]);
+        }
+        let is_hash = self.data[name].value == Value::Hash;
+        if is_hash {
+            self.tell("hset", name);
+        }
+        is_hash
+    }
+
     fn count(&mut self, name: &str, by: i64) -> bool {
         let until = if self.finds(name) { self.data[name].until } else { None };
         let before = match self.stored(name) {
@@ -667,7 +678,10 @@ impl Simulation {
         let empty = Entry { value: Value::SortedSet(BTreeMap::new()), until: None };
         let stored = self.data.entry(name.to_owned()).or_insert(empty);
         let Value::SortedSet(members) = &mut stored.value else { return false };
-        members.insert(member.to_owned(), score);
+        // One that changes nothing is told to nobody.
+        if members.insert(member.to_owned(), score) == Some(score) {
+            return false;
+        }
         self.tell("zadd", name);
         true
     }

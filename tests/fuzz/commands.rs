@@ -1,18 +1,9 @@
 //! Whole histories, line by line: calls of the module's commands, as they are typed to redis-cli, and what time, the operator
 //! and other hands do meanwhile. They run through the real parsers and the engine on the simulated server, with a replica.
 //!
-//! | line | what it does |
-//! | --- | --- |
-//! | `INV.…` | a call |
-//! | `MULTI`, `EXEC` | what is between them is one unit of work |
-//! | `SET name text [PX ms]`, `DEL`, `HSET`, `ZADD`, `INCRBY`, `DECRBY`, `PERSIST`, `PEXPIRE`, `RENAME`, `GET` | other hands |
-//! | `EVICT name` | memory pressure |
-//! | `WAIT ms` | time passes, or the clock is set back |
-//! | `SWEEP [n]` | the cron, with time for so many records |
-//! | `CYCLE` | the server's own search for keys that are over |
-//! | `RESTART [RDB]`, `FAILOVER`, `LOAD`, `WALK n` | a restart with or without what is due, the replica takes over, the module is loaded anew, its walk goes on |
-//! | `PAUSE`, `IMPORT`, `BUSY` and `GO` | what is due does not go; jobs have no time; neither any more |
-//! | `CONFIG name number` | an option of the module |
+//! The lines are those that `common/lines.rs` draws, and whatever else comes of changing them. Beside them there are `MULTI` and
+//! `EXEC`, between which is one unit of work, `SWEEP n`, the cron with time for so many records, and `CONFIG name number`, an
+//! option of the module.
 //!
 //! What must hold after each of them is in [`Shop::compare`]; it is said of what no other hand has put there.
 
@@ -34,6 +25,7 @@ use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 
 use super::calls;
+use super::lines::{self, READS, absolute};
 use super::simulation::{BEGIN, Data, Entry, Simulation, Value};
 use super::words::words;
 
@@ -65,6 +57,8 @@ struct Shop {
     by_hand: BTreeSet<String>,
     /// How often each may still end, by what the copies are told.
     open: BTreeMap<String, i64>,
+    /// The latest record that there was under each name.
+    copies: BTreeMap<String, String>,
     /// The books behind the last step; `None` where something else than a step of the module has changed them.
     known: Option<Books>,
 }
@@ -120,6 +114,7 @@ impl Shop {
             outcomes_by_hand: false,
             by_hand: BTreeSet::new(),
             open: BTreeMap::new(),
+            copies: BTreeMap::new(),
             known: None,
         }
     }
@@ -127,7 +122,11 @@ impl Shop {
     fn play(&mut self, words: &[&[u8]]) {
         if let Some(read) = Request::read(words, self.master.style, &self.master.settings) {
             match read {
-                Ok(request) => self.call(&request),
+                Ok(request) => {
+                    let name = String::from_utf8_lossy(words[0]).to_ascii_uppercase();
+                    self.call(&request, READS.contains(&name.as_str()));
+                    self.keep_copy(words.get(1).copied().unwrap_or_default());
+                }
                 Err(refusal) => assert_eq!(refusal.code(), "ERR"),
             }
             return;
@@ -208,8 +207,50 @@ impl Shop {
                     self.configure(name, value);
                 }
             }
+            ["RELOAD"] => {
+                self.finish();
+                self.known = None;
+                self.master.reload();
+                self.master.finish();
+                // The copies are not told of what was due and left out: a matter of the server's.
+                self.master.take_stream();
+                self.replica = Simulation::replica_of(&self.master);
+            }
+            ["HOLD", sku, units] => {
+                if let Some(units) = number(units) {
+                    self.all_by_hand(&lines::hold(sku, units));
+                }
+            }
+            ["SCRIPT", verb, id] => self.script(verb, id),
+            ["RESTORE", name, life @ ..] => {
+                if let Some(json) = self.copies.get(*name).cloned() {
+                    self.by_hand(&[&["SET", name, &json], life].concat());
+                }
+            }
             _ => self.by_hand(&words),
         }
+    }
+
+    /// What a shop's own script does, in one unit of work.
+    fn script(&mut self, verb: &str, id: &str) {
+        let json = self.copies.get(&format!("reservation:{id}"));
+        let id = ReservationId::parse(id.as_bytes(), self.master.style).ok();
+        let record =
+            id.zip(json).and_then(|(id, json)| Record::from_json(&id, json.as_bytes(), self.master.style));
+        let Some(record) = record else { return };
+        let held = record.items.iter().map(|line| (line.sku.as_str(), line.quantity.units()));
+        let held: Vec<(&str, i64)> = held.collect();
+        self.all_by_hand(&lines::script(record.id.as_str(), &held, verb == "ROLLBACK"));
+    }
+
+    fn all_by_hand(&mut self, lines: &[lines::Line]) {
+        let was_joined = std::mem::replace(&mut self.joined, true);
+        for line in lines {
+            let words: Vec<&str> = line.iter().map(String::as_str).collect();
+            self.by_hand(&words);
+        }
+        self.joined = was_joined;
+        self.end_step();
     }
 
     fn go(&mut self) {
@@ -251,15 +292,14 @@ impl Shop {
 
     fn by_hand(&mut self, words: &[&str]) {
         let now = self.master.clock;
-        let at = |ms: &str| {
-            let ms = ms.parse::<i64>().ok().filter(|ms| (1..=LONGEST_MS).contains(ms))?;
-            Some((now + ms).to_string())
-        };
+        let is_life = |ms: &str| ms.parse::<i64>().is_ok_and(|ms| (1..=LONGEST_MS).contains(&ms));
         let is_number = |text: &str| text.parse::<i64>().is_ok_and(|number| number != i64::MIN);
         let name = match words {
-            ["GET" | "DEL" | "EVICT" | "PERSIST", name] | ["SET", name, _] | ["HSET", name, ..] => *name,
+            ["GET" | "DEL" | "UNLINK" | "EVICT" | "PERSIST", name]
+            | ["SET", name, _]
+            | ["HSET", name, ..] => *name,
             ["ZREM", name, _] => *name,
-            ["SET", name, _, "PX", ms] | ["PEXPIRE", name, ms] if at(ms).is_some() => *name,
+            ["SET", name, _, "PX", ms] | ["PEXPIRE", name, ms] if is_life(ms) => *name,
             ["ZADD", name, number, _] | ["INCRBY" | "DECRBY", name, number] if is_number(number) => *name,
             ["RENAME", from, to] if from != to => *to,
             _ => return,
@@ -278,13 +318,8 @@ impl Shop {
             if let ["RENAME", from, _] = words {
                 self.note_hands(from);
             }
-            match words {
-                ["SET", name, text, "PX", ms] => {
-                    self.master.execute(&["SET", name, text, "PXAT", &at(ms).unwrap()]);
-                }
-                ["PEXPIRE", name, ms] => self.master.execute(&["PEXPIREAT", name, &at(ms).unwrap()]),
-                _ => self.master.execute(words),
-            }
+            let words = absolute(words, now).expect("a lifetime that was looked at");
+            self.master.execute(&words.iter().map(String::as_str).collect::<Vec<_>>());
         }
         self.end_step();
     }
@@ -326,16 +361,7 @@ impl Shop {
         self.replica = Simulation::replica_of(&self.master);
     }
 
-    fn call(&mut self, request: &Request) {
-        let reads = matches!(
-            request,
-            Request::Get(_)
-                | Request::Stock(_)
-                | Request::Scan(_)
-                | Request::Alerts(_)
-                | Request::Audit(_)
-                | Request::AuditScan(..)
-        );
+    fn call(&mut self, request: &Request, reads: bool) {
         if self.master.paused && !reads {
             return;
         }
@@ -356,6 +382,13 @@ impl Shop {
         let moves = if answer.is_err() { Moves::Nothing } else { self.moves(request, &data) };
         self.compare(&before, &moves);
         self.end_step();
+    }
+
+    fn keep_copy(&mut self, id: &[u8]) {
+        let name = format!("reservation:{}", String::from_utf8_lossy(id));
+        if let Some(json) = self.master.stored(&name) {
+            self.copies.insert(name.clone(), json.to_owned());
+        }
     }
 
     /// Carries a call out. Of an answer it is enough to know what it was about.
@@ -383,7 +416,7 @@ impl Shop {
                 assert!(listed.len() <= query.count);
                 Ok(())
             }
-            _ => calls::run(server, request),
+            _ => calls::answer(server, request).map(|_| ()),
         }
     }
 

@@ -1,16 +1,6 @@
 //! The core in tables: ids and key names, quantities, records, outcomes, states, refusals, alerts, and the form in which
 //! decisions are replicated. No server, no clock.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::wildcard_enum_match_arm,
-    reason = "a panic ends a test, not a server"
-)]
-
 mod alerts;
 mod allocation;
 mod ids;

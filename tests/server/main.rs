@@ -1,23 +1,20 @@
 //! The module in a real server. Each test starts a server of its own, so that they run side by side; each name is a
 //! sentence of the contract.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::wildcard_enum_match_arm,
-    reason = "a panic ends a test, not a server"
-)]
-
-#[allow(dead_code, reason = "the tests of the engine use all of it")]
 #[path = "../engine/calls.rs"]
 mod calls;
+#[allow(dead_code, reason = "nothing is drawn by proptest here")]
 #[path = "../common/dice.rs"]
 mod dice;
 mod harness;
+#[allow(dead_code, reason = "the tests of the engine use all of it")]
+#[path = "../common/lines.rs"]
+mod lines;
+#[allow(dead_code, reason = "the tests of the engine use all of it")]
+#[path = "../common/model.rs"]
+mod naive;
 mod network;
+mod replies;
 mod scripts;
 mod shards;
 mod shop;

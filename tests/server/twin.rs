@@ -10,9 +10,11 @@
 use std::collections::BTreeMap;
 use std::thread;
 
-use crate::calls::{SKUS, Shopper, call};
+use crate::calls::call;
 use crate::dice::{Dice, number};
 use crate::harness::{Client, Json, Server, code};
+use crate::lines::{Life, Line, Lines, PLACES, SKUS};
+use crate::replies;
 use crate::simulation::{Command, Simulation, Value};
 
 /// From beat to beat, ms: the cron comes ten times a second, and has to come between two.
@@ -29,7 +31,7 @@ struct Twins {
     shop: Client,
     simulation: Simulation,
     dice: Dice,
-    shopper: Shopper,
+    lines: Lines,
     /// When the first beat was.
     begun: i64,
     /// Commands of the server that were propagated and looked at.
@@ -38,7 +40,7 @@ struct Twins {
 }
 
 /// Whether SCAN takes away every due key that it meets, as Redis does from 8.2 on, and not only those that match its pattern.
-fn walks_expire(shop: &mut Client) -> bool {
+pub fn walks_expire(shop: &mut Client) -> bool {
     // Valkey calls itself 7.2 there.
     let version = shop.info("server", "redis_version");
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().expect("a number"));
@@ -61,13 +63,13 @@ impl Twins {
             shop,
             simulation,
             dice: Dice::new(seed),
-            shopper: Shopper::default(),
+            lines: Lines::new(|_| Life::For(BEAT)),
             begun: 0,
             seen: 0,
             walks_expire: false,
         };
         twins.walks_expire = walks_expire(&mut twins.shop);
-        for name in ["north", "south"] {
+        for name in &PLACES[..2] {
             twins.by_hand(&["ZADD", "stock:warehouses:W", "1", name]);
         }
         for sku in SKUS {
@@ -92,7 +94,7 @@ impl Twins {
 
     /// One round: units of work behind a beat, then what the cron does. False where the machine was too slow for it.
     fn round(&mut self, number: i64, seed: u64) -> bool {
-        let units: Vec<Vec<String>> = (0..4 + self.dice.roll(8)).map(|_| self.unit(number)).collect();
+        let units: Vec<Vec<Line>> = (0..4 + self.dice.roll(8)).map(|_| self.unit(number)).collect();
         let mut lines: Vec<String> = Vec::new();
         let sleep = self.beat(number) + AFTER - self.shop.now();
         if sleep < AFTER {
@@ -100,11 +102,12 @@ impl Twins {
         }
         lines.push(format!("DEBUG SLEEP {}", sleep as f64 / 1000.0));
         for unit in &units {
+            let unit: Vec<String> = unit.iter().map(|line| line.join(" ")).collect();
             if unit.len() == 1 {
-                lines.extend(unit.iter().cloned());
+                lines.extend(unit);
             } else {
                 lines.push("MULTI".to_owned());
-                lines.extend(unit.iter().cloned());
+                lines.extend(unit);
                 lines.push("EXEC".to_owned());
             }
         }
@@ -125,7 +128,8 @@ impl Twins {
             };
             let ours: Vec<String> =
                 self.simulation.unit(|server| unit.iter().map(|line| answer(server, line)).collect());
-            let theirs: Vec<String> = theirs.iter().map(refusal).collect();
+            let theirs: Vec<String> =
+                unit.iter().zip(&theirs).map(|(line, reply)| said(line, reply)).collect();
             assert_eq!(
                 theirs, ours,
                 "INV_TWIN_SEED={seed}, round {number}: answers of the server and of the simulation to {unit:#?}"
@@ -157,39 +161,44 @@ impl Twins {
         }
     }
 
-    /// Calls, or something by other hands.
-    fn unit(&mut self, number: i64) -> Vec<String> {
+    /// Calls, or something by other hands. They are drawn again where chance would decide what becomes of them: which of those
+    /// that are due at one moment the server meets first.
+    fn unit(&mut self, number: i64) -> Vec<Line> {
         let begun = self.begun;
-        let life = move |dice: &mut Dice| {
-            let beats = number + 1 + i64::try_from(dice.roll(4)).expect("small");
-            ["PXAT".to_owned(), (begun + beats * BEAT).to_string()]
-        };
+        self.lines.set_life(move |dice| Life::Until(begun + (number + dice.up_to(4)) * BEAT));
         if self.dice.roll(6) > 0 {
             let count = if self.dice.roll(4) == 0 { 2 + self.dice.roll(2) } else { 1 };
-            let mut calls: Vec<String> =
-                (0..count).map(|_| self.shopper.call(&mut self.dice, life).join(" ")).collect();
-            if self.walks_expire {
-                // Which of those that are due at one moment it meets first is chance.
-                for call in calls.iter_mut().filter(|call| call.starts_with("INV.AUDITSCAN")) {
-                    "INV.AUDIT P".clone_into(call);
-                }
-            }
-            return calls;
+            return (0..count).map(|_| self.call()).collect();
         }
-        let id = self.shopper.recent(&mut self.dice);
-        let [_, at] = life(&mut self.dice);
-        let sku = *self.dice.pick(&SKUS.each_ref());
-        vec![match self.dice.roll(8) {
-            0 => format!("DEL reservation:{id}"),
-            1 => format!("RENAME reservation:{id} kept:{id}"),
-            2 => format!("RENAME kept:{id} reservation:{id}"),
-            3 => format!("PEXPIREAT reservation:{id} {at}"),
-            4 => format!("PERSIST reservation:{id}"),
-            5 => format!("INCRBY stock:available:{sku} 2"),
-            6 => format!("SET reservation:{id} foreign PXAT {at}"),
-            // Never less: which of those that are due at one moment would miss it is chance.
-            _ => format!("INCRBY stock:reserved:{sku} 1"),
-        }]
+        loop {
+            let line = self.lines.hands(&mut self.dice);
+            let is_known = match line[0].as_str() {
+                // What the servers have no command for, and what the model of the histories makes of several.
+                "EVICT" | "RESTORE" | "SCRIPT" | "HOLD" => false,
+                // Never fewer reserved units: one of those that are due would miss them.
+                "DEL" | "UNLINK" => !line[1].starts_with("stock:reserved:"),
+                _ => true,
+            };
+            if is_known {
+                return vec![line];
+            }
+        }
+    }
+
+    fn call(&mut self) -> Line {
+        loop {
+            let line = self.lines.call(&mut self.dice);
+            let is_known = match line[0].as_str() {
+                // It takes away what is due.
+                "INV.AUDITSCAN" => !self.walks_expire,
+                // Alerts are named by the moment.
+                "INV.ALERTS" => false,
+                _ => true,
+            };
+            if is_known {
+                return line;
+            }
+        }
     }
 
     /// What the server has sent in this round: the first of it, and the rest in a fixed order, as it is the server's in which
@@ -259,21 +268,36 @@ fn normal(name: &str, value: &str, until: Option<i64>) -> Option<(Json, Option<i
     Some((document, until.filter(|_| is_record)))
 }
 
-/// What the simulation answers: the code of a refusal, or nothing.
-fn answer(server: &mut Simulation, line: &str) -> String {
-    let words: Vec<&str> = line.split(' ').collect();
-    if line.starts_with("INV.") {
-        return call(server, &words).err().map(|refusal| refusal.code().to_owned()).unwrap_or_default();
+/// What the simulation answers: of a refusal the code.
+fn answer(server: &mut Simulation, line: &Line) -> String {
+    let words: Vec<&str> = line.iter().map(String::as_str).collect();
+    if line[0].starts_with("INV.") {
+        let answer = call(server, &words);
+        return answer.map_or_else(|refusal| refusal.code().to_owned(), |answer| normal_answer(line, answer));
     }
     server.execute(&words);
     String::new()
 }
 
-/// The code of a refusal of one of the module's commands.
-fn refusal(reply: &Json) -> String {
-    let code = reply.as_str().and_then(|text| text.strip_prefix('-')).map_or("", code);
-    // RENAME of what is not there: the simulation just does nothing.
-    if reply.as_str() == Some("-ERR no such key") { String::new() } else { code.to_owned() }
+/// The same of the server. What it says of other commands is its own.
+fn said(line: &Line, reply: &Json) -> String {
+    if !line[0].starts_with("INV.") {
+        return String::new();
+    }
+    match replies::short(line, reply) {
+        Err(refusal) => code(&refusal).to_owned(),
+        Ok(answer) => normal_answer(line, answer),
+    }
+}
+
+/// Lists in a fixed order.
+fn normal_answer(line: &Line, answer: String) -> String {
+    if !["INV.SCAN", "INV.AUDITSCAN"].contains(&line[0].as_str()) {
+        return answer;
+    }
+    let mut entries: Vec<&str> = answer.split("; ").collect();
+    entries.sort_unstable();
+    entries.join("; ")
 }
 
 /// Of each command its name and key, of the module's own what it does to what.

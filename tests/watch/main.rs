@@ -1,16 +1,6 @@
 //! The live view of examples/watch, without a server and without a terminal: what it reads of replies, what it keeps, what
 //! it draws on a screen of any size. tests/server/watch.rs runs all of it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::wildcard_enum_match_arm,
-    reason = "a panic ends a test"
-)]
-
 #[allow(dead_code, reason = "no server is connected to")]
 #[path = "../../examples/watch/source.rs"]
 mod source;

@@ -1,13 +1,21 @@
-//! Changes a history by whole lines and words, which bytes alone hit rarely.
+//! Changes a history by whole lines and words, which bytes alone hit rarely, and adds lines that the generator of all random
+//! tests draws.
 
 use libfuzzer_sys::fuzzer_mutate;
 
+use super::dice::Dice;
+use super::lines::{Life, Lines, Mix};
+
+/// What time and the operator do is in the seeds.
+const MIX: Mix<'static> =
+    Mix { calls: 6, time: 2, hands: 3, operator: 1, orders: &[(1, "RESTART"), (1, "FAILOVER"), (1, "GO")] };
+
 /// Changes the first `size` bytes of `data`, which has room for `max_size`. Gives how many there are then.
 pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
-    let mut dice = Dice(u64::from(seed) << 1 | 1);
+    let mut dice = Dice::new(u64::from(seed));
     let mut lines: Vec<Vec<u8>> = data[..size].split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-    let (at, other) = (dice.below(lines.len()), dice.below(lines.len()));
-    match dice.below(8) {
+    let (at, other) = (dice.place(lines.len()), dice.place(lines.len()));
+    match dice.roll(10) {
         0 => lines.insert(at, lines[other].clone()),
         1 => {
             lines.remove(at);
@@ -23,9 +31,14 @@ pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize
             // A word of another line in the place of one of this.
             let mut words: Vec<&[u8]> = lines[at].split(|byte| *byte == b' ').collect();
             let from: Vec<&[u8]> = lines[other].split(|byte| *byte == b' ').collect();
-            let (place, word) = (dice.below(words.len()), dice.below(from.len()));
+            let (place, word) = (dice.place(words.len()), dice.place(from.len()));
             words[place] = from[word];
             lines[at] = words.join(&b' ');
+        }
+        6 | 7 => {
+            let life = |dice: &mut Dice| Life::For(dice.up_to(500));
+            let drawn = Lines::of_few(5, life).draw(&mut dice, &MIX);
+            lines.insert(at, drawn.join(" ").into_bytes());
         }
         _ => return fuzzer_mutate(data, size, max_size),
     }
@@ -35,16 +48,4 @@ pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize
     }
     data[..changed.len()].copy_from_slice(&changed);
     changed.len()
-}
-
-/// Numbers that one seed decides (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, count: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % count.max(1)
-    }
 }

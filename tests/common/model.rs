@@ -1,5 +1,6 @@
 //! The naive model: what the contract says that a history must lead to, in sets and sums, without keys, indexes or
-//! events.
+//! events. It takes the lines that `lines.rs` draws, and predicts replies and books, on the simulated server as on real
+//! ones.
 //!
 //! It leaves open what the contract leaves open: which overdue reservations a command releases on its way, and what a
 //! job leaves to the cron. The model looks which records are gone, insists that their time was over, and says what
@@ -11,16 +12,17 @@ use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::ending::Ending;
 use redis_inventory::inventory::quantity::{MAX_EXACT, UnixMs};
 
-/// The skus of every history, by number.
-pub const SKUS: [&str; 6] = ["P", "Q", "R@north", "S", "R@south", "R"];
-/// The product that may be kept in warehouses, and its places.
-pub const R: Sku = 5;
-pub const R_PLACES: [Sku; 2] = [2, 4];
-/// The reservation ids of every history, by number.
-pub const IDS: [&str; 5] = ["one", "two", "three", "four", "five@shop"];
+use super::lines::{self, Line, PLACES, SKUS, number_of};
 
-pub type Id = usize;
+/// The product that may be kept in warehouses, and its places.
+const W: Sku = 5;
+const W_PLACES: [Sku; 3] = [2, 3, 4];
+
+pub type Id = u64;
 pub type Sku = usize;
+/// The mark of a database in which the module is alone.
+pub const MARK: &str = "inventory:managed";
+
 pub type Lines = Vec<(Sku, i64)>;
 /// A line that is short, with what there is.
 type Short = (Sku, i64, i64);
@@ -42,14 +44,14 @@ pub struct Held {
 }
 
 impl Held {
-    /// The part of its lines that `named` is: R, where it is not held so itself, is taken from its places in their order.
+    /// The part of its lines that `named` is: W, where it is not held so itself, is taken from its places in their order.
     fn part(&self, named: &Lines) -> Option<Lines> {
         let mut left = self.lines.clone();
         let mut part = Lines::new();
         let is_held = |sku: Sku| self.lines.iter().any(|line| line.0 == sku);
         for by_name in [true, false] {
             for &(sku, quantity) in named.iter().filter(|line| is_held(line.0) == by_name) {
-                let fits = |held: Sku| held == sku || (sku == R && R_PLACES.contains(&held));
+                let fits = |held: Sku| held == sku || (sku == W && W_PLACES.contains(&held));
                 for _ in 0..quantity {
                     let line = left.iter_mut().find(|line| fits(line.0) && line.1 > 0)?;
                     line.1 -= 1;
@@ -67,7 +69,7 @@ impl Held {
 }
 
 /// The key `reservation:{id}`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Slot {
     /// What it says, where it is a record of this id.
     pub record: Option<Held>,
@@ -90,7 +92,7 @@ impl Slot {
 }
 
 /// Something that is gone and not settled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Gone {
     id: Id,
     /// What its record said.
@@ -101,7 +103,7 @@ struct Gone {
 }
 
 /// How a reservation ended, for as long as that is remembered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Outcome {
     ending: Ending,
     /// All that it held.
@@ -115,9 +117,9 @@ struct Outcome {
 
 /// A `ONCE` token: what names it, and what was asked with it.
 #[derive(Clone, Debug)]
-pub struct Token {
-    pub name: String,
-    pub asked: String,
+struct Token {
+    name: String,
+    asked: String,
 }
 
 /// What a command answers, and whether it changes anything of its own.
@@ -144,6 +146,21 @@ impl Expected {
     fn refused(answer: impl Into<String>) -> Self {
         Self { answer: answer.into(), writes: false }
     }
+
+    /// Whether this is what was said. Of most refusals the model knows the code alone.
+    pub fn fits(&self, said: &str) -> bool {
+        let is_a_code = !self.answer.contains(' ') && said != self.answer;
+        let said = if is_a_code { said.split(' ').next().unwrap_or_default() } else { said };
+        in_any_order(said) == in_any_order(&self.answer)
+    }
+}
+
+/// What is listed, in whatever order; and the skus that are short are all named, in which order nobody promises to a late
+/// commit.
+fn in_any_order(answer: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = answer.trim_start_matches("INSUFFICIENT ").split("; ").collect();
+    parts.sort_unstable();
+    parts
 }
 
 enum State {
@@ -155,7 +172,7 @@ enum State {
     Foreign,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {
     pub now: UnixMs,
     /// 0: outcomes are not kept.
@@ -167,11 +184,15 @@ pub struct Model {
     pub reserved: BTreeMap<Sku, i64>,
     /// Available and reserved: moved by what was sold, by counts and by other hands, by nothing else.
     pub on_hand: BTreeMap<Sku, i64>,
-    /// The places of R, with their priorities; empty: R is kept under its own name.
+    /// The places of W, with their priorities; empty: W is kept under its own name.
     pub warehouses: BTreeMap<Sku, i64>,
     pub slots: BTreeMap<Id, Slot>,
     /// Records that other hands renamed away.
-    pub backups: BTreeMap<Id, Slot>,
+    backups: BTreeMap<Id, Slot>,
+    /// The latest record of each id that there ever was.
+    copies: BTreeMap<Id, Held>,
+    /// What was set with INV.THRESHOLD.
+    thresholds: BTreeMap<Sku, String>,
     outcomes: BTreeMap<Id, Outcome>,
     /// What was asked and answered with a token, and until when that is known.
     once: BTreeMap<String, (String, String, UnixMs)>,
@@ -204,6 +225,22 @@ pub struct Model {
 }
 
 impl Model {
+    /// Nothing has happened yet.
+    pub fn new(now: UnixMs, outcome_ttl: i64, repairs: Option<bool>) -> Self {
+        Self { now, outcome_ttl, repairs, ..Self::default() }
+    }
+
+    /// So many units are there before anything happens.
+    pub fn stock_up(&mut self, sku: Sku, units: i64) {
+        self.available.insert(sku, units);
+        self.on_hand.insert(sku, units);
+    }
+
+    /// There is no key of this sku.
+    pub fn stock_up_nothing(&mut self, sku: Sku) {
+        self.on_hand.insert(sku, 0);
+    }
+
     // --- what can be asked of it ---
 
     fn outcome(&self, id: Id) -> Option<&Outcome> {
@@ -228,7 +265,7 @@ impl Model {
     }
 
     /// Skus whose counter is not what is held, or whose units count for nothing: with the difference, and those units.
-    pub fn wrong(&self) -> BTreeSet<(String, i64, i64)> {
+    fn wrong(&self) -> BTreeSet<(String, i64, i64)> {
         let reserved = |sku: Sku| self.reserved.get(&sku).copied().unwrap_or(0);
         let stray = |sku: Sku| if self.counts(sku) { 0 } else { self.units(sku) + reserved(sku) };
         let all =
@@ -237,9 +274,30 @@ impl Model {
     }
 
     /// The ids of reservations whose time is not over.
-    pub fn live(&self) -> BTreeSet<&'static str> {
+    fn live(&self) -> BTreeSet<String> {
         let live = self.slots.iter().filter(|(_, slot)| slot.held().is_some() && !self.is_overdue(slot));
-        live.map(|(id, _)| IDS[*id]).collect()
+        live.map(|(id, _)| lines::id(*id)).collect()
+    }
+
+    /// How each reservation ended of which that is remembered.
+    pub fn endings(&self) -> BTreeMap<String, Ending> {
+        self.outcomes.keys().filter_map(|id| Some((lines::id(*id), self.ending(*id)?))).collect()
+    }
+
+    /// Whether there is anything under this id.
+    pub fn has(&self, id: &str) -> bool {
+        number_of(id).is_some_and(|id| self.slots.contains_key(&id))
+    }
+
+    /// Whether that says that it is a reservation of this id.
+    pub fn has_record(&self, id: &str) -> bool {
+        number_of(id).and_then(|id| self.slots.get(&id)).is_some_and(|slot| slot.record.is_some())
+    }
+
+    /// The ids under which there is something that is not the module's.
+    pub fn foreign(&self) -> BTreeSet<String> {
+        let foreign = self.slots.iter().filter(|(_, slot)| slot.foreign);
+        foreign.map(|(id, _)| lines::id(*id)).collect()
     }
 
     pub fn live_count(&self) -> usize {
@@ -262,7 +320,7 @@ impl Model {
     }
 
     /// Whether a client finds the key.
-    pub fn is_readable(&self, slot: &Slot) -> bool {
+    fn is_readable(&self, slot: &Slot) -> bool {
         slot.until.is_none_or(|until| self.now <= until)
     }
 
@@ -272,7 +330,7 @@ impl Model {
     }
 
     /// Whether other hands can put a record under this id without meeting units of it that wait for a command.
-    pub fn can_be_put(&self, id: Id) -> bool {
+    fn can_be_put(&self, id: Id) -> bool {
         self.is_settled(id) && self.slots.get(&id).is_none_or(|slot| self.is_readable(slot))
     }
 
@@ -284,7 +342,7 @@ impl Model {
     fn overdue(&self) -> Vec<Id> {
         let is_over = |slot: &Slot| slot.held().is_some() && self.is_overdue(slot);
         let over = self.slots.iter().filter(|(_, slot)| is_over(slot));
-        let mut over: Vec<_> = over.map(|(id, slot)| (slot.deadline(), IDS[*id], *id)).collect();
+        let mut over: Vec<_> = over.map(|(id, slot)| (slot.deadline(), lines::id(*id), *id)).collect();
         over.sort_unstable();
         over.into_iter().map(|(.., id)| id).collect()
     }
@@ -349,7 +407,7 @@ impl Model {
     }
 
     fn settle_remembered(&mut self, which: impl Fn(&Gone) -> bool, with_outcome: bool) {
-        self.remembered.sort_by_key(|gone| (gone.deadline, IDS[gone.id]));
+        self.remembered.sort_by_key(|gone| (gone.deadline, lines::id(gone.id)));
         while let Some(at) = self.remembered.iter().position(&which) {
             let moved = self.movable(&self.remembered[at].lines);
             let gone = self.remembered.remove(at);
@@ -360,7 +418,7 @@ impl Model {
     /// Takes note of the records that are gone because they were opened. `is_there` looks at the real keys.
     fn look_who_is_gone(&mut self, is_there: impl Fn(&str) -> bool) {
         for id in self.overdue() {
-            if !is_there(&format!("reservation:{}", IDS[id])) {
+            if !is_there(&format!("reservation:{}", lines::id(id))) {
                 self.expire(id);
             }
         }
@@ -522,6 +580,53 @@ impl Model {
         self.settle_remembered(|gone| now > gone.deadline, true);
     }
 
+    /// These have ended meanwhile, by the cron or by the server's own search for what is due. False if one of them cannot.
+    pub fn end_meanwhile(&mut self, ended: &BTreeSet<String>) -> bool {
+        for id in ended.iter().filter_map(|id| number_of(id)) {
+            let now = self.now;
+            let is_overdue =
+                self.slots.get(&id).is_some_and(|slot| slot.held().is_some() && self.is_overdue(slot));
+            let is_due = |gone: &Gone| gone.id == id && now > gone.deadline;
+            if is_overdue {
+                self.expire(id);
+                self.settle_pending();
+            } else if !self.is_settled(id) {
+                self.settle_pending_of(id);
+            } else if self.remembered.iter().any(is_due) {
+                self.settle_remembered(is_due, true);
+            } else {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The cron, as it was at some moment before the first of those that are overdue and still there.
+    pub fn sweep_what_is_settled(&mut self, is_alone: bool) {
+        let now = self.now;
+        self.now = self.deadlines().into_iter().min().map_or(now, |first| first.min(now));
+        self.sweep(is_alone);
+        self.now = now;
+    }
+
+    /// When what is held, or remembered, falls due.
+    pub fn deadlines(&self) -> Vec<UnixMs> {
+        let held = self.slots.values().filter(|slot| slot.held().is_some()).filter_map(Slot::deadline);
+        held.chain(self.remembered.iter().map(|gone| gone.deadline)).collect()
+    }
+
+    /// When what is there under this id, or remembered of it, falls due.
+    pub fn deadline_of(&self, id: &str) -> Option<UnixMs> {
+        let id = number_of(id)?;
+        let remembered = || self.remembered.iter().find(|gone| gone.id == id).map(|gone| gone.deadline);
+        self.slots.get(&id).and_then(Slot::deadline).or_else(remembered)
+    }
+
+    /// Whether this call asks for a life that is over already.
+    pub fn is_too_late(&self, words: &[&str]) -> bool {
+        Asked::read(words, self.now).until.is_some_and(|until| until <= self.now)
+    }
+
     fn begin_check(&mut self) {
         self.uncompared = true;
         self.drift_known.clear();
@@ -530,6 +635,97 @@ impl Model {
     }
 
     // --- the module's commands ---
+
+    /// What a call of the module is answered, and what it changes. `None` of one that only reads what the model does not
+    /// keep. `is_there` looks at the keys that are there after the call: which of those that were overdue it has
+    /// released on its way is left to it.
+    pub fn call(&mut self, words: &[&str], is_there: impl Fn(&str) -> bool) -> Option<Expected> {
+        let asked = Asked::read(words, self.now);
+        let token = asked.token.as_ref();
+        let name = words.get(1).copied().unwrap_or_default();
+        let id = || number_of(name).expect("a reservation");
+        let sku = || number(name);
+        let lines = &asked.items;
+        let expected = match words[0] {
+            "INV.RESERVE" => {
+                self.reserve(id(), lines, asked.split, asked.until.expect("a lifetime"), token, is_there)
+            }
+            "INV.COMMIT" if !lines.is_empty() => self.resolve_part(id(), lines, Ending::Committed, token),
+            "INV.COMMIT" => self.commit(id(), asked.late, token, is_there),
+            "INV.ROLLBACK" if !lines.is_empty() => self.resolve_part(id(), lines, Ending::RolledBack, token),
+            "INV.ROLLBACK" => self.rollback(id(), token),
+            "INV.EXTEND" => self.extend(id(), asked.until.expect("a lifetime"), token),
+            "INV.ADJUST" => self.adjust(sku(), integer(words[2]), token),
+            "INV.SET" => self.set(sku(), words[2] == "ONHAND", integer(words[3]), asked.if_equal, token),
+            "INV.TRANSFER" => self.transfer(place(words[2]), place(words[3]), integer(words[4]), token),
+            "INV.WAREHOUSES" if words[2] == "SET" => {
+                let places: Vec<(Sku, i64)> =
+                    words[3..].chunks(2).map(|pair| (place(pair[0]), integer(pair[1]))).collect();
+                self.set_warehouses(&places)
+            }
+            "INV.WAREHOUSES" => self.remove_warehouse(place(words[3])),
+            "INV.THRESHOLD" => self.set_threshold(sku(), words[2]),
+            "INV.REPAIR" => self.repair(sku(), words.contains(&"FORCE"), is_there(MARK)),
+            _ => return self.read(words).map(|answer| Expected::number(answer, false)),
+        };
+        if let Some(id) = number_of(name) {
+            self.keep_copy(id);
+        }
+        Some(expected)
+    }
+
+    /// What a reader answers.
+    fn read(&mut self, words: &[&str]) -> Option<String> {
+        let name = words[1];
+        Some(match words[0] {
+            "INV.GET" => {
+                let id = number_of(name).expect("a reservation");
+                let state = self.get(id).unwrap_or("null");
+                self.find_by_hand(id);
+                state.to_owned()
+            }
+            "INV.STOCK" => {
+                let of = |product: &&str| match self.stock(number(product)) {
+                    Some((available, reserved)) => format!("{available} {reserved}"),
+                    None => "null".to_owned(),
+                };
+                words[1..].iter().map(of).collect::<Vec<_>>().join("; ")
+            }
+            "INV.AUDIT" => {
+                let sku = number(name);
+                let (reserved, held) = (self.reserved.get(&sku).copied().unwrap_or(0), self.held(sku));
+                if sku == W && !self.warehouses.is_empty() && held == 0 && self.is_empty(W) {
+                    "ERR".to_owned()
+                } else if self.is_known(sku) {
+                    format!("{reserved} {held}")
+                } else {
+                    "null".to_owned()
+                }
+            }
+            "INV.AUDITSCAN" => {
+                let wrong = self.wrong();
+                let wrong = wrong.iter().map(|(sku, drift, stray)| format!("{sku} {drift} {stray}"));
+                wrong.collect::<Vec<_>>().join("; ")
+            }
+            "INV.SCAN" => self.live().into_iter().collect::<Vec<_>>().join("; "),
+            _ => return None,
+        })
+    }
+
+    fn set_threshold(&mut self, product: Sku, units: &str) -> Expected {
+        let before = match units {
+            "default" => self.thresholds.remove(&product),
+            units => self.thresholds.insert(product, units.to_owned()),
+        };
+        Expected::number("OK", before.as_ref() != self.thresholds.get(&product))
+    }
+
+    /// The latest record of this id, which a backup tool may put back.
+    fn keep_copy(&mut self, id: Id) {
+        if let Some(record) = self.slots.get(&id).and_then(|slot| slot.record.clone()) {
+            self.copies.insert(id, record);
+        }
+    }
 
     /// How `id` stands, after what was due of it has been settled.
     fn state(&mut self, id: Id) -> State {
@@ -578,7 +774,7 @@ impl Model {
             _ => None,
         };
         if let Some(answer) = self.unless_foreign(state, token, ended) {
-            let is_again = answer.answer == "OK";
+            let is_again = answer.answer.starts_with("OK");
             return Some(match state {
                 State::Live(held, _) if is_again && held.asked != sum(&[lines]) => {
                     Expected::refused("MISMATCH")
@@ -606,12 +802,12 @@ impl Model {
         expected
     }
 
-    pub fn reserve(
+    fn reserve(
         &mut self,
         id: Id,
         lines: &Lines,
         split: Split,
-        life: i64,
+        expires_at: UnixMs,
         token: Option<&Token>,
         is_there: impl Fn(&str) -> bool,
     ) -> Expected {
@@ -622,12 +818,13 @@ impl Model {
         match state {
             State::Ended(outcome) => return Expected::refused(code(outcome.ending)),
             State::Live(held, deadline) if held.asked == sum(&[lines]) => {
-                return self.remember_from(deadline.max(self.now), token, Expected::already());
+                let answer = Expected::number(format!("OK {deadline} {}", show(&held.lines)), false);
+                return self.remember_from(deadline.max(self.now), token, answer);
             }
             State::Live(..) => return Expected::refused("MISMATCH"),
             State::Lapsed | State::Unknown | State::Foreign => {}
         }
-        if lines.iter().any(|line| line.0 != R && !self.counts(line.0)) {
+        if lines.iter().any(|line| line.0 != W && !self.counts(line.0)) {
             return Expected::refused("ERR");
         }
         // Whether they are another program's is not known: they stay reserved.
@@ -644,7 +841,6 @@ impl Model {
             *self.available.entry(sku).or_default() -= quantity;
             *self.reserved.entry(sku).or_default() += quantity;
         }
-        let expires_at = self.now + life;
         let record = Held {
             lines: picks,
             asked: sum(&[lines]),
@@ -658,7 +854,8 @@ impl Model {
             id,
             Slot { record: Some(record), until: Some(expires_at), foreign: false, by_hand: false },
         );
-        self.remember_from(expires_at, token, Expected::done())
+        let answer = format!("OK {expires_at} {}", show(&self.slots[&id].record.as_ref().unwrap().lines));
+        self.remember_from(expires_at, token, Expected::number(answer, true))
     }
 
     /// What is taken for `lines`, or the refusal where they are not available though overdue reservations of their skus were
@@ -692,7 +889,7 @@ impl Model {
         let Err(shorts) = self.pick(lines, split) else { return Ok(vec![]) };
         let mut later = self.clone();
         let is_short = |sku: Sku| {
-            shorts.iter().any(|short| short.0 == sku || (short.0 == R && self.is_place(sku, split)))
+            shorts.iter().any(|short| short.0 == sku || (short.0 == W && self.is_place(sku, split)))
         };
         for id in self.overdue() {
             if self.slots[&id].held().unwrap().lines.iter().any(|line| is_short(line.0)) {
@@ -707,9 +904,9 @@ impl Model {
         split.is_some() && self.warehouses.contains_key(&sku)
     }
 
-    /// Unit by unit: named places first, and R from what they leave.
+    /// Unit by unit: named places first, and W from what they leave.
     fn pick(&self, lines: &Lines, split: Option<Split>) -> Result<Lines, Vec<Short>> {
-        let is_split = |sku: Sku| sku == R && split.is_some() && !self.warehouses.is_empty();
+        let is_split = |sku: Sku| sku == W && split.is_some() && !self.warehouses.is_empty();
         let mut left: Vec<i64> = (0..SKUS.len()).map(|sku| self.units(sku)).collect();
         let (mut picks, mut shorts) = (Lines::new(), vec![]);
         for &(sku, quantity) in lines.iter().filter(|line| !is_split(line.0)) {
@@ -726,30 +923,39 @@ impl Model {
                 add(&mut picks, sku, quantity);
                 continue;
             }
-            let single = places.iter().find(|place| left[place.2] >= quantity);
-            let all: i64 = places.iter().map(|place| left[place.2].max(0)).sum();
-            match (split.unwrap(), single) {
-                // One place that has all is the fewest there can be.
-                (Split::None | Split::Fewest, Some(place)) => add(&mut picks, place.2, quantity),
-                (Split::None, None) => {
-                    let most = places.iter().map(|place| left[place.2].max(0)).max().unwrap_or(0);
-                    shorts.push((sku, quantity, most));
-                }
-                (Split::Priority | Split::Fewest, _) if all < quantity => shorts.push((sku, quantity, all)),
-                // Without one that has all, both are needed.
-                (Split::Priority | Split::Fewest, _) => {
-                    for _ in 0..quantity {
-                        let place = places.iter().find(|place| left[place.2] > 0).unwrap();
-                        left[place.2] -= 1;
-                        add(&mut picks, place.2, 1);
-                    }
+            let split = split.unwrap();
+            let stocked: Vec<Sku> = places.iter().map(|place| place.2).filter(|sku| left[*sku] > 0).collect();
+            let units = |skus: &[Sku]| skus.iter().map(|sku| left[*sku]).sum::<i64>();
+            let enough: Vec<Vec<Sku>> =
+                sets(&stocked).into_iter().filter(|set| units(set) >= quantity).collect();
+            let chosen = match split {
+                Split::Priority => enough.iter().find(|set| **set == stocked),
+                // The first of the smallest.
+                Split::Fewest => enough.iter().min_by_key(|set| set.len()),
+                Split::None => enough.iter().find(|set| set.len() == 1),
+            };
+            let Some(chosen) = chosen else {
+                let most = match split {
+                    Split::Priority | Split::Fewest => units(&stocked),
+                    Split::None => stocked.iter().map(|sku| left[*sku]).max().unwrap_or(0),
+                };
+                shorts.push((sku, quantity, most));
+                continue;
+            };
+            let mut missing = quantity;
+            for place in chosen {
+                let taken = missing.min(left[*place]);
+                add(&mut picks, *place, taken);
+                missing -= taken;
+                if missing == 0 {
+                    break;
                 }
             }
         }
         if shorts.is_empty() { Ok(picks) } else { Err(shorts) }
     }
 
-    pub fn commit(
+    fn commit(
         &mut self,
         id: Id,
         late: bool,
@@ -806,7 +1012,7 @@ impl Model {
         self.remember(token, Expected::done())
     }
 
-    pub fn rollback(&mut self, id: Id, token: Option<&Token>) -> Expected {
+    fn rollback(&mut self, id: Id, token: Option<&Token>) -> Expected {
         let state = self.state(id);
         let ended = match &state {
             State::Ended(outcome) if outcome.ending == Ending::Committed => Some("COMMITTED"),
@@ -831,7 +1037,7 @@ impl Model {
     }
 
     /// COMMIT and ROLLBACK with ITEMS.
-    pub fn resolve_part(&mut self, id: Id, part: &Lines, ending: Ending, token: Option<&Token>) -> Expected {
+    fn resolve_part(&mut self, id: Id, part: &Lines, ending: Ending, token: Option<&Token>) -> Expected {
         let state = self.state(id);
         match self.unless_foreign(&state, token, no_longer(&state)) {
             Some(answer) => answer,
@@ -839,14 +1045,13 @@ impl Model {
         }
     }
 
-    pub fn extend(&mut self, id: Id, life: i64, token: Option<&Token>) -> Expected {
+    fn extend(&mut self, id: Id, expires_at: UnixMs, token: Option<&Token>) -> Expected {
         let state = self.state(id);
         if let Some(answer) = self.unless_foreign(&state, token, no_longer(&state)) {
             return answer;
         }
         match state {
             State::Live(held, _) => {
-                let expires_at = self.now + life;
                 self.put(id, Held { expires_at, ..held }, expires_at);
                 self.remember(token, Expected::number(expires_at, true))
             }
@@ -908,7 +1113,7 @@ impl Model {
         self.remember(token, Expected::done())
     }
 
-    pub fn adjust(&mut self, sku: Sku, delta: i64, token: Option<&Token>) -> Expected {
+    fn adjust(&mut self, sku: Sku, delta: i64, token: Option<&Token>) -> Expected {
         self.settle_pending();
         if let Some(answer) = self.answered(token, None) {
             return answer;
@@ -927,7 +1132,7 @@ impl Model {
     }
 
     /// SET. With `on_hand`, the number counts reserved units too.
-    pub fn set(
+    fn set(
         &mut self,
         sku: Sku,
         on_hand: bool,
@@ -963,8 +1168,8 @@ impl Model {
 
     /// Whether units of this sku count: they may come and go by themselves, and be taken.
     fn counts(&self, sku: Sku) -> bool {
-        let is_of_r = sku == R || R_PLACES.contains(&sku);
-        !is_of_r || self.warehouses.is_empty() || self.warehouses.contains_key(&sku)
+        let is_of_w = sku == W || W_PLACES.contains(&sku);
+        !is_of_w || self.warehouses.is_empty() || self.warehouses.contains_key(&sku)
     }
 
     fn is_empty(&self, sku: Sku) -> bool {
@@ -976,18 +1181,20 @@ impl Model {
         self.available.remove(&sku).is_some() | self.reserved.remove(&sku).is_some()
     }
 
-    /// WAREHOUSES SET of one place of R.
-    pub fn set_warehouse(&mut self, place: Sku, priority: i64) -> Expected {
+    fn set_warehouses(&mut self, places: &[(Sku, i64)]) -> Expected {
         self.settle_pending();
-        if !self.is_empty(R) {
+        if !self.is_empty(W) {
             return Expected::refused("ERR");
         }
-        let writes = self.warehouses.insert(place, priority) != Some(priority);
-        Expected::number("OK", self.clear(R) | writes)
+        let mut writes = self.clear(W);
+        for (place, priority) in places {
+            writes |= self.warehouses.insert(*place, *priority) != Some(*priority);
+        }
+        Expected::number("OK", writes)
     }
 
     /// WAREHOUSES DEL.
-    pub fn remove_warehouse(&mut self, place: Sku) -> Expected {
+    fn remove_warehouse(&mut self, place: Sku) -> Expected {
         self.settle_pending();
         if !self.warehouses.contains_key(&place) {
             return Expected::refused("ERR");
@@ -1000,7 +1207,7 @@ impl Model {
         Expected::done()
     }
 
-    pub fn transfer(&mut self, from: Sku, to: Sku, units: i64, token: Option<&Token>) -> Expected {
+    fn transfer(&mut self, from: Sku, to: Sku, units: i64, token: Option<&Token>) -> Expected {
         if from == to {
             return Expected::refused("ERR");
         }
@@ -1029,9 +1236,9 @@ impl Model {
     }
 
     /// What INV.STOCK says of a product: available and reserved.
-    pub fn stock(&self, product: Sku) -> Option<(i64, i64)> {
+    fn stock(&self, product: Sku) -> Option<(i64, i64)> {
         let places: Vec<Sku> = self.warehouses.keys().copied().collect();
-        let skus = if product == R && !places.is_empty() { places } else { vec![product] };
+        let skus = if product == W && !places.is_empty() { places } else { vec![product] };
         let is_known = |sku: &Sku| self.available.contains_key(sku) || self.reserved.contains_key(sku);
         let reserved = |sku: &Sku| self.reserved.get(sku).copied().unwrap_or(0);
         (skus != [product] || is_known(&product))
@@ -1044,7 +1251,7 @@ impl Model {
             || self.reserved.contains_key(&sku)
             || self.held(sku) > 0
             || self.warehouses.contains_key(&sku)
-            || (sku == R && !self.warehouses.is_empty())
+            || (sku == W && !self.warehouses.is_empty())
     }
 
     fn shortage(&self, sku: Sku, requested: i64, available: i64) -> String {
@@ -1053,14 +1260,14 @@ impl Model {
     }
 
     /// Makes reserved what is held. Answers what was reserved and held before.
-    pub fn repair(&mut self, sku: Sku, force: bool, is_alone: bool) -> Expected {
+    fn repair(&mut self, sku: Sku, force: bool, is_alone: bool) -> Expected {
         self.settle_pending();
         let (reserved, held) = (self.reserved.get(&sku).copied().unwrap_or(0), self.held(sku));
-        if sku == R && !self.warehouses.is_empty() && (self.units(R), reserved, held) == (0, 0, 0) {
+        if sku == W && !self.warehouses.is_empty() && (self.units(W), reserved, held) == (0, 0, 0) {
             return Expected::refused("ERR");
         }
         if !self.is_known(sku) {
-            return Expected::number("unknown", false);
+            return Expected::number("null", false);
         }
         let is_alone = is_alone && self.foreign_count() == 0 && !self.written.contains(&sku);
         if reserved > held && !is_alone && !force {
@@ -1082,7 +1289,7 @@ impl Model {
     }
 
     /// What INV.GET says: a state, `FOREIGN`, or nothing.
-    pub fn get(&self, id: Id) -> Option<&'static str> {
+    fn get(&self, id: Id) -> Option<&'static str> {
         let slot = self.slots.get(&id);
         if let Some(slot) = slot.filter(|slot| self.is_readable(slot)) {
             return Some(match (slot.foreign || self.outcome(id).is_some(), self.is_overdue(slot)) {
@@ -1097,8 +1304,121 @@ impl Model {
 
     // --- other hands ---
 
+    /// Another program writes to keys of the module: what it sends, or nothing, where the contract says nothing of it.
+    /// `copy` is the latest record of an id, as text.
+    pub fn hands(&mut self, words: &[&str], copy: impl Fn(&str) -> Option<String>) -> Vec<Line> {
+        let now = self.now;
+        let sent: Line = words.iter().map(ToString::to_string).collect();
+        let mut until = None;
+        for option in words.windows(2) {
+            match option[0] {
+                "PX" => until = Some(now + integer(option[1])),
+                "PXAT" => until = Some(integer(option[1])),
+                _ => {}
+            }
+        }
+        let key = words.get(1).copied().unwrap_or_default();
+        let record = |key: &str| key.strip_prefix("reservation:").and_then(number_of);
+        match (words, record(key)) {
+            (["GET", _], Some(id)) => {
+                self.find_by_hand(id);
+            }
+            (["DEL" | "UNLINK", _], Some(id)) => {
+                self.take_by_hand(id);
+            }
+            (["EVICT", _], Some(id)) => self.evict(id),
+            // What is no hash refuses it, and of a hash nothing becomes anything else.
+            (["HSET", ..], Some(id)) if self.slots.get(&id).is_some_and(|slot| self.is_readable(slot)) => {
+                return vec![];
+            }
+            (["SET" | "HSET", ..], Some(id)) => self.put_by_hand(id, None, until),
+            (["RESTORE", _, life @ ..], Some(id)) => {
+                let held = self.copies.get(&id).filter(|_| self.can_be_put(id)).cloned();
+                let (Some(held), Some(text)) = (held, copy(&lines::id(id))) else { return vec![] };
+                self.put_by_hand(id, Some(held), until);
+                return vec![["SET", key, &text].iter().chain(life).map(ToString::to_string).collect()];
+            }
+            (["RENAME", _, _], Some(id)) => {
+                if let Some(slot) = self.take_by_hand(id) {
+                    self.backups.insert(id, slot);
+                }
+            }
+            (["RENAME", _, to], None) => {
+                let id = record(to).expect("a reservation");
+                if !self.can_be_put(id) {
+                    return vec![];
+                }
+                if let Some(slot) = self.backups.remove(&id)
+                    && self.is_readable(&slot)
+                {
+                    self.put_by_hand(id, slot.record, slot.until);
+                }
+            }
+            (["PERSIST", _] | ["PEXPIRE" | "PEXPIREAT", _, _], Some(id)) => {
+                // Nobody does that to a record that is not the module's.
+                if self.slots.get(&id).is_some_and(|slot| slot.foreign) {
+                    return vec![];
+                }
+                let until = match words {
+                    ["PEXPIRE", _, ms] => Some(now + integer(ms)),
+                    ["PEXPIREAT", _, at] => Some(integer(at)),
+                    _ => None,
+                };
+                self.set_ttl_by_hand(id, until);
+            }
+            (["SCRIPT", verb, name], _) => {
+                let id = number_of(name).expect("a reservation");
+                let Some(held) = self.copies.get(&id).map(|held| held.lines.clone()) else { return vec![] };
+                let is_rollback = *verb == "ROLLBACK";
+                for &(sku, units) in &held {
+                    self.count_by_hand(sku, if is_rollback { units } else { 0 }, -units);
+                }
+                self.take_by_hand(id);
+                let held: Vec<(&str, i64)> = held.iter().map(|(sku, units)| (SKUS[*sku], *units)).collect();
+                return lines::script(name, &held, is_rollback);
+            }
+            (["HOLD", name, units], _) => {
+                let (sku, units) = (number(name), integer(units));
+                let there = if units > 0 { &self.available } else { &self.reserved };
+                let there = there.get(&sku).copied().unwrap_or(0).max(0);
+                let units = units.clamp(-there, there);
+                if units == 0 {
+                    return vec![];
+                }
+                self.count_by_hand(sku, -units, units);
+                return lines::hold(name, units);
+            }
+            (["ZADD", _, priority, name], _) => {
+                self.warehouses.insert(place(name), integer(priority));
+            }
+            (["ZREM", _, name], _) => {
+                self.warehouses.remove(&place(name));
+            }
+            (["INCRBY", _, units], _) => match counter(key).expect("a counter") {
+                (true, sku) => self.count_by_hand(sku, integer(units), 0),
+                (false, sku) => self.count_by_hand(sku, 0, integer(units)),
+            },
+            (["DEL", _], None) => match counter(key) {
+                Some((of_available, sku)) => self.drop_counter(sku, of_available),
+                None => {
+                    let id = key.strip_prefix("inventory:outcome:").and_then(number_of);
+                    self.forget_outcome(id.expect("an outcome"));
+                }
+            },
+            _ => panic!("the model does not know {words:?}"),
+        }
+        vec![sent]
+    }
+
+    /// The server's own search takes away what is due by its TTL.
+    pub fn expire_cycle(&mut self) {
+        let due: Vec<Id> =
+            self.slots.iter().filter(|(_, slot)| !self.is_readable(slot)).map(|(id, _)| *id).collect();
+        due.into_iter().for_each(|id| self.expire(id));
+    }
+
     /// What a client's command finds: a record that is due by its TTL goes when it is looked at.
-    pub fn find_by_hand(&mut self, id: Id) -> bool {
+    fn find_by_hand(&mut self, id: Id) -> bool {
         let Some(slot) = self.slots.get(&id) else { return false };
         if self.is_readable(slot) {
             return true;
@@ -1108,7 +1428,7 @@ impl Model {
     }
 
     /// DEL, and the first half of an overwriting SET.
-    pub fn take_by_hand(&mut self, id: Id) -> Option<Slot> {
+    fn take_by_hand(&mut self, id: Id) -> Option<Slot> {
         if !self.find_by_hand(id) {
             return None;
         }
@@ -1119,7 +1439,7 @@ impl Model {
     }
 
     /// SET, RESTORE, RENAME onto the key.
-    pub fn put_by_hand(&mut self, id: Id, record: Option<Held>, until: Option<UnixMs>) {
+    fn put_by_hand(&mut self, id: Id, record: Option<Held>, until: Option<UnixMs>) {
         self.take_by_hand(id);
         // It counts for nothing until the job has looked at it.
         self.slots.insert(id, Slot { record, until, foreign: true, by_hand: true });
@@ -1128,7 +1448,7 @@ impl Model {
     }
 
     /// PERSIST and PEXPIREAT. Nobody does that to a foreign record in these histories.
-    pub fn set_ttl_by_hand(&mut self, id: Id, until: Option<UnixMs>) {
+    fn set_ttl_by_hand(&mut self, id: Id, until: Option<UnixMs>) {
         if self.find_by_hand(id) {
             self.slots.get_mut(&id).unwrap().until = until;
             self.touched.insert(id);
@@ -1137,7 +1457,7 @@ impl Model {
     }
 
     /// INCRBY and DECRBY of both counters.
-    pub fn count_by_hand(&mut self, sku: Sku, available: i64, reserved: i64) {
+    fn count_by_hand(&mut self, sku: Sku, available: i64, reserved: i64) {
         for (counters, by) in [(&mut self.available, available), (&mut self.reserved, reserved)] {
             if by != 0 {
                 *counters.entry(sku).or_default() += by;
@@ -1150,7 +1470,7 @@ impl Model {
     }
 
     /// DEL of a counter.
-    pub fn drop_counter(&mut self, sku: Sku, of_available: bool) {
+    fn drop_counter(&mut self, sku: Sku, of_available: bool) {
         let counters = if of_available { &mut self.available } else { &mut self.reserved };
         let units = counters.remove(&sku);
         *self.on_hand.get_mut(&sku).unwrap() -= units.unwrap_or(0);
@@ -1160,13 +1480,13 @@ impl Model {
     }
 
     /// Memory pressure takes a record, as if its time were over.
-    pub fn evict(&mut self, id: Id) {
+    fn evict(&mut self, id: Id) {
         if self.find_by_hand(id) {
             self.expire(id);
         }
     }
 
-    pub fn forget_outcome(&mut self, id: Id) {
+    fn forget_outcome(&mut self, id: Id) {
         self.outcomes.remove(&id);
     }
 
@@ -1190,7 +1510,7 @@ impl Model {
         if from_rdb {
             self.slots.retain(|_, slot| slot.until.is_none_or(|until| now <= until));
         }
-        for id in 0..IDS.len() {
+        for id in self.slots.keys().copied().collect::<Vec<_>>() {
             self.judge(id);
         }
         // Where they came from only they themselves tell.
@@ -1256,4 +1576,93 @@ fn sum(lists: &[&Lines]) -> Lines {
         *sum.entry(*sku).or_insert(0) += quantity;
     }
     sum.into_iter().filter(|(_, quantity)| *quantity != 0).collect()
+}
+
+/// All sets of these, in the order of their places.
+fn sets(of: &[Sku]) -> Vec<Vec<Sku>> {
+    let Some((first, rest)) = of.split_first() else { return vec![vec![]] };
+    let without = sets(rest);
+    let with = without.iter().map(|set| [&[*first], set.as_slice()].concat());
+    with.chain(without.iter().cloned()).collect()
+}
+
+/// `P 3 W@north 2`.
+fn show(lines: &Lines) -> String {
+    lines.iter().map(|(sku, units)| format!("{} {units}", SKUS[*sku])).collect::<Vec<_>>().join(" ")
+}
+
+fn integer(text: &str) -> i64 {
+    text.parse().unwrap_or_else(|_| panic!("{text} is no integer"))
+}
+
+/// The number of a sku.
+fn number(name: &str) -> Sku {
+    SKUS.iter().position(|sku| *sku == name).unwrap_or_else(|| panic!("there is no {name}"))
+}
+
+/// The number of the sku that is W in this warehouse.
+fn place(name: &str) -> Sku {
+    let at = PLACES.iter().position(|place| *place == name);
+    W_PLACES[at.unwrap_or_else(|| panic!("there is no warehouse {name}"))]
+}
+
+/// Of which sku this is a counter, and whether of its available units.
+fn counter(key: &str) -> Option<(bool, Sku)> {
+    let available = key.strip_prefix("stock:available:").map(|name| (true, number(name)));
+    available.or_else(|| key.strip_prefix("stock:reserved:").map(|name| (false, number(name))))
+}
+
+/// What the options of a call say. It reads what the generator draws, and no more.
+#[derive(Default)]
+struct Asked {
+    until: Option<UnixMs>,
+    split: Split,
+    late: bool,
+    if_equal: Option<i64>,
+    /// Each sku once.
+    items: Lines,
+    token: Option<Token>,
+}
+
+impl Asked {
+    fn read(words: &[&str], now: UnixMs) -> Self {
+        let mut asked = Self::default();
+        let (mut token, mut life) = (None, "");
+        let mut rest = words.iter().copied();
+        while let Some(word) = rest.next() {
+            let mut value = || rest.next().expect("a value");
+            match word {
+                "PX" => {
+                    life = value();
+                    asked.until = Some(now + integer(life));
+                }
+                "PXAT" => {
+                    life = value();
+                    asked.until = Some(integer(life));
+                }
+                "SPLIT" => asked.split = Split::parse(value().as_bytes()).expect("a split"),
+                "LATE" => asked.late = true,
+                "IFEQ" => asked.if_equal = Some(integer(value())),
+                "ONCE" => token = Some(value()),
+                "ITEMS" => {
+                    while let Some(name) = rest.next() {
+                        add(&mut asked.items, number(name), integer(rest.next().expect("units")));
+                    }
+                }
+                _ => {}
+            }
+        }
+        // What a token is for: a command and what it is about; the rest must be the same each time. RESERVE is known again
+        // by its items, wherever they come from and for how long they are held.
+        asked.token = token.map(|token| Token {
+            name: format!("{}:{}:{token}", words[0], words[1]),
+            asked: match words[0] {
+                "INV.RESERVE" => show(&asked.items),
+                "INV.EXTEND" => life.to_owned(),
+                "INV.COMMIT" | "INV.ROLLBACK" => format!("{} {}", asked.late, show(&asked.items)),
+                _ => words[2..].iter().filter(|word| **word != token).map(ToString::to_string).collect(),
+            },
+        });
+        asked
+    }
 }

@@ -1,0 +1,57 @@
+//! What a real server answers to the module's commands, in the short form in which the simulation and the model answer:
+//! see `engine/calls.rs`.
+
+use crate::harness::Json;
+
+/// The answer to a call, or the refusal.
+pub fn short(call: &[String], reply: &Json) -> Result<String, String> {
+    if let Some(refusal) = reply.as_str().and_then(|text| text.strip_prefix('-')) {
+        return Err(refusal.to_owned());
+    }
+    let list = |entries: Vec<String>| entries.join("; ");
+    let number = |field: &Json| field.as_i64().expect("a number").to_string();
+    let of = |field: &Json, names: [&str; 2]| names.map(|name| number(&field[name])).join(" ");
+    Ok(match (call[0].as_str(), reply) {
+        (_, Json::Null) => "null".to_owned(),
+        ("INV.RESERVE", reply) => {
+            format!("OK {} {}", number(&reply["expires_at"]), items(&reply["items"]))
+        }
+        ("INV.GET", reply) => text(&reply["state"]),
+        ("INV.STOCK", Json::Array(views)) => list(
+            views
+                .iter()
+                .map(
+                    |view| {
+                        if view.is_null() { "null".to_owned() } else { of(view, ["available", "reserved"]) }
+                    },
+                )
+                .collect(),
+        ),
+        ("INV.AUDIT" | "INV.REPAIR", reply) => of(reply, ["reserved", "held"]),
+        ("INV.AUDITSCAN", reply) => {
+            let found = reply[1].as_array().expect("what was found").iter();
+            let stray = |found: &Json| found["stray"].as_i64().unwrap_or(0);
+            list(
+                found
+                    .map(|found| format!("{} {} {}", text(&found["sku"]), found["drift"], stray(found)))
+                    .collect(),
+            )
+        }
+        ("INV.SCAN", reply) => list(reply[1].as_array().expect("ids").iter().map(text).collect()),
+        ("INV.ALERTS", reply) => reply.as_array().expect("alerts").len().to_string(),
+        (_, Json::String(text)) => text.clone(),
+        (_, reply) => reply.to_string(),
+    })
+}
+
+fn text(json: &Json) -> String {
+    json.as_str().unwrap_or_else(|| panic!("{json} is no text")).to_owned()
+}
+
+fn items(lines: &Json) -> String {
+    let line = |line: &Json| {
+        let warehouse = line["warehouse"].as_str().map(|name| format!("@{name}")).unwrap_or_default();
+        format!("{}{warehouse} {}", text(&line["product_id"]), line["quantity"])
+    };
+    lines.as_array().expect("lines").iter().map(line).collect::<Vec<_>>().join(" ")
+}
