@@ -65,7 +65,7 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
             is_known: is_known(keys, sku),
         }]));
     }
-    objections.check(shelf.check_bound(sku, sum));
+    objections.check(shelf.check_bound(sku, *delta));
     objections.unless_any(())?;
     restock(keys, sku, &shelf, sum, feed::Event::Adjusted, once.as_ref())?;
     Ok(sum)
@@ -92,7 +92,7 @@ pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64
     if available < 0 {
         objections.add(Refusal::Overcommitted { sku: sku.clone(), on_hand: *units, reserved });
     }
-    objections.check(shelf.check_bound(sku, available));
+    objections.check(shelf.check_bound(sku, available.saturating_sub(shelf.units)));
     objections.unless_any(())?;
     restock(keys, sku, &shelf, available, feed::Event::Set, once.as_ref())?;
     Ok(Some(available))

@@ -28,12 +28,12 @@ impl Shelf {
         Ok(Self { available, units, reserved })
     }
 
-    /// `ERR` if `available` is more than there is, and too much beside what is reserved: all of it may come back. What
-    /// another client has written may be beyond the bound already: it can be lowered.
-    pub(super) fn check_bound(&self, sku: &Sku, available: i64) -> Result<(), Refusal> {
-        let more = available.saturating_sub(self.units);
-        if more > 0 && available.saturating_add(self.reserved.max(0)) > MAX_EXACT {
-            let (available, reserved) = (self.units, self.reserved);
+    /// `ERR` if `more` units are too many beside those that are available and reserved: all of them may come back. What another
+    /// client has written may be beyond the bound already: it can be lowered.
+    pub(super) fn check_bound(&self, sku: &Sku, more: i64) -> Result<(), Refusal> {
+        let (available, reserved) = (self.units, self.reserved);
+        let sum = available.checked_add(more).and_then(|sum| sum.checked_add(reserved.max(0)));
+        if more > 0 && sum.is_none_or(|sum| sum > MAX_EXACT) {
             return Err(Refusal::TooMany { sku: sku.clone(), available, reserved, more });
         }
         Ok(())

@@ -161,7 +161,7 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
             is_known,
         }]));
     }
-    objections.check(right.check_bound(&to, right.units.saturating_add(units)));
+    objections.check(right.check_bound(&to, units));
     objections.unless_any(())?;
     // After this point nothing may fail.
     let moved = |sku: &Sku, available| Effect::Units { sku: sku.clone(), available, reserved: 0 };

@@ -444,3 +444,30 @@ fn what_is_beyond_the_bound_already_can_be_lowered() {
     assert_eq!(ask(&mut shop, &format!("INV.SET Q AVAILABLE {MAX}")), MAX.to_string());
     assert_eq!(ask(&mut shop, &format!("INV.SET Q ONHAND {MAX}")), "0");
 }
+
+#[test]
+fn a_counter_at_the_end_of_its_range_takes_no_more() {
+    for units in [i64::MAX, i64::MAX - 1] {
+        let mut shop = warehouses();
+        for sku in ["Q", "P@W2"] {
+            shop.client(&["SET", &format!("stock:available:{sku}"), &units.to_string()]);
+        }
+        expect(
+            &mut shop,
+            "INV.ADJUST Q 1",
+            &format!("ERR Q has {units} available and 0 reserved: with 1 more"),
+        );
+        expect(
+            &mut shop,
+            "INV.TRANSFER P W1 W2 1",
+            &format!("ERR P@W2 has {units} available and 0 reserved"),
+        );
+        assert_eq!(counters(&shop, "Q"), format!("{units} -"));
+        assert_eq!(counters(&shop, "P@W1"), "10 -");
+        assert_eq!(ask(&mut shop, "INV.ADJUST Q -1"), (units - 1).to_string());
+    }
+    let mut shop = Simulation::new();
+    shop.client(&["SET", "stock:available:Q", &i64::MIN.to_string()]);
+    expect(&mut shop, "INV.ADJUST Q -1", "INSUFFICIENT Q requested 1");
+    assert_eq!(ask(&mut shop, "INV.ADJUST Q 1"), (i64::MIN + 1).to_string());
+}

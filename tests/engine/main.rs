@@ -20,4 +20,5 @@ mod gone;
 mod histories;
 mod index;
 mod moving;
+mod refusals;
 mod rules;
