@@ -55,6 +55,6 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<AdjustRequest, R
         }
     }
     let once =
-        args::once(token, |token| OnceName::of_sku("adjust", &sku, token, style), || delta.to_string())?;
+        args::token(token, |token| OnceName::of_sku("adjust", &sku, token, style), || delta.to_string())?;
     Ok(AdjustRequest { sku, delta, once })
 }

@@ -76,7 +76,7 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<AlertQuery, Refu
         match word.to_ascii_uppercase().as_slice() {
             b"PRODUCT" => {
                 let named = Product::parse(args.value("PRODUCT")?, style)?;
-                args.once(&mut product, "PRODUCT", named)?;
+                args.set_once(&mut product, "PRODUCT", named)?;
             }
             b"TYPE" => {
                 let name = args.value("TYPE")?;
@@ -84,15 +84,15 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<AlertQuery, Refu
                     let name = Quoted(name);
                     args.wrong(format!("TYPE {name} is not LOW_STOCK, OUT_OF_STOCK or BACK_IN_STOCK"))
                 })?;
-                args.once(&mut kind, "TYPE", named)?;
+                args.set_once(&mut kind, "TYPE", named)?;
             }
             b"SINCE" => {
                 let at = args.number("SINCE", 0)?;
-                args.once(&mut since, "SINCE", at)?;
+                args.set_once(&mut since, "SINCE", at)?;
             }
             b"BEFORE" => {
                 let at = args.number("BEFORE", 0)?;
-                args.once(&mut before, "BEFORE", at)?;
+                args.set_once(&mut before, "BEFORE", at)?;
             }
             b"COUNT" => page::count(&mut args, &mut count)?,
             _ => return Err(args.unknown(word)),

@@ -95,7 +95,7 @@ impl<'a> Args<'a> {
     }
 
     /// Takes `value` for an option that is given once.
-    pub fn once<T>(&self, slot: &mut Option<T>, option: &str, value: T) -> Result<(), Refusal> {
+    pub fn set_once<T>(&self, slot: &mut Option<T>, option: &str, value: T) -> Result<(), Refusal> {
         match slot.replace(value) {
             None => Ok(()),
             Some(_) => Err(self.wrong(format!("{option} stands twice, or with another of its kind"))),
@@ -135,7 +135,7 @@ impl<'a> Args<'a> {
         let named = |(name, ..): &&(&str, i64, Make)| word.eq_ignore_ascii_case(name.as_bytes());
         let Some((option, unit, lifetime)) = OPTIONS.iter().find(named) else { return Ok(false) };
         let ms = self.number(option, 1)?.saturating_mul(*unit);
-        self.once(slot, option, lifetime(ms))?;
+        self.set_once(slot, option, lifetime(ms))?;
         Ok(true)
     }
 
@@ -145,7 +145,7 @@ impl<'a> Args<'a> {
             return Ok(false);
         }
         let token = self.value("ONCE")?;
-        self.once(slot, "ONCE", token)?;
+        self.set_once(slot, "ONCE", token)?;
         Ok(true)
     }
 
@@ -198,7 +198,7 @@ impl<'a> Args<'a> {
 
 /// The token of a command, if there is one, under the name that `name` makes of it. `asked` spells the rest of the
 /// command.
-pub fn once(
+pub fn token(
     token: Option<&[u8]>,
     name: impl FnOnce(&[u8]) -> Result<OnceName, InvalidText>,
     asked: impl FnOnce() -> String,

@@ -68,6 +68,6 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<ExtendRequest, R
         Lifetime::For(ms) => format!("PX {ms}"),
         Lifetime::Until(at) => format!("PXAT {at}"),
     };
-    let once = args::once(token, |token| OnceName::new("extend", id.as_str(), token, style), asked)?;
+    let once = args::token(token, |token| OnceName::new("extend", id.as_str(), token, style), asked)?;
     Ok(ExtendRequest { id, lifetime, once })
 }

@@ -33,7 +33,7 @@ pub fn count(args: &mut Args<'_>, slot: &mut Option<i64>) -> Result<(), Refusal>
     if size > MOST {
         return Err(args.wrong(format!("COUNT {size} is more than a page holds, which is {MOST} at most")));
     }
-    args.once(slot, "COUNT", size)
+    args.set_once(slot, "COUNT", size)
 }
 
 /// The size of a page.

@@ -23,7 +23,7 @@ pub fn parse(
         if word.eq_ignore_ascii_case(b"ITEMS") {
             part = Some(args.items(style, settings.max_items)?);
         } else if may_be_late && word.eq_ignore_ascii_case(b"LATE") {
-            args.once(&mut late, "LATE", ())?;
+            args.set_once(&mut late, "LATE", ())?;
         } else if !args.token(word, &mut token)? {
             return Err(args.unknown(word));
         }
@@ -36,6 +36,6 @@ pub fn parse(
         None if late.is_some() => "the whole, LATE".to_owned(),
         None => "the whole".to_owned(),
     };
-    let once = args::once(token, |token| OnceName::new(command, id.as_str(), token, style), asked)?;
+    let once = args::token(token, |token| OnceName::new(command, id.as_str(), token, style), asked)?;
     Ok(ResolveRequest { id, part, late: late.is_some(), once })
 }

@@ -56,7 +56,7 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<(Sku, bool), Ref
         if !word.eq_ignore_ascii_case(b"FORCE") {
             return Err(args.unknown(word));
         }
-        args.once(&mut force, "FORCE", ())?;
+        args.set_once(&mut force, "FORCE", ())?;
     }
     Ok((sku, force.is_some()))
 }

@@ -108,13 +108,13 @@ pub(super) fn parse(
                     settings.max_data_bytes
                 )));
             }
-            args.once(&mut data, "DATA", String::from_utf8_lossy(text).into_owned())?;
+            args.set_once(&mut data, "DATA", String::from_utf8_lossy(text).into_owned())?;
         } else if word.eq_ignore_ascii_case(b"SPLIT") {
             let name = args.value("SPLIT")?;
             let given = Split::parse(name).ok_or_else(|| {
                 args.wrong(format!("SPLIT {} is not priority, fewest or none", Quoted(name)))
             })?;
-            args.once(&mut split, "SPLIT", given)?;
+            args.set_once(&mut split, "SPLIT", given)?;
         } else if !args.lifetime(word, &mut lifetime)? && !args.token(word, &mut token)? {
             return Err(args.unknown(word));
         }
@@ -124,7 +124,7 @@ pub(super) fn parse(
     let given = String::from_utf8_lossy(given);
     let given = given.strip_suffix('*').map_or(id.as_str(), |_| &given);
     let once =
-        args::once(token, |token| OnceName::new("reserve", given, token, style), || args::spell(&items))?;
+        args::token(token, |token| OnceName::new("reserve", given, token, style), || args::spell(&items))?;
     let (lifetime, split) = (lifetime.unwrap_or(Lifetime::Default), split.unwrap_or_default());
     Ok(ReserveRequest { id, lifetime, data, split, items, once })
 }

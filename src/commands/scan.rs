@@ -81,7 +81,7 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<ScanQuery, Refus
         match word.to_ascii_uppercase().as_slice() {
             b"PRODUCT" => {
                 let named = Product::parse(args.value("PRODUCT")?, style)?;
-                args.once(&mut product, "PRODUCT", named)?;
+                args.set_once(&mut product, "PRODUCT", named)?;
             }
             b"COUNT" => page::count(&mut args, &mut count)?,
             _ => return Err(args.unknown(word)),

@@ -59,15 +59,15 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<SetRequest, Refu
         match word.to_ascii_uppercase().as_slice() {
             b"AVAILABLE" => {
                 let units = args.number("AVAILABLE", 0)?;
-                args.once(&mut count, "AVAILABLE", (Measure::Available, units))?;
+                args.set_once(&mut count, "AVAILABLE", (Measure::Available, units))?;
             }
             b"ONHAND" => {
                 let units = args.number("ONHAND", 0)?;
-                args.once(&mut count, "ONHAND", (Measure::OnHand, units))?;
+                args.set_once(&mut count, "ONHAND", (Measure::OnHand, units))?;
             }
             b"IFEQ" => {
                 let current = args.signed("the value of IFEQ")?;
-                args.once(&mut if_equal, "IFEQ", current)?;
+                args.set_once(&mut if_equal, "IFEQ", current)?;
             }
             _ if args.token(word, &mut token)? => {}
             _ => return Err(args.unknown(word)),
@@ -82,6 +82,6 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<SetRequest, Refu
         let condition = if_equal.map(|current| format!(" IFEQ {current}")).unwrap_or_default();
         format!("{measure} {units}{condition}")
     };
-    let once = args::once(token, |token| OnceName::of_sku("set", &sku, token, style), asked)?;
+    let once = args::token(token, |token| OnceName::of_sku("set", &sku, token, style), asked)?;
     Ok(SetRequest { sku, measure, units, if_equal, once })
 }

@@ -59,7 +59,7 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<TransferRequest,
             return Err(args.unknown(word));
         }
     }
-    let once = args::once(
+    let once = args::token(
         token,
         |token| OnceName::of_sku("transfer", &Sku::from(&product), token, style),
         || format!("{} from @{from} to @{to}", quantity.units()),

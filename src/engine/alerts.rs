@@ -75,7 +75,7 @@ pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
 /// Whether the sum of a product's warehouses may have crossed something. Not where each that moved was and is above
 /// everything alone: then the sum was and is, or none of them counts; nor where the product raises no alerts.
 fn may_cross<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> bool {
-    let highest = threshold(keys, product);
+    let highest = known_threshold(keys, product);
     if highest < 0 {
         return false;
     }
@@ -117,13 +117,13 @@ struct Crossed {
 }
 
 fn crossed<K: Keyspace>(keys: &mut K, product: &str, before: i64, after: i64) -> Option<Crossed> {
-    let threshold = threshold(keys, product);
+    let threshold = known_threshold(keys, product);
     let kind = crossing(before, after, threshold)?;
     Some(Crossed { kind, available: after, threshold })
 }
 
 /// At how many available units the stock of a product is low; below 0: it raises no alerts.
-fn threshold<K: Keyspace>(keys: &mut K, product: &str) -> i64 {
+fn known_threshold<K: Keyspace>(keys: &mut K, product: &str) -> i64 {
     let own = keys.ledger(|ledger| ledger.thresholds.of(product));
     own.unwrap_or(keys.settings().low_stock_threshold)
 }

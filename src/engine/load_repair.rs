@@ -16,7 +16,7 @@ use crate::ledger::standing::Reason;
 
 /// Goes on with the repair of this database until it is done or `time_is_up`. To be called when nothing of it is due or
 /// pending: what is about to be released is not to be repaired as well. Says whether something is left.
-pub fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+pub fn compare_all<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let mut later = Vec::new();
     while let Some(sku) = keys.ledger(|ledger| ledger.comparison.take_next()) {
         match keys.slot_state(sku.product()) {
@@ -57,7 +57,7 @@ fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
         LoadRepair::Auto if keys.in_cluster() => false,
         LoadRepair::Auto => keys.ledger(|ledger| ledger.is_alone()),
     };
-    if drift < 0 || !returns || !give_back(keys, sku, drift) {
+    if drift < 0 || !returns || !return_drift(keys, sku, drift) {
         keys.tally(Tally::UnexplainedUnits, drift.max(0));
         keys.report(&format!(
             "{sku}: {reserved} units are reserved, {drift} more than live reservations hold; left alone (inv.load-repair)"
@@ -85,7 +85,7 @@ pub(super) fn compare<K: Keyspace>(keys: &mut K, sku: &Sku) -> Option<i64> {
 }
 
 /// Moves `drift` units from reserved to available. False where available is no number, or would overflow.
-fn give_back<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
+fn return_drift<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
     let before = keys.read_counter(Key::Available(sku));
     let has_room = match &before {
         Counter::Absent => true,

@@ -75,7 +75,7 @@ pub fn rescue<K: Keyspace>(keys: &mut K, all: bool) {
         if keys.is_slot_stable(gone.record.id.as_str()) {
             keys.ledger(|ledger| ledger.removed.put_back(gone));
         } else {
-            forget(keys, gone);
+            drop_deleted(keys, gone);
         }
     }
     let take = |ledger: &mut Ledger| {
@@ -96,7 +96,7 @@ pub fn rescue<K: Keyspace>(keys: &mut K, all: bool) {
 /// A slot that comes all at once brings what its old owner still does meanwhile, command by command. Where it expires a record,
 /// what gives the units back follows; but the end of the move may come between. So of a due record that is deleted in such a
 /// slot a note is taken. Which slots those are is asked last: it costs most.
-pub(super) fn forget<K: Keyspace>(keys: &mut K, gone: Gone) {
+pub(super) fn drop_deleted<K: Keyspace>(keys: &mut K, gone: Gone) {
     const CLOCKS_DIFFER_MS: i64 = 1000;
     keys.ledger(|ledger| ledger.holds.unhold(&gone.lines));
     if keys.now().saturating_add(CLOCKS_DIFFER_MS) > gone.deadline
@@ -124,8 +124,8 @@ fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
     ));
 }
 
-/// Goes on with what waits for its slot, where that is stable, until `time_is_up`. Says whether something is left.
-pub(super) fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+/// Takes up what waits for its slot, if that is stable, until `time_is_up`. Says whether something is left.
+pub(super) fn take_up_waiting<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     for slot in keys.ledger(|ledger| ledger.waiting.turn()) {
         let Some(id) = keys.ledger(|ledger| ledger.waiting.last(slot).map(|waits| waits.id().clone())) else {
             continue;
@@ -135,7 +135,7 @@ pub(super) fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> b
             continue;
         }
         while let Some(waits) = keys.ledger(|ledger| ledger.waiting.take(slot)) {
-            go_on_with(keys, waits);
+            take_up(keys, waits);
             if time_is_up() {
                 return true;
             }
@@ -146,14 +146,14 @@ pub(super) fn go_on<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> b
 
 /// The same for a command in its own slot, which is stable, or the command would not be there. Of very many the cron takes
 /// the rest.
-pub(super) fn go_on_in<K: Keyspace>(keys: &mut K, slot: Slot) {
+pub(super) fn take_up_waiting_in<K: Keyspace>(keys: &mut K, slot: Slot) {
     for _ in 0..512 {
         let Some(waits) = keys.ledger(|ledger| ledger.waiting.take(slot)) else { break };
-        go_on_with(keys, waits);
+        take_up(keys, waits);
     }
 }
 
-fn go_on_with<K: Keyspace>(keys: &mut K, waits: Waits) {
+fn take_up<K: Keyspace>(keys: &mut K, waits: Waits) {
     match waits {
         Waits::Parked(id) => keys.ledger(|ledger| ledger.holds.unpark(&id)),
         Waits::Unread(id, _) => {

@@ -198,12 +198,12 @@ fn stock_of<K: Keyspace>(keys: &mut K, product: &Product, places: Option<Vec<pla
             (sum, found)
         }
     };
-    let threshold = threshold(keys, product)?;
+    let threshold = stored_threshold(keys, product)?;
     Ok(Some(StockView { product: product.clone(), units, threshold, warehouses }))
 }
 
 /// At how many available units the stock of a product is low.
-fn threshold<K: Keyspace>(keys: &mut K, product: &Product) -> Result<i64, Refusal> {
+fn stored_threshold<K: Keyspace>(keys: &mut K, product: &Product) -> Result<i64, Refusal> {
     let key = Key::Threshold(product.as_str());
     match keys.read_counter(key) {
         Counter::Absent => Ok(keys.settings().low_stock_threshold),

@@ -51,7 +51,7 @@ pub fn catch_up<K: Keyspace>(keys: &mut K) {
         }
     }
     if let Some(slot) = keys.confined_to() {
-        moving::go_on_in(keys, slot);
+        moving::take_up_waiting_in(keys, slot);
     }
 }
 
@@ -257,7 +257,7 @@ fn is_contradicted<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
 /// and at its deadline the other program's units would pass for ours. What it left shows as drift.
 fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
     if !keys.is_slot_stable(gone.record.id.as_str()) {
-        moving::forget(keys, gone);
+        moving::drop_deleted(keys, gone);
         return;
     }
     let name = Key::Reservation(&gone.record.id).name(keys.style());
@@ -298,7 +298,7 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
     if release_blocked(keys, &mut time_is_up) {
         return true;
     }
-    if moving::go_on(keys, &mut time_is_up) {
+    if moving::take_up_waiting(keys, &mut time_is_up) {
         return true;
     }
     while let Some(id) = keys.ledger(|ledger| ledger.holds.next_due(now).cloned()) {
@@ -315,7 +315,7 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
     if !keys.ledger(|ledger| ledger.may_check() && !ledger.has_unsettled()) {
         return false;
     }
-    if load_repair::go_on(keys, &mut time_is_up) {
+    if load_repair::compare_all(keys, &mut time_is_up) {
         return true;
     }
     // Now it is known what other programs hold.

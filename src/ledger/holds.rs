@@ -342,11 +342,11 @@ fn outside(hold: &Hold) -> usize {
 #[derive(Debug, Default)]
 struct Skus {
     names: Names,
-    entries: Slab<Held>,
+    entries: Slab<HeldSku>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldSku {
     sku: Sku,
     /// More than 0: a sku of which nothing is held has no entry. Exact for any number of records, also of those that
     /// someone else wrote: a number is given away again only when nothing refers to it.
@@ -371,7 +371,7 @@ impl Skus {
             }
             return number;
         }
-        let Some(number) = self.entries.put(Held { sku: line.sku.clone(), held: units }) else {
+        let Some(number) = self.entries.put(HeldSku { sku: line.sku.clone(), held: units }) else {
             // More than four billion skus: this one is not known to be held.
             return SkuNumber::MAX;
         };
@@ -391,6 +391,6 @@ impl Skus {
     }
 }
 
-fn sku_of(entries: &Slab<Held>, number: SkuNumber) -> &str {
+fn sku_of(entries: &Slab<HeldSku>, number: SkuNumber) -> &str {
     entries.get(number).map_or("", |entry| entry.sku.as_str())
 }

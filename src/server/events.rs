@@ -236,7 +236,7 @@ fn load(ctx: Ctx<'_>, module: &Module, subevent: u64) {
     if ended {
         // The server answers nobody yet: in one piece.
         walk::begin(ctx, module, Purpose::Index);
-        walk::go_on(ctx, module, || false);
+        walk::advance(ctx, module, || false);
         let selected = ctx.selected_db();
         let set_aside = module.ledgers.borrow_mut().take_set_aside();
         for (db, before) in set_aside {

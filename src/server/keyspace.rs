@@ -7,7 +7,7 @@ use redis_module::raw;
 
 use super::api::cluster::Service;
 use super::api::ctx::{Ctx, now_ms};
-use super::api::key::{Kind, Mode, OpenKey};
+use super::api::key::{KeyType, Mode, OpenKey};
 use super::api::text::Text;
 use super::config;
 use super::ledgers::Db;
@@ -40,7 +40,7 @@ pub struct ServerKeyspace<'a> {
     slots: BTreeMap<Slot, SlotState>,
     /// What `CLUSTER NODES` has said, if it was asked.
     own_slots: Option<OwnSlots>,
-    held: VecDeque<Held<'a>>,
+    held: VecDeque<OpenCounter<'a>>,
 }
 
 /// A counter that was read to be changed: it stays open until it is, so that the server looks it up once.
@@ -48,7 +48,7 @@ pub struct ServerKeyspace<'a> {
 /// Nothing may happen to the key meanwhile, or the handle would be of a value that is gone. So it is closed before the
 /// keyspace does anything by which that key could go. Beside it only other counters are opened, and keys are looked at
 /// without any effect.
-struct Held<'a> {
+struct OpenCounter<'a> {
     /// Of its name.
     hash: u64,
     name: Text,
@@ -56,7 +56,7 @@ struct Held<'a> {
 }
 
 /// This many counters are held: enough for a common order.
-const MOST_HELD: usize = 64;
+const MOST_OPEN: usize = 64;
 
 impl<'a> ServerKeyspace<'a> {
     /// The database that `ctx` has selected, at the moment of its unit of work.
@@ -151,21 +151,21 @@ impl<'a> ServerKeyspace<'a> {
 
     fn look(&mut self, key: Key<'_>, mode: Mode) -> Reading {
         let open = self.open(key, mode);
-        match open.kind() {
-            Kind::Absent => Reading::Absent,
-            Kind::Other(kind) => Reading::Other(kind),
-            Kind::SortedSet => Reading::Other("a sorted set"),
-            Kind::String => Reading::Text(open.text().to_vec(), open.deadline()),
+        match open.key_type() {
+            KeyType::Absent => Reading::Absent,
+            KeyType::Other(kind) => Reading::Other(kind),
+            KeyType::SortedSet => Reading::Other("a sorted set"),
+            KeyType::String => Reading::Text(open.text().to_vec(), open.deadline()),
         }
     }
 }
 
 fn counter(open: &OpenKey<'_>) -> Counter {
-    match open.kind() {
-        Kind::Absent => Counter::Absent,
-        Kind::SortedSet => Counter::Broken("a sorted set".into()),
-        Kind::Other(kind) => Counter::Broken(kind.into()),
-        Kind::String => Counter::of(open.text()),
+    match open.key_type() {
+        KeyType::Absent => Counter::Absent,
+        KeyType::SortedSet => Counter::Broken("a sorted set".into()),
+        KeyType::Other(kind) => Counter::Broken(kind.into()),
+        KeyType::String => Counter::of(open.text()),
     }
 }
 
@@ -275,8 +275,8 @@ impl Keyspace for ServerKeyspace<'_> {
         let name = name.clone();
         let key = OpenKey::open(ctx, &name, Mode::Write);
         let counter = counter(&key);
-        if self.held.len() < MOST_HELD {
-            self.held.push_back(Held { hash, name, key });
+        if self.held.len() < MOST_OPEN {
+            self.held.push_back(OpenCounter { hash, name, key });
         }
         counter
     }
@@ -306,7 +306,7 @@ impl Keyspace for ServerKeyspace<'_> {
         // They are changed in the order in which they were read: mostly it is the first.
         let held = self.held_place(key).and_then(|at| self.held.remove(at));
         let mut open = held.map_or_else(|| self.open(key, Mode::Write), |held| held.key);
-        if open.kind() == Kind::Absent {
+        if open.key_type() == KeyType::Absent {
             open.set(&Text::new(delta.to_string().as_bytes()));
             return delta;
         }
@@ -317,25 +317,25 @@ impl Keyspace for ServerKeyspace<'_> {
 
     fn ranking(&mut self, key: Key<'_>, most: usize) -> Ranking {
         let open = self.open(key, Mode::Peek);
-        match open.kind() {
-            Kind::Absent => Ranking::Absent,
-            Kind::String => Ranking::Other("a string"),
-            Kind::SortedSet if open.length() > most => Ranking::TooMany(open.length()),
-            Kind::SortedSet => Ranking::Members(open.members()),
-            Kind::Other(kind) => Ranking::Other(kind),
+        match open.key_type() {
+            KeyType::Absent => Ranking::Absent,
+            KeyType::String => Ranking::Other("a string"),
+            KeyType::SortedSet if open.length() > most => Ranking::TooMany(open.length()),
+            KeyType::SortedSet => Ranking::Members(open.members()),
+            KeyType::Other(kind) => Ranking::Other(kind),
         }
     }
 
     fn ranking_of(&mut self, key: Key<'_>, member: &str) -> Ranking {
         let open = self.open(key, Mode::Peek);
-        match open.kind() {
-            Kind::Absent => Ranking::Absent,
-            Kind::String => Ranking::Other("a string"),
-            Kind::SortedSet => {
+        match open.key_type() {
+            KeyType::Absent => Ranking::Absent,
+            KeyType::String => Ranking::Other("a string"),
+            KeyType::SortedSet => {
                 let score = open.score(&Text::new(member.as_bytes()));
                 Ranking::Members(score.map(|score| (member.as_bytes().to_vec(), score)).into_iter().collect())
             }
-            Kind::Other(kind) => Ranking::Other(kind),
+            KeyType::Other(kind) => Ranking::Other(kind),
         }
     }
 
@@ -346,7 +346,7 @@ impl Keyspace for ServerKeyspace<'_> {
     fn unrank(&mut self, key: Key<'_>, member: &str) -> bool {
         let mut open = self.open(key, Mode::Write);
         open.unrank(&Text::new(member.as_bytes()));
-        open.kind() == Kind::Absent
+        open.key_type() == KeyType::Absent
     }
 
     fn append(&mut self, key: Key<'_>, fields: &[(&str, &str)], most: i64) {

@@ -48,7 +48,7 @@ impl Default for Names {
 #[derive(Clone)]
 struct Name {
     hash: u64,
-    kind: Kind,
+    prefix: Prefix,
     id: String,
     text: Text,
 }
@@ -56,12 +56,12 @@ struct Name {
 impl Name {
     /// Of no key: no id is empty.
     fn none() -> Self {
-        Self { hash: 0, kind: Kind::Available, id: String::new(), text: Text::new(b"") }
+        Self { hash: 0, prefix: Prefix::Available, id: String::new(), text: Text::new(b"") }
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Prefix {
     Available,
     Reserved,
     Warehouses,
@@ -70,13 +70,13 @@ enum Kind {
 }
 
 /// What the name of a key is made of; `None` for those that are rare.
-fn parts<'a>(key: &Key<'a>) -> Option<(Kind, &'a str)> {
+fn parts<'a>(key: &Key<'a>) -> Option<(Prefix, &'a str)> {
     match key {
-        Key::Available(sku) => Some((Kind::Available, sku.as_str())),
-        Key::Reserved(sku) => Some((Kind::Reserved, sku.as_str())),
-        Key::Warehouses(product) => Some((Kind::Warehouses, product)),
-        Key::Reservation(id) => Some((Kind::Reservation, id.as_str())),
-        Key::Outcome(id) => Some((Kind::Outcome, id.as_str())),
+        Key::Available(sku) => Some((Prefix::Available, sku.as_str())),
+        Key::Reserved(sku) => Some((Prefix::Reserved, sku.as_str())),
+        Key::Warehouses(product) => Some((Prefix::Warehouses, product)),
+        Key::Reservation(id) => Some((Prefix::Reservation, id.as_str())),
+        Key::Outcome(id) => Some((Prefix::Outcome, id.as_str())),
         Key::Threshold(_) | Key::Alert(..) | Key::Managed | Key::Feed(_) | Key::Once(_) => None,
     }
 }
@@ -94,18 +94,18 @@ impl Names {
             key.write_name(style, scratch);
             Text::new(scratch.as_bytes())
         };
-        let Some((kind, id)) = parts(&key) else {
+        let Some((prefix, id)) = parts(&key) else {
             let text = rare.insert(made());
             let hash = hasher.hash_one(text.bytes());
             return (text, hash);
         };
         // The names of one id lie in places of their own.
-        let hash = hasher.hash_one(id).wrapping_add(kind as u64);
+        let hash = hasher.hash_one(id).wrapping_add(prefix as u64);
         let Some(name) = names.get_mut(usize::from(hash.to_le_bytes()[0])) else {
             return (rare.insert(made()), hash);
         };
-        if name.hash != hash || name.kind != kind || name.id != id {
-            (name.hash, name.kind, name.text) = (hash, kind, made());
+        if name.hash != hash || name.prefix != prefix || name.id != id {
+            (name.hash, name.prefix, name.text) = (hash, prefix, made());
             name.id.clear();
             name.id.push_str(id);
         }

@@ -3,7 +3,7 @@
 use redis_module::raw;
 
 use super::api::ctx::Ctx;
-use super::api::key::{Kind, OpenKey};
+use super::api::key::{KeyType, OpenKey};
 use super::api::replication::avoid_traffic;
 
 const LOADING: u32 = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
@@ -37,5 +37,5 @@ const SHORTEST_RECORD: usize = 90;
 
 /// The value of a reservation key, if it may be a record.
 pub fn record_text<'a>(key: &'a OpenKey<'_>) -> Option<&'a [u8]> {
-    (key.kind() == Kind::String && key.length() >= SHORTEST_RECORD).then(|| key.text())
+    (key.key_type() == KeyType::String && key.length() >= SHORTEST_RECORD).then(|| key.text())
 }

@@ -51,7 +51,7 @@ fn do_job(ctx: Ctx<'_>, module: &Module) {
         if !written.is_empty() && may_write(ctx) {
             visit(ctx, module, &written, |keys, _| sweep::judge_written(keys));
         }
-        go_on_soon(module);
+        wake_soon(module);
         return;
     }
     let begun = Instant::now();
@@ -66,7 +66,7 @@ fn do_job(ctx: Ctx<'_>, module: &Module) {
     });
     module.schedule.spend(begun.elapsed());
     if backlog {
-        go_on_soon(module);
+        wake_soon(module);
     }
 }
 
@@ -138,10 +138,10 @@ fn slice(ctx: Ctx<'_>, module: &Module, length: Duration) {
         };
         backlog |= recover::learn(keys, &mut time_is_up);
     });
-    backlog |= walk::go_on(ctx, module, &mut time_is_up);
+    backlog |= walk::advance(ctx, module, &mut time_is_up);
     module.schedule.has_backlog.set(backlog);
     if backlog {
-        go_on_soon(module);
+        wake_soon(module);
     }
 }
 
@@ -155,7 +155,7 @@ impl Woken for Turn {
 }
 
 /// Something is left: the next round of the event loop comes at once, and does a slice.
-fn go_on_soon(module: &Module) {
+fn wake_soon(module: &Module) {
     let schedule = &module.schedule;
     schedule.has_backlog.set(true);
     if !schedule.is_wake_queued.replace(true) && !wake_event_loop::<Turn>() {

@@ -60,7 +60,7 @@ pub fn begin(ctx: Ctx<'_>, module: &Module, purpose: Purpose) {
 }
 
 /// Goes on with the walk until it is over or `time_is_up`. Says whether something is left.
-pub fn go_on(ctx: Ctx<'_>, module: &Module, mut time_is_up: impl FnMut() -> bool) -> bool {
+pub fn advance(ctx: Ctx<'_>, module: &Module, mut time_is_up: impl FnMut() -> bool) -> bool {
     // Taken out: a handler that the server calls meanwhile finds none that it could change.
     let Some(mut running) = module.walks.running.take() else { return false };
     let server = module.server.get();

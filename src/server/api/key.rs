@@ -21,7 +21,7 @@ pub enum Mode {
 
 /// What type a key is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum KeyType {
     /// No key.
     Absent,
     /// A string.
@@ -67,18 +67,18 @@ impl<'a> OpenKey<'a> {
     }
 
     /// The type of the value.
-    pub fn kind(&self) -> Kind {
+    pub fn key_type(&self) -> KeyType {
         // SAFETY: the handle is open; null is allowed and means absent.
         let kind = unsafe { call!(RedisModule_KeyType(self.key)) };
         match isize::try_from(kind).unwrap_or(raw::REDISMODULE_KEYTYPE_EMPTY) {
-            raw::REDISMODULE_KEYTYPE_EMPTY => Kind::Absent,
-            raw::REDISMODULE_KEYTYPE_STRING => Kind::String,
-            raw::REDISMODULE_KEYTYPE_LIST => Kind::Other("a list"),
-            raw::REDISMODULE_KEYTYPE_HASH => Kind::Other("a hash"),
-            raw::REDISMODULE_KEYTYPE_SET => Kind::Other("a set"),
-            raw::REDISMODULE_KEYTYPE_ZSET => Kind::SortedSet,
-            raw::REDISMODULE_KEYTYPE_STREAM => Kind::Other("a stream"),
-            _ => Kind::Other("a module's type"),
+            raw::REDISMODULE_KEYTYPE_EMPTY => KeyType::Absent,
+            raw::REDISMODULE_KEYTYPE_STRING => KeyType::String,
+            raw::REDISMODULE_KEYTYPE_LIST => KeyType::Other("a list"),
+            raw::REDISMODULE_KEYTYPE_HASH => KeyType::Other("a hash"),
+            raw::REDISMODULE_KEYTYPE_SET => KeyType::Other("a set"),
+            raw::REDISMODULE_KEYTYPE_ZSET => KeyType::SortedSet,
+            raw::REDISMODULE_KEYTYPE_STREAM => KeyType::Other("a stream"),
+            _ => KeyType::Other("a module's type"),
         }
     }
 
@@ -90,7 +90,7 @@ impl<'a> OpenKey<'a> {
 
     /// The string. Empty if the key holds none.
     pub fn text(&self) -> &[u8] {
-        if self.kind() != Kind::String {
+        if self.key_type() != KeyType::String {
             return &[];
         }
         let mut length = 0;
@@ -104,7 +104,7 @@ impl<'a> OpenKey<'a> {
     /// The members of the sorted set with their scores, lowest first, and equal ones by name. None if the key holds
     /// something else.
     pub fn members(&self) -> Vec<(Vec<u8>, f64)> {
-        if self.kind() != Kind::SortedSet {
+        if self.key_type() != KeyType::SortedSet {
             return Vec::new();
         }
         let mut members = Vec::with_capacity(self.length());
