@@ -6,8 +6,7 @@ use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
-use redis_inventory::ledger::gone::Gone;
-use redis_inventory::ledger::gone::GoneQueue;
+use redis_inventory::ledger::gone::{Gone, GoneQueue};
 
 fn id(number: usize) -> ReservationId {
     ReservationId::parse(["A", "B", "C", "D"][number].as_bytes(), KeyStyle::Plain).unwrap()
