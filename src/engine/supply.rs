@@ -11,8 +11,8 @@ use crate::inventory::line::{Line, units_by_sku};
 use crate::inventory::refusal::{Objections, Refusal, Shortage};
 use crate::inventory::sku::Sku;
 
-/// So many lines of overdue reservations one command gives back before it decides, and the rest of the last one's: a few
-/// milliseconds of work.
+/// How many lines of overdue reservations one command gives back before it decides, beside the rest of the last reservation: a
+/// few milliseconds of work.
 pub const MOST_RELEASED: usize = 500;
 
 /// What some asked lines may take from, in their order.
@@ -50,16 +50,20 @@ impl Supply {
                 None => places(keys, line.sku.product()),
                 Some(_) => require_supply(keys, &line.sku).map(|()| None),
             };
-            let source = places.and_then(|places| match places {
+            let Some(places) = objections.check(places) else { continue };
+            let source = match places {
                 None => Shelf::read(keys, &line.sku).map(Source::Own),
                 Some(places) => {
                     looked_at = looked_at.saturating_add(places.len());
-                    // Beyond that nothing is looked at any more.
-                    check_work(looked_at)?;
+                    // The lines after it are not read: the bound is there to keep a request short.
+                    if let Err(too_many) = check_work(looked_at) {
+                        objections.add(too_many);
+                        break;
+                    }
                     let shelf = |place: Place| Ok((Shelf::read(keys, &place.sku)?, place.sku));
                     places.into_iter().map(shelf).collect::<Result<_, Refusal>>().map(Source::Warehouses)
                 }
-            });
+            };
             sources.extend(objections.check(source));
         }
         objections.unless_any(Self(sources))
@@ -85,7 +89,7 @@ impl Supply {
     }
 
     /// The lines to take. Before `INSUFFICIENT` is said, overdue reservations of the short skus are released, as many as
-    /// are needed: their units are free, only the sweep has not been there yet. `TRYAGAIN` where they are too many for one
+    /// are needed: their units are free, only the sweep has not been there yet. `TRYAGAIN` if they are too many for one
     /// command.
     pub(super) fn pick<'a, K: Keyspace>(
         &mut self,
@@ -104,7 +108,7 @@ impl Supply {
                 let skus = shorts.into_iter().map(|(_, shortage)| shortage.sku);
                 return Err(Refusal::Overdue(skus.collect()));
             }
-            // What was deleted by hand and is over.
+            // What another client has deleted, and whose deadline has passed.
             let is_spent = |lines| {
                 budget.spend(lines);
                 budget.is_spent()
@@ -184,14 +188,14 @@ impl Supply {
 
 /// What one command may still release before it decides.
 struct Budget {
-    /// Whether the server ends what is due when it is opened. If it did not once, it is not tried again.
+    /// Whether the server ends what is due when it is opened. After it has not done so, it is not asked again.
     can_expire: bool,
-    /// So many lines.
+    /// How many lines.
     lines: usize,
 }
 
 impl Budget {
-    /// A reservation of so many lines was released. It takes one line at least.
+    /// A reservation of this many lines was released. It counts as one line at least.
     fn spend(&mut self, lines: usize) {
         self.lines = self.lines.saturating_sub(lines.max(1));
     }
