@@ -1,4 +1,4 @@
-//! Alerts: raised behind every change of available units, listed from the newest.
+//! Alerts: raised after every change of available units, listed from the newest.
 
 use std::collections::HashMap;
 
@@ -33,7 +33,7 @@ impl Moves {
         moves
     }
 
-    /// None yet, and room for so many.
+    /// None yet, with room for `capacity` of them.
     pub fn with_capacity(capacity: usize) -> Self {
         Self(Vec::with_capacity(capacity))
     }
@@ -159,7 +159,7 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &str, crossed: Crossed) {
     keys.tally(Tally::Alerts, 1);
 }
 
-/// So many milliseconds are tried one by one for an alert: less than a millisecond of work.
+/// How many milliseconds are tried one by one for an alert: less than a millisecond of work.
 const MOST_TRIED: usize = 1024;
 /// After them the steps double, so often: a quarter of an hour ahead at most.
 const MOST_DOUBLED: usize = 20;
@@ -192,11 +192,11 @@ pub struct AlertQuery {
     pub since: UnixMs,
     /// Raised before this moment.
     pub before: Option<UnixMs>,
-    /// At most so many. With `before` some more, to have all of the last one's millisecond.
+    /// The most alerts to list. With `before` some more, to have all of the last one's millisecond.
     pub count: usize,
 }
 
-/// So many alerts are looked at for an answer, listed or not: a few milliseconds of work.
+/// How many alerts are looked at for one answer, listed or not: a few milliseconds of work.
 const MOST_LOOKED_AT: usize = 4096;
 
 /// The alerts of `query` that are still there, newest first. `may_see` says which products the caller may see.

@@ -1,7 +1,7 @@
 //! `INV.AUDIT`, `INV.AUDITSCAN`, `INV.REPAIR`: what a reserved counter says, against what reservations hold.
 //!
-//! **Invariant:** what live, overdue, pending and remembered reservations hold is not drift. So an audit, a repair, a
-//! DEL by hand and the deadline return a unit once, in whatever order they come.
+//! **Invariant:** what live, overdue, pending and remembered reservations hold is not drift. So an audit, a repair,
+//! a DEL by another client and the deadline return a unit once, in whatever order they come.
 
 use super::change::{Cause, Change, Writes};
 use super::effects::Effect;
@@ -153,7 +153,7 @@ pub struct AuditPage {
     pub found: Vec<Finding>,
 }
 
-/// So many keys are looked at for a page, found or not.
+/// How many keys are looked at for a page, found or not.
 const KEYS_A_PAGE: usize = 2048;
 
 /// The next page of a walk over all skus that lists those that drift and those that have stray units: it ends after

@@ -76,7 +76,7 @@ pub enum Ranking {
     Absent,
     /// Its members with their scores, lowest first, and equal ones by name.
     Members(Vec<(Vec<u8>, f64)>),
-    /// So many members: more than were asked for.
+    /// The number of its members: more than were asked for.
     TooMany(usize),
     /// Another type: its name with an article.
     Other(&'static str),
@@ -87,7 +87,7 @@ pub enum Ranking {
 pub enum Counter {
     /// No key.
     Absent,
-    /// So many units.
+    /// The number of units.
     Units(i64),
     /// Something that is no integer: what it is.
     Broken(Cow<'static, str>),
@@ -229,7 +229,7 @@ pub trait Keyspace {
     /// and that the sum fits.
     fn add(&mut self, key: Key<'_>, delta: i64) -> i64;
 
-    /// Reads a sorted set of at most so many members, without any effect.
+    /// Reads a sorted set of at most `most` members, without any effect.
     fn ranking(&mut self, key: Key<'_>, most: usize) -> Ranking;
 
     /// Reads one member of a sorted set of any size, without any effect: it is told alone, or nobody.

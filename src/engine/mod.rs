@@ -1,11 +1,11 @@
-//! What happens around a decision: the reads before it, the writes after it, and what time and other hands do to the
+//! What happens around a decision: the reads before it, the writes after it, and what time and other clients do to the
 //! keys meanwhile. It runs over the small trait [`Keyspace`](keyspace::Keyspace), which the real server implements and a
 //! simulated one can implement as well.
 //!
 //! The files are in levels, and each uses only what is below it. The commands' steps: [`reserve`], [`resolve`], [`restock`],
 //! [`warehouses`], [`queries`], [`audit`]. What they share, and what comes by itself: [`supply`], [`recover`], [`sweep`],
-//! [`moving`], [`load_repair`]. The parts of a step: [`settle`], [`once`], [`shelves`], [`alerts`], [`feed`], [`effects`],
-//! [`places`], [`judge`]. The base: [`keyspace`], [`sent`].
+//! [`moving`], [`load_repair`]. The parts of a step: [`settle`], [`once`], `change`, [`shelves`], [`alerts`], [`feed`],
+//! [`effects`], [`places`], [`judge`]. The base: [`keyspace`], [`sent`].
 //!
 //! **Invariants:** everything is checked before the first write, and after it nothing may fail. A refusal writes
 //! nothing of its own. No borrow of the [`Ledger`](crate::ledger::Ledger) outlives a call into the keyspace, because reading

@@ -67,9 +67,9 @@ pub(super) fn send_after<K: Keyspace>(keys: &mut K, gone: Gone) -> Option<Gone> 
     None
 }
 
-/// Of what has ended and is not settled, what is in a slot that is not stable is left to its owner; `all`, or what the unit of
-/// work at hand has ended. That cannot wait until there is time: the slot may leave before. Nor can what was deleted in such a
-/// slot: if the slot has come before, it is held that long by what is gone.
+/// Of what has ended and is not settled, leaves to its owner what is in a slot that is not stable: of `all`, or of what the unit
+/// of work at hand has ended. That cannot wait until there is time, because the slot may leave before. What was deleted in such
+/// a slot cannot wait either: until it is looked at, its units are held.
 pub fn rescue<K: Keyspace>(keys: &mut K, all: bool) {
     for gone in keys.ledger(|ledger| ledger.removed.take_newest()) {
         if keys.is_slot_stable(gone.record.id.as_str()) {
@@ -90,8 +90,8 @@ pub fn rescue<K: Keyspace>(keys: &mut K, all: bool) {
     }
 }
 
-/// A record was deleted by hand, or so it looks, in a slot that is not stable. It goes to another node, most likely: the source
-/// of a MIGRATE sees a DEL. So nothing of it is held here any more.
+/// A record was deleted by another client, or so it looks, in a slot that is not stable. Most likely it goes to another node:
+/// the source of a MIGRATE sees a DEL. So nothing of it is held here any more.
 ///
 /// A slot that comes all at once brings what its old owner still does meanwhile, command by command. Where it expires a record,
 /// what gives the units back follows; but the end of the move may come between. So of a due record that is deleted in such a

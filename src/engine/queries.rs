@@ -109,13 +109,13 @@ fn overdue<K: Keyspace>(keys: &mut K, id: &ReservationId, now: UnixMs) -> Option
 pub struct ScanQuery {
     /// After this position; `None`: from the first deadline.
     pub from: Option<Position>,
-    /// At most so many.
+    /// The most to list.
     pub count: usize,
     /// Those that hold units of this product only.
     pub product: Option<Product>,
 }
 
-/// So many reservations are looked at for a page, listed or not.
+/// How many reservations are looked at for a page, listed or not.
 const HOLDS_A_PAGE: usize = 1024;
 
 /// The next page of a walk over live reservations by deadline, and where it goes on; `None` at the end. One that is live
@@ -135,7 +135,7 @@ pub fn scan<K: Keyspace>(
             if found.len() >= query.count {
                 break;
             }
-            let Some((at, id, deadline)) = holds.behind(position) else { return (None, found) };
+            let Some((at, id, deadline)) = holds.after(position) else { return (None, found) };
             position = Some(at);
             let is_wanted = query.product.as_ref().is_none_or(|product| holds.is_of(id, product.as_str()));
             if deadline >= now && is_wanted && may_see(id) {

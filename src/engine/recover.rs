@@ -155,7 +155,7 @@ impl Walk {
 pub fn note_dropped<K: Keyspace>(keys: &mut K, before: &Ledger) {
     let now = keys.now();
     let mut position = None;
-    while let Some((at, id, deadline)) = before.holds.behind(position) {
+    while let Some((at, id, deadline)) = before.holds.after(position) {
         position = Some(at);
         if deadline <= now && keys.ledger(|ledger| ledger.holds.deadline(id).is_none()) {
             keys.ledger(|ledger| ledger.notes.dropped.push(id.clone()));

@@ -214,7 +214,7 @@ fn rename_outcome<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: 
 
 /// Whether the counters can take the step, and how available moves by it. `WRONGTYPE` if one is no integer, `DRIFT` if a
 /// reserved counter holds less than the reservation says, `ERR` if available would overflow. Of a
-/// record that appeared by hand nobody knows that its units were taken: it moves none that others hold (CLAMP).
+/// record that another client has written nobody knows that its units were taken: it moves none that others hold (CLAMP).
 fn check_counters<K: Keyspace>(
     keys: &mut K,
     record: &Record,

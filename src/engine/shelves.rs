@@ -88,7 +88,7 @@ impl Units {
         self.available.saturating_add(self.reserved)
     }
 
-    /// The sum with another place: as for a RESERVE, available units below 0, which only other hands can leave, count
+    /// The sum with another place: as for a RESERVE, available units below 0, which only other clients can leave, count
     /// as 0.
     pub(super) fn plus(self, other: Self) -> Self {
         Self {

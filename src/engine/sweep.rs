@@ -2,7 +2,7 @@
 //!
 //! **Invariants.** An event handler only takes notes ([`Ledger::note_leaving`], [`Ledger::touch_watched`]); writing comes
 //! after. A note is settled once, by whoever comes first: the write command whose own read caused it, a later one, the job
-//! behind the event, or the cron.
+//! after the event, or the cron.
 
 use super::judge::{judge, outcome, record};
 use super::keyspace::{Argument, Counter, Keyspace, Reading};
@@ -32,11 +32,11 @@ const RETRY_MS: i64 = 1000;
 pub enum Caller {
     /// A command, or the cron.
     CommandOrCron,
-    /// The job behind an event.
+    /// The job after an event.
     Job,
 }
 
-/// So many keys that other hands have touched a command looks at before it does its own work: a few milliseconds.
+/// How many keys that other clients have touched a command looks at before it does its own work: a few milliseconds.
 const MOST_TOUCHED: usize = 1024;
 
 /// What a write command does before it looks at anything: settle what earlier commands of its unit left. Where that is too much,
@@ -147,7 +147,7 @@ pub(super) fn release_one<K: Keyspace>(
     Some((units_of(&lines), lines.len()))
 }
 
-/// The job behind an event, and the cron's first act: settles and looks at what was noted, until nothing is left or
+/// The job after an event, and the cron's first act: settles and looks at what was noted, until nothing is left or
 /// `time_is_up`. Says whether something is left.
 pub fn work_off_notes<K: Keyspace>(keys: &mut K, caller: Caller, time_is_up: impl FnMut() -> bool) -> bool {
     judge_written(keys);

@@ -167,7 +167,7 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
     let moved = |sku: &Sku, available| Effect::Units { sku: sku.clone(), available, reserved: 0 };
     let mut effects = vec![moved(&from, units.saturating_neg()), moved(&to, units)];
     effects.extend(once::remember(keys, once.as_ref(), &Answer::Ok));
-    // What is available of the product is what it was, but for a counter that was below 0 by hand.
+    // What is available of the product is what it was, but for a counter that another client had set below 0.
     let mut moves = alerts::Moves::default();
     moves.moved(&from, &left.available, units.saturating_neg());
     moves.moved(&to, &right.available, units);

@@ -84,7 +84,7 @@ pub fn pick<'a>(
                 }
             }
             Stock::Warehouses(places) => {
-                // A counter written by hand may be beyond what a line can say: no more than that of it is looked at.
+                // Another client may have written more into the counter than a line can say: no more than that counts.
                 let left = |(sku, available): &(&Sku, i64)| {
                     let taken = named.get(sku).copied().unwrap_or_default();
                     (*available).min(MAX_EXACT).saturating_sub(taken)

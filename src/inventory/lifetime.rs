@@ -17,7 +17,7 @@ pub struct Lifetimes {
 pub enum Lifetime {
     /// As `inv.hold-ttl-ms` says.
     Default,
-    /// For so many milliseconds.
+    /// For this many milliseconds.
     For(i64),
     /// Until this moment.
     Until(UnixMs),

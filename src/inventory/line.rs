@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::quantity::{MAX_EXACT, Quantity};
 use super::sku::{KeyStyle, Sku};
 
-/// So many units of one sku.
+/// A number of units of one sku.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// What.
@@ -41,7 +41,7 @@ impl fmt::Display for SumTooLarge {
 
 impl std::error::Error for SumTooLarge {}
 
-/// So many lines are walked over to find one of them; of more, an index is kept.
+/// How many lines are walked over to find one of them; of more, an index is kept.
 const FEW: usize = 32;
 
 /// Lines that are added up, each sku once, in the order in which the skus came. O(1) for each, whatever their number.
@@ -53,7 +53,7 @@ pub struct Sum {
 }
 
 impl Sum {
-    /// No lines yet, and room for so many.
+    /// No lines yet, with room for `capacity` of them.
     pub fn with_capacity(capacity: usize) -> Self {
         Self { lines: Vec::with_capacity(capacity), index: HashMap::new() }
     }

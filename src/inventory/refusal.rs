@@ -31,7 +31,7 @@ pub enum Refusal {
     },
     /// `TRYAGAIN`: the live reservations are not all known yet, a moment after the module was loaded.
     TryAgain,
-    /// `TRYAGAIN`: these skus have so many overdue reservations that one command does not give all of them back.
+    /// `TRYAGAIN`: these skus have more overdue reservations than one command gives back.
     Overdue(Vec<Sku>),
     /// `TRYAGAIN`: in a cluster, the slot of this command is being moved, and not all of its keys are here.
     SlotMoving(Slot),
@@ -76,7 +76,7 @@ pub enum Refusal {
     },
     /// `NOTFOUND`: the reservation is unknown here. It was never made, or its end is forgotten.
     NotFound(ReservationId),
-    /// `DRIFT`: the counters hold less than the reservation says; they were written by hand.
+    /// `DRIFT`: the counters hold less than the reservation says: another client has written them.
     Drift {
         /// Which counter.
         sku: Sku,
@@ -85,7 +85,7 @@ pub enum Refusal {
         /// What the counter says.
         reserved: i64,
     },
-    /// `DRIFT`: a late commit of a reservation whose units did not all come back; the counters had been written by hand.
+    /// `DRIFT`: a late commit of a reservation whose units did not all come back: another client had written the counters.
     NotAllBack {
         /// Of which sku.
         sku: Sku,

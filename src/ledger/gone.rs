@@ -18,7 +18,8 @@ pub struct Gone {
     pub lines: Vec<Line>,
     /// Its deadline.
     pub deadline: UnixMs,
-    /// An outcome of its id may still exist, expired: reads as absent, and writing over it in a job would delete it.
+    /// An outcome of its id may still exist although it has expired: it reads as absent, and writing over it in a job would
+    /// delete it.
     pub may_have_stale_outcome: bool,
 }
 
@@ -29,7 +30,7 @@ impl Gone {
     }
 }
 
-/// So many of the newest are looked through for those of one slot.
+/// How many of the newest are looked through for those of one slot.
 pub(super) const NEWEST: usize = 64;
 
 /// Reservations that are gone, in the order in which they went, and found by their id: a script may let thousands expire and

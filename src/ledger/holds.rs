@@ -18,7 +18,7 @@ use crate::inventory::sku::{ReservationId, Sku};
 /// The number of a sku.
 type SkuNumber = Number;
 
-/// A place in the order by deadline, where a walk goes on: behind the reservation that was looked at last.
+/// A place in the order by deadline, where a walk goes on: after the reservation that was looked at last.
 pub type Position = (UnixMs, Number);
 
 /// A live reservation.
@@ -260,8 +260,8 @@ impl Holds {
         }
     }
 
-    /// The first one behind `position` by deadline, with its own place and its deadline.
-    pub fn behind(&self, position: Option<Position>) -> Option<(Position, &ReservationId, UnixMs)> {
+    /// The first one after `position` by deadline, with its own place and its deadline.
+    pub fn after(&self, position: Option<Position>) -> Option<(Position, &ReservationId, UnixMs)> {
         let from = position.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let next = self.by_wake.range((from, std::ops::Bound::Unbounded)).next()?;
         self.slab.get(next.1).map(|hold| (*next, &hold.id, hold.deadline))
@@ -286,7 +286,7 @@ impl Holds {
         self.held(sku).saturating_sub(own).max(0)
     }
 
-    /// The first sku of which units are held at this number or behind it, with its number.
+    /// The first sku of which units are held at this number or after it, with its number.
     pub fn held_sku(&self, from: SkuNumber) -> Option<(SkuNumber, &Sku)> {
         self.skus.entries.from(from).map(|(number, entry)| (number, &entry.sku))
     }

@@ -77,7 +77,7 @@ impl Notes {
         !self.touched.is_empty()
     }
 
-    /// Whether keys of this slot were named and not looked at; also where there are so many notes that it takes too long to say.
+    /// Whether keys of this slot were named and not looked at; also if there are too many notes to look through.
     pub fn has_touched_in(&self, slot: Slot) -> bool {
         const MOST: usize = 4096;
         self.touched.len() > MOST || self.touched.iter().any(|touched| touched.slot() == Some(slot))

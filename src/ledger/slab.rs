@@ -8,7 +8,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 /// The number of a place.
 pub type Number = u32;
 
-/// So many places are made at once.
+/// How many places are made at once.
 const CHUNK: usize = 1024;
 
 /// Values in numbered places. A number is given away again when its value was taken out.
@@ -57,7 +57,7 @@ impl<T> Slab<T> {
         self.place(number)?.as_mut()
     }
 
-    /// The first value at this place or behind it, with its place.
+    /// The first value at this place or after it, with its place.
     pub fn from(&self, number: Number) -> Option<(Number, &T)> {
         let (chunk, at) = address(number);
         let chunks = self.chunks.iter().enumerate().skip(chunk);
@@ -91,7 +91,7 @@ fn address(number: Number) -> (usize, usize) {
     (number.div_euclid(CHUNK), number.rem_euclid(CHUNK))
 }
 
-/// So many tables share the names, each growing by itself: of a million names one moves four thousand.
+/// How many tables share the names, each growing by itself: of a million names one moves four thousand.
 const SHARDS: usize = 256;
 
 /// The numbers of places by the names of what is there. The names are not kept: the places have them.

@@ -126,7 +126,7 @@ impl Standing {
         }
     }
 
-    /// The mark was met, by a walk or behind an event.
+    /// The mark was met, by a walk or after an event.
     pub fn found_mark(&mut self, now: UnixMs) {
         self.has_mark = true;
         self.set(Ownership::Managed, now);

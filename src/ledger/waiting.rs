@@ -29,7 +29,7 @@ impl Waits {
     }
 }
 
-/// In so many slots it is asked at once whether what waits can go on.
+/// In how many slots it is asked at once whether what waits can go on.
 const SLOTS_A_TURN: usize = 512;
 
 /// All that waits, by slot.

@@ -80,7 +80,7 @@ fn compare(ledger: &Ledger, naive: &BTreeMap<u64, (i64, BTreeMap<u64, i64>)>) {
     let overdue = ledger.overdue(1250, usize::MAX);
     assert_eq!((overdue.count, overdue.earliest), (due.len(), due.iter().min().copied()));
     let (mut place, mut deadlines) = (None, Vec::new());
-    while let Some((at, _, deadline)) = ledger.holds.behind(place) {
+    while let Some((at, _, deadline)) = ledger.holds.after(place) {
         deadlines.push(deadline);
         place = Some(at);
     }
