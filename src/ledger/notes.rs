@@ -63,7 +63,7 @@ impl Notes {
         if slot.is_none() { self.touched.pop_front() } else { self.take_latest_touched(slot) }
     }
 
-    /// The same, the latest first.
+    /// The same, but without a slot the latest first.
     pub fn take_latest_touched(&mut self, slot: Option<Slot>) -> Option<Touched> {
         let Some(slot) = slot else { return self.touched.pop_back() };
         let newest = self.touched.iter().enumerate().rev().take(NEWEST);

@@ -1,5 +1,5 @@
 //! Which refusal is said if several apply: pairs of causes, through the engine. Of each pair the one of the lower rank is said,
-//! whatever the order of the lines.
+//! whatever the order of the lines, as far as they are read.
 
 use redis_inventory::inventory::refusal::{Rank, Refusal};
 
@@ -102,6 +102,25 @@ fn a_reserve_is_refused_for_the_lowest_of_its_causes() {
         let words = format!("INV.RESERVE NEW PXAT 1 ITEMS Q 1 {}", line.part);
         let refusal = ask(&mut shop, &words).expect_err(&words);
         assert_eq!(refusal.rank(), line.rank.min(Rank::Impossible), "{words}: {refusal}");
+    }
+}
+
+#[test]
+fn a_reserve_reads_no_further_than_the_warehouses_that_one_request_may_have() {
+    let mut shop = Simulation::new();
+    for product in ["X", "Y", "Z"] {
+        let key = format!("stock:warehouses:{product}");
+        for number in 0..1000 {
+            shop.client(&["ZADD", &key, "1", &number.to_string()]);
+        }
+    }
+    play(&mut shop, "SET stock:available:BROKEN abc");
+    for (items, rank) in
+        [("BROKEN 1 X 1 Y 1 Z 1", Rank::WrongType), ("X 1 Y 1 Z 1 BROKEN 1", Rank::Impossible)]
+    {
+        let words = format!("INV.RESERVE NEW ITEMS {items}");
+        let refusal = ask(&mut shop, &words).expect_err(&words);
+        assert_eq!(refusal.rank(), rank, "{words}: {refusal}");
     }
 }
 

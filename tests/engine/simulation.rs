@@ -9,12 +9,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CStr;
 
-use redis_inventory::engine::effects;
 use redis_inventory::engine::keyspace::{Argument, Keyspace, LoadRepair, Ranking, Reading, Settings, Tally};
-use redis_inventory::engine::moving;
 use redis_inventory::engine::recover::{self, Walk};
 use redis_inventory::engine::sent::Sent;
 use redis_inventory::engine::sweep::{self, Caller};
+use redis_inventory::engine::{effects, moving};
 use redis_inventory::inventory::cluster_slot::{Slot, SlotState};
 use redis_inventory::inventory::key::{Counted, Key, Watched, watched};
 use redis_inventory::inventory::quantity::UnixMs;
