@@ -3,9 +3,9 @@
 //! simulated one can implement as well.
 //!
 //! The files are in levels, and each uses only what is below it. The commands' steps: [`reserve`], [`resolve`], [`restock`],
-//! [`warehouses`], [`queries`], [`audit`]. What they share, and what comes by itself: [`supply`], [`recover`], [`sweep`],
-//! [`moving`], [`load_repair`]. The parts of a step: [`settle`], [`once`], `change`, [`shelves`], [`alerts`], [`feed`],
-//! [`effects`], [`places`], [`judge`]. The base: [`keyspace`], [`sent`].
+//! [`warehouses`], [`queries`], [`audit`]. What they share, and what comes by itself: `supply`, [`recover`], [`sweep`],
+//! [`moving`], [`load_repair`]. The parts of a step: `settle`, `once`, `change`, [`shelves`], [`alerts`], [`feed`],
+//! [`effects`], [`places`], `judge`. The base: [`keyspace`], [`sent`].
 //!
 //! **Invariants:** everything is checked before the first write, and after it nothing may fail. A refusal writes
 //! nothing of its own. No borrow of the [`Ledger`](crate::ledger::Ledger) outlives a call into the keyspace, because reading
@@ -16,11 +16,11 @@ pub mod audit;
 mod change;
 pub mod effects;
 pub mod feed;
-pub mod judge;
+mod judge;
 pub mod keyspace;
 pub mod load_repair;
 pub mod moving;
-pub mod once;
+mod once;
 pub mod places;
 pub mod queries;
 pub mod recover;
@@ -28,8 +28,8 @@ pub mod reserve;
 pub mod resolve;
 pub mod restock;
 pub mod sent;
-pub mod settle;
+mod settle;
 pub mod shelves;
-pub mod supply;
+mod supply;
 pub mod sweep;
 pub mod warehouses;

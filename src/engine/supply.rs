@@ -13,7 +13,7 @@ use crate::inventory::sku::Sku;
 
 /// How many lines of overdue reservations one command gives back before it decides, beside the rest of the last reservation: a
 /// few milliseconds of work.
-pub const MOST_RELEASED: usize = 500;
+const MOST_RELEASED: usize = 500;
 
 /// What some asked lines may take from, in their order.
 pub(super) struct Supply(Vec<Source>);
