@@ -136,17 +136,24 @@ fn require_commands(ctx: Ctx<'_>, in_cluster: bool) -> Result<(), String> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
     let context = Context::new(ctx);
-    match unload(Ctx::from(&context)) {
-        Ok(()) => OK,
+    let ctx = Ctx::from(&context);
+    let module = Module::current();
+    let checked = guard::caught(&module, Some(ctx), "the unload", || prepare_unload(ctx, &module));
+    drop(module);
+    match checked.unwrap_or(Err("of a fault of the module".into())) {
+        Ok(()) => {
+            leave();
+            OK
+        }
         Err(reason) => {
-            Ctx::from(&context).warn(&format!("inv is not unloaded: {reason}"));
+            ctx.warn(&format!("inv is not unloaded: {reason}"));
             ERR
         }
     }
 }
 
-fn unload(ctx: Ctx<'_>) -> Result<(), Cow<'static, str>> {
-    let module = Module::current();
+/// Sees to it that the server keeps nothing that would call the module later, or says why it cannot go.
+fn prepare_unload(ctx: Ctx<'_>, module: &Module) -> Result<(), Cow<'static, str>> {
     if module.is_awaited() {
         // It would run in code that is gone.
         return Err("a release is queued; try again".into());
@@ -167,12 +174,12 @@ fn unload(ctx: Ctx<'_>) -> Result<(), Cow<'static, str>> {
             format!("the rules of user {user} name a command of the module; take them out first").into()
         );
     }
-    let marked = schedule::marked_databases(ctx, &module);
+    let marked = schedule::marked_databases(ctx, module);
     if !marked.is_empty() && avoid_traffic() {
         // Sending the DEL of the mark to the copies now would end the server.
         return Err("writes are paused, and inventory:managed is to be deleted; try again".into());
     }
-    schedule::unmark(ctx, &module, &marked);
+    schedule::unmark(ctx, module, &marked);
     if module.is_awaited() {
         return Err("a release was queued meanwhile; try again".into());
     }
@@ -180,12 +187,11 @@ fn unload(ctx: Ctx<'_>) -> Result<(), Cow<'static, str>> {
     for client in clients.lines().filter(|client| would_meet_a_lost_command(client, is_valkey)) {
         ctx.disconnect(field(client, "id="));
     }
-    drop(module);
-    leave();
     Ok(())
 }
 
-/// Gives back everything that the module has taken: its code may go.
+/// Gives back everything that the module has taken: its code may go. Whoever calls it holds no memory of the module any more,
+/// and takes none afterwards: the allocator would keep the freed blocks, which nobody gives back.
 fn leave() {
     Module::end();
     guard::uninstall();
