@@ -1,11 +1,11 @@
 //! The argument cursor.
 
-use crate::inventory::key::OnceName;
-use crate::inventory::line::{Line, Sum};
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 
+use crate::inventory::key::OnceName;
 use crate::inventory::lifetime::Lifetime;
+use crate::inventory::line::{Line, Sum};
 use crate::inventory::once::Once;
 use crate::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
 use crate::inventory::refusal::Refusal;

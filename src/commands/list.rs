@@ -1,10 +1,10 @@
-//! The commands for clients, each listed once: what a call of it asks for, its categories in the ACL, and how its words are read.
-//! The server gets the declaration from the command's own file; INV.APPLY, which is not for clients and in no category, has
-//! nothing but that.
+//! The commands for clients, each listed once: what a call of it asks for, its categories in the ACL, and how its words are
+//! read. The server gets the declaration from the command's own file. INV.APPLY is not for clients, so it is not listed here.
 
+use super::warehouses::{self, Change};
 use super::{
     adjust, alerts, audit, auditscan, commit, extend, get, repair, reserve, rollback, scan, set, stock,
-    threshold, transfer, warehouses,
+    threshold, transfer,
 };
 use crate::engine::alerts::AlertQuery;
 use crate::engine::audit::AuditCursor;
@@ -16,7 +16,6 @@ use crate::engine::restock::{AdjustRequest, SetRequest};
 use crate::engine::warehouses::TransferRequest;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
-use warehouses::Change;
 
 /// What the ACL takes a command for, beside `@inventory`, which servers before Redis 7.4 and Valkey 8 do not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! `INV.RESERVE`.
 
-use crate::inventory::key::OnceName;
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 use uuid::Uuid;
@@ -10,6 +9,7 @@ use super::call::run;
 use crate::engine::keyspace::{Keyspace, Settings};
 use crate::engine::reserve::{ReserveRequest, reserve};
 use crate::inventory::allocation::Split;
+use crate::inventory::key::OnceName;
 use crate::inventory::lifetime::Lifetime;
 use crate::inventory::once::Reserved;
 use crate::inventory::refusal::Refusal;

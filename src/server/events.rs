@@ -9,13 +9,12 @@ use super::api::events::{
     Cron, EventLoop, Flush, GoingKey, Hears, HearsOfKeys, KeyGoes, Loading, Notification, RoleChange, Swap,
 };
 use super::api::key::OpenKey;
-use super::guard;
 use super::keyspace::ServerKeyspace;
 use super::role::{is_loading, is_releasing, record_text};
 use super::schedule::{self, queue_job};
 use super::state::Module;
 use super::totals::increase;
-use super::walk;
+use super::{guard, walk};
 use crate::engine::recover;
 use crate::inventory::key::{Watched, is_reservation, watched};
 use crate::inventory::reservation::Record;
@@ -161,8 +160,8 @@ fn key_changed(ctx: Ctx<'_>, module: &Module, name: &[u8], event: &CStr) {
 
 impl Hears<Cron> for Watch {
     fn hear(ctx: Ctx<'_>, _subevent: u64, (): ()) {
-        // It does not run before a load is over.
         let module = &Module::current();
+        // The cron does not run before a load is over, so no load will ask for these any more.
         drop(module.ledgers.borrow_mut().take_set_aside());
         guard::round(module, ctx, "the cron", || schedule::tick(ctx, module));
     }

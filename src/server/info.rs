@@ -64,9 +64,8 @@ fn write(info: InfoCtx<'_>, module: &Module) {
         info.number(name, value);
     }
     write_standing(info, module);
-    let refused = module.totals.refused.borrow();
     for code in Refusal::CODES {
-        let count = refused.get(code).copied().unwrap_or(0);
+        let count = module.totals.refused.borrow().get(code).copied().unwrap_or(0);
         if let Ok(name) = CString::new(format!("refused_{}_total", code.to_lowercase())) {
             info.number(&name, count);
         }

@@ -14,7 +14,7 @@ use crate::inventory::sku::KeyStyle;
 /// As many names are kept as a byte of a hash can tell apart: those of an order with some dozens of lines.
 const NAMES: usize = 256;
 
-/// See the module.
+/// All that are kept.
 pub struct Names {
     /// How the names are.
     style: KeyStyle,

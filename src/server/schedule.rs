@@ -79,8 +79,8 @@ pub fn tick(ctx: Ctx<'_>, module: &Module) {
 
 /// Databases without work are not visited, and of an empty one nothing is kept.
 fn let_idle_fall_asleep(ctx: Ctx<'_>, module: &Module) {
-    let selected = ctx.selected_db();
-    let blank = module.ledgers.borrow_mut().let_idle_fall_asleep(now_ms());
+    let (selected, now) = (ctx.selected_db(), now_ms());
+    let blank = module.ledgers.borrow_mut().let_idle_fall_asleep(now);
     for db in blank {
         if ctx.select_db(db) && ctx.db_size() == 0 {
             module.ledgers.borrow_mut().drop_blank(db);
@@ -168,8 +168,8 @@ fn work_off(ctx: Ctx<'_>, module: &Module, work: impl FnMut(&mut ServerKeyspace<
     let databases = if module.server.get().in_cluster {
         module.ledgers.borrow().databases()
     } else {
-        let may_write = may_write(ctx);
-        module.ledgers.borrow_mut().with_work(now_ms(), may_write)
+        let (now, may_write) = (now_ms(), may_write(ctx));
+        module.ledgers.borrow_mut().with_work(now, may_write)
     };
     visit(ctx, module, &databases, work);
 }

@@ -1,9 +1,9 @@
-//! What the module keeps beside the keys: one [`Module`], made when the module is loaded and dropped when it is unloaded, so that
-//! a later load finds nothing of an earlier one.
+//! What the module keeps beside the keys: one [`Module`], made when the module is loaded and dropped when it is unloaded, so
+//! that a later load finds nothing of an earlier one.
 //!
-//! Three things cannot be a part of it: the values of the options, which the server writes through pointers ([`config`]); the
-//! blocks that the allocator keeps, since the state itself is made of them ([`alloc`]); and the table of the server's functions,
-//! which belongs to the library.
+//! Three things cannot be a part of it: the values of the options, which the server writes through pointers ([`config`]);
+//! the blocks that the allocator keeps, since the state itself is made of them ([`alloc`]); and the table of the server's
+//! functions, which belongs to the library.
 //!
 //! [`config`]: super::config
 //! [`alloc`]: super::alloc
@@ -22,8 +22,10 @@ use crate::inventory::sku::KeyStyle;
 use crate::ledger::Ledger;
 use crate::ledger::walk::Purpose;
 
-/// The state of the module. It lives on the server's main thread; no call into the server is made while a part of it is
-/// borrowed.
+/// The state of the module. It lives on the server's main thread.
+///
+/// While a part of it is borrowed, the module calls no function of the server that can come back here. Opening, writing or
+/// deleting a key, replicating and notifying all can: the server calls the handlers of events from within them.
 #[derive(Default)]
 pub struct Module {
     /// What this server is.
@@ -57,7 +59,7 @@ unsafe impl<T> Sync for MainThread<T> {}
 static CURRENT: MainThread<Option<Rc<Module>>> = MainThread(UnsafeCell::new(None));
 
 impl Module {
-    /// The state, made anew if there is none. Whoever holds it keeps it alive for so long.
+    /// The state, made anew if there is none. Whoever holds it keeps it alive.
     #[inline]
     pub fn current() -> Rc<Self> {
         // SAFETY: one thread, and nothing that happens before the reference ends comes back here.

@@ -1,10 +1,11 @@
 //! Numbers for the operator, since the module was loaded.
 
-use crate::engine::keyspace::Tally;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-/// See the module.
+use crate::engine::keyspace::Tally;
+
+/// All of them.
 #[derive(Debug, Default)]
 pub struct Totals {
     /// Reservations made.

@@ -3,23 +3,22 @@
 //! It is read in both styles and under two settings. A refusal is an `ERR` of one line; what is accepted keeps the limits,
 //! and spelled again it is read as the same.
 
-use redis_inventory::inventory::key::Key;
-use redis_inventory::inventory::line::Line;
 use std::collections::HashSet;
 use std::fmt::Debug;
 
 use redis_inventory::commands::{Change, Request};
 use redis_inventory::engine::alerts::AlertQuery;
-use redis_inventory::engine::effects;
 use redis_inventory::engine::keyspace::Settings;
-use redis_inventory::engine::places;
 use redis_inventory::engine::reserve::ReserveRequest;
 use redis_inventory::engine::resolve::{ExtendRequest, ResolveRequest};
 use redis_inventory::engine::restock::{AdjustRequest, Measure, SetRequest};
 use redis_inventory::engine::warehouses::TransferRequest;
+use redis_inventory::engine::{effects, places};
 use redis_inventory::inventory::alert::OFF;
 use redis_inventory::inventory::allocation::Split;
+use redis_inventory::inventory::key::Key;
 use redis_inventory::inventory::lifetime::Lifetime;
+use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::once::Once;
 use redis_inventory::inventory::quantity::MAX_EXACT;
 use redis_inventory::inventory::sku::{KeyStyle, MAX_ID_BYTES, Product, ReservationId, Sku, Warehouse};

@@ -7,17 +7,16 @@
 //!
 //! What must hold after each of them is in [`Shop::compare`]; it is said of what no other hand has put there.
 
-use redis_inventory::inventory::key::{Key, Watched, watched};
-use redis_inventory::inventory::line::Line;
 use std::collections::{BTreeMap, BTreeSet};
 
 use redis_inventory::commands::Request;
-use redis_inventory::engine::alerts;
 use redis_inventory::engine::effects::{self, Effect};
 use redis_inventory::engine::keyspace::{Counter, LoadRepair};
 use redis_inventory::engine::resolve::ResolveRequest;
-use redis_inventory::engine::{audit, queries};
+use redis_inventory::engine::{alerts, audit, queries};
 use redis_inventory::inventory::ending::Ending;
+use redis_inventory::inventory::key::{Key, Watched, watched};
+use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::outcome::Outcome;
 use redis_inventory::inventory::quantity::UnixMs;
 use redis_inventory::inventory::refusal::Refusal;

@@ -114,8 +114,8 @@ impl Ctx<'_> {
         }
     }
 
-    /// The server's own SCAN over the selected database: the next cursor, and the names found. Unlike a [`ScanCursor`](super::scan::ScanCursor) its
-    /// cursor is a number that a client can keep.
+    /// The server's own SCAN over the selected database: the next cursor, and the names found. Unlike that of a
+    /// [`ScanCursor`](super::scan::ScanCursor), its cursor is a number that a client can keep.
     pub fn scan_names(self, cursor: u64, pattern: &str, count: usize) -> Result<(u64, Vec<Vec<u8>>), String> {
         let (cursor, count) = (cursor.to_string(), count.to_string());
         let words: [&str; 5] = [&cursor, "MATCH", pattern, "COUNT", &count];
