@@ -105,8 +105,8 @@ impl Ctx<'_> {
         }
     }
 
-    /// Puts a command into these ACL categories, in place of those that it is in: their names without the @, with blanks between
-    /// them.
+    /// Puts a command into these ACL categories, in place of those that it is in: their names without the @, with blanks
+    /// between them.
     pub fn set_acl_categories(self, command: &str, categories: &str) -> bool {
         let (Ok(command), Ok(categories)) = (CString::new(command), CString::new(categories)) else {
             return false;
