@@ -651,6 +651,8 @@ impl Client {
                 let key = key.as_str().expect("text");
                 let kind = self.ask(["TYPE", key]);
                 let value = match kind.as_str().expect("text") {
+                    // Its time has passed since the keys were listed.
+                    "none" => continue,
                     "string" => self.ask(["GET", key]),
                     "list" => self.ask(["LRANGE", key, "0", "-1"]),
                     "hash" => self.ask(["HGETALL", key]),
