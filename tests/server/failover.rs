@@ -109,13 +109,14 @@ fn agree(master: &Server, replica: &Server) {
 
 #[test]
 fn a_replica_promoted_by_hand_releases_what_is_due_at_once_and_the_rest_on_time() {
-    let (master, mut shop, replica) = master_and_replica(&[]);
-    let due = hold_many(&mut shop, "R", MANY, 1500);
-    shop.ask("INV.RESERVE LATER PX 8000 ITEMS P 9");
-    replica.catch_up_with(&master);
-    // The old master knows nothing of what follows: as if the network had parted them.
-    master.freeze();
-    let mut promoted = replica.connect();
+    let (master, mut shop, replica, due, mut promoted) = in_time(&[], MANY, |master, shop, replica, due| {
+        shop.try_ask(format!("INV.RESERVE LATER PXAT {} ITEMS P 9", due + 8000)).ok()?;
+        replica.catch_up_with(master);
+        let promoted = replica.connect();
+        // The old master knows nothing of what follows: as if the network had parted them.
+        master.freeze();
+        Some(promoted)
+    });
     let_the_clock_pass(&mut promoted, due + 100);
     assert_eq!(promoted.counters("P"), (STOCK - MANY - 16, MANY + 16));
 
