@@ -14,7 +14,7 @@ use crate::inventory::key::{Key, OnceName};
 use crate::inventory::line::Line;
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::{UnixMs, parse_integer};
-use crate::inventory::refusal::Refusal;
+use crate::inventory::refusal::{Objections, Refusal};
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
 
@@ -478,16 +478,19 @@ fn replay_effects<K: Keyspace>(keys: &mut K, effects: &[Effect], arguments: &[&[
 /// way: better to say so, and let the server stop it, than to write over what is there. What the master did not change
 /// it did not look at either.
 fn check_replayed<K: Keyspace>(keys: &mut K, effect: &Effect) -> Result<(), Refusal> {
-    let mut is_right = Ok(());
-    let mut check = |key: Key<'_>| {
-        if is_right.is_ok() {
-            is_right = counter(keys, key).map(|_| ());
-        }
-    };
-    effect.each_move(|key, _| check(key));
+    let mut objections = Objections::default();
+    effect.each_move(|key, _| {
+        objections.check(counter(keys, key));
+    });
     match effect {
-        Effect::Clear { sku } => [Key::Available(sku), Key::Reserved(sku)].into_iter().for_each(check),
-        Effect::Rank { place, .. } | Effect::Unrank { place } => is_right = check_set(keys, place.product()),
+        Effect::Clear { sku } => {
+            for key in [Key::Available(sku), Key::Reserved(sku)] {
+                objections.check(counter(keys, key));
+            }
+        }
+        Effect::Rank { place, .. } | Effect::Unrank { place } => {
+            objections.check(check_set(keys, place.product()));
+        }
         Effect::Hold { .. }
         | Effect::Units { .. }
         | Effect::Record { .. }
@@ -496,5 +499,5 @@ fn check_replayed<K: Keyspace>(keys: &mut K, effect: &Effect) -> Result<(), Refu
         | Effect::End { .. }
         | Effect::Outcome { .. } => {}
     }
-    is_right
+    objections.unless_any(())
 }

@@ -128,7 +128,7 @@ fn open<K: Keyspace>(keys: &mut K, sku: &Sku, token: Option<&Once>) -> Result<Op
     Ok((shelf, places, answered))
 }
 
-/// See [`open`].
+/// The counters of a sku, the warehouses of its product, and the answer that the token was given before.
 type Opened = (Shelf, Result<Option<Vec<Place>>, Refusal>, Option<i64>);
 
 fn answered_number<K: Keyspace>(keys: &mut K, token: Option<&Once>) -> Result<Option<i64>, Refusal> {
