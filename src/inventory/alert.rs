@@ -1,10 +1,10 @@
-//! Low stock: thresholds, crossings, and the alert's JSON.
+//! Stock alerts: the thresholds, the crossings that raise an alert, and the JSON of an alert.
 
 use serde::{Deserialize, Serialize};
 
 use super::quantity::UnixMs;
 
-/// What an alert tells.
+/// The event that an alert reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AlertType {
@@ -26,7 +26,7 @@ impl AlertType {
         }
     }
 
-    /// The type of that name, in any case.
+    /// Returns the type with this name, ignoring case, or `None` if there is no such type.
     pub fn parse(name: &[u8]) -> Option<Self> {
         [Self::LowStock, Self::OutOfStock, Self::BackInStock]
             .into_iter()
@@ -34,11 +34,12 @@ impl AlertType {
     }
 }
 
-/// The threshold of a product that raises no alerts. Any other below 0 means the same.
+/// The threshold of a product that raises no alerts. Every other negative threshold means the same.
 pub const OFF: i64 = -1;
 
-/// The alert, if any, of a product whose available units went from `before` to `after`. Edge, not level: a product
-/// that stays low says so once.
+/// Returns the alert, if any, for a product whose available units changed from `before` to `after`.
+///
+/// Only the crossing raises an alert, not the level: a product that stays low raises one alert.
 pub fn crossing(before: i64, after: i64, threshold: i64) -> Option<AlertType> {
     if threshold < 0 {
         None
@@ -53,29 +54,29 @@ pub fn crossing(before: i64, after: i64, threshold: i64) -> Option<AlertType> {
     }
 }
 
-/// One alert, as `alert:{product}:{timestamp}` stores it.
+/// One alert, as it is stored under `alert:{product}:{timestamp}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
     /// The product.
     pub product_id: String,
-    /// What happened.
+    /// The event.
     #[serde(rename = "type")]
     pub kind: AlertType,
-    /// Units available after it.
+    /// The units that were available after the event.
     pub available: i64,
-    /// The threshold at that time.
+    /// The threshold at the time of the event.
     pub threshold: i64,
-    /// When.
+    /// The time of the event.
     pub timestamp: UnixMs,
 }
 
 impl Alert {
-    /// The alert that `json` holds; `None` where it is not one.
+    /// Reads an alert from its stored form. Returns `None` if `json` is not an alert.
     pub fn from_json(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json).ok()
     }
 
-    /// The stored form.
+    /// The stored form: JSON.
     pub fn to_json(&self) -> Vec<u8> {
         // Strings and integers cannot fail to serialize.
         serde_json::to_vec(self).unwrap_or_default()

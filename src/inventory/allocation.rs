@@ -1,4 +1,4 @@
-//! Which warehouses of a product give the units of a line that names none of them.
+//! Decides which warehouses supply a line that names only a product.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -9,15 +9,15 @@ use super::quantity::{MAX_EXACT, Quantity};
 use super::refusal::Shortage;
 use super::sku::Sku;
 
-/// How a line may be split over the warehouses of its product: the `SPLIT` option.
+/// How the units of a line may be divided among the warehouses of its product: the `SPLIT` option.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Split {
-    /// Each warehouse gives what it has, the first by priority first.
+    /// Takes all that each warehouse has, in order of priority, until the line is covered.
     #[default]
     Priority,
-    /// As few warehouses as possible.
+    /// Takes from as few warehouses as possible.
     Fewest,
-    /// One warehouse gives all, or none does.
+    /// Takes everything from one warehouse, or refuses.
     None,
 }
 
@@ -31,7 +31,7 @@ impl Split {
         }
     }
 
-    /// The split of that name, in any case; `None` where there is none.
+    /// Returns the split with this name, ignoring case, or `None` if there is no such split.
     pub fn parse(name: &[u8]) -> Option<Self> {
         [Self::Priority, Self::Fewest, Self::None]
             .into_iter()
@@ -39,22 +39,29 @@ impl Split {
     }
 }
 
-/// What one asked line may take from.
+/// The stock that one requested line may take from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stock<'a> {
-    /// The available units of the line's own sku: a product that has no warehouses, or one warehouse by name.
+    /// The available units of the line's own sku. The line names a warehouse, or its product has none.
     Own(i64),
     /// The warehouses of the line's product in order of priority, each with its available units.
     Warehouses(Vec<(&'a Sku, i64)>),
 }
 
-/// An asked line, by its index, of which there is not enough. Whether the sku is known at all is for the caller to find out.
+/// The index of a requested line that cannot be covered, and its shortage. The caller has to find out whether the sku
+/// exists at all.
 pub type Short = (usize, Shortage);
 
-/// Resolves the lines that were asked for, each sku once, into the lines to take, each sku once, in order of asking.
-/// `stocks` are the stocks of the lines, in their order. Lines that name a warehouse take first; each product takes from
-/// what they leave, as `split` says. The sum of what is taken of a product is what was asked of it, and no place gives more
-/// than it has. Every line that is short is told, and then nothing is taken. O(n log n) in the number of places.
+/// Resolves the requested lines into the lines to take. In both lists each sku occurs once; the result keeps the order
+/// of the request.
+///
+/// `stocks` holds one entry for each requested line, in the same order. Lines that name a warehouse take first. Each
+/// product then takes from what they leave, divided as `split` says. The units taken of a product add up to the units
+/// requested, and no warehouse gives more than it has. Runs in O(n log n) for n warehouses.
+///
+/// # Errors
+///
+/// If any line cannot be covered, nothing is taken, and every such line is returned.
 pub fn pick<'a>(
     asked: &'a [Line],
     stocks: &[Stock<'_>],
@@ -73,7 +80,7 @@ pub fn pick<'a>(
         .map(|line| (&line.sku, line.quantity.units()))
         .collect();
     let mut picks = Sum::with_capacity(asked.len());
-    // No place gives more than a quantity can be: what a line names of it and what its product takes add up to one.
+    // This sum stays in the range of a quantity: no warehouse gives more than `MAX_EXACT`, named lines included.
     let mut take = |line| drop(picks.add(line));
     for (index, (line, stock)) in asked.iter().zip(stocks).enumerate() {
         match stock {
@@ -84,7 +91,7 @@ pub fn pick<'a>(
                 }
             }
             Stock::Warehouses(places) => {
-                // Another client may have written more into the counter than a line can say: no more than that counts.
+                // Another client may have set the counter above what a line can express, so the excess is ignored.
                 let left = |(sku, available): &(&Sku, i64)| {
                     let taken = named.get(sku).copied().unwrap_or_default();
                     (*available).min(MAX_EXACT).saturating_sub(taken)
@@ -118,15 +125,31 @@ fn most(available: &[i64], split: Split) -> i64 {
     }
 }
 
-/// Takes `wanted` units from the warehouses of one product, whose available units these are in order of priority; below
-/// 0 counts as 0. Gives the picks in that order, each an index and at least one unit of it, that add up to `wanted`;
-/// `None` where the warehouses do not have that much, or, for [`Split::None`], where no single one has.
+/// Takes `wanted` units from the warehouses of one product.
+///
+/// `available` holds the available units of each warehouse in order of priority; a negative number counts as 0. The
+/// result lists an index into `available` and at least one unit for each warehouse used, in order of priority, and adds
+/// up to `wanted`. Returns `None` if the warehouses have too little in total, or, for [`Split::None`], if no single
+/// warehouse has enough.
 ///
 /// - [`Split::Priority`] and [`Split::None`] look at each warehouse once: O(n).
-/// - [`Split::Fewest`] picks no more warehouses than any other way would. Of the sets of so few that have enough, it
-///   is the one whose indices, in order, are the smallest: the first warehouse if any such set holds it, then the
-///   second if any such set holds it beside those, and so on. All but the last give all they have, and the last the
-///   rest. O(n log n) time, O(n) memory.
+/// - [`Split::Fewest`] uses the smallest possible number of warehouses. Among the sets of that size it prefers the one
+///   that contains the first warehouse, then the one that contains the second, and so on. Every warehouse of the set
+///   gives all it has, except the last, which gives the rest. O(n log n) time, O(n) memory.
+///
+/// ```
+/// use redis_inventory::inventory::allocation::{Split, allocate};
+/// use redis_inventory::inventory::quantity::Quantity;
+///
+/// let units = |units| Quantity::new(units).unwrap();
+/// let available = [2, 5, 4];
+/// assert_eq!(
+///     allocate(&available, units(6), Split::Priority),
+///     Some(vec![(0, units(2)), (1, units(4))])
+/// );
+/// assert_eq!(allocate(&available, units(4), Split::Fewest), Some(vec![(1, units(4))]));
+/// assert_eq!(allocate(&available, units(6), Split::None), None);
+/// ```
 pub fn allocate(available: &[i64], wanted: Quantity, split: Split) -> Option<Vec<(usize, Quantity)>> {
     let mut stocked = available.iter().copied().enumerate().filter(|(_, available)| *available > 0);
     match split {
@@ -139,7 +162,8 @@ pub fn allocate(available: &[i64], wanted: Quantity, split: Split) -> Option<Vec
     }
 }
 
-/// Takes all that each place has, one unit or more, until nothing is missing; `None` where something still is.
+/// Takes everything from each place in turn until `wanted` is covered. Returns `None` if the places have too little.
+/// Each place must have at least one unit.
 fn fill(places: impl IntoIterator<Item = (usize, i64)>, wanted: Quantity) -> Option<Vec<(usize, Quantity)>> {
     let mut missing = wanted.units();
     let mut picks = Vec::new();
@@ -154,23 +178,25 @@ fn fill(places: impl IntoIterator<Item = (usize, i64)>, wanted: Quantity) -> Opt
     None
 }
 
-/// The first, by priority, of the smallest sets of places that have `wanted` together; `None` where all are short. Each
-/// place has one unit or more. Each of the set is needed, or a smaller set would do: so [`fill`] takes from each.
+/// Returns the smallest set of places that together have `wanted` units, or `None` if all of them have too little. If
+/// several sets are equally small, the first by priority is returned.
+///
+/// Each place must have at least one unit. Since no smaller set suffices, [`fill`] takes from every place of the set.
 fn fewest(places: &[(usize, i64)], wanted: Quantity) -> Option<Vec<(usize, i64)>> {
-    // No set is smaller than the largest places together, added until they suffice.
+    // The largest places, added until they suffice, give the size of the smallest set.
     let mut by_size: BinaryHeap<_> = places.iter().map(|(index, units)| (*units, Reverse(*index))).collect();
     let mut later = BTreeSet::new();
-    // What the set has beyond what is wanted: below 0 until the last place is added, so no sum leaves 64 bits and none of
-    // the checks fails.
+    // The units that the set has beyond `wanted`. The number is negative until the last place is added, so no sum
+    // overflows and none of the checked operations fails.
     let mut surplus = wanted.units().checked_neg()?;
     while surplus < 0 {
         let largest = by_size.pop()?;
         surplus = surplus.checked_add(largest.0)?;
         later.insert(largest);
     }
-    // The set is what was chosen so far, and `later`: as many of the largest places not yet looked at as are still to be
-    // chosen. A place belongs to the answer if the set suffices with it, instead of the smallest of `later`. One that does
-    // not is none of the largest, so without it `later` is still right.
+    // The set consists of `chosen` and `later`. `later` always holds the largest places not yet visited, as many as
+    // remain to be chosen. A visited place is chosen if the set still suffices when the place replaces the smallest of
+    // `later`. A place that is not chosen was not in `later`, so `later` stays correct.
     let mut chosen = Vec::with_capacity(later.len());
     for (index, units) in places {
         if !later.remove(&(*units, Reverse(*index))) {

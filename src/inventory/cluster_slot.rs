@@ -1,25 +1,26 @@
-//! The slots of a cluster: each key is in one of them, and each of them on one master.
+//! Cluster slots: which slot a key belongs to, and which slots a node serves.
 
 use std::collections::BTreeMap;
 
 use crc::{CRC_16_XMODEM, Crc};
 
-/// How many there are.
+/// The number of slots in a cluster.
 const COUNT: u16 = 16_384;
 
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 
-/// The slot of a key, or of an id: in tagged style all keys of an id are in the slot of the id itself.
+/// The slot of a key or of an id. In tagged style all keys of an id are in the slot of the id itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u16);
 
 impl Slot {
-    /// The slot of a key name or id (the cluster specification: CRC16 of the tag, modulo 16384).
+    /// Returns the slot of a key name or id. The formula is that of the Redis Cluster specification: CRC16 of the hash
+    /// tag, modulo 16384.
     pub fn of(name: &str) -> Self {
         Self(CRC.checksum(tag(name).as_bytes()) & COUNT.saturating_sub(1))
     }
 
-    /// Its number.
+    /// The number of the slot, 0 to 16383.
     pub fn number(self) -> u16 {
         self.0
     }
@@ -31,40 +32,44 @@ impl From<u16> for Slot {
     }
 }
 
-/// What decides the slot of a name: what stands in its first braces, or all of it where they are empty or not there.
+/// Returns the part of a name that decides its slot: the text in its first pair of braces, or the whole name if there
+/// is no such text.
 pub fn tag(name: &str) -> &str {
     let inside = name.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
     inside.filter(|tag| !tag.is_empty()).unwrap_or(name)
 }
 
-/// How a slot stands with a node.
+/// What one node knows about a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotState {
-    /// The node has it, and all of it; so has one server that is no cluster.
+    /// The node serves the slot and has all of its keys. A server without cluster mode has every slot in this state.
     Stable,
-    /// The node has it, and it leaves key by key: some keys may be gone already.
+    /// The node serves the slot, which is leaving key by key. Some keys may already be gone.
     Migrating,
-    /// Another node has it, and it comes key by key: some keys may not be here yet.
+    /// Another node serves the slot, which is arriving key by key. Some keys may not have arrived yet.
     Importing,
-    /// Another node has it. What keys of it are here are on their way in, all at once, or left behind.
+    /// Another node serves the slot. Keys of it that are here belong to a migration of the whole slot, or were left
+    /// behind.
     Elsewhere,
-    /// No node has it (`CLUSTER DELSLOTS`): nobody is served, and what keys of it are here stay here.
+    /// No node serves the slot (`CLUSTER DELSLOTS`). Commands on it fail, and its keys stay on this node.
     Unassigned,
 }
 
-/// The slots of a master, those that are on their way to it or from it, and those of others.
+/// The slots of one node, those that are moving to or from it, and those of all other nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnSlots {
-    /// None where the node has not told.
+    /// The ranges that this node serves, bounds included. `None` if the node's own line was missing from the reply.
     ranges: Option<Vec<(u16, u16)>>,
-    /// Those of all other nodes.
+    /// The ranges that all other nodes serve.
     of_others: Vec<(u16, u16)>,
     moving: BTreeMap<Slot, SlotState>,
 }
 
 impl OwnSlots {
-    /// Of the node that has answered `CLUSTER NODES` so (one node a line: id, address, flags, master, ping, pong, epoch, link,
-    /// then its slots, and those on their way as `[93->-id]` or `[77-<-id]`).
+    /// Reads the reply of a node to `CLUSTER NODES`.
+    ///
+    /// Each line describes one node: id, address, flags, master, ping, pong, epoch and link, followed by its slots. A
+    /// slot that is moving is written as `[93->-id]` or `[77-<-id]`.
     pub fn parse(nodes: &str) -> Self {
         let (mut ranges, mut of_others, mut moving) = (None, Vec::new(), BTreeMap::new());
         for line in nodes.lines() {
@@ -83,7 +88,8 @@ impl OwnSlots {
         Self { ranges, of_others, moving }
     }
 
-    /// How a slot stands with the node; `None` where it has not told, as where CLUSTER has another name.
+    /// Returns the state of a slot on this node. Returns `None` if the reply did not describe the node, for example
+    /// because the CLUSTER command was renamed.
     pub fn state(&self, slot: Slot) -> Option<SlotState> {
         let ranges = self.ranges.as_ref()?;
         let is_in = |ranges: &[(u16, u16)]| ranges.iter().any(|(from, to)| (*from..=*to).contains(&slot.0));

@@ -1,4 +1,4 @@
-//! How a reservation can end.
+//! The ways in which a reservation can end.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
-    /// Sold.
+    /// The units were sold.
     Committed,
-    /// Given back by a command.
+    /// A command returned the units.
     RolledBack,
-    /// Given back by the deadline, or by whatever removed the record.
+    /// The deadline returned the units, or something else removed the record.
     Expired,
 }
 
 impl Ending {
-    /// The state as replies and JSON name it.
+    /// The name of the state in replies and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Ending::Committed => "committed",

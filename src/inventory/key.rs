@@ -1,18 +1,22 @@
-//! The keys of the module, and their names.
+//! The keys of the module and their names.
 //!
-//! **Invariant:** every key name of the module is built here and nowhere else, so that one look tells what is in the
-//! keyspace, and a cluster finds everything that one command touches in one slot.
+//! **Invariant:** every key name is built in this file and nowhere else. One file therefore shows everything that the
+//! module keeps in the keyspace, and all keys of one command share a cluster slot.
 
 use super::quantity::{UnixMs, parse_integer};
 use super::sku::{InvalidText, KeyStyle, Product, ReservationId, Sku, check_id};
 
-/// What follows `inventory:once:` in a key name. The id's length stands before it, so that no id and token can be
-/// mistaken for another id and token.
+/// The part of a key name that follows `inventory:once:`. It includes the length of the id, so that an id and a token
+/// can never be confused with a different pair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OnceName(Box<str>);
 
 impl OnceName {
-    /// The name for a command on a reservation, with the id as it was given, and a token. `ERR` where the token is no id.
+    /// The name for a command on a reservation, built from the id as the client wrote it and the token.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidText`] if the token breaks the rules for ids.
     pub fn new(command: &str, given: &str, token: &[u8], style: KeyStyle) -> Result<Self, InvalidText> {
         let mut id = String::new();
         push_id(&mut id, "", given, style);
@@ -31,39 +35,40 @@ impl OnceName {
         Ok(Self(format!("{command}:{}:{id}:{token}", id.len()).into()))
     }
 
-    /// The name as it was replicated.
+    /// Reads a name from its replicated form. Returns `None` if it is not UTF-8.
     pub fn replicated(text: &[u8]) -> Option<Self> {
         std::str::from_utf8(text).ok().map(|text| Self(text.into()))
     }
 
-    /// The text of the name.
+    /// The text of the name, without the prefix `inventory:once:`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A key of the module, before it has a name.
+/// A key of the module, independent of the key style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key<'a> {
-    /// `stock:available:{sku}`: integer, units that can be reserved.
+    /// `stock:available:{sku}`: an integer, the units that can be reserved.
     Available(&'a Sku),
-    /// `stock:reserved:{sku}`: integer, units that live reservations hold.
+    /// `stock:reserved:{sku}`: an integer, the units that live reservations hold.
     Reserved(&'a Sku),
     /// `reservation:{id}`: the record of one live reservation, with a TTL.
     Reservation(&'a ReservationId),
-    /// `inventory:outcome:{id}`: how a reservation ended, with a TTL.
+    /// `inventory:outcome:{id}`: the way a reservation ended, with a TTL.
     Outcome(&'a ReservationId),
-    /// `stock:warehouses:{product}`: sorted set, warehouse to priority.
+    /// `stock:warehouses:{product}`: a sorted set of the product's warehouses, scored by priority.
     Warehouses(&'a str),
-    /// `stock:threshold:{product}`: integer, where it is not the default.
+    /// `stock:threshold:{product}`: an integer, the alert threshold. The key is absent if the default applies.
     Threshold(&'a str),
     /// `alert:{product}:{timestamp}`: one alert, with a TTL.
     Alert(&'a str, UnixMs),
-    /// `inventory:managed`: the mark of a database in which every reserved unit is the module's.
+    /// `inventory:managed`: marks a database in which the module holds every reserved unit.
     Managed,
-    /// `inventory:feed`, in tagged style `inventory:feed:{tag}` with the tag of this product.
+    /// `inventory:feed`: the change feed. In tagged style each tag has its own, `inventory:feed:{tag}`; this is the one
+    /// of the given product.
     Feed(&'a str),
-    /// `inventory:once:{kind}:{length}:{id}:{token}`: what a command with that token answered, with a TTL.
+    /// `inventory:once:{kind}:{length}:{id}:{token}`: the answer to a command with this token, with a TTL.
     Once(&'a OnceName),
 }
 
@@ -79,10 +84,10 @@ const FEED: &str = "inventory:feed";
 const ONCE: &str = "inventory:once:";
 
 impl Key<'_> {
-    /// What the server's SCAN finds every counter by, and few other keys.
+    /// A SCAN pattern that matches every counter and few other keys.
     pub const COUNTER_PATTERN: &'static str = "stock:[ar]*";
 
-    /// Appends the key's name to `out`.
+    /// Appends the name of the key to `out`.
     pub fn write_name(&self, style: KeyStyle, out: &mut String) {
         match self {
             Key::Available(sku) => push_sku(out, AVAILABLE, sku, style),
@@ -111,7 +116,16 @@ impl Key<'_> {
         }
     }
 
-    /// The key's name.
+    /// The name of the key.
+    ///
+    /// ```
+    /// use redis_inventory::inventory::key::Key;
+    /// use redis_inventory::inventory::sku::{KeyStyle, Sku};
+    ///
+    /// let sku = Sku::parse(b"PROD-123", KeyStyle::Plain).unwrap();
+    /// assert_eq!(Key::Available(&sku).name(KeyStyle::Plain), "stock:available:PROD-123");
+    /// assert_eq!(Key::Available(&sku).name(KeyStyle::Tagged), "stock:available:{PROD-123}");
+    /// ```
     pub fn name(&self, style: KeyStyle) -> String {
         let mut out = String::with_capacity(64);
         self.write_name(style, &mut out);
@@ -138,10 +152,10 @@ fn push_sku(out: &mut String, prefix: &str, sku: &Sku, style: KeyStyle) {
     }
 }
 
-/// A key name that the module cares about when an event names it.
+/// A key whose events the module acts on, recognised by its name.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Watched {
-    /// `reservation:*`; `None` where the rest is no id, so that the key can only be foreign.
+    /// `reservation:*`; `None` if the rest of the name is not a valid id, so that the key can only be foreign.
     Reservation(Option<ReservationId>),
     /// `stock:threshold:*`.
     Threshold(Product),
@@ -157,13 +171,13 @@ pub enum Watched {
     Managed,
 }
 
-/// Whether this is the name of a reservation's key, or would be one.
+/// Whether this name starts like the key of a reservation, even if the rest is not a valid id.
 pub fn is_reservation(name: &[u8]) -> bool {
     name.starts_with(RESERVATION.as_bytes())
 }
 
-/// Recognises a key name. Most keys of a server are none of ours: the first comparison says so, and nothing is
-/// allocated before that.
+/// Recognises the name of a key. Most keys of a server do not belong to the module, so the prefixes are compared before
+/// anything is allocated.
 pub fn watched(name: &[u8], style: KeyStyle) -> Option<Watched> {
     if let Some(rest) = name.strip_prefix(RESERVATION.as_bytes()) {
         let id = ReservationId::parse(rest, style).ok();
@@ -196,7 +210,7 @@ pub fn watched(name: &[u8], style: KeyStyle) -> Option<Watched> {
     (name == MANAGED.as_bytes()).then_some(Watched::Managed)
 }
 
-/// A counter, by its key's name.
+/// A counter, recognised by the name of its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// `stock:available:{sku}`.
@@ -206,7 +220,7 @@ pub enum Counted {
 }
 
 impl Counted {
-    /// The counter of that name; `None` for any other key.
+    /// Returns the counter with this name, or `None` for every other key.
     pub fn parse(name: &[u8], style: KeyStyle) -> Option<Self> {
         if let Some(rest) = name.strip_prefix(AVAILABLE.as_bytes()) {
             let sku = Sku::parse(rest, style).ok()?;
@@ -217,8 +231,8 @@ impl Counted {
     }
 }
 
-/// Whether this counter looks as if it had been named in the other style: without braces where there would be some, or
-/// with the whole product in braces.
+/// Whether this counter seems to be named in the other key style: without braces in tagged style, or with braces around
+/// the whole product in plain style.
 pub fn is_of_other_style(name: &[u8], style: KeyStyle) -> bool {
     let rest = name.strip_prefix(AVAILABLE.as_bytes()).or_else(|| name.strip_prefix(RESERVED.as_bytes()));
     let Some(sku) = rest.and_then(|rest| std::str::from_utf8(rest).ok()) else { return false };
@@ -232,7 +246,8 @@ pub fn is_of_other_style(name: &[u8], style: KeyStyle) -> bool {
     }
 }
 
-/// In tagged style `X` and `{X}` are one id, but only `{X}` is a name of ours.
+/// Whether `name` is exactly the name of `key`. In tagged style `X` and `{X}` are the same id, but only `{X}` occurs in
+/// key names.
 fn named_so(key: Key<'_>, name: &[u8], style: KeyStyle) -> bool {
     style == KeyStyle::Plain || key.name(style).as_bytes() == name
 }

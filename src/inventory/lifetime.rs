@@ -1,30 +1,35 @@
-//! How long a reservation may live, and until when it does.
+//! The deadline of a reservation, and the limits on its lifetime.
 
 use super::quantity::{CENTURY_MS, UnixMs};
 use super::refusal::Refusal;
 
-/// How long reservations live by the configuration, in milliseconds.
+/// The configured lifetimes of reservations, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetimes {
-    /// The life of a reservation that names none: `inv.hold-ttl-ms`.
+    /// The lifetime if the request names none: `inv.hold-ttl-ms`.
     pub usual_ms: i64,
-    /// The longest whole life of a reservation, with all that EXTEND adds to it: `inv.max-hold-ms`; 0: no limit.
+    /// The longest total lifetime, including all extensions: `inv.max-hold-ms`. 0 means no limit.
     pub longest_ms: i64,
 }
 
-/// How long a reservation shall live.
+/// The lifetime that a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
-    /// As `inv.hold-ttl-ms` says.
+    /// The configured lifetime, `inv.hold-ttl-ms`.
     Default,
-    /// For this many milliseconds.
+    /// This number of milliseconds, counted from now.
     For(i64),
     /// Until this moment.
     Until(UnixMs),
 }
 
 impl Lifetime {
-    /// The deadline of a life that began at `begun`, said at `now`. `ERR` where it is over, or longer than allowed.
+    /// Returns the deadline for a request that arrives at `now`. `begun` is the time at which the reservation was made.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Impossible`] if the deadline has passed, if the total lifetime would exceed `longest_ms`, or if the
+    /// deadline is more than a hundred years away.
     pub fn deadline(self, now: UnixMs, begun: UnixMs, lifetimes: Lifetimes) -> Result<UnixMs, Refusal> {
         let deadline = match self {
             Lifetime::Default => now.saturating_add(lifetimes.usual_ms),
@@ -38,7 +43,7 @@ impl Lifetime {
         }
         let longest = lifetimes.longest_ms;
         if longest > 0 && deadline.saturating_sub(begun) > longest {
-            // A reservation without a time of its own takes the longest life that it may have.
+            // A request without a lifetime of its own is shortened to the limit instead of being refused.
             if self == Lifetime::Default {
                 return Ok(begun.saturating_add(longest));
             }
@@ -51,7 +56,8 @@ impl Lifetime {
     }
 }
 
-/// The refusal of a deadline beyond `longest`. Most of them are milliseconds where seconds belong.
+/// The refusal of a deadline that lies beyond the limit of `longest` milliseconds. The text mentions seconds and
+/// milliseconds, because most of these requests confuse the two.
 fn too_far(now: UnixMs, begun: UnixMs, deadline: UnixMs, longest: i64, option: &str) -> Refusal {
     const DAY_MS: i64 = 86_400_000;
     let distance = deadline.saturating_sub(now);

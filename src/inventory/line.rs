@@ -1,4 +1,4 @@
-//! Lines: how many units of which sku, their sums, and their JSON.
+//! Lines (a number of units of one sku), their sums, and their JSON.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,15 +10,25 @@ use super::quantity::{MAX_EXACT, Quantity};
 use super::sku::{KeyStyle, Sku};
 
 /// A number of units of one sku.
+///
+/// ```
+/// use redis_inventory::inventory::line::{Line, describe};
+/// use redis_inventory::inventory::quantity::Quantity;
+/// use redis_inventory::inventory::sku::{KeyStyle, Sku};
+///
+/// let sku = Sku::parse(b"PROD-123@north", KeyStyle::Plain).unwrap();
+/// let line = Line { sku, quantity: Quantity::new(5).unwrap() };
+/// assert_eq!(describe(&[line]), "PROD-123@north 5");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// What.
+    /// The sku.
     pub sku: Sku,
-    /// How many.
+    /// The number of units.
     pub quantity: Quantity,
 }
 
-/// The lines for a reader: `PROD-123 5, PROD-9 1`, names as [`Sku::listed`] shows them.
+/// Formats lines for a reader: `PROD-123 5, PROD-9 1`. [`Sku::listed`] quotes the names.
 pub fn describe(lines: &[Line]) -> String {
     let mut out = String::new();
     for Line { sku, quantity } in lines {
@@ -41,24 +51,29 @@ impl fmt::Display for SumTooLarge {
 
 impl std::error::Error for SumTooLarge {}
 
-/// How many lines are walked over to find one of them; of more, an index is kept.
+/// The number of lines up to which a linear search replaces an index.
 const FEW: usize = 32;
 
-/// Lines that are added up, each sku once, in the order in which the skus came. O(1) for each, whatever their number.
+/// A sum of lines, in which each sku occurs once. The skus keep the order in which they were first added. Adding a line
+/// takes O(1), however many there are.
 #[derive(Debug, Default)]
 pub struct Sum {
     lines: Vec<Line>,
-    /// Where each sku stands; empty while there are few.
+    /// The position of each sku in `lines`. Empty while there are few lines.
     index: HashMap<Sku, usize>,
 }
 
 impl Sum {
-    /// No lines yet, with room for `capacity` of them.
+    /// Creates an empty sum with room for `capacity` lines.
     pub fn with_capacity(capacity: usize) -> Self {
         Self { lines: Vec::with_capacity(capacity), index: HashMap::new() }
     }
 
-    /// Adds a line, if the sum of its sku stays in the range of quantities.
+    /// Adds a line.
+    ///
+    /// # Errors
+    ///
+    /// [`SumTooLarge`] if the total of the sku would exceed the range of quantities. The sum is then unchanged.
     pub fn add(&mut self, line: Line) -> Result<(), SumTooLarge> {
         let Some(same) = self.find(&line.sku) else {
             self.push(line);
@@ -68,7 +83,7 @@ impl Sum {
         Ok(())
     }
 
-    /// The lines.
+    /// The lines of the sum.
     pub fn into_lines(self) -> Vec<Line> {
         self.lines
     }
@@ -80,7 +95,7 @@ impl Sum {
         self.index.get(sku).and_then(|place| self.lines.get_mut(*place))
     }
 
-    /// Adds a line of a sku that is not there.
+    /// Adds a line whose sku is not in the sum yet.
     fn push(&mut self, line: Line) {
         self.lines.push(line);
         let new = match self.lines.len() {
@@ -93,17 +108,17 @@ impl Sum {
     }
 }
 
-/// Lists of lines as one, each sku once.
+/// Combines several lists of lines into one, in which each sku occurs once.
 pub fn sum_lines(lists: &[&[Line]]) -> Vec<Line> {
     let mut sum = Sum::with_capacity(lists.iter().map(|list| list.len()).sum());
     for line in lists.iter().flat_map(|list| list.iter()) {
-        // These lists are parts of one request, whose sums were checked.
+        // These lists are parts of one request, whose total has already been checked.
         let _ = sum.add(line.clone());
     }
     sum.into_lines()
 }
 
-/// Whether two lists of lines, each sku once in each, name the same units in any order.
+/// Whether two lists contain the same lines in any order. Each sku must occur at most once in a list.
 pub(super) fn same_lines(a: &[Line], b: &[Line]) -> bool {
     let sorted = |lines: &[Line]| {
         let mut lines: Vec<(Sku, Quantity)> =
@@ -114,12 +129,12 @@ pub(super) fn same_lines(a: &[Line], b: &[Line]) -> bool {
     a == b || (a.len() == b.len() && sorted(a) == sorted(b))
 }
 
-/// The units of each sku; each stands once.
+/// The units of each sku. Each sku must occur at most once in `lines`.
 pub fn units_by_sku(lines: &[Line]) -> HashMap<&Sku, i64> {
     lines.iter().map(|line| (&line.sku, line.quantity.units())).collect()
 }
 
-/// The lines without `part`, each sku once in each.
+/// Subtracts `part` from `lines`. Each sku must occur at most once in each list.
 pub(super) fn minus(lines: &[Line], part: &[Line]) -> Vec<Line> {
     if part == lines {
         return Vec::new();
@@ -133,7 +148,7 @@ pub(super) fn minus(lines: &[Line], part: &[Line]) -> Vec<Line> {
     lines.iter().filter_map(rest).collect()
 }
 
-/// A line in JSON, in records, outcomes and replies.
+/// A line as JSON, in records, outcomes and replies.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LineJson<'a> {
@@ -159,7 +174,7 @@ impl<'a> LineJson<'a> {
     }
 }
 
-/// Lines read from JSON; `None` where one is not valid or a sku stands twice.
+/// Converts lines read from JSON. Returns `None` if a line is invalid or a sku occurs twice.
 pub(super) fn lines_from_json(json: Vec<LineJson<'_>>, style: KeyStyle) -> Option<Vec<Line>> {
     let mut lines = Sum::with_capacity(json.len());
     for line in json {

@@ -1,7 +1,7 @@
 //! The decisions: what a command means for the stock.
 //!
-//! **Invariant:** pure. Nothing here knows a server, a clock or a configuration; all of it comes in as values,
-//! so that every rule can be tried in microseconds.
+//! **Invariant:** everything here is pure. The current time, the configuration and the stored state come in as values,
+//! so that every rule can be tested without a server.
 
 pub mod alert;
 pub mod allocation;

@@ -1,4 +1,4 @@
-//! What a command with a `ONCE` token answered, so that the same command, sent again, answers the same.
+//! The remembered answers to commands with a `ONCE` token. If such a command is sent again, it gets the same answer.
 
 use std::borrow::Cow;
 
@@ -9,21 +9,22 @@ use super::line::{Line, LineJson, lines_from_json};
 use super::quantity::UnixMs;
 use super::sku::{KeyStyle, ReservationId};
 
-/// A command's token, and what it asked.
+/// The token of a command, together with its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Once {
-    /// The name under which the answer is kept: command, id as it was given, token.
+    /// The name under which the answer is stored. It contains the command, the id as the client wrote it, and the
+    /// token.
     pub name: OnceName,
-    /// What was asked, in one spelling: the same token with anything else is a mismatch.
+    /// The request in a canonical spelling. The same token with a different request is a mismatch.
     pub asked: String,
 }
 
-/// An answer that can be given again.
+/// An answer that can be repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// `OK`.
     Ok,
-    /// A number: a deadline, or available units.
+    /// An integer: a deadline, or a number of available units.
     Number(i64),
     /// A reservation.
     Reserved(Reserved),
@@ -32,11 +33,11 @@ pub enum Answer {
 /// A reservation, as the reply to `INV.RESERVE` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reserved {
-    /// Its id.
+    /// The id.
     pub id: ReservationId,
-    /// Its deadline.
+    /// The deadline.
     pub expires_at: UnixMs,
-    /// Its lines.
+    /// The lines that are held.
     pub items: Vec<Line>,
 }
 
@@ -62,7 +63,7 @@ enum AnswerJson<'a> {
     },
 }
 
-/// The stored form of an answer.
+/// The stored form of a request and its answer: JSON.
 pub fn to_json(asked: &str, answer: &Answer) -> Vec<u8> {
     let answer = match answer {
         Answer::Ok => AnswerJson::Ok,
@@ -77,7 +78,7 @@ pub fn to_json(asked: &str, answer: &Answer) -> Vec<u8> {
     serde_json::to_vec(&RememberedJson { asked: asked.into(), answer }).unwrap_or_default()
 }
 
-/// What was asked and answered; `None` where `json` is something else.
+/// Reads a request and its answer from the stored form. Returns `None` if `json` has any other form.
 pub fn from_json(json: &[u8], style: KeyStyle) -> Option<(String, Answer)> {
     let read: RememberedJson<'_> = serde_json::from_slice(json).ok()?;
     let answer = match read.answer {

@@ -1,4 +1,4 @@
-//! How a reservation ended, and its JSON.
+//! The outcome of a reservation, and its JSON.
 
 use std::borrow::Cow;
 
@@ -11,34 +11,34 @@ use super::refusal::Refusal;
 use super::reservation::{Record, to_json};
 use super::sku::{KeyStyle, ReservationId};
 
-/// A finished reservation, as `inventory:outcome:{id}` stores it.
+/// The outcome of an ended reservation, as `inventory:outcome:{id}` stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// How it ended.
+    /// The way in which the reservation ended.
     pub ending: Ending,
-    /// When it was made.
+    /// The time at which the reservation was made.
     pub created_at: UnixMs,
-    /// Its last deadline.
+    /// The last deadline of the reservation.
     pub expires_at: UnixMs,
-    /// When it ended.
+    /// The time at which the reservation ended.
     pub resolved_at: UnixMs,
-    /// All that it held in its life.
+    /// All lines that the reservation ever held.
     pub items: Vec<Line>,
-    /// All that was sold of it and all that went back, where it ended in parts or by its deadline.
+    /// The lines that were sold and the lines that were returned, if the reservation ended in parts or expired.
     pub parts: Option<Parts>,
-    /// Of one that expired: what a rollback had given back before. It is a part of what went back, and no late commit
-    /// takes it again.
+    /// For an expired reservation, the lines that a rollback had returned before the deadline. They are also part of
+    /// `parts.returned`, but a late commit does not take them again.
     pub rolled_back: Vec<Line>,
-    /// Free text of the client.
+    /// The client's free text.
     pub data: Option<String>,
 }
 
 /// Where the units of a reservation went.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
-    /// Sold.
+    /// The lines that were sold.
     pub sold: Vec<Line>,
-    /// Back to available.
+    /// The lines that were returned to the available stock.
     pub returned: Vec<Line>,
 }
 
@@ -64,7 +64,8 @@ struct OutcomeJson<'a> {
 }
 
 impl Outcome {
-    /// The outcome of `record`, whose last deadline was `deadline`, by a step at `now` that moved the lines `moved`.
+    /// The outcome of `record`, which a step at `now` ends. `deadline` is the last deadline of the reservation, and
+    /// `moved` are the lines that the step sells or returns.
     pub fn of(record: &Record, deadline: UnixMs, ending: Ending, now: UnixMs, moved: &[Line]) -> Self {
         let (sold, returned): (&[Line], &[Line]) = match ending {
             Ending::Committed => (moved, &[]),
@@ -87,7 +88,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome that `json` holds under the name of `id`; `None` where it is not one.
+    /// Reads the outcome of `id` from its stored form. Returns `None` if `json` is not an outcome of this id.
     pub fn from_json(id: &ReservationId, json: &[u8], style: KeyStyle) -> Option<Self> {
         let read: OutcomeJson<'_> = serde_json::from_slice(json).ok()?;
         if read.reservation_id != id.as_str() {
@@ -119,7 +120,7 @@ impl Outcome {
         })
     }
 
-    /// The stored form.
+    /// The stored form: JSON.
     pub fn to_json(&self, id: &ReservationId) -> Vec<u8> {
         let json = OutcomeJson {
             reservation_id: id.as_str().into(),
@@ -136,21 +137,25 @@ impl Outcome {
         to_json(&json)
     }
 
-    /// The outcome when these lines came back as well, after it was written.
+    /// The outcome after these lines have been returned as well.
     pub fn with_returned(self, lines: &[Line]) -> Self {
         let Parts { sold, returned } = self.parts.unwrap_or(Parts { sold: Vec::new(), returned: Vec::new() });
         let returned = sum_lines(&[&returned, lines]);
         Self { parts: Some(Parts { sold, returned }), ..self }
     }
 
-    /// The lines that a late commit takes again: what the deadline gave back. What a rollback had given back before is the
-    /// customer's own word.
+    /// The lines that a late commit has to take again: those that the deadline returned. Lines that the customer had
+    /// rolled back before the deadline are not included.
     pub fn to_take_again(&self) -> Vec<Line> {
         let returned = self.parts.as_ref().map_or(&[] as &[Line], |parts| &parts.returned);
         minus(returned, &self.rolled_back)
     }
 
-    /// `DRIFT` if less went back than should have, because another client had written the counters.
+    /// Checks that all units were sold or returned.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotAllBack`] (`DRIFT`) if some were not, because another client had changed the counters.
     pub fn check_all_back(&self) -> Result<(), Refusal> {
         let (sold, returned): (&[Line], &[Line]) =
             self.parts.as_ref().map_or((&[], &[]), |parts| (&parts.sold, &parts.returned));
@@ -165,18 +170,18 @@ impl Outcome {
         Ok(())
     }
 
-    /// The outcome when what the deadline had given back is sold after all, at `now`.
+    /// The outcome after a late commit at `now` has sold what the deadline had returned.
     pub fn sold_late(self, now: UnixMs) -> Self {
         let parts = Some(Parts { sold: minus(&self.items, &self.rolled_back), returned: self.rolled_back });
         Self { ending: Ending::Committed, resolved_at: now, parts, rolled_back: Vec::new(), ..self }
     }
 
-    /// The outcome when what the deadline had given back shall stay so, at `now`.
+    /// The outcome after a rollback at `now` has confirmed that what the deadline had returned stays returned.
     pub fn given_up(self, now: UnixMs) -> Self {
         Self { ending: Ending::RolledBack, resolved_at: now, rolled_back: Vec::new(), ..self }
     }
 
-    /// The refusal that tells of this outcome.
+    /// The refusal that reports this outcome.
     pub fn refusal(&self, id: &ReservationId) -> Refusal {
         let at = match self.ending {
             Ending::Committed | Ending::RolledBack => self.resolved_at,

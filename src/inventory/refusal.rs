@@ -1,4 +1,4 @@
-//! Every refusal: its code, what was asked and what was there, in the order in which they win.
+//! Refusals: their codes, their details, and their order of precedence.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,139 +9,156 @@ use super::line::{Line, SumTooLarge, describe};
 use super::quantity::{MAX_EXACT, UnixMs};
 use super::sku::{InvalidText, ReservationId, Sku};
 
-/// Why a command was refused. A refusal means that nothing was changed. If several apply, the one of the lowest
-/// [`Rank`] is said.
+/// The reason why a command was refused. A refused command changes nothing. If several refusals apply, the one with the
+/// lowest [`Rank`] is reported.
+///
+/// ```
+/// use redis_inventory::inventory::refusal::{Objections, Rank, Refusal};
+/// use redis_inventory::inventory::sku::{KeyStyle, ReservationId};
+///
+/// let id = ReservationId::parse(b"order-42", KeyStyle::Plain).unwrap();
+/// let mut objections = Objections::default();
+/// objections.add(Refusal::NotFound(id));
+/// objections.add(Refusal::invalid("the quantity is 0"));
+/// let refusal = objections.unless_any(()).unwrap_err();
+/// assert_eq!((refusal.code(), refusal.rank()), ("ERR", Rank::Words));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// `ERR`: the words of the command do not fit its grammar.
+    /// `ERR`: the words of the command do not follow its grammar.
     Grammar {
-        /// What does not fit.
+        /// The words that do not fit.
         what: String,
         /// The grammar line of the command.
         grammar: &'static str,
     },
-    /// `ERR`: an argument is outside what can be done.
+    /// `ERR`: an argument is invalid. The text is the message.
     Invalid(String),
-    /// `CROSSSLOT`: in a cluster, a sku is in another slot than its reservation.
+    /// `CROSSSLOT`: in a cluster, a sku is in a different slot from its reservation.
     CrossSlot {
         /// The reservation.
         id: ReservationId,
         /// The sku.
         sku: Sku,
     },
-    /// `TRYAGAIN`: the live reservations are not all known yet, a moment after the module was loaded.
+    /// `TRYAGAIN`: the module has just been loaded and has not found all live reservations yet.
     TryAgain,
-    /// `TRYAGAIN`: these skus have more overdue reservations than one command gives back.
+    /// `TRYAGAIN`: more reservations of these skus are overdue than one command releases.
     Overdue(Vec<Sku>),
-    /// `TRYAGAIN`: in a cluster, the slot of this command is being moved, and not all of its keys are here.
+    /// `TRYAGAIN`: in a cluster, the slot of this command is moving, and not all of its keys are on this node.
     SlotMoving(Slot),
-    /// `WRONGTYPE`: a key holds something that this command cannot use.
+    /// `WRONGTYPE`: a key holds a value that this command cannot use.
     WrongType {
-        /// The key's name.
+        /// The name of the key.
         key: String,
-        /// What was found there.
+        /// The value or type that was found.
         found: Cow<'static, str>,
-        /// What belongs there.
+        /// The type that is required.
         wanted: &'static str,
     },
     /// `FOREIGN`: the reservation key is not a record of this module.
     Foreign(ReservationId),
     /// `FOREIGN`: another program may hold reserved units of this sku.
     ForeignHere {
-        /// Of which sku.
+        /// The sku.
         sku: Sku,
-        /// Reserved units that no reservation of this module holds.
+        /// The reserved units that no reservation of this module holds.
         units: i64,
     },
     /// `COMMITTED`, `ROLLEDBACK` or `EXPIRED`: the reservation has ended.
     Ended {
-        /// Which.
+        /// The reservation.
         id: ReservationId,
-        /// How it ended.
+        /// The way in which it ended.
         how: Ending,
-        /// When: the moment of the step, or the deadline.
+        /// The time of the step that ended it, or its deadline if it expired.
         at: UnixMs,
     },
-    /// `MISMATCH`: the id is taken by a reservation of other items.
+    /// `MISMATCH`: a reservation with other items already uses the id.
     Mismatch {
-        /// Which.
+        /// The reservation.
         id: ReservationId,
-        /// The items that it was asked for.
+        /// The items for which that reservation was made.
         held: Vec<Line>,
     },
-    /// `MISMATCH`: the token was used with other arguments.
+    /// `MISMATCH`: the token was already used with other arguments.
     OtherOnce {
-        /// What the first command asked.
+        /// The request of the command that used the token first.
         asked: String,
     },
-    /// `NOTFOUND`: the reservation is unknown here. It was never made, or its end is forgotten.
+    /// `NOTFOUND`: the reservation is unknown here. It was never made, or its outcome has been forgotten.
     NotFound(ReservationId),
-    /// `DRIFT`: the counters hold less than the reservation says: another client has written them.
+    /// `DRIFT`: a counter is lower than the reservation requires, because another client has changed it.
     Drift {
-        /// Which counter.
+        /// The sku of the counter.
         sku: Sku,
-        /// What the reservation holds of it.
+        /// The units that the reservation holds.
         held: i64,
-        /// What the counter says.
+        /// The units that the counter shows as reserved.
         reserved: i64,
     },
-    /// `DRIFT`: a late commit of a reservation whose units did not all come back: another client had written the counters.
+    /// `DRIFT`: a late commit is impossible because not all units came back at the deadline. Another client had changed
+    /// the counters.
     NotAllBack {
-        /// Of which sku.
+        /// The sku.
         sku: Sku,
-        /// What the reservation held of it.
+        /// The units that the reservation held.
         held: i64,
-        /// What came back, or was sold in parts.
+        /// The units that came back, or were sold in parts.
         known: i64,
     },
-    /// `INSUFFICIENT`: not enough units; every short sku is named.
+    /// `INSUFFICIENT`: there are not enough units. Every sku that is short is listed.
     Insufficient(Vec<Shortage>),
-    /// `OVERCOMMITTED`: a count is below what is reserved.
+    /// `OVERCOMMITTED`: the stock would be set below the number of reserved units.
     Overcommitted {
-        /// Of which sku.
+        /// The sku.
         sku: Sku,
-        /// Units counted.
+        /// The units that were counted.
         on_hand: i64,
-        /// Units reserved.
+        /// The units that are reserved.
         reserved: i64,
     },
-    /// `ERR`: what is asked for is well-formed, but cannot be done with what there is: a deadline that has passed, a place
-    /// that is no warehouse of its product.
+    /// `ERR`: the request is well-formed, but the present state does not allow it. For example, the deadline has
+    /// passed, or the sku's warehouse is not one of its product. The text is the message.
     Impossible(String),
-    /// `ERR`: the sku would have more units than [`MAX_EXACT`].
+    /// `ERR`: the sku would have more than [`MAX_EXACT`] units.
     TooMany {
-        /// Of which sku.
+        /// The sku.
         sku: Sku,
-        /// Units available.
+        /// The available units.
         available: i64,
-        /// Units reserved.
+        /// The reserved units.
         reserved: i64,
-        /// Units that were to come.
+        /// The units that the request would add.
         more: i64,
     },
     /// `ERR`: a counter would leave the range of 64-bit integers.
     Overflow {
-        /// Of which sku.
+        /// The sku.
         sku: Sku,
-        /// Which of its counters: `available` or `reserved`.
+        /// The counter: `available` or `reserved`.
         counter: &'static str,
     },
 }
 
-/// The order in which refusals win: of all that speaks against a request, the lowest is said. First what is wrong with the
-/// request in itself, then what keeps the keys from being read, then what the reservation's state says, which a client that
-/// sends a command again has to hear whatever has happened to the stock since, and the stock last.
+/// The precedence of refusals. If several apply to a request, the one with the lowest rank is reported.
+///
+/// 1. The request itself is wrong.
+/// 2. The keys cannot be read.
+/// 3. The state of the reservation forbids the step. A client that retries a command has to learn this, whatever has
+///    happened to the stock since.
+/// 4. The stock does not allow the step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
-    /// The words of the command.
+    /// The words of the command are wrong.
     Words,
-    /// The slots of its keys.
+    /// The keys are in different slots.
     CrossSlot,
-    /// It can be answered soon, but not now.
+    /// The request can be answered soon, but not now.
     NotNow,
-    /// A key holds something else.
+    /// A key holds a value of another type.
     WrongType,
-    /// The reservation, or the units, may be another program's.
+    /// The reservation or the units may belong to another program.
     Foreign,
     /// The reservation has ended.
     Ended,
@@ -149,33 +166,33 @@ pub enum Rank {
     Mismatch,
     /// The reservation is unknown.
     NotFound,
-    /// It does not fit what there is.
+    /// The present state does not allow the request.
     Impossible,
     /// The counters contradict the reservation.
     Drift,
     /// There are not enough units.
     Insufficient,
-    /// More is reserved than was counted.
+    /// More units are reserved than were counted.
     Overcommitted,
     /// There would be too many units to count.
     Overflow,
 }
 
-/// One sku of which there is not enough.
+/// A sku that does not have enough units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shortage {
     /// The sku.
     pub sku: Sku,
-    /// Units asked for.
+    /// The units that were requested.
     pub requested: i64,
-    /// Units that were there.
+    /// The units that were available.
     pub available: i64,
-    /// Whether there is such a sku at all: a counter, a warehouse of that name, or units that are held.
+    /// Whether the sku is known: it has a counter, is a warehouse of its product, or has units that are held.
     pub is_known: bool,
 }
 
 impl Refusal {
-    /// Every code, in the order of the lowest [`Rank`] that has it.
+    /// All codes, each at the position of the lowest [`Rank`] that uses it.
     pub const CODES: [&str; 13] = [
         "ERR",
         "CROSSSLOT",
@@ -192,17 +209,17 @@ impl Refusal {
         "OVERCOMMITTED",
     ];
 
-    /// An `ERR` with its message.
+    /// Makes a [`Refusal::Invalid`] with this message.
     pub fn invalid(what: impl Into<String>) -> Self {
         Self::Invalid(what.into())
     }
 
-    /// An `ERR` about what there is, with its message.
+    /// Makes a [`Refusal::Impossible`] with this message.
     pub fn impossible(what: impl Into<String>) -> Self {
         Self::Impossible(what.into())
     }
 
-    /// Where it stands among the refusals that apply as well.
+    /// The precedence of this refusal.
     pub fn rank(&self) -> Rank {
         match self {
             Self::Grammar { .. } | Self::Invalid(_) => Rank::Words,
@@ -221,7 +238,7 @@ impl Refusal {
         }
     }
 
-    /// The code: the first word of the reply, for clients to branch on.
+    /// The code: the first word of the error reply, which clients can test.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Grammar { .. }
@@ -245,30 +262,35 @@ impl Refusal {
     }
 }
 
-/// What speaks against a request, while it is being judged: of several refusals the one that wins, and of equal ones the first.
+/// The refusals collected while a request is judged. Only the one with the lowest rank is kept; of equal ranks, the
+/// first.
 #[derive(Debug, Default)]
 pub struct Objections(Option<Refusal>);
 
 impl Objections {
-    /// This speaks against it as well.
+    /// Adds a refusal.
     pub fn add(&mut self, refusal: Refusal) {
         if self.0.as_ref().is_none_or(|known| refusal.rank() < known.rank()) {
             self.0 = Some(refusal);
         }
     }
 
-    /// What this part of the judgement gives; `None` if it is a refusal, which is added.
+    /// Adds the refusal in `part`, if it is one. Otherwise returns its value.
     pub fn check<T>(&mut self, part: Result<T, Refusal>) -> Option<T> {
         part.map_err(|refusal| self.add(refusal)).ok()
     }
 
-    /// `value`, unless anything speaks against the request.
+    /// Returns `value` if nothing was added.
+    ///
+    /// # Errors
+    ///
+    /// The refusal with the lowest rank, if anything was added.
     pub fn unless_any<T>(self, value: T) -> Result<T, Refusal> {
         self.0.map_or(Ok(value), Err)
     }
 }
 
-/// Two parts of a judgement: what both give, or the refusal that wins.
+/// Combines two checks: returns the values of both, or the refusal with the lower rank.
 pub fn both<A, B>(first: Result<A, Refusal>, second: Result<B, Refusal>) -> Result<(A, B), Refusal> {
     match (first, second) {
         (Ok(first), Ok(second)) => Ok((first, second)),
@@ -277,7 +299,10 @@ pub fn both<A, B>(first: Result<A, Refusal>, second: Result<B, Refusal>) -> Resu
     }
 }
 
-/// Puts off a refusal of a rank above `last`: it waits for what is to be said before it. The others are said now.
+/// Postpones a refusal whose rank is above `last`.
+///
+/// It is returned inside `Ok`, so that later checks can find a refusal of lower rank first. A refusal of rank `last` or
+/// lower is returned as `Err`, which ends the step.
 pub fn put_off<T>(last: Rank, part: Result<T, Refusal>) -> Result<Result<T, Refusal>, Refusal> {
     match part {
         Err(refusal) if refusal.rank() <= last => Err(refusal),
@@ -328,7 +353,8 @@ impl fmt::Display for Refusal {
                 out,
                 "reservation:{id} is not a record of this module (a script's, or a copy): who made it ends it, a new order takes a new id"
             ),
-            // How many, and whose, is not for everyone who may repair: INFO tells it.
+            // The message does not say how many units or whose they are, because not everyone who may repair may know.
+            // INFO shows it.
             Self::ForeignHere { sku, units } => write!(
                 out,
                 "{units} reserved units of {sku} are in no reservation of this module, and another program may hold them: \

@@ -1,7 +1,7 @@
-//! The record of a reservation, and its JSON.
+//! The record of a live reservation, and its JSON.
 //!
-//! **Invariant:** a record exists exactly as long as it holds stock. Its JSON is read by any client and loaded by
-//! later versions: fields are added, never renamed.
+//! **Invariant:** a record exists exactly as long as it holds stock. Other clients read its JSON and later versions
+//! load it, so fields may be added but never renamed.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,36 +16,51 @@ use super::refusal::Refusal;
 use super::sku::{KeyStyle, ReservationId, Sku};
 
 /// One live reservation, as `reservation:{id}` stores it.
+///
+/// ```
+/// use redis_inventory::inventory::line::Line;
+/// use redis_inventory::inventory::quantity::Quantity;
+/// use redis_inventory::inventory::reservation::Record;
+/// use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
+///
+/// let id = ReservationId::parse(b"order-42", KeyStyle::Plain).unwrap();
+/// let sku = Sku::parse(b"PROD-123", KeyStyle::Plain).unwrap();
+/// let lines = vec![Line { sku, quantity: Quantity::new(5).unwrap() }];
+/// let record = Record::new(id.clone(), 1_000, 61_000, lines, None);
+/// assert_eq!(Record::from_json(&id, &record.to_json(), KeyStyle::Plain), Some(record));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its id.
+    /// The id.
     pub id: ReservationId,
-    /// When it was made.
+    /// The time at which the reservation was made.
     pub created_at: UnixMs,
-    /// The deadline that it was written with. The key's TTL decides, where it has one.
+    /// The deadline at the time of writing. If the key has a TTL, the TTL decides instead.
     pub expires_at: UnixMs,
-    /// What it holds: each sku once.
+    /// The lines that are held. Each sku occurs once.
     pub items: Vec<Line>,
-    /// What it was asked for, where that is something else than all that it held: lines that were split over
-    /// warehouses.
+    /// The lines that were requested, if they differ from all that the reservation ever held. They differ if lines were
+    /// divided among warehouses.
     pub asked: Option<Vec<Line>>,
-    /// What has been sold of it, in parts.
+    /// The lines that have been sold in parts.
     pub sold: Vec<Line>,
-    /// What has been given back of it, in parts.
+    /// The lines that have been returned in parts.
     pub returned: Vec<Line>,
-    /// Free text of the client.
+    /// The client's free text.
     pub data: Option<String>,
-    /// Another client has put it back, and its units may be others': it moves none that another reservation holds.
+    /// Whether another client has put the record back, so that its units may belong to others. Such a record moves no
+    /// units that another reservation holds.
     pub restored: bool,
 }
 
-/// How a record came back by another client's command (RESTORE, RENAME, COPY), as the module writes it into the record.
+/// The state of a reservation when another client put its record back (RESTORE, RENAME, COPY). The module writes it
+/// into the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Restored {
-    /// While its reservation was live: it moves no units that another reservation holds.
+    /// The reservation was live. Its record moves no units that another reservation holds.
     Live,
-    /// After its reservation had ended: it is no reservation, also when nobody remembers the end.
+    /// The reservation had ended. Its record is foreign, even after the outcome has been forgotten.
     Ended,
 }
 
@@ -84,24 +99,28 @@ impl Record {
         Self { id, created_at: now, expires_at: deadline, items, asked, sold, returned, data, restored }
     }
 
-    /// Remembers that `asked` was asked for, where its items are not the same.
+    /// Keeps the requested lines `asked`, if they differ from the items.
     pub fn asked_for(self, asked: &[Line]) -> Self {
         let asked = (!same_lines(&self.items, asked)).then(|| asked.to_vec());
         Self { asked, ..self }
     }
 
-    /// What it was asked for.
+    /// The lines that were requested.
     pub fn asked(&self) -> Vec<Line> {
         self.asked.clone().unwrap_or_else(|| self.whole())
     }
 
-    /// All that it held in its life: what it holds, and what went in parts.
+    /// All lines that the reservation ever held, including those that were sold or returned in parts.
     pub fn whole(&self) -> Vec<Line> {
         sum_lines(&[&self.items, &self.sold, &self.returned])
     }
 
-    /// The lines of this record that `part` names. A product without a warehouse takes from the record's lines of
-    /// it, in their order. `ERR` where more is asked than is held.
+    /// Finds the lines of this record that `part` refers to. A product without a warehouse takes from all lines of the
+    /// product, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Impossible`] if `part` asks for more than the record holds.
     pub fn resolve_part(&self, part: &[Line]) -> Result<Vec<Line>, Refusal> {
         let mut left: HashMap<&Sku, i64> = units_by_sku(&self.items);
         let mut of_product: HashMap<&str, Vec<&Sku>> = HashMap::new();
@@ -109,7 +128,7 @@ impl Record {
             of_product.entry(sku.product()).or_default().push(sku);
         }
         let mut taken = Sum::default();
-        // Lines that are named as they are held go first: a product takes what is left.
+        // Lines that match a held sku exactly are served first. Lines that name only a product take from the rest.
         let (exact, products): (Vec<&Line>, Vec<&Line>) =
             part.iter().partition(|line| left.contains_key(&line.sku));
         for wanted in exact.into_iter().chain(products) {
@@ -141,12 +160,13 @@ impl Record {
         Ok(taken.into_lines())
     }
 
-    /// What it holds without `part`, which is a part of it.
+    /// The held lines without `part`, which must be contained in them.
     pub fn without(&self, part: &[Line]) -> Vec<Line> {
         minus(&self.items, part)
     }
 
-    /// The record that `json` holds under the name of `id`; `None` where it is not such a record (foreign).
+    /// Reads the record of `id` from its stored form. Returns `None` if `json` is foreign: not a live record of this
+    /// id.
     pub fn from_json(id: &ReservationId, json: &[u8], style: KeyStyle) -> Option<Self> {
         let read: RecordJson<'_> = serde_json::from_slice(json).ok()?;
         let has_ended = read.restored == Some(Restored::Ended);
@@ -169,19 +189,20 @@ impl Record {
         })
     }
 
-    /// The record in `json`, if it is one of this id, with a note that it came back. `None` if it has one already.
+    /// Marks the record in `json` as restored. Returns `None` if it is not a record of this id, or has this mark
+    /// already.
     pub fn marked_restored(id: &ReservationId, json: &[u8], how: Restored) -> Option<Vec<u8>> {
         let read: RecordJson<'_> = serde_json::from_slice(json).ok()?;
         let is_new = read.reservation_id == id.as_str() && read.restored.is_none_or(|known| known != how);
         is_new.then(|| to_json(&RecordJson { restored: Some(how), ..read }))
     }
 
-    /// Whether `json` is the record of another id than the one it stands under: a RENAME, or a COPY.
+    /// Whether `json` is the record of an id other than `id`, the one in its key. RENAME and COPY have this effect.
     pub fn is_misnamed(id: &ReservationId, json: &[u8]) -> bool {
         serde_json::from_slice::<RecordJson<'_>>(json).is_ok_and(|read| read.reservation_id != id.as_str())
     }
 
-    /// The stored form.
+    /// The stored form: JSON.
     pub fn to_json(&self) -> Vec<u8> {
         let json = RecordJson {
             reservation_id: self.id.as_str().into(),
@@ -200,7 +221,7 @@ impl Record {
 
 /// The JSON of a record or an outcome.
 pub(super) fn to_json(document: &impl Serialize) -> Vec<u8> {
-    // With one line they take some 150 to 200 bytes.
+    // A record or outcome with one line takes about 150 to 200 bytes.
     let mut out = Vec::with_capacity(256);
     // Strings and integers cannot fail to serialize.
     let _ = serde_json::to_writer(&mut out, document);

@@ -1,4 +1,4 @@
-//! The ids of reservations, products, warehouses and skus: what they may be made of, and how they are read.
+//! The ids of reservations, products, warehouses and skus: the characters that they may contain, and how they are read.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -7,17 +7,18 @@ use std::sync::Arc;
 /// The longest id, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
 
-/// How ids stand in key names.
+/// How key names contain ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyStyle {
-    /// `stock:available:PROD-123`: one server, as the Lua scripts name their keys.
+    /// `stock:available:PROD-123`. For one server without cluster mode, and compatible with Lua scripts that use these
+    /// names.
     Plain,
-    /// `stock:available:{PROD-123}`: the braces make the server's cluster keep all keys of an id in one slot.
+    /// `stock:available:{PROD-123}`. The braces make a cluster keep all keys of an id in one slot.
     Tagged,
 }
 
 impl KeyStyle {
-    /// Its name: the value of `inv.key-style`, and of the mark.
+    /// The name of the style: the value of `inv.key-style`, and of the key `inventory:managed`.
     pub fn word(self) -> &'static str {
         match self {
             KeyStyle::Plain => "plain",
@@ -26,7 +27,7 @@ impl KeyStyle {
     }
 }
 
-/// A text that cannot be what it is given for. It says what it was to be, and what is wrong with it.
+/// The error for a text that is not valid for its purpose. The message names the purpose and the fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidText(String);
 
@@ -68,24 +69,37 @@ macro_rules! id_type {
 }
 
 id_type!(
-    /// The name of one reservation. It may hold an `@`.
+    /// The id of a reservation. It may contain `@`.
     ReservationId
 );
 id_type!(
-    /// The name of one product.
+    /// The id of a product.
     Product
 );
 id_type!(
-    /// The name of one warehouse.
+    /// The id of a warehouse.
     Warehouse
 );
 id_type!(
-    /// One place that holds units of one product: `product`, or `product@warehouse`.
+    /// A place that holds units of one product: `product`, or `product@warehouse`.
+    ///
+    /// ```
+    /// use redis_inventory::inventory::sku::{KeyStyle, Sku};
+    ///
+    /// let sku = Sku::parse(b"PROD-123@north", KeyStyle::Plain).unwrap();
+    /// assert_eq!(sku.product(), "PROD-123");
+    /// assert_eq!(sku.warehouse(), Some("north"));
+    /// ```
     Sku
 );
 
 impl ReservationId {
-    /// Reads an id.
+    /// Reads a reservation id.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidText`] if the text breaks the rules for ids: 1 to 256 bytes of UTF-8 without control characters and, in
+    /// tagged style, at most one pair of braces.
     pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, InvalidText> {
         let text = check_id("reservation id", text, style)?;
         Ok(Self(canonical("reservation id", text, style)?.into()))
@@ -93,7 +107,11 @@ impl ReservationId {
 }
 
 impl Product {
-    /// Reads a product: an id without `@`.
+    /// Reads a product.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidText`] if the text breaks the rules for ids or contains `@`.
     pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, InvalidText> {
         let text = check_id("product", text, style)?;
         if text.contains('@') {
@@ -106,7 +124,11 @@ impl Product {
 }
 
 impl Warehouse {
-    /// Reads a warehouse: an id without `@`, in tagged style without braces.
+    /// Reads a warehouse.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidText`] if the text breaks the rules for ids, contains `@` or, in tagged style, contains braces.
     pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, InvalidText> {
         let text = check_id("warehouse", text, style)?;
         if text.contains('@') {
@@ -121,8 +143,13 @@ impl Warehouse {
 
 impl Sku {
     /// Reads `product` or `product@warehouse`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidText`] if a part is invalid. In tagged style the product of `product@warehouse` must have braces, since
+    /// otherwise its counter would be in a different slot from the product.
     pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, InvalidText> {
-        // The limit holds for each part; the sum only keeps an error from repeating a huge argument.
+        // The limit applies to each part. This check of the total only keeps an error from repeating a huge argument.
         let braces = if style == KeyStyle::Tagged { 2 } else { 0 };
         if text.len() > MAX_ID_BYTES.saturating_mul(2).saturating_add(1).saturating_add(braces) {
             return Err(InvalidText(format!("sku has {} bytes, at most {MAX_ID_BYTES} a part", text.len())));
@@ -142,7 +169,7 @@ impl Sku {
         Ok(Self::at(canonical("product", product, style)?, &warehouse))
     }
 
-    /// The sku of a product and, where it is kept in one, its warehouse, as a stored record names them.
+    /// Builds a sku from the fields of a stored record: a product and an optional warehouse.
     pub fn from_parts(product: &str, warehouse: Option<&str>, style: KeyStyle) -> Result<Self, InvalidText> {
         let product = Product::parse(product.as_bytes(), style)?;
         match warehouse {
@@ -153,12 +180,12 @@ impl Sku {
         }
     }
 
-    /// The units of `product` in one of its warehouses.
+    /// The sku of `product` in one of its warehouses.
     pub fn at(product: &str, warehouse: &Warehouse) -> Self {
         Self(format!("{product}@{warehouse}").into())
     }
 
-    /// Reads a sku as [`Sku::as_str`] spells it, which is how it is replicated: tagged style adds no braces there.
+    /// Reads a sku in its replicated form, which is that of [`Sku::as_str`]: tagged style adds no braces to it.
     pub fn replicated(text: &[u8], style: KeyStyle) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         match text.split_once('@') {
@@ -172,21 +199,21 @@ impl Sku {
         self.0.split_once('@').map_or(&self.0, |(product, _)| product)
     }
 
-    /// The warehouse, where the sku names one.
+    /// The warehouse, if the sku names one.
     pub fn warehouse(&self) -> Option<&str> {
         self.0.split_once('@').map(|(_, warehouse)| warehouse)
     }
 }
 
 impl Sku {
-    /// The sku among the words of a list.
+    /// Formats the sku for a list.
     pub fn listed(&self) -> Listed<'_> {
         Listed(&self.0)
     }
 }
 
-/// An id in a text that lists several, or has words of its own beside it. One with a space, a comma, a semicolon, a quote or a
-/// backslash is in double quotes, so that no name can pass for the words around it.
+/// An id inside a text that lists several ids or contains other words. An id with a space, comma, semicolon, quote or
+/// backslash is put in double quotes, so that no id can be mistaken for the text around it.
 #[derive(Clone, Copy, Debug)]
 pub struct Listed<'a>(pub &'a str);
 
@@ -213,12 +240,12 @@ impl From<&Product> for Sku {
     }
 }
 
-/// The rules for every id: 1 to 256 bytes of UTF-8 without control characters.
+/// Checks the rules for every id: 1 to 256 bytes of UTF-8 without control characters. `what` names the id in the error.
 pub(super) fn check_id<'a>(what: &str, text: &'a [u8], style: KeyStyle) -> Result<&'a str, InvalidText> {
     if text.is_empty() {
         return Err(InvalidText(format!("{what} is empty")));
     }
-    // In tagged style braces around the whole are not part of it: the names of keys have them where the id has none.
+    // In tagged style, braces around the whole id do not count: key names add them if the id has none.
     let bare = match style {
         KeyStyle::Plain => text,
         KeyStyle::Tagged => text.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).unwrap_or(text),
@@ -229,7 +256,7 @@ pub(super) fn check_id<'a>(what: &str, text: &'a [u8], style: KeyStyle) -> Resul
     check_text(what, text)
 }
 
-/// UTF-8 without control characters; `what` it is is said in the error.
+/// Checks that a text is UTF-8 without control characters. `what` names the text in the error.
 pub fn check_text(what: impl fmt::Display, text: &[u8]) -> Result<&str, InvalidText> {
     let read = std::str::from_utf8(text);
     let read = read.map_err(|_| InvalidText(format!("{what} is not valid UTF-8")))?;
@@ -239,12 +266,12 @@ pub fn check_text(what: impl fmt::Display, text: &[u8]) -> Result<&str, InvalidT
     Ok(read)
 }
 
-/// Whether a text is printable ASCII, as most are: each byte tells.
+/// Whether a text consists of printable ASCII characters. Most do, and the test is fast.
 pub fn is_plain(text: &[u8]) -> bool {
     text.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
-/// The one spelling of an id. Braces mean something in tagged style only: none, or exactly one tag that is not empty.
+/// The canonical spelling of an id. In tagged style an id may contain no braces, or exactly one tag that is not empty.
 fn canonical<'a>(what: &str, text: &'a str, style: KeyStyle) -> Result<&'a str, InvalidText> {
     if style == KeyStyle::Plain || !text.contains(['{', '}']) {
         return Ok(text);

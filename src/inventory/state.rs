@@ -1,4 +1,4 @@
-//! The states of a reservation, and what each command may do in each of them.
+//! The states of a reservation, and what each command may do in each state.
 
 use super::ending::Ending;
 use super::line::{Line, same_lines};
@@ -8,37 +8,41 @@ use super::refusal::Refusal;
 use super::reservation::Record;
 use super::sku::ReservationId;
 
-/// All that is known of one reservation id at one moment.
+/// Everything that is known about a reservation id at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Neither a record nor an outcome.
+    /// There is neither a record nor an outcome.
     Unknown,
-    /// It holds stock until its deadline.
+    /// The reservation holds stock until this deadline.
     Live(Record, UnixMs),
-    /// Its deadline has passed, and no outcome is remembered (not yet, or outcomes are turned off).
+    /// The deadline has passed and there is no outcome, either not yet or because outcomes are turned off.
     Lapsed {
         /// The deadline.
         at: UnixMs,
-        /// Whether its units are back.
+        /// Whether the units have been returned.
         settled: bool,
     },
-    /// It has ended.
+    /// The reservation has ended.
     Ended(Outcome),
-    /// The key holds something else.
+    /// The key holds something that is not a record of the module.
     Foreign,
 }
 
-/// What a step does to the reservation.
+/// Whether a step still has to be carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision<T> {
-    /// It was done before: answer the same, change nothing.
+    /// The step was carried out before. Answer the same again and change nothing.
     Already(T),
-    /// Do it.
+    /// Carry out the step.
     Proceed,
 }
 
 impl State {
-    /// `FOREIGN` if the key holds something else than a reservation.
+    /// Rejects a foreign key.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Foreign`] if the key holds something that is not a record of the module.
     pub fn ours(self, id: &ReservationId) -> Result<Self, Refusal> {
         match self {
             State::Foreign => Err(Refusal::Foreign(id.clone())),
@@ -46,7 +50,13 @@ impl State {
         }
     }
 
-    /// May `id` be reserved with `asked` lines? Gives the live record of an earlier, equal request.
+    /// Decides whether `id` may be reserved with the lines `asked`. If an equal request made the live record, returns
+    /// the record and its deadline.
+    ///
+    /// # Errors
+    ///
+    /// `MISMATCH` if the live reservation has other items, `FOREIGN`, or the code of the outcome if the reservation has
+    /// ended.
     pub fn reserve(self, id: &ReservationId, asked: &[Line]) -> Result<Decision<(Record, UnixMs)>, Refusal> {
         match self {
             State::Unknown => Ok(Decision::Proceed),
@@ -54,7 +64,7 @@ impl State {
                 Ok(Decision::Already((record, deadline)))
             }
             State::Live(record, _) => Err(Refusal::Mismatch { id: id.clone(), held: record.asked() }),
-            // The outcome is what keeps an id from being used again, and none is remembered.
+            // Only a remembered outcome keeps an id from being used again, and there is none.
             State::Lapsed { settled: true, .. } => Ok(Decision::Proceed),
             State::Lapsed { at, settled: false } => {
                 Err(Refusal::Ended { id: id.clone(), how: Ending::Expired, at })
@@ -64,7 +74,12 @@ impl State {
         }
     }
 
-    /// May it be committed? Gives the record to sell, with its deadline, or nothing to do.
+    /// Decides whether the reservation may be committed. Returns the record to sell and its deadline, or `None` if it
+    /// has been committed already.
+    ///
+    /// # Errors
+    ///
+    /// `NOTFOUND`, `FOREIGN`, or the code of the outcome if the reservation ended in another way.
     pub fn commit(self, id: &ReservationId) -> Result<Option<(Record, UnixMs)>, Refusal> {
         match self {
             State::Ended(Outcome { ending: Ending::Committed, .. }) => Ok(None),
@@ -76,7 +91,11 @@ impl State {
         }
     }
 
-    /// May it be rolled back?
+    /// Decides whether the reservation may be rolled back, and what remains to be done.
+    ///
+    /// # Errors
+    ///
+    /// `NOTFOUND`, `FOREIGN`, or `COMMITTED`.
     pub fn rollback(self, id: &ReservationId) -> Result<Rollback, Refusal> {
         match self {
             State::Unknown => Err(Refusal::NotFound(id.clone())),
@@ -91,7 +110,11 @@ impl State {
         }
     }
 
-    /// The live record, with its deadline: for a step that only a live reservation can take.
+    /// Returns the live record and its deadline, for steps that only a live reservation allows.
+    ///
+    /// # Errors
+    ///
+    /// `NOTFOUND`, `FOREIGN`, or the code of the outcome if the reservation has ended.
     pub fn live(self, id: &ReservationId) -> Result<(Record, UnixMs), Refusal> {
         match self {
             State::Unknown => Err(Refusal::NotFound(id.clone())),
@@ -103,13 +126,13 @@ impl State {
     }
 }
 
-/// What a rollback has to do.
+/// The work that a rollback has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rollback {
-    /// Nothing: the units are back.
+    /// Nothing: the units have already been returned.
     Already,
-    /// The units came back by the deadline; only the outcome changes, to `rolled_back`.
+    /// The deadline has returned the units. Only the outcome changes, to `rolled_back`.
     Rename(Outcome),
-    /// Give the units of this record back; its deadline.
+    /// Return the units of this record, whose deadline is given.
     Return(Record, UnixMs),
 }
