@@ -1,4 +1,4 @@
-//! Alerts: raised after every change of available units, listed from the newest.
+//! Alerts: raised after every change of available units, and listed newest first.
 
 use std::collections::HashMap;
 
@@ -11,10 +11,10 @@ use crate::inventory::key::Key;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::{Product, Sku};
 
-/// The channel of every alert.
+/// The channel on which every alert is published.
 pub const CHANNEL: &str = "inventory:alerts";
 
-/// How available units moved in one step, to find the crossings when it is done.
+/// The changes of available units in one step. When the step is complete, [`raise`] finds the crossings in them.
 #[derive(Debug, Default)]
 pub struct Moves(Vec<Move>);
 
@@ -26,26 +26,27 @@ struct Move {
 }
 
 impl Moves {
-    /// `units` were added to the available units of `sku`, which were `before`, and nothing else moved.
+    /// One change: `units` were added to the available units of `sku`, which were `before`.
     pub fn of(sku: &Sku, before: &Counter, units: i64) -> Self {
         let mut moves = Self::with_capacity(1);
         moves.moved(sku, before, units);
         moves
     }
 
-    /// None yet, with room for `capacity` of them.
+    /// Creates an empty list with room for `capacity` changes.
     pub fn with_capacity(capacity: usize) -> Self {
         Self(Vec::with_capacity(capacity))
     }
 
-    /// `units` were added to the available units of `sku`, which were `before`; each sku once.
+    /// Records that `units` were added to the available units of `sku`, which were `before`. Each sku may be recorded
+    /// once.
     pub fn moved(&mut self, sku: &Sku, before: &Counter, units: i64) {
         self.0.push(Move { sku: sku.clone(), before: before.clone(), units });
     }
 }
 
-/// Raises the alerts of these moves: a key, a message, both in the transaction of their cause. A product that is neither
-/// low nor out costs no look at a key.
+/// Raises the alerts for these changes. For each alert a key is written and a message is published, both in the
+/// transaction of their cause. For a product that is neither low nor out of stock, no key is read.
 pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
     let mut in_warehouses: HashMap<&str, Vec<&Move>> = HashMap::new();
     for moved in moves.0.iter().filter(|moved| moved.sku.warehouse().is_some()) {
@@ -54,10 +55,10 @@ pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
     for Move { sku, before, units } in &moves.0 {
         let product = sku.product();
         if sku.warehouse().is_none() {
-            // A counter that this step created tells nothing: the product was not low before, it was not there.
+            // A new counter raises no alert: the product did not exist before, so it was not low.
             if let Counter::Units(before) = before
                 && let Some(crossed) = crossed(keys, product, *before, before.saturating_add(*units))
-                // With warehouses, its own counter counts for nothing.
+                // If the product has warehouses, the counter under its own name does not count.
                 && let Ok(None) = places(keys, product)
             {
                 raise_one(keys, product, crossed);
@@ -72,8 +73,10 @@ pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
     }
 }
 
-/// Whether the sum of a product's warehouses may have crossed something. Not where each that moved was and is above
-/// everything alone: then the sum was and is, or none of them counts; nor where the product raises no alerts.
+/// Whether the sum of a product's warehouses may have crossed 0 or the threshold.
+///
+/// If every warehouse that changed was and is above the threshold alone, the sum was and is above it as well. In that
+/// case, and if the product raises no alerts, the other warehouses need not be read.
 fn may_cross<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> bool {
     let highest = known_threshold(keys, product);
     if highest < 0 {
@@ -86,8 +89,8 @@ fn may_cross<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> bool 
     !moves.iter().all(is_above)
 }
 
-/// What was and is available in the warehouses of a product, all together; below 0 counts as 0. `None` where it is not
-/// kept in any, or where none had a counter before.
+/// The available units of all warehouses of a product together, before and after the changes. A negative counter counts
+/// as 0. Returns `None` if the product has no warehouses, or if none of them had a counter before.
 fn sums<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> Option<(i64, i64)> {
     let places = places(keys, product).ok()??;
     let moved: HashMap<&Sku, &Move> = moves.iter().map(|moved| (&moved.sku, *moved)).collect();
@@ -109,7 +112,7 @@ fn sums<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> Option<(i6
     was_there.then_some((before, after))
 }
 
-/// A crossing of a product's threshold: which, and at how many available units.
+/// A crossing: its type, and the available units and the threshold at that moment.
 struct Crossed {
     kind: AlertType,
     available: i64,
@@ -122,7 +125,7 @@ fn crossed<K: Keyspace>(keys: &mut K, product: &str, before: i64, after: i64) ->
     Some(Crossed { kind, available: after, threshold })
 }
 
-/// At how many available units the stock of a product is low; below 0: it raises no alerts.
+/// The low-stock threshold of a product. If it is negative, the product raises no alerts.
 fn known_threshold<K: Keyspace>(keys: &mut K, product: &str) -> i64 {
     let own = keys.ledger(|ledger| ledger.thresholds.of(product));
     own.unwrap_or(keys.settings().low_stock_threshold)
@@ -135,7 +138,7 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &str, crossed: Crossed) {
     let settings = keys.settings();
     let last = keys.ledger(|ledger| ledger.alerts.last(product, kind));
     let cooldown = settings.alert_cooldown_ms;
-    // The last one may bear a time a little ahead: the next free one of its millisecond.
+    // The last alert may have a timestamp slightly in the future, because it takes the next free millisecond.
     if cooldown > 0 && last.is_some_and(|last| now < last.saturating_add(cooldown)) {
         keys.tally(Tally::AlertsHeldBack, 1);
         return;
@@ -159,13 +162,14 @@ fn raise_one<K: Keyspace>(keys: &mut K, product: &str, crossed: Crossed) {
     keys.tally(Tally::Alerts, 1);
 }
 
-/// How many milliseconds are tried one by one for an alert: less than a millisecond of work.
+/// The number of consecutive milliseconds that are tried for an alert. Trying them takes less than a millisecond.
 const MOST_TRIED: usize = 1024;
-/// After them the steps double, so often: a quarter of an hour ahead at most.
+/// The number of tries after that, each with twice the previous step. They reach at most a quarter of an hour ahead.
 const MOST_DOUBLED: usize = 20;
 
-/// A millisecond from `now` on for which no alert of this product is stored. Memory says where to begin, and the keys what is
-/// free. `None` if another program has written its own keys wherever one was looked for.
+/// Finds a millisecond, not before `now`, for which no alert of this product is stored. The ledger says where to begin,
+/// and the keys say what is free. Returns `None` if every key that was tried is taken, which only another program can
+/// cause.
 fn free_moment<K: Keyspace>(keys: &mut K, product: &Product, now: UnixMs) -> Option<UnixMs> {
     let mut at = keys.ledger(|ledger| ledger.alerts.first_to_try(product, now));
     let mut step = 1_i64;
@@ -181,28 +185,31 @@ fn free_moment<K: Keyspace>(keys: &mut K, product: &Product, now: UnixMs) -> Opt
     None
 }
 
-/// Which alerts to list.
+/// A request for stored alerts.
 #[derive(Clone, Debug)]
 pub struct AlertQuery {
-    /// Of this product only.
+    /// List only alerts of this product.
     pub product: Option<Product>,
-    /// Of this type only.
+    /// List only alerts of this type.
     pub kind: Option<AlertType>,
-    /// Raised at this moment or later.
+    /// List only alerts raised at this moment or later.
     pub since: UnixMs,
-    /// Raised before this moment.
+    /// List only alerts raised before this moment.
     pub before: Option<UnixMs>,
-    /// The most alerts to list. With `before` some more, to have all of the last one's millisecond.
+    /// The maximum number of alerts. If `before` is set, the list may be longer, so that it does not end within a
+    /// millisecond.
     pub count: usize,
 }
 
-/// How many alerts are looked at for one answer, listed or not: a few milliseconds of work.
+/// The number of alerts that one request examines, whether it lists them or not. Examining them takes a few
+/// milliseconds.
 const MOST_LOOKED_AT: usize = 4096;
 
-/// The alerts of `query` that are still there, newest first. `may_see` says which products the caller may see.
+/// Returns the alerts that match `query` and still exist, newest first. `may_see` decides which products the caller may
+/// see.
 ///
-/// A page that `before` asks for ends between two milliseconds, whatever the limits say: so the moment of its last alert is where
-/// the next page begins, and neither lacks an alert.
+/// If `before` is set, the page always ends between two milliseconds, even beyond the limits. The next page can
+/// therefore begin at the timestamp of the last alert without losing one.
 pub fn list<K: Keyspace>(keys: &mut K, query: &AlertQuery, may_see: impl Fn(&Product) -> bool) -> Vec<Alert> {
     let mut found = Vec::new();
     let mut last: Option<(UnixMs, Product)> = None;
@@ -221,7 +228,8 @@ pub fn list<K: Keyspace>(keys: &mut K, query: &AlertQuery, may_see: impl Fn(&Pro
         looked_at = looked_at.saturating_add(1);
         if may_see(&product) && keys.slot_state(product.as_str()) != SlotState::Elsewhere {
             match keys.peek(Key::Alert(product.as_str(), at)) {
-                // Its time is over, and no event has told of it yet. An event would tell if it came back.
+                // The alert has expired and its event has not arrived yet. If it came back, another event would report
+                // it.
                 Reading::Absent => keys.ledger(|ledger| ledger.alerts.leave(&product, at)),
                 Reading::Text(json, _) => {
                     let alert = Alert::from_json(&json);

@@ -1,7 +1,7 @@
-//! `INV.AUDIT`, `INV.AUDITSCAN`, `INV.REPAIR`: what a reserved counter says, against what reservations hold.
+//! `INV.AUDIT`, `INV.AUDITSCAN` and `INV.REPAIR`: comparing reserved counters with what reservations hold.
 //!
-//! **Invariant:** what live, overdue, pending and remembered reservations hold is not drift. So an audit, a repair,
-//! a DEL by another client and the deadline return a unit once, in whatever order they come.
+//! **Invariant:** units held by live, overdue, pending and remembered reservations are not drift. An audit, a repair, a
+//! DEL by another client and the deadline therefore return a unit only once, in whatever order they happen.
 
 use super::change::{Cause, Change, Writes};
 use super::effects::Effect;
@@ -15,25 +15,30 @@ use crate::inventory::key::{Counted, Key};
 use crate::inventory::refusal::{Objections, Refusal, both};
 use crate::inventory::sku::Sku;
 
-/// A sku's reserved counter beside what is held.
+/// The reserved counter of a sku, compared with what is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
-    /// Of which sku.
+    /// The sku.
     pub sku: Sku,
-    /// What the counter says.
+    /// The value of the reserved counter.
     pub reserved: i64,
-    /// What reservations hold.
+    /// The units that reservations hold.
     pub held: i64,
 }
 
 impl Audit {
-    /// Units in the counter that nothing holds; negative: units held that the counter does not have.
+    /// The units in the counter that no reservation holds. If negative, the units that are held but missing from the
+    /// counter.
     pub fn drift(&self) -> i64 {
         self.reserved.saturating_sub(self.held)
     }
 }
 
-/// Compares one sku. `TRYAGAIN` until every live reservation is known.
+/// Compares the reserved counter of one sku.
+///
+/// # Errors
+///
+/// [`Refusal::TryAgain`] until every live reservation is known, and `WRONGTYPE` if the counter is not an integer.
 pub fn audit<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Audit, Refusal> {
     sweep::look_at_touched(keys, || false);
     require_index(keys)?;
@@ -42,8 +47,15 @@ pub fn audit<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Audit, Refusal> {
     Ok(Audit { sku: sku.clone(), reserved, held })
 }
 
-/// The same for one who asks about a sku, with its stray units; `None` if there is no such sku. `ERR` for the name of a product
-/// that is kept in warehouses, where its places are what counts. If it has units under its own name, they are stray, and told.
+/// Compares one sku and finds its stray units, for a caller that asks about this sku. Returns `None` if the sku is
+/// unknown.
+///
+/// A product that is kept in warehouses has no units under its own name. If there are any, they are reported as stray.
+///
+/// # Errors
+///
+/// `ERR` if the sku is the name of a product that is kept in warehouses and nothing is stored under that name. The
+/// message lists the skus to ask for instead.
 pub fn look_at<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Finding>, Refusal> {
     let audit = audit(keys, sku)?;
     if audit.held == 0 && places::standing(keys, sku)? == Standing::OwnName {
@@ -59,9 +71,14 @@ pub fn look_at<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Finding>, 
     Ok(Some(Finding { audit, stray }))
 }
 
-/// Returns a positive drift to available; takes a negative one from available as far as that goes, and reports the rest.
-/// Gives the comparison as it was before; `None` if there is no such sku. `FOREIGN` for a positive drift, unless `force`, if the
-/// module is not alone in this database: another program may hold these units.
+/// Repairs the reserved counter of a sku. Positive drift is returned to available. Negative drift is taken from
+/// available as far as that has units, and the rest is reported in the log.
+///
+/// Returns the comparison from before the repair, or `None` if the sku is unknown.
+///
+/// # Errors
+///
+/// `FOREIGN` for positive drift if another program may hold the units, unless `force` is set.
 pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Option<Audit>, Refusal> {
     sweep::catch_up(keys);
     let found = look_at(keys, sku);
@@ -69,7 +86,7 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Optio
     let (found, units) = both(found, available.clone().units(Key::Available(sku), keys.style()))?;
     let Some(Finding { audit, .. }) = found else { return Ok(None) };
     let drift = audit.drift();
-    // What another client has written in the transaction at hand is judged at its end.
+    // A counter that another client has written in the current transaction is judged when the transaction ends.
     let is_alone =
         !keys.in_cluster() && keys.ledger(|ledger| ledger.is_alone() && !ledger.comparison.is_written(sku));
     let mut objections = Objections::default();
@@ -103,20 +120,21 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Optio
     Ok(Some(audit))
 }
 
-/// Where a walk over all skus goes on.
+/// The position of a walk over all skus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditCursor {
-    /// Among the counters, at this cursor of the server.
+    /// Among the counters, at this cursor of the server's SCAN.
     Counters(u64),
-    /// Among the skus of which something is held, at this number: those that have no counter.
+    /// Among the skus of which units are held, at this index. This part of the walk finds the skus without a reserved
+    /// counter.
     Held(u32),
 }
 
 impl AuditCursor {
-    /// The beginning.
+    /// The start of a walk.
     pub const START: Self = Self::Counters(0);
 
-    /// Reads a cursor: `0`, or what an earlier answer said.
+    /// Reads a cursor: `0`, or the cursor of an earlier page. Returns `None` for any other text.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         match text.split_at_checked(1)? {
@@ -126,7 +144,7 @@ impl AuditCursor {
         }
     }
 
-    /// How an answer spells it.
+    /// The text of the cursor, as a page contains it.
     pub fn spell(self) -> String {
         match self {
             Self::Counters(number) => format!("c{number}"),
@@ -135,30 +153,31 @@ impl AuditCursor {
     }
 }
 
-/// A sku that is not as it should be.
+/// A sku whose counters are wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Its reserved counter beside what is held.
+    /// The reserved counter, compared with what is held.
     pub audit: Audit,
-    /// Its units that count for nothing: see [`shelves::stray`].
+    /// The stray units; see [`shelves::stray`].
     pub stray: i64,
 }
 
-/// A page of a walk over all skus.
+/// One page of a walk over all skus.
 #[derive(Clone, Debug)]
 pub struct AuditPage {
-    /// Where it goes on; `None` at the end.
+    /// The position of the next page, or `None` at the end.
     pub next: Option<AuditCursor>,
-    /// The skus that drift, or have stray units.
+    /// The skus that have drift or stray units.
     pub found: Vec<Finding>,
 }
 
-/// How many keys are looked at for a page, found or not.
+/// The number of keys that are examined for one page, whether they are listed or not.
 const KEYS_A_PAGE: usize = 2048;
 
-/// The next page of a walk over all skus that lists those that drift and those that have stray units: it ends after
-/// `count` of them, or when it has looked long enough. Counters that are no integers are passed over. `may_see` says which
-/// skus the caller may see.
+/// Returns the next page of a walk that finds all skus with drift or stray units.
+///
+/// The page ends after about `count` findings or [`KEYS_A_PAGE`] keys. Counters that are not integers are skipped.
+/// `may_see` decides which skus the caller may see.
 pub fn audit_scan<K: Keyspace>(
     keys: &mut K,
     cursor: AuditCursor,
@@ -194,7 +213,7 @@ pub fn audit_scan<K: Keyspace>(
         };
         page.next = Some(next);
         for sku in skus {
-            // What cannot be read is passed over: INV.AUDIT of the sku says why.
+            // A sku that cannot be read is skipped. INV.AUDIT of that sku explains why.
             let (Ok(audit), Ok(stray)) = (audit(keys, &sku), shelves::stray(keys, &sku)) else { continue };
             if (audit.drift() != 0 || stray != 0)
                 && may_see(&sku)
@@ -207,8 +226,9 @@ pub fn audit_scan<K: Keyspace>(
     Ok(page)
 }
 
-/// The sku that a walk over the counters looks at here. One that has both is met twice, and looked at once; one of which
-/// units are held without a reserved counter comes later.
+/// Returns the sku to examine when the walk meets this counter, if any. A sku with both counters is met twice and
+/// examined once, at its reserved counter. A sku that is held but has no reserved counter is examined in the second
+/// part of the walk.
 fn to_look_at<K: Keyspace>(keys: &mut K, counter: Counted) -> Option<Sku> {
     match counter {
         Counted::Reserved(sku) => Some(sku),

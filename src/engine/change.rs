@@ -1,7 +1,7 @@
 //! A change of the stock with all its consequences.
 //!
-//! **Invariant:** whoever changes the stock does it by a [`Change`], so that no command can forget the feed, the alerts or the
-//! operator's numbers. They follow the writes, in the transaction of their cause.
+//! **Invariant:** the stock is only changed through a [`Change`], so that no command can forget the feed, the alerts or
+//! the statistics. These follow the writes in the same transaction.
 
 use super::alerts::{self, Moves};
 use super::effects::{self, Effect, Release};
@@ -10,24 +10,24 @@ use super::keyspace::{Keyspace, Tally};
 use crate::inventory::line::Line;
 use crate::inventory::sku::{ReservationId, Sku};
 
-/// What a step does. After it is known, nothing may fail.
+/// Everything that a step does. Once this is known, nothing may fail.
 #[derive(Default)]
 pub(super) struct Change<'a> {
-    /// What is written.
+    /// The writes.
     pub(super) writes: Writes,
-    /// What the feed tells of.
+    /// The event for the feed.
     pub(super) cause: Cause<'a>,
-    /// How available units move, for the alerts.
+    /// The changes of available units, for the alerts.
     pub(super) moves: Moves,
-    /// What is counted for the operator, and by how much.
+    /// The statistic to increase, and by how much.
     pub(super) tally: Option<(Tally, i64)>,
 }
 
-/// What a change writes, and how it goes to the copies.
+/// The writes of a change, and the form in which they are replicated.
 pub(super) enum Writes {
-    /// What a command does: replicated as one command.
+    /// The effects of a command, replicated as one command.
     Effects(Vec<Effect>),
-    /// What comes back by itself: replicated as plain commands.
+    /// A release that no command asked for, replicated as plain commands.
     Release(Release),
 }
 
@@ -37,25 +37,25 @@ impl Default for Writes {
     }
 }
 
-/// Why the stock changes, as the feed tells it.
+/// The reason for a change of the stock, as the feed reports it.
 #[derive(Default)]
 pub(super) enum Cause<'a> {
-    /// It does not change: the feed tells nothing.
+    /// The stock does not change, and the feed reports nothing.
     #[default]
     None,
     /// These lines of a reservation moved.
     Reservation(Event, &'a ReservationId, &'a [Line]),
-    /// Units came or went without a reservation.
+    /// Units were added or removed without a reservation.
     Units(Event, Vec<(&'a Sku, i64)>),
 }
 
 impl<'a> Change<'a> {
-    /// A command's change that moves no units.
+    /// A change by a command that moves no units.
     pub(super) fn of(effects: Vec<Effect>) -> Self {
         Self { writes: Writes::Effects(effects), ..Self::default() }
     }
 
-    /// Writes it, and lets its consequences follow.
+    /// Carries out the writes and their consequences.
     pub(super) fn carry_out<K: Keyspace>(self, keys: &mut K) {
         match &self.writes {
             Writes::Effects(effects) => effects::write_all(keys, effects),

@@ -1,8 +1,8 @@
-//! The writes: what a decision does to the keys, here and on every copy.
+//! The writes: what a decision does to the keys, on this server and on every copy.
 //!
-//! **Invariant:** a command replicates as the list of its effects, and a replica or an AOF replay carries out that
-//! list with the code that the master used. It reads no clock, no configuration and no limit. Form and version are
-//! in ARCHITECTURE.md: AOF files are for ever, so words are added here, never changed.
+//! **Invariant:** a command replicates as the list of its effects. A replica or an AOF replay carries out that list
+//! with the same code as the master, and without reading a clock, the configuration or a limit. ARCHITECTURE.md
+//! describes the form and its version. AOF files are kept indefinitely, so words may be added here but never changed.
 
 use std::borrow::Cow;
 
@@ -18,8 +18,8 @@ use crate::inventory::refusal::{Objections, Refusal};
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
 
-/// The version of the replicated form. It says how the keys are named as well: whoever replays it has to write the keys
-/// that its master wrote, whatever its own configuration says.
+/// The version of the replicated form. It also determines the key style, because a copy must write the keys that its
+/// master wrote, whatever its own configuration says.
 const fn version(style: KeyStyle) -> &'static str {
     match style {
         KeyStyle::Plain => "1",
@@ -27,87 +27,88 @@ const fn version(style: KeyStyle) -> &'static str {
     }
 }
 
-/// One change of the data set.
+/// One change of the data set. Each variant names its replicated form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// `HOLD id deadline record`: write the record; its items go from available to reserved.
+    /// `HOLD id deadline record`: write the record, and move its items from available to reserved.
     Hold {
         /// The record.
         record: Record,
-        /// Its TTL, absolute.
+        /// The expiry time of the record's key.
         deadline: UnixMs,
     },
-    /// `RECORD id deadline record`: write the record; no units move.
+    /// `RECORD id deadline record`: write the record without moving units.
     Record {
         /// The record.
         record: Record,
-        /// Its TTL, absolute.
+        /// The expiry time of the record's key.
         deadline: UnixMs,
     },
-    /// `UNITS sku available reserved`: add to both counters (0: leave that one alone; both 0: create available).
+    /// `UNITS sku available reserved`: add to both counters. A 0 leaves the counter alone; two zeros create the
+    /// available counter.
     Units {
         /// The sku.
         sku: Sku,
-        /// Added to available.
+        /// The units to add to the available counter.
         available: i64,
-        /// Added to reserved.
+        /// The units to add to the reserved counter.
         reserved: i64,
     },
-    /// `END id deadline outcome`: delete the record; write the outcome, unless its deadline is 0.
+    /// `END id deadline outcome`: delete the record, and write the outcome unless its deadline is 0.
     End {
         /// The reservation.
         id: ReservationId,
-        /// How it ended.
+        /// The outcome.
         outcome: Outcome,
-        /// The outcome's TTL, absolute; 0: none is kept.
+        /// The expiry time of the outcome's key; 0 means that no outcome is kept.
         deadline: UnixMs,
     },
-    /// `ONCE name deadline answer`: remember what a command with a token asked and was answered.
+    /// `ONCE name deadline answer`: remember the request and the answer of a command with a token.
     Once {
-        /// The name of its key.
+        /// The name in the key.
         name: OnceName,
-        /// The answer's TTL, absolute.
+        /// The expiry time of the key.
         deadline: UnixMs,
-        /// The stored form of question and answer.
+        /// The stored form of the request and its answer.
         answer: Vec<u8>,
     },
-    /// `THRESHOLD product units 0`: the product's own threshold; -1 units: none. `NOALERTS product 0 0`: it is
-    /// [`OFF`].
+    /// `THRESHOLD product units 0`: set the product's threshold, or delete it if `units` is -1. `NOALERTS product 0 0`:
+    /// set the threshold to [`OFF`].
     Threshold {
         /// The product.
         product: Product,
-        /// The threshold, 0 at least, or [`OFF`].
+        /// The threshold: 0 or more, or [`OFF`]. `None` deletes it.
         units: Option<i64>,
     },
-    /// `RANK product@warehouse priority 0`: the product has this warehouse, of this priority.
+    /// `RANK product@warehouse priority 0`: add the warehouse to the product, or change its priority.
     Rank {
         /// The product in this warehouse.
         place: Sku,
-        /// The lowest is taken from first.
+        /// The priority. The warehouse with the lowest number is used first.
         priority: i64,
     },
-    /// `UNRANK product@warehouse 0 0`: the product has this warehouse no more.
+    /// `UNRANK product@warehouse 0 0`: remove the warehouse from the product.
     Unrank {
         /// The product in this warehouse.
         place: Sku,
     },
-    /// `CLEAR sku 0 0`: delete both counters, which are 0 or not there.
+    /// `CLEAR sku 0 0`: delete both counters. Each of them is 0 or absent.
     Clear {
         /// The sku.
         sku: Sku,
     },
-    /// `OUTCOME id deadline outcome`: write the outcome alone.
+    /// `OUTCOME id deadline outcome`: write the outcome only.
     Outcome {
         /// The reservation.
         id: ReservationId,
-        /// How it ended.
+        /// The outcome.
         outcome: Outcome,
-        /// The outcome's TTL, absolute.
+        /// The expiry time of the outcome's key.
         deadline: UnixMs,
     },
 }
 
-/// The replicated form of one effect: a word, whom it is about, and two values.
+/// The replicated form of one effect: a word, a subject, and two values.
 struct Form<'a> {
     word: Word,
     subject: &'a str,
@@ -119,7 +120,7 @@ struct Form<'a> {
 enum Second<'a> {
     /// A number.
     Number(i64),
-    /// What is stored: written and replicated as these very bytes.
+    /// The stored document. The same bytes are written to the key and replicated.
     Document(Cow<'a, [u8]>),
 }
 
@@ -170,7 +171,8 @@ impl Word {
         }
     }
 
-    /// Reads the effect of this word, as [`Effect::form`] writes it.
+    /// Reads an effect with this word from the form that [`Effect::form`] writes. Returns `None` if a value is not
+    /// valid.
     fn read(self, subject: &[u8], first: i64, second: &[u8], style: KeyStyle) -> Option<Effect> {
         let reservation = || ReservationId::parse(subject, style).ok();
         let record = || Record::from_json(&reservation()?, second, style);
@@ -206,7 +208,7 @@ impl Word {
 }
 
 impl Effect {
-    /// The effect in its replicated form, which [`Word::read`] reads.
+    /// The replicated form of the effect, which [`Word::read`] reads.
     fn form(&self) -> Form<'_> {
         let document = |json: Vec<u8>| Second::Document(json.into());
         let number = Second::Number;
@@ -243,7 +245,7 @@ impl Effect {
     }
 }
 
-/// Carries the effects of a command out and sends them to the copies. After this point nothing may fail.
+/// Carries out the effects of a command and replicates them. After this point nothing may fail.
 pub fn write_all<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
     let forms: Vec<Form<'_>> = effects.iter().map(Effect::form).collect();
     let documents = forms.iter().map(|form| match &form.second {
@@ -264,8 +266,10 @@ pub fn write_all<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
     keys.replicate(Sent::Apply, &arguments);
 }
 
-/// The counters first: they are open since they were read, and stay so until something else happens. What takes units comes
-/// before what gives them: if a fault of the module ends it half way, units are missing, and none is there twice.
+/// Carries out effects. The counters come first, because their keys are still open since they were read.
+///
+/// Subtractions come before additions. If a fault of the module stops the work half way, units may be missing, but none
+/// exists twice.
 fn carry_out_all<'a, K: Keyspace>(
     keys: &mut K,
     effects: &[Effect],
@@ -290,7 +294,8 @@ fn move_units<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
 }
 
 impl Effect {
-    /// The counters that it adds to, and what; of an available counter that it only creates, 0.
+    /// Calls `meet` for each counter that the effect adds to, with the number to add. The number is 0 for an available
+    /// counter that is only created.
     fn each_move(&self, mut meet: impl FnMut(Key<'_>, i64)) {
         match self {
             Effect::Hold { record, .. } => {
@@ -319,10 +324,10 @@ impl Effect {
     }
 }
 
-/// Writes one effect, whose counters have moved, into the keys, tells of it as the Lua scripts' commands did, and keeps the
-/// ledger in step.
+/// Carries out one effect whose counters have already moved: writes the keys, sends the keyspace notifications that the
+/// Lua scripts' commands would send, and updates the ledger.
 fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
-    // Every server tells of a DECRBY as `incrby` too.
+    // The server reports DECRBY as `incrby` as well.
     effect.each_move(|key, _| keys.notify(c"incrby", key));
     match effect {
         Effect::Hold { record, deadline } => {
@@ -384,14 +389,14 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
     }
 }
 
-/// Writes a string with a TTL, and tells of it as SETEX does.
+/// Writes a string with a TTL, and sends the notifications of SETEX.
 pub(super) fn write<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[u8], until: UnixMs) {
     keys.write(key, value, Some(until));
     keys.notify(c"set", key);
     keys.notify(c"expire", key);
 }
 
-/// Writes a string with a TTL that no command asked for; it goes to the copies as a plain command.
+/// Writes a string with a TTL that is not part of a command's effects. It is replicated as a plain command.
 pub(super) fn write_plainly<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[u8], until: UnixMs) {
     write(keys, key, value, until);
     let arguments =
@@ -399,21 +404,21 @@ pub(super) fn write_plainly<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[u8
     keys.replicate(Sent::Set, &arguments);
 }
 
-/// What comes back although no command asked for it: at a deadline, or because nothing holds it. It goes to the copies as plain
-/// commands.
+/// Units that are returned although no command asked for it, at a deadline or because nothing holds them. A release is
+/// replicated as plain commands.
 #[derive(Debug, Default)]
 pub(super) struct Release {
-    /// Units that move from reserved to available, each sku once.
+    /// The units to move from reserved to available. Each sku occurs once.
     pub(super) units: Vec<(Sku, i64)>,
-    /// The outcome to write, with its key's TTL, absolute.
+    /// The outcome to write, and the expiry time of its key.
     pub(super) outcome: Option<(ReservationId, Outcome, UnixMs)>,
 }
 
 impl Release {
-    /// Carries it out and sends it to the copies.
+    /// Carries out the release and replicates it.
     pub(super) fn write<K: Keyspace>(&self, keys: &mut K) {
         for (sku, units) in &self.units {
-            // Taken before they are given, and told of as the scripts' commands did.
+            // The subtraction comes before the addition. The notifications are in the order of the scripts' commands.
             keys.add(Key::Reserved(sku), units.saturating_neg());
             keys.add(Key::Available(sku), *units);
             keys.notify(c"incrby", Key::Available(sku));
@@ -427,7 +432,11 @@ impl Release {
     }
 }
 
-/// Reads the replicated form, the arguments of `INV.APPLY`: how its keys are named, and its effects.
+/// Reads the replicated form, which is the arguments of `INV.APPLY`. Returns the key style and the effects.
+///
+/// # Errors
+///
+/// `ERR` if the arguments are not in a form that this version knows.
 pub fn parse(arguments: &[&[u8]]) -> Result<(KeyStyle, Vec<Effect>), Refusal> {
     let unreadable =
         |what: &str| Refusal::invalid(format!("INV.APPLY: {what}; is this module older than its master's?"));
@@ -446,7 +455,11 @@ pub fn parse(arguments: &[&[u8]]) -> Result<(KeyStyle, Vec<Effect>), Refusal> {
     if rest.is_empty() { Ok((style, effects)) } else { Err(unreadable("half an effect")) }
 }
 
-/// Carries out what a master did: `INV.APPLY` on a replica, or while an AOF is replayed.
+/// Carries out the effects of a master: `INV.APPLY` on a replica or during an AOF replay.
+///
+/// # Errors
+///
+/// `ERR` if the arguments cannot be read, and `WRONGTYPE` if a key contradicts them. In both cases nothing is written.
 pub fn replay<K: Keyspace>(keys: &mut K, arguments: &[&[u8]]) -> Result<(), Refusal> {
     let (style, effects) = parse(arguments)?;
     let own = keys.style();
@@ -454,7 +467,8 @@ pub fn replay<K: Keyspace>(keys: &mut K, arguments: &[&[u8]]) -> Result<(), Refu
     let done = replay_effects(keys, &effects, arguments);
     keys.set_style(own);
     if style != own {
-        // None of it is to be released from here: the keys are not where this server would look.
+        // Reservations in another key style are not released by this server, which would look for their keys under
+        // other names.
         for effect in effects {
             if let Effect::Hold { record, .. } | Effect::Record { record, .. } = effect {
                 keys.ledger(|ledger| ledger.holds.leave(&record.id));
@@ -468,15 +482,17 @@ fn replay_effects<K: Keyspace>(keys: &mut K, effects: &[Effect], arguments: &[&[
     for effect in effects {
         check_replayed(keys, effect)?;
     }
-    // The last word of each effect is its document, as the master stored it.
+    // The last argument of each effect is its document, as the master stored it.
     let documents = arguments.iter().skip(1).skip(3).step_by(4);
     carry_out_all(keys, effects, documents.copied());
     Ok(())
 }
 
-/// A copy that agrees with its master has integers where the master changed them. One that does not has already lost its
-/// way: better to say so, and let the server stop it, than to write over what is there. What the master did not change
-/// it did not look at either.
+/// Checks that the counters and warehouses which the effect changes have the right type.
+///
+/// On a copy that agrees with its master they always do. If they do not, the copy has already diverged, and it is
+/// better to report that and let the server stop than to overwrite the values. Only keys that the master checked are
+/// checked here.
 fn check_replayed<K: Keyspace>(keys: &mut K, effect: &Effect) -> Result<(), Refusal> {
     let mut objections = Objections::default();
     effect.each_move(|key, _| {

@@ -1,5 +1,5 @@
-//! The change feed: one stream entry for every change of stock that the module makes, and for every alert, in order, so
-//! that another database can be kept in step. Off by default; then it costs a comparison.
+//! The change feed: a stream with one entry for every change of stock that the module makes, and for every alert, in
+//! order. Another database can follow it. The feed is off by default, and then costs one comparison.
 
 use super::keyspace::{Counter, Keyspace};
 use crate::inventory::alert::Alert;
@@ -7,31 +7,31 @@ use crate::inventory::key::Key;
 use crate::inventory::line::Line;
 use crate::inventory::sku::{ReservationId, Sku};
 
-/// What changed the stock.
+/// The cause of a change of stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Held for a reservation.
+    /// Units were held for a reservation.
     Reserved,
-    /// Sold.
+    /// Units were sold.
     Committed,
-    /// Sold after its deadline had given it back: available falls, reserved does not.
+    /// Units were sold after the deadline had returned them: available falls, and reserved does not change.
     CommittedLate,
-    /// Given back by a command.
+    /// A command returned units.
     RolledBack,
-    /// Given back by the deadline, or by whatever removed the record.
+    /// The deadline returned units, or something else removed the record.
     Expired,
-    /// Added, or taken away.
+    /// Units were added or removed.
     Adjusted,
-    /// Counted.
+    /// The stock was set to a count.
     Set,
-    /// Moved from one warehouse to another: two entries.
+    /// Units were moved between warehouses. This makes two entries.
     Transferred,
-    /// Given back by the repair.
+    /// The repair returned units.
     Repaired,
 }
 
 impl Event {
-    /// Its name in the `event` field.
+    /// The value of the `event` field.
     pub fn name(self) -> &'static str {
         match self {
             Event::Reserved => "reserved",
@@ -47,7 +47,7 @@ impl Event {
     }
 }
 
-/// Tells of lines of a reservation that moved.
+/// Reports the lines of a reservation that moved.
 pub(super) fn tell_lines<K: Keyspace>(keys: &mut K, event: Event, id: &ReservationId, lines: &[Line]) {
     if keys.settings().feed_maxlen > 0 {
         for line in lines {
@@ -56,14 +56,14 @@ pub(super) fn tell_lines<K: Keyspace>(keys: &mut K, event: Event, id: &Reservati
     }
 }
 
-/// Tells of units that came or went without a reservation.
+/// Reports units that were added or removed without a reservation.
 pub(super) fn tell_units<K: Keyspace>(keys: &mut K, event: Event, sku: &Sku, units: i64) {
     if keys.settings().feed_maxlen > 0 {
         append(keys, event, None, sku, units);
     }
 }
 
-/// Tells of an alert, in the fields of its JSON.
+/// Reports an alert, with the fields of its JSON.
 pub(super) fn tell_alert<K: Keyspace>(keys: &mut K, alert: &Alert) {
     let most = keys.settings().feed_maxlen;
     if most > 0 {

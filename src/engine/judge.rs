@@ -1,4 +1,4 @@
-//! How a reservation id stands by what its keys say.
+//! Determines the state of a reservation id from its keys.
 
 use super::keyspace::{Keyspace, Reading};
 use crate::inventory::cluster_slot::Slot;
@@ -10,7 +10,11 @@ use crate::inventory::reservation::Record;
 use crate::inventory::sku::ReservationId;
 use crate::inventory::state::State;
 
-/// How a reservation id stands by what its keys say. `found` is what its record key holds.
+/// Returns the state of a reservation id according to its keys. `found` is the value of its record key.
+///
+/// # Errors
+///
+/// `WRONGTYPE` if the key of the outcome holds something else.
 pub(super) fn judge<K: Keyspace>(keys: &mut K, id: &ReservationId, found: Reading) -> Result<State, Refusal> {
     let style = keys.style();
     let outcome = outcome(keys, id)?;
@@ -23,7 +27,7 @@ pub(super) fn judge<K: Keyspace>(keys: &mut K, id: &ReservationId, found: Readin
     Ok(match (found, outcome) {
         (Reading::Absent, None) => State::Unknown,
         (Reading::Absent, Some(outcome)) => State::Ended(outcome),
-        // A record under an id that has ended is a copy, or an old dump.
+        // A record whose id has ended is a copy or an old dump.
         (_, Some(_)) | (Reading::Other(_), None) => State::Foreign,
         (Reading::Text(json, ttl), None) => match record(keys, id, &json) {
             Some(record) => {
@@ -35,19 +39,24 @@ pub(super) fn judge<K: Keyspace>(keys: &mut K, id: &ReservationId, found: Readin
     })
 }
 
-/// Reads a record. In a cluster one whose units are in other slots than its own is none: no command could move them.
+/// Reads a record. Returns `None` if the value is not a record of this id. In a cluster the same applies if its units
+/// are in other slots than the record, because no command could move them.
 pub(super) fn record<K: Keyspace>(keys: &K, id: &ReservationId, json: &[u8]) -> Option<Record> {
     let record = Record::from_json(id, json, keys.style())?;
     (!keys.in_cluster() || is_in_slot_of(id, &record.items)).then_some(record)
 }
 
-/// Whether the units of these lines are in the slot of this reservation.
+/// Whether the units of these lines are in the same slot as the reservation.
 pub(super) fn is_in_slot_of(id: &ReservationId, lines: &[Line]) -> bool {
     let slot = Slot::of(id.as_str());
     lines.iter().all(|line| Slot::of(line.sku.product()) == slot)
 }
 
-/// The remembered outcome of an id.
+/// Returns the remembered outcome of an id, if there is one.
+///
+/// # Errors
+///
+/// `WRONGTYPE` if the key holds something else.
 pub(super) fn outcome<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Outcome>, Refusal> {
     let key = Key::Outcome(id);
     let style = keys.style();

@@ -1,4 +1,4 @@
-//! The data set that the engine works on, as a trait, and the values that go in and out of it.
+//! The trait for the data set that the engine works on, and the types that its methods use.
 
 use std::borrow::Cow;
 
@@ -11,90 +11,95 @@ use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::KeyStyle;
 use crate::ledger::Ledger;
 
-/// The configuration, as one command sees it. Times in milliseconds.
+/// The configuration, as one command sees it. Times are in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Life of a reservation without a time of its own.
+    /// The lifetime of a reservation whose request names none.
     pub hold_ttl_ms: i64,
-    /// Longest whole life of a reservation; 0: no limit.
+    /// The longest total lifetime of a reservation. 0 means no limit.
     pub max_hold_ms: i64,
-    /// How long an outcome is remembered; 0: not at all.
+    /// How long an outcome is remembered. 0 means not at all.
     pub outcome_ttl_ms: i64,
-    /// Low-stock threshold of a product that has none of its own.
+    /// The low-stock threshold of products that have none of their own.
     pub low_stock_threshold: i64,
-    /// Life of an alert.
+    /// The lifetime of an alert.
     pub alert_ttl_ms: i64,
-    /// The same alert of the same product is not raised again within this time.
+    /// The time within which the same alert of the same product is not raised again.
     pub alert_cooldown_ms: i64,
-    /// Whether this is a node of a cluster.
+    /// Whether this server is a node of a cluster.
     pub in_cluster: bool,
-    /// Whether slots can come and go all at once, so that what is here of another node's slot is on its way in, or left behind.
+    /// Whether a slot can be migrated as a whole. If so, keys of another node's slot that are on this node are either
+    /// arriving or were left behind.
     pub slots_move_at_once: bool,
-    /// What the repair does with reserved units that nothing holds.
+    /// What the repair after a load does with reserved units that no reservation holds.
     pub load_repair: LoadRepair,
-    /// Entries kept in the feed; 0: there is none.
+    /// The maximum number of entries in the feed. 0 turns the feed off.
     pub feed_maxlen: i64,
-    /// Most items in a request.
+    /// The maximum number of items in a request.
     pub max_items: usize,
-    /// Longest `DATA`, in bytes.
+    /// The maximum length of `DATA`, in bytes.
     pub max_data_bytes: usize,
 }
 
 impl Settings {
-    /// How long reservations live.
+    /// The limits on the lifetime of reservations.
     pub fn lifetimes(&self) -> Lifetimes {
         Lifetimes { usual_ms: self.hold_ttl_ms, longest_ms: self.max_hold_ms }
     }
 }
 
-/// What the repair does with reserved units that nothing holds.
+/// What the repair does with reserved units that no reservation holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadRepair {
-    /// Gives them back where the database is the module's alone, and reports them elsewhere.
+    /// Return them if only the module reserves in the database, and report them otherwise.
     Auto,
-    /// Reports them.
+    /// Report them.
     Report,
-    /// Gives them back.
+    /// Return them.
     Return,
 }
 
-/// What a key holds.
+/// The value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// Nothing, or something whose time is over.
+    /// The key is absent or has expired.
     Absent,
-    /// A string, and the moment at which it goes, if it has one.
+    /// A string, and the time at which the key expires, if it has a TTL.
     Text(Vec<u8>, Option<UnixMs>),
-    /// Another type: its name with an article.
+    /// A value of another type: the name of the type, with an article.
     Other(&'static str),
 }
 
-/// What a sorted set holds.
+/// The value of a sorted set.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ranking {
-    /// No key, or one whose time is over.
+    /// The key is absent or has expired.
     Absent,
-    /// Its members with their scores, lowest first, and equal ones by name.
+    /// The members with their scores, lowest first. Members with equal scores are sorted by name.
     Members(Vec<(Vec<u8>, f64)>),
-    /// The number of its members: more than were asked for.
+    /// The set has more members than were asked for. The value is their number.
     TooMany(usize),
-    /// Another type: its name with an article.
+    /// A value of another type: the name of the type, with an article.
     Other(&'static str),
 }
 
-/// What a counter key holds.
+/// The value of a counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Counter {
-    /// No key.
+    /// The key is absent.
     Absent,
     /// The number of units.
     Units(i64),
-    /// Something that is no integer: what it is.
+    /// The value is not an integer. The text describes it.
     Broken(Cow<'static, str>),
 }
 
 impl Counter {
-    /// The units; an absent counter counts as 0, a broken one is a refusal.
+    /// The number of units. An absent counter counts as 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::WrongType`] if the value is not an integer.
     pub fn units(self, key: Key<'_>, style: KeyStyle) -> Result<i64, Refusal> {
         match self {
             Counter::Absent => Ok(0),
@@ -105,7 +110,7 @@ impl Counter {
         }
     }
 
-    /// What a string says.
+    /// Reads the value of a string.
     pub fn of(text: &[u8]) -> Self {
         match parse_integer(text) {
             Some(units) => Counter::Units(units),
@@ -128,7 +133,7 @@ impl From<Reading> for Counter {
     }
 }
 
-/// One argument of a command that is propagated.
+/// One argument of a replicated command.
 #[derive(Clone, Copy, Debug)]
 pub enum Argument<'a> {
     /// The name of a key.
@@ -141,26 +146,26 @@ pub enum Argument<'a> {
     Number(i64),
 }
 
-/// What is counted for the operator.
+/// A statistic that INFO shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tally {
-    /// Reservations made.
+    /// Reservations that were made.
     Reserved,
-    /// Reservations sold.
+    /// Reservations that were sold.
     Committed,
-    /// Reservations sold after their deadline.
+    /// Reservations that were sold after their deadline.
     LateCommits,
-    /// Units that the repair gave back.
+    /// Units that the repair returned.
     RepairedUnits,
-    /// Reservations given back by a command.
+    /// Reservations that a command returned.
     RolledBack,
-    /// Reservations given back by their deadline, or by whatever removed the record.
+    /// Reservations that ended at their deadline or because something else removed the record.
     Expired,
-    /// Alerts raised.
+    /// Alerts that were raised.
     Alerts,
-    /// Alerts that the cooldown held back.
+    /// Alerts that the cooldown suppressed.
     AlertsHeldBack,
-    /// Units that a release found missing in the counters, and did not move.
+    /// Units that a release should have returned but did not move, because the counters lacked them.
     UnexplainedUnits,
     /// Entries that could not be appended to the feed.
     FeedErrors,
@@ -168,123 +173,136 @@ pub enum Tally {
 
 /// The data set that the engine works on: one database of the server, at one moment.
 ///
-/// Implementations keep two promises. Time stands still: [`Keyspace::now`] gives the same moment for the life of the
-/// value, and it is the moment by which keys expire. And whatever takes a `reservation:` key away tells
-/// [`Ledger::note_leaving`] before it is gone, with its value, except what [`Keyspace::remove`] and
-/// [`Keyspace::write`] themselves take away.
+/// Implementations make two promises:
+///
+/// - Time stands still. [`Keyspace::now`] returns the same moment throughout the life of the value, and keys expire by
+///   that moment.
+/// - Before a `reservation:` key disappears, [`Ledger::note_leaving`] is called with its value. The exceptions are keys
+///   that [`Keyspace::remove`] and [`Keyspace::write`] themselves delete or overwrite.
 pub trait Keyspace {
-    /// The moment of this command, by the clock that keys expire by.
+    /// The current time, by the clock by which keys expire.
     fn now(&self) -> UnixMs;
 
     /// The configuration.
     fn settings(&self) -> Settings;
 
-    /// How keys are named.
+    /// The key style in use.
     fn style(&self) -> KeyStyle;
 
-    /// From now on keys are named so: what is replayed names them as its master did.
+    /// Changes the key style. A replayed command uses the key style of its master.
     fn set_style(&mut self, style: KeyStyle);
 
-    /// Whether this is a node of a cluster.
+    /// Whether this server is a node of a cluster.
     fn in_cluster(&self) -> bool {
         self.settings().in_cluster
     }
 
-    /// How the slot of an id stands. Outside a cluster every slot is stable, and for a replica as well: it decides
-    /// nothing.
+    /// The state of an id's slot. Outside a cluster and on a replica, every slot is stable.
     fn slot_state(&mut self, id: &str) -> SlotState;
 
-    /// Whether the slot of an id is stable. Why it is not costs more to know.
+    /// Whether an id's slot is stable. This can be cheaper than [`Keyspace::slot_state`].
     fn is_slot_stable(&mut self, id: &str) -> bool {
         self.slot_state(id) == SlotState::Stable
     }
 
-    /// The slot that the command at hand is confined to: in a cluster the server takes whatever key a command opens to be in
-    /// the slot of those that it names. `None`: any key may be opened.
+    /// The slot to which the current command is confined, or `None` if it may open any key. In a cluster the server
+    /// assumes that every key a command opens is in the slot of the keys that it names.
     fn confined_to(&self) -> Option<Slot>;
 
-    /// Reads a key as a client's command would: a key that is due goes.
+    /// Reads a key as a client's command would. A due key expires.
     fn read(&mut self, key: Key<'_>) -> Reading;
 
-    /// Reads a counter as a client's command would.
+    /// Reads a counter as a client's command would. A due key expires.
     fn read_counter(&mut self, key: Key<'_>) -> Counter {
         self.read(key).into()
     }
 
-    /// Reads a counter that this command is about to [`Keyspace::add`] to, if nothing is refused.
+    /// Reads a counter that this command will [`Keyspace::add`] to, unless the command is refused.
     fn counter_to_change(&mut self, key: Key<'_>) -> Counter {
         self.read_counter(key)
     }
 
-    /// Reads a key without any effect: one that is due reads as absent and stays.
+    /// Reads a key without side effects. A due key reads as absent and is not deleted.
     fn peek(&mut self, key: Key<'_>) -> Reading;
 
-    /// Writes a string that goes at `until`, or stays.
+    /// Writes a string. If `until` is given, the key expires at that time; otherwise it has no TTL.
     fn write(&mut self, key: Key<'_>, value: &[u8], until: Option<UnixMs>);
 
-    /// Writes over a string in place: its TTL stays, and no other key goes. It also may be done in a job.
+    /// Overwrites a string in place and keeps its TTL. No other key is deleted, so that this is also safe in a job.
     fn rewrite(&mut self, key: Key<'_>, value: &[u8]);
 
-    /// Adds to a counter, creates it where there is none, keeps its TTL. The caller has seen that it is an integer
-    /// and that the sum fits.
+    /// Adds to a counter, keeps its TTL, and returns the new value. An absent counter is created. The caller has
+    /// checked that the value is an integer and that the sum does not overflow.
     fn add(&mut self, key: Key<'_>, delta: i64) -> i64;
 
-    /// Reads a sorted set of at most `most` members, without any effect.
+    /// Reads a sorted set without side effects. If it has more than `most` members, only their number is returned.
     fn ranking(&mut self, key: Key<'_>, most: usize) -> Ranking;
 
-    /// Reads one member of a sorted set of any size, without any effect: it is told alone, or nobody.
+    /// Reads one member of a sorted set, whatever its size, without side effects. [`Ranking::Members`] contains that
+    /// member, or nothing if the set does not have it.
     fn ranking_of(&mut self, key: Key<'_>, member: &str) -> Ranking;
 
-    /// Adds a member to a sorted set, in place of an absent key too, or gives it another score.
+    /// Adds a member to a sorted set or changes its score. An absent key is created.
     fn rank(&mut self, key: Key<'_>, member: &str, score: i64);
 
-    /// Takes a member out of a sorted set. The key goes with its last one. Says whether it went.
+    /// Removes a member from a sorted set. If it was the last one, the key is deleted. Returns whether the key was
+    /// deleted.
     fn unrank(&mut self, key: Key<'_>, member: &str) -> bool;
 
-    /// Appends an entry to a stream, keeps the newest `most` entries, and sends both to the copies with the entry's id.
+    /// Appends an entry to a stream and trims it to the newest `most` entries. Both are replicated, with the id of the
+    /// entry.
     fn append(&mut self, key: Key<'_>, fields: &[(&str, &str)], most: i64);
 
     /// Deletes a key.
     fn remove(&mut self, key: Key<'_>);
 
-    /// Tells the world that `event` happened to a key.
+    /// Sends a keyspace notification: `event` happened to the key.
     fn notify(&mut self, event: &'static std::ffi::CStr, key: Key<'_>);
 
-    /// Sends a command to replicas and AOF, in one transaction with everything else of this unit.
+    /// Sends a command to replicas and the AOF, in one transaction with everything else in this unit of work.
     fn replicate(&mut self, command: Sent, arguments: &[Argument<'_>]);
 
-    /// Sends a message to the subscribers of a channel.
+    /// Publishes a message on a channel.
     fn publish(&mut self, channel: &'static str, message: &[u8]);
 
-    /// Some counters, from this cursor on, and the next cursor; about `count` keys are looked at. 0 starts, and ends.
+    /// Returns some counters and the next cursor, starting at `cursor`. About `count` keys are examined. As with SCAN,
+    /// cursor 0 starts the walk and marks its end.
     fn counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Counted>), Refusal>;
 
-    /// Looks at what is kept in memory of this database.
+    /// Calls `look` with the ledger of this database. No other method may be called meanwhile.
     fn ledger<T>(&mut self, look: impl FnOnce(&mut Ledger) -> T) -> T;
 
-    /// Counts for the operator.
+    /// Adds `by` to a statistic.
     fn tally(&mut self, what: Tally, by: i64);
 
-    /// Tells the operator, in the server's log.
+    /// Writes a line to the server's log.
     fn report(&mut self, line: &str);
 
-    /// How late a release was, in milliseconds.
+    /// Records the delay of a release, in milliseconds.
     fn lag(&mut self, late_ms: i64);
 }
 
-/// Reads a counter as a command does.
+/// Reads a counter as a client's command would.
+///
+/// # Errors
+///
+/// `WRONGTYPE` if it is not an integer.
 pub(super) fn counter<K: Keyspace>(keys: &mut K, key: Key<'_>) -> Result<i64, Refusal> {
     let style = keys.style();
     keys.read_counter(key).units(key, style)
 }
 
-/// Reads a counter that is about to be changed.
+/// Reads a counter that will be changed.
+///
+/// # Errors
+///
+/// `WRONGTYPE` if it is not an integer.
 pub(super) fn counter_to_change<K: Keyspace>(keys: &mut K, key: Key<'_>) -> Result<i64, Refusal> {
     let style = keys.style();
     keys.counter_to_change(key).units(key, style)
 }
 
-/// Whether a key reads as nothing. Never expires anything.
+/// Whether a key reads as absent. Has no side effects.
 pub(super) fn is_free<K: Keyspace>(keys: &mut K, key: Key<'_>) -> bool {
     keys.peek(key) == Reading::Absent
 }

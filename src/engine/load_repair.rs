@@ -1,8 +1,8 @@
-//! The repair: units in `reserved` that nothing holds, such as those of records that an RDB load dropped because they
-//! were due.
+//! The repair after a load: reserved units that no reservation holds. For example, an RDB load drops records that are
+//! due, and their units stay in `reserved`.
 //!
-//! **Invariant:** units are given back by themselves only where the module alone reserves, which the mark
-//! `inventory:managed` says of a database. Elsewhere a script may hold them: they are reported.
+//! **Invariant:** units are returned automatically only if the module alone reserves in the database, which the key
+//! `inventory:managed` marks. In any other database a script may hold the units, so they are only reported.
 
 use super::change::{Cause, Change, Writes};
 use super::effects::Release;
@@ -14,8 +14,10 @@ use crate::inventory::key::Key;
 use crate::inventory::sku::{KeyStyle, Sku};
 use crate::ledger::standing::Reason;
 
-/// Goes on with the repair of this database until it is done or `time_is_up`. To be called when nothing of it is due or
-/// pending: what is about to be released is not to be repaired as well. Says whether something is left.
+/// Continues the repair of this database until it is complete or `time_is_up`. Returns whether work is left.
+///
+/// Call this only when nothing in the database is due or pending, because units that are about to be released must not
+/// be repaired as well.
 pub fn compare_all<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let mut later = Vec::new();
     while let Some(sku) = keys.ledger(|ledger| ledger.comparison.take_next()) {
@@ -31,14 +33,14 @@ pub fn compare_all<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bo
     }
     keys.ledger(|ledger| ledger.comparison.compared_all_stable());
     if !later.is_empty() {
-        // Their slots are on their way, or no node has them.
+        // The slots of these skus are moving, or no node serves them.
         keys.ledger(|ledger| ledger.comparison.check_later(later));
         return false;
     }
     let now = keys.now();
     keys.ledger(|ledger| ledger.checked_all(now));
     if keys.ledger(|ledger| ledger.holds.count() > 0) {
-        // A RESERVE that came before the check could not know.
+        // A RESERVE that came before the check could not write the mark.
         mark(keys);
     }
     false
@@ -53,7 +55,7 @@ fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
     let returns = match keys.settings().load_repair {
         LoadRepair::Return => true,
         LoadRepair::Report => false,
-        // In a cluster slots come and go, and what they bring may be another's.
+        // In a cluster slots come and go, and the units that they bring may belong to another program.
         LoadRepair::Auto if keys.in_cluster() => false,
         LoadRepair::Auto => keys.ledger(|ledger| ledger.is_alone()),
     };
@@ -65,7 +67,7 @@ fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
     }
 }
 
-/// How many units a reserved counter has beyond what is held. The ledger remembers it.
+/// Returns the number of units by which a reserved counter exceeds what is held, and stores it in the ledger.
 fn drift_of<K: Keyspace>(keys: &mut K, sku: &Sku, reserved: i64) -> i64 {
     keys.ledger(|ledger| {
         let drift = ledger.drift(sku, reserved);
@@ -74,8 +76,8 @@ fn drift_of<K: Keyspace>(keys: &mut K, sku: &Sku, reserved: i64) -> i64 {
     })
 }
 
-/// Compares a reserved counter with what is held once more, since one of them has changed, so that the ledger knows the
-/// difference. Gives it; `None` if the counter is no integer.
+/// Compares a reserved counter with what is held again, after one of the two has changed, and stores the difference in
+/// the ledger. Returns the difference, or `None` if the counter is not an integer.
 pub(super) fn compare<K: Keyspace>(keys: &mut K, sku: &Sku) -> Option<i64> {
     match Counter::from(keys.peek(Key::Reserved(sku))) {
         Counter::Units(units) => Some(drift_of(keys, sku, units)),
@@ -84,7 +86,7 @@ pub(super) fn compare<K: Keyspace>(keys: &mut K, sku: &Sku) -> Option<i64> {
     }
 }
 
-/// Moves `drift` units from reserved to available. False where available is no number, or would overflow.
+/// Moves `drift` units from reserved to available. Returns false if available is not an integer or would overflow.
 fn return_drift<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
     let before = keys.read_counter(Key::Available(sku));
     let has_room = match &before {
@@ -107,7 +109,7 @@ fn return_drift<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
     true
 }
 
-/// Writes the mark, when this database was found to be the module's alone and it reserves here.
+/// Marks this database, if only the module reserves in it and at least one reservation has been made.
 pub(super) fn mark<K: Keyspace>(keys: &mut K) {
     if keys.ledger(|ledger| ledger.is_to_be_marked()) && !keys.in_cluster() {
         let style = keys.style().word();
@@ -119,7 +121,7 @@ pub(super) fn mark<K: Keyspace>(keys: &mut K) {
     }
 }
 
-/// How the keys of a marked database are named, by the mark.
+/// The key style that the mark of this database names.
 pub(super) fn marked_style<K: Keyspace>(keys: &mut K) -> Option<KeyStyle> {
     match keys.peek(Key::Managed) {
         Reading::Text(word, _) => {
@@ -153,7 +155,7 @@ pub(super) fn compare_written<K: Keyspace>(keys: &mut K, written: Vec<Sku>) {
     }
 }
 
-/// Takes the mark away if the module is not alone here any more.
+/// Removes the mark if the module is no longer alone in this database.
 pub(super) fn unmark<K: Keyspace>(keys: &mut K) {
     let now = keys.now();
     if keys.ledger(|ledger| ledger.is_to_be_unmarked(now)) {
@@ -161,14 +163,14 @@ pub(super) fn unmark<K: Keyspace>(keys: &mut K) {
     }
 }
 
-/// Takes the mark away, if there is one: the module is being unloaded, and nobody sees what is written from now on.
+/// Removes the mark, if there is one, because the module is being unloaded and will not see what other clients write.
 pub fn unmark_unwatched<K: Keyspace>(keys: &mut K) {
     if marked(keys) {
         remove_mark(keys);
     }
 }
 
-/// Whether this database bears the mark.
+/// Whether this database has the mark.
 pub fn marked<K: Keyspace>(keys: &mut K) -> bool {
     keys.peek(Key::Managed) != Reading::Absent
 }
@@ -181,7 +183,7 @@ fn remove_mark<K: Keyspace>(keys: &mut K) {
     keys.replicate(Sent::Del, &[Argument::Key(Key::Managed)]);
 }
 
-/// The mark was written or deleted by another client.
+/// Reads the mark again after another client has written or deleted it.
 pub(super) fn look_at_mark<K: Keyspace>(keys: &mut K) {
     let (now, is_marked) = (keys.now(), marked(keys));
     keys.ledger(|ledger| {
