@@ -1,15 +1,21 @@
-//! What happens around a decision: the reads before it, the writes after it, and what time and other clients do to the
-//! keys meanwhile. It runs over the small trait [`Keyspace`](keyspace::Keyspace), which the real server implements and a
-//! simulated one can implement as well.
+//! The steps around a decision: the reads before it, the writes after it, and the reactions to time and to other
+//! clients. The engine works on the trait [`Keyspace`](keyspace::Keyspace), which the real server implements. Tests
+//! implement it as a simulation.
 //!
-//! The files are in levels, and each uses only what is below it. The commands' steps: [`reserve`], [`resolve`], [`restock`],
-//! [`warehouses`], [`queries`], [`audit`]. What they share, and what comes by itself: `supply`, [`recover`], [`sweep`],
-//! [`moving`], [`load_repair`]. The parts of a step: `settle`, `once`, `change`, [`shelves`], [`alerts`], [`feed`],
-//! [`effects`], [`places`], `judge`. The base: [`keyspace`], [`sent`].
+//! Each module uses only modules of the levels below its own:
 //!
-//! **Invariants:** everything is checked before the first write, and after it nothing may fail. A refusal writes
-//! nothing of its own. No borrow of the [`Ledger`](crate::ledger::Ledger) outlives a call into the keyspace, because reading
-//! a key can expire it, and that changes the ledger.
+//! - The steps of commands: [`reserve`], [`resolve`], [`restock`], [`warehouses`], [`queries`], [`audit`].
+//! - What these share, and what happens without a command: `supply`, [`recover`], [`sweep`], [`moving`],
+//!   [`load_repair`].
+//! - The parts of a step: `settle`, `once`, `change`, [`shelves`], [`alerts`], [`feed`], [`effects`], [`places`],
+//!   `judge`.
+//! - The base: [`keyspace`], [`sent`].
+//!
+//! **Invariants:**
+//!
+//! - Everything is checked before the first write. After it nothing may fail, and a refusal writes nothing of its own.
+//! - No borrow of the [`Ledger`](crate::ledger::Ledger) outlives a call into the keyspace, because reading a key can
+//!   expire it, which changes the ledger.
 
 pub mod alerts;
 pub mod audit;

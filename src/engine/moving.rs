@@ -1,7 +1,8 @@
-//! Slots that come and go, in a cluster: what ends, or is deleted, while its slot is on its way.
+//! Slots that move between the nodes of a cluster: what happens to reservations that end or are deleted meanwhile.
 //!
-//! **Invariant:** units are given back only in a slot that is stable: all of it is here, and what others hold of it is known.
-//! Until then the key of a reservation says what is to be done, and it moves with its slot; a note in memory would not.
+//! **Invariant:** units are returned only in a stable slot, in which all keys are present and all holders are known.
+//! Until then the key of the reservation records what has to be done. The key moves with its slot; a note in memory
+//! would not.
 
 use super::keyspace::{Argument, Keyspace, Reading, Tally, is_free};
 use super::sent::Sent;
@@ -15,9 +16,11 @@ use crate::ledger::Ledger;
 use crate::ledger::gone::Gone;
 use crate::ledger::waiting::Waits;
 
-/// A record has ended in a slot that is not stable: whoever has the slot then gives its units back. A slot that moves all at
-/// once leaves what it was behind, and its new owner has the same: so the note counts only if the slot comes back with these
-/// very keys. A slot that no node has waits here with all its keys.
+/// Handles a record that has ended in a slot that is not stable.
+///
+/// The node that serves the slot later returns the units. If slots are migrated as a whole, the old owner's keys stay
+/// behind and the new owner has the same keys, so the note counts only if the slot comes back together with these keys.
+/// A slot that no node serves waits here with all its keys.
 pub(super) fn leave_to_owner<K: Keyspace>(keys: &mut K, gone: Gone) {
     let left_behind = keys.slot_state(gone.record.id.as_str()) == SlotState::Elsewhere
         && keys.settings().slots_move_at_once;
@@ -28,8 +31,8 @@ pub(super) fn leave_to_owner<K: Keyspace>(keys: &mut K, gone: Gone) {
     }
 }
 
-/// Nothing of it is held any more. If the slot is stable again while its counters are here, and nobody has given its units
-/// back, this node does.
+/// Stops holding the lines of `gone` and keeps a note of it. If the slot becomes stable again while its counters are
+/// here, and the units have not been returned elsewhere, this node returns them.
 fn keep_note<K: Keyspace>(keys: &mut K, gone: Gone) {
     keys.ledger(|ledger| ledger.holds.unhold(&gone.lines));
     if has_counters(keys, &gone.lines) {
@@ -37,8 +40,8 @@ fn keep_note<K: Keyspace>(keys: &mut K, gone: Gone) {
     }
 }
 
-/// What is remembered of a record that was deleted is due in a slot that is not stable. Its counters may have gone, with no
-/// word of it; only if no node has the slot they have not.
+/// Handles a remembered reservation that is due in a slot that is not stable. Its counters may have left without an
+/// event, unless no node serves the slot.
 pub(super) fn remembered_is_due<K: Keyspace>(keys: &mut K, gone: Gone) {
     if keys.slot_state(gone.record.id.as_str()) == SlotState::Unassigned {
         keep_note(keys, gone);
@@ -47,8 +50,10 @@ pub(super) fn remembered_is_due<K: Keyspace>(keys: &mut K, gone: Gone) {
     }
 }
 
-/// Writes a record that has ended once more, without a TTL: so it goes where its counters go, and whoever has the slot then
-/// ends it, by the deadline that stands in it. Gives it back where something else stands in its place.
+/// Writes the record of an ended reservation again, without a TTL. The key moves together with the counters, and the
+/// next owner of the slot ends the reservation by the deadline in the record.
+///
+/// If something else has taken the place of the key, nothing is written and `gone` is returned.
 pub(super) fn send_after<K: Keyspace>(keys: &mut K, gone: Gone) -> Option<Gone> {
     if keys.peek(Key::Reservation(&gone.record.id)) != Reading::Absent {
         return Some(gone);
@@ -67,9 +72,11 @@ pub(super) fn send_after<K: Keyspace>(keys: &mut K, gone: Gone) -> Option<Gone> 
     None
 }
 
-/// Of what has ended and is not settled, leaves to its owner what is in a slot that is not stable: of `all`, or of what the unit
-/// of work at hand has ended. That cannot wait until there is time, because the slot may leave before. What was deleted in such
-/// a slot cannot wait either: until it is looked at, its units are held.
+/// Hands over the reservations that have ended or were deleted in slots that are not stable: everything pending if
+/// `all` is set, otherwise what the current unit of work has ended.
+///
+/// This cannot be postponed, because the slot may leave before there is time. Deleted records cannot be postponed
+/// either, because their units count as held until they are examined.
 pub fn rescue<K: Keyspace>(keys: &mut K, all: bool) {
     for gone in keys.ledger(|ledger| ledger.removed.take_newest()) {
         if keys.is_slot_stable(gone.record.id.as_str()) {
@@ -90,12 +97,13 @@ pub fn rescue<K: Keyspace>(keys: &mut K, all: bool) {
     }
 }
 
-/// A record was deleted by another client, or so it looks, in a slot that is not stable. Most likely it goes to another node:
-/// the source of a MIGRATE sees a DEL. So nothing of it is held here any more.
+/// Handles a record that another client seems to have deleted in a slot that is not stable. Most likely the record
+/// moves to another node, since the source of a MIGRATE sees a DEL. So its lines are no longer held here.
 ///
-/// A slot that comes all at once brings what its old owner still does meanwhile, command by command. Where it expires a record,
-/// what gives the units back follows; but the end of the move may come between. So of a due record that is deleted in such a
-/// slot a note is taken. Which slots those are is asked last: it costs most.
+/// While a slot arrives as a whole, it also receives, command by command, what its old owner still does. If the old
+/// owner expires a record, the commands that return the units follow, but the move may end in between. So a note is
+/// kept of a due record that is deleted in such a slot. The state of the slot is tested last, because that is the most
+/// expensive test.
 pub(super) fn drop_deleted<K: Keyspace>(keys: &mut K, gone: Gone) {
     const CLOCKS_DIFFER_MS: i64 = 1000;
     keys.ledger(|ledger| ledger.holds.unhold(&gone.lines));
@@ -114,7 +122,7 @@ fn has_counters<K: Keyspace>(keys: &mut K, lines: &[Line]) -> bool {
     })
 }
 
-/// What was to be given back cannot be, here or by others: the operator is told.
+/// Reports in the log that units can be returned neither here nor by another node.
 fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
     keys.ledger(|ledger| ledger.holds.unhold(&gone.lines));
     keys.tally(Tally::UnexplainedUnits, settle::total(&gone.lines));
@@ -124,7 +132,8 @@ fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
     ));
 }
 
-/// Takes up what waits for its slot, if that is stable, until `time_is_up`. Says whether something is left.
+/// Continues with everything that waits for its slot to become stable, until `time_is_up`. Returns whether work is
+/// left.
 pub(super) fn take_up_waiting<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     for slot in keys.ledger(|ledger| ledger.waiting.turn()) {
         let Some(id) = keys.ledger(|ledger| ledger.waiting.last(slot).map(|waits| waits.id().clone())) else {
@@ -144,8 +153,8 @@ pub(super) fn take_up_waiting<K: Keyspace>(keys: &mut K, mut time_is_up: impl Fn
     false
 }
 
-/// The same for a command in its own slot, which is stable, or the command would not be there. Of very many the cron takes
-/// the rest.
+/// Continues with what waits for the slot of the current command. The slot is stable, since otherwise the command would
+/// have been refused. The number is limited; the cron handles the rest.
 pub(super) fn take_up_waiting_in<K: Keyspace>(keys: &mut K, slot: Slot) {
     for _ in 0..512 {
         let Some(waits) = keys.ledger(|ledger| ledger.waiting.take(slot)) else { break };
@@ -157,17 +166,18 @@ fn take_up<K: Keyspace>(keys: &mut K, waits: Waits) {
     match waits {
         Waits::Parked(id) => keys.ledger(|ledger| ledger.holds.unpark(&id)),
         Waits::Unread(id, _) => {
-            // That ends it, and its event tells what it was.
+            // Reading the key expires it, and the event of that reveals the record.
             keys.read(Key::Reservation(&id));
             settle::settle_pending_of(keys, &id);
         }
         Waits::Orphan(gone) => {
-            // Not where an outcome says that its old owner has settled it, nor where it is back.
+            // If there is an outcome, the old owner has settled the reservation. If there is a record, the reservation
+            // is back.
             let id = &gone.record.id;
             if is_free(keys, Key::Outcome(id)) && is_free(keys, Key::Reservation(id)) {
                 keys.ledger(|ledger| ledger.holds.hold(&gone.lines));
                 if settle::movable(keys, &gone.lines).is_empty() {
-                    // It has settled it, and only the outcome did not come any more.
+                    // The old owner has returned the units, but its outcome did not arrive.
                     keys.ledger(|ledger| ledger.holds.unhold(&gone.lines));
                 } else {
                     settle::settle(keys, &gone, true);
@@ -177,8 +187,8 @@ fn take_up<K: Keyspace>(keys: &mut K, waits: Waits) {
     }
 }
 
-/// Forgets what waits in vain for a slot that is not stable: reservations that have left with it, orphans whose counters are
-/// gone, and what nobody could read for longer than any move takes.
+/// Drops entries that will never be needed from a slot that is not stable: reservations that have left with the slot,
+/// orphans without counters, and keys that could not be read for longer than any move takes.
 fn tidy<K: Keyspace>(keys: &mut K, slot: Slot) {
     const LONGEST_MOVE_MS: i64 = 3_600_000;
     enum Last {

@@ -1,4 +1,4 @@
-//! `ONCE`: a token that makes a command harmless to send again.
+//! `ONCE` tokens, which make it safe to send a command again.
 
 use super::change::Change;
 use super::effects::Effect;
@@ -7,19 +7,23 @@ use crate::inventory::key::Key;
 use crate::inventory::once::{Answer, Once, from_json, to_json};
 use crate::inventory::refusal::Refusal;
 
-/// What is known of a command's token.
+/// What is known about the token of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// The command has no token, or it was not seen.
+    /// The command has no token, or its token is new.
     New,
-    /// This very command was answered so.
+    /// The same command has been answered before.
     Answered(Answer),
-    /// It was used with other arguments: what was asked.
+    /// The token was used with other arguments. The text is that request.
     Other(String),
 }
 
 impl Seen {
-    /// `MISMATCH` if the token was used with other arguments.
+    /// Rejects a token that was used with other arguments.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::OtherOnce`] (`MISMATCH`).
     pub(super) fn unless_other(self) -> Result<(), Refusal> {
         match self {
             Seen::Other(asked) => Err(Refusal::OtherOnce { asked }),
@@ -28,7 +32,11 @@ impl Seen {
     }
 }
 
-/// Looks a token up. `WRONGTYPE` where something else is in its place.
+/// Looks up the token of a command.
+///
+/// # Errors
+///
+/// `WRONGTYPE` if its key holds something else, and `ERR` if remembering is turned off.
 pub(super) fn look_up<K: Keyspace>(keys: &mut K, once: Option<&Once>) -> Result<Seen, Refusal> {
     let Some(once) = once else { return Ok(Seen::New) };
     if keys.settings().outcome_ttl_ms == 0 {
@@ -48,16 +56,17 @@ pub(super) fn look_up<K: Keyspace>(keys: &mut K, once: Option<&Once>) -> Result<
     }
 }
 
-/// Remembers the answer of a command that had nothing to do.
+/// Remembers the answer of a command that has nothing else to write.
 pub(super) fn remember_alone<K: Keyspace>(keys: &mut K, once: Option<&Once>, answer: &Answer) {
     if let Some(effect) = remember(keys, once, answer) {
         Change::of(vec![effect]).carry_out(keys);
     }
 }
 
-/// The effect that remembers an answer, where the command has a token.
+/// The effect that remembers an answer, or `None` if the command has no token.
 pub(super) fn remember<K: Keyspace>(keys: &K, once: Option<&Once>, answer: &Answer) -> Option<Effect> {
-    // A hold may end at its deadline at the latest, and its end is remembered from then on: so is who asked for it.
+    // A reservation may last until its deadline, and its outcome is remembered for a time after that. The token is
+    // remembered for at least as long.
     let last = match answer {
         Answer::Reserved(reserved) => reserved.expires_at.max(keys.now()),
         Answer::Ok | Answer::Number(_) => keys.now(),
@@ -69,7 +78,8 @@ pub(super) fn remember<K: Keyspace>(keys: &K, once: Option<&Once>, answer: &Answ
     })
 }
 
-/// A stored answer of another kind than this command gives was not stored by it.
+/// The refusal for a remembered answer of a type that this command does not give, so that another command must have
+/// stored it.
 pub(super) fn unexpected(answer: &Answer) -> Refusal {
     Refusal::invalid(format!("the answer that is remembered for this ONCE token does not fit: {answer:?}"))
 }

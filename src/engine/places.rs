@@ -5,13 +5,18 @@ use crate::inventory::key::Key;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Listed, Sku, Warehouse};
 
-/// The most warehouses of one product.
+/// The maximum number of warehouses of one product.
 pub const MOST: usize = 1024;
 
-/// The most warehouses that one request may look at, of all its products together: a few milliseconds of work.
+/// The maximum number of warehouses that one request may examine, for all its products together. Examining them takes a
+/// few milliseconds.
 pub const MOST_A_REQUEST: usize = 2048;
 
-/// `ERR` where a request has looked at too many warehouses.
+/// Checks the number of warehouses that a request has examined.
+///
+/// # Errors
+///
+/// `ERR` if it is above [`MOST_A_REQUEST`].
 pub(super) fn check_work(looked_at: usize) -> Result<(), Refusal> {
     if looked_at <= MOST_A_REQUEST {
         return Ok(());
@@ -26,13 +31,16 @@ pub(super) fn check_work(looked_at: usize) -> Result<(), Refusal> {
 pub struct Place {
     /// `product@warehouse`.
     pub sku: Sku,
-    /// The lowest is taken from first.
+    /// The priority. The warehouse with the lowest number is used first.
     pub priority: f64,
 }
 
-/// The warehouses of a product, lowest priority number first and equal ones by name; `None` where it is kept under its own
-/// name. Members that cannot be a warehouse's name are passed over. `WRONGTYPE` where the key holds something else,
-/// `ERR` where it holds more than [`MOST`].
+/// Returns the warehouses of a product, the lowest priority number first and equal ones by name. Returns `None` if the
+/// product is kept under its own name. Members that are not valid names of warehouses are skipped.
+///
+/// # Errors
+///
+/// `WRONGTYPE` if the key holds another type, and `ERR` if it has more than [`MOST`] members.
 pub fn places<K: Keyspace>(keys: &mut K, product: &str) -> Result<Option<Vec<Place>>, Refusal> {
     let key = Key::Warehouses(product);
     match keys.ranking(key, MOST) {
@@ -58,28 +66,35 @@ pub fn places<K: Keyspace>(keys: &mut K, product: &str) -> Result<Option<Vec<Pla
     }
 }
 
-/// `WRONGTYPE` where the key of a product's warehouses holds something else.
+/// Checks the type of a product's set of warehouses.
+///
+/// # Errors
+///
+/// `WRONGTYPE` if the key holds another type.
 pub(super) fn check_set<K: Keyspace>(keys: &mut K, product: &str) -> Result<(), Refusal> {
-    // Of what kind it is, without its members.
+    // This reads the type without the members.
     match keys.ranking(Key::Warehouses(product), 0) {
         Ranking::Absent | Ranking::Members(_) | Ranking::TooMany(_) => Ok(()),
         Ranking::Other(_) => places(keys, product).map(|_| ()),
     }
 }
 
-/// How a sku stands to the warehouses of its product.
+/// Whether the units of a sku count, given the warehouses of its product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Its product has no warehouses, or this is one of them.
+    /// The units count: the product has no warehouses, or the sku names one of them.
     Counts,
-    /// It is the product's own name, and the product is kept in warehouses.
+    /// The sku is the product's own name, but the product is kept in warehouses.
     OwnName,
-    /// Its warehouse is none of the product's.
+    /// The sku names a warehouse that the product does not have.
     NoWarehouse,
 }
 
-/// How a sku stands to the warehouses of its product, however many there are. `WRONGTYPE` if the key holds something
-/// else.
+/// Returns the standing of a sku, in the same time for any number of warehouses.
+///
+/// # Errors
+///
+/// `WRONGTYPE` if the key of the warehouses holds another type.
 pub fn standing<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Standing, Refusal> {
     let key = Key::Warehouses(sku.product());
     let found = match sku.warehouse() {
@@ -98,7 +113,7 @@ pub fn standing<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Standing, Refusa
     }
 }
 
-/// Whether the product's set of warehouses knows this sku: as one of its members, or as the product itself.
+/// Whether the product's set of warehouses implies this sku: as one of its members, or as the product itself.
 pub(super) fn is_named_in_set<K: Keyspace>(keys: &mut K, sku: &Sku) -> bool {
     let key = Key::Warehouses(sku.product());
     match sku.warehouse() {
@@ -109,7 +124,11 @@ pub(super) fn is_named_in_set<K: Keyspace>(keys: &mut K, sku: &Sku) -> bool {
     }
 }
 
-/// `ERR` if nothing is taken from `sku` by its name: it counts for nothing.
+/// Checks that units can be taken from this sku by name.
+///
+/// # Errors
+///
+/// `ERR` if the product is kept in warehouses and the sku is not one of them.
 pub(super) fn require_supply<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<(), Refusal> {
     match standing(keys, sku)? {
         Standing::Counts => Ok(()),
@@ -117,7 +136,12 @@ pub(super) fn require_supply<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<(),
     }
 }
 
-/// `ERR` where units of `sku` cannot come or go by themselves: its product is kept in warehouses, and this is none of them.
+/// Checks that units can be added to or removed from this sku. `places` are the warehouses of its product, or `None` if
+/// it has none.
+///
+/// # Errors
+///
+/// `ERR` if the product is kept in warehouses and the sku is not one of them.
 pub(super) fn require_place(style: KeyStyle, places: Option<&[Place]>, sku: &Sku) -> Result<(), Refusal> {
     match (places, sku.warehouse()) {
         (None, _) => Ok(()),
@@ -138,7 +162,7 @@ pub(super) fn require_place(style: KeyStyle, places: Option<&[Place]>, sku: &Sku
     }
 }
 
-/// The first few of these, for a reader, and how many more there are.
+/// Lists the first few names for a reader, and says how many more there are.
 fn list_first(names: impl ExactSizeIterator<Item = String>) -> String {
     const SHOWN: usize = 10;
     let more = names.len().saturating_sub(SHOWN);
@@ -146,13 +170,13 @@ fn list_first(names: impl ExactSizeIterator<Item = String>) -> String {
     if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
-/// The names of some warehouses of one product.
+/// Lists the names of some warehouses of one product.
 pub(super) fn list_warehouses(places: &[Place]) -> String {
     list_first(places.iter().map(|place| Listed(place.sku.warehouse().unwrap_or_default()).to_string()))
 }
 
-/// The refusal of a command that looks at one sku, if that is the name of a product that is kept in warehouses: which skus to
-/// name instead.
+/// The refusal of a command that needs one sku but was given a product that is kept in warehouses. The message lists
+/// the skus to name instead.
 pub(super) fn name_places<K: Keyspace>(keys: &mut K, product: &Sku) -> Refusal {
     let places = match places(keys, product.as_str()) {
         Ok(places) => places.unwrap_or_default(),

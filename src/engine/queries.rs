@@ -1,4 +1,4 @@
-//! The readers: `INV.GET`, `INV.SCAN` and `INV.STOCK`. They settle nothing, and work on a replica.
+//! The reading commands: `INV.GET`, `INV.SCAN` and `INV.STOCK`. They settle nothing, and also work on a replica.
 
 use super::judge::judge;
 use super::keyspace::{Counter, Keyspace, Reading};
@@ -16,32 +16,36 @@ use crate::inventory::sku::{Product, ReservationId, Sku};
 use crate::inventory::state::State;
 use crate::ledger::holds::Position;
 
-/// What is known of a reservation; what is not, is `None`.
+/// What is known about a reservation. Unknown fields are `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReservationView {
     /// `reserved`, `committed`, `rolled_back` or `expired`.
     pub state: &'static str,
-    /// When it was made.
+    /// The time at which the reservation was made.
     pub created_at: Option<UnixMs>,
-    /// Its (last) deadline.
+    /// The last deadline.
     pub expires_at: UnixMs,
-    /// When it ended.
+    /// The time at which the reservation ended.
     pub resolved_at: Option<UnixMs>,
-    /// What it holds; of one that has ended, all that it held.
+    /// The lines that are held. For an ended reservation, all lines that it ever held.
     pub items: Vec<Line>,
-    /// What it was asked for, if that is something else than all that it held.
+    /// The lines that were requested, if they differ from all that the reservation ever held.
     pub asked: Vec<Line>,
-    /// What has been sold of it, if it went in parts.
+    /// The lines that were sold, if the reservation went in parts.
     pub sold: Vec<Line>,
-    /// What has gone back to available of it, if it went in parts or by the deadline.
+    /// The lines that were returned to the available stock, if the reservation went in parts or expired.
     pub returned: Vec<Line>,
-    /// Of one that expired: what a rollback had returned before. It is a part of `returned`.
+    /// For an expired reservation, the lines that a rollback had returned before. They are part of `returned`.
     pub rolled_back: Vec<Line>,
-    /// Free text of the client.
+    /// The client's free text.
     pub data: Option<String>,
 }
 
-/// How a reservation stands; `None` for an unknown id.
+/// Returns what is known about a reservation, or `None` if the id is unknown.
+///
+/// # Errors
+///
+/// `FOREIGN` if the key is not a record of the module, and `WRONGTYPE` if the outcome cannot be read.
 pub fn get<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<ReservationView>, Refusal> {
     let now = keys.now();
     let found = keys.read(Key::Reservation(id));
@@ -80,8 +84,8 @@ pub fn get<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Reser
     })
 }
 
-/// A reservation whose deadline has passed and which is not settled yet (a reader settles nothing, and a replica
-/// waits for its master): what memory knows of it.
+/// Returns what the ledger knows about a reservation whose deadline has passed and which is not settled yet. Readers
+/// settle nothing, and a replica waits for its master.
 fn overdue<K: Keyspace>(keys: &mut K, id: &ReservationId, now: UnixMs) -> Option<ReservationView> {
     keys.ledger(|ledger| {
         let expires_at = ledger.lapsed(id, now)?;
@@ -104,22 +108,28 @@ fn overdue<K: Keyspace>(keys: &mut K, id: &ReservationId, now: UnixMs) -> Option
     })
 }
 
-/// Which live reservations to list.
+/// A request for live reservations.
 #[derive(Clone, Debug)]
 pub struct ScanQuery {
-    /// After this position; `None`: from the first deadline.
+    /// List the reservations after this position. `None` starts at the first deadline.
     pub from: Option<Position>,
-    /// The most to list.
+    /// The maximum number of reservations to list.
     pub count: usize,
-    /// Those that hold units of this product only.
+    /// List only reservations that hold units of this product.
     pub product: Option<Product>,
 }
 
-/// How many reservations are looked at for a page, listed or not.
+/// The number of reservations that are examined for one page, whether they are listed or not.
 const HOLDS_A_PAGE: usize = 1024;
 
-/// The next page of a walk over live reservations by deadline, and where it goes on; `None` at the end. One that is live
-/// and not moved during the whole walk is listed. `may_see` says which the caller may see.
+/// Returns the next page of a walk over live reservations by deadline, and the position after it, or `None` at the end.
+///
+/// A reservation that is live and keeps its deadline during the whole walk is listed. `may_see` decides which
+/// reservations the caller may see.
+///
+/// # Errors
+///
+/// [`Refusal::TryAgain`] until every live reservation is known.
 pub fn scan<K: Keyspace>(
     keys: &mut K,
     query: &ScanQuery,
@@ -144,7 +154,7 @@ pub fn scan<K: Keyspace>(
         }
         (position, found)
     });
-    // A slot that is on its way to this node all at once is still the other's.
+    // While a slot arrives as a whole, it still belongs to the other node.
     found.retain(|id| keys.slot_state(id.as_str()) != SlotState::Elsewhere);
     Ok((next, found))
 }
@@ -154,20 +164,24 @@ pub fn scan<K: Keyspace>(
 pub struct StockView {
     /// The product.
     pub product: Product,
-    /// All of it, in whatever warehouses.
+    /// The total over all warehouses.
     pub units: Units,
-    /// At this many available units and below, stock is low; below 0: the product raises no alerts.
+    /// The low-stock threshold, in available units. If it is negative, the product raises no alerts.
     pub threshold: i64,
-    /// Where it is, in order of priority; empty where it is kept under its own name.
+    /// The units in each warehouse, in order of priority. Empty if the product is kept under its own name.
     pub warehouses: Vec<(places::Place, Units)>,
 }
 
-/// What is known of the stock of one product: `None` if it has neither counters nor warehouses, the refusal if one of its keys
-/// cannot be read.
+/// The stock of one product: `None` if it has neither counters nor warehouses, and a refusal if one of its keys cannot
+/// be read.
 pub type Stocked = Result<Option<StockView>, Refusal>;
 
-/// The stock of each product, in their order: one that cannot be read does not keep the others from being answered. `ERR` if
-/// they have too many warehouses to look at.
+/// Returns the stock of each product, in the order of the request. A product that cannot be read does not affect the
+/// others.
+///
+/// # Errors
+///
+/// `ERR` if the products have too many warehouses in total.
 pub fn stock<K: Keyspace>(keys: &mut K, products: &[Product]) -> Result<Vec<Stocked>, Refusal> {
     let (mut looked_at, mut found) = (0_usize, Vec::with_capacity(products.len()));
     for product in products {
@@ -202,7 +216,7 @@ fn stock_of<K: Keyspace>(keys: &mut K, product: &Product, places: Option<Vec<pla
     Ok(Some(StockView { product: product.clone(), units, threshold, warehouses }))
 }
 
-/// At how many available units the stock of a product is low.
+/// The low-stock threshold of a product, read from its key.
 fn stored_threshold<K: Keyspace>(keys: &mut K, product: &Product) -> Result<i64, Refusal> {
     let key = Key::Threshold(product.as_str());
     match keys.read_counter(key) {

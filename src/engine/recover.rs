@@ -1,5 +1,5 @@
-//! How memory is rebuilt from the keys: after a load, when the module is loaded into a running server, and, for the
-//! check, when a replica becomes a master.
+//! Rebuilds the ledger from the keys: after a load, when the module is loaded into a running server, and, to compare
+//! the counters, when a replica becomes a master.
 
 use super::judge::is_in_slot_of;
 use super::keyspace::{Keyspace, Reading};
@@ -13,34 +13,37 @@ use crate::ledger::foreign::Foreign;
 use crate::ledger::notes::Touched;
 use crate::ledger::walk::Purpose;
 
-/// One walk over the keys of a database. The walk sees a key as it is stored, also one that is due and would go, or
-/// read as absent, if it were opened: so no due reservation is missed.
+/// One walk over the keys of a database.
 ///
-/// The keys may change while it is under way: what has been met is followed by the events, what has not will be met.
+/// The walk sees each key as it is stored. Opening a due key would delete it or make it read as absent, so this way no
+/// due reservation is missed.
+///
+/// Keys may change during the walk. Keys that it has met are followed through their events; the others will still be
+/// met.
 #[derive(Debug)]
 pub struct Walk {
     now: UnixMs,
     style: KeyStyle,
     in_cluster: bool,
     purpose: Purpose,
-    /// Ids that have ended: a record under one of them is foreign. Which of the two keys the walk meets first is not
-    /// known, so they are compared at its end.
+    /// Ids that have ended. A record under such an id is foreign. The walk may meet the two keys in either order, so
+    /// they are compared at its end.
     ended: Vec<ReservationId>,
-    /// Ids whose outcome has expired and still exists.
+    /// Ids whose outcome has expired but still exists.
     with_stale_outcome: Vec<ReservationId>,
-    /// How many counters look as if they were named in the other style, and one of them.
+    /// The number of counters that seem to be named in the other key style, and one example.
     of_other_style: (u64, String),
 }
 
 impl Walk {
-    /// A walk at this moment.
+    /// Starts a walk at this moment.
     pub fn new(now: UnixMs, style: KeyStyle, in_cluster: bool, purpose: Purpose) -> Self {
         let (ended, with_stale_outcome, of_other_style) = (Vec::new(), Vec::new(), (0, String::new()));
         Self { now, style, in_cluster, purpose, ended, with_stale_outcome, of_other_style }
     }
 
-    /// Takes one key in, if the module knows its kind. `read` gives its string, if it is one, and its TTL; it is called
-    /// for few keys only.
+    /// Takes in one key, if the module knows its type. `read` returns the value, if it is a string, and the expiry time
+    /// of the key. It is called only for the few keys that need it.
     pub fn meet<'a>(
         &mut self,
         ledger: &mut Ledger,
@@ -57,7 +60,8 @@ impl Walk {
         }
         match watched {
             Some(Watched::Reservation(Some(id))) => {
-                // Found to be foreign before: a walk must not adopt it. Known: the events have followed it.
+                // A key that was found to be foreign must not be adopted by a walk. An id that is already indexed is
+                // followed through its events.
                 if ledger.foreign.contains(name) || ledger.holds.deadline(&id).is_some() {
                     return;
                 }
@@ -93,8 +97,8 @@ impl Walk {
         }
     }
 
-    /// Every key was met: records whose id has ended are not ours. Goes on until `time_is_up`; says whether something is
-    /// left to compare.
+    /// Finishes the walk after every key was met: records whose id has ended become foreign. Continues until
+    /// `time_is_up`, and returns whether work is left.
     pub fn finish<K: Keyspace>(&mut self, keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
         while let Some(id) = self.with_stale_outcome.pop() {
             keys.ledger(|ledger| ledger.holds.note_stale_outcome(&id));
@@ -113,7 +117,8 @@ impl Walk {
         false
     }
 
-    /// Whether other names were used here before: by the mark, which says how, or by the look of the counters.
+    /// Checks whether keys of this database were named in the other style before, as the mark says, or, if there is no
+    /// mark, as the names of the counters suggest.
     fn compare_style<K: Keyspace>(&self, keys: &mut K) {
         let (count, example) = &self.of_other_style;
         let changed = match load_repair::marked_style(keys) {
@@ -133,7 +138,7 @@ impl Walk {
     fn compare<K: Keyspace>(&self, keys: &mut K, id: &ReservationId) {
         let is_known =
             |ledger: &mut Ledger| ledger.holds.deadline(id).is_some() || ledger.pending.find(id).is_some();
-        // The outcome may have gone since it was met, and the id been used again.
+        // The outcome may have expired since it was met, and the id may have been used again.
         if keys.ledger(is_known) && keys.peek(Key::Outcome(id)) != Reading::Absent {
             keys.ledger(|ledger| {
                 if ledger.holds.deadline(id).is_some() {
@@ -150,8 +155,10 @@ impl Walk {
     }
 }
 
-/// A master that loads an RDB while it runs (`DEBUG RELOAD`) drops what is due without a word: replicas and AOF keep it, and an
-/// AOF would bring it back. Notes which records those are, by what was known `before`.
+/// Notes which due records a load has dropped, given the ledger from `before` the load.
+///
+/// A master that loads an RDB while it runs (`DEBUG RELOAD`) drops due records without an event. Replicas and the AOF
+/// still have them, and the AOF would bring them back.
 pub fn note_dropped<K: Keyspace>(keys: &mut K, before: &Ledger) {
     let now = keys.now();
     let mut position = None;
@@ -163,7 +170,7 @@ pub fn note_dropped<K: Keyspace>(keys: &mut K, before: &Ledger) {
     }
 }
 
-/// Reads what the walk met and nothing waits for, until nothing is left or `time_is_up`. Says whether something is left.
+/// Reads the less urgent keys that the walk met, until `time_is_up`. Returns whether work is left.
 pub fn learn<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     while let Some(key) = keys.ledger(|ledger| ledger.notes.to_learn.pop()) {
         sweep::look_at(keys, key);

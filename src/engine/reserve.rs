@@ -1,4 +1,4 @@
-//! `INV.RESERVE`: hold stock, all or nothing.
+//! `INV.RESERVE`: holds stock, all or nothing.
 
 use super::change::{Cause, Change, Writes};
 use super::effects::Effect;
@@ -15,27 +15,32 @@ use crate::inventory::reservation::Record;
 use crate::inventory::sku::ReservationId;
 use crate::inventory::state::{Decision, State};
 
-/// The most lines that a reservation may have when its items are split over warehouses.
+/// The maximum number of lines of a reservation after its items were divided among warehouses.
 pub const MOST_LINES: usize = 1024;
 
-/// What a client asked for.
+/// A request to hold stock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReserveRequest {
-    /// The id, resolved.
+    /// The id. If the client left it to the module, this is the generated id.
     pub id: ReservationId,
-    /// How long.
+    /// The lifetime.
     pub lifetime: Lifetime,
-    /// Free text.
+    /// The client's free text.
     pub data: Option<String>,
-    /// How a line that names a product with warehouses may be split over them.
+    /// How a line may be divided if it names a product with warehouses.
     pub split: Split,
-    /// What: each sku once, at least one.
+    /// The requested lines. There is at least one, and each sku occurs once.
     pub items: Vec<Line>,
-    /// Its token.
+    /// The client's token.
     pub once: Option<Once>,
 }
 
-/// Holds the units, or answers what an equal request was answered.
+/// Holds the units. If an equal request was answered before, returns the same answer.
+///
+/// # Errors
+///
+/// All that apply are compared, and the one with the lowest [`Rank`] is returned. Among them are `MISMATCH` if the id
+/// or token was used for something else, the code of the outcome if the reservation has ended, and `INSUFFICIENT`.
 pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Reserved, Refusal> {
     let id = &request.id;
     let now = keys.now();
@@ -92,9 +97,11 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     Ok(reserved)
 }
 
-/// What a command is answered whose token was answered with `reserved` before. That is given again while the reservation
-/// lives, and how it ended afterwards: a customer who has given the cart up does not hold it. What is unknown by now was
-/// held once all the same: it is not held a second time.
+/// Answers a command whose token was answered with `reserved` before.
+///
+/// While that reservation lives, the answer is the same. After it has ended, the answer is how it ended, because the
+/// customer no longer holds the stock. If nothing is known about it, the answer is `NOTFOUND`: it was held once and is
+/// not held again.
 fn answer_again<K: Keyspace>(
     keys: &mut K,
     request: &ReserveRequest,
@@ -102,7 +109,7 @@ fn answer_again<K: Keyspace>(
     reserved: Reserved,
 ) -> Result<Reserved, Refusal> {
     let id = &reserved.id;
-    // A generated id is another each time: the one that counts is in the answer.
+    // A generated id differs each time. The remembered answer has the id that counts.
     let state = if *id == request.id { state } else { settled_state(keys, id)? };
     match state {
         State::Live(..) => state.reserve(id, &request.items).map(|_| reserved),

@@ -1,4 +1,4 @@
-//! `INV.COMMIT`, `INV.ROLLBACK` and `INV.EXTEND`: what a command does to a live reservation.
+//! `INV.COMMIT`, `INV.ROLLBACK` and `INV.EXTEND`: the steps on a live reservation.
 
 use super::change::{Cause, Change, Writes};
 use super::effects::Effect;
@@ -20,20 +20,25 @@ use crate::inventory::reservation::Record;
 use crate::inventory::sku::ReservationId;
 use crate::inventory::state::{Rollback, State};
 
-/// A commit or a rollback.
+/// A request to commit or roll back a reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolveRequest {
     /// The reservation.
     pub id: ReservationId,
-    /// So much of it; `None`: the whole.
+    /// The part to resolve, or `None` for the whole reservation.
     pub part: Option<Vec<Line>>,
-    /// A commit only: if the deadline has given the units back, and they are still free, take them again.
+    /// For a commit only: if the deadline has returned the units and they are still available, take them again.
     pub late: bool,
-    /// Its token.
+    /// The client's token.
     pub once: Option<Once>,
 }
 
-/// Sells what the reservation holds, or a part of it. The whole again: nothing more.
+/// Sells what the reservation holds, or a part of it. Committing a committed reservation again has no effect.
+///
+/// # Errors
+///
+/// All that apply are compared, and the one with the lowest [`Rank`](crate::inventory::refusal::Rank) is returned:
+/// among them `NOTFOUND`, the code of the outcome if the reservation ended in another way, and `DRIFT`.
 pub fn commit<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(), Refusal> {
     let (state, seen) = open(keys, &request.id, request.once.as_ref())?;
     if let once::Seen::Answered(_) = seen {
@@ -61,13 +66,13 @@ pub fn commit<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(),
     resolve(keys, request, &record, deadline, Ending::Committed)
 }
 
-/// The deadline was faster than the payment: what went back is taken again and sold in one step, if it is still free.
+/// Commits after the deadline: takes the returned units again and sells them in one step, if they are still available.
 fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Outcome) -> Result<(), Refusal> {
     let mut objections = Objections::default();
     objections.check(Supply::of_lines(keys, &outcome.items));
     let lines = outcome.to_take_again();
     for line in &lines {
-        // It takes units, as RESERVE does: not where nothing is sold from any more.
+        // Like RESERVE, this takes units, so it needs a sku from which units can be taken.
         objections.check(require_supply(keys, &line.sku));
     }
     objections.check(outcome.check_all_back());
@@ -97,8 +102,12 @@ fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Out
     Ok(())
 }
 
-/// Gives back what the reservation holds, or a part of it. The whole again, or after its deadline gave it back:
-/// nothing more.
+/// Returns what the reservation holds, or a part of it. It has no effect on the stock if the reservation was rolled
+/// back before or if its deadline has returned the units.
+///
+/// # Errors
+///
+/// As for [`commit`].
 pub fn rollback<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(), Refusal> {
     let (state, seen) = open(keys, &request.id, request.once.as_ref())?;
     if let once::Seen::Answered(_) = seen {
@@ -121,18 +130,18 @@ pub fn rollback<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(
     resolve(keys, request, &record, deadline, Ending::RolledBack)
 }
 
-/// A new deadline for a live reservation.
+/// A request for a new deadline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtendRequest {
     /// The reservation.
     pub id: ReservationId,
-    /// How long from now, or until when.
+    /// The new lifetime, counted from now, or the new deadline.
     pub lifetime: Lifetime,
-    /// Its token.
+    /// The client's token.
     pub once: Option<Once>,
 }
 
-/// Moves the deadline of a live reservation, later or earlier. Gives the new one.
+/// Moves the deadline of a live reservation, later or earlier. Returns the new deadline in Unix ms.
 pub fn extend<K: Keyspace>(keys: &mut K, request: &ExtendRequest) -> Result<UnixMs, Refusal> {
     let (state, seen) = open(keys, &request.id, request.once.as_ref())?;
     match seen {
@@ -152,7 +161,7 @@ pub fn extend<K: Keyspace>(keys: &mut K, request: &ExtendRequest) -> Result<Unix
     Ok(deadline)
 }
 
-/// How the reservation stands, and what is known of the command's token.
+/// Returns the state of the reservation, and what is known about the command's token.
 fn open<K: Keyspace>(
     keys: &mut K,
     id: &ReservationId,
@@ -162,7 +171,7 @@ fn open<K: Keyspace>(
     both(state, once::look_up(keys, token))
 }
 
-/// Takes the step on the live `record`.
+/// Commits or rolls back lines of the live `record`.
 fn resolve<K: Keyspace>(
     keys: &mut K,
     request: &ResolveRequest,
@@ -175,8 +184,8 @@ fn resolve<K: Keyspace>(
         None => record.items.clone(),
     };
     let moves = check_counters(keys, record, &lines, ending)?;
-    // After this point nothing may fail.
-    // Beside the lines its end, and perhaps the answer to its token.
+    // After this point nothing may fail. Besides one effect for each line there are the end of the reservation and
+    // perhaps the answer to the token.
     let mut effects = Vec::with_capacity(lines.len().saturating_add(2));
     effects.extend(lines.iter().map(|line| units_effect(line, ending)));
     let left = record.without(&lines);
@@ -201,10 +210,11 @@ fn resolve<K: Keyspace>(
     Ok(())
 }
 
-/// A rollback after the deadline: the units are back, and from now on nobody takes them again for this id.
+/// Rolls back after the deadline. The units have already been returned, and from now on no late commit can take them
+/// for this id.
 fn rename_outcome<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Outcome) {
     let now = keys.now();
-    // Outcomes may have been turned off since this one was written: it keeps the shortest life that it can have.
+    // If outcomes have been turned off since this one was written, it gets the shortest possible TTL.
     let deadline = now.saturating_add(keys.settings().outcome_ttl_ms.max(1));
     let mut effects =
         vec![Effect::Outcome { id: request.id.clone(), outcome: outcome.given_up(now), deadline }];
@@ -212,9 +222,15 @@ fn rename_outcome<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: 
     Change { tally: Some((Tally::RolledBack, 1)), ..Change::of(effects) }.carry_out(keys);
 }
 
-/// Whether the counters can take the step, and how available moves by it. `WRONGTYPE` if one is no integer, `DRIFT` if a
-/// reserved counter holds less than the reservation says, `ERR` if available would overflow. Of a
-/// record that another client has written nobody knows that its units were taken: it moves none that others hold (CLAMP).
+/// Checks that the counters allow the step. Returns the changes of available units.
+///
+/// If another client has written the record, it is not known whether its units were ever taken. Such a record moves no
+/// units that another reservation holds (CLAMP).
+///
+/// # Errors
+///
+/// `WRONGTYPE` if a counter is not an integer, `DRIFT` if a reserved counter is lower than the reservation requires,
+/// and `ERR` if an available counter would overflow.
 fn check_counters<K: Keyspace>(
     keys: &mut K,
     record: &Record,
@@ -276,7 +292,7 @@ fn end_effect<K: Keyspace>(
     }
 }
 
-/// The record when `gone` is sold or given back of it and `left` is held still.
+/// The record after `gone` was sold or returned, with the lines that are `left`.
 fn shrunk(record: &Record, left: Vec<Line>, gone: &[Line], ending: Ending, deadline: UnixMs) -> Record {
     let mut shrunk = Record { items: left, expires_at: deadline, ..record.clone() };
     match ending {

@@ -1,4 +1,4 @@
-//! `INV.ADJUST`, `INV.SET` and `INV.THRESHOLD`: what the warehouse tells the inventory.
+//! `INV.ADJUST`, `INV.SET` and `INV.THRESHOLD`: changes of the stock and its thresholds by the shop.
 
 use super::change::{Cause, Change, Writes};
 use super::effects::Effect;
@@ -11,42 +11,47 @@ use crate::inventory::once::{Answer, Once};
 use crate::inventory::refusal::{Objections, Rank, Refusal, Shortage, both, put_off};
 use crate::inventory::sku::{Product, Sku};
 
-/// Units that came, or went without a sale.
+/// A request to add units, or to remove units without a sale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdjustRequest {
-    /// Of which sku.
+    /// The sku.
     pub sku: Sku,
-    /// Added to available; negative: taken away.
+    /// The units to add to available. If negative, they are removed.
     pub delta: i64,
-    /// Its token.
+    /// The client's token.
     pub once: Option<Once>,
 }
 
-/// Which number a count sets.
+/// The number that a count sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
-    /// Units that can be reserved.
+    /// The units that can be reserved.
     Available,
-    /// Units in the house: open reservations are respected.
+    /// All units that are physically present, which includes the reserved ones.
     OnHand,
 }
 
-/// A count.
+/// A request to set the stock to a count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetRequest {
-    /// Of which sku.
+    /// The sku.
     pub sku: Sku,
-    /// What was counted.
+    /// The number to set.
     pub measure: Measure,
-    /// The count.
+    /// The counted units.
     pub units: i64,
-    /// Only where the same number is this now.
+    /// Set the number only if its present value is this.
     pub if_equal: Option<i64>,
-    /// Its token.
+    /// The client's token.
     pub once: Option<Once>,
 }
 
-/// Adds to available units. Gives what is available then.
+/// Adds to the available units. Returns the new number.
+///
+/// # Errors
+///
+/// `INSUFFICIENT` if the number would become negative, and `ERR` if the sku would have too many units or its product is
+/// kept in other places.
 pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64, Refusal> {
     let AdjustRequest { sku, delta, once } = request;
     sweep::catch_up(keys);
@@ -71,7 +76,12 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
     Ok(sum)
 }
 
-/// Sets available units, or units on hand. Gives what is available then; `None` where `if_equal` differs.
+/// Sets the available units or the units on hand. Returns the available units, or `None` if the present value differs
+/// from `if_equal`.
+///
+/// # Errors
+///
+/// `OVERCOMMITTED` if the units on hand would be less than the reserved units, and `ERR` as for [`adjust`].
 pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64>, Refusal> {
     let SetRequest { sku, measure, units, if_equal, once } = request;
     sweep::catch_up(keys);
@@ -98,7 +108,12 @@ pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64
     Ok(Some(available))
 }
 
-/// Sets the low-stock threshold of a product; [`OFF`](crate::inventory::alert::OFF): it raises no alerts; `None`: the default.
+/// Sets the low-stock threshold of a product. [`OFF`](crate::inventory::alert::OFF) turns its alerts off, and `None`
+/// restores the default.
+///
+/// # Errors
+///
+/// `WRONGTYPE` if the key holds another type.
 pub fn set_threshold<K: Keyspace>(
     keys: &mut K,
     product: &Product,
@@ -119,8 +134,10 @@ pub fn set_threshold<K: Keyspace>(
     Ok(())
 }
 
-/// What a step on one sku looks at: its counters, the warehouses of its product, and what its token was answered. What speaks
-/// against the warehouses is judged after a retry was answered.
+/// Reads what a step on one sku needs: its counters, the warehouses of its product, and the remembered answer to its
+/// token.
+///
+/// A refusal because of the warehouses is postponed, so that a retry still gets its remembered answer.
 fn open<K: Keyspace>(keys: &mut K, sku: &Sku, token: Option<&Once>) -> Result<Opened, Refusal> {
     let places = put_off(Rank::Foreign, places(keys, sku.product()));
     let shelf = Shelf::read(keys, sku);
@@ -128,7 +145,7 @@ fn open<K: Keyspace>(keys: &mut K, sku: &Sku, token: Option<&Once>) -> Result<Op
     Ok((shelf, places, answered))
 }
 
-/// The counters of a sku, the warehouses of its product, and the answer that the token was given before.
+/// The counters of a sku, the warehouses of its product, and the remembered answer to the token.
 type Opened = (Shelf, Result<Option<Vec<Place>>, Refusal>, Option<i64>);
 
 fn answered_number<K: Keyspace>(keys: &mut K, token: Option<&Once>) -> Result<Option<i64>, Refusal> {
@@ -140,7 +157,7 @@ fn answered_number<K: Keyspace>(keys: &mut K, token: Option<&Once>) -> Result<Op
     }
 }
 
-/// Makes `available` of the sku this number, and creates a sku that is not there.
+/// Sets the available units of the sku, which is created if it does not exist.
 fn restock<K: Keyspace>(
     keys: &mut K,
     sku: &Sku,

@@ -1,7 +1,7 @@
-//! The commands that the module sends to replicas and AOF: all of them, in one place.
+//! The commands that the module sends to replicas and the AOF.
 //!
-//! A server finds a command by its name, so one that was renamed (`rename-command`) would not be sent, without a word. The
-//! load looks for every name that is here.
+//! The server looks up a command by its name. If a command has been renamed (`rename-command`), it would silently not
+//! be sent. So the module checks at load that all these names exist.
 
 use std::ffi::CStr;
 
@@ -14,10 +14,10 @@ macro_rules! sent {
         }
 
         impl Sent {
-            /// Every one.
+            /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// Its name.
+            /// The name of the command.
             pub const fn name(self) -> &'static CStr {
                 match self {
                     $(Self::$name => $word,)*
@@ -28,18 +28,18 @@ macro_rules! sent {
 }
 
 sent!(
-    /// The module's own: what a command of a client did.
+    /// The effects of a client's command.
     Apply = c"INV.APPLY",
-    /// Alerts, outcomes, the mark.
+    /// An alert, an outcome, or the mark of the database.
     Set = c"SET",
-    /// Units that a deadline or the repair gives back.
+    /// Units that a deadline or the repair adds to available.
     Incrby = c"INCRBY",
-    /// The same.
+    /// Units that a deadline or the repair takes from reserved.
     Decrby = c"DECRBY",
-    /// What the module ends by itself.
+    /// A key that the module itself deletes.
     Del = c"DEL",
-    /// The feed.
+    /// An entry of the feed.
     Xadd = c"XADD",
-    /// Alerts, for the subscribers of replicas.
+    /// An alert, for the subscribers of replicas.
     Publish = c"PUBLISH",
 );

@@ -1,8 +1,8 @@
-//! How the units of a reservation that has expired come back.
+//! Returns the units of expired reservations.
 //!
-//! **Invariant:** no release moves more than the counter holds beyond what all other reservations hold (CLAMP): a script that
-//! settled one of our records with its own commands must not bring the units back twice. What a counter keeps from being
-//! given back stays held, and comes back when the counter is mended.
+//! **Invariant:** no release moves more units than the reserved counter has beyond what all other reservations hold
+//! (CLAMP). A script that settled one of our records with its own commands must not bring the units back twice. Units
+//! that cannot be returned because of a broken counter stay held, and are returned when the counter is repaired.
 
 use super::change::{Cause, Change, Writes};
 use super::effects::Release;
@@ -17,15 +17,15 @@ use crate::inventory::sku::ReservationId;
 use crate::ledger::blocked::Blocked;
 use crate::ledger::gone::Gone;
 
-/// Settles what is pending of an id: the command at hand is about it, so that the rest of the index does not matter.
+/// Settles the pending reservations of one id, for a command on that id. The rest of the index need not be complete.
 pub(super) fn settle_pending_of<K: Keyspace>(keys: &mut K, id: &ReservationId) {
     while let Some(gone) = keys.ledger(|ledger| ledger.pending.take_of(id)) {
         settle(keys, &gone, true);
     }
 }
 
-/// Gives the units of `gone` back under CLAMP, writes the outcome where none is remembered, and sends both to the
-/// copies as plain commands. On entry its lines are held; on return they are not.
+/// Returns the units of `gone` under CLAMP, writes an outcome if none is remembered, and replicates both as plain
+/// commands. On entry its lines are held; on return they are not.
 pub(super) fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
     let now = keys.now();
     let id = &gone.record.id;
@@ -69,7 +69,7 @@ fn release<K: Keyspace>(
     .carry_out(keys);
 }
 
-/// Notes a line that cannot be given back now. The operator is told once for each sku.
+/// Notes a line that cannot be returned now. The log gets one message for each sku.
 fn block<K: Keyspace>(keys: &mut K, gone: &Gone, line: &Line) {
     let Line { sku, quantity } = line;
     let blocked = Blocked { id: gone.record.id.clone(), quantity: *quantity, deadline: gone.deadline };
@@ -94,8 +94,8 @@ fn block<K: Keyspace>(keys: &mut K, gone: &Gone, line: &Line) {
     ));
 }
 
-/// Gives back what a counter has kept from being given back, if it was mended, until `time_is_up`. Says whether something is
-/// left that can be given back.
+/// Returns blocked units whose counter has been repaired, until `time_is_up`. Returns whether work is left that can be
+/// done.
 pub(super) fn release_blocked<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     if keys.ledger(|ledger| ledger.blocked.is_empty()) {
         return false;
@@ -119,7 +119,8 @@ pub(super) fn release_blocked<K: Keyspace>(keys: &mut K, mut time_is_up: impl Fn
     false
 }
 
-/// Gives a line back that was blocked at its deadline: `moved` is what CLAMP leaves of it. The outcome tells of it from now on.
+/// Returns a line that was blocked at its deadline. `moved` is the part of it that CLAMP allows. The outcome is
+/// updated.
 fn release_late<K: Keyspace>(keys: &mut K, blocked: &Blocked, line: &Line, moved: &[Line]) {
     let (id, style) = (&blocked.id, keys.style());
     let outcome = match keys.peek(Key::Outcome(id)) {
@@ -140,20 +141,20 @@ fn release_late<K: Keyspace>(keys: &mut K, blocked: &Blocked, line: &Line, moved
 /// What a release can do with some held lines.
 #[derive(Default)]
 pub(super) struct Movable {
-    /// It may move these: CLAMP.
+    /// The lines that CLAMP allows it to move.
     pub(super) moved: Vec<Line>,
-    /// It cannot move these now: a counter is no integer, or would overflow.
+    /// The lines that it cannot move now, because a counter is not an integer or would overflow.
     pub(super) blocked: Vec<Line>,
 }
 
 impl Movable {
-    /// Whether nothing of the lines is left for a release.
+    /// Whether a release can do nothing with the lines, now or later.
     pub(super) fn is_empty(&self) -> bool {
         self.moved.is_empty() && self.blocked.is_empty()
     }
 }
 
-/// The part of these held lines that a release may move: CLAMP. An absent counter counts as 0.
+/// Returns what a release can do with these held lines (CLAMP). An absent counter counts as 0.
 pub(super) fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Movable {
     let units_in = |counter| match counter {
         Counter::Absent => Some(0),

@@ -1,4 +1,4 @@
-//! What the counters of a sku say.
+//! The counters of skus.
 
 use super::alerts;
 use super::keyspace::{Counter, Keyspace, Reading, counter_to_change};
@@ -11,16 +11,20 @@ use crate::inventory::sku::Sku;
 
 /// The counters of one sku.
 pub(super) struct Shelf {
-    /// The available counter, as the key holds it.
+    /// The available counter.
     pub(super) available: Counter,
-    /// As a number.
+    /// The available counter as a number; an absent counter is 0.
     pub(super) units: i64,
-    /// The reserved counter.
+    /// The reserved counter as a number; an absent counter is 0.
     pub(super) reserved: i64,
 }
 
 impl Shelf {
-    /// Reads both counters of a sku, which are about to be changed. `WRONGTYPE` where one is no integer.
+    /// Reads both counters of a sku that will be changed.
+    ///
+    /// # Errors
+    ///
+    /// `WRONGTYPE` if one is not an integer.
     pub(super) fn read<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Self, Refusal> {
         let available = keys.counter_to_change(Key::Available(sku));
         let units = available.clone().units(Key::Available(sku), keys.style())?;
@@ -28,8 +32,14 @@ impl Shelf {
         Ok(Self { available, units, reserved })
     }
 
-    /// `ERR` if `more` units are too many beside those that are available and reserved: all of them may come back. What another
-    /// client has written may be beyond the bound already: it can be lowered.
+    /// Checks that `more` units can be added. The bound applies to available and reserved units together, since all
+    /// reserved units may be returned.
+    ///
+    /// A counter that another client has set above the bound can still be lowered.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooMany`] if there would be too many units.
     pub(super) fn check_bound(&self, sku: &Sku, more: i64) -> Result<(), Refusal> {
         let (available, reserved) = (self.units, self.reserved);
         let sum = available.checked_add(more).and_then(|sum| sum.checked_add(reserved.max(0)));
@@ -40,11 +50,15 @@ impl Shelf {
     }
 }
 
-/// The counters of the skus of some lines, in their order.
+/// The counters of the skus of some lines, in the same order.
 pub(super) struct Shelves(pub(super) Vec<Shelf>);
 
 impl Shelves {
-    /// Reads the counters of each line. `WRONGTYPE` where one is no integer.
+    /// Reads the counters of each line.
+    ///
+    /// # Errors
+    ///
+    /// `WRONGTYPE` if one is not an integer.
     pub(super) fn read<K: Keyspace>(keys: &mut K, lines: &[Line]) -> Result<Self, Refusal> {
         let mut shelves = Vec::with_capacity(lines.len());
         for line in lines {
@@ -53,7 +67,11 @@ impl Shelves {
         Ok(Self(shelves))
     }
 
-    /// `ERR` where a reserved counter would overflow.
+    /// Checks that the reserved counters can take these lines.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Overflow`] if one would overflow.
     pub(super) fn check_room(&self, lines: &[Line]) -> Result<(), Refusal> {
         for (shelf, Line { sku, quantity }) in self.0.iter().zip(lines) {
             if shelf.reserved.checked_add(quantity.units()).is_none() {
@@ -63,7 +81,7 @@ impl Shelves {
         Ok(())
     }
 
-    /// How available moves when these lines are taken.
+    /// The changes of available units when these lines are taken.
     pub(super) fn moves(&self, lines: &[Line]) -> alerts::Moves {
         let mut moves = alerts::Moves::with_capacity(lines.len());
         for (shelf, line) in self.0.iter().zip(lines) {
@@ -73,23 +91,23 @@ impl Shelves {
     }
 }
 
-/// Units of one place, or of several.
+/// The units in one place, or in several together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Units {
-    /// They can be reserved.
+    /// The units that can be reserved.
     pub available: i64,
-    /// They are held.
+    /// The units that are held.
     pub reserved: i64,
 }
 
 impl Units {
-    /// Units in the house: available and reserved.
+    /// All units that are physically present: available and reserved.
     pub fn on_hand(self) -> i64 {
         self.available.saturating_add(self.reserved)
     }
 
-    /// The sum with another place: as for a RESERVE, available units below 0, which only other clients can leave, count
-    /// as 0.
+    /// The sum with another place. As in a RESERVE, a negative available counter counts as 0. Only other clients can
+    /// make one negative.
     pub(super) fn plus(self, other: Self) -> Self {
         Self {
             available: self.available.saturating_add(other.available.max(0)),
@@ -98,7 +116,8 @@ impl Units {
     }
 }
 
-/// Whether there is such a sku: a counter, units that are held, or a warehouse of that name. Looks without any effect.
+/// Whether the sku is known: it has a counter, units that are held, or a place in its product's set of warehouses. Has
+/// no side effects.
 pub(super) fn is_known<K: Keyspace>(keys: &mut K, sku: &Sku) -> bool {
     let has_counter = [Key::Available(sku), Key::Reserved(sku)]
         .into_iter()
@@ -108,7 +127,7 @@ pub(super) fn is_known<K: Keyspace>(keys: &mut K, sku: &Sku) -> bool {
         || places::is_named_in_set(keys, sku)
 }
 
-/// What both counters of a sku say; `None` where there is neither.
+/// Reads both counters of a sku. Returns `None` if neither exists.
 pub(super) fn units_of<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Units>, Refusal> {
     let style = keys.style();
     let available = keys.read_counter(Key::Available(sku));
@@ -121,7 +140,8 @@ pub(super) fn units_of<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Un
     Ok(Some(Units { available, reserved }))
 }
 
-/// Units of a sku that count for nothing: its product is kept in warehouses, and this sku is none of them. 0 elsewhere.
+/// Returns the stray units of a sku: those that do not count because its product is kept in warehouses and this sku is
+/// not one of them. For every other sku this is 0.
 pub fn stray<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<i64, Refusal> {
     match places::standing(keys, sku)? {
         Standing::Counts => Ok(0),

@@ -1,4 +1,4 @@
-//! What the lines of a request may take from, and how overdue units are released for them.
+//! The stock that a request may take from, and the release of overdue units for it.
 
 use std::borrow::Cow;
 
@@ -11,18 +11,18 @@ use crate::inventory::line::{Line, units_by_sku};
 use crate::inventory::refusal::{Objections, Refusal, Shortage};
 use crate::inventory::sku::Sku;
 
-/// How many lines of overdue reservations one command gives back before it decides, beside the rest of the last reservation: a
-/// few milliseconds of work.
+/// The number of lines of overdue reservations that one command releases before it decides. The last reservation is
+/// always released completely. This takes a few milliseconds.
 const MOST_RELEASED: usize = 500;
 
-/// What some asked lines may take from, in their order.
+/// The stock that the requested lines may take from, in their order.
 pub(super) struct Supply(Vec<Source>);
 
-/// What one line may take from.
+/// The stock that one line may take from.
 enum Source {
-    /// The counters of its own sku.
+    /// The counters of the line's own sku.
     Own(Shelf),
-    /// The warehouses of its product, in order of priority.
+    /// The warehouses of the line's product, in order of priority.
     Warehouses(Vec<(Shelf, Sku)>),
 }
 
@@ -38,9 +38,12 @@ impl Source {
 }
 
 impl Supply {
-    /// Reads what these lines may take from: of a product that is kept in warehouses, each of them. `WRONGTYPE` if a key
-    /// holds something else, `ERR` if a line names a place that is no warehouse of its product, or if there are too many
-    /// warehouses to look at.
+    /// Reads the stock that these lines may take from. For a product that is kept in warehouses, each of them is read.
+    ///
+    /// # Errors
+    ///
+    /// `WRONGTYPE` if a key holds another type, and `ERR` if a line names a warehouse that its product does not have or
+    /// if there are too many warehouses in total.
     pub(super) fn read<K: Keyspace>(keys: &mut K, asked: &[Line]) -> Result<Self, Refusal> {
         let mut looked_at = 0_usize;
         let mut sources = Vec::with_capacity(asked.len());
@@ -55,7 +58,7 @@ impl Supply {
                 None => Shelf::read(keys, &line.sku).map(Source::Own),
                 Some(places) => {
                     looked_at = looked_at.saturating_add(places.len());
-                    // The lines after it are not read: the bound is there to keep a request short.
+                    // The remaining lines are not read, because the bound exists to keep a request short.
                     if let Err(too_many) = check_work(looked_at) {
                         objections.add(too_many);
                         break;
@@ -69,13 +72,13 @@ impl Supply {
         objections.unless_any(Self(sources))
     }
 
-    /// Of lines that say where they take from: the counters of each.
+    /// Reads the counters of lines that have already been resolved to skus.
     pub(super) fn of_lines<K: Keyspace>(keys: &mut K, lines: &[Line]) -> Result<Self, Refusal> {
         let Shelves(shelves) = Shelves::read(keys, lines)?;
         Ok(Self(shelves.into_iter().map(Source::Own).collect()))
     }
 
-    /// The same, read again.
+    /// Reads the same stock again.
     fn again<K: Keyspace>(&self, keys: &mut K, asked: &[Line]) -> Result<Self, Refusal> {
         if self.is_split() { Self::read(keys, asked) } else { Self::of_lines(keys, asked) }
     }
@@ -88,8 +91,14 @@ impl Supply {
         self.0.iter().map(Source::stock).collect()
     }
 
-    /// The lines to take. Before `INSUFFICIENT` is said, overdue reservations of the short skus are released, as many as
-    /// are needed: their units are free, only the sweep has not been there yet. `TRYAGAIN` if they are too many for one
+    /// Decides which lines to take.
+    ///
+    /// If stock is missing, overdue reservations of the short skus are released, as many as are needed. Their units are
+    /// free; only the sweep has not reached them yet.
+    ///
+    /// # Errors
+    ///
+    /// `INSUFFICIENT` if that is not enough, and [`Refusal::Overdue`] (`TRYAGAIN`) if it would take too long for one
     /// command.
     pub(super) fn pick<'a, K: Keyspace>(
         &mut self,
@@ -108,7 +117,7 @@ impl Supply {
                 let skus = shorts.into_iter().map(|(_, shortage)| shortage.sku);
                 return Err(Refusal::Overdue(skus.collect()));
             }
-            // What another client has deleted, and whose deadline has passed.
+            // First the due reservations whose records other clients have deleted.
             let is_spent = |lines| {
                 budget.spend(lines);
                 budget.is_spent()
@@ -141,7 +150,8 @@ impl Supply {
         }
     }
 
-    /// Releases enough overdue reservations to cover what a line is short of; then the counters say whether it has come back.
+    /// Releases enough overdue reservations to cover the shortage of one line, if there are enough. The counters then
+    /// show whether the units have been returned.
     fn release<K: Keyspace>(
         &self,
         keys: &mut K,
@@ -157,7 +167,7 @@ impl Supply {
                 budget.release(keys, sku, missing);
             }
             Some(Source::Warehouses(places)) if split == Split::None => {
-                // One of them must have all, beside what lines take of it by name.
+                // One warehouse must supply everything, in addition to what lines take from it by name.
                 let named = units_by_sku(asked);
                 for (shelf, place) in places {
                     let left = shelf.units.saturating_sub(named.get(place).copied().unwrap_or_default());
@@ -188,14 +198,14 @@ impl Supply {
 
 /// What one command may still release before it decides.
 struct Budget {
-    /// Whether the server ends what is due when it is opened. After it has not done so, it is not asked again.
+    /// Whether the server expires due keys when they are opened. After one failure this is not tried again.
     can_expire: bool,
-    /// How many lines.
+    /// The remaining number of lines.
     lines: usize,
 }
 
 impl Budget {
-    /// A reservation of this many lines was released. It counts as one line at least.
+    /// Counts a released reservation with this number of lines. It counts as at least one.
     fn spend(&mut self, lines: usize) {
         self.lines = self.lines.saturating_sub(lines.max(1));
     }
@@ -204,7 +214,8 @@ impl Budget {
         self.lines == 0
     }
 
-    /// Releases overdue reservations of `sku` until they have held the `missing` units. Gives how many are missing still.
+    /// Releases overdue reservations of `sku` until they have returned `missing` units. Returns the number that is
+    /// still missing, which is 0 or less if there were enough.
     fn release<K: Keyspace>(&mut self, keys: &mut K, sku: &Sku, mut missing: i64) -> i64 {
         while missing > 0 && !self.is_spent() {
             let Some((units, lines)) = sweep::release_one(keys, sku, &mut self.can_expire) else { break };

@@ -1,8 +1,10 @@
-//! How units come back by themselves: what the events note, and how the notes are settled.
+//! Returns units without a command: settles what event handlers have noted, and opens records that are due.
 //!
-//! **Invariants.** An event handler only takes notes ([`Ledger::note_leaving`], [`Ledger::touch_watched`]); writing comes
-//! after. A note is settled once, by whoever comes first: the write command whose own read caused it, a later one, the job
-//! after the event, or the cron.
+//! **Invariants:**
+//!
+//! - An event handler only takes notes ([`Ledger::note_leaving`], [`Ledger::touch_watched`]). The writes follow later.
+//! - A note is settled once, by the first of these that runs: the write command whose read caused it, a later command,
+//!   the job after the event, or the cron.
 
 use super::judge::{judge, outcome, record};
 use super::keyspace::{Argument, Counter, Keyspace, Reading};
@@ -23,11 +25,11 @@ use crate::ledger::gone::Gone;
 use crate::ledger::notes::Touched;
 use crate::ledger::waiting::Waits;
 
-/// How long a due record that did not go when it was opened is left alone (the server is paused, or imports).
+/// The time to wait after a due record did not expire when it was opened, for example because clients are paused.
 const RETRY_MS: i64 = 1000;
 
-/// Who releases. A job may run inside the server's own scan for expired keys, which has saved its next entry: it must not
-/// take away any other key that has a TTL.
+/// The caller of a release. A job may run inside the server's own scan for expired keys, which has already saved its
+/// next entry. So a job must not delete any other key that has a TTL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// A command, or the cron.
@@ -36,11 +38,12 @@ pub enum Caller {
     Job,
 }
 
-/// How many keys that other clients have touched a command looks at before it does its own work: a few milliseconds.
+/// The number of keys touched by other clients that a command examines before its own work. Examining them takes a few
+/// milliseconds.
 const MOST_TOUCHED: usize = 1024;
 
-/// What a write command does before it looks at anything: settle what earlier commands of its unit left. Where that is too much,
-/// the latest: what is left is for the job.
+/// Settles what earlier commands of the same unit of work have left. Every write command does this first. If there is
+/// too much, the newest notes are handled and the rest is left to the job.
 pub fn catch_up<K: Keyspace>(keys: &mut K) {
     if keys.ledger(|ledger| ledger.is_behind()) {
         settle_pending(keys);
@@ -55,21 +58,21 @@ pub fn catch_up<K: Keyspace>(keys: &mut K) {
     }
 }
 
-/// How a reservation id stands, after whatever was due of it has been settled. For commands that write.
+/// Settles everything that is due for a reservation id, and returns its state. For commands that write.
 pub(super) fn settled_state<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<State, Refusal> {
     catch_up(keys);
     let now = keys.now();
     let found = keys.read(Key::Reservation(id));
     let lapsed = keys.ledger(|ledger| ledger.lapsed(id, now));
     settle_pending_of(keys, id);
-    // Whether a key with a TTL is over is the server's to say: it has let us read it.
+    // If a key has a TTL, the server decides whether it has expired, and the server has let us read it.
     let without_ttl = matches!(found, Reading::Text(_, None));
     let state = judge(keys, id, found)?;
     if let State::Live(record, deadline) = &state
         && without_ttl
         && now > *deadline
     {
-        // The TTL was taken away (PERSIST): nobody but us ends this record.
+        // Another client has removed the TTL (PERSIST), so only the module can end this record.
         let at = *deadline;
         end_overdue(keys, record.clone(), at);
         return lapsed_state(keys, id, at);
@@ -80,7 +83,7 @@ pub(super) fn settled_state<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Re
     }
 }
 
-/// The state of an id whose deadline `at` has passed: its outcome, where one was written.
+/// The state of an id whose deadline `at` has passed: its outcome, if one was written.
 fn lapsed_state<K: Keyspace>(keys: &mut K, id: &ReservationId, at: UnixMs) -> Result<State, Refusal> {
     let now = keys.now();
     Ok(match outcome(keys, id)? {
@@ -89,13 +92,17 @@ fn lapsed_state<K: Keyspace>(keys: &mut K, id: &ReservationId, at: UnixMs) -> Re
     })
 }
 
-/// `TRYAGAIN` while not every live reservation is known, or not all of the slot that the command is confined to.
+/// Checks that the index is complete.
+///
+/// # Errors
+///
+/// `TRYAGAIN` until every live reservation is known, or all of those in the slot to which the command is confined.
 pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
     if !keys.ledger(|ledger| ledger.is_complete()) {
         return Err(Refusal::TryAgain);
     }
     match keys.confined_to() {
-        // Of a slot that has just come not all is known.
+        // The slot has just arrived, and not all of its keys have been examined.
         Some(slot) if keys.ledger(|ledger| ledger.notes.has_touched_in(slot)) => {
             Err(Refusal::SlotMoving(slot))
         }
@@ -103,10 +110,10 @@ pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
     }
 }
 
-/// Settles what is pending, as much of it as a command has time for. While the index is not complete, what others hold is
-/// not known: it waits.
+/// Settles as many pending reservations as a command has time for. If the index is not complete, nothing is settled,
+/// because it is not known what other reservations hold.
 pub fn settle_pending<K: Keyspace>(keys: &mut K) {
-    // Lines: one reservation may have many.
+    // The budget counts lines, because one reservation may have many.
     let mut left = 64_usize;
     let slot = keys.confined_to();
     let next = |ledger: &mut Ledger| ledger.is_complete().then(|| ledger.pending.take(slot)).flatten();
@@ -119,9 +126,10 @@ pub fn settle_pending<K: Keyspace>(keys: &mut K) {
     }
 }
 
-/// Releases one reservation that is over and holds units of `sku`: a pending one, or one that is due. Gives how many it
-/// held, and how many lines it had; `None` where there is none. Where the server expires nothing now, `can_expire` becomes
-/// false: one try is enough.
+/// Releases one reservation that is pending or due and holds units of `sku`. Returns its units of `sku` and its number
+/// of lines, or `None` if there is no such reservation.
+///
+/// If the server does not expire a due key, `can_expire` becomes false, so that it is not tried again.
 pub(super) fn release_one<K: Keyspace>(
     keys: &mut K,
     sku: &Sku,
@@ -147,8 +155,8 @@ pub(super) fn release_one<K: Keyspace>(
     Some((units_of(&lines), lines.len()))
 }
 
-/// The job after an event, and the cron's first act: settles and looks at what was noted, until nothing is left or
-/// `time_is_up`. Says whether something is left.
+/// Settles and examines everything that was noted, until `time_is_up`. Returns whether work is left. The job after an
+/// event does this, and the cron does it first.
 pub fn work_off_notes<K: Keyspace>(keys: &mut K, caller: Caller, time_is_up: impl FnMut() -> bool) -> bool {
     judge_written(keys);
     let is_left = work_off_removals(keys, caller, time_is_up);
@@ -157,29 +165,31 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, caller: Caller, time_is_up: imp
     is_left
 }
 
-/// Looks at the reserved counters that other clients have written, once their unit of work is over: one that is not what is held
-/// is another program's, and the mark goes. That cannot wait until there is time: if this master fails, its copies must know
-/// it. Only on a master that may write now.
+/// Compares the reserved counters that other clients have written, when their unit of work is complete. If one differs
+/// from what is held, another program uses it, and the mark is removed.
+///
+/// This cannot be postponed: if this master fails, its replicas must already have lost the mark. Only for a master that
+/// may write now.
 pub fn judge_written<K: Keyspace>(keys: &mut K) {
     let written = keys.ledger(Ledger::take_written);
     if written.is_empty() {
         return;
     }
-    // What is held now: records that this unit has put back or taken away count.
+    // Records that this unit of work has put back or deleted must count in what is held.
     look_at_touched(keys, || false);
     remember_removed(keys, || false);
     load_repair::compare_written(keys, written);
     load_repair::unmark(keys);
 }
 
-/// Settles what is pending, looks at the keys that events named, and remembers what other clients have deleted.
+/// Settles what is pending, examines the keys that events named, and remembers what other clients have deleted.
 fn work_off_removals<K: Keyspace>(
     keys: &mut K,
     caller: Caller,
     mut time_is_up: impl FnMut() -> bool,
 ) -> bool {
     if keys.ledger(|ledger| ledger.is_complete()) {
-        // Those that are put back are not tried twice.
+        // The number is fixed first, so that entries that are put back are not tried twice.
         for _ in 0..keys.ledger(|ledger| ledger.pending.len()) {
             let Some(gone) = keys.ledger(|ledger| ledger.pending.take(None)) else { break };
             settle_here(keys, gone, caller);
@@ -191,7 +201,7 @@ fn work_off_removals<K: Keyspace>(
     look_at_touched(keys, &mut time_is_up) || remember_removed(keys, time_is_up)
 }
 
-/// Remembers what was taken away manually, until nothing is left or `time_is_up`. Says whether something is left.
+/// Remembers what other clients have deleted, until `time_is_up`. Returns whether work is left.
 fn remember_removed<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let is_known = keys.ledger(|ledger| {
         let is_known = ledger.knows_the_shared();
@@ -215,8 +225,8 @@ fn remember_removed<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> b
     false
 }
 
-/// Writes into the records that other clients have put back that they came back, so that it is known after a restart. Of a
-/// live one only if the counters contradict it: its units are held, and not all of them are reserved.
+/// Marks the records that other clients have put back as restored, so that this is still known after a restart. A live
+/// record is marked only if the counters contradict it, which means that less is reserved than is held.
 fn mark_restored<K: Keyspace>(keys: &mut K) {
     let mut later = Vec::new();
     for (id, how) in keys.ledger(Ledger::take_restored) {
@@ -252,9 +262,11 @@ fn is_contradicted<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     lines.iter().any(|line| load_repair::compare(keys, &line.sku).is_some_and(|drift| drift < 0))
 }
 
-/// Remembers what CLAMP would move now of a record that another client has deleted. That is nothing while a record that may be a
-/// script's lives here, and nothing of a sku of which another program may hold units: the script may have settled the record,
-/// and at its deadline the other program's units would pass for ours. What it left shows as drift.
+/// Remembers the part of a deleted record that CLAMP would move now.
+///
+/// If the database contains a foreign record that may be a script's, nothing is remembered, because the script may have
+/// settled this record. The same applies to a sku of which another program may hold units: at the deadline those units
+/// would be mistaken for ours. Whatever is left shows up as drift.
 fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
     if !keys.is_slot_stable(gone.record.id.as_str()) {
         moving::drop_deleted(keys, gone);
@@ -275,15 +287,15 @@ fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
     }
 }
 
-/// Whether to settle `gone` may write over a stale key: one that has expired, reads as absent, and still exists, so that writing
-/// deletes it first. That may be its outcome, or an available counter.
+/// Whether settling `gone` may write to a stale key. A stale key has expired and reads as absent, but still exists, so
+/// that a write deletes it first. It may be the outcome or an available counter.
 fn may_meet_stale_key<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
     gone.may_have_stale_outcome
         || gone.lines.iter().any(|line| keys.peek(Key::Available(&line.sku)) == Reading::Absent)
 }
 
-/// Opens what is due until nothing is left or `time_is_up`. Says whether something is left. Only on a master that
-/// may write now.
+/// Opens what is due until nothing is left or `time_is_up`. Returns whether work is left. Only for a master that may
+/// write now.
 pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let now = keys.now();
     keys.ledger(Ledger::try_moving_slots_again);
@@ -318,14 +330,14 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
     if load_repair::compare_all(keys, &mut time_is_up) {
         return true;
     }
-    // Now it is known what other programs hold.
+    // It is now known which units other programs hold.
     let is_left = remember_removed(keys, &mut time_is_up);
     settle_remembered_due(keys, |_| time_is_up());
     is_left
 }
 
-/// Tells the copies of the records that a load has dropped, until `time_is_up`. Their units are for the repair: whether the
-/// data set that was loaded knew of them is not known.
+/// Replicates the deletion of records that a load has dropped, until `time_is_up`. Their units are left to the repair,
+/// because it is not known whether the loaded data set includes them.
 fn tell_of_dropped<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     while let Some(id) = keys.ledger(|ledger| ledger.notes.dropped.pop()) {
         let key = Key::Reservation(&id);
@@ -339,8 +351,8 @@ fn tell_of_dropped<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bo
     false
 }
 
-/// Gives back what is remembered and due, until nothing is left or `time_is_up`, which is told how many lines each had. Says
-/// whether there was anything.
+/// Settles the remembered reservations that are due, until none is left or `time_is_up`, which is called with the
+/// number of lines of each. Returns whether there was any.
 pub(super) fn settle_remembered_due<K: Keyspace>(
     keys: &mut K,
     mut time_is_up: impl FnMut(usize) -> bool,
@@ -363,21 +375,22 @@ pub(super) fn settle_remembered_due<K: Keyspace>(
     found
 }
 
-/// Settles what is pending, or leaves it to others: to the owner of its slot, and to the cron what a job must not write.
+/// Settles one pending reservation. If its slot is not stable, it is left to the owner of the slot. If a job must not
+/// write its keys, it is left to the cron.
 fn settle_here<K: Keyspace>(keys: &mut K, gone: Gone, caller: Caller) {
     if !keys.is_slot_stable(gone.record.id.as_str()) {
         moving::leave_to_owner(keys, gone);
     } else if caller == Caller::CommandOrCron || !may_meet_stale_key(keys, &gone) {
         settle(keys, &gone, true);
     } else {
-        // In a cluster a note would be lost if the slot left before the cron comes.
+        // In a cluster a note would be lost if the slot left before the cron runs, so the record is written again.
         let left = if keys.in_cluster() { moving::send_after(keys, gone) } else { Some(gone) };
         keys.ledger(|ledger| left.into_iter().for_each(|gone| ledger.pending.put_back(gone)));
     }
 }
 
-/// Opens a record that the index has due; that is enough for the server to expire it. False where it stays: the server
-/// expires nothing now.
+/// Opens a record that is due according to the index, so that the server expires it. Returns false if the record stays
+/// because the server does not expire keys now.
 pub(super) fn open_due<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     let now = keys.now();
     let found = keys.read(Key::Reservation(id));
@@ -386,7 +399,7 @@ pub(super) fn open_due<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     }
     let stays = match &found {
         Reading::Absent => true,
-        // It is over by our clock, but the server has let us read it.
+        // The record has expired by our clock, but the server has let us read it.
         Reading::Text(_, ttl) => ttl.is_some_and(|ttl| now > ttl),
         Reading::Other(_) => false,
     };
@@ -396,7 +409,7 @@ pub(super) fn open_due<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     }
     match judge(keys, id, found) {
         Ok(State::Live(record, deadline)) if now > deadline => end_overdue(keys, record, deadline),
-        // Someone moved its TTL.
+        // Another client has changed the TTL.
         Ok(State::Live(record, deadline)) => {
             keys.ledger(|ledger| ledger.holds.enter_again(&record, deadline))
         }
@@ -407,7 +420,7 @@ pub(super) fn open_due<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     true
 }
 
-/// Ends a record that is overdue but has no TTL: the module deletes it, as the server would have done.
+/// Ends an overdue record without a TTL. The module deletes it, as the server would have done.
 pub(super) fn end_overdue<K: Keyspace>(keys: &mut K, record: Record, deadline: UnixMs) {
     let id = record.id.clone();
     keys.remove(Key::Reservation(&id));
@@ -418,10 +431,10 @@ pub(super) fn end_overdue<K: Keyspace>(keys: &mut K, record: Record, deadline: U
     settle_pending_of(keys, &id);
 }
 
-/// Settles what is remembered of an id that is about to be reserved anew: the new reservation will write its own
-/// outcome. Says whether there was anything.
+/// Settles what is remembered of an id that is about to be reserved again. No outcome is written, since the new
+/// reservation will write its own. Returns whether there was anything.
 pub(super) fn settle_remembered<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
-    // It was taken away in this very unit: the job that would cut it has not run.
+    // The record was deleted in this unit of work, and the job that would remember it has not run yet.
     while let Some(gone) = keys.ledger(|ledger| ledger.take_removed_of(id)) {
         remember(keys, gone);
     }
@@ -433,8 +446,8 @@ pub(super) fn settle_remembered<K: Keyspace>(keys: &mut K, id: &ReservationId) -
     found
 }
 
-/// Looks at the keys that events named, until none is left or `time_is_up`. Says whether some are left. Reads only, and
-/// takes nothing away: this runs on replicas and in jobs too.
+/// Examines the keys that events named, until none is left or `time_is_up`. Returns whether any are left. It only
+/// reads, and deletes nothing, so that it can also run on replicas and in jobs.
 pub fn look_at_touched<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let slot = keys.confined_to();
     while let Some(touched) = keys.ledger(|ledger| ledger.notes.take_touched(slot)) {
@@ -446,7 +459,7 @@ pub fn look_at_touched<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -
     false
 }
 
-/// Looks at one key.
+/// Examines one key.
 pub(super) fn look_at<K: Keyspace>(keys: &mut K, touched: Touched) {
     match touched {
         Touched::Reservation(id) => look_at_record(keys, &id),
@@ -467,7 +480,8 @@ pub(super) fn look_at<K: Keyspace>(keys: &mut K, touched: Touched) {
     }
 }
 
-/// A `reservation:` key appeared or changed without a command of ours: is it one of our records?
+/// Examines a `reservation:` key that appeared or changed without a command of the module, and decides whether it is
+/// one of our records.
 fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
     let name = Key::Reservation(id).name(keys.style());
     let found = keys.peek(Key::Reservation(id));
@@ -475,7 +489,8 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
         let now = keys.now();
         keys.ledger(|ledger| {
             ledger.foreign.leave(name.as_bytes());
-            // It is due already, or gone. If the index has it later, its TTL was made shorter.
+            // The key has been deleted, or is already due. In the second case the index has a later deadline, because
+            // the TTL was shortened.
             if ledger.holds.deadline(id).is_none_or(|deadline| now <= deadline) {
                 ledger.waiting.enter(Waits::Unread(id.clone(), now));
             }
@@ -496,7 +511,7 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
     keys.ledger(|ledger| match record {
         Some((record, ttl)) => {
             ledger.foreign.leave(name.as_bytes());
-            // It is back: what was remembered of it is not to be given back as well.
+            // The record is back, so what was remembered of it must not be returned as well.
             while let Some(gone) = ledger.take_removed_of(id).or_else(|| ledger.remembered.take(id)) {
                 ledger.holds.unhold(&gone.lines);
             }

@@ -1,8 +1,8 @@
-//! `INV.WAREHOUSES` and `INV.TRANSFER`: a product that is kept in several places.
+//! `INV.WAREHOUSES` and `INV.TRANSFER`: products that are kept in several places.
 //!
-//! **Invariant:** the sorted set says where a product is kept, and it is read for every command: there is nothing in
-//! memory that could contradict it. With a set, the product's own counters count for nothing; so a set is made only where
-//! they hold nothing, and in that step they go.
+//! **Invariant:** the sorted set alone says where a product is kept. It is read for every command, and nothing in
+//! memory can contradict it. If a product has a set, its own counters do not count. So a set is created only if they
+//! are 0, and the same step deletes them.
 
 use std::collections::HashMap;
 
@@ -18,8 +18,12 @@ use crate::inventory::quantity::Quantity;
 use crate::inventory::refusal::{Objections, Rank, Refusal, Shortage, both, put_off};
 use crate::inventory::sku::{Product, Sku, Warehouse};
 
-/// Gives a product these warehouses, each once, beside those that it has, or these priorities. `ERR` where it has stock
-/// under its own name.
+/// Adds these warehouses to a product, or changes their priorities. Each warehouse may occur once in `wanted`; the
+/// product's other warehouses stay.
+///
+/// # Errors
+///
+/// `ERR` if the product has stock under its own name, or would have more than [`MOST`] warehouses.
 pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i64)]) -> Result<(), Refusal> {
     sweep::catch_up(keys);
     let mut objections = Objections::default();
@@ -41,7 +45,7 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
         let known = places.get(&place);
         if known.is_none() {
             added = added.saturating_add(1);
-            // Its units count from now on. What was not known was not out of stock before.
+            // The units of a new warehouse count from now on. A product that did not exist was not out of stock before.
             let before = if is_known { Counter::Units(0) } else { Counter::Absent };
             if let Some(shelf) = objections.check(Shelf::read(keys, &place)) {
                 moves.moved(&place, &before, shelf.units.max(0));
@@ -51,7 +55,7 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
             effects.push(Effect::Rank { place, priority: *priority });
         }
     }
-    // Members that are no name count as well: they fill the set.
+    // Members that are not valid names count as well, because they fill the set.
     if let Ranking::TooMany(count) =
         keys.ranking(Key::Warehouses(product.as_str()), MOST.saturating_sub(added))
     {
@@ -68,8 +72,12 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
     Ok(())
 }
 
-/// Takes a warehouse from a product. Without its last one, the product is kept under its own name again. `ERR` if the product
-/// does not have it, most likely a slip of the pen, or if it has units.
+/// Removes a warehouse from a product. Without its last warehouse, the product is kept under its own name again.
+///
+/// # Errors
+///
+/// `ERR` if the product does not have the warehouse, which is most likely a typing error, or if the warehouse has
+/// units.
 pub fn remove<K: Keyspace>(keys: &mut K, product: &Product, warehouse: &Warehouse) -> Result<(), Refusal> {
     sweep::catch_up(keys);
     let place = Sku::at(product.as_str(), warehouse);
@@ -94,34 +102,39 @@ pub fn remove<K: Keyspace>(keys: &mut K, product: &Product, warehouse: &Warehous
     Ok(())
 }
 
-/// The effect that deletes the counters of a sku, where there are any.
+/// The effect that deletes the counters of a sku, or `None` if there are none.
 fn clear<K: Keyspace>(keys: &mut K, sku: Sku) -> Option<Effect> {
     let is_there = [Key::Available(&sku), Key::Reserved(&sku)].map(|key| keys.peek(key) != Reading::Absent);
     is_there.contains(&true).then_some(Effect::Clear { sku })
 }
 
-/// Whether a score is this priority. Both are exact: a priority is an integer within 2^53 of 0.
+/// Whether a score equals this priority. Both are exact, because a priority is an integer within 2^53 of 0.
 #[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "integers within 2^53 are exact")]
 fn is_priority(score: f64, priority: i64) -> bool {
     score == priority as f64
 }
 
-/// Units that go from one warehouse to another.
+/// A request to move units from one warehouse to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferRequest {
-    /// Of which product.
+    /// The product.
     pub product: Product,
-    /// The warehouse that they leave.
+    /// The source.
     pub from: Warehouse,
-    /// The warehouse that they come to.
+    /// The destination.
     pub to: Warehouse,
-    /// How many.
+    /// The number of units.
     pub quantity: Quantity,
-    /// Its token.
+    /// The client's token.
     pub once: Option<Once>,
 }
 
 /// Moves available units from one warehouse of a product to another, all or nothing.
+///
+/// # Errors
+///
+/// `INSUFFICIENT` if the source does not have enough units, and `ERR` if one of the two is not a warehouse of the
+/// product.
 pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<(), Refusal> {
     let TransferRequest { product, from, to, quantity, once } = request;
     if from == to {
@@ -167,7 +180,7 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
     let moved = |sku: &Sku, available| Effect::Units { sku: sku.clone(), available, reserved: 0 };
     let mut effects = vec![moved(&from, units.saturating_neg()), moved(&to, units)];
     effects.extend(once::remember(keys, once.as_ref(), &Answer::Ok));
-    // What is available of the product is what it was, but for a counter that another client had set below 0.
+    // The product's total stays the same, unless another client has set a counter below 0.
     let mut moves = alerts::Moves::default();
     moves.moved(&from, &left.available, units.saturating_neg());
     moves.moved(&to, &right.available, units);
