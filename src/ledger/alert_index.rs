@@ -1,5 +1,4 @@
-//! Which alerts are stored, by time: of all products and of each, of all types and of each. A part of what is kept in
-//! memory of a database: derived from the keys, never the truth.
+//! The index of stored alerts, by time: for all products and for each, for all types and for each.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,20 +6,20 @@ use crate::inventory::alert::AlertType;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::Product;
 
-/// The alerts of a database.
+/// The stored alerts of a database.
 ///
-/// **Invariant:** each is in the order of all and in that of its product, under the same type.
+/// **Invariant:** each alert is in the order of all alerts and in that of its product, under the same type.
 #[derive(Debug, Default)]
 pub struct AlertIndex {
-    /// Each has a product: without one an entry is the place before all of its millisecond.
+    /// Every entry has a product. A search key without one sorts before all entries of its millisecond.
     all: ByType<(UnixMs, Option<Product>)>,
     of_product: HashMap<Product, OfProduct>,
-    /// When each was raised last: what the cooldown goes by.
+    /// The time of the last alert of each product and type, for the cooldown.
     last: BTreeMap<(Product, AlertType), UnixMs>,
 }
 
 impl AlertIndex {
-    /// Enters an alert. Its type is not known where its key was not read yet.
+    /// Enters an alert. `kind` is `None` if its key has not been read yet.
     pub fn enter(&mut self, product: &Product, at: UnixMs, kind: Option<AlertType>) {
         self.leave(product, at);
         self.all.of(kind).insert((at, Some(product.clone())));
@@ -31,7 +30,7 @@ impl AlertIndex {
         }
     }
 
-    /// That alert is gone.
+    /// Removes an alert.
     pub fn leave(&mut self, product: &Product, at: UnixMs) {
         let Some(of_product) = self.of_product.get_mut(product.as_str()) else { return };
         if of_product.alerts.remove(&at) {
@@ -42,25 +41,26 @@ impl AlertIndex {
         }
     }
 
-    /// Whether no alert is stored, and none is remembered for a cooldown.
+    /// Whether no alert is stored, and no time is kept for a cooldown.
     pub fn is_empty(&self) -> bool {
         self.of_product.is_empty() && self.last.is_empty()
     }
 
-    /// Forgets when alerts were raised before `before`: no cooldown reaches back to them.
+    /// Forgets the alerts raised before `before`, which no cooldown reaches.
     pub fn forget_before(&mut self, before: UnixMs) {
-        // Now and then, not each time.
+        // This does not happen at every call, because it visits all entries.
         if self.last.len() % 1024 == 1023 {
             self.last.retain(|_, at| *at >= before);
         }
     }
 
-    /// When this alert was raised last.
+    /// The time of the last alert of this product and type.
     pub fn last(&self, product: &Product, kind: AlertType) -> Option<UnixMs> {
         self.last.get(&(product.clone(), kind)).copied()
     }
 
-    /// Where to begin to look for a free millisecond for an alert of `now`: after those that were looked at for earlier ones.
+    /// The first millisecond that an alert raised at `now` should try. The ones before it were found to be taken for
+    /// earlier alerts.
     pub fn first_to_try(&self, product: &Product, now: UnixMs) -> UnixMs {
         match self.of_product.get(product.as_str()).and_then(|of_product| of_product.tried) {
             Some((from, to)) if from <= now && now <= to => to.saturating_add(1),
@@ -68,7 +68,7 @@ impl AlertIndex {
         }
     }
 
-    /// An alert of `now` has found the first free millisecond at `at`, and is entered.
+    /// Records that an alert raised at `now`, which has been entered, found its first free millisecond at `at`.
     pub fn note_tried(&mut self, product: &Product, now: UnixMs, at: UnixMs) {
         if let Some(of_product) = self.of_product.get_mut(product.as_str()) {
             let from = match of_product.tried {
@@ -79,8 +79,10 @@ impl AlertIndex {
         }
     }
 
-    /// The alert before `before` (a moment, or an alert of that moment), of one product or of any, of one type (or not known to be
-    /// of another) or of any: a walk from the newest to the oldest. O(log n).
+    /// Returns the latest alert before the position `before`, for a walk from the newest alert to the oldest. O(log n).
+    ///
+    /// `product` and `kind` limit the search if they are given. Alerts of unknown type match every `kind`. The position
+    /// is a moment, or an alert of that moment.
     pub fn before(
         &self,
         product: Option<&Product>,
@@ -106,15 +108,15 @@ impl AlertIndex {
 #[derive(Debug, Default)]
 struct OfProduct {
     alerts: ByType<UnixMs>,
-    /// The milliseconds in which the latest alerts found no free key but the last: a script that raises thousands in one
-    /// millisecond does not look at each of them again for each.
+    /// The range of milliseconds in which the latest alerts found every key taken except the last. A script that raises
+    /// thousands of alerts in one millisecond would otherwise examine all of them again for each.
     tried: Option<(UnixMs, UnixMs)>,
 }
 
-/// Alerts by their type.
+/// Alerts, separated by type.
 #[derive(Debug)]
 struct ByType<T> {
-    /// Their keys were not read yet.
+    /// Alerts whose keys have not been read yet.
     unread: BTreeSet<T>,
     low: BTreeSet<T>,
     out: BTreeSet<T>,
@@ -138,7 +140,7 @@ impl<T: Ord> ByType<T> {
         }
     }
 
-    /// Says whether it was there.
+    /// Removes an entry. Returns whether it existed.
     fn remove(&mut self, one: &T) -> bool {
         [&mut self.unread, &mut self.low, &mut self.out, &mut self.back]
             .into_iter()
@@ -149,7 +151,7 @@ impl<T: Ord> ByType<T> {
         [&self.unread, &self.low, &self.out, &self.back].into_iter().all(BTreeSet::is_empty)
     }
 
-    /// The last one before `before`, unread ones and those of this type, or of any.
+    /// The last entry before `before` that has this type or an unknown one. Without a `kind`, every type matches.
     fn last_before(&self, kind: Option<AlertType>, before: Option<&T>) -> Option<&T> {
         let low = (Some(AlertType::LowStock), &self.low);
         let out = (Some(AlertType::OutOfStock), &self.out);

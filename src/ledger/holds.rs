@@ -1,10 +1,10 @@
-//! The index of live reservations: by id, by the moment at which the sweep looks at them, and by sku.
+//! The index of live reservations: by id, by the time at which the sweep opens them, and by sku.
 //!
-//! Each is stored once, in a numbered place of a slab; the three orders hold numbers. Skus are numbered too, with the units
-//! that are held of each. So a reservation takes a small part of what its keys take, and the first due one of a sku is found
-//! without walking over the others.
+//! Each reservation is stored once, in a numbered place of a slab. The three orders contain numbers. Skus are numbered
+//! as well, and the units that are held are counted for each. A reservation therefore takes a small part of the memory
+//! that its keys take, and the first due reservation of a sku is found without visiting the others.
 //!
-//! **Invariant:** a reservation that is in the slab is in all three orders, and its lines are counted among the units held.
+//! **Invariant:** every reservation in the slab is in all three orders, and its lines are counted in the units held.
 
 use crate::inventory::line::Line;
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use crate::inventory::sku::{ReservationId, Sku};
 /// The number of a sku.
 type SkuNumber = Number;
 
-/// A place in the order by deadline, where a walk goes on: after the reservation that was looked at last.
+/// A position in the order by deadline. A walk continues after the reservation at this position.
 pub type Position = (UnixMs, Number);
 
 /// A live reservation.
@@ -26,16 +26,16 @@ pub type Position = (UnixMs, Number);
 struct Hold {
     id: ReservationId,
     deadline: UnixMs,
-    /// When the sweep looks at it next: its deadline, or later where it did not go when it was opened.
+    /// The time at which the sweep opens it next: its deadline, or later if it did not expire when it was opened.
     wake: UnixMs,
     lines: Lines,
-    /// It appeared without a command of ours, so nobody knows that its units were taken.
+    /// Whether it appeared without a command of the module, so that it is not known whether its units were ever taken.
     by_hand: bool,
-    /// An outcome of its id was found that has expired and still exists.
+    /// Whether an expired outcome for its id was found to exist still.
     has_stale_outcome: bool,
 }
 
-/// What a reservation holds. Most have one line.
+/// The lines of a reservation. Most reservations have one.
 #[derive(Debug)]
 enum Lines {
     One(SkuNumber, Quantity),
@@ -52,41 +52,44 @@ impl Lines {
     }
 }
 
-/// Reservations past their deadline that are not released.
+/// The reservations whose deadline has passed and which are not released.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overdue {
-    /// How many, as far as they were counted.
+    /// Their number, up to the limit of the count.
     pub count: usize,
     /// The earliest deadline among them.
     pub earliest: Option<UnixMs>,
 }
 
-/// The live reservations of a database, and the units of each sku that they and [`Holds::hold`] hold.
+/// The live reservations of a database, and for each sku the units held by them and through [`Holds::hold`].
 #[derive(Debug, Default)]
 pub struct Holds {
     slab: Slab<Hold>,
     by_id: Names,
     by_wake: BTreeSet<Position>,
-    /// Those that wake later than their deadline, by that.
+    /// Those that wake later than their deadline, ordered by deadline.
     postponed: BTreeSet<Position>,
     by_sku: BTreeSet<(SkuNumber, UnixMs, Number)>,
     skus: Skus,
-    /// Bytes that ids and lines take outside the slab.
+    /// The bytes that ids and lines take outside the slab.
     outside: usize,
 }
 
 impl Holds {
-    /// Enters a live reservation that a command of ours has made, or that a walk has met, in place of what is known of its id.
+    /// Enters a live reservation that a command of the module has made or that a walk has met. It replaces any other
+    /// entry of its id.
     pub fn enter(&mut self, record: &Record, deadline: UnixMs) {
         self.put(record, deadline, record.restored);
     }
 
-    /// Enters the new deadline or lines of a live reservation. Where it came from stays known.
+    /// Enters a new deadline or new lines of a live reservation. Its origin, as in [`Holds::is_by_hand`], does not
+    /// change.
     pub fn enter_again(&mut self, record: &Record, deadline: UnixMs) {
         self.put(record, deadline, self.is_by_hand(&record.id));
     }
 
-    /// Enters a record that another client has touched. If it is live and holds what it held, only its TTL was moved.
+    /// Enters a record that another client has touched. If it is live and has the same lines as before, only its TTL
+    /// was changed.
     pub fn enter_touched(&mut self, record: &Record, deadline: UnixMs) {
         let same = self.lines(&record.id).is_some_and(|lines| lines == record.items);
         let by_hand = !same || record.restored || self.is_by_hand(&record.id);
@@ -110,7 +113,8 @@ impl Holds {
         };
         let outside = outside(&hold);
         let Some(number) = self.slab.put(hold) else {
-            // More than four billion: the keys stay the truth, the server's own expiry takes over.
+            // There are more than four billion. The keys are still correct, and the server's own expiry ends this
+            // reservation.
             return;
         };
         self.outside = self.outside.saturating_add(outside);
@@ -121,7 +125,7 @@ impl Holds {
         }
     }
 
-    /// Takes a reservation out.
+    /// Removes a reservation.
     pub fn leave(&mut self, id: &ReservationId) {
         let slab = &self.slab;
         let Some(number) = self.by_id.leave(id.as_str(), |number| id_of(slab, number)) else { return };
@@ -143,22 +147,22 @@ impl Holds {
         self.slab.get(self.number(id)?)
     }
 
-    /// How many there are.
+    /// The number of live reservations.
     pub fn count(&self) -> usize {
         self.by_id.count()
     }
 
-    /// Whether there is none, and nothing else holds units.
+    /// Whether there are no live reservations and no other units are held.
     pub fn is_empty(&self) -> bool {
         self.by_id.count() == 0 && self.skus.names.count() == 0
     }
 
-    /// The deadline of a reservation.
+    /// The deadline of a reservation, or `None` if it is not in the index.
     pub fn deadline(&self, id: &ReservationId) -> Option<UnixMs> {
         self.get(id).map(|hold| hold.deadline)
     }
 
-    /// What a reservation holds.
+    /// The lines of a reservation, or `None` if it is not in the index.
     pub fn lines(&self, id: &ReservationId) -> Option<Vec<Line>> {
         let lines = self.get(id)?.lines.iter();
         Some(
@@ -168,26 +172,26 @@ impl Holds {
         )
     }
 
-    /// What is known of a live reservation whose key holds something else by now, without an event that told of its end
-    /// (APPEND, SETRANGE). When it was made is not known any more: its deadline stands in.
+    /// What the index knows about a live reservation whose key now holds something else, although no event reported its
+    /// end (APPEND, SETRANGE). The time at which it was made is unknown, so the deadline is used instead.
     pub fn as_indexed(&self, id: &ReservationId) -> Option<Gone> {
         let deadline = self.deadline(id)?;
         let record = Record::new(id.clone(), deadline, deadline, self.lines(id)?, None);
         Some(Gone::new(record, deadline))
     }
 
-    /// Whether it appeared without a command of ours.
+    /// Whether the reservation appeared without a command of the module.
     pub fn is_by_hand(&self, id: &ReservationId) -> bool {
         self.get(id).is_some_and(|hold| hold.by_hand)
     }
 
-    /// Whether an outcome of its id may still exist, expired: one was found, or no RESERVE has looked at this id. Such a key
-    /// reads as absent, and writing over it in a job would delete it.
+    /// Whether an expired outcome for this id may still exist: one was found, or no RESERVE has examined this id. Such
+    /// a key reads as absent, and a job that overwrote it would delete it.
     pub fn may_have_stale_outcome(&self, id: &ReservationId) -> bool {
         self.get(id).is_none_or(|hold| hold.by_hand || hold.has_stale_outcome)
     }
 
-    /// An outcome of this reservation was found that has expired and still exists.
+    /// Records that an expired outcome for this reservation still exists.
     pub fn note_stale_outcome(&mut self, id: &ReservationId) {
         if let Some(number) = self.number(id)
             && let Some(hold) = self.slab.get_mut(number)
@@ -196,13 +200,13 @@ impl Holds {
         }
     }
 
-    /// The one to look at first, if it is due.
+    /// The reservation to open first, if it is due.
     pub fn next_due(&self, now: UnixMs) -> Option<&ReservationId> {
         let (wake, number) = self.by_wake.first()?;
         (now > *wake).then(|| self.slab.get(*number)).flatten().map(|hold| &hold.id)
     }
 
-    /// How many are past their deadline, counted up to `most`, and the earliest deadline among them.
+    /// The reservations whose deadline has passed. The count stops at `most`.
     pub fn overdue(&self, now: UnixMs, most: usize) -> Overdue {
         let due = self.by_wake.range(..(now, Number::MIN));
         let postponed = self.postponed.range(..(now, Number::MIN));
@@ -219,12 +223,12 @@ impl Holds {
         }
     }
 
-    /// When the sweep looks at the first of them.
+    /// The time at which the sweep opens the first reservation.
     pub fn next_wake(&self) -> Option<UnixMs> {
         self.by_wake.first().map(|(wake, _)| *wake)
     }
 
-    /// The one that holds `sku` and is to be looked at first, if it is due.
+    /// The reservation to open first among those that hold `sku`, if it is due.
     pub fn next_due_of(&self, sku: &Sku, now: UnixMs) -> Option<&ReservationId> {
         let sku = self.skus.number(sku)?;
         let (_, _, number) = self
@@ -235,7 +239,7 @@ impl Holds {
         self.slab.get(*number).map(|hold| &hold.id)
     }
 
-    /// It did not go when it was opened: look again at `wake`.
+    /// Postpones a reservation that did not expire when it was opened. The sweep opens it again at `wake`.
     pub fn postpone(&mut self, id: &ReservationId, wake: UnixMs) {
         let Some(number) = self.number(id) else { return };
         let Some(hold) = self.slab.get_mut(number) else { return };
@@ -253,27 +257,27 @@ impl Holds {
         hold.wake = wake;
     }
 
-    /// Its slot is stable again: it goes back to its place by deadline.
+    /// Undoes the postponement of a reservation whose slot is stable again.
     pub fn unpark(&mut self, id: &ReservationId) {
         if let Some(deadline) = self.deadline(id) {
             self.postpone(id, deadline);
         }
     }
 
-    /// The first one after `position` by deadline, with its own place and its deadline.
+    /// The first reservation after `position`, with its own position and its deadline.
     pub fn after(&self, position: Option<Position>) -> Option<(Position, &ReservationId, UnixMs)> {
         let from = position.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let next = self.by_wake.range((from, std::ops::Bound::Unbounded)).next()?;
         self.slab.get(next.1).map(|hold| (*next, &hold.id, hold.deadline))
     }
 
-    /// Whether a reservation holds units of this product, wherever they are kept.
+    /// Whether a reservation holds units of this product in any place.
     pub fn is_of(&self, id: &ReservationId, product: &str) -> bool {
         let skus = self.get(id).into_iter().flat_map(|hold| hold.lines.iter());
         skus.filter_map(|(sku, _)| self.skus.name(sku)).any(|sku| sku.product() == product)
     }
 
-    /// Units of a sku that are held, by these reservations and by what [`Holds::hold`] was told of.
+    /// The units of a sku that are held, by live reservations and through [`Holds::hold`].
     fn held(&self, sku: &Sku) -> i64 {
         self.skus
             .number(sku)
@@ -281,17 +285,17 @@ impl Holds {
             .map_or(0, |entry| i64::try_from(entry.held).unwrap_or(i64::MAX))
     }
 
-    /// Units of a sku that are held by anything but a reservation with this `own` line.
+    /// The units of a sku that are held, without the `own` units of one reservation.
     pub fn held_by_others(&self, sku: &Sku, own: i64) -> i64 {
         self.held(sku).saturating_sub(own).max(0)
     }
 
-    /// The first sku of which units are held at this number or after it, with its number.
+    /// The first sku of which units are held and whose number is `from` or higher, with its number.
     pub fn held_sku(&self, from: SkuNumber) -> Option<(SkuNumber, &Sku)> {
         self.skus.entries.from(from).map(|(number, entry)| (number, &entry.sku))
     }
 
-    /// These units are held by something else than a live reservation.
+    /// Holds units for something other than a live reservation.
     pub fn hold(&mut self, lines: &[Line]) {
         for line in lines {
             self.skus.hold(line);
@@ -307,9 +311,9 @@ impl Holds {
         }
     }
 
-    /// Bytes that it takes, about.
+    /// The approximate size in bytes.
     pub fn bytes(&self) -> usize {
-        // A node of a tree is three quarters full.
+        // The nodes of a tree are three quarters full on average.
         let in_tree = |count: usize, size: usize| count.saturating_mul(size).saturating_mul(4).div_ceil(3);
         [
             self.slab.bytes(),
@@ -328,7 +332,7 @@ fn id_of(slab: &Slab<Hold>, number: Number) -> &str {
     slab.get(number).map_or("", |hold| hold.id.as_str())
 }
 
-/// What a reservation takes outside its place. An allocation has a head, and comes in steps of 16 bytes.
+/// The bytes that a reservation takes outside its place. Each allocation has a header and is rounded up to 16 bytes.
 fn outside(hold: &Hold) -> usize {
     let allocation = |bytes: usize| bytes.saturating_add(8).next_multiple_of(16);
     let lines = match &hold.lines {
@@ -338,7 +342,7 @@ fn outside(hold: &Hold) -> usize {
     allocation(hold.id.as_str().len()).saturating_add(lines)
 }
 
-/// Skus of which units are held, numbered.
+/// The skus of which units are held, numbered.
 #[derive(Debug, Default)]
 struct Skus {
     names: Names,
@@ -348,8 +352,8 @@ struct Skus {
 #[derive(Debug)]
 struct HeldSku {
     sku: Sku,
-    /// More than 0: a sku of which nothing is held has no entry. Exact for any number of records, also of those that
-    /// someone else wrote: a number is given away again only when nothing refers to it.
+    /// Always above 0, because a sku of which nothing is held has no entry. The type is exact for any number of
+    /// records, even those that another client wrote, so a number is reused only when nothing refers to it.
     held: i128,
 }
 
@@ -362,7 +366,7 @@ impl Skus {
         self.entries.get(number).map(|entry| &entry.sku)
     }
 
-    /// Adds to what is held of a sku, and tells its number.
+    /// Adds to the held units of a sku. Returns its number.
     fn hold(&mut self, line: &Line) -> SkuNumber {
         let units = i128::from(line.quantity.units());
         if let Some(number) = self.number(&line.sku) {
@@ -372,7 +376,7 @@ impl Skus {
             return number;
         }
         let Some(number) = self.entries.put(HeldSku { sku: line.sku.clone(), held: units }) else {
-            // More than four billion skus: this one is not known to be held.
+            // There are more than four billion skus. This one is not counted as held.
             return SkuNumber::MAX;
         };
         self.names.enter(line.sku.as_str(), number);

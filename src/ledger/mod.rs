@@ -1,8 +1,8 @@
-//! What is kept in memory of one database: which reservations are live, by deadline; how much of each sku they hold;
-//! what was taken away and is not settled yet; alerts by time; thresholds.
+//! The state that is kept in memory for one database: live reservations by deadline, the units held of each sku,
+//! unsettled reservations whose records are gone, alerts by time, and thresholds.
 //!
-//! **Invariant:** derived from the keys, never the truth. A lost entry delays a release, it cannot lose a unit or
-//! sell one twice.
+//! **Invariant:** this state is derived from the keys and can be rebuilt from them. A lost entry delays a release, but
+//! it cannot lose a unit or sell one twice.
 
 pub mod alert_index;
 pub mod blocked;
@@ -34,73 +34,93 @@ use thresholds::Thresholds;
 use waiting::{Waiting, Waits};
 use walk::Purpose;
 
-/// What takes a key away.
+/// The way in which a key disappears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// DEL, UNLINK, RENAME away, MOVE away, …
+    /// Another name or database, or nothing: DEL, UNLINK, RENAME, MOVE and similar commands.
     Deleted,
-    /// Its TTL.
+    /// The TTL of the key.
     Expired,
-    /// Memory pressure.
+    /// Eviction, because memory is full.
     Evicted,
-    /// SET, RESTORE REPLACE, … over it.
+    /// A new value: SET, RESTORE REPLACE and similar commands.
     Overwritten,
 }
 
-/// A `reservation:` key that is being taken away.
+/// A `reservation:` key that is about to disappear.
 #[derive(Clone, Debug)]
 pub struct LeavingKey<'a> {
-    /// Its name.
+    /// The name of the key.
     pub name: &'a [u8],
-    /// The id in its name, if it is one.
+    /// The id in the name, if it is valid.
     pub id: Option<&'a ReservationId>,
-    /// The record in it, if it is one and can still be read.
+    /// The record in the key, if it is one and can still be read.
     pub record: Option<Record>,
-    /// The deadline by its TTL, if it has one.
+    /// The expiry time of the key, if it has a TTL.
     pub ttl: Option<UnixMs>,
-    /// What takes it away.
+    /// The way in which it disappears.
     pub how: Removal,
 }
 
-/// What is kept in memory of one database. Each part says what it is; here is what spans several.
+/// The state that is kept in memory for one database. Each part is documented in its own module; the methods here
+/// involve several parts.
 ///
-/// **Invariant:** `holds` counts the units of what is live, pending, removed, remembered and blocked, each once. So what enters one
-/// of these, or leaves it for good, does so through the ledger.
+/// **Invariant:** `holds` counts the units of everything that is live, pending, removed, remembered or blocked, each
+/// once. So an entry is added to one of these parts, or finally removed from it, only through the ledger.
+///
+/// ```
+/// use redis_inventory::inventory::line::Line;
+/// use redis_inventory::inventory::quantity::Quantity;
+/// use redis_inventory::inventory::reservation::Record;
+/// use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
+/// use redis_inventory::ledger::Ledger;
+///
+/// let id = ReservationId::parse(b"order-42", KeyStyle::Plain).unwrap();
+/// let sku = Sku::parse(b"PROD-123", KeyStyle::Plain).unwrap();
+/// let lines = vec![Line { sku: sku.clone(), quantity: Quantity::new(5).unwrap() }];
+/// let (made_at, deadline) = (1_000, 61_000);
+///
+/// let mut ledger = Ledger::default();
+/// ledger.holds.enter(&Record::new(id.clone(), made_at, deadline, lines, None), deadline);
+/// assert_eq!(ledger.holds.held_by_others(&sku, 0), 5);
+/// assert_eq!(ledger.lapsed(&id, 30_000), None);
+/// assert_eq!(ledger.lapsed(&id, 61_001), Some(deadline));
+/// ```
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// The live reservations, and the units of each sku that they and all others hold.
+    /// The live reservations, and the units of each sku that are held by any part.
     pub holds: Holds,
-    /// What expired or was evicted, and is not settled yet.
+    /// Reservations that have expired or were evicted and are not settled yet.
     pub pending: Pending,
-    /// What other clients have deleted or overwritten, and is not decided yet.
+    /// Reservations that other clients have deleted or overwritten, until it is decided what to remember of them.
     pub removed: Removed,
-    /// What is left of that, until its deadline.
+    /// What is remembered of those until their deadline.
     pub remembered: Remembered,
-    /// What could not be given back.
+    /// Units that could not be returned.
     pub blocked: BlockedLines,
-    /// What waits for its slot.
+    /// What waits for its slot to become stable.
     pub waiting: Waiting,
-    /// What is to be looked at.
+    /// What has to be examined.
     pub notes: Notes,
-    /// The `reservation:` keys that are not ours.
+    /// The foreign `reservation:` keys.
     pub foreign: ForeignRecords,
-    /// Whether the module is alone here.
+    /// Whether the module alone reserves in this database.
     pub standing: Standing,
-    /// The reserved counters beside what is held.
+    /// The comparison of reserved counters with what is held.
     pub comparison: Comparison,
-    /// The alerts that are stored.
+    /// The stored alerts.
     pub alerts: AlertIndex,
-    /// The thresholds of products that have one of their own.
+    /// The thresholds of products that have their own.
     pub thresholds: Thresholds,
-    /// What the walk over the keys is for that is under way, if one is.
+    /// The purpose of the walk over the keys that is in progress, if there is one.
     walk: Option<Purpose>,
 }
 
 impl Ledger {
-    // --- keys that come and go ---
+    // --- keys that appear and disappear ---
 
-    /// Notes that a `reservation:` key goes, before it is gone. Notes for a release are taken only if `releasing`: on a master
-    /// that is not loading.
+    /// Handles a `reservation:` key that is about to disappear. The reservation is kept for a release only if
+    /// `releasing` is set, which is the case on a master that is not loading.
     pub fn note_leaving(&mut self, key: LeavingKey<'_>, releasing: bool) {
         let was_foreign = self.foreign.leave(key.name);
         let gone = match key.record {
@@ -122,7 +142,8 @@ impl Ledger {
         }
     }
 
-    /// An event told of a change of this key that no command of ours made. Says whether it is to be looked at.
+    /// Handles an event about a key that the module did not change itself. Returns whether there is now something to
+    /// examine.
     pub fn touch_watched(&mut self, name: &[u8], watched: Watched) -> bool {
         let touched = match watched {
             Watched::Reservation(Some(id)) => Touched::Reservation(id),
@@ -146,7 +167,7 @@ impl Ledger {
         true
     }
 
-    /// A walk met this key; nothing waits for what it holds.
+    /// Adds a key that a walk met and that is not urgent.
     pub fn learn(&mut self, key: Touched) {
         if let Touched::Alert(product, at) = &key {
             self.alerts.enter(product, *at, None);
@@ -154,9 +175,9 @@ impl Ledger {
         self.notes.to_learn.push(key);
     }
 
-    // --- what has ended ---
+    // --- reservations that have ended ---
 
-    /// A record expired or was evicted: its units wait to be settled.
+    /// Adds a record that has expired or was evicted. Its units wait to be settled.
     pub fn pend(&mut self, mut gone: Gone) {
         gone.may_have_stale_outcome = self.holds.may_have_stale_outcome(&gone.record.id);
         self.holds.leave(&gone.record.id);
@@ -164,14 +185,15 @@ impl Ledger {
         self.pending.enter(gone);
     }
 
-    /// A record was deleted or overwritten by another client.
+    /// Adds a record that another client has deleted or overwritten.
     pub fn note_removed(&mut self, gone: Gone) {
         self.holds.leave(&gone.record.id);
         self.holds.hold(&gone.lines);
         self.removed.enter(gone);
     }
 
-    /// Takes the note of an id whose record another client has deleted, not looked at yet or not decided. Its lines are held.
+    /// Takes the unseen or undecided entry of an id whose record another client has deleted. Its lines are held on
+    /// return.
     pub fn take_removed_of(&mut self, id: &ReservationId) -> Option<Gone> {
         if let Some(gone) = self.removed.take_unseen_of(id) {
             return Some(gone);
@@ -181,8 +203,8 @@ impl Ledger {
         Some(gone)
     }
 
-    /// What other clients have deleted waits until it is known which units are another program's. Until then nothing of it is held,
-    /// so that it keeps no other release from its units.
+    /// Makes all unseen entries of `removed` undecided, until it is known which units belong to another program. Their
+    /// lines are no longer held, so that they do not prevent other releases.
     pub fn leave_removed_undecided(&mut self) {
         for gone in self.removed.take_all_unseen() {
             self.holds.unhold(&gone.lines);
@@ -190,7 +212,7 @@ impl Ledger {
         }
     }
 
-    /// Now that is known. Their lines are held again.
+    /// Makes all undecided entries unseen again, because the decision is now possible. Their lines are held again.
     pub fn take_up_undecided(&mut self) {
         for gone in self.removed.take_all_undecided() {
             self.holds.hold(&gone.lines);
@@ -198,7 +220,7 @@ impl Ledger {
         }
     }
 
-    /// Remembers what is left of `gone`, whose lines are held, until its deadline; `cut` replaces its lines.
+    /// Remembers `gone` until its deadline, with the lines `cut` instead of its own, which are held on entry.
     pub fn remember(&mut self, mut gone: Gone, cut: Vec<Line>) {
         self.holds.unhold(&gone.lines);
         if cut.is_empty() {
@@ -212,27 +234,27 @@ impl Ledger {
         self.remembered.enter(gone);
     }
 
-    /// These units cannot be given back now. They are held until they are. Says whether they are the first of their sku.
+    /// Adds units that cannot be returned now, and holds them. Returns whether they are the first of their sku.
     pub fn block(&mut self, line: &Line, blocked: Blocked) -> bool {
         self.holds.hold(std::slice::from_ref(line));
         self.blocked.enter(&line.sku, blocked)
     }
 
-    /// Takes one of the blocked lines of a sku, to give it back. It is not held any more.
+    /// Takes one of the blocked lines of a sku, which is then no longer held.
     pub fn take_blocked(&mut self, sku: &Sku) -> Option<Blocked> {
         let blocked = self.blocked.take(sku)?;
         self.holds.unhold(&[Line { sku: sku.clone(), quantity: blocked.quantity }]);
         Some(blocked)
     }
 
-    /// The deadline of a reservation that is over by now and not settled: still in the index, or pending.
+    /// The deadline of a reservation that is overdue in the index, or pending.
     pub fn lapsed(&self, id: &ReservationId, now: UnixMs) -> Option<UnixMs> {
         let overdue = self.holds.deadline(id).filter(|deadline| now > *deadline);
         overdue.or_else(|| self.pending.find(id).map(|gone| gone.deadline))
     }
 
-    /// Which reservations are past their deadline and not released: live ones, and those that the server has ended and nobody has
-    /// settled. Counted up to `most`.
+    /// The reservations whose deadline has passed and which are not released, whether they are live or pending. The
+    /// count stops at `most`.
     pub fn overdue(&self, now: UnixMs, most: usize) -> Overdue {
         let live = self.holds.overdue(now, most);
         let (mut count, mut earliest) = (live.count, live.earliest);
@@ -244,27 +266,29 @@ impl Ledger {
         Overdue { count, earliest }
     }
 
-    // --- slots that are being moved ---
+    // --- moving slots ---
 
-    /// A live reservation is not to be opened before its slot is stable again.
+    /// Postpones a live reservation until its slot is stable again.
     pub fn park(&mut self, id: &ReservationId) {
         self.holds.postpone(id, UnixMs::MAX);
         self.waiting.enter(Waits::Parked(id.clone()));
     }
 
-    /// What could not be done while slots were being moved is tried again.
+    /// Lets everything be tried again that could not be done while slots were moving.
     pub fn try_moving_slots_again(&mut self) {
         self.comparison.try_moving_slots_again();
         self.notes.try_moving_slots_again();
     }
 
-    /// Only a master that releases has use for what waits and is not live, and for what is to be written into records.
+    /// Forgets what only a releasing master needs: notes of restored records, and everything waiting that is not a live
+    /// reservation.
     pub fn forget_what_masters_need(&mut self) {
         self.notes.forget_restored();
         self.waiting.forget_all_but_parked();
     }
 
-    /// Forgets everything that is pending, removed, remembered and blocked: the role changed, or another data set was loaded.
+    /// Forgets everything that is pending, removed, remembered or blocked, because the role changed or another data set
+    /// was loaded.
     pub fn forget_unsettled(&mut self) {
         let gone = self.pending.take_all().chain(self.removed.take_all_unseen());
         for gone in gone.chain(self.remembered.take_all()) {
@@ -273,7 +297,7 @@ impl Ledger {
         for (sku, Blocked { quantity, .. }) in self.blocked.take_all() {
             self.holds.unhold(&[Line { sku, quantity }]);
         }
-        // Nothing of these is held.
+        // The lines of these are not held.
         drop(self.removed.take_all_undecided());
         self.waiting.forget_all_but_parked();
         self.comparison.forget_written();
@@ -284,7 +308,7 @@ impl Ledger {
 
     // --- the walk over the keys ---
 
-    /// A walk over the keys begins. One for a check finds what is live as well while that is not known.
+    /// Starts a walk over the keys. If the index is not complete, a walk for a check also rebuilds the index.
     pub fn begin_walk(&mut self, purpose: Purpose, now: UnixMs) {
         let is_check = purpose == Purpose::Check;
         self.walk = Some(if is_check && !self.is_complete() { Purpose::Index } else { purpose });
@@ -292,13 +316,13 @@ impl Ledger {
         self.standing.begin_check(now);
     }
 
-    /// The walk is over.
+    /// Ends the walk.
     pub fn end_walk(&mut self) {
         self.walk = None;
     }
 
-    /// Whether every live reservation is known. While they are not, what others hold of a sku is not known either, and
-    /// overdue units wait.
+    /// Whether every live reservation is known. Until then it is not known what other reservations hold of a sku
+    /// either, and overdue units wait.
     pub fn is_complete(&self) -> bool {
         match self.walk {
             None | Some(Purpose::Check) => true,
@@ -306,48 +330,48 @@ impl Ledger {
         }
     }
 
-    // --- reserved counters beside what is held ---
+    // --- the comparison of reserved counters ---
 
-    /// Whether every counter that the walk met is known, and the comparison is not done.
+    /// Whether the comparison can proceed: it is in progress, and the walk has met every counter.
     pub fn may_check(&self) -> bool {
         self.comparison.is_under_way() && self.walk.is_none()
     }
 
-    /// Every counter was compared.
+    /// Ends the comparison, after every counter was compared.
     pub fn checked_all(&mut self, now: UnixMs) {
         self.comparison.end();
         let is_right = !self.comparison.has_drift() && self.foreign.is_empty();
         self.standing.end_check(is_right, now);
     }
 
-    /// How many units a reserved counter has beyond what is held, and what is not decided.
+    /// The units that a reserved counter has beyond what is held and what is undecided.
     pub fn drift(&self, sku: &Sku, reserved: i64) -> i64 {
         reserved
             .saturating_sub(self.holds.held_by_others(sku, 0))
             .saturating_sub(self.removed.undecided_units(sku))
     }
 
-    /// Whether it is known which skus another program holds units of.
+    /// Whether it is known of which skus another program holds units.
     pub fn knows_the_shared(&self) -> bool {
         self.is_alone() || (self.is_complete() && !self.comparison.is_incomplete)
     }
 
-    /// Whether reserved units of this sku may be another program's: it was found to have more than is held, or that is not
-    /// known.
+    /// Whether reserved units of this sku may belong to another program: its counter was found to be above what is
+    /// held, or that is not known.
     pub fn may_be_shared(&self, sku: &Sku) -> bool {
         !self.knows_the_shared()
             || self.comparison.written_while_incomplete.contains(sku.as_str())
             || self.comparison.has_more_than_held(sku)
     }
 
-    /// All that was deleted while it was not known is remembered.
+    /// Records that everything deleted while the comparison was incomplete has been remembered.
     pub fn remembered_all(&mut self) {
         if self.knows_the_shared() && !self.comparison.written_while_incomplete.is_empty() {
             self.comparison.written_while_incomplete.clear();
         }
     }
 
-    /// Another client has written this reserved counter.
+    /// Records that another client has written this reserved counter.
     pub fn note_written(&mut self, sku: Sku) {
         if !self.knows_the_shared() {
             self.comparison.written_while_incomplete.insert(sku.clone());
@@ -355,30 +379,32 @@ impl Ledger {
         self.comparison.note_written(sku);
     }
 
-    /// Takes the reserved counters that other clients have written. While the index is not complete there is nothing to compare
-    /// them with.
+    /// Takes the skus whose reserved counter another client has written. If the index is not complete, there is nothing
+    /// to compare the counters with, and nothing is taken.
     pub fn take_written(&mut self) -> Vec<Sku> {
         if self.is_complete() { self.comparison.take_written() } else { Vec::new() }
     }
 
-    /// Takes the records that are to say that they came back. While the index is not complete it is not known which they are.
+    /// Takes the records to mark as restored. If the index is not complete, the list is not reliable, and nothing is
+    /// taken.
     pub fn take_restored(&mut self) -> Vec<(ReservationId, Restored)> {
         if self.is_complete() { self.notes.take_restored() } else { Vec::new() }
     }
 
     // --- whether the module is alone ---
 
-    /// Whether reserved units that nothing holds are the module's own to give back.
+    /// Whether the module may return reserved units that no reservation holds, because it alone reserves in this
+    /// database.
     pub fn is_alone(&self) -> bool {
         self.standing.is_managed() && self.foreign.is_empty()
     }
 
-    /// Whether the database may be marked as the module's alone.
+    /// Whether the database may be marked as one in which the module alone reserves.
     pub fn is_to_be_marked(&self) -> bool {
         self.standing.is_clean() && self.foreign.is_empty()
     }
 
-    /// Whether the mark is to be taken away.
+    /// Whether the mark has to be removed.
     pub fn is_to_be_unmarked(&mut self, now: UnixMs) -> bool {
         if !self.foreign.is_empty() {
             self.standing.doubt(Reason::ForeignRecord, now);
@@ -386,20 +412,20 @@ impl Ledger {
         self.standing.bears_a_wrong_mark()
     }
 
-    // --- whether there is anything to do ---
+    // --- whether there is work ---
 
-    /// Whether what events have told of is not all worked off.
+    /// Whether notes of events still have to be handled.
     pub fn is_behind(&self) -> bool {
         !self.pending.is_empty() || self.removed.has_unseen() || self.notes.has_touched()
     }
 
-    /// Whether anything is not settled yet, so that what is reserved cannot be compared with what is held.
+    /// Whether something is not settled yet, so that reserved counters cannot be compared with what is held.
     pub fn has_unsettled(&self) -> bool {
         !self.pending.is_empty() || self.notes.has_touched()
     }
 
-    /// Whether a job or the cron has anything to do here; `may_write`: on a master that may write now. What it does not know
-    /// for sure counts as work.
+    /// Whether a job or the cron has work here. `may_write` says whether this is a master that may write now. In case
+    /// of doubt the answer is yes.
     pub fn has_work(&self, now: UnixMs, may_write: bool) -> bool {
         let has_more_to_look_at =
             !(self.notes.to_learn.is_empty() && self.waiting.is_empty()) || self.notes.has_restored();
@@ -420,8 +446,8 @@ impl Ledger {
                     || is_due()))
     }
 
-    /// Whether nothing is to be done here before a command or an event comes, or [`Ledger::next_deadline`]. If nothing is held any
-    /// more, the memory of the index is given back.
+    /// Whether nothing has to be done here until a command or an event arrives or [`Ledger::next_deadline`] passes. If
+    /// nothing is held, the memory of the index is freed.
     pub fn falls_asleep(&mut self, now: UnixMs) -> bool {
         let is_idle = self.walk.is_none() && !self.has_work(now, true);
         if is_idle && self.holds.is_empty() {
@@ -430,12 +456,13 @@ impl Ledger {
         is_idle
     }
 
-    /// The first deadline of anything that is live or remembered, if there is one: no work comes before it by itself.
+    /// The earliest deadline of anything live or remembered, if there is one. Without commands and events, there is no
+    /// work before it.
     pub fn next_deadline(&self) -> Option<UnixMs> {
         self.holds.next_wake().into_iter().chain(self.remembered.first_deadline()).min()
     }
 
-    /// Whether nothing is known here that an empty database does not have.
+    /// Whether the ledger contains nothing that an empty database would not have.
     pub fn is_blank(&self) -> bool {
         self.walk.is_none()
             && !self.has_work(UnixMs::MAX, true)
@@ -447,7 +474,7 @@ impl Ledger {
             && self.standing.is_blank()
     }
 
-    /// Whether anything is known or noted that an operator wants to see in INFO.
+    /// Whether the ledger contains something that INFO should show.
     pub fn is_in_use(&self) -> bool {
         self.holds.count() > 0
             || !self.foreign.is_empty()

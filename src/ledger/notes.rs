@@ -1,6 +1,7 @@
-//! What events, walks and loads have told of, to be looked at when looking is allowed: an event handler must not open keys.
+//! Notes taken by event handlers, walks and loads. An event handler must not open keys, so it notes which keys to
+//! examine later.
 //!
-//! **Invariant:** a note only says where to look. It is taken out by who looks, and what the key says then counts.
+//! **Invariant:** a note only says where to look. Whoever examines the key removes the note and relies only on the key.
 
 use std::collections::VecDeque;
 
@@ -24,7 +25,7 @@ pub enum Touched {
 }
 
 impl Touched {
-    /// The slot of the key; `None` of one that no command names.
+    /// The slot of the key, or `None` if commands do not name the key.
     fn slot(&self) -> Option<Slot> {
         match self {
             Touched::Reservation(id) => Some(Slot::of(id.as_str())),
@@ -38,32 +39,32 @@ impl Touched {
 #[derive(Debug, Default)]
 pub struct Notes {
     touched: VecDeque<Touched>,
-    /// Keys that a walk met, and that nothing waits for.
+    /// Keys that a walk met and that are not urgent.
     pub to_learn: Vec<Touched>,
-    /// Records that a load has dropped because they were due: the copies still have them, and are to be told.
+    /// Due records that a load has dropped. Replicas and the AOF still have them, so their deletion must be replicated.
     pub dropped: Vec<ReservationId>,
-    /// Records that another client has put back, and that do not say so yet.
+    /// Records that another client has put back, and which are not marked as restored yet.
     restored: Vec<(ReservationId, Restored)>,
-    /// Those whose slots are being moved.
+    /// The same for records whose slots are moving.
     restored_in_moving_slots: Vec<(ReservationId, Restored)>,
 }
 
 impl Notes {
-    /// An event named this key.
+    /// Notes a key that an event named.
     pub fn touch(&mut self, key: Touched) {
-        // A burst of events on one key is one look.
+        // Several events on one key in a row need only one note.
         if self.touched.back() != Some(&key) {
             self.touched.push_back(key);
         }
     }
 
-    /// The next key that an event named and that was not looked at; of this slot alone, if one is named, and among the
-    /// newest: those of the unit at hand.
+    /// Takes the oldest note of a touched key. If a slot is given, takes the oldest of that slot among the newest
+    /// notes, which are those of the current unit of work.
     pub fn take_touched(&mut self, slot: Option<Slot>) -> Option<Touched> {
         if slot.is_none() { self.touched.pop_front() } else { self.take_latest_touched(slot) }
     }
 
-    /// The same, but without a slot the latest first.
+    /// The same, but without a slot the newest note is taken.
     pub fn take_latest_touched(&mut self, slot: Option<Slot>) -> Option<Touched> {
         let Some(slot) = slot else { return self.touched.pop_back() };
         let newest = self.touched.iter().enumerate().rev().take(NEWEST);
@@ -72,43 +73,43 @@ impl Notes {
         self.touched.remove(at)
     }
 
-    /// Whether a key was named and not looked at.
+    /// Whether there are notes of touched keys.
     pub fn has_touched(&self) -> bool {
         !self.touched.is_empty()
     }
 
-    /// Whether keys of this slot were named and not looked at; also if there are too many notes to look through.
+    /// Whether there are notes of touched keys in this slot. If there are too many notes to search, the answer is yes.
     pub fn has_touched_in(&self, slot: Slot) -> bool {
         const MOST: usize = 4096;
         self.touched.len() > MOST || self.touched.iter().any(|touched| touched.slot() == Some(slot))
     }
 
-    /// Another client has put this record back; the record is to say so.
+    /// Notes that another client has put this record back, so that it is marked as restored.
     pub fn note_restored(&mut self, id: &ReservationId, how: Restored) {
         self.restored.push((id.clone(), how));
     }
 
-    /// Takes the records that are to say that they came back.
+    /// Takes the records to mark as restored.
     pub(super) fn take_restored(&mut self) -> Vec<(ReservationId, Restored)> {
         std::mem::take(&mut self.restored)
     }
 
-    /// These cannot be written yet: their slots are being moved.
+    /// Postpones records whose slots are moving.
     pub fn mark_later(&mut self, records: Vec<(ReservationId, Restored)>) {
         self.restored_in_moving_slots.extend(records);
     }
 
-    /// Those are tried again.
+    /// Lets the postponed records be marked again.
     pub(super) fn try_moving_slots_again(&mut self) {
         self.restored.append(&mut self.restored_in_moving_slots);
     }
 
-    /// Whether a record is to say that it came back.
+    /// Whether there are records to mark as restored.
     pub(super) fn has_restored(&self) -> bool {
         !(self.restored.is_empty() && self.restored_in_moving_slots.is_empty())
     }
 
-    /// Only a master writes into records that they came back.
+    /// Forgets the records to mark as restored, because only a master marks them.
     pub(super) fn forget_restored(&mut self) {
         self.restored.clear();
         self.restored_in_moving_slots.clear();

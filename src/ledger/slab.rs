@@ -1,5 +1,5 @@
-//! Numbered places, and numbers by name, for millions of things on a thread that must not stop: neither ever moves all
-//! that it holds at once when it grows.
+//! Numbered storage, and an index of numbers by name, for millions of entries on a thread that must not pause. When
+//! they grow, they never move all their contents at once.
 
 use std::hash::BuildHasher;
 
@@ -8,10 +8,10 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 /// The number of a place.
 pub type Number = u32;
 
-/// How many places are made at once.
+/// The number of places that are allocated at once.
 const CHUNK: usize = 1024;
 
-/// Values in numbered places. A number is given away again when its value was taken out.
+/// Values in numbered places. After a value is removed, its number is reused.
 #[derive(Debug)]
 pub struct Slab<T> {
     chunks: Vec<Box<[Option<T>]>>,
@@ -25,13 +25,13 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// Puts a value into a free place; `None` where four billion are taken.
+    /// Puts a value into a free place and returns its number. Returns `None` if four billion places are in use.
     pub fn put(&mut self, value: T) -> Option<Number> {
         if self.free.is_empty() {
             let first = self.chunks.len().saturating_mul(CHUNK);
             let last = Number::try_from(first.saturating_add(CHUNK).saturating_sub(1)).ok()?;
             self.chunks.push(std::iter::repeat_with(|| None).take(CHUNK).collect());
-            // The lowest comes first.
+            // The lowest number is used first.
             self.free.extend((Number::try_from(first).ok()?..=last).rev());
         }
         let number = self.free.pop()?;
@@ -39,7 +39,7 @@ impl<T> Slab<T> {
         Some(number)
     }
 
-    /// Takes the value of a place out.
+    /// Removes and returns the value of a place.
     pub fn take(&mut self, number: Number) -> Option<T> {
         let value = self.place(number)?.take()?;
         self.free.push(number);
@@ -57,7 +57,7 @@ impl<T> Slab<T> {
         self.place(number)?.as_mut()
     }
 
-    /// The first value at this place or after it, with its place.
+    /// The first value whose place is `number` or higher, with its place.
     pub fn from(&self, number: Number) -> Option<(Number, &T)> {
         let (chunk, at) = address(number);
         let chunks = self.chunks.iter().enumerate().skip(chunk);
@@ -73,7 +73,7 @@ impl<T> Slab<T> {
             .find_map(|(number, value)| Some((Number::try_from(number).ok()?, value.as_ref()?)))
     }
 
-    /// Bytes that the places take, used or not.
+    /// The bytes that the places take, used or not.
     pub fn bytes(&self) -> usize {
         let places = self.chunks.len().saturating_mul(CHUNK).saturating_mul(size_of::<Option<T>>());
         places.saturating_add(self.free.capacity().saturating_mul(size_of::<Number>()))
@@ -85,16 +85,17 @@ impl<T> Slab<T> {
     }
 }
 
-/// The chunk of a place, and the place in it.
+/// The chunk of a place, and the index within the chunk.
 fn address(number: Number) -> (usize, usize) {
     let number = number as usize;
     (number.div_euclid(CHUNK), number.rem_euclid(CHUNK))
 }
 
-/// How many tables share the names, each growing by itself: of a million names one moves four thousand.
+/// The number of tables that share the names. Each grows on its own: with a million names, one moves about four
+/// thousand.
 const SHARDS: usize = 256;
 
-/// The numbers of places by the names of what is there. The names are not kept: the places have them.
+/// Places by name. The names themselves are stored only in the places.
 #[derive(Debug, Default)]
 pub struct Names {
     hasher: DefaultHashBuilder,
@@ -102,25 +103,25 @@ pub struct Names {
     count: usize,
 }
 
-/// A place, and the hash of the name of what is there: a table that grows need not look at the names again, which would
-/// be two misses of the processor's cache for each.
+/// A place, and the hash of its name. With the hash, a growing table need not read the names again, which would cost
+/// two cache misses for each.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     number: Number,
     hash: u32,
 }
 
-/// A hash that can be had again from what an [`Entry`] keeps of it.
+/// The part of a hash that an [`Entry`] keeps.
 #[derive(Clone, Copy)]
 struct Hash(u32);
 
 impl Hash {
-    /// All 64 bits depend on those that are kept (Fibonacci hashing).
+    /// Derives all 64 bits from the bits that are kept (Fibonacci hashing).
     fn spread(self) -> u64 {
         u64::from(self.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 
-    /// A table looks at both ends of a hash itself: the middle is for the choice of the table.
+    /// The table itself uses both ends of a hash, so a byte from the middle chooses the table.
     fn shard(self) -> usize {
         usize::from(self.spread().to_le_bytes()[4])
     }
@@ -132,14 +133,14 @@ impl Names {
         Hash(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     }
 
-    /// The place of the thing of this name; `name_of` tells the name of what is at a place.
+    /// The place with this name. `name_of` returns the name of a place.
     pub fn find<'a>(&self, name: &str, name_of: impl Fn(Number) -> &'a str) -> Option<Number> {
         let hash = self.hash(name);
         let same = |entry: &Entry| entry.hash == hash.0 && name_of(entry.number) == name;
         self.shards.get(hash.shard())?.find(hash.spread(), same).map(|entry| entry.number)
     }
 
-    /// Notes the place of a thing whose name is not there yet.
+    /// Adds a place whose name is not in the index yet.
     pub fn enter(&mut self, name: &str, number: Number) {
         if self.shards.is_empty() {
             self.shards.resize_with(SHARDS, HashTable::new);
@@ -153,7 +154,7 @@ impl Names {
         }
     }
 
-    /// Forgets the place of the thing of this name, and tells it.
+    /// Removes the place with this name, and returns it.
     pub fn leave<'a>(&mut self, name: &str, name_of: impl Fn(Number) -> &'a str) -> Option<Number> {
         let hash = self.hash(name);
         let same = |entry: &Entry| entry.hash == hash.0 && name_of(entry.number) == name;
@@ -163,12 +164,12 @@ impl Names {
         Some(entry.number)
     }
 
-    /// How many names there are.
+    /// The number of names.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Bytes that it takes, about: of each place in a table an entry and a mark.
+    /// The approximate size in bytes: an entry and a control byte for each slot of the tables.
     pub fn bytes(&self) -> usize {
         let places = self.shards.iter().map(HashTable::capacity).fold(0, usize::saturating_add);
         places.saturating_mul(size_of::<Entry>().saturating_add(1)).saturating_mul(8).div_ceil(7)

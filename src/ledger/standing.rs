@@ -1,26 +1,26 @@
-//! Whether a database is the module's alone, which the mark `inventory:managed` says in the data set.
+//! Whether the module alone reserves in a database. The key `inventory:managed` marks such a database.
 
 use crate::inventory::quantity::UnixMs;
 
-/// Why the reserved units of a database may be another program's.
+/// The reason why reserved units in a database may belong to another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The reserved counters have not all been compared with what is held.
+    /// Not all reserved counters have been compared with what is held.
     Unchecked,
-    /// A reserved counter was not what is held when all were compared.
+    /// When all were compared, a reserved counter differed from what was held.
     Drift,
-    /// Another client has written a reserved counter, and it was not what is held afterwards.
+    /// Another client has written a reserved counter, which then differed from what was held.
     ForeignWrite,
-    /// A reservation key holds something that is not a record of this module.
+    /// A `reservation:` key is foreign.
     ForeignRecord,
-    /// The module was loaded into a running server: nobody saw what was written before.
+    /// The module was loaded into a running server and did not see what was written before.
     Unwatched,
     /// Another client has deleted the mark.
     Deleted,
 }
 
 impl Reason {
-    /// The word for it in INFO.
+    /// The word for the reason in INFO.
     pub fn word(self) -> &'static std::ffi::CStr {
         match self {
             Reason::Unchecked => c"unchecked",
@@ -33,43 +33,45 @@ impl Reason {
     }
 }
 
-/// What is known of a database.
+/// Whether the reserved units of a database all belong to the module.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ownership {
-    /// Nothing speaks against the module being alone: it was empty, or every reserved counter was found to be what is held.
-    /// The next RESERVE writes the mark.
+    /// Nothing contradicts it: the database was empty, or every reserved counter agreed with what is held. The next
+    /// RESERVE writes the mark.
     #[default]
     Clean,
-    /// It bears the mark.
+    /// The database has the mark.
     Managed,
     /// Another program may hold units.
     Shared(Reason),
 }
 
-/// What is known of a database, and since when.
+/// The ownership of a database, and the time at which it was found.
 ///
-/// **Invariant:** it is managed only while the mark exists, and a mark that says what is not so is found to be wrong.
+/// **Invariant:** a database is managed only while the mark exists. A mark that contradicts the ownership is detected
+/// as wrong.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Standing {
     ownership: Ownership,
-    /// When that was found; 0: when the database was first seen.
+    /// The time at which the ownership was found; 0 if it has not changed since the database was first seen.
     since: UnixMs,
-    /// The key of the mark exists.
+    /// Whether the key of the mark exists.
     has_mark: bool,
 }
 
 impl Standing {
-    /// What is known.
+    /// The ownership of the database.
     pub fn ownership(&self) -> Ownership {
         self.ownership
     }
 
-    /// Since when, Unix ms; 0: since the database was first seen.
+    /// The time at which the ownership was found, in Unix ms; 0 if it has not changed since the database was first
+    /// seen.
     pub fn since(&self) -> UnixMs {
         self.since
     }
 
-    /// Whether the module is alone here, by the mark.
+    /// Whether the database is marked as one in which the module alone reserves.
     pub fn is_managed(&self) -> bool {
         self.ownership == Ownership::Managed
     }
@@ -79,12 +81,12 @@ impl Standing {
         self.ownership == Ownership::Clean
     }
 
-    /// Whether nothing was found that is not so in an empty database.
+    /// Whether nothing was found that an empty database would not have.
     pub fn is_blank(&self) -> bool {
         self.is_clean() && !self.has_mark
     }
 
-    /// Whether the mark exists, and says what is not so.
+    /// Whether the mark exists although the database is shared.
     pub fn bears_a_wrong_mark(&self) -> bool {
         self.has_mark && matches!(self.ownership, Ownership::Shared(reason) if reason != Reason::Unchecked)
     }
@@ -95,14 +97,14 @@ impl Standing {
         }
     }
 
-    /// Every reserved counter is about to be compared. A mark that is known needs no comparison.
+    /// Starts a comparison of all reserved counters. A database with a known mark keeps its ownership meanwhile.
     pub fn begin_check(&mut self, now: UnixMs) {
         if !self.has_mark {
             (self.ownership, self.since) = (Ownership::Shared(Reason::Unchecked), now);
         }
     }
 
-    /// Every counter was compared; `is_right`: each was what is held, and no record is foreign.
+    /// Ends the comparison. `is_right` says whether every counter agreed with what is held and no record is foreign.
     pub fn end_check(&mut self, is_right: bool, now: UnixMs) {
         match (self.ownership, is_right) {
             (Ownership::Shared(Reason::Unchecked | Reason::Unwatched), true) => {
@@ -115,30 +117,30 @@ impl Standing {
         }
     }
 
-    /// Another program was noticed.
+    /// Records a sign of another program.
     pub fn doubt(&mut self, reason: Reason, now: UnixMs) {
         match self.ownership {
             Ownership::Clean | Ownership::Managed | Ownership::Shared(Reason::Unchecked) => {
                 self.set(Ownership::Shared(reason), now);
             }
-            // The first reason is what an operator looks for.
+            // The first reason is kept, because an operator looks for the cause.
             Ownership::Shared(_) => {}
         }
     }
 
-    /// The mark was met, by a walk or after an event.
+    /// Records that the mark exists, as met by a walk or after an event.
     pub fn found_mark(&mut self, now: UnixMs) {
         self.has_mark = true;
         self.set(Ownership::Managed, now);
     }
 
-    /// The mark was met when the module was loaded into a running server.
+    /// Records that the mark exists in a database in which the module did not see all earlier writes.
     pub fn found_unwatched_mark(&mut self, now: UnixMs) {
         self.has_mark = true;
         self.set(Ownership::Shared(Reason::Unwatched), now);
     }
 
-    /// The mark is gone: the module has taken it away itself, or another client.
+    /// Records that the mark was removed, by the module itself or by another client.
     pub fn lost_mark(&mut self, now: UnixMs) {
         if std::mem::take(&mut self.has_mark) && self.ownership == Ownership::Managed {
             self.set(Ownership::Shared(Reason::Deleted), now);

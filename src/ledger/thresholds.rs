@@ -1,6 +1,7 @@
-//! The thresholds of products that have one of their own.
+//! The thresholds of products that have their own.
 //!
-//! **Invariant:** what the keys say, as far as their events have been looked at. A product without an entry has the default.
+//! **Invariant:** the entries agree with the keys whose events have been handled. A product without an entry has the
+//! default.
 
 use std::collections::HashMap;
 
@@ -11,12 +12,12 @@ use crate::inventory::sku::Product;
 pub struct Thresholds(HashMap<Product, i64>);
 
 impl Thresholds {
-    /// The threshold of a product, if it has one of its own.
+    /// The threshold of a product, or `None` if the default applies.
     pub fn of(&self, product: &str) -> Option<i64> {
         self.0.get(product).copied()
     }
 
-    /// A product's own threshold is this now; `None`: it has none any more.
+    /// Sets a product's own threshold. `None` removes it.
     pub fn set(&mut self, product: Product, threshold: Option<i64>) {
         match threshold {
             Some(units) => {
@@ -28,7 +29,7 @@ impl Thresholds {
         }
     }
 
-    /// Whether no product has one.
+    /// Whether no product has its own threshold.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What waits for its slot to be stable, in a cluster; elsewhere only what nobody could read yet.
+//! Reservations that wait for their slot to become stable. Outside a cluster, only keys that could not be read yet.
 
 use crate::inventory::cluster_slot::Slot;
 use std::collections::BTreeMap;
@@ -7,20 +7,21 @@ use super::gone::Gone;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::ReservationId;
 
-/// Why something waits.
+/// A waiting reservation, and the reason why it waits.
 #[derive(Debug)]
 pub enum Waits {
-    /// A live reservation that is due: it is not to be opened yet.
+    /// A live reservation that is due and must not be opened yet.
     Parked(ReservationId),
-    /// It appeared by another hand, and read as absent at this moment: it is gone again, or due already.
+    /// Another client has created the key, and it read as absent at this moment: it was deleted again, or is already
+    /// due.
     Unread(ReservationId, UnixMs),
-    /// It was due, and ended or was deleted where another node had its slot, which has given its units back, most likely; or
-    /// it was deleted before no node had it. They are not held.
+    /// A reservation that ended or was deleted while this node did not serve its slot. Most likely the node that served
+    /// it has returned the units. If no node served it, they still have to be returned. Its lines are not held.
     Orphan(Box<Gone>),
 }
 
 impl Waits {
-    /// Of which reservation.
+    /// The id of the reservation.
     pub fn id(&self) -> &ReservationId {
         match self {
             Waits::Parked(id) | Waits::Unread(id, _) => id,
@@ -29,17 +30,17 @@ impl Waits {
     }
 }
 
-/// In how many slots it is asked at once whether what waits can go on.
+/// The number of slots that are tested at once.
 const SLOTS_A_TURN: usize = 512;
 
-/// All that waits, by slot.
+/// All waiting reservations, by slot.
 ///
-/// **Invariant:** nothing of an orphan is held; what is parked is live, or has left without a word.
+/// **Invariant:** the lines of an orphan are not held. A parked reservation is live, or has left without an event.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    /// None is empty.
+    /// None of the lists is empty.
     by_slot: BTreeMap<Slot, Vec<Waits>>,
-    /// The slot that comes next.
+    /// The slot at which the next turn starts.
     next: Slot,
 }
 
@@ -49,12 +50,12 @@ impl Waiting {
         self.by_slot.is_empty()
     }
 
-    /// It waits.
+    /// Adds an entry.
     pub fn enter(&mut self, what: Waits) {
         self.by_slot.entry(Slot::of(what.id().as_str())).or_default().push(what);
     }
 
-    /// Some slots in which something waits; in turn, so that each comes by.
+    /// Returns the next slots in which something waits. Successive calls visit all slots in turn.
     pub fn turn(&mut self) -> Vec<Slot> {
         if self.by_slot.is_empty() {
             return Vec::new();
@@ -66,12 +67,12 @@ impl Waiting {
         slots
     }
 
-    /// The last one that waits in a slot.
+    /// The last entry of a slot.
     pub fn last(&self, slot: Slot) -> Option<&Waits> {
         self.by_slot.get(&slot)?.last()
     }
 
-    /// Takes it.
+    /// Takes the last entry of a slot.
     pub fn take(&mut self, slot: Slot) -> Option<Waits> {
         let waiting = self.by_slot.get_mut(&slot)?;
         let last = waiting.pop();
@@ -81,7 +82,7 @@ impl Waiting {
         last
     }
 
-    /// Forgets all but live reservations.
+    /// Forgets everything except live reservations.
     pub fn forget_all_but_parked(&mut self) {
         self.by_slot.retain(|_, waiting| {
             waiting.retain(|waits| matches!(waits, Waits::Parked(_)));

@@ -1,18 +1,20 @@
-//! What a walk over the keys is for.
+//! The purposes of a walk over the keys.
 
-/// What a walk over the keys is for.
+/// The purpose of a walk over the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To find what is live: nothing is known.
+    /// To rebuild the index, of which nothing is known.
     Index,
-    /// The same in a data set that other clients may have written while the module did not watch: its mark proves nothing.
+    /// The same, in a data set that other clients may have changed before the module was loaded, so that its mark
+    /// proves nothing.
     IndexUnwatched,
-    /// To find the reserved counters, to compare them: what is live is known, since a replica has followed its master.
+    /// To compare the reserved counters. Live reservations are already known, because a replica has followed its
+    /// master.
     Check,
 }
 
 impl Purpose {
-    /// The same on a replica: what it did not see, its master has.
+    /// The purpose on a replica. What a replica did not see, its master did.
     pub fn on_a_replica(self) -> Self {
         match self {
             Self::Index | Self::IndexUnwatched => Self::Index,
