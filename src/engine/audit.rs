@@ -176,7 +176,7 @@ const KEYS_A_PAGE: usize = 2048;
 
 /// Returns the next page of a walk that finds all skus with drift or stray units.
 ///
-/// The page ends after about `count` findings or [`KEYS_A_PAGE`] keys. Counters that are not integers are skipped.
+/// The page ends after about `count` findings or 2048 examined keys. Counters that are not integers are skipped.
 /// `may_see` decides which skus the caller may see.
 pub fn audit_scan<K: Keyspace>(
     keys: &mut K,

@@ -11,6 +11,18 @@
 //!   `judge`.
 //! - The base: [`keyspace`], [`sent`].
 //!
+//! Terms used throughout:
+//!
+//! - *Unit of work*: a command, script or transaction, together with everything that the server carries out with it.
+//! - *Job*: work that an event handler queues. It runs when the unit of work ends, in the same transaction.
+//! - *Cron*: the work that the server's timer starts, ten times a second; see [`sweep::sweep`].
+//! - *Pending*, *removed*, *remembered*, *blocked*, *waiting*: the states of a reservation whose record is gone, or which
+//!   cannot be opened yet; see the fields of the [`Ledger`](crate::ledger::Ledger).
+//! - *Foreign*: a `reservation:` key that is not a record of the module.
+//! - *Drift*: the difference between a reserved counter and what reservations hold of the sku.
+//! - *Mark*: the key `inventory:managed`, which exists if the module alone reserves in the database.
+//! - *CLAMP*: the rule that limits a release to what no other reservation holds; see `settle`.
+//!
 //! **Invariants:**
 //!
 //! - Everything is checked before the first write. After it nothing may fail, and a refusal writes nothing of its own.

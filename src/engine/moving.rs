@@ -18,9 +18,12 @@ use crate::ledger::waiting::Waits;
 
 /// Handles a record that has ended in a slot that is not stable.
 ///
-/// The node that serves the slot later returns the units. If slots are migrated as a whole, the old owner's keys stay
-/// behind and the new owner has the same keys, so the note counts only if the slot comes back together with these keys.
-/// A slot that no node serves waits here with all its keys.
+/// The node that serves the slot afterwards returns the units. There are two ways to tell it:
+///
+/// - If slots are migrated as a whole and another node serves this one, the keys here are only a remainder, and that
+///   node has its own copy. A note is kept in memory, in case the slot comes back to this node.
+/// - Otherwise the record is written again, so that it moves with its slot. If no node serves the slot, the record waits
+///   here.
 pub(super) fn leave_to_owner<K: Keyspace>(keys: &mut K, gone: Gone) {
     let left_behind = keys.slot_state(gone.record.id.as_str()) == SlotState::Elsewhere
         && keys.settings().slots_move_at_once;
@@ -122,7 +125,7 @@ fn has_counters<K: Keyspace>(keys: &mut K, lines: &[Line]) -> bool {
     })
 }
 
-/// Reports in the log that units can be returned neither here nor by another node.
+/// Stops holding units that can be returned neither here nor by another node, and reports them in the log.
 fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
     keys.ledger(|ledger| ledger.holds.unhold(&gone.lines));
     keys.tally(Tally::UnexplainedUnits, settle::total(&gone.lines));
@@ -171,8 +174,8 @@ fn take_up<K: Keyspace>(keys: &mut K, waits: Waits) {
             settle::settle_pending_of(keys, &id);
         }
         Waits::Orphan(gone) => {
-            // If there is an outcome, the old owner has settled the reservation. If there is a record, the reservation
-            // is back.
+            // Skipped if there is an outcome, because the old owner has settled the reservation, or if there is a
+            // record, because the reservation is back.
             let id = &gone.record.id;
             if is_free(keys, Key::Outcome(id)) && is_free(keys, Key::Reservation(id)) {
                 keys.ledger(|ledger| ledger.holds.hold(&gone.lines));

@@ -294,8 +294,9 @@ fn may_meet_stale_key<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
         || gone.lines.iter().any(|line| keys.peek(Key::Available(&line.sku)) == Reading::Absent)
 }
 
-/// Opens what is due until nothing is left or `time_is_up`. Returns whether work is left. Only for a master that may
-/// write now.
+/// Does all the work that a database has without a command: handles the notes, settles remembered and blocked units,
+/// continues with what waits for its slot, opens due records, and compares the reserved counters. Stops when nothing is
+/// left or `time_is_up`, and returns whether work is left. Only for a master that may write now.
 pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let now = keys.now();
     keys.ledger(Ledger::try_moving_slots_again);
@@ -489,8 +490,8 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
         let now = keys.now();
         keys.ledger(|ledger| {
             ledger.foreign.leave(name.as_bytes());
-            // The key has been deleted, or is already due. In the second case the index has a later deadline, because
-            // the TTL was shortened.
+            // The key has been deleted again, or is already due. If the index has a later deadline, the TTL was
+            // shortened.
             if ledger.holds.deadline(id).is_none_or(|deadline| now <= deadline) {
                 ledger.waiting.enter(Waits::Unread(id.clone(), now));
             }

@@ -1,7 +1,7 @@
 //! The keys of the module and their names.
 //!
 //! **Invariant:** every key name is built in this file and nowhere else. One file therefore shows everything that the
-//! module keeps in the keyspace, and all keys of one command share a cluster slot.
+//! module keeps in the keyspace, and ensures that in tagged style all keys of one command share a cluster slot.
 
 use super::quantity::{UnixMs, parse_integer};
 use super::sku::{InvalidText, KeyStyle, Product, ReservationId, Sku, check_id};

@@ -14,12 +14,13 @@ use crate::inventory::sku::{ReservationId, Sku};
 pub struct Gone {
     /// The record.
     pub record: Record,
-    /// The lines whose units are still reserved: all items, or what was left of them when they were cut (CLAMP).
+    /// The lines whose units are still reserved: all items, or the part that CLAMP left when the record was
+    /// deleted (see [`remember`](super::Ledger::remember)).
     pub lines: Vec<Line>,
     /// The deadline.
     pub deadline: UnixMs,
-    /// Whether an expired outcome for this id may still exist. It reads as absent, and a job that overwrote it would
-    /// delete it.
+    /// Whether an expired outcome for this id may still exist. It reads as absent. Overwriting it deletes
+    /// it first, which a job must not do.
     pub may_have_stale_outcome: bool,
 }
 
@@ -98,7 +99,7 @@ impl GoneQueue {
         self.take(number)
     }
 
-    /// Takes the first entry of this slot among the [`NEWEST`].
+    /// Takes the first entry of this slot among the newest entries.
     pub fn take_in(&mut self, slot: Slot) -> Option<Gone> {
         let newest = self.by_number.iter().rev().take(NEWEST);
         let in_slot = newest.filter(|(_, gone)| Slot::of(gone.record.id.as_str()) == slot);

@@ -185,8 +185,8 @@ impl Holds {
         self.get(id).is_some_and(|hold| hold.by_hand)
     }
 
-    /// Whether an expired outcome for this id may still exist: one was found, or no RESERVE has examined this id. Such
-    /// a key reads as absent, and a job that overwrote it would delete it.
+    /// Whether an expired outcome for this id may still exist: one was found, or no RESERVE has examined this id. See
+    /// [`Gone::may_have_stale_outcome`].
     pub fn may_have_stale_outcome(&self, id: &ReservationId) -> bool {
         self.get(id).is_none_or(|hold| hold.by_hand || hold.has_stale_outcome)
     }

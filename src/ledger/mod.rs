@@ -37,13 +37,13 @@ use walk::Purpose;
 /// The way in which a key disappears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// Another name or database, or nothing: DEL, UNLINK, RENAME, MOVE and similar commands.
+    /// It is deleted, renamed or moved: DEL, UNLINK, RENAME, MOVE and similar commands.
     Deleted,
-    /// The TTL of the key.
+    /// Its TTL expires.
     Expired,
-    /// Eviction, because memory is full.
+    /// The server evicts it, because memory is full.
     Evicted,
-    /// A new value: SET, RESTORE REPLACE and similar commands.
+    /// It gets a new value: SET, RESTORE REPLACE and similar commands.
     Overwritten,
 }
 

@@ -48,8 +48,8 @@ pub enum Ownership {
 
 /// The ownership of a database, and the time at which it was found.
 ///
-/// **Invariant:** a database is managed only while the mark exists. A mark that contradicts the ownership is detected
-/// as wrong.
+/// **Invariant:** a database is managed only while the mark exists. If a mark contradicts the ownership,
+/// [`Standing::bears_a_wrong_mark`] is true.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Standing {
     ownership: Ownership,
