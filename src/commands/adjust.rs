@@ -1,4 +1,4 @@
-//! `INV.ADJUST`.
+//! The `INV.ADJUST` command.
 
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;

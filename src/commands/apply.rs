@@ -1,4 +1,4 @@
-//! `INV.APPLY`: the internal form in which every command replicates. Not for clients.
+//! The `INV.APPLY` command: the internal form in which every change is replicated. It is not for clients.
 
 use redis_module::{Context, RedisResult, RedisString, raw};
 use redis_module_macros::command;
@@ -47,7 +47,7 @@ fn inv_apply(context: &Context, args: Vec<RedisString>) -> RedisResult {
             return Err(Refusal::invalid("INV.APPLY is internal: only a master and the AOF may send it"));
         }
         replay(keys, words.get(1..).unwrap_or_default())?;
-        // After the writes, so that a replica's own AOF and replicas get it as well.
+        // This follows the writes so that the replica's own AOF and replicas receive the command as well.
         ctx.replicate_verbatim();
         Ok(reply::ok(()))
     })

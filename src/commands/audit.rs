@@ -1,4 +1,4 @@
-//! `INV.AUDIT`.
+//! The `INV.AUDIT` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;

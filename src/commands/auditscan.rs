@@ -1,4 +1,4 @@
-//! `INV.AUDITSCAN`.
+//! The `INV.AUDITSCAN` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;

@@ -1,4 +1,4 @@
-//! `INV.COMMIT`.
+//! The `INV.COMMIT` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;

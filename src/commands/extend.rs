@@ -1,4 +1,4 @@
-//! `INV.EXTEND`.
+//! The `INV.EXTEND` command.
 
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;

@@ -1,4 +1,4 @@
-//! `INV.GET`.
+//! The `INV.GET` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
@@ -45,7 +45,7 @@ fn inv_get(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     })
 }
 
-/// Fields that are not known are left out, and lists that are empty.
+/// Unknown fields and empty lists are left out.
 fn write(reply: &Reply<'_>, id: &ReservationId, view: &ReservationView) {
     let lists = [
         ("asked", &view.asked),

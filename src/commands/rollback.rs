@@ -1,4 +1,4 @@
-//! `INV.ROLLBACK`.
+//! The `INV.ROLLBACK` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;

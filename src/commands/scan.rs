@@ -1,4 +1,4 @@
-//! `INV.SCAN`.
+//! The `INV.SCAN` command.
 
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
@@ -90,7 +90,7 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<ScanQuery, Refus
     Ok(ScanQuery { from, count: page::size(count), product })
 }
 
-/// A cursor is the place of the reservation that was looked at last.
+/// A cursor is the position of the last reservation that was looked at.
 fn parse_cursor(text: &[u8]) -> Option<Position> {
     let (deadline, slot) = std::str::from_utf8(text).ok()?.split_once('-')?;
     Some((deadline.parse().ok()?, slot.parse().ok()?))

@@ -1,4 +1,4 @@
-//! `INV.THRESHOLD`.
+//! The `INV.THRESHOLD` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;

@@ -1,4 +1,4 @@
-//! `INV.TRANSFER`.
+//! The `INV.TRANSFER` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;

@@ -1,4 +1,4 @@
-//! `INV.WAREHOUSES`.
+//! The `INV.WAREHOUSES` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
@@ -61,12 +61,12 @@ fn inv_warehouses(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     })
 }
 
-/// What becomes of the warehouses of a product.
+/// A change to the warehouses of a product.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// These are set, each with its priority.
+    /// Sets these warehouses, each with its priority.
     Set(Vec<(Warehouse, i64)>),
-    /// This one goes.
+    /// Removes this warehouse.
     Remove(Warehouse),
 }
 

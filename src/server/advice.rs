@@ -1,5 +1,5 @@
-//! Settings of the server that are unsafe or slow for stock, said in the log when the module loads and when they are
-//! set.
+//! Warns in the log about server settings that are unsafe or slow for stock. The check runs when the module is loaded
+//! and when such a setting changes.
 
 use redis_module::Context;
 use redis_module_macros::config_changed_event_handler;
@@ -9,7 +9,7 @@ use super::guard;
 use super::role::is_in_cluster;
 use super::state::Module;
 
-/// The log lines for the settings as they are.
+/// Logs a warning for each such setting.
 pub fn give(ctx: Ctx<'_>) {
     let policy = ctx.server_info(c"memory", c"maxmemory_policy").unwrap_or_default();
     if policy != "noeviction" {
@@ -37,8 +37,8 @@ pub fn give(ctx: Ctx<'_>) {
     }
 }
 
-/// Whether slots of several databases may be moved at once by a server that mixes them up. Seen on Valkey 9.1.2, with and
-/// without this module; the setting came with Valkey 9.0, and cannot be changed while the server runs.
+/// Whether this server migrates the slots of several databases at once and mixes them up. Seen on Valkey 9.1.2, with
+/// and without this module. The setting exists since Valkey 9.0 and cannot be changed while the server runs.
 fn mixes_databases(ctx: Ctx<'_>) -> bool {
     let databases = || ctx.setting("cluster-databases").and_then(|count| count.parse::<i64>().ok());
     let version = || ctx.server_info(c"server", c"valkey_version");
