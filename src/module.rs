@@ -49,7 +49,7 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
     let context = Context::new(ctx);
     let ctx = Ctx::from(&context);
     if let Some(function) = missing_function() {
-        ctx.warn(&format!("inv needs Redis 7.2 or Valkey 7.2, or newer: this server has no {function}"));
+        ctx.warn(&format!("inv needs Redis 7.2, Valkey 7.2 or newer: this server has no {function}"));
         leave();
         return ERR;
     }
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
         load(&context, &module, &arguments)
     });
     drop(module);
-    match loaded.unwrap_or(Err("of this fault".into())) {
+    match loaded.unwrap_or(Err("a fault of the module, see the line above".into())) {
         Ok(()) => OK,
         Err(reason) => {
             ctx.warn(&format!("inv is not loaded: {reason}"));
@@ -81,23 +81,23 @@ fn load(context: &Context, module: &Module, arguments: &[Vec<u8>]) -> Result<(),
     ctx.declare(is_valkey);
     config::register(ctx, arguments)?;
     if !ctx.load_configs() {
-        return Err("an inv.* line of the configuration is not valid".into());
+        return Err("a line inv.* of the configuration is not valid".into());
     }
     let style = config::key_style(in_cluster)?;
     module.server.set(Server { style, in_cluster, is_valkey });
 
     let own_category = if ctx.add_acl_category(c"inventory") { "inventory " } else { "" };
     if commands::register_commands(context) == raw::Status::Err {
-        return Err("its commands cannot be registered".into());
+        return Err("the commands cannot be registered".into());
     }
     for (command, category) in FOR_CLIENTS {
         if !ctx.set_acl_categories(command, &format!("{own_category}{}", category.names())) {
-            return Err("its commands cannot be put into their ACL categories".into());
+            return Err("the ACL categories of the commands cannot be set".into());
         }
     }
     ctx.register_info::<info::Section>();
     if server_events::register_server_events(context).is_err() || !events::subscribe(ctx) {
-        return Err("the server's events cannot be subscribed to".into());
+        return Err("the module cannot subscribe to the server's events".into());
     }
     // The keys that already exist are walked over in slices, so that the server keeps answering.
     walk::begin(ctx, module, Purpose::IndexUnwatched);
@@ -124,8 +124,8 @@ fn require_commands(ctx: Ctx<'_>, in_cluster: bool) -> Result<(), String> {
     }
     let names: Vec<&str> = missing.into_iter().collect();
     Err(format!(
-        "this server has no {} under its own name, which the module needs to write to replicas and the AOF, or to ask the \
-         server. Take the rename-command lines of it out of the configuration, and restrict users with ACL rules instead",
+        "this server has no {} under its own name, which the module needs. Remove the rename-command lines for it from the \
+         configuration, and restrict users with ACL rules instead",
         names.join(", ")
     ))
 }
@@ -141,7 +141,7 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
     let module = Module::current();
     let checked = guard::caught(&module, Some(ctx), "the unload", || prepare_unload(ctx, &module));
     drop(module);
-    match checked.unwrap_or(Err("of a fault of the module".into())) {
+    match checked.unwrap_or(Err("a fault of the module, see the line above".into())) {
         Ok(()) => {
             leave();
             OK
@@ -157,14 +157,14 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
 fn prepare_unload(ctx: Ctx<'_>, module: &Module) -> Result<(), Cow<'static, str>> {
     if module.is_awaited() {
         // The queued callback would run code that is no longer loaded.
-        return Err("a release is queued; try again".into());
+        return Err("a release is queued: try again".into());
     }
     let clients = ctx.client_list();
     if let Some(client) = clients.lines().find(|client| is_waiting(client)) {
         // The server would crash if the command no longer existed when its turn came.
         let (id, address) = (field(client, "id="), field(client, "addr="));
         return Err(format!(
-            "client {id} ({address}) is in the middle of a transaction, or paused with a command of the module; try again, or \
+            "client {id} ({address}) is in a transaction, or paused on a command of the module: try again, or run \
              CLIENT KILL ID {id}"
         )
         .into());
@@ -172,17 +172,17 @@ fn prepare_unload(ctx: Ctx<'_>, module: &Module) -> Result<(), Cow<'static, str>
     if let Some(user) = user_with_our_commands(ctx) {
         // Servers before Valkey 9.1 crash if an ACL rule names a command that no longer exists (valkey-io/valkey#2797).
         return Err(
-            format!("the rules of user {user} name a command of the module; take them out first").into()
+            format!("the ACL rules of user {user} name a command of the module: remove them first").into()
         );
     }
     let marked = schedule::marked_databases(ctx, module);
     if !marked.is_empty() && avoid_traffic() {
         // The server would crash if the DEL of the mark were replicated now.
-        return Err("writes are paused, and inventory:managed is to be deleted; try again".into());
+        return Err("writes are paused, but inventory:managed must be deleted: try again later".into());
     }
     schedule::unmark(ctx, module, &marked);
     if module.is_awaited() {
-        return Err("a release was queued meanwhile; try again".into());
+        return Err("a release was queued meanwhile: try again".into());
     }
     let is_valkey = module.server.get().is_valkey;
     for client in clients.lines().filter(|client| would_meet_a_lost_command(client, is_valkey)) {

@@ -21,7 +21,7 @@ const GRAMMAR: &str = "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [BEFO
         flags: [ReadOnly, GetkeysApi],
         arity: -1,
         summary: "Lists low-stock, out-of-stock and back-in-stock alerts, newest first.",
-        complexity: "O(N*log(M)) where N is the number of alerts looked at, M the number of those kept.",
+        complexity: "O(N*log(M)) where N is the number of alerts examined and M the number of alerts stored.",
         since: "0.1.0",
         key_spec: [
             {

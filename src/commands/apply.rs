@@ -14,12 +14,12 @@ use crate::server::api::ctx::Ctx;
         name: "INV.APPLY",
         flags: [Write],
         arity: -6,
-        summary: "Internal: what a master did, for its replicas and the AOF.",
+        summary: "Internal: replicates a change to replicas and the AOF.",
         complexity: "O(N) where N is the number of effects.",
         since: "0.1.0",
         key_spec: [
             {
-                notes: "The reservation or sku of the first effect: all are in its slot.",
+                notes: "The reservation or sku of the first effect. The keys of all effects are in its slot.",
                 flags: [ReadWrite, Access, Update],
                 begin_search: Index({ index: 3 }),
                 find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),

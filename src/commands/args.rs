@@ -34,11 +34,15 @@ impl<'a> Args<'a> {
         let rest = words.get(1..).unwrap_or_default();
         if rest.len() > MOST_ARGUMENTS {
             let given = rest.len();
-            return Err(Refusal::invalid(format!("{given} arguments, at most {MOST_ARGUMENTS}")));
+            return Err(Refusal::invalid(format!(
+                "{given} arguments are given, but at most {MOST_ARGUMENTS} are allowed"
+            )));
         }
         let bytes = rest.iter().map(|word| word.len()).fold(0, usize::saturating_add);
         if bytes > MOST_BYTES {
-            return Err(Refusal::invalid(format!("the arguments have {bytes} bytes, at most {MOST_BYTES}")));
+            return Err(Refusal::invalid(format!(
+                "the arguments have {bytes} bytes, but at most {MOST_BYTES} are allowed"
+            )));
         }
         for (index, word) in rest.iter().enumerate() {
             if !is_plain(word) {
@@ -99,7 +103,7 @@ impl<'a> Args<'a> {
     pub fn set_once<T>(&self, slot: &mut Option<T>, option: &str, value: T) -> Result<(), Refusal> {
         match slot.replace(value) {
             None => Ok(()),
-            Some(_) => Err(self.wrong(format!("{option} stands twice, or with another of its kind"))),
+            Some(_) => Err(self.wrong(format!("{option} is repeated, or conflicts with another option"))),
         }
     }
 
@@ -120,7 +124,7 @@ impl<'a> Args<'a> {
         let exact = MAX_EXACT.saturating_neg()..=MAX_EXACT;
         parse_integer(digits).filter(|number| exact.contains(number)).ok_or_else(|| {
             let (value, hint) = (Quoted(value), hint(value, &exact));
-            self.wrong(format!("{what} {value} is not an integer within {MAX_EXACT} of 0{hint}"))
+            self.wrong(format!("{what} {value} is not an integer from -{MAX_EXACT} to {MAX_EXACT}{hint}"))
         })
     }
 
@@ -153,17 +157,19 @@ impl<'a> Args<'a> {
     /// Reads `sku quantity …` to the end. The quantities of a sku that is repeated are added up.
     pub fn items(&mut self, style: KeyStyle, max: usize) -> Result<Vec<Line>, Refusal> {
         if self.rest.is_empty() {
-            return Err(self.wrong("no items behind ITEMS"));
+            return Err(self.wrong("no items after ITEMS"));
         }
         if self.rest.len().div_ceil(2) > max {
             let asked = self.rest.len().div_ceil(2);
-            return Err(Refusal::invalid(format!("{asked} items, at most {max} (inv.max-items)")));
+            return Err(Refusal::invalid(format!(
+                "{asked} items are given, but at most {max} are allowed (inv.max-items)"
+            )));
         }
         let mut items = Sum::with_capacity(self.rest.len().div_ceil(2));
         while let Some(sku) = self.option() {
             if let Some(option) = OPTION_WORDS.iter().find(|word| sku.eq_ignore_ascii_case(word.as_bytes())) {
                 return Err(
-                    self.wrong(format!("{option} stands where a sku is expected: options go before ITEMS"))
+                    self.wrong(format!("{option} is given in the place of a sku: put options before ITEMS"))
                 );
             }
             let quantity = self.next(format_args!("the quantity of {}", Quoted(sku)))?;
@@ -186,8 +192,7 @@ impl<'a> Args<'a> {
 
     /// The error for a word that is not an option of the command.
     pub fn unknown(&self, word: &[u8]) -> Refusal {
-        let hint =
-            if self.grammar.contains(" ITEMS ") { ": the word ITEMS goes before the skus" } else { "" };
+        let hint = if self.grammar.contains(" ITEMS ") { ": put the word ITEMS before the skus" } else { "" };
         self.wrong(format!("unknown option {}{hint}", Quoted(word)))
     }
 

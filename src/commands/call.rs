@@ -11,7 +11,7 @@ use crate::server::state::Module;
 
 /// The error that a client receives if the handler panics.
 const FAULT: &str =
-    "ERR a fault of the module: the server's log tells where. Look with INV.GET and INV.AUDIT what was done";
+    "ERR a fault of the module, see the server's log: check with INV.GET and INV.AUDIT what was changed";
 
 /// Passes the words of a call, including the command's name, to its handler. The handler returns the reply or writes
 /// it itself. A refusal becomes an error and is counted for INFO.

@@ -18,7 +18,7 @@ const GRAMMAR: &str = "INV.GET id";
         name: "INV.GET",
         flags: [ReadOnly],
         arity: -1,
-        summary: "Tells how a reservation stands, live or remembered.",
+        summary: "Returns a live reservation, or the outcome of one that has ended.",
         complexity: "O(N) where N is the number of lines of the reservation.",
         since: "0.1.0",
         key_spec: [

@@ -32,7 +32,7 @@ pub fn tells_key(ctx: &Context, words: &[RedisString]) -> bool {
 pub fn count(args: &mut Args<'_>, slot: &mut Option<i64>) -> Result<(), Refusal> {
     let size = args.number("COUNT", 1)?;
     if size > MOST {
-        return Err(args.wrong(format!("COUNT {size} is more than a page holds, which is {MOST} at most")));
+        return Err(args.wrong(format!("COUNT {size} is greater than the maximum of {MOST}")));
     }
     args.set_once(slot, "COUNT", size)
 }

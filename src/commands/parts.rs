@@ -30,7 +30,7 @@ pub fn parse(
         }
     }
     if late.is_some() && part.is_some() {
-        return Err(args.wrong("LATE sells the whole: it goes without ITEMS"));
+        return Err(args.wrong("LATE commits the whole reservation and cannot be combined with ITEMS"));
     }
     let asked = || match &part {
         Some(part) => args::spell(part),

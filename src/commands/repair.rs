@@ -17,7 +17,7 @@ const GRAMMAR: &str = "INV.REPAIR sku [FORCE]";
         name: "INV.REPAIR",
         flags: [Write],
         arity: -1,
-        summary: "Makes a reserved counter what reservations hold; the difference goes to available.",
+        summary: "Sets the reserved counter of a sku to what reservations hold, and moves the difference to available.",
         complexity: "O(1)",
         since: "0.1.0",
         key_spec: [

@@ -103,7 +103,7 @@ pub(super) fn parse(
             let text = args.value("DATA")?;
             if text.len() > settings.max_data_bytes {
                 return Err(Refusal::invalid(format!(
-                    "DATA has {} bytes, at most {} (inv.max-data-bytes)",
+                    "DATA has {} bytes, but at most {} are allowed (inv.max-data-bytes)",
                     text.len(),
                     settings.max_data_bytes
                 )));
@@ -137,7 +137,7 @@ fn resolve_id(given: &[u8], style: KeyStyle) -> Result<ReservationId, Refusal> {
     };
     if style == KeyStyle::Tagged && !prefix.contains(&b'{') {
         return Err(Refusal::invalid(
-            "a generated id needs a tag here, so that it is in the slot of its products: write {tag}*",
+            "with tagged keys, a generated id needs the hash tag of its products: write {tag}*",
         ));
     }
     let mut id = prefix.to_vec();

@@ -19,7 +19,7 @@ const GRAMMAR: &str = "INV.SCAN cursor [COUNT n] [PRODUCT product]";
         name: "INV.SCAN",
         flags: [ReadOnly, GetkeysApi],
         arity: -1,
-        summary: "Lists the ids of live reservations by deadline, a page at a time.",
+        summary: "Iterates over the ids of live reservations, ordered by deadline.",
         complexity: "O(N*log(M)) for a page of N out of M live reservations.",
         since: "0.1.0",
         key_spec: [
@@ -71,7 +71,7 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<ScanQuery, Refus
         let place = parse_cursor(cursor);
         Some(place.ok_or_else(|| {
             args.wrong(format!(
-                "the cursor {} is neither 0 nor one that INV.SCAN has answered",
+                "the cursor {} is neither 0 nor a cursor that INV.SCAN returned",
                 Quoted(cursor)
             ))
         })?)

@@ -19,7 +19,7 @@ const GRAMMAR: &str = "INV.STOCK product [product ...]";
         name: "INV.STOCK",
         flags: [ReadOnly],
         arity: -1,
-        summary: "Tells the stock of products: available, reserved, on hand, threshold, warehouses.",
+        summary: "Returns the stock of products: available, reserved and on-hand units, threshold and warehouses.",
         complexity: "O(N) where N is the number of products and of their warehouses.",
         since: "0.1.0",
         key_spec: [

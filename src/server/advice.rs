@@ -14,25 +14,26 @@ pub fn give(ctx: Ctx<'_>) {
     let policy = ctx.server_info(c"memory", c"maxmemory_policy").unwrap_or_default();
     if policy != "noeviction" {
         ctx.warn(&format!(
-            "maxmemory-policy {policy} can evict reservations of customers who are paying, outcomes, even counters: set it to \
-             noeviction"
+            "maxmemory-policy {policy} can evict reservations, outcomes and even counters: set it to noeviction"
         ));
     }
     let hz = ctx.server_info(c"server", c"configured_hz");
     let hz = hz.and_then(|hz| hz.parse::<i64>().ok()).unwrap_or(10);
     if hz < 10 {
-        ctx.warn(&format!("hz {hz}: units of abandoned reservations come back late; set it to 10 or more"));
+        ctx.warn(&format!(
+            "hz is {hz}, so the units of abandoned reservations are released late: set it to 10 or more"
+        ));
     }
     if ctx.setting("repl-diskless-load").is_some_and(|setting| setting == "swapdb") {
         ctx.warn(
-            "repl-diskless-load swapdb is not used while inv is loaded: a full synchronisation goes through a file, as with \
-             disabled, and this replica answers LOADING while it loads that",
+            "repl-diskless-load swapdb is not used while inv is loaded: a full synchronisation uses a file, as with \
+             disabled, and this replica answers LOADING while it loads the file",
         );
     }
     if mixes_databases(ctx) {
         ctx.warn(
-            "cluster-databases is above 1: on Valkey 9, CLUSTER MIGRATESLOTS can carry out an INCRBY of a client in another \
-             database, so that counters of stock become wrong; set it to 1",
+            "cluster-databases is above 1: on Valkey 9, CLUSTER MIGRATESLOTS can apply a client's INCRBY to another database, \
+             which corrupts stock counters. Set it to 1",
         );
     }
 }

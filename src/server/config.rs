@@ -159,7 +159,7 @@ fn enter<T>(values: &mut Vec<(&'static CStr, T)>, name: &'static CStr, value: T)
 fn unknown(name: &str) -> String {
     let names = NUMBERS.iter().map(|option| option.name).chain(WORDS.iter().map(|option| option.name));
     let names: Vec<&str> = names.map(text).collect();
-    format!("load argument '{name}' is no option: they are {}, without inv.", names.join(", "))
+    format!("unknown load argument '{name}': the options are {}, without the prefix inv.", names.join(", "))
 }
 
 fn text(name: &'static CStr) -> &'static str {
@@ -218,7 +218,7 @@ pub fn sweep_budget() -> std::time::Duration {
 /// The style of key names. In a cluster the keys of an id need its hash tag to be in its slot.
 pub fn key_style(in_cluster: bool) -> Result<KeyStyle, &'static str> {
     match KEY_STYLE.value.load(Ordering::Relaxed) {
-        1 if in_cluster => Err("inv.key-style plain does not fit a cluster: take the line out"),
+        1 if in_cluster => Err("inv.key-style plain cannot be used in a cluster: remove the setting"),
         1 => Ok(KeyStyle::Plain),
         2 => Ok(KeyStyle::Tagged),
         _ if in_cluster => Ok(KeyStyle::Tagged),

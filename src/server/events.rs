@@ -54,7 +54,7 @@ struct Watch;
 impl Hears<KeyGoes> for Watch {
     fn hear(ctx: Ctx<'_>, subevent: u64, going: GoingKey<'_>) {
         let module = &Module::current();
-        guard::event(module, ctx, "the event of a key that goes", || {
+        guard::event(module, ctx, "the event of a removed key", || {
             let (name, key) = going.look();
             key_goes(ctx, module, name, &key, subevent);
         });
@@ -110,7 +110,7 @@ fn key_goes(ctx: Ctx<'_>, module: &Module, name: &[u8], key: &OpenKey<'_>, subev
             increase(&module.totals.evicted_counters, 1);
             let name = String::from_utf8_lossy(name);
             ctx.warn(&format!(
-                "the counter {name} was evicted: its stock is lost (set maxmemory-policy noeviction)"
+                "the counter {name} was evicted and its stock is lost: set maxmemory-policy to noeviction"
             ));
         }
         Watched::Alert(..) | Watched::Outcome(_) | Watched::Available | Watched::Reserved(_) => {}
@@ -125,7 +125,7 @@ impl HearsOfKeys for Watch {
             return;
         }
         module.trust.is_hearing.set(true);
-        guard::event(module, ctx, "the notification of a key", || {
+        guard::event(module, ctx, "a keyspace notification", || {
             let name = notification.key();
             if kind == NEW_KEYS && (!is_reservation(name) || module.own.is_write(name)) {
                 return;

@@ -87,7 +87,7 @@ pub fn round(module: &Module, ctx: Ctx<'_>, place: &str, work: impl FnOnce()) {
             if failed > FAILURES_IN_A_ROW {
                 trust.rests_until.set(now.checked_add(REST));
                 ctx.warn(
-                    "inv: this happens again and again: no unit is given back by deadlines for ten seconds",
+                    "inv: this happens repeatedly: no units are released at their deadlines for ten seconds",
                 );
             }
         }

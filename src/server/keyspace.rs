@@ -108,7 +108,7 @@ impl<'a> ServerKeyspace<'a> {
             self.ctx.flags() & (raw::REDISMODULE_CTX_FLAGS_MULTI | raw::REDISMODULE_CTX_FLAGS_LUA);
         if self.settings.in_cluster && in_others != 0 {
             return Err(Refusal::invalid(format!(
-                "{command} walks over the whole node: in a cluster it cannot be in a transaction or script"
+                "{command} walks over the whole node: in a cluster, it cannot run in a transaction or a script"
             )));
         }
         Ok(())
@@ -364,8 +364,8 @@ impl Keyspace for ServerKeyspace<'_> {
             if !self.module.is_feed_broken.replace(true) {
                 let name = String::from_utf8_lossy(name.bytes());
                 self.report(&format!(
-                    "the feed has no entry of this change: key {name} holds something else than a stream. DEL or RENAME it, and \
-                     the feed begins anew"
+                    "this change has no entry in the feed: key {name} is not a stream. Delete or rename it, and the feed starts \
+                     again"
                 ));
             }
             return;
@@ -430,7 +430,7 @@ impl Keyspace for ServerKeyspace<'_> {
         let (next, names) = self
             .ctx
             .scan_names(cursor, Key::COUNTER_PATTERN, count)
-            .map_err(|reason| Refusal::invalid(format!("the keys cannot be walked over: {reason}")))?;
+            .map_err(|reason| Refusal::invalid(format!("the keys cannot be scanned: {reason}")))?;
         let counters = names.iter().filter_map(|name| Counted::parse(name, self.style));
         Ok((next, counters.collect()))
     }

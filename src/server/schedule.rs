@@ -23,7 +23,7 @@ impl Job for Settling {
     fn run(ctx: Ctx<'_>) {
         let module = &Module::current();
         module.schedule.is_job_queued.set(false);
-        guard::event(module, ctx, "the job behind a command", || do_job(ctx, module));
+        guard::event(module, ctx, "the job after a command", || do_job(ctx, module));
     }
 }
 
