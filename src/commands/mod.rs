@@ -2,8 +2,8 @@
 //! and writes the reply.
 //!
 //! Every command for clients has arity -1, so that the module itself answers a call with too few or too many words.
-//! The server would answer without saying what the command expects, whereas [`args::Args`] adds the usage line. The
-//! server finds no keys in a call that is too short and therefore checks none, and the parser refuses such a call
+//! The server would answer without saying what the command expects, whereas the argument parser adds the usage line.
+//! The server finds no keys in a call that is too short and therefore checks none, and the parser refuses such a call
 //! before it looks at any key.
 
 mod adjust;
