@@ -1,11 +1,12 @@
-//! `inv`: a Redis and Valkey module for stock reservations. A unit is available, reserved, or gone; one command moves
-//! it, atomically.
+//! `inv`: a Redis and Valkey module that reserves stock. Every unit is available, reserved, or gone, and one command
+//! moves units from one state to another atomically.
 //!
-//! Read in this order: [`inventory`] decides and is pure; [`ledger`] is what is kept in memory; [`engine`] takes the steps
-//! around a decision over a small keyspace trait; `server` carries them out on the real server; `commands` speaks with the
-//! clients; `module` registers all of it when the module is loaded. ARCHITECTURE.md has the map.
+//! Read the modules in this order: [`inventory`] makes the decisions and is pure. [`ledger`] is the state that is
+//! kept in memory. [`engine`] runs the steps around a decision, over a small keyspace trait. `server` implements that
+//! trait on the real server. `commands` parses the requests of clients and writes the replies. `module` registers
+//! everything when the module is loaded. ARCHITECTURE.md shows how they fit together.
 
-// A panic in a callback ends the server, and all the stock in it: nothing in src/ may panic.
+// A panic in a callback would end the server and take its stock with it, so nothing in src/ may panic.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,14 +16,14 @@
     clippy::unreachable,
     clippy::indexing_slicing
 )]
-// Units are money: a sum that wraps around sells what is not there.
+// Units are worth money: a sum that wraps around would sell units that do not exist.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss
 )]
-// A new state must make the compiler list the places to think.
+// If a state is added, the compiler must list every match that has to handle it.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod commands;

@@ -1,7 +1,8 @@
-//! How the server loads and unloads the module: the registration of everything that it has.
+//! Loads and unloads the module, and registers everything it provides.
 //!
-//! The `redis_module!` macro is not used: it ends the load on an ACL category that an earlier load has left behind,
-//! and the server itself if a function is missing. A server that is too old gets one line instead.
+//! The `redis_module!` macro is not used for two reasons. It aborts the load if an ACL category of an earlier load
+//! still exists, and it crashes the server if an API function is missing. This module instead logs one line if the
+//! server is too old.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -22,18 +23,18 @@ use crate::server::state::{Module, Server};
 use crate::server::version::{VERSION, VERSION_NUMBER};
 use crate::server::{advice, alloc, config, events, guard, info, schedule, walk};
 
-/// Called by the server to load the module.
+/// Loads the module. The server calls this function.
 ///
 /// # Safety
-/// Only the server calls it, on its main thread, with a context that is valid until it returns.
+/// The server calls it on its main thread, with a context that is valid until it returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn RedisModule_OnLoad(
     ctx: RawContext,
     argv: *mut *mut raw::RedisModuleString,
     argc: c_int,
 ) -> c_int {
-    // Nothing may be allocated before this call: it makes the server's allocator known.
-    // SAFETY: the context is the server's, the name ends in NUL.
+    // This call makes the server's allocator known, so nothing may be allocated before it.
+    // SAFETY: the context comes from the server, and the name ends in NUL.
     let status = unsafe {
         raw::Export_RedisModule_Init(
             ctx,
@@ -48,19 +49,19 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
     let context = Context::new(ctx);
     let ctx = Ctx::from(&context);
     if let Some(function) = missing_function() {
-        ctx.warn(&format!("inv needs Redis 7.2 or Valkey 7.2, or newer: this server has no {function}"));
+        ctx.warn(&format!("inv needs Redis 7.2, Valkey 7.2 or newer: this server has no {function}"));
         leave();
         return ERR;
     }
     guard::install();
     let module = Module::current();
     let loaded = guard::caught(&module, None, "the load", || {
-        // SAFETY: the server gives as many words as it says, valid until this returns.
+        // SAFETY: the server passes `argc` words that are valid until this function returns.
         let arguments = unsafe { load_arguments(argv, argc) };
         load(&context, &module, &arguments)
     });
     drop(module);
-    match loaded.unwrap_or(Err("of this fault".into())) {
+    match loaded.unwrap_or(Err("a fault of the module, see the line above".into())) {
         Ok(()) => OK,
         Err(reason) => {
             ctx.warn(&format!("inv is not loaded: {reason}"));
@@ -80,36 +81,36 @@ fn load(context: &Context, module: &Module, arguments: &[Vec<u8>]) -> Result<(),
     ctx.declare(is_valkey);
     config::register(ctx, arguments)?;
     if !ctx.load_configs() {
-        return Err("an inv.* line of the configuration is not valid".into());
+        return Err("a line inv.* of the configuration is not valid".into());
     }
     let style = config::key_style(in_cluster)?;
     module.server.set(Server { style, in_cluster, is_valkey });
 
     let own_category = if ctx.add_acl_category(c"inventory") { "inventory " } else { "" };
     if commands::register_commands(context) == raw::Status::Err {
-        return Err("its commands cannot be registered".into());
+        return Err("the commands cannot be registered".into());
     }
     for (command, category) in FOR_CLIENTS {
         if !ctx.set_acl_categories(command, &format!("{own_category}{}", category.names())) {
-            return Err("its commands cannot be put into their ACL categories".into());
+            return Err("the ACL categories of the commands cannot be set".into());
         }
     }
     ctx.register_info::<info::Section>();
     if server_events::register_server_events(context).is_err() || !events::subscribe(ctx) {
-        return Err("the server's events cannot be subscribed to".into());
+        return Err("the module cannot subscribe to the server's events".into());
     }
-    // What is in the keys is found in slices: the server goes on meanwhile.
+    // The keys that already exist are walked over in slices, so that the server keeps answering.
     walk::begin(ctx, module, Purpose::IndexUnwatched);
     ctx.note(&format!("inv {} loaded: {}", VERSION.to_str().unwrap_or_default(), config::in_short(style)));
     advice::give(ctx);
     Ok(())
 }
 
-/// What the server wraps around several commands that are sent at once.
+/// The commands that the server wraps around several commands that are replicated together.
 const WRAPPING: [&CStr; 2] = [c"MULTI", c"EXEC"];
 
-/// Everything that the module sends or calls must be there under its own name: what is not would reach neither replicas nor
-/// the AOF, and nobody would be told.
+/// Checks that the server knows every command that the module replicates or calls by its own name. A renamed command
+/// would silently reach neither the replicas nor the AOF.
 fn require_commands(ctx: Ctx<'_>, in_cluster: bool) -> Result<(), String> {
     let sent = Sent::ALL.iter().filter(|command| **command != Sent::Apply).map(|command| command.name());
     let called = Called::needed(in_cluster).iter().map(|command| command.words());
@@ -123,16 +124,16 @@ fn require_commands(ctx: Ctx<'_>, in_cluster: bool) -> Result<(), String> {
     }
     let names: Vec<&str> = missing.into_iter().collect();
     Err(format!(
-        "this server has no {} under its own name, which the module needs to write to replicas and the AOF, or to ask the \
-         server. Take the rename-command lines of it out of the configuration, and restrict users with ACL rules instead",
+        "this server has no {} under its own name, which the module needs. Remove the rename-command lines for it from the \
+         configuration, and restrict users with ACL rules instead",
         names.join(", ")
     ))
 }
 
-/// Called by the server to unload the module.
+/// Unloads the module. The server calls this function.
 ///
 /// # Safety
-/// Only the server calls it, on its main thread, with a context that is valid until it returns.
+/// The server calls it on its main thread, with a context that is valid until it returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
     let context = Context::new(ctx);
@@ -140,7 +141,7 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
     let module = Module::current();
     let checked = guard::caught(&module, Some(ctx), "the unload", || prepare_unload(ctx, &module));
     drop(module);
-    match checked.unwrap_or(Err("of a fault of the module".into())) {
+    match checked.unwrap_or(Err("a fault of the module, see the line above".into())) {
         Ok(()) => {
             leave();
             OK
@@ -152,36 +153,36 @@ pub unsafe extern "C" fn RedisModule_OnUnload(ctx: RawContext) -> c_int {
     }
 }
 
-/// Sees to it that the server keeps nothing that would call the module later, or says why it cannot go.
+/// Makes sure that the server keeps nothing that would call the module later, or says why it cannot be unloaded.
 fn prepare_unload(ctx: Ctx<'_>, module: &Module) -> Result<(), Cow<'static, str>> {
     if module.is_awaited() {
-        // It would run in code that is gone.
-        return Err("a release is queued; try again".into());
+        // The queued callback would run code that is no longer loaded.
+        return Err("a release is queued: try again".into());
     }
     let clients = ctx.client_list();
     if let Some(client) = clients.lines().find(|client| is_waiting(client)) {
-        // A command that has gone when its turn comes would end the server.
+        // The server would crash if the command no longer existed when its turn came.
         let (id, address) = (field(client, "id="), field(client, "addr="));
         return Err(format!(
-            "client {id} ({address}) is in the middle of a transaction, or paused with a command of the module; try again, or \
+            "client {id} ({address}) is in a transaction, or paused on a command of the module: try again, or run \
              CLIENT KILL ID {id}"
         )
         .into());
     }
     if let Some(user) = user_with_our_commands(ctx) {
-        // Servers before Valkey 9.1 end when a rule names a command that has gone (valkey-io/valkey#2797).
+        // Servers before Valkey 9.1 crash if an ACL rule names a command that no longer exists (valkey-io/valkey#2797).
         return Err(
-            format!("the rules of user {user} name a command of the module; take them out first").into()
+            format!("the ACL rules of user {user} name a command of the module: remove them first").into()
         );
     }
     let marked = schedule::marked_databases(ctx, module);
     if !marked.is_empty() && avoid_traffic() {
-        // Sending the DEL of the mark to the copies now would end the server.
-        return Err("writes are paused, and inventory:managed is to be deleted; try again".into());
+        // The server would crash if the DEL of the mark were replicated now.
+        return Err("writes are paused, but inventory:managed must be deleted: try again later".into());
     }
     schedule::unmark(ctx, module, &marked);
     if module.is_awaited() {
-        return Err("a release was queued meanwhile; try again".into());
+        return Err("a release was queued meanwhile: try again".into());
     }
     let is_valkey = module.server.get().is_valkey;
     for client in clients.lines().filter(|client| would_meet_a_lost_command(client, is_valkey)) {
@@ -190,17 +191,19 @@ fn prepare_unload(ctx: Ctx<'_>, module: &Module) -> Result<(), Cow<'static, str>
     Ok(())
 }
 
-/// Gives back everything that the module has taken: its code may go. Whoever calls it holds no memory of the module any more,
-/// and takes none afterwards: the allocator would keep the freed blocks, which nobody gives back.
+/// Releases everything that the module holds, so that its code can be unloaded. The caller must hold no memory of the
+/// module and must not allocate any afterwards: the allocator would keep the freed blocks, and nobody would release
+/// them.
 fn leave() {
     Module::end();
     guard::uninstall();
     alloc::release();
 }
 
-/// The first user of the ACL with a rule about one of the module's commands by name.
+/// The first ACL user that has a rule for one of the module's commands by name.
 fn user_with_our_commands(ctx: Ctx<'_>) -> Option<String> {
-    // user NAME rule rule ...; no name and no rule holds a blank, and a selector has its rules in parentheses.
+    // A line is `user NAME rule rule ...`. Neither names nor rules contain a space, and the rules of a selector are
+    // in parentheses.
     let is_ours =
         |rule: &str| rule.trim_start_matches('(').strip_prefix(['+', '-']).is_some_and(is_our_command);
     let users = ctx.acl_list();
@@ -208,14 +211,15 @@ fn user_with_our_commands(ctx: Ctx<'_>) -> Option<String> {
     user.split(' ').nth(1).map(str::to_owned)
 }
 
-/// Whether this client has queued commands after MULTI, or is paused with one of ours. A line of CLIENT LIST.
+/// Whether this client, a line of CLIENT LIST, has queued commands after MULTI or is paused on a command of the
+/// module.
 fn is_waiting(client: &str) -> bool {
     let has_queued = !["", "-1", "0"].contains(&field(client, "multi="));
     has_queued || (is_blocked(client) && is_our_command(field(client, "cmd=")))
 }
 
-/// Whether the server would go on to use commands of ours that it keeps for this client: the last one that it has sent, which
-/// CLIENT LIST shows, and, in Valkey, those that it has sent after one that waits.
+/// Whether the server would still use a command of the module that it keeps for this client: its last command, which
+/// CLIENT LIST shows, or, in Valkey, a command that follows one that waits.
 fn would_meet_a_lost_command(client: &str, is_valkey: bool) -> bool {
     is_our_command(field(client, "cmd=")) || (is_valkey && is_blocked(client))
 }
@@ -224,7 +228,7 @@ fn is_blocked(client: &str) -> bool {
     field(client, "flags=").contains('b')
 }
 
-/// What a line of CLIENT LIST says after `name=`.
+/// The value of the field `name=` in a line of CLIENT LIST.
 fn field<'a>(client: &'a str, name: &str) -> &'a str {
     client.split(' ').find_map(|field| field.strip_prefix(name)).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! `INV.ADJUST`.
+//! The `INV.ADJUST` command.
 
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
@@ -18,7 +18,7 @@ const GRAMMAR: &str = "INV.ADJUST sku delta [ONCE token]";
         name: "INV.ADJUST",
         flags: [Write, DenyOOM],
         arity: -1,
-        summary: "Adds to the available units of a sku, or takes from them.",
+        summary: "Increases or decreases the available units of a sku.",
         complexity: "O(1)",
         since: "0.1.0",
         key_spec: [

@@ -1,4 +1,4 @@
-//! `INV.ALERTS`.
+//! The `INV.ALERTS` command.
 
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
@@ -21,7 +21,7 @@ const GRAMMAR: &str = "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [BEFO
         flags: [ReadOnly, GetkeysApi],
         arity: -1,
         summary: "Lists low-stock, out-of-stock and back-in-stock alerts, newest first.",
-        complexity: "O(N*log(M)) where N is the number of alerts looked at, M the number of those kept.",
+        complexity: "O(N*log(M)) where N is the number of alerts examined and M the number of alerts stored.",
         since: "0.1.0",
         key_spec: [
             {
@@ -57,7 +57,8 @@ fn inv_alerts(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
             Some(product) => keys.confine(product.as_str())?,
             None => keys.roam("INV.ALERTS without PRODUCT")?,
         }
-        // The server has checked a product that is named; a walk over all shows what the caller may read.
+        // The server has checked the caller's rights to a named product. A list of all products shows only those that
+        // the caller may read.
         let sight = query.product.is_none().then(|| page::sight(ctx.into(), &["INV.ALERTS", "PRODUCT"]));
         let found =
             list(keys, &query, |product| sight.as_ref().is_none_or(|may_see| may_see(product.as_str())));

@@ -1,4 +1,4 @@
-//! `INV.APPLY`: the internal form in which every command replicates. Not for clients.
+//! The `INV.APPLY` command: the internal form in which every change is replicated. It is not for clients.
 
 use redis_module::{Context, RedisResult, RedisString, raw};
 use redis_module_macros::command;
@@ -14,12 +14,12 @@ use crate::server::api::ctx::Ctx;
         name: "INV.APPLY",
         flags: [Write],
         arity: -6,
-        summary: "Internal: what a master did, for its replicas and the AOF.",
+        summary: "Internal: replicates a change to replicas and the AOF.",
         complexity: "O(N) where N is the number of effects.",
         since: "0.1.0",
         key_spec: [
             {
-                notes: "The reservation or sku of the first effect: all are in its slot.",
+                notes: "The reservation or sku of the first effect. The keys of all effects are in its slot.",
                 flags: [ReadWrite, Access, Update],
                 begin_search: Index({ index: 3 }),
                 find_keys: Range({ last_key: 0, steps: 1, limit: 0 }),
@@ -47,7 +47,7 @@ fn inv_apply(context: &Context, args: Vec<RedisString>) -> RedisResult {
             return Err(Refusal::invalid("INV.APPLY is internal: only a master and the AOF may send it"));
         }
         replay(keys, words.get(1..).unwrap_or_default())?;
-        // After the writes, so that a replica's own AOF and replicas get it as well.
+        // This follows the writes so that the replica's own AOF and replicas receive the command as well.
         ctx.replicate_verbatim();
         Ok(reply::ok(()))
     })

@@ -1,4 +1,4 @@
-//! The argument cursor.
+//! Parses the arguments of a command.
 
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
@@ -11,33 +11,38 @@ use crate::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{InvalidText, KeyStyle, Sku, check_text, is_plain};
 
-/// Every word that is an option somewhere. If a sku is expected, one of them is a slip of the pen.
+/// Every option of a command with items. One of these words in the place of a sku is a mistake.
 const OPTION_WORDS: [&str; 9] = ["ITEMS", "LATE", "EX", "PX", "EXAT", "PXAT", "DATA", "SPLIT", "ONCE"];
 
-/// The most arguments of a call: what the longest list of items or warehouses needs, and some.
+/// The maximum number of arguments of a call: enough for the longest list of items or warehouses.
 const MOST_ARGUMENTS: usize = 2112;
 
-/// The most bytes of all of them together: what the longest DATA and the longest ids need, and some.
+/// The maximum size of all arguments together: enough for the longest DATA and the longest ids.
 const MOST_BYTES: usize = 2_097_152;
 
-/// Walks over the arguments of one command.
+/// A cursor over the arguments of one command.
 pub struct Args<'a> {
     grammar: &'static str,
     rest: &'a [&'a [u8]],
 }
 
 impl<'a> Args<'a> {
-    /// The arguments after the command's name. `ERR` if there are too many to look at, or one is not printable UTF-8: the
-    /// server compares keywords up to a NUL, and a control character in a log or a terminal is not what it seems.
+    /// Starts after the command's name. `ERR` if there are too many arguments, or one is not UTF-8 without control
+    /// characters: the server compares a keyword only up to a NUL, and a control character can disguise a name in a
+    /// log or a terminal.
     pub fn new(words: &'a [&'a [u8]], grammar: &'static str) -> Result<Self, Refusal> {
         let rest = words.get(1..).unwrap_or_default();
         if rest.len() > MOST_ARGUMENTS {
             let given = rest.len();
-            return Err(Refusal::invalid(format!("{given} arguments, at most {MOST_ARGUMENTS}")));
+            return Err(Refusal::invalid(format!(
+                "{given} arguments are given, but at most {MOST_ARGUMENTS} are allowed"
+            )));
         }
         let bytes = rest.iter().map(|word| word.len()).fold(0, usize::saturating_add);
         if bytes > MOST_BYTES {
-            return Err(Refusal::invalid(format!("the arguments have {bytes} bytes, at most {MOST_BYTES}")));
+            return Err(Refusal::invalid(format!(
+                "the arguments have {bytes} bytes, but at most {MOST_BYTES} are allowed"
+            )));
         }
         for (index, word) in rest.iter().enumerate() {
             if !is_plain(word) {
@@ -48,7 +53,7 @@ impl<'a> Args<'a> {
         Ok(Self { grammar, rest })
     }
 
-    /// The next argument; `what` it should be is said if there is none.
+    /// The next argument. If there is none, the error says that `what` is missing.
     pub fn next(&mut self, what: impl Display) -> Result<&'a [u8], Refusal> {
         match self.option() {
             Some(word) => Ok(word),
@@ -63,8 +68,8 @@ impl<'a> Args<'a> {
         Some(first)
     }
 
-    /// The value of an option. `ITEMS` and `PRODUCT` are none: with one of them as a value the server, which looks for
-    /// the keyword to find the keys, would take other arguments for keys.
+    /// The value of an option. It cannot be `ITEMS` or `PRODUCT`: the server searches for these keywords to find the
+    /// keys, and would take the wrong arguments for keys.
     pub fn value(&mut self, option: &str) -> Result<&'a [u8], Refusal> {
         let value = self.next(format_args!("the value of {option}"))?;
         if value.eq_ignore_ascii_case(b"ITEMS") || value.eq_ignore_ascii_case(b"PRODUCT") {
@@ -81,34 +86,34 @@ impl<'a> Args<'a> {
             .ok_or_else(|| self.no_integer(option, value, min))
     }
 
-    /// The next argument as a quantity; `what` it is the quantity of is said if it is none.
+    /// The next argument as a quantity. `what` names it in the error.
     pub fn quantity(&mut self, what: impl Display) -> Result<Quantity, Refusal> {
         let value = self.next(&what)?;
         Quantity::parse(value).ok_or_else(|| self.no_integer(what, value, 1))
     }
 
-    /// The refusal of a value that is no integer from `min` to 2^53 - 1. A number that is only written in another form is told
+    /// The error for a value that is not an integer from `min` to 2^53 - 1. If only the notation is wrong, it shows
     /// the right one.
     pub fn no_integer(&self, what: impl Display, value: &[u8], min: i64) -> Refusal {
         let (value, hint) = (Quoted(value), hint(value, &(min..=MAX_EXACT)));
         self.wrong(format!("{what} {value} is not an integer from {min} to {MAX_EXACT}{hint}"))
     }
 
-    /// Takes `value` for an option that is given once.
+    /// Stores the value of an option, which may be given only once.
     pub fn set_once<T>(&self, slot: &mut Option<T>, option: &str, value: T) -> Result<(), Refusal> {
         match slot.replace(value) {
             None => Ok(()),
-            Some(_) => Err(self.wrong(format!("{option} stands twice, or with another of its kind"))),
+            Some(_) => Err(self.wrong(format!("{option} is repeated, or conflicts with another option"))),
         }
     }
 
-    /// The next argument as any integer within 2^53 - 1 of 0.
+    /// The next argument as an integer from -(2^53 - 1) to 2^53 - 1.
     pub fn signed(&mut self, what: &str) -> Result<i64, Refusal> {
         let value = self.next(what)?;
         self.within_bounds(what, value, value)
     }
 
-    /// The same for a change, which may have a plus sign: `+5` says that units come, as `-5` says that they go.
+    /// The next argument as a signed change. Unlike [`signed`](Self::signed), it accepts a plus sign, as in `+5`.
     pub fn delta(&mut self, what: &str) -> Result<i64, Refusal> {
         let value = self.next(what)?;
         let digits = value.strip_prefix(b"+").filter(|rest| !rest.starts_with(b"-"));
@@ -119,11 +124,11 @@ impl<'a> Args<'a> {
         let exact = MAX_EXACT.saturating_neg()..=MAX_EXACT;
         parse_integer(digits).filter(|number| exact.contains(number)).ok_or_else(|| {
             let (value, hint) = (Quoted(value), hint(value, &exact));
-            self.wrong(format!("{what} {value} is not an integer within {MAX_EXACT} of 0{hint}"))
+            self.wrong(format!("{what} {value} is not an integer from -{MAX_EXACT} to {MAX_EXACT}{hint}"))
         })
     }
 
-    /// Takes `word` with its value, if it is one of `EX`, `PX`, `EXAT`, `PXAT`. Says whether it was.
+    /// Reads the value if `word` is `EX`, `PX`, `EXAT` or `PXAT`. Returns whether it was.
     pub fn lifetime(&mut self, word: &[u8], slot: &mut Option<Lifetime>) -> Result<bool, Refusal> {
         type Make = fn(i64) -> Lifetime;
         const OPTIONS: [(&str, i64, Make); 4] = [
@@ -139,7 +144,7 @@ impl<'a> Args<'a> {
         Ok(true)
     }
 
-    /// Takes `word` with its value, if it is `ONCE`. Says whether it was.
+    /// Reads the value if `word` is `ONCE`. Returns whether it was.
     pub fn token(&mut self, word: &[u8], slot: &mut Option<&'a [u8]>) -> Result<bool, Refusal> {
         if !word.eq_ignore_ascii_case(b"ONCE") {
             return Ok(false);
@@ -149,20 +154,22 @@ impl<'a> Args<'a> {
         Ok(true)
     }
 
-    /// `sku quantity …` to the end, each sku added up.
+    /// Reads `sku quantity …` to the end. The quantities of a sku that is repeated are added up.
     pub fn items(&mut self, style: KeyStyle, max: usize) -> Result<Vec<Line>, Refusal> {
         if self.rest.is_empty() {
-            return Err(self.wrong("no items behind ITEMS"));
+            return Err(self.wrong("no items after ITEMS"));
         }
         if self.rest.len().div_ceil(2) > max {
             let asked = self.rest.len().div_ceil(2);
-            return Err(Refusal::invalid(format!("{asked} items, at most {max} (inv.max-items)")));
+            return Err(Refusal::invalid(format!(
+                "{asked} items are given, but at most {max} are allowed (inv.max-items)"
+            )));
         }
         let mut items = Sum::with_capacity(self.rest.len().div_ceil(2));
         while let Some(sku) = self.option() {
             if let Some(option) = OPTION_WORDS.iter().find(|word| sku.eq_ignore_ascii_case(word.as_bytes())) {
                 return Err(
-                    self.wrong(format!("{option} stands where a sku is expected: options go before ITEMS"))
+                    self.wrong(format!("{option} is given in the place of a sku: put options before ITEMS"))
                 );
             }
             let quantity = self.next(format_args!("the quantity of {}", Quoted(sku)))?;
@@ -175,7 +182,7 @@ impl<'a> Args<'a> {
         Ok(items.into_lines())
     }
 
-    /// There must be nothing more.
+    /// Checks that no argument is left.
     pub fn end(&mut self) -> Result<(), Refusal> {
         match self.option() {
             None => Ok(()),
@@ -183,20 +190,19 @@ impl<'a> Args<'a> {
         }
     }
 
-    /// The refusal of a word that is no option here.
+    /// The error for a word that is not an option of the command.
     pub fn unknown(&self, word: &[u8]) -> Refusal {
-        let hint =
-            if self.grammar.contains(" ITEMS ") { ": the word ITEMS goes before the skus" } else { "" };
+        let hint = if self.grammar.contains(" ITEMS ") { ": put the word ITEMS before the skus" } else { "" };
         self.wrong(format!("unknown option {}{hint}", Quoted(word)))
     }
 
-    /// A refusal that shows the grammar.
+    /// An error that shows the usage of the command.
     pub fn wrong(&self, what: impl Into<String>) -> Refusal {
         Refusal::Grammar { what: what.into(), grammar: self.grammar }
     }
 }
 
-/// The token of a command, if there is one, under the name that `name` makes of it. `asked` spells the rest of the
+/// The request's `ONCE` token, if it has one. `name` builds the name of its key, and `asked` spells the rest of the
 /// command.
 pub fn token(
     token: Option<&[u8]>,
@@ -207,8 +213,9 @@ pub fn token(
     Ok(Some(Once { name: name(token)?, asked: asked() }))
 }
 
-/// Lines in one spelling, whatever their order. It is stored with the answer of a token and compared with what older versions have
-/// stored, so it is not the one that readers see ([`describe`](crate::inventory::line::describe)).
+/// Spells lines in a canonical form that does not depend on their order. It is stored with the answer to a token and
+/// compared with what older versions have stored, so it is separate from the form that users see
+/// ([`describe`](crate::inventory::line::describe)).
 pub fn spell(lines: &[Line]) -> String {
     let mut lines: Vec<Line> = lines.to_vec();
     lines.sort_by(|a, b| a.sku.cmp(&b.sku));
@@ -216,7 +223,7 @@ pub fn spell(lines: &[Line]) -> String {
     spelled.collect::<Vec<_>>().join(", ")
 }
 
-/// What is added to the refusal of a number that only its form speaks against, such as `+5` and `007`: how the server writes it.
+/// A hint for a number such as `+5` or `007` that is refused only for its notation: the notation that is accepted.
 fn hint(value: &[u8], range: &RangeInclusive<i64>) -> String {
     let (sign, digits) = match value.split_first() {
         Some((b'+', digits)) => ("", digits),
@@ -235,7 +242,7 @@ fn hint(value: &[u8], range: &RangeInclusive<i64>) -> String {
     }
 }
 
-/// An argument in an error: the first 64 characters.
+/// An argument in an error message, cut off after 64 characters.
 pub struct Quoted<'a>(pub &'a [u8]);
 
 impl Display for Quoted<'_> {

@@ -1,4 +1,4 @@
-//! `INV.AUDIT`.
+//! The `INV.AUDIT` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
@@ -17,7 +17,7 @@ const GRAMMAR: &str = "INV.AUDIT sku";
         name: "INV.AUDIT",
         flags: [ReadOnly],
         arity: -1,
-        summary: "Compares a reserved counter with what reservations hold.",
+        summary: "Compares the reserved counter of a sku with what reservations hold.",
         complexity: "O(1)",
         since: "0.1.0",
         key_spec: [

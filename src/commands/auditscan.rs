@@ -1,4 +1,4 @@
-//! `INV.AUDITSCAN`.
+//! The `INV.AUDITSCAN` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
@@ -16,8 +16,8 @@ const GRAMMAR: &str = "INV.AUDITSCAN cursor [COUNT n]";
         name: "INV.AUDITSCAN",
         flags: [ReadOnly],
         arity: -1,
-        summary: "Finds the skus whose reserved counter is not what reservations hold, and stray units, a page at a time.",
-        complexity: "O(N) where N is the number of keys looked at for a page.",
+        summary: "Iterates over the skus whose reserved counter differs from what reservations hold, or that have stray units.",
+        complexity: "O(N) where N is the number of keys examined for a page.",
         since: "0.1.0",
         key_spec: [],
         args: [
@@ -50,7 +50,7 @@ pub(super) fn parse(words: &[&[u8]]) -> Result<(AuditCursor, usize), Refusal> {
     let cursor = args.next("the cursor")?;
     let cursor = AuditCursor::parse(cursor).ok_or_else(|| {
         args.wrong(format!(
-            "the cursor {} is neither 0 nor one that INV.AUDITSCAN has answered",
+            "the cursor {} is neither 0 nor a cursor that INV.AUDITSCAN returned",
             Quoted(cursor)
         ))
     })?;

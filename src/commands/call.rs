@@ -1,4 +1,4 @@
-//! One call of a command, from its words to its reply.
+//! Runs one call of a command.
 
 use redis_module::{Context, RedisError, RedisResult, RedisString, RedisValue};
 
@@ -9,12 +9,12 @@ use crate::server::guard::{self, Panicked};
 use crate::server::keyspace::ServerKeyspace;
 use crate::server::state::Module;
 
-/// What a client reads of a panic.
+/// The error that a client receives if the handler panics.
 const FAULT: &str =
-    "ERR a fault of the module: the server's log tells where. Look with INV.GET and INV.AUDIT what was done";
+    "ERR a fault of the module, see the server's log: check with INV.GET and INV.AUDIT what was changed";
 
-/// Hands the words of a call, its name first, to the handler of the command. The handler gives what the server is to answer, or
-/// writes the reply itself. A refusal becomes an error here, and is counted for INFO.
+/// Passes the words of a call, including the command's name, to its handler. The handler returns the reply or writes
+/// it itself. A refusal becomes an error and is counted for INFO.
 pub fn run(
     context: &Context,
     words: &[RedisString],

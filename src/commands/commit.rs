@@ -1,4 +1,4 @@
-//! `INV.COMMIT`.
+//! The `INV.COMMIT` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
@@ -17,7 +17,7 @@ const GRAMMAR: &str = "INV.COMMIT id [LATE] [ONCE token] [ITEMS sku quantity [sk
         name: "INV.COMMIT",
         flags: [Write],
         arity: -1,
-        summary: "Sells what a reservation holds, or a part of it: the units leave the inventory.",
+        summary: "Sells the units that a reservation holds, or a part of them.",
         complexity: "O(N) where N is the number of lines of the reservation.",
         since: "0.1.0",
         key_spec: [

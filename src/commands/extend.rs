@@ -1,4 +1,4 @@
-//! `INV.EXTEND`.
+//! The `INV.EXTEND` command.
 
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
@@ -19,7 +19,7 @@ const GRAMMAR: &str = "INV.EXTEND id EX s | PX ms | EXAT s | PXAT ms [ONCE token
         name: "INV.EXTEND",
         flags: [Write, DenyOOM],
         arity: -1,
-        summary: "Moves the deadline of a live reservation, later or earlier.",
+        summary: "Changes the deadline of a live reservation.",
         complexity: "O(N) where N is the number of lines of the reservation.",
         since: "0.1.0",
         key_spec: [

@@ -1,4 +1,4 @@
-//! `INV.GET`.
+//! The `INV.GET` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
@@ -18,7 +18,7 @@ const GRAMMAR: &str = "INV.GET id";
         name: "INV.GET",
         flags: [ReadOnly],
         arity: -1,
-        summary: "Tells how a reservation stands, live or remembered.",
+        summary: "Returns a live reservation, or the outcome of one that has ended.",
         complexity: "O(N) where N is the number of lines of the reservation.",
         since: "0.1.0",
         key_spec: [
@@ -45,7 +45,7 @@ fn inv_get(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     })
 }
 
-/// Fields that are not known are left out, and lists that are empty.
+/// Unknown fields and empty lists are left out.
 fn write(reply: &Reply<'_>, id: &ReservationId, view: &ReservationView) {
     let lists = [
         ("asked", &view.asked),

@@ -1,5 +1,5 @@
-//! The commands for clients, each listed once: what a call of it asks for, its categories in the ACL, and how its words are
-//! read. The server gets the declaration from the command's own file. INV.APPLY is not for clients, so it is not listed here.
+//! The commands for clients, each listed once with its request, its ACL category and its parser. The declarations are
+//! in the commands' own files. INV.APPLY is not for clients, so it is not listed here.
 
 use super::warehouses::{self, Change};
 use super::{
@@ -17,19 +17,19 @@ use crate::engine::warehouses::TransferRequest;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
 
-/// What the ACL takes a command for, beside `@inventory`, which servers before Redis 7.4 and Valkey 8 do not have.
+/// The ACL category of a command, besides `@inventory`, which servers before Redis 7.4 and Valkey 8 do not support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Category {
     /// It changes nothing.
     Read,
     /// It changes stock.
     Write,
-    /// It changes stock, and may give away units that another program holds.
+    /// It changes stock, and may release units that another program holds.
     Dangerous,
 }
 
 impl Category {
-    /// The names of the server's categories, with blanks between them.
+    /// The names of the server's categories, separated by spaces.
     pub const fn names(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -39,18 +39,18 @@ impl Category {
     }
 }
 
-/// `Name(what a call asks for) Category: how the words are read;`, where the command is `INV.NAME`.
+/// `Name(request) Category: parser;` declares the command `INV.NAME`.
 macro_rules! commands {
     (
         |$words:ident, $style:ident, $settings:ident|
         $($(#[$document:meta])* $name:ident $asked:tt $category:ident: $read:expr;)*
     ) => {
-        /// The names of the commands, with their categories.
+        /// The names of the commands and their categories.
         pub const FOR_CLIENTS: &[(&str, Category)] =
             &[$((concat!("INV.", stringify!($name)), Category::$category)),*];
 
-        /// What a client asks for, read from the words of its call. The handlers read their own; this is for those who have no
-        /// server: the fuzzers and the simulation.
+        /// The request of a client, parsed from the words of a call. The handlers call the parsers themselves; this
+        /// type is for fuzzers and simulations, which have no server.
         #[derive(Clone, Debug)]
         #[expect(missing_docs, reason = "each is named like its command")]
         pub enum Request {
@@ -58,7 +58,7 @@ macro_rules! commands {
         }
 
         impl Request {
-            /// Reads the words of a call, its name first. `None` if the name is not that of a command for clients.
+            /// Parses the words of a call, including the command's name. `None` if this is not a command for clients.
             pub fn read(
                 $words: &[&[u8]],
                 $style: KeyStyle,
@@ -81,19 +81,19 @@ commands! {
     Adjust(AdjustRequest) Write: adjust::parse(words, style).map(Self::Adjust);
     Alerts(AlertQuery) Read: alerts::parse(words, style).map(Self::Alerts);
     Audit(Sku) Read: audit::parse(words, style).map(Self::Audit);
-    /// Where it goes on, and the size of a page.
+    /// The cursor, and the size of the page.
     AuditScan(AuditCursor, usize) Read: auditscan::parse(words).map(|(cursor, count)| Self::AuditScan(cursor, count));
     Commit(ResolveRequest) Write: commit::parse(words, style, settings).map(Self::Commit);
     Extend(ExtendRequest) Write: extend::parse(words, style).map(Self::Extend);
     Get(ReservationId) Read: get::parse(words, style).map(Self::Get);
-    /// The sku, and whether by force.
+    /// The sku, and whether the repair is forced.
     Repair(Sku, bool) Dangerous: repair::parse(words, style).map(|(sku, force)| Self::Repair(sku, force));
     Reserve(ReserveRequest) Write: reserve::parse(words, style, settings).map(Self::Reserve);
     Rollback(ResolveRequest) Write: rollback::parse(words, style, settings).map(Self::Rollback);
     Scan(ScanQuery) Read: scan::parse(words, style).map(Self::Scan);
     Set(SetRequest) Write: set::parse(words, style).map(Self::Set);
     Stock(Vec<Product>) Read: stock::parse(words, style).map(Self::Stock);
-    /// Without a number the product has none of its own any more.
+    /// Without a number, the product has no threshold of its own.
     Threshold(Product, Option<i64>) Write: threshold::parse(words, style).map(|(product, units)| Self::Threshold(product, units));
     Transfer(TransferRequest) Write: transfer::parse(words, style).map(Self::Transfer);
     Warehouses(Product, Change) Write: warehouses::parse(words, style).map(|(product, change)| Self::Warehouses(product, change));

@@ -1,9 +1,10 @@
-//! One file a command: its declaration, its arguments, its reply. Each handler reads like its sentence: parse, do,
-//! answer.
+//! The commands, one file each: declaration, arguments and reply. A handler parses its arguments, calls the engine
+//! and writes the reply.
 //!
-//! Every command for clients has arity -1: with any other, the server itself would refuse a call that has too few words or too
-//! many, and its answer does not say what the command wants. The argument cursor's answer has the usage line. The server finds no
-//! keys in a call that is too short, so it checks none; the cursor refuses before any key is looked at.
+//! Every command for clients has arity -1, so that the module itself answers a call with too few or too many words.
+//! The server would answer without saying what the command expects, whereas the argument parser adds the usage line.
+//! The server finds no keys in a call that is too short and therefore checks none, and the parser refuses such a call
+//! before it looks at any key.
 
 mod adjust;
 mod alerts;

@@ -1,4 +1,4 @@
-//! What the commands that walk over many things a page at a time have in common.
+//! The parts that commands with pages have in common.
 
 use redis_module::{Context, RedisString};
 
@@ -7,14 +7,15 @@ use crate::inventory::refusal::Refusal;
 use crate::server::api::acl::Caller;
 use crate::server::api::ctx::Ctx;
 
-/// How many a page holds without COUNT.
+/// The default of COUNT.
 const DEFAULT_COUNT: i64 = 100;
 
-/// How many a page holds at most: a longer one would keep the server.
+/// The maximum of COUNT: a longer page would block the server.
 const MOST: i64 = 1000;
 
-/// Answers the server if it asks for the key of a command that takes `PRODUCT product`, and does not run it. By itself
-/// it sends a command to the node of a key at a fixed place only, and this one has none.
+/// Reports the key of a command that takes `PRODUCT product`, if the server asks for it instead of running the
+/// command. A cluster client routes a command by this key, and the server finds by itself only keys that are at a
+/// fixed position.
 pub fn tells_key(ctx: &Context, words: &[RedisString]) -> bool {
     if !ctx.is_keys_position_request() {
         return false;
@@ -27,11 +28,11 @@ pub fn tells_key(ctx: &Context, words: &[RedisString]) -> bool {
     true
 }
 
-/// The value of COUNT, as a number of results.
+/// Reads the value of COUNT.
 pub fn count(args: &mut Args<'_>, slot: &mut Option<i64>) -> Result<(), Refusal> {
     let size = args.number("COUNT", 1)?;
     if size > MOST {
-        return Err(args.wrong(format!("COUNT {size} is more than a page holds, which is {MOST} at most")));
+        return Err(args.wrong(format!("COUNT {size} is greater than the maximum of {MOST}")));
     }
     args.set_once(slot, "COUNT", size)
 }
@@ -41,11 +42,11 @@ pub fn size(count: Option<i64>) -> usize {
     usize::try_from(count.unwrap_or(DEFAULT_COUNT)).unwrap_or_default()
 }
 
-/// Tells which ids the caller may see on a walk: those that it could ask for one by one. `question` is the command for
-/// that, without the id, which goes last.
+/// Returns a filter for the ids of a page: the caller sees the ids that it could query one by one. `question` is the
+/// command for such a query, without the id, which is its last argument.
 pub fn sight(ctx: Ctx<'_>, question: &'static [&'static str]) -> impl Fn(&str) -> bool {
     let caller = Caller::of(ctx);
-    // Without selectors, who may send this command may read all keys of its patterns by it.
+    // Without selectors, a user who may send this command may query every key that its patterns allow.
     let has_selectors = matches!(&caller, Caller::User(user) if user.has_selectors());
     move |id| match &caller {
         Caller::Server => true,

@@ -1,4 +1,4 @@
-//! What `INV.COMMIT` and `INV.ROLLBACK` have in common: their arguments.
+//! The arguments that `INV.COMMIT` and `INV.ROLLBACK` have in common.
 
 use super::args::{self, Args};
 use crate::engine::keyspace::Settings;
@@ -7,8 +7,8 @@ use crate::inventory::key::OnceName;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, ReservationId};
 
-/// Reads `id [LATE] [ONCE token] [ITEMS sku quantity …]`, `LATE` if the command `may_be_late`; `command` is its name in the
-/// names of `ONCE` keys.
+/// Reads `id [LATE] [ONCE token] [ITEMS sku quantity …]`. `LATE` is accepted only if `may_be_late`. `command` is part
+/// of the names of `ONCE` keys.
 pub fn parse(
     words: &[&[u8]],
     style: KeyStyle,
@@ -30,7 +30,7 @@ pub fn parse(
         }
     }
     if late.is_some() && part.is_some() {
-        return Err(args.wrong("LATE sells the whole: it goes without ITEMS"));
+        return Err(args.wrong("LATE commits the whole reservation and cannot be combined with ITEMS"));
     }
     let asked = || match &part {
         Some(part) => args::spell(part),

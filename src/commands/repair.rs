@@ -1,4 +1,4 @@
-//! `INV.REPAIR`.
+//! The `INV.REPAIR` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
@@ -17,7 +17,7 @@ const GRAMMAR: &str = "INV.REPAIR sku [FORCE]";
         name: "INV.REPAIR",
         flags: [Write],
         arity: -1,
-        summary: "Makes a reserved counter what reservations hold; the difference goes to available.",
+        summary: "Sets the reserved counter of a sku to what reservations hold, and moves the difference to available.",
         complexity: "O(1)",
         since: "0.1.0",
         key_spec: [
@@ -47,7 +47,7 @@ fn inv_repair(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     })
 }
 
-/// The sku, and whether it is repaired by force.
+/// The sku, and whether the repair is forced.
 pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<(Sku, bool), Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let sku = Sku::parse(args.next("the sku")?, style)?;

@@ -1,4 +1,4 @@
-//! Replies, RESP2 and RESP3: a map is a map in RESP3, and flat in RESP2.
+//! Writes replies. A map is a map in RESP3 and a flat array in RESP2.
 
 use std::cell::Cell;
 
@@ -14,28 +14,28 @@ pub fn ok((): ()) -> RedisValue {
     RedisValue::SimpleStringStatic("OK")
 }
 
-/// Writes a reply piece by piece, in the order in which its fields are documented.
+/// Writes a reply element by element, in the documented order of its fields.
 pub struct Reply<'a> {
     ctx: Ctx<'a>,
-    /// How many elements are not written yet; `None` if none is.
+    /// How many announced elements are still missing. `None` before the first element is written.
     owed: Cell<Option<usize>>,
 }
 
 impl<'a> Reply<'a> {
-    /// Nothing is written yet.
+    /// A reply of which nothing is written yet.
     pub const fn new(ctx: Ctx<'a>) -> Self {
         Self { ctx, owed: Cell::new(None) }
     }
 
-    /// Fills what a panic left unwritten with errors, so that what comes next on the connection is not taken for it.
-    /// False if nothing was written.
+    /// Fills the elements that are missing after a panic with errors, so that the client does not take the next reply
+    /// for them. False if nothing was written.
     pub fn mend(&self, error: &str) -> bool {
         let Some(owed) = self.owed.get() else { return false };
         (0..owed).for_each(|_| self.ctx.reply_with_error(error));
         true
     }
 
-    /// One element is written, which has `elements` of its own.
+    /// Counts one element as written. It announces `elements` of its own.
     fn wrote(&self, elements: usize) {
         #[cfg(feature = "faults")]
         crate::server::faults::point();
@@ -43,7 +43,7 @@ impl<'a> Reply<'a> {
         self.owed.set(Some(owed.saturating_sub(1).saturating_add(elements)));
     }
 
-    /// A map of `fields` fields: each a [`Reply::text`] and a value.
+    /// A map with this many fields. Each field is a [`Reply::text`] followed by a value.
     pub fn map(&self, fields: usize) {
         self.wrote(fields.saturating_mul(2));
         self.ctx.reply_with_map(fields);
@@ -67,7 +67,7 @@ impl<'a> Reply<'a> {
         self.ctx.reply_with_integer(number);
     }
 
-    /// The score of a sorted set's member: an integer if it is one.
+    /// The score of a sorted set's member, as an integer if it is one.
     pub fn score(&self, score: f64) {
         #[expect(clippy::cast_possible_truncation, reason = "it is an integer within 2^53")]
         if score.fract() == 0.0 && score.abs() <= 9_007_199_254_740_992.0 {
@@ -78,13 +78,13 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Nothing known.
+    /// A null.
     pub fn null(&self) {
         self.wrote(0);
         self.ctx.reply_with_null();
     }
 
-    /// Lines, as the stored record shows them.
+    /// Lines, in the form of the stored record.
     pub fn lines(&self, lines: &[Line]) {
         self.array(lines.len());
         for Line { sku, quantity } in lines {
@@ -100,7 +100,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// A sku's reserved counter beside what is held, and its `stray` units, if there are any.
+    /// The reserved counter of a sku and the units that reservations hold, with its `stray` units if it has any.
     pub fn audit(&self, audit: &Audit, stray: i64) {
         self.map(if stray == 0 { 4 } else { 5 });
         self.text("sku");
@@ -115,7 +115,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// The reply is written.
+    /// Tells the server that the reply is written.
     pub fn done(&self) -> Result<RedisValue, Refusal> {
         Ok(RedisValue::NoReply)
     }

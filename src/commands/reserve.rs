@@ -1,4 +1,4 @@
-//! `INV.RESERVE`.
+//! The `INV.RESERVE` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
@@ -103,7 +103,7 @@ pub(super) fn parse(
             let text = args.value("DATA")?;
             if text.len() > settings.max_data_bytes {
                 return Err(Refusal::invalid(format!(
-                    "DATA has {} bytes, at most {} (inv.max-data-bytes)",
+                    "DATA has {} bytes, but at most {} are allowed (inv.max-data-bytes)",
                     text.len(),
                     settings.max_data_bytes
                 )));
@@ -120,7 +120,8 @@ pub(super) fn parse(
         }
     }
     let items = args.items(style, settings.max_items)?;
-    // The id counts as it was given: a star asks for one reservation a token, whatever id it got.
+    // The token belongs to the id as the client gave it: with a star, a repeated token returns the reservation that
+    // was made first, whatever id was generated.
     let given = String::from_utf8_lossy(given);
     let given = given.strip_suffix('*').map_or(id.as_str(), |_| &given);
     let once =
@@ -129,14 +130,14 @@ pub(super) fn parse(
     Ok(ReserveRequest { id, lifetime, data, split, items, once })
 }
 
-/// The star at the end of an id becomes a fresh UUID, version 7, so that ids sort by time.
+/// Replaces a star at the end of an id with a new UUID of version 7, so that ids sort by time.
 fn resolve_id(given: &[u8], style: KeyStyle) -> Result<ReservationId, Refusal> {
     let Some(prefix) = given.strip_suffix(b"*") else {
         return Ok(ReservationId::parse(given, style)?);
     };
     if style == KeyStyle::Tagged && !prefix.contains(&b'{') {
         return Err(Refusal::invalid(
-            "a generated id needs a tag here, so that it is in the slot of its products: write {tag}*",
+            "with tagged keys, a generated id needs the hash tag of its products: write {tag}*",
         ));
     }
     let mut id = prefix.to_vec();

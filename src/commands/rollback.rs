@@ -1,4 +1,4 @@
-//! `INV.ROLLBACK`.
+//! The `INV.ROLLBACK` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
@@ -17,7 +17,7 @@ const GRAMMAR: &str = "INV.ROLLBACK id [ONCE token] [ITEMS sku quantity [sku qua
         name: "INV.ROLLBACK",
         flags: [Write],
         arity: -1,
-        summary: "Gives back what a reservation holds, or a part of it: the units can be reserved again.",
+        summary: "Makes the units that a reservation holds, or a part of them, available again.",
         complexity: "O(N) where N is the number of lines of the reservation.",
         since: "0.1.0",
         key_spec: [

@@ -1,4 +1,4 @@
-//! `INV.SCAN`.
+//! The `INV.SCAN` command.
 
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
@@ -19,7 +19,7 @@ const GRAMMAR: &str = "INV.SCAN cursor [COUNT n] [PRODUCT product]";
         name: "INV.SCAN",
         flags: [ReadOnly, GetkeysApi],
         arity: -1,
-        summary: "Lists the ids of live reservations by deadline, a page at a time.",
+        summary: "Iterates over the ids of live reservations, ordered by deadline.",
         complexity: "O(N*log(M)) for a page of N out of M live reservations.",
         since: "0.1.0",
         key_spec: [
@@ -71,7 +71,7 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<ScanQuery, Refus
         let place = parse_cursor(cursor);
         Some(place.ok_or_else(|| {
             args.wrong(format!(
-                "the cursor {} is neither 0 nor one that INV.SCAN has answered",
+                "the cursor {} is neither 0 nor a cursor that INV.SCAN returned",
                 Quoted(cursor)
             ))
         })?)
@@ -90,7 +90,7 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<ScanQuery, Refus
     Ok(ScanQuery { from, count: page::size(count), product })
 }
 
-/// A cursor is the place of the reservation that was looked at last.
+/// A cursor is the position of the last reservation that was looked at.
 fn parse_cursor(text: &[u8]) -> Option<Position> {
     let (deadline, slot) = std::str::from_utf8(text).ok()?.split_once('-')?;
     Some((deadline.parse().ok()?, slot.parse().ok()?))

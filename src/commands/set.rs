@@ -1,4 +1,4 @@
-//! `INV.SET`.
+//! The `INV.SET` command.
 
 use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
@@ -18,7 +18,7 @@ const GRAMMAR: &str = "INV.SET sku AVAILABLE | ONHAND n [IFEQ current] [ONCE tok
         name: "INV.SET",
         flags: [Write, DenyOOM],
         arity: -1,
-        summary: "Sets the available units of a sku, or its units on hand: available is what is not reserved of them.",
+        summary: "Sets the available units of a sku, directly or by its units on hand.",
         complexity: "O(1)",
         since: "0.1.0",
         key_spec: [

@@ -1,4 +1,4 @@
-//! `INV.STOCK`.
+//! The `INV.STOCK` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
@@ -19,7 +19,7 @@ const GRAMMAR: &str = "INV.STOCK product [product ...]";
         name: "INV.STOCK",
         flags: [ReadOnly],
         arity: -1,
-        summary: "Tells the stock of products: available, reserved, on hand, threshold, warehouses.",
+        summary: "Returns the stock of products: available, reserved and on-hand units, threshold and warehouses.",
         complexity: "O(N) where N is the number of products and of their warehouses.",
         since: "0.1.0",
         key_spec: [
@@ -71,7 +71,7 @@ fn write(reply: &Reply<'_>, view: &StockView) {
     }
 }
 
-/// A product of which a key cannot be read: the text that another command would be refused with.
+/// Writes the error for a product if one of its keys cannot be read.
 fn write_error(reply: &Reply<'_>, product: &Product, refusal: &Refusal) {
     reply.map(2);
     reply.text("product_id");
@@ -89,7 +89,7 @@ fn write_units(reply: &Reply<'_>, units: Units) {
     }
 }
 
-/// One product at least.
+/// Reads one or more products.
 pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<Vec<Product>, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let mut products = vec![Product::parse(args.next("the product")?, style)?];

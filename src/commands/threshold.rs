@@ -1,4 +1,4 @@
-//! `INV.THRESHOLD`.
+//! The `INV.THRESHOLD` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
@@ -20,7 +20,7 @@ const GRAMMAR: &str = "INV.THRESHOLD product n | OFF | DEFAULT";
         name: "INV.THRESHOLD",
         flags: [Write],
         arity: -1,
-        summary: "Sets at how many available units the stock of a product is low, or that it raises no alerts.",
+        summary: "Sets the low-stock threshold of a product, or turns its alerts off.",
         complexity: "O(1)",
         since: "0.1.0",
         key_spec: [

@@ -1,4 +1,4 @@
-//! `INV.TRANSFER`.
+//! The `INV.TRANSFER` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
@@ -50,8 +50,8 @@ fn inv_transfer(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
 pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<TransferRequest, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let product = Product::parse(args.next("the product")?, style)?;
-    let from = Warehouse::parse(args.next("the warehouse that the units leave")?, style)?;
-    let to = Warehouse::parse(args.next("the warehouse that they come to")?, style)?;
+    let from = Warehouse::parse(args.next("the source warehouse")?, style)?;
+    let to = Warehouse::parse(args.next("the destination warehouse")?, style)?;
     let quantity = args.quantity("the quantity")?;
     let mut token = None;
     while let Some(word) = args.option() {

@@ -1,4 +1,4 @@
-//! `INV.WAREHOUSES`.
+//! The `INV.WAREHOUSES` command.
 
 use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
@@ -20,7 +20,7 @@ const GRAMMAR: &str =
         name: "INV.WAREHOUSES",
         flags: [Write],
         arity: -1,
-        summary: "Says in which warehouses a product is kept, and which of them is taken from first.",
+        summary: "Sets or removes the warehouses of a product and the order in which they are used.",
         complexity: "O(N log N) where N is the number of warehouses of the product.",
         since: "0.1.0",
         key_spec: [
@@ -61,12 +61,12 @@ fn inv_warehouses(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     })
 }
 
-/// What becomes of the warehouses of a product.
+/// A change to the warehouses of a product.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// These are set, each with its priority.
+    /// Sets these warehouses, each with its priority.
     Set(Vec<(Warehouse, i64)>),
-    /// This one goes.
+    /// Removes this warehouse.
     Remove(Warehouse),
 }
 
@@ -86,11 +86,11 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<(Product, Change
     while let Some(name) = args.option() {
         let place = place(name, &mut args, style)?;
         if places.iter().any(|(known, _)| *known == place.0) {
-            return Err(args.wrong(format!("warehouse {} stands twice", place.0)));
+            return Err(args.wrong(format!("warehouse {} is given twice", place.0)));
         }
         places.push(place);
         if places.len() > MOST {
-            return Err(Refusal::invalid(format!("a product has at most {MOST} warehouses")));
+            return Err(Refusal::invalid(format!("a product can have at most {MOST} warehouses")));
         }
     }
     Ok((product, Change::Set(places)))

@@ -438,8 +438,9 @@ impl Release {
 ///
 /// `ERR` if the arguments are not in a form that this version knows.
 pub fn parse(arguments: &[&[u8]]) -> Result<(KeyStyle, Vec<Effect>), Refusal> {
-    let unreadable =
-        |what: &str| Refusal::invalid(format!("INV.APPLY: {what}; is this module older than its master's?"));
+    let unreadable = |what: &str| {
+        Refusal::invalid(format!("INV.APPLY: {what}: this module may be older than its master's"))
+    };
     let (number, mut rest) = arguments.split_first().ok_or_else(|| unreadable("no version"))?;
     let style =
         [KeyStyle::Plain, KeyStyle::Tagged].into_iter().find(|style| version(*style).as_bytes() == *number);
@@ -452,7 +453,7 @@ pub fn parse(arguments: &[&[u8]]) -> Result<(KeyStyle, Vec<Effect>), Refusal> {
         effects.push(effect.ok_or_else(|| unreadable("unknown effect"))?);
         rest = behind;
     }
-    if rest.is_empty() { Ok((style, effects)) } else { Err(unreadable("half an effect")) }
+    if rest.is_empty() { Ok((style, effects)) } else { Err(unreadable("incomplete effect")) }
 }
 
 /// Carries out the effects of a master: `INV.APPLY` on a replica or during an AOF replay.

@@ -62,7 +62,7 @@ fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
     if drift < 0 || !returns || !return_drift(keys, sku, drift) {
         keys.tally(Tally::UnexplainedUnits, drift.max(0));
         keys.report(&format!(
-            "{sku}: {reserved} units are reserved, {drift} more than live reservations hold; left alone (inv.load-repair)"
+            "{sku}: {reserved} units are reserved, {drift} more than live reservations hold: none are returned (inv.load-repair)"
         ));
     }
 }
@@ -105,7 +105,7 @@ fn return_drift<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
         tally: Some((Tally::RepairedUnits, drift)),
     }
     .carry_out(keys);
-    keys.report(&format!("{sku}: gave back {drift} reserved units that no reservation holds"));
+    keys.report(&format!("{sku}: returned {drift} reserved units that no reservation holds"));
     true
 }
 
@@ -144,8 +144,8 @@ pub(super) fn compare_written<K: Keyspace>(keys: &mut K, written: Vec<Sku>) {
             if was_alone {
                 let key = Key::Reserved(&sku).name(keys.style());
                 keys.report(&format!(
-                    "another client has written {key}, and it is not what live reservations hold: the module is not alone in \
-                     this database, and no load gives units back by itself until inventory:managed is set again"
+                    "another client has written {key}, which is not what live reservations hold: the module is not alone in \
+                     this database, and no load returns units automatically until inventory:managed is set again"
                 ));
             }
         }

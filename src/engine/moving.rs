@@ -131,7 +131,8 @@ fn give_up<K: Keyspace>(keys: &mut K, gone: &Gone) {
     keys.tally(Tally::UnexplainedUnits, settle::total(&gone.lines));
     let (id, lines) = (&gone.record.id, describe(&gone.lines));
     keys.report(&format!(
-        "reservation {id} ended here while its slot was not: {lines} stay reserved until INV.REPAIR at the slot's owner"
+        "reservation {id} ended on this node, but its slot has moved: {lines} stay reserved until INV.REPAIR is run on the \
+         slot's owner"
     ));
 }
 

@@ -40,7 +40,9 @@ impl Seen {
 pub(super) fn look_up<K: Keyspace>(keys: &mut K, once: Option<&Once>) -> Result<Seen, Refusal> {
     let Some(once) = once else { return Ok(Seen::New) };
     if keys.settings().outcome_ttl_ms == 0 {
-        return Err(Refusal::invalid("ONCE needs inv.outcome-ttl-ms above 0: nothing is remembered now"));
+        return Err(Refusal::invalid(
+            "ONCE cannot be used while inv.outcome-ttl-ms is 0: no answers are remembered",
+        ));
     }
     let key = Key::Once(&once.name);
     let style = keys.style();
@@ -81,5 +83,7 @@ pub(super) fn remember<K: Keyspace>(keys: &K, once: Option<&Once>, answer: &Answ
 /// The refusal for a remembered answer of a type that this command does not give, so that another command must have
 /// stored it.
 pub(super) fn unexpected(answer: &Answer) -> Refusal {
-    Refusal::invalid(format!("the answer that is remembered for this ONCE token does not fit: {answer:?}"))
+    Refusal::invalid(format!(
+        "the answer stored for this ONCE token is not one of this command ({answer:?}): use a new token"
+    ))
 }

@@ -22,7 +22,7 @@ pub(super) fn check_work(looked_at: usize) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::impossible(format!(
-        "these products have more than {MOST_A_REQUEST} warehouses together: ask for fewer at once"
+        "these products have more than {MOST_A_REQUEST} warehouses in total: ask for fewer products at once"
     )))
 }
 
@@ -56,7 +56,7 @@ pub fn places<K: Keyspace>(keys: &mut K, product: &str) -> Result<Option<Vec<Pla
         Ranking::TooMany(count) => {
             let key = key.name(keys.style());
             Err(Refusal::impossible(format!(
-                "{product} has {count} warehouses, at most {MOST}: ZREM takes names out of {key}"
+                "{product} has {count} warehouses, but at most {MOST} are allowed: remove some from {key} with ZREM"
             )))
         }
         Ranking::Other(found) => {
@@ -149,14 +149,14 @@ pub(super) fn require_place(style: KeyStyle, places: Option<&[Place]>, sku: &Sku
             let tagged = style == KeyStyle::Tagged && !sku.as_str().contains('{');
             let named = if tagged { format!("{{{sku}}}") } else { sku.to_string() };
             Err(Refusal::impossible(format!(
-                "{sku} is kept in warehouses: name one of them, as {named}@warehouse"
+                "{sku} is kept in warehouses: name one, as in {named}@warehouse"
             )))
         }
         (Some(places), Some(_)) if places.iter().any(|place| place.sku == *sku) => Ok(()),
         (Some(_), Some(warehouse)) => {
             let product = sku.product();
             Err(Refusal::impossible(format!(
-                "{product} has no warehouse {warehouse}: INV.WAREHOUSES {product} SET {warehouse} priority makes it one"
+                "{product} has no warehouse {warehouse}: add it with INV.WAREHOUSES {product} SET {warehouse} priority"
             )))
         }
     }
@@ -188,5 +188,5 @@ pub(super) fn name_places<K: Keyspace>(keys: &mut K, product: &Sku) -> Refusal {
         Some(_) | None => place.sku.to_string(),
     };
     let named = list_first(places.iter().map(|place| Listed(&spell(place)).to_string()));
-    Refusal::impossible(format!("{product} is kept in warehouses: name one of its places, {named}"))
+    Refusal::impossible(format!("{product} is kept in warehouses: name one of {named}"))
 }

@@ -128,8 +128,8 @@ impl Walk {
         if changed {
             let example = if example.is_empty() { "" } else { &format!(", such as {example}") };
             keys.report(&format!(
-                "inv.key-style has changed: {count} counters{example} are named in the other style. Nothing is repaired \
-                 in this database; load the module with the style that it was written with, or delete inventory:managed"
+                "inv.key-style has changed: {count} counters{example} have names in the other style. Nothing is repaired \
+                 in this database. Load the module with the previous style, or delete inventory:managed"
             ));
             keys.ledger(|ledger| ledger.comparison.call_off());
         }

@@ -71,7 +71,7 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     let lines = supply.pick(keys, &request.items, request.split)?;
     if lines.len() > MOST_LINES {
         return Err(Refusal::impossible(format!(
-            "the items would be split into {} lines, at most {MOST_LINES}",
+            "the items would be split into {} lines, but a reservation may have at most {MOST_LINES}",
             lines.len()
         )));
     }

@@ -167,7 +167,10 @@ fn restock<K: Keyspace>(
     token: Option<&Once>,
 ) -> Result<(), Refusal> {
     let delta = available.checked_sub(shelf.units).ok_or_else(|| {
-        Refusal::impossible(format!("{sku} has {} available: {available} is too far from it", shelf.units))
+        Refusal::impossible(format!(
+            "{sku} has {} available: the difference to {available} exceeds the range of 64-bit integers",
+            shelf.units
+        ))
     })?;
     let mut effects = Vec::with_capacity(2);
     if delta != 0 || shelf.available == Counter::Absent {

@@ -89,8 +89,8 @@ fn block<K: Keyspace>(keys: &mut K, gone: &Gone, line: &Line) {
     let obstacle =
         obstacle.unwrap_or_else(|| format!("key {} would overflow", Key::Available(sku).name(style)));
     keys.report(&format!(
-        "{sku}: the units of expired reservations cannot be given back: {obstacle}. SET it to the right number of units: they \
-         come back by themselves"
+        "{sku}: the units of expired reservations cannot be released: {obstacle}. SET the key to the right number of units, \
+         and they are released automatically"
     ));
 }
 

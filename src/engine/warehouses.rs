@@ -32,8 +32,8 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
     let (places, Shelf { available, units, reserved }) = read?;
     if units != 0 || reserved != 0 {
         objections.add(Refusal::impossible(format!(
-            "{product} has {units} available and {reserved} reserved units of its own: a product is kept under its name or in \
-             warehouses, not both"
+            "{product} has {units} available and {reserved} reserved units under its own name: both must be 0 before it \
+             is kept in warehouses"
         )));
     }
     let is_known = places.is_some() || available != Counter::Absent;
@@ -60,8 +60,9 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
         keys.ranking(Key::Warehouses(product.as_str()), MOST.saturating_sub(added))
     {
         let count = count.saturating_add(added);
-        objections
-            .add(Refusal::impossible(format!("{product} would have {count} warehouses, at most {MOST}")));
+        objections.add(Refusal::impossible(format!(
+            "{product} would have {count} warehouses, but at most {MOST} are allowed"
+        )));
     }
     objections.unless_any(())?;
     effects.extend(clear(keys, own));
@@ -138,7 +139,9 @@ pub struct TransferRequest {
 pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<(), Refusal> {
     let TransferRequest { product, from, to, quantity, once } = request;
     if from == to {
-        return Err(Refusal::invalid(format!("{from} is both warehouses: name two")));
+        return Err(Refusal::invalid(format!(
+            "{from} is both the source and the destination: name two different warehouses"
+        )));
     }
     sweep::catch_up(keys);
     let places = put_off(Rank::Foreign, places(keys, product.as_str()));
@@ -163,8 +166,7 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
         let is_known = is_known(keys, &from);
         if places.is_none() && !is_known {
             objections.add(Refusal::impossible(format!(
-                "{product} is not kept in warehouses, so there is none to take from: INV.WAREHOUSES {product} SET warehouse \
-                 priority says where it is kept"
+                "{product} is not kept in warehouses: add them with INV.WAREHOUSES {product} SET warehouse priority"
             )));
         }
         objections.add(Refusal::Insufficient(vec![Shortage {

@@ -38,7 +38,7 @@ impl Lifetime {
         };
         if deadline <= now {
             return Err(Refusal::impossible(format!(
-                "the deadline {deadline} is not in the future (it is {now})"
+                "the deadline {deadline} is not in the future: the time is {now}"
             )));
         }
         let longest = lifetimes.longest_ms;
@@ -73,8 +73,8 @@ fn too_far(now: UnixMs, begun: UnixMs, deadline: UnixMs, longest: i64, option: &
         limits.push(option.to_owned());
     }
     Refusal::impossible(format!(
-        "the deadline is {distance} ms ({} days) away{life}, and a reservation may live {longest} ms ({}) at most: \
-         EX and EXAT count seconds; for milliseconds use PX and PXAT",
+        "the deadline is {distance} ms ({} days) away{life}, but a reservation may last at most {longest} ms ({}): \
+         EX and EXAT take seconds, PX and PXAT milliseconds",
         distance.div_euclid(DAY_MS),
         limits.join("; ")
     ))

@@ -330,35 +330,38 @@ impl fmt::Display for Refusal {
             Self::Invalid(what) | Self::Impossible(what) => out.write_str(what),
             Self::TooMany { sku, available, reserved, more } => write!(
                 out,
-                "{sku} has {available} available and {reserved} reserved: with {more} more it would have over {MAX_EXACT}"
+                "{sku} has {available} available and {reserved} reserved units: {more} more would exceed the maximum of {MAX_EXACT}"
             ),
-            Self::Overflow { sku, counter } => write!(out, "the {counter} units of {sku} would overflow"),
+            Self::Overflow { sku, counter } => {
+                write!(out, "the {counter} counter of {sku} would exceed the range of 64-bit integers")
+            }
             Self::CrossSlot { id, sku } => write!(
                 out,
-                "Keys in request don't hash to the same slot: reservation {id} and {sku} need the same tag in braces"
+                "Keys in request don't hash to the same slot: reservation {id} and {sku} need the same hash tag in braces"
             ),
-            Self::TryAgain => out.write_str(
-                "live reservations are still being looked for, since the module was loaded: ask again soon",
-            ),
+            Self::TryAgain => {
+                out.write_str("the module is still indexing live reservations: try again in a moment")
+            }
             Self::Overdue(skus) => {
                 let skus: Vec<String> = skus.iter().map(|sku| sku.listed().to_string()).collect();
                 let skus = skus.join(", ");
-                write!(out, "more reservations of {skus} are overdue than one command gives back: ask again")
+                write!(out, "more reservations of {skus} are overdue than one command releases: try again")
             }
             Self::SlotMoving(slot) => {
-                write!(out, "slot {} is being moved between nodes: ask again soon", slot.number())
+                write!(out, "slot {} is being moved between nodes: try again in a moment", slot.number())
             }
             Self::WrongType { key, found, wanted } => write!(out, "key {key} holds {found}, not {wanted}"),
             Self::Foreign(id) => write!(
                 out,
-                "reservation:{id} is not a record of this module (a script's, or a copy): who made it ends it, a new order takes a new id"
+                "key reservation:{id} is not a record of this module (it may be a script's, or a copy): end it with the program \
+                 that created it, or use a new id"
             ),
             // The message does not say how many units or whose they are, because not everyone who may repair may know.
             // INFO shows it.
             Self::ForeignHere { sku, units } => write!(
                 out,
                 "{units} reserved units of {sku} are in no reservation of this module, and another program may hold them: \
-                 wait until it holds none, or give them back with INV.REPAIR {sku} FORCE"
+                 wait until it has released them, or return them with INV.REPAIR {sku} FORCE"
             ),
             Self::Ended { id, how, at } => {
                 let verb = match how {
@@ -366,41 +369,44 @@ impl fmt::Display for Refusal {
                     Ending::RolledBack => "was rolled back",
                     Ending::Expired => "expired",
                 };
-                write!(out, "reservation {id} {verb} at {at}: a new try takes a new id")?;
+                write!(out, "reservation {id} {verb} at {at}: retry with a new id")?;
                 match how {
                     Ending::Committed | Ending::RolledBack => Ok(()),
                     Ending::Expired => {
-                        write!(out, "; INV.COMMIT {id} LATE sells all that came back, if it is still free")
+                        write!(
+                            out,
+                            ", or sell its units with INV.COMMIT {id} LATE if they are still available"
+                        )
                     }
                 }
             }
             Self::Mismatch { id, held } => {
                 write!(
                     out,
-                    "reservation {id} exists with other items ({}): take a new id for yours",
+                    "reservation {id} already exists with other items ({}): use a new id",
                     describe(held)
                 )
             }
             Self::OtherOnce { asked } => {
                 write!(
                     out,
-                    "this ONCE token was used with other arguments ({asked}): take a new one for yours"
+                    "this ONCE token was already used with other arguments ({asked}): use a new token"
                 )
             }
             Self::NotFound(id) => write!(
                 out,
-                "reservation {id} is unknown here: it was never made, its key was deleted, or it ended longer ago than \
-                 outcomes are remembered (inv.outcome-ttl-ms): check the order in your own database before you go on"
+                "reservation {id} is unknown: it was never made, its key was deleted, or its outcome is no longer remembered \
+                 (inv.outcome-ttl-ms). Check the order in your own database before you retry"
             ),
             Self::Drift { sku, held, reserved } => write!(
                 out,
-                "{sku} reserved {reserved}, but this reservation holds {held}: its counter was written by hand, \
-                 INV.AUDIT {sku} shows by how much"
+                "{sku} reserved {reserved}, but this reservation holds {held}: another client has written the counter. \
+                 INV.AUDIT {sku} shows the difference, and INV.REPAIR {sku} corrects it"
             ),
             Self::NotAllBack { sku, held, known } => write!(
                 out,
-                "{sku} held {held}, and {known} came back at the deadline or were sold before: it cannot be sold late, \
-                 reserve anew with a new id"
+                "{sku} held {held}, but {known} came back at the deadline or were sold before: the reservation cannot \
+                 be committed late, reserve again with a new id"
             ),
             Self::Overcommitted { sku, on_hand, reserved } => write!(
                 out,

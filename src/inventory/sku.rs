@@ -116,7 +116,7 @@ impl Product {
         let text = check_id("product", text, style)?;
         if text.contains('@') {
             return Err(InvalidText(format!(
-                "product '{text}' holds an '@': name the product alone, without a warehouse"
+                "product '{text}' contains '@': name the product without a warehouse"
             )));
         }
         Ok(Self(canonical("product", text, style)?.into()))
@@ -132,10 +132,10 @@ impl Warehouse {
     pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, InvalidText> {
         let text = check_id("warehouse", text, style)?;
         if text.contains('@') {
-            return Err(InvalidText(format!("warehouse '{text}' holds an '@'")));
+            return Err(InvalidText(format!("warehouse '{text}' contains '@'")));
         }
         if style == KeyStyle::Tagged && text.contains(['{', '}']) {
-            return Err(InvalidText(format!("warehouse '{text}' holds braces")));
+            return Err(InvalidText(format!("warehouse '{text}' contains braces")));
         }
         Ok(Self(text.into()))
     }
@@ -152,7 +152,10 @@ impl Sku {
         // The limit applies to each part. This check of the total only keeps an error from repeating a huge argument.
         let braces = if style == KeyStyle::Tagged { 2 } else { 0 };
         if text.len() > MAX_ID_BYTES.saturating_mul(2).saturating_add(1).saturating_add(braces) {
-            return Err(InvalidText(format!("sku has {} bytes, at most {MAX_ID_BYTES} a part", text.len())));
+            return Err(InvalidText(format!(
+                "sku has {} bytes, but its product and its warehouse may have at most {MAX_ID_BYTES} each",
+                text.len()
+            )));
         }
         let Some(at) = text.iter().position(|byte| *byte == b'@') else {
             let product = check_id("sku", text, style)?;
@@ -163,7 +166,7 @@ impl Sku {
         let warehouse = Warehouse::parse(warehouse.strip_prefix(b"@").unwrap_or(warehouse), style)?;
         if style == KeyStyle::Tagged && !product.contains('{') {
             return Err(InvalidText(format!(
-                "sku '{product}@{warehouse}' is in another slot than its product: write {{{product}}}@{warehouse}"
+                "sku '{product}@{warehouse}' is not in the slot of its product: write {{{product}}}@{warehouse}"
             )));
         }
         Ok(Self::at(canonical("product", product, style)?, &warehouse))
@@ -251,7 +254,10 @@ pub(super) fn check_id<'a>(what: &str, text: &'a [u8], style: KeyStyle) -> Resul
         KeyStyle::Tagged => text.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}")).unwrap_or(text),
     };
     if bare.len() > MAX_ID_BYTES {
-        return Err(InvalidText(format!("{what} has {} bytes, at most {MAX_ID_BYTES}", bare.len())));
+        return Err(InvalidText(format!(
+            "{what} has {} bytes, but at most {MAX_ID_BYTES} are allowed",
+            bare.len()
+        )));
     }
     check_text(what, text)
 }
@@ -261,7 +267,7 @@ pub fn check_text(what: impl fmt::Display, text: &[u8]) -> Result<&str, InvalidT
     let read = std::str::from_utf8(text);
     let read = read.map_err(|_| InvalidText(format!("{what} is not valid UTF-8")))?;
     if !is_plain(text) && read.chars().any(char::is_control) {
-        return Err(InvalidText(format!("{what} holds a control character")));
+        return Err(InvalidText(format!("{what} contains a control character")));
     }
     Ok(read)
 }
@@ -283,7 +289,9 @@ fn canonical<'a>(what: &str, text: &'a str, style: KeyStyle) -> Result<&'a str, 
         return Err(InvalidText(format!("{what} '{text}' has a '{{' without a '}}'")));
     };
     if tag.is_empty() || [before, tag, after].iter().any(|part| part.contains(['{', '}'])) {
-        return Err(InvalidText(format!("{what} '{text}' must have exactly one tag in braces, not empty")));
+        return Err(InvalidText(format!(
+            "{what} '{text}' must have exactly one hash tag in braces, and it must not be empty"
+        )));
     }
     Ok(if before.is_empty() && after.is_empty() { tag } else { text })
 }

@@ -1,6 +1,8 @@
-//! The options: name, default, range, in one place. Times in milliseconds.
+//! The options of the module: name, default and range in one place. All times are in milliseconds unless the name
+//! says otherwise.
 //!
-//! Their values are statics, beside the state of the module: the server writes them through pointers that it is given once.
+//! The values are statics, separate from the state of the module, because the server writes them through pointers
+//! that it receives once.
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
@@ -50,10 +52,10 @@ static NUMBERS: [&Number; 10] = [
 
 struct Word {
     name: &'static CStr,
-    /// From 0 on; the first is the default.
+    /// The words in the order of their numbers, which start at 0. The first is the default.
     words: [&'static CStr; 3],
     can_change: bool,
-    /// Which of the words it is.
+    /// The number of the current word.
     value: AtomicI32,
 }
 
@@ -65,7 +67,7 @@ static LOAD_REPAIR: Word = Word {
     value: AtomicI32::new(0),
 };
 
-/// Auto is tagged in a cluster, plain elsewhere.
+/// `auto` means `tagged` in a cluster and `plain` outside one.
 static KEY_STYLE: Word = Word {
     name: c"key-style",
     words: [c"auto", c"plain", c"tagged"],
@@ -75,9 +77,9 @@ static KEY_STYLE: Word = Word {
 
 static WORDS: [&Word; 2] = [&LOAD_REPAIR, &KEY_STYLE];
 
-/// Registers every option with the server. What the module is loaded with (`hold-ttl-ms 5000`) is the default of an option: a
-/// line of the configuration goes before it. CONFIG REWRITE leaves out what is the default, and writes everything else, so that
-/// a value that was set and rewritten is there at the next start, whatever the load says.
+/// Registers every option with the server. A load argument (`hold-ttl-ms 5000`) sets the default of an option, and a
+/// line of the configuration overrides it. CONFIG REWRITE writes every value that differs from the default, so a
+/// value that was set and rewritten is kept at the next start even if the load argument says otherwise.
 pub fn register(ctx: Ctx<'_>, arguments: &[Vec<u8>]) -> Result<(), String> {
     let given = Given::parse(arguments)?;
     for option in NUMBERS {
@@ -94,7 +96,7 @@ pub fn register(ctx: Ctx<'_>, arguments: &[Vec<u8>]) -> Result<(), String> {
     Ok(())
 }
 
-/// What the module is loaded with.
+/// The load arguments.
 #[derive(Default)]
 struct Given {
     numbers: Vec<(&'static CStr, i64)>,
@@ -102,7 +104,7 @@ struct Given {
 }
 
 impl Given {
-    /// Pairs of a name, without `inv.`, and a value. The values are checked as CONFIG SET checks them.
+    /// Reads pairs of a name, without `inv.`, and a value. The values are checked as by CONFIG SET.
     fn parse(arguments: &[Vec<u8>]) -> Result<Self, String> {
         let mut given = Self::default();
         for pair in arguments.chunks(2) {
@@ -157,14 +159,14 @@ fn enter<T>(values: &mut Vec<(&'static CStr, T)>, name: &'static CStr, value: T)
 fn unknown(name: &str) -> String {
     let names = NUMBERS.iter().map(|option| option.name).chain(WORDS.iter().map(|option| option.name));
     let names: Vec<&str> = names.map(text).collect();
-    format!("load argument '{name}' is no option: they are {}, without inv.", names.join(", "))
+    format!("unknown load argument '{name}': the options are {}, without the prefix inv.", names.join(", "))
 }
 
 fn text(name: &'static CStr) -> &'static str {
     name.to_str().unwrap_or_default()
 }
 
-/// How keys are named, and each option that does not have the default of the module.
+/// The style of key names and each option that differs from the default of the module, for the log.
 pub fn in_short(style: KeyStyle) -> String {
     let style = match style {
         KeyStyle::Plain => "plain",
@@ -185,7 +187,7 @@ fn get(option: &Number) -> i64 {
     option.value.load(Ordering::Relaxed)
 }
 
-/// The configuration at this moment.
+/// The current configuration.
 pub fn settings(module: &Module) -> Settings {
     let server = module.server.get();
     Settings {
@@ -208,15 +210,15 @@ pub fn settings(module: &Module) -> Settings {
     }
 }
 
-/// The longest slice of expiry work, in microseconds.
+/// The longest slice of expiry work.
 pub fn sweep_budget() -> std::time::Duration {
     std::time::Duration::from_micros(u64::try_from(get(&SWEEP_BUDGET_US)).unwrap_or_default())
 }
 
-/// How keys are named. In a cluster the keys of an id need its tag, to be in its slot.
+/// The style of key names. In a cluster the keys of an id need its hash tag to be in its slot.
 pub fn key_style(in_cluster: bool) -> Result<KeyStyle, &'static str> {
     match KEY_STYLE.value.load(Ordering::Relaxed) {
-        1 if in_cluster => Err("inv.key-style plain does not fit a cluster: take the line out"),
+        1 if in_cluster => Err("inv.key-style plain cannot be used in a cluster: remove the setting"),
         1 => Ok(KeyStyle::Plain),
         2 => Ok(KeyStyle::Tagged),
         _ if in_cluster => Ok(KeyStyle::Tagged),

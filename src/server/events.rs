@@ -1,4 +1,5 @@
-//! The server's events. Handlers of keys take notes; a job after the unit of work, or the cron, works them off.
+//! Handles the server's events. The handlers of key events only take notes. A job after the unit of work, or the
+//! cron, processes them.
 
 use std::ffi::{CStr, c_int};
 
@@ -22,12 +23,12 @@ use crate::ledger::notes::Touched;
 use crate::ledger::walk::Purpose;
 use crate::ledger::{LeavingKey, Ledger, Removal};
 
-/// The event of every key that is new. Of some types of modules' own, such as vector sets, no other event tells.
+/// The event for every new key. For some types that other modules define, such as vector sets, it is the only event.
 const NEW_KEYS: c_int = raw::REDISMODULE_NOTIFY_NEW;
 
-/// Subscribes to everything that the module has to know. False if the server refuses.
+/// Subscribes to every event that the module needs. False if the server refuses a subscription.
 pub fn subscribe(ctx: Ctx<'_>) -> bool {
-    // A script's record may be of any type.
+    // A record that a script wrote may have any type.
     let kinds = raw::REDISMODULE_NOTIFY_GENERIC
         | raw::REDISMODULE_NOTIFY_STRING
         | raw::REDISMODULE_NOTIFY_HASH
@@ -47,13 +48,13 @@ pub fn subscribe(ctx: Ctx<'_>) -> bool {
         && ctx.subscribe_keyspace::<Watch>(kinds)
 }
 
-/// Who hears of everything.
+/// The handler of all events.
 struct Watch;
 
 impl Hears<KeyGoes> for Watch {
     fn hear(ctx: Ctx<'_>, subevent: u64, going: GoingKey<'_>) {
         let module = &Module::current();
-        guard::event(module, ctx, "the event of a key that goes", || {
+        guard::event(module, ctx, "the event of a removed key", || {
             let (name, key) = going.look();
             key_goes(ctx, module, name, &key, subevent);
         });
@@ -101,7 +102,7 @@ fn key_goes(ctx: Ctx<'_>, module: &Module, name: &[u8], key: &OpenKey<'_>, subev
                 && module.server.get().in_cluster
                 && module.ledger(db, |ledger| !ledger.pending.is_empty()) =>
         {
-            // It may go to another node, and what is pending has to go along.
+            // The counter may be moving to another node, and pending changes must move with it.
             module.schedule.is_urgent.set(true);
             queue_job(ctx, module);
         }
@@ -109,14 +110,14 @@ fn key_goes(ctx: Ctx<'_>, module: &Module, name: &[u8], key: &OpenKey<'_>, subev
             increase(&module.totals.evicted_counters, 1);
             let name = String::from_utf8_lossy(name);
             ctx.warn(&format!(
-                "the counter {name} was evicted: its stock is lost (set maxmemory-policy noeviction)"
+                "the counter {name} was evicted and its stock is lost: set maxmemory-policy to noeviction"
             ));
         }
         Watched::Alert(..) | Watched::Outcome(_) | Watched::Available | Watched::Reserved(_) => {}
     }
 }
 
-/// A key appeared or changed without a command of ours.
+/// Called if a key appeared or changed and the change was not the module's own.
 impl HearsOfKeys for Watch {
     fn hear(ctx: Ctx<'_>, kind: c_int, notification: Notification<'_>) {
         let module = &Module::current();
@@ -124,7 +125,7 @@ impl HearsOfKeys for Watch {
             return;
         }
         module.trust.is_hearing.set(true);
-        guard::event(module, ctx, "the notification of a key", || {
+        guard::event(module, ctx, "a keyspace notification", || {
             let name = notification.key();
             if kind == NEW_KEYS && (!is_reservation(name) || module.own.is_write(name)) {
                 return;
@@ -140,16 +141,17 @@ fn key_changed(ctx: Ctx<'_>, module: &Module, name: &[u8], event: &CStr) {
     let is_counter = matches!(watched, Watched::Reserved(_));
     match event.to_bytes() {
         b"expired" | b"evicted" => return,
-        // The Key event has told of it. Of a counter it does not say whether the module has done it.
+        // The key event has already reported it. For a counter it does not say whether the change was the module's
+        // own.
         b"del" | b"rename_from" | b"move_from" if !is_counter => return,
         _ => {}
     }
     if is_loading(ctx) {
-        // The walk at the end of the load sees it.
+        // The walk at the end of the load finds it.
         return;
     }
     if is_counter && !is_releasing(ctx) {
-        // Whether it is another program's, the master says.
+        // Only the master decides whether another program has written it.
         return;
     }
     let db = ctx.selected_db();
@@ -161,7 +163,7 @@ fn key_changed(ctx: Ctx<'_>, module: &Module, name: &[u8], event: &CStr) {
 impl Hears<Cron> for Watch {
     fn hear(ctx: Ctx<'_>, _subevent: u64, (): ()) {
         let module = &Module::current();
-        // The cron does not run before a load is over, so no load will ask for these any more.
+        // The cron does not run during a load, so no load can need these ledgers any more.
         drop(module.ledgers.borrow_mut().take_set_aside());
         guard::round(module, ctx, "the cron", || schedule::tick(ctx, module));
     }
@@ -178,7 +180,7 @@ impl Hears<EventLoop> for Watch {
     }
 }
 
-/// No key has an event of its own.
+/// A flush causes no events for single keys.
 impl Hears<Flush> for Watch {
     fn hear(ctx: Ctx<'_>, subevent: u64, db: c_int) {
         if subevent != raw::REDISMODULE_SUBEVENT_FLUSHDB_START {
@@ -210,7 +212,7 @@ impl Hears<Swap> for Watch {
     }
 }
 
-/// What memory knew is of another data set.
+/// What the ledgers contain belongs to the previous data set.
 impl Hears<Loading> for Watch {
     fn hear(ctx: Ctx<'_>, subevent: u64, (): ()) {
         let module = &Module::current();
@@ -225,7 +227,7 @@ fn load(ctx: Ctx<'_>, module: &Module, subevent: u64) {
         if subevent == raw::REDISMODULE_SUBEVENT_LOADING_RDB_START {
             ledgers.set_aside();
         } else if !ended {
-            // An AOF keeps what is due, and what a replica gets is its master's business.
+            // An AOF contains the overdue reservations, and a replica leaves releases to its master.
             drop(ledgers.take_set_aside());
         }
         ledgers.change(std::collections::BTreeMap::clear);
@@ -233,7 +235,7 @@ fn load(ctx: Ctx<'_>, module: &Module, subevent: u64) {
     module.walks.stop();
     module.is_loading.set(!ended && subevent != raw::REDISMODULE_SUBEVENT_LOADING_FAILED);
     if ended {
-        // The server answers nobody yet: in one piece.
+        // The server does not answer clients yet, so the walk runs in one piece.
         walk::begin(ctx, module, Purpose::Index);
         walk::advance(ctx, module, || false);
         let selected = ctx.selected_db();
@@ -247,7 +249,7 @@ fn load(ctx: Ctx<'_>, module: &Module, subevent: u64) {
     }
 }
 
-/// What was pending was the business of the old role.
+/// Notes that were pending belong to the previous role.
 impl Hears<RoleChange> for Watch {
     fn hear(ctx: Ctx<'_>, _subevent: u64, (): ()) {
         let module = &Module::current();
@@ -256,7 +258,7 @@ impl Hears<RoleChange> for Watch {
                 .ledgers
                 .borrow_mut()
                 .change(|ledgers| ledgers.values_mut().for_each(Ledger::forget_unsettled));
-            // A new master looks for units that the old one left behind.
+            // A new master looks for units that the old one did not release.
             module.walks.want(Purpose::Check);
         });
     }

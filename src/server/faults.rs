@@ -1,12 +1,12 @@
-//! Panics on demand, for the tests of what becomes of one. Only in a build with the feature `faults`.
+//! Panics on demand, so that tests can check how the module recovers. Only in a build with the feature `faults`.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// How many calls into the server the module makes until one panics instead; 0: none does. An option, `inv.panic-in`: the
-/// server writes to it.
+/// The number of calls into the server until one panics instead; 0 means never. This is the option `inv.panic-in`,
+/// which the server writes.
 pub static PANIC_IN: AtomicI64 = AtomicI64::new(0);
 
-/// A call into the server is about to be made.
+/// Called before each call into the server.
 #[expect(clippy::panic, reason = "that is what it is for")]
 pub fn point() {
     let left = PANIC_IN.load(Ordering::Relaxed);

@@ -1,8 +1,8 @@
-//! Panics. None is meant to happen; one that does is a fault of the module, and no reason for the server, and all the stock
-//! in it, to go down: it is caught where the server calls the module, logged with its place, and counted.
+//! Catches panics. A panic is a fault of the module, and it must not bring down the server with all its stock. It is
+//! caught at the boundary to the server, logged with its location, and counted.
 //!
-//! The keys may hold a half of what the command was to write: INV.AUDIT tells of reserved units. What is kept in memory may
-//! be half changed as well, so it is thrown away and rebuilt from the keys.
+//! The command may have written only a part of its changes to the keys; INV.AUDIT reports reserved units that are
+//! affected. The state in memory may be inconsistent as well, so it is discarded and rebuilt from the keys.
 
 use std::fmt::Display;
 use std::panic::{self, AssertUnwindSafe};
@@ -15,7 +15,8 @@ use super::totals::increase;
 use super::walk;
 use crate::ledger::walk::Purpose;
 
-/// This many rounds of the module's own work may end in a panic one after the other; then it rests for this long.
+/// The number of consecutive rounds of the module's own work that may panic. After one more, that work pauses for
+/// [`REST`].
 const FAILURES_IN_A_ROW: u32 = 3;
 const REST: Duration = Duration::from_secs(10);
 
@@ -23,21 +24,21 @@ const REST: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panicked;
 
-/// From here on a panic is remembered instead of printed.
+/// Installs a hook that remembers a panic instead of printing it.
 pub fn install() {
     panic::set_hook(Box::new(|panic| {
-        // The place and the message of it.
+        // Includes the location and the message of the panic.
         Module::current().trust.last_panic.set(Some(panic.to_string()));
     }));
 }
 
-/// The hook is in code that is about to go.
+/// Removes the hook, whose code is about to be unloaded.
 pub fn uninstall() {
     drop(panic::take_hook());
 }
 
-/// Does `work`, which the server has asked for in `place`, the name of a command or an event. INFO and the load come without a
-/// context: after a panic in them it is the next event that begins anew.
+/// Runs `work` on behalf of the server. `place` names the command or event for the log. INFO and the load pass no
+/// context, so after a panic in one of them the next event rebuilds the state.
 pub fn caught<T>(
     module: &Module,
     ctx: Option<Ctx<'_>>,
@@ -65,13 +66,13 @@ pub fn caught<T>(
     done
 }
 
-/// The same for what answers nothing.
+/// Like [`caught`], for work that returns nothing.
 pub fn event(module: &Module, ctx: Ctx<'_>, place: &str, work: impl FnOnce()) {
     let _ = caught(module, Some(ctx), place, work);
 }
 
-/// The same for a round of the work that the module does by itself. If round after round ends in a panic, the module rests
-/// in between: each costs a walk, and a line in the log.
+/// Like [`event`], for a round of the module's own work. After repeated panics the module pauses, because each panic
+/// costs a walk over all keys and a line in the log.
 pub fn round(module: &Module, ctx: Ctx<'_>, place: &str, work: impl FnOnce()) {
     let trust = &module.trust;
     let now = Instant::now();
@@ -86,11 +87,11 @@ pub fn round(module: &Module, ctx: Ctx<'_>, place: &str, work: impl FnOnce()) {
             if failed > FAILURES_IN_A_ROW {
                 trust.rests_until.set(now.checked_add(REST));
                 ctx.warn(
-                    "inv: this happens again and again: no unit is given back by deadlines for ten seconds",
+                    "inv: this happens repeatedly: no units are released at their deadlines for ten seconds",
                 );
             }
         }
-        // With an index that is not complete little is tried.
+        // While the index is incomplete, a round does little, so its success proves nothing.
         Ok(()) if module.is_index_ready() => trust.failed_rounds.set(0),
         Ok(()) => {}
     }
@@ -103,10 +104,10 @@ fn note(ctx: Option<Ctx<'_>>, module: &Module, place: impl Display) {
     warn(ctx, &format!("inv: a fault of the module was caught in {place}, please report it: {said}"));
 }
 
-/// Nothing that is in memory is believed any more. The walk takes place in slices, from the next tick of the cron on; until it
-/// is over nobody repairs or releases on the strength of what it has not found.
+/// Discards the state in memory and begins to rebuild it. The walk runs in slices, starting with the next cron. Until
+/// it ends, nothing is repaired or released merely because the walk has not found a reservation yet.
 fn begin_anew(ctx: Ctx<'_>, module: &Module) {
-    // If what another program has written is forgotten as well, the mark proves nothing any more.
+    // If a note about a write of another program was discarded as well, the mark proves nothing any more.
     let purpose = if module.take_mishearing() { Purpose::IndexUnwatched } else { Purpose::Index };
     module.ledgers.borrow_mut().change(std::collections::BTreeMap::clear);
     walk::begin(ctx, module, purpose);

@@ -1,4 +1,4 @@
-//! `INFO inv`.
+//! Writes the module's section of INFO.
 
 use std::ffi::{CStr, CString};
 
@@ -13,12 +13,12 @@ use crate::ledger::Ledger;
 use crate::ledger::holds::Overdue;
 use crate::ledger::standing::{Ownership, Standing};
 
-/// The module's section.
+/// The writer of the section.
 pub struct Section;
 
 impl InfoWriter for Section {
     fn write(info: InfoCtx<'_>, is_for_crash_report: bool) {
-        // What crashed may have borrowed the state, and memory may be over.
+        // The crash may have happened while the state was borrowed, or because memory ran out.
         if !is_for_crash_report {
             let module = &Module::current();
             let _ = guard::caught(module, None, "INFO", || write(info, module));
@@ -72,11 +72,11 @@ fn write(info: InfoCtx<'_>, module: &Module) {
     }
 }
 
-/// Overdue reservations are counted up to this number: a storm of deadlines can bring more at once, and INFO is to stay within a
-/// few milliseconds.
+/// The maximum number of overdue reservations that are counted: many deadlines can pass at once, and INFO must answer
+/// within a few milliseconds.
 const MOST_COUNTED: usize = 10_000;
 
-/// The reservations of all databases that are past their deadline and not released.
+/// The overdue reservations of all databases: those that are past their deadline and not released yet.
 fn overdue(module: &Module) -> Overdue {
     let now = now_ms();
     module.ledgers.borrow().all().values().fold(Overdue::default(), |sum, ledger| {
@@ -86,10 +86,10 @@ fn overdue(module: &Module) -> Overdue {
     })
 }
 
-/// This many databases are shown one by one: few shops use more than one.
+/// The maximum number of databases that are shown one by one. Few shops use more than one.
 const MOST_DATABASES: usize = 16;
 
-/// Whether the module is alone in each database that it uses, since when, and why not.
+/// Writes for each database in use whether it is managed by the module alone, since when, and if not, why.
 fn write_standing(info: InfoCtx<'_>, module: &Module) {
     let in_use = |(db, ledger): (&Db, &Ledger)| ledger.is_in_use().then_some((*db, ledger.standing));
     let standings: Vec<(Db, Standing)> = module.ledgers.borrow().all().iter().filter_map(in_use).collect();

@@ -1,4 +1,4 @@
-//! The engine's [`Keyspace`] over the key API of a real server.
+//! Implements the engine's [`Keyspace`] with the key API of a real server.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CStr;
@@ -24,7 +24,7 @@ use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, ReservationId};
 use crate::ledger::Ledger;
 
-/// The selected database of a context, for the length of one callback.
+/// The selected database of a context, for the duration of one callback.
 pub struct ServerKeyspace<'a> {
     ctx: Ctx<'a>,
     module: &'a Module,
@@ -32,34 +32,34 @@ pub struct ServerKeyspace<'a> {
     now: UnixMs,
     style: KeyStyle,
     settings: Settings,
-    /// Taken out at the first use.
+    /// Taken from the module at the first use.
     names: Option<Box<Names>>,
-    /// The slot that a command is confined to.
+    /// The slot that the current command is confined to.
     slot: Option<Slot>,
-    /// How slots stand: it does not change inside one callback.
+    /// The known states of slots, which do not change during a callback.
     slots: BTreeMap<Slot, SlotState>,
-    /// What `CLUSTER NODES` has said, if it was asked.
+    /// The answer of `CLUSTER NODES`, if it was requested.
     own_slots: Option<OwnSlots>,
     held: VecDeque<OpenCounter<'a>>,
 }
 
-/// A counter that was read to be changed: it stays open until it is, so that the server looks it up once.
+/// A counter that was read for a change. It stays open until it is changed, so that the server looks it up only once.
 ///
-/// Nothing may happen to the key meanwhile, or the handle would be of a value that is gone. So it is closed before the
-/// keyspace does anything by which that key could go. Beside it only other counters are opened, and keys are looked at
-/// without any effect.
+/// The key must not disappear meanwhile, or the handle would refer to a freed value. The keyspace therefore closes
+/// all of these handles before it does anything that can remove a key. While they are open, it only opens other
+/// counters and peeks at keys.
 struct OpenCounter<'a> {
-    /// Of its name.
+    /// The hash of its name.
     hash: u64,
     name: Text,
     key: OpenKey<'a>,
 }
 
-/// This many counters are held: enough for a common order.
+/// The maximum number of counters that are held open: enough for a common order.
 const MOST_OPEN: usize = 64;
 
 impl<'a> ServerKeyspace<'a> {
-    /// The database that `ctx` has selected, at the moment of its unit of work.
+    /// The database that `ctx` has selected, at the time of the current unit of work.
     pub fn new(ctx: Ctx<'a>, module: &'a Module) -> Self {
         Self {
             ctx,
@@ -76,20 +76,21 @@ impl<'a> ServerKeyspace<'a> {
         }
     }
 
-    /// Confines it, in a cluster, to the slot of this id, which the command names: the server takes whatever key a command
-    /// opens to be in the slot of those that it has declared. `TRYAGAIN` while not all keys of the slot are here.
+    /// In a cluster, confines the keyspace to the slot of this id, which the command names. The server expects every
+    /// key that a command opens to be in the slot of the command's declared keys. `TRYAGAIN` while some keys of the
+    /// slot are on another node.
     pub fn confine(&mut self, id: &str) -> Result<(), Refusal> {
         if !self.settings.in_cluster {
             return Ok(());
         }
         let slot = Slot::of(id);
         self.slot = Some(slot);
-        // Why it is not does not matter, and would cost a CLUSTER NODES.
+        // The reason does not matter here, and finding it would cost a CLUSTER NODES.
         if self.is_slot_stable(id) { Ok(()) } else { Err(Refusal::SlotMoving(slot)) }
     }
 
-    /// The same for a command on a reservation and skus. `CROSSSLOT` if they are in different slots: the server itself
-    /// does not see the skus, which a module tells it of in a second place.
+    /// Like [`confine`](Self::confine), for a command on a reservation and skus. `CROSSSLOT` if they are in different
+    /// slots: the server does not check the skus, which are declared in a second key specification.
     pub fn confine_with(&mut self, id: &ReservationId, lines: &[Line]) -> Result<(), Refusal> {
         if self.settings.in_cluster {
             let slot = Slot::of(id.as_str());
@@ -100,20 +101,20 @@ impl<'a> ServerKeyspace<'a> {
         self.confine(id.as_str())
     }
 
-    /// For a command that names no key and looks at keys of any slot: in a cluster the server would look for them in the
-    /// slot of the other commands of a transaction or script.
+    /// Refuses a command that names no key and reads keys of any slot if it is in a transaction or a script in a
+    /// cluster. The server would expect those keys in the slot of the other commands.
     pub fn roam(&self, command: &str) -> Result<(), Refusal> {
         let in_others =
             self.ctx.flags() & (raw::REDISMODULE_CTX_FLAGS_MULTI | raw::REDISMODULE_CTX_FLAGS_LUA);
         if self.settings.in_cluster && in_others != 0 {
             return Err(Refusal::invalid(format!(
-                "{command} walks over the whole node: in a cluster it cannot be in a transaction or script"
+                "{command} walks over the whole node: in a cluster, it cannot run in a transaction or a script"
             )));
         }
         Ok(())
     }
 
-    /// The number of its database.
+    /// The number of the database.
     pub const fn database(&self) -> Db {
         self.db
     }
@@ -140,7 +141,7 @@ impl<'a> ServerKeyspace<'a> {
         OpenKey::open(self.ctx, self.name(key), mode)
     }
 
-    /// Where the handle of this counter is, if it is held.
+    /// The index of this counter's handle, if it is held open.
     fn held_place(&mut self, key: Key<'_>) -> Option<usize> {
         let style = self.style;
         let kept = &self.module.names;
@@ -169,11 +170,11 @@ fn counter(open: &OpenKey<'_>) -> Counter {
     }
 }
 
-/// Runs a write that may take a value away, so that the event it causes is known as our own.
+/// Runs a write that may remove a value, and marks the event that it causes as the module's own.
 fn writing<T>(own: &Own, key: Key<'_>, name: &Text, write: impl FnOnce() -> T) -> T {
     match key {
         Key::Reservation(_) | Key::Managed => own.writing(name.bytes(), write),
-        // Events on other keys are not taken for a release.
+        // Only events on reservations and the mark could be taken for changes by another client.
         Key::Available(_)
         | Key::Reserved(_)
         | Key::Outcome(_)
@@ -226,7 +227,7 @@ impl Keyspace for ServerKeyspace<'_> {
         let state = if self.is_slot_stable(id) {
             SlotState::Stable
         } else {
-            // If the node does not tell, nothing may be dropped: as if the slot were leaving.
+            // If the node does not know, nothing may be dropped, so the slot is treated as if it were leaving.
             self.own_slots().state(slot).unwrap_or(SlotState::Migrating)
         };
         self.slots.insert(slot, state);
@@ -267,7 +268,7 @@ impl Keyspace for ServerKeyspace<'_> {
 
     fn counter_to_change(&mut self, key: Key<'_>) -> Counter {
         if self.held_place(key).is_some() {
-            // Two handles of one key would not know of each other's changes.
+            // Two handles of the same key would not see each other's changes.
             self.held.clear();
         }
         let (ctx, style) = (self.ctx, self.style);
@@ -303,7 +304,7 @@ impl Keyspace for ServerKeyspace<'_> {
     }
 
     fn add(&mut self, key: Key<'_>, delta: i64) -> i64 {
-        // They are changed in the order in which they were read: mostly it is the first.
+        // Counters are changed in the order in which they were read, so this is usually the first.
         let held = self.held_place(key).and_then(|at| self.held.remove(at));
         let mut open = held.map_or_else(|| self.open(key, Mode::Write), |held| held.key);
         if open.key_type() == KeyType::Absent {
@@ -358,13 +359,13 @@ impl Keyspace for ServerKeyspace<'_> {
             .map(|text| Text::new(text.as_bytes()))
             .collect();
         let Some(id) = OpenKey::open(self.ctx, &name, Mode::Write).append(&texts, most) else {
-            // Another client keeps something else under that name: the stock goes on without a feed.
+            // Another client uses the key for something else. The stock is changed without an entry in the feed.
             self.tally(Tally::FeedErrors, 1);
             if !self.module.is_feed_broken.replace(true) {
                 let name = String::from_utf8_lossy(name.bytes());
                 self.report(&format!(
-                    "the feed has no entry of this change: key {name} holds something else than a stream. DEL or RENAME it, and \
-                     the feed begins anew"
+                    "this change has no entry in the feed: key {name} is not a stream. Delete or rename it, and the feed starts \
+                     again"
                 ));
             }
             return;
@@ -418,8 +419,8 @@ impl Keyspace for ServerKeyspace<'_> {
         let (channel, message) = (Text::new(channel.as_bytes()), Text::new(message));
         self.ctx.publish(&channel, &message);
         if !is_in_cluster(self.ctx) {
-            // In a cluster the bus carries it; outside, a message reaches the subscribers of a replica only through
-            // the replication stream, as the server's own PUBLISH does.
+            // In a cluster, the cluster bus carries the message. Elsewhere, subscribers of a replica receive it only
+            // through the replication stream, as with the server's own PUBLISH.
             self.ctx.replicate(Sent::Publish, &[channel, message], false);
         }
     }
@@ -429,7 +430,7 @@ impl Keyspace for ServerKeyspace<'_> {
         let (next, names) = self
             .ctx
             .scan_names(cursor, Key::COUNTER_PATTERN, count)
-            .map_err(|reason| Refusal::invalid(format!("the keys cannot be walked over: {reason}")))?;
+            .map_err(|reason| Refusal::invalid(format!("the keys cannot be scanned: {reason}")))?;
         let counters = names.iter().filter_map(|name| Counted::parse(name, self.style));
         Ok((next, counters.collect()))
     }

@@ -1,4 +1,4 @@
-//! One ledger a database.
+//! The ledgers: one for each database.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,23 +8,25 @@ use crate::ledger::Ledger;
 /// The number of a database.
 pub type Db = i32;
 
-/// The ledgers. Of thousands of databases few have work at a time: those of the others are not visited.
+/// All ledgers. Only a few of thousands of databases have work at a time, so the ledgers of the others sleep and are
+/// not visited.
 #[derive(Default)]
 pub struct Ledgers {
     all: BTreeMap<Db, Ledger>,
-    /// All in which there may be work now.
+    /// The databases that may have work now.
     awake: BTreeSet<Db>,
-    /// When to wake others: each has one alarm at most.
+    /// The times at which sleeping ledgers wake up, at most one for each database.
     alarms: BTreeMap<Db, UnixMs>,
     by_alarm: BTreeSet<(UnixMs, Db)>,
-    /// The last that was looked at: it is awake.
+    /// The database that was accessed last. It is awake.
     latest: Option<Db>,
-    /// What was known before everything was flushed, or a load began, which do not come in the same order everywhere.
+    /// The ledgers before a flush of all databases or the start of a load. Servers differ in the order of these two
+    /// events.
     set_aside: BTreeMap<Db, Ledger>,
 }
 
 impl Ledgers {
-    /// The ledger of one database. It is awake from now on.
+    /// The ledger of one database, which is awake from now on.
     pub fn of(&mut self, db: Db) -> &mut Ledger {
         if self.latest != Some(db) {
             self.awake.insert(db);
@@ -33,10 +35,10 @@ impl Ledgers {
         self.all.entry(db).or_default()
     }
 
-    /// The ledgers of all databases, to be changed. They are awake from now on.
+    /// Changes the ledgers of all databases, which are awake from now on.
     pub fn change<T>(&mut self, change: impl FnOnce(&mut BTreeMap<Db, Ledger>) -> T) -> T {
         let done = change(&mut self.all);
-        // Nobody knows any more which have work.
+        // After the change it is not known which ledgers have work.
         self.awake = self.all.keys().copied().collect();
         self.latest = None;
         done
@@ -52,14 +54,14 @@ impl Ledgers {
         self.all.keys().copied().collect()
     }
 
-    /// The databases in which a job or the cron has work now.
+    /// The databases that have work for a job or the cron now.
     pub fn with_work(&mut self, now: UnixMs, may_write: bool) -> Vec<Db> {
         self.ring(now);
         let has_work = |db: &&Db| self.all.get(db).is_some_and(|ledger| ledger.has_work(now, may_write));
         self.awake.iter().filter(has_work).copied().collect()
     }
 
-    /// The databases in which another client has written a reserved counter, and nobody has looked at it since.
+    /// The databases in which another client has written a reserved counter that has not been checked since.
     pub fn written(&self) -> Vec<Db> {
         let is_written = |db: &&Db| self.all.get(db).is_some_and(|ledger| ledger.comparison.has_written());
         self.awake.iter().filter(is_written).copied().collect()
@@ -67,12 +69,12 @@ impl Ledgers {
 
     /// Whether every live reservation of every database is known.
     pub fn are_complete(&self) -> bool {
-        // One that sleeps is complete.
+        // A sleeping ledger is complete.
         self.awake.iter().all(|db| self.all.get(db).is_none_or(Ledger::is_complete))
     }
 
-    /// Ledgers in which there is nothing to do now fall asleep, until their next deadline at most. Gives those of which nothing
-    /// is known: they are not needed if their databases are empty.
+    /// Puts ledgers without work to sleep, at most until their next deadline. Returns the databases whose ledgers are
+    /// blank. If such a database is empty, its ledger is not needed.
     pub fn let_idle_fall_asleep(&mut self, now: UnixMs) -> Vec<Db> {
         let (mut blank, mut alarms) = (Vec::new(), Vec::new());
         let Self { all, awake, .. } = self;
@@ -92,15 +94,15 @@ impl Ledgers {
         blank
     }
 
-    /// Drops the ledger of an empty database: a new one knows as much.
+    /// Drops the ledger of an empty database if it is blank. A new ledger would contain the same.
     pub fn drop_blank(&mut self, db: Db) {
         if self.all.get(&db).is_some_and(Ledger::is_blank) {
             self.all.remove(&db);
         }
     }
 
-    /// Everything is flushed, or a load begins: nothing is known any more. What was known is kept until the load is over, or the
-    /// cron comes by.
+    /// Empties the ledgers at a flush of all databases or the start of a load. The previous ledgers are kept until
+    /// the load ends or the cron runs.
     pub fn set_aside(&mut self) {
         let before = self.change(std::mem::take);
         if !before.is_empty() {
@@ -108,12 +110,12 @@ impl Ledgers {
         }
     }
 
-    /// What was known before everything was flushed, or a load began, if that was just now. Nobody else gets it.
+    /// Takes the ledgers that were set aside, if they have not been taken yet.
     pub fn take_set_aside(&mut self) -> BTreeMap<Db, Ledger> {
         std::mem::take(&mut self.set_aside)
     }
 
-    /// Wakes those whose alarm rings.
+    /// Wakes the ledgers whose alarm is due.
     fn ring(&mut self, now: UnixMs) {
         while let Some((at, db)) = self.by_alarm.first().copied()
             && now > at

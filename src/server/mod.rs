@@ -1,7 +1,8 @@
-//! The real server: [`keyspace`] over its key API, its events, the configuration, and INFO.
+//! The real server: [`keyspace`] implements the engine's trait, and the other files handle events, the configuration
+//! and INFO.
 //!
-//! **Invariant:** all unsafe code of the module is in this folder, nearly all of it in [`api`], but for the two functions in
-//! `src/module.rs` that the server calls by name.
+//! **Invariant:** all unsafe code of the module is in this folder, most of it in [`api`]. The only exceptions are the
+//! two functions in `src/module.rs` that the server calls by name.
 
 pub mod advice;
 pub mod alloc;

@@ -1,7 +1,8 @@
-//! Strings of the server that are needed again and again: the names of the keys used lately (a key is read, written, told
-//! of and replicated, and the next command is often about the same product), and the words of replicated commands.
+//! Caches strings of the server that are needed repeatedly: the names of recently used keys and the words of
+//! replicated commands. One command reads, writes, announces and replicates the same key, and the next command is
+//! often about the same product.
 //!
-//! They are kept from command to command. A command takes all of them out for itself and puts them back when it is done.
+//! The cache is kept from command to command. A command takes all of it and puts it back at the end.
 
 use std::hash::BuildHasher;
 
@@ -11,22 +12,23 @@ use super::api::text::Text;
 use crate::inventory::key::Key;
 use crate::inventory::sku::KeyStyle;
 
-/// As many names are kept as a byte of a hash can tell apart: those of an order with some dozens of lines.
+/// The number of cached names, which is the number of values of one byte of a hash: enough for an order with some
+/// dozens of lines.
 const NAMES: usize = 256;
 
-/// All that are kept.
+/// The cached strings.
 pub struct Names {
-    /// How the names are.
+    /// The style of the cached names.
     style: KeyStyle,
     hasher: DefaultHashBuilder,
-    /// Each name has one place, by its hash: the latest that belongs there is kept.
+    /// Each name has one place, which its hash determines. The latest name for a place is kept.
     names: Vec<Name>,
-    /// The name that is kept nowhere.
+    /// The latest name of a kind that is not cached.
     rare: Option<Text>,
-    /// What a name is put together in.
+    /// A buffer in which names are built.
     scratch: String,
     words: Vec<(&'static str, Text)>,
-    /// The document that was stored last: it is replicated as well.
+    /// The document that was stored last, because it is replicated as well.
     document: Option<Text>,
 }
 
@@ -44,7 +46,7 @@ impl Default for Names {
     }
 }
 
-/// The name of a key, by what it is made of.
+/// The cached name of a key, with the parts that it is made of.
 #[derive(Clone)]
 struct Name {
     hash: u64,
@@ -54,7 +56,7 @@ struct Name {
 }
 
 impl Name {
-    /// Of no key: no id is empty.
+    /// An unused entry. It matches no key, because no id is empty.
     fn none() -> Self {
         Self { hash: 0, prefix: Prefix::Available, id: String::new(), text: Text::new(b"") }
     }
@@ -69,7 +71,7 @@ enum Prefix {
     Outcome,
 }
 
-/// What the name of a key is made of; `None` for those that are rare.
+/// The parts that the name of a key is made of; `None` for keys that are used rarely.
 fn parts<'a>(key: &Key<'a>) -> Option<(Prefix, &'a str)> {
     match key {
         Key::Available(sku) => Some((Prefix::Available, sku.as_str())),
@@ -82,7 +84,7 @@ fn parts<'a>(key: &Key<'a>) -> Option<(Prefix, &'a str)> {
 }
 
 impl Names {
-    /// The name of a key, and a hash that the names of all other keys hardly have.
+    /// The name of a key, and a hash of it that other names are very unlikely to have.
     pub fn name(&mut self, key: Key<'_>, style: KeyStyle) -> (&Text, u64) {
         let Self { hasher, names, rare, scratch, .. } = self;
         if self.style != style {
@@ -99,7 +101,7 @@ impl Names {
             let hash = hasher.hash_one(text.bytes());
             return (text, hash);
         };
-        // The names of one id lie in places of their own.
+        // The names of one id have different places.
         let hash = hasher.hash_one(id).wrapping_add(prefix as u64);
         let Some(name) = names.get_mut(usize::from(hash.to_le_bytes()[0])) else {
             return (rare.insert(made()), hash);
@@ -112,7 +114,7 @@ impl Names {
         (&name.text, hash)
     }
 
-    /// A word of a replicated command.
+    /// The string for a word of a replicated command.
     pub fn word(&mut self, word: &'static str) -> Text {
         if let Some((_, known)) = self.words.iter().find(|(known, _)| *known == word) {
             return known.clone();
@@ -122,20 +124,20 @@ impl Names {
         text
     }
 
-    /// A document that is about to be stored.
+    /// The string for a document that is about to be stored.
     pub fn document(&mut self, bytes: &[u8]) -> Text {
         let text = Text::new(bytes);
         self.document = Some(text.clone());
         text
     }
 
-    /// The command is done. A value that somebody else holds as well must not be there when a thread of the server frees
-    /// what a FLUSHALL ASYNC took away: the server counts the holders without a lock.
+    /// Releases the document at the end of a command. The server counts the references to a string without a lock.
+    /// The module must therefore hold none when a thread of the server frees the values that FLUSHALL ASYNC removed.
     pub fn release_document(&mut self) {
         self.document = None;
     }
 
-    /// A text that is replicated: the document that was stored, if it is that.
+    /// The string for a replicated text. It is shared with the document that was stored, if they are equal.
     pub fn replicated(&mut self, bytes: &[u8]) -> Text {
         match self.document.take_if(|document| document.bytes() == bytes) {
             Some(document) => document,

@@ -1,4 +1,4 @@
-//! What this server may do for the stock now, and which keys may be records.
+//! The role of this server, and which keys may be records.
 
 use redis_module::raw;
 
@@ -8,15 +8,16 @@ use super::api::replication::avoid_traffic;
 
 const LOADING: u32 = raw::REDISMODULE_CTX_FLAGS_LOADING | raw::REDISMODULE_CTX_FLAGS_ASYNC_LOADING;
 
-/// Whether this server takes notes for releases: a master that is not loading.
+/// Whether this server takes notes for releases: it is a master and is not loading.
 pub fn is_releasing(ctx: Ctx<'_>) -> bool {
     let flags = ctx.flags();
-    // A restarting replica of a cluster says MASTER for a moment; its own flag in the cluster does not.
+    // A restarting cluster replica reports MASTER for a moment. Its own flag in the cluster is right.
     let master = ctx.is_cluster_master().unwrap_or(flags & raw::REDISMODULE_CTX_FLAGS_MASTER != 0);
     master && flags & raw::REDISMODULE_CTX_FLAGS_MASTER != 0 && flags & LOADING == 0
 }
 
-/// Whether the module may write by itself now. Replicating while clients are paused ends the server.
+/// Whether the module may write on its own initiative now. The server would crash if the module replicated while
+/// clients are paused.
 pub fn may_write(ctx: Ctx<'_>) -> bool {
     is_releasing(ctx) && !avoid_traffic()
 }
@@ -31,11 +32,11 @@ pub fn is_in_cluster(ctx: Ctx<'_>) -> bool {
     ctx.flags() & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0
 }
 
-/// No record is shorter. Reading a short string makes the server rewrite it in place, which is not wanted of a key
-/// that is going.
+/// No record is shorter. The server rewrites a short string in place when the module reads it, which must not happen
+/// to a key that is being removed.
 const SHORTEST_RECORD: usize = 90;
 
-/// The value of a reservation key, if it may be a record.
+/// The value of a reservation key, if it can be a record.
 pub fn record_text<'a>(key: &'a OpenKey<'_>) -> Option<&'a [u8]> {
     (key.key_type() == KeyType::String && key.length() >= SHORTEST_RECORD).then(|| key.text())
 }

@@ -1,5 +1,5 @@
-//! When the module works by itself: jobs after a unit of work, slices in the cron and in rounds of the event loop, and the
-//! wake-ups between them.
+//! Schedules the module's own work: jobs after a unit of work, slices in the cron and in iterations of the event
+//! loop, and the wake-ups between them.
 
 use std::time::{Duration, Instant};
 
@@ -15,18 +15,19 @@ use crate::engine::sweep::{self, Caller};
 use crate::engine::{load_repair, moving, recover};
 use crate::ledger::Ledger;
 
-/// Runs after the unit of work that an event belonged to. One settles the notes of all databases, so one is enough.
+/// A job that runs after the unit of work that caused an event. It processes the notes of all databases, so at most
+/// one is queued.
 struct Settling;
 
 impl Job for Settling {
     fn run(ctx: Ctx<'_>) {
         let module = &Module::current();
         module.schedule.is_job_queued.set(false);
-        guard::event(module, ctx, "the job behind a command", || do_job(ctx, module));
+        guard::event(module, ctx, "the job after a command", || do_job(ctx, module));
     }
 }
 
-/// Queues a job, unless one is queued. If the server takes none, the cron does its work.
+/// Queues a job unless one is queued already. If the server accepts none, the cron does the work.
 pub fn queue_job(ctx: Ctx<'_>, module: &Module) {
     let is_queued = &module.schedule.is_job_queued;
     if !is_queued.get() && ctx.queue_job::<Settling>() {
@@ -35,7 +36,8 @@ pub fn queue_job(ctx: Ctx<'_>, module: &Module) {
 }
 
 fn do_job(ctx: Ctx<'_>, module: &Module) {
-    // The server's own cycle may expire thousands of records in one round, each with its job, and takes long enough.
+    // The server's own expiry cycle can remove thousands of records in one iteration, each of which queues a job. All
+    // jobs of an iteration share one limit.
     let length = least_slice().saturating_sub(module.schedule.spent());
     if module.server.get().in_cluster {
         let is_urgent = module.schedule.is_urgent.replace(false);
@@ -46,7 +48,7 @@ fn do_job(ctx: Ctx<'_>, module: &Module) {
         });
     }
     if length.is_zero() {
-        // In a storm of deadlines this comes thousands of times in a round.
+        // If many deadlines pass at once, this happens thousands of times in one iteration.
         let written = module.ledgers.borrow().written();
         if !written.is_empty() && may_write(ctx) {
             visit(ctx, module, &written, |keys, _| sweep::judge_written(keys));
@@ -70,14 +72,14 @@ fn do_job(ctx: Ctx<'_>, module: &Module) {
     }
 }
 
-/// The work of the cron.
+/// Runs the work of the cron.
 pub fn tick(ctx: Ctx<'_>, module: &Module) {
     walk::begin_wanted(ctx, module);
     slice(ctx, module, config::sweep_budget());
     let_idle_fall_asleep(ctx, module);
 }
 
-/// Databases without work are not visited, and of an empty one nothing is kept.
+/// Puts ledgers without work to sleep, and drops blank ledgers of empty databases.
 fn let_idle_fall_asleep(ctx: Ctx<'_>, module: &Module) {
     let (selected, now) = (ctx.selected_db(), now_ms());
     let blank = module.ledgers.borrow_mut().let_idle_fall_asleep(now);
@@ -89,29 +91,29 @@ fn let_idle_fall_asleep(ctx: Ctx<'_>, module: &Module) {
     ctx.select_db(selected);
 }
 
-/// A round of the server's work begins.
+/// Called at the beginning of an iteration of the server's event loop.
 pub fn round_begins(module: &Module) {
     let schedule = &module.schedule;
     schedule.round_began.set(schedule.has_backlog.get().then(Instant::now));
     schedule.spent_us.set(0);
 }
 
-/// A round of the server's work ends. While a backlog is left, each round does a slice of it, and the next round comes at once
-/// instead of a tenth of a second later.
+/// Called at the end of an iteration of the server's event loop. While there is a backlog, each iteration runs a
+/// slice of it, and the next iteration starts at once instead of up to a tenth of a second later.
 pub fn round_ends(ctx: Ctx<'_>, module: &Module) {
     if module.schedule.has_backlog.get() {
         guard::round(module, ctx, "a round of the event loop", || slice(ctx, module, share_of_round(module)));
     }
 }
 
-/// What a round gets however little else it has done, and what all jobs of a round may take: a small part of the budget.
+/// The shortest slice of an iteration, and the limit for all jobs of an iteration: a small part of the budget.
 fn least_slice() -> Duration {
     config::sweep_budget().checked_div(8).unwrap_or_default()
 }
 
-/// How long the slice of this round may be: as long as the round has taken, so that the clients keep half of the time, and
-/// a client that is alone waits for a small part of the budget. If the server's own cycle has expired records in this
-/// round, it has taken its share, and more.
+/// The length of this iteration's slice. It is as long as the rest of the iteration, so that clients keep half of the
+/// time and a single client waits only for a small part of the budget. If the server's own expiry cycle has run in
+/// this iteration, that work has used up the share, and the slice has the minimum length.
 fn share_of_round(module: &Module) -> Duration {
     let least = least_slice();
     if !module.schedule.spent().is_zero() {
@@ -121,7 +123,7 @@ fn share_of_round(module: &Module) -> Duration {
     round.min(config::sweep_budget()).max(least)
 }
 
-/// A slice of work: what is due comes first, then a walk that is under way.
+/// Runs a slice of work: first what is due, then a walk that is in progress.
 fn slice(ctx: Ctx<'_>, module: &Module, length: Duration) {
     let begun = Instant::now();
     let mut time_is_up = || begun.elapsed() >= length;
@@ -145,7 +147,7 @@ fn slice(ctx: Ctx<'_>, module: &Module, length: Duration) {
     }
 }
 
-/// The event loop turns: that was all that was wanted.
+/// Wakes the event loop, which is all that is needed.
 struct Turn;
 
 impl Woken for Turn {
@@ -154,7 +156,7 @@ impl Woken for Turn {
     }
 }
 
-/// Something is left: the next round of the event loop comes at once, and does a slice.
+/// Notes that work is left and starts the next iteration of the event loop at once, which runs a slice.
 fn wake_soon(module: &Module) {
     let schedule = &module.schedule;
     schedule.has_backlog.set(true);
@@ -163,7 +165,7 @@ fn wake_soon(module: &Module) {
     }
 }
 
-/// Does `work` in each database that has any, and in a cluster in each that has a ledger.
+/// Runs `work` in each database that has work, or in a cluster in each that has a ledger.
 fn work_off(ctx: Ctx<'_>, module: &Module, work: impl FnMut(&mut ServerKeyspace<'_>, bool)) {
     let databases = if module.server.get().in_cluster {
         module.ledgers.borrow().databases()
@@ -174,7 +176,7 @@ fn work_off(ctx: Ctx<'_>, module: &Module, work: impl FnMut(&mut ServerKeyspace<
     visit(ctx, module, &databases, work);
 }
 
-/// Does `work` in these databases.
+/// Runs `work` in these databases.
 fn visit(
     ctx: Ctx<'_>,
     module: &Module,
@@ -191,7 +193,7 @@ fn visit(
     ctx.select_db(selected);
 }
 
-/// The databases that bear the mark, if it is this server that watches over it.
+/// The databases that have the mark, if this server is the master that maintains it.
 pub fn marked_databases(ctx: Ctx<'_>, module: &Module) -> Vec<Db> {
     let mut marked = Vec::new();
     if is_releasing(ctx) {
@@ -205,7 +207,7 @@ pub fn marked_databases(ctx: Ctx<'_>, module: &Module) -> Vec<Db> {
     marked
 }
 
-/// Takes the mark away from these databases.
+/// Removes the mark from these databases.
 pub fn unmark(ctx: Ctx<'_>, module: &Module, databases: &[Db]) {
     visit(ctx, module, databases, |keys, _| load_repair::unmark_unwatched(keys));
 }

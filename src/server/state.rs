@@ -1,9 +1,9 @@
-//! What the module keeps beside the keys: one [`Module`], made when the module is loaded and dropped when it is unloaded, so
-//! that a later load finds nothing of an earlier one.
+//! The state that the module keeps besides the keys: one [`Module`], which is created when the module is loaded and
+//! dropped when it is unloaded. A later load starts with a new one.
 //!
-//! Three things cannot be a part of it: the values of the options, which the server writes through pointers ([`config`]);
-//! the blocks that the allocator keeps, since the state itself is made of them ([`alloc`]); and the table of the server's
-//! functions, which belongs to the library.
+//! Three things are not part of it: the values of the options, which the server writes through pointers ([`config`]);
+//! the blocks that the allocator keeps, because the state itself is allocated with them ([`alloc`]); and the table of
+//! the server's functions, which belongs to the `redis_module` crate.
 //!
 //! [`config`]: super::config
 //! [`alloc`]: super::alloc
@@ -22,47 +22,48 @@ use crate::inventory::sku::KeyStyle;
 use crate::ledger::Ledger;
 use crate::ledger::walk::Purpose;
 
-/// The state of the module. It lives on the server's main thread.
+/// The state of the module. It is used on the server's main thread only.
 ///
-/// While a part of it is borrowed, the module calls no function of the server that can come back here. Opening, writing or
-/// deleting a key, replicating and notifying all can: the server calls the handlers of events from within them.
+/// While a part of it is borrowed, the module must not call a server function that can call the module. Opening,
+/// writing or deleting a key, replicating and notifying can all do so, because the server calls event handlers from
+/// within them.
 #[derive(Default)]
 pub struct Module {
-    /// What this server is.
+    /// The properties of this server.
     pub server: Cell<Server>,
-    /// One ledger a database.
+    /// The ledgers of all databases.
     pub ledgers: RefCell<Ledgers>,
     /// Whether a data set is being loaded.
     pub is_loading: Cell<bool>,
-    /// What tells events of our own making from those of others.
+    /// Distinguishes events that the module caused itself from those of others.
     pub own: Own,
-    /// When the module works by itself.
+    /// The state of the module's own work.
     pub schedule: Schedule,
     /// The walks over all keys.
     pub walks: Walks,
-    /// Whether what is kept in memory can be believed.
+    /// Whether the state in memory is reliable.
     pub trust: Trust,
-    /// Strings of the server that are used again. A command takes all of them out for itself.
+    /// Cached strings of the server. A command takes all of them.
     pub names: Cell<Option<Box<Names>>>,
-    /// Whether the last entry could not be appended to the feed.
+    /// Whether the last entry of the feed could not be appended.
     pub is_feed_broken: Cell<bool>,
-    /// Numbers for INFO.
+    /// The counts for INFO.
     pub totals: Totals,
 }
 
-/// What only the server's main thread reaches.
+/// A value that is accessed only from the server's main thread.
 struct MainThread<T>(UnsafeCell<T>);
 
-// SAFETY: the server calls the module on its main thread only, and the module starts no thread.
+// SAFETY: the server calls the module on its main thread only, and the module starts no threads.
 unsafe impl<T> Sync for MainThread<T> {}
 
 static CURRENT: MainThread<Option<Rc<Module>>> = MainThread(UnsafeCell::new(None));
 
 impl Module {
-    /// The state, made anew if there is none. Whoever holds it keeps it alive.
+    /// The state, which is created if there is none. It lives at least as long as the returned reference.
     #[inline]
     pub fn current() -> Rc<Self> {
-        // SAFETY: one thread, and nothing that happens before the reference ends comes back here.
+        // SAFETY: there is one thread, and nothing calls this function again before the reference ends.
         match unsafe { &*CURRENT.0.get() } {
             Some(module) => Rc::clone(module),
             None => Self::begin(),
@@ -77,19 +78,19 @@ impl Module {
         module
     }
 
-    /// Drops the state with all of its memory: the next one begins with nothing.
+    /// Drops the state with all of its memory. The next state starts empty.
     pub fn end() {
-        // SAFETY: as above; what is taken out is dropped after the reference has ended.
+        // SAFETY: as above. The old state is dropped after the reference has ended.
         let before = unsafe { &mut *CURRENT.0.get() }.take();
         drop(before);
     }
 
-    /// Looks at the ledger of one database. It is awake from now on.
+    /// Accesses the ledger of one database, which is awake from now on.
     pub fn ledger<T>(&self, db: Db, look: impl FnOnce(&mut Ledger) -> T) -> T {
         look(self.ledgers.borrow_mut().of(db))
     }
 
-    /// How keys are named.
+    /// The style of key names.
     pub const fn style(&self) -> KeyStyle {
         self.server.get().style
     }
@@ -99,13 +100,13 @@ impl Module {
         !self.is_loading.get() && self.ledgers.borrow().are_complete()
     }
 
-    /// Whether the server holds a function of ours that it has not called yet: the module must not be unloaded.
+    /// Whether the server still has to call back a function of the module, so that the module must not be unloaded.
     pub const fn is_awaited(&self) -> bool {
         self.schedule.is_job_queued.get() || self.schedule.is_wake_queued.get()
     }
 
-    /// A panic was caught: it may have left half a change in memory, and what another client has done to a key may not have been
-    /// noted.
+    /// Notes that a panic was caught: the state in memory may be inconsistent, and a write by another client may not
+    /// have been noted.
     pub fn distrust(&self) {
         self.trust.is_distrusted.set(true);
         if self.trust.is_hearing.get() {
@@ -113,21 +114,23 @@ impl Module {
         }
     }
 
-    /// Whether another client may have written a reserved counter, and nobody knows of it any more.
+    /// Whether a note that another client has written a reserved counter is missing, or will be discarded with the
+    /// ledgers. Resets the answer.
     pub fn take_mishearing(&self) -> bool {
         let is_noted = self.ledgers.borrow().all().values().any(|ledger| ledger.comparison.has_written());
         self.trust.has_misheard.replace(false) || is_noted
     }
 }
 
-/// What this server is; set once, when the module is loaded.
+/// The properties of this server, set once when the module is loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct Server {
-    /// How keys are named.
+    /// The style of key names.
     pub style: KeyStyle,
     /// Whether it is a node of a cluster.
     pub in_cluster: bool,
-    /// Whether it is Valkey, which moves slots at once, from version 9 on, and tells replicas of those that move key by key.
+    /// Whether it is Valkey. From version 9 on, Valkey migrates slots atomically, and it tells replicas about slots
+    /// that move key by key.
     pub is_valkey: bool,
 }
 
@@ -137,19 +140,19 @@ impl Default for Server {
     }
 }
 
-/// What tells events of our own making from those of others.
+/// Distinguishes events that the module caused itself from those of others.
 #[derive(Default)]
 pub struct Own {
-    /// The name of the key that the module itself is writing.
+    /// The name of the key that the module is writing.
     write: RefCell<Vec<u8>>,
-    /// Whether the notification at hand is our own.
+    /// Whether the current notification comes from the module itself.
     is_notifying: Cell<bool>,
 }
 
 impl Own {
-    /// Runs `write`, which takes the key `name` away or overwrites it: its event is our own.
+    /// Runs `write`, which removes or overwrites the key `name`. Its event is the module's own.
     pub fn writing<T>(&self, name: &[u8], write: impl FnOnce() -> T) -> T {
-        /// Takes the mark away, also if `write` panics.
+        /// Resets the name, even if `write` panics.
         struct Mark<'a>(&'a RefCell<Vec<u8>>);
         impl Drop for Mark<'_> {
             fn drop(&mut self) {
@@ -166,9 +169,9 @@ impl Own {
         *self.write.borrow() == name
     }
 
-    /// Runs `notify`, which tells of a change of our own.
+    /// Runs `notify`, which announces a change by the module itself.
     pub fn notifying(&self, notify: impl FnOnce()) {
-        /// Takes the mark away, also if `notify` panics.
+        /// Resets the flag, even if `notify` panics.
         struct Mark<'a>(&'a Cell<bool>);
         impl Drop for Mark<'_> {
             fn drop(&mut self) {
@@ -180,36 +183,37 @@ impl Own {
         notify();
     }
 
-    /// Whether the notification at hand is our own.
+    /// Whether the current notification comes from the module itself.
     pub const fn is_notification(&self) -> bool {
         self.is_notifying.get()
     }
 }
 
-/// When the module works by itself: see [`schedule`](super::schedule).
+/// The state of the module's own work: see [`schedule`](super::schedule).
 #[derive(Default)]
 pub struct Schedule {
-    /// When this round of the server's work began, if somebody will ask.
+    /// When the current iteration of the event loop began, if this is needed.
     pub round_began: Cell<Option<Instant>>,
-    /// How long the jobs of this round took, in microseconds.
+    /// How long the jobs of this iteration took, in microseconds.
     pub spent_us: Cell<u64>,
-    /// Whether a slice of expiry work ended before the work did.
+    /// Whether a slice ended with work left.
     pub has_backlog: Cell<bool>,
-    /// Whether the event loop was asked to turn once more.
+    /// Whether another iteration of the event loop was requested.
     pub is_wake_queued: Cell<bool>,
     /// Whether a job is queued.
     pub is_job_queued: Cell<bool>,
-    /// Whether the next job is to look at all that has ended, however long it takes: counters leave.
+    /// Whether the next job must process all ended reservations, however long it takes, because counters are leaving
+    /// this node.
     pub is_urgent: Cell<bool>,
 }
 
 impl Schedule {
-    /// How long the jobs of this round took.
+    /// How long the jobs of this iteration took.
     pub const fn spent(&self) -> Duration {
         Duration::from_micros(self.spent_us.get())
     }
 
-    /// Notes that a job took this long.
+    /// Adds the time that a job took.
     pub fn spend(&self, time: Duration) {
         let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.spent_us.set(self.spent_us.get().saturating_add(time));
@@ -219,47 +223,47 @@ impl Schedule {
 /// The walks over all keys: see [`walk`](super::walk).
 #[derive(Default)]
 pub struct Walks {
-    /// The one that is under way.
+    /// The walk that is in progress.
     pub running: Cell<Option<RunningWalk>>,
-    /// What the cron is asked to walk for.
+    /// The walk that the cron is to begin.
     pub wanted: Cell<Option<Purpose>>,
 }
 
-/// A walk that is under way.
+/// A walk that is in progress.
 pub struct RunningWalk {
-    /// What it is for.
+    /// Its purpose.
     pub purpose: Purpose,
-    /// The databases that are left, the one at hand first.
+    /// The databases that are left, starting with the current one.
     pub databases: VecDeque<Db>,
-    /// Where it is in the database at hand.
+    /// The progress in the current database.
     pub at: Option<WalkedDatabase>,
 }
 
-/// The database at hand.
+/// The progress of a walk in the current database.
 pub struct WalkedDatabase {
-    /// Where the walk goes on.
+    /// Where the walk continues.
     pub cursor: ScanCursor,
-    /// What was met.
+    /// What the walk has found.
     pub walk: Walk,
-    /// Every key was met; what was met is compared.
+    /// Whether all keys were visited, so that only the comparison is left.
     pub is_over: bool,
 }
 
-/// Whether what is kept in memory can be believed: see [`guard`](super::guard).
+/// Whether the state in memory is reliable: see [`guard`](super::guard).
 #[derive(Default)]
 pub struct Trust {
-    /// How many guards are around the code at hand: the server calls handlers of events in the midst of commands.
+    /// The number of nested guards around the current code: the server calls event handlers during commands.
     pub depth: Cell<u32>,
-    /// What the last panic said, and where.
+    /// The message and the location of the last panic.
     pub last_panic: Cell<Option<String>>,
-    /// How many rounds of the module's own work have ended in a panic one after the other.
+    /// The number of consecutive rounds of the module's own work that ended in a panic.
     pub failed_rounds: Cell<u32>,
-    /// Until when it rests after those.
+    /// The end of the pause after repeated panics.
     pub rests_until: Cell<Option<Instant>>,
-    /// Whether what is in memory is to be thrown away.
+    /// Whether the state in memory is to be discarded.
     pub is_distrusted: Cell<bool>,
-    /// Whether the module is hearing what another client has done to a key.
+    /// Whether the module is handling a notification about another client's change.
     pub is_hearing: Cell<bool>,
-    /// Whether a panic came between: what the client has done may not have been noted.
+    /// Whether a panic interrupted this, so that the change may not have been noted.
     has_misheard: Cell<bool>,
 }

@@ -1,40 +1,40 @@
-//! Numbers for the operator, since the module was loaded.
+//! Counts for the operator, since the module was loaded.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use crate::engine::keyspace::Tally;
 
-/// All of them.
+/// All counts.
 #[derive(Debug, Default)]
 pub struct Totals {
     /// Reservations made.
     pub reserved: Cell<i64>,
-    /// Reservations sold.
+    /// Reservations committed.
     pub committed: Cell<i64>,
-    /// Reservations sold after their deadline.
+    /// Reservations committed after their deadline.
     pub late_commits: Cell<i64>,
-    /// Units that the repair gave back.
+    /// Units that a repair moved back to available.
     pub repaired_units: Cell<i64>,
-    /// Counters of ours that were evicted.
+    /// Counters that the server evicted.
     pub evicted_counters: Cell<i64>,
-    /// Reservations given back by a command.
+    /// Reservations rolled back.
     pub rolled_back: Cell<i64>,
-    /// Reservations given back by their deadline.
+    /// Reservations released at their deadline.
     pub expired: Cell<i64>,
     /// Alerts raised.
     pub alerts: Cell<i64>,
-    /// Alerts held back by the cooldown.
+    /// Alerts suppressed by the cooldown.
     pub alerts_held_back: Cell<i64>,
-    /// Panics that were caught: faults of the module.
+    /// Panics caught, each a fault of the module.
     pub panics: Cell<i64>,
-    /// Units that a release did not find.
+    /// Reserved units that could not be accounted for.
     pub unexplained_units: Cell<i64>,
     /// Entries that could not be appended to the feed.
     pub feed_errors: Cell<i64>,
-    /// How late the last release was, ms.
+    /// The delay of the last release, ms.
     pub lag_ms: Cell<i64>,
-    /// How late the latest release was, ms.
+    /// The longest delay of a release, ms.
     pub lag_max_ms: Cell<i64>,
     /// Refusals by code.
     pub refused: RefCell<BTreeMap<&'static str, i64>>,
@@ -58,7 +58,7 @@ impl Totals {
         increase(total, by);
     }
 
-    /// Notes how late a release was.
+    /// Notes the delay of a release.
     pub fn lag(&self, late_ms: i64) {
         self.lag_ms.set(late_ms);
         self.lag_max_ms.set(self.lag_max_ms.get().max(late_ms));
@@ -72,7 +72,7 @@ impl Totals {
     }
 }
 
-/// Adds to a total: a sum that wraps around would be a lie.
+/// Adds to a total. It saturates, because a total that wraps around would be misleading.
 pub fn increase(total: &Cell<i64>, by: i64) {
     total.set(total.get().saturating_add(by));
 }

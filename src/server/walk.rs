@@ -1,4 +1,4 @@
-//! Walks over the keys of the whole server, a slice at a time.
+//! Walks over all keys of the server, one slice at a time.
 
 use std::collections::VecDeque;
 
@@ -13,26 +13,26 @@ use crate::inventory::key::watched;
 use crate::ledger::walk::Purpose;
 
 impl Walks {
-    /// Asks the cron for a walk.
+    /// Asks the cron to begin a walk.
     pub fn want(&self, purpose: Purpose) {
         self.wanted.set(self.wanted.get().or(Some(purpose)));
     }
 
-    /// The databases are not what they were: a walk that is under way begins again.
+    /// Restarts a walk that is in progress, because the databases have changed.
     pub fn begin_again(&self) {
         if let Some(running) = self.running.take() {
             self.want(running.purpose);
         }
     }
 
-    /// No walk is under way or wanted any more.
+    /// Cancels the walk that is in progress and the one that was requested.
     pub fn stop(&self) {
         self.running.set(None);
         self.wanted.set(None);
     }
 }
 
-/// Begins the walk that was asked for. A check is the business of a master.
+/// Begins the walk that was requested. Only a master checks.
 pub fn begin_wanted(ctx: Ctx<'_>, module: &Module) {
     match module.walks.wanted.get() {
         Some(Purpose::Check) if !is_releasing(ctx) => {}
@@ -44,13 +44,13 @@ pub fn begin_wanted(ctx: Ctx<'_>, module: &Module) {
     }
 }
 
-/// Begins a walk over all databases. Until it is over, what it is for is not known.
+/// Begins a walk over all databases. What the walk is for is not known until it ends.
 pub fn begin(ctx: Ctx<'_>, module: &Module, purpose: Purpose) {
     let selected = ctx.selected_db();
     let filled = (0..).take_while(|db| ctx.select_db(*db)).filter(|_| ctx.db_size() > 0);
     let databases: VecDeque<Db> = filled.collect();
     ctx.select_db(selected);
-    // Of a database without keys there is nothing to know.
+    // There is nothing to know about a database without keys.
     module.ledgers.borrow_mut().change(|ledgers| ledgers.retain(|db, _| databases.contains(db)));
     for db in &databases {
         let now = now_ms();
@@ -59,9 +59,9 @@ pub fn begin(ctx: Ctx<'_>, module: &Module, purpose: Purpose) {
     module.walks.running.set(Some(RunningWalk { purpose, databases, at: None }));
 }
 
-/// Goes on with the walk until it is over or `time_is_up`. Says whether something is left.
+/// Continues the walk until it ends or `time_is_up`. Returns whether something is left.
 pub fn advance(ctx: Ctx<'_>, module: &Module, mut time_is_up: impl FnMut() -> bool) -> bool {
-    // Taken out: a handler that the server calls meanwhile finds none that it could change.
+    // The walk is taken out of the state, so that handlers which the server calls meanwhile cannot change it.
     let Some(mut running) = module.walks.running.take() else { return false };
     let server = module.server.get();
     let selected = ctx.selected_db();
@@ -87,7 +87,7 @@ pub fn advance(ctx: Ctx<'_>, module: &Module, mut time_is_up: impl FnMut() -> bo
     false
 }
 
-/// Walks over the database at hand. False if time is up before the end.
+/// Walks over the current database. False if time is up before the end.
 fn walk_on(
     ctx: Ctx<'_>,
     module: &Module,

@@ -112,8 +112,8 @@ fn an_exat_in_milliseconds_is_refused_with_its_distance_and_the_way_out() {
     {
         shop.settings.max_hold_ms = limit;
         let refusal = format!(
-            "ERR the deadline is {distance} ms ({days} days) away, and a reservation may live {told} at most: \
-             EX and EXAT count seconds; for milliseconds use PX and PXAT"
+            "ERR the deadline is {distance} ms ({days} days) away, but a reservation may last at most {told}: \
+             EX and EXAT take seconds, PX and PXAT milliseconds"
         );
         assert_eq!(ask(&mut shop, &format!("INV.RESERVE B EXAT {at} ITEMS P 1")), refusal);
         assert_eq!(ask(&mut shop, &format!("INV.EXTEND A EXAT {at}")), refusal);
@@ -210,7 +210,7 @@ fn a_token_of_a_reservation_that_is_unknown_now_holds_nothing_and_says_so() {
         }
         shop.client(&["DEL", lost]);
         let before = counters(&shop, "P");
-        expect(&mut shop, reserve, "NOTFOUND reservation A is unknown here");
+        expect(&mut shop, reserve, "NOTFOUND reservation A is unknown");
         assert_eq!(counters(&shop, "P"), before);
     }
 }
@@ -240,7 +240,7 @@ fn a_token_that_an_older_version_wrote_compares_as_before() {
     expect(
         &mut shop,
         "INV.RESERVE A ONCE t ITEMS P 4",
-        "MISMATCH this ONCE token was used with other arguments (P 3)",
+        "MISMATCH this ONCE token was already used with other arguments (P 3)",
     );
     expect(&mut shop, "INV.COMMIT A", "OK");
     expect(&mut shop, "INV.RESERVE A EX 900 ONCE t ITEMS P 3", "COMMITTED");
@@ -332,7 +332,7 @@ fn a_place_that_is_no_warehouse_of_its_product_is_not_reserved_from() {
     for items in ["P@W2 1", "P 1 P@W2 1", "P@W1 1 P@W2 1"] {
         assert_eq!(
             ask(&mut shop, &format!("INV.RESERVE A ITEMS {items}")),
-            "ERR P has no warehouse W2: INV.WAREHOUSES P SET W2 priority makes it one"
+            "ERR P has no warehouse W2: add it with INV.WAREHOUSES P SET W2 priority"
         );
     }
     assert_eq!(counters(&shop, "P@W2"), "10 -");
@@ -355,7 +355,7 @@ fn holds_and_retries_of_a_place_that_is_no_warehouse_any_more_end_normally() {
             shop.sweep();
             assert_eq!(
                 ask(&mut shop, "INV.COMMIT A LATE"),
-                "ERR P has no warehouse W2: INV.WAREHOUSES P SET W2 priority makes it one"
+                "ERR P has no warehouse W2: add it with INV.WAREHOUSES P SET W2 priority"
             );
             assert_eq!(counters(&shop, "P@W2"), units);
             shop.client(&["ZADD", "stock:warehouses:P", "2", "W2"]);
@@ -407,7 +407,9 @@ fn a_sku_has_no_more_than_2_to_the_53_units_available_and_reserved_together() {
     expect(&mut shop, &format!("INV.RESERVE A EX 60 ITEMS Q {MAX}"), "A");
     assert_eq!(
         ask(&mut shop, &format!("INV.ADJUST Q {MAX}")),
-        format!("ERR Q has 0 available and {MAX} reserved: with {MAX} more it would have over {MAX}")
+        format!(
+            "ERR Q has 0 available and {MAX} reserved units: {MAX} more would exceed the maximum of {MAX}"
+        )
     );
     expect(&mut shop, "INV.SET Q AVAILABLE 1", "ERR Q has 0 available and ");
     assert_eq!(ask(&mut shop, &format!("INV.SET Q ONHAND {MAX}")), "0");
@@ -455,7 +457,7 @@ fn a_counter_at_the_end_of_its_range_takes_no_more() {
         expect(
             &mut shop,
             "INV.ADJUST Q 1",
-            &format!("ERR Q has {units} available and 0 reserved: with 1 more"),
+            &format!("ERR Q has {units} available and 0 reserved units: 1 more"),
         );
         expect(
             &mut shop,

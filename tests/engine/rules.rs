@@ -42,14 +42,14 @@ fn asked(name: &str, life: i64, items: Vec<Line>) -> ReserveRequest {
 /// What one reads of a reservation that ended at its deadline.
 fn refused_as_expired(id: &str, deadline: i64) -> String {
     format!(
-        "EXPIRED reservation {id} expired at {deadline}: a new try takes a new id; INV.COMMIT {id} LATE sells all that came back, if it is still free"
+        "EXPIRED reservation {id} expired at {deadline}: retry with a new id, or sell its units with INV.COMMIT {id} LATE if they are still available"
     )
 }
 
 /// What one reads of a reservation that nothing is known of.
 fn unknown(id: &str) -> String {
     format!(
-        "NOTFOUND reservation {id} is unknown here: it was never made, its key was deleted, or it ended longer ago than outcomes are remembered (inv.outcome-ttl-ms): check the order in your own database before you go on"
+        "NOTFOUND reservation {id} is unknown: it was never made, its key was deleted, or its outcome is no longer remembered (inv.outcome-ttl-ms). Check the order in your own database before you retry"
     )
 }
 
@@ -135,7 +135,7 @@ fn reserve_all_of_many(shop: &mut Simulation) {
         let answer = shop.unit(|shop| shop.reserve("B", "MANY 1200", 100));
         assert_eq!(
             answer,
-            "TRYAGAIN more reservations of MANY are overdue than one command gives back: ask again"
+            "TRYAGAIN more reservations of MANY are overdue than one command releases: try again"
         );
         assert_eq!(shop.counters("MANY"), back);
     }
@@ -505,7 +505,7 @@ fn a_counter_that_is_no_integer_blocks_a_release_until_it_is_mended() {
         assert_eq!(shop.memory().holds.held_by_others(&sku_of("P"), 0), 5, "{broken:?}: they are held still");
         shop.sweep();
         let told =
-            |shop: &Simulation| shop.log.iter().filter(|line| line.contains("cannot be given back")).count();
+            |shop: &Simulation| shop.log.iter().filter(|line| line.contains("cannot be released")).count();
         assert_eq!(told(&shop), 1, "{broken:?}: {:?}", shop.log);
         shop.client(&["SET", "stock:reserved:P", "5"]);
         shop.client(&["SET", "stock:available:P", "5"]);

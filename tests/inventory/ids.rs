@@ -35,9 +35,12 @@ fn an_id_is_1_to_256_bytes() {
         assert_eq!(reservation(&longest, style), longest);
         assert_eq!(product(&longest, style), longest);
         assert_eq!(sku(&longest, style), longest);
-        assert_eq!(reservation(&longer, style), "ERR reservation id has 257 bytes, at most 256");
-        assert_eq!(product(&longer, style), "ERR product has 257 bytes, at most 256");
-        assert_eq!(sku(&longer, style), "ERR sku has 257 bytes, at most 256");
+        assert_eq!(
+            reservation(&longer, style),
+            "ERR reservation id has 257 bytes, but at most 256 are allowed"
+        );
+        assert_eq!(product(&longer, style), "ERR product has 257 bytes, but at most 256 are allowed");
+        assert_eq!(sku(&longer, style), "ERR sku has 257 bytes, but at most 256 are allowed");
     }
 }
 
@@ -45,9 +48,12 @@ fn an_id_is_1_to_256_bytes() {
 fn the_limit_holds_for_each_part_of_a_sku() {
     let part = "x".repeat(MAX_ID_BYTES);
     assert_eq!(sku(format!("{part}@{part}"), Plain), format!("{part}@{part}"));
-    assert_eq!(sku(format!("{part}x@{part}"), Plain), "ERR sku has 514 bytes, at most 256 a part");
-    assert_eq!(sku(format!("{part}x@w"), Plain), "ERR product has 257 bytes, at most 256");
-    assert_eq!(sku(format!("P@{part}x"), Plain), "ERR warehouse has 257 bytes, at most 256");
+    assert_eq!(
+        sku(format!("{part}x@{part}"), Plain),
+        "ERR sku has 514 bytes, but its product and its warehouse may have at most 256 each"
+    );
+    assert_eq!(sku(format!("{part}x@w"), Plain), "ERR product has 257 bytes, but at most 256 are allowed");
+    assert_eq!(sku(format!("P@{part}x"), Plain), "ERR warehouse has 257 bytes, but at most 256 are allowed");
 }
 
 #[test]
@@ -58,20 +64,26 @@ fn braces_around_a_whole_id_do_not_count() {
     assert_eq!(sku(format!("{{{longest}}}@{longest}"), Tagged), format!("{longest}@{longest}"));
     assert_eq!(
         reservation(format!("{{{longest}x}}"), Tagged),
-        "ERR reservation id has 257 bytes, at most 256"
+        "ERR reservation id has 257 bytes, but at most 256 are allowed"
     );
-    assert_eq!(reservation(format!("{{{longest}}}"), Plain), "ERR reservation id has 258 bytes, at most 256");
+    assert_eq!(
+        reservation(format!("{{{longest}}}"), Plain),
+        "ERR reservation id has 258 bytes, but at most 256 are allowed"
+    );
     // A tag within an id is a part of it.
     assert_eq!(
         reservation(format!("{{t}}{longest}"), Tagged),
-        "ERR reservation id has 259 bytes, at most 256"
+        "ERR reservation id has 259 bytes, but at most 256 are allowed"
     );
 }
 
 #[test]
 fn the_limit_is_counted_in_bytes_not_in_characters() {
     assert_eq!(reservation("é".repeat(128), Plain), "é".repeat(128));
-    assert_eq!(reservation("é".repeat(129), Plain), "ERR reservation id has 258 bytes, at most 256");
+    assert_eq!(
+        reservation("é".repeat(129), Plain),
+        "ERR reservation id has 258 bytes, but at most 256 are allowed"
+    );
 }
 
 #[test]
@@ -81,8 +93,8 @@ fn an_id_is_utf8_without_control_characters() {
         assert_eq!(reservation(b"R\xff", style), "ERR reservation id is not valid UTF-8");
         assert_eq!(sku(b"P@\xff", style), "ERR warehouse is not valid UTF-8");
         for control in ["R\0", "R\n", "\tR", "R\u{7f}", "R\u{85}"] {
-            assert_eq!(reservation(control, style), "ERR reservation id holds a control character");
-            assert_eq!(product(control, style), "ERR product holds a control character");
+            assert_eq!(reservation(control, style), "ERR reservation id contains a control character");
+            assert_eq!(product(control, style), "ERR product contains a control character");
         }
     }
 }
@@ -94,7 +106,7 @@ fn a_reservation_id_may_hold_an_at_sign_and_a_product_may_not() {
     for style in [Plain, Tagged] {
         assert_eq!(
             product("P@north", style),
-            "ERR product 'P@north' holds an '@': name the product alone, without a warehouse"
+            "ERR product 'P@north' contains '@': name the product without a warehouse"
         );
     }
 }
@@ -113,8 +125,8 @@ fn a_sku_has_one_at_sign_with_something_on_both_sides() {
     assert_eq!(sku("P@", Plain), "ERR warehouse is empty");
     assert_eq!(sku("@A", Plain), "ERR product is empty");
     assert_eq!(sku("@", Plain), "ERR product is empty");
-    assert_eq!(sku("P@A@B", Plain), "ERR warehouse 'A@B' holds an '@'");
-    assert_eq!(sku("P@@A", Plain), "ERR warehouse '@A' holds an '@'");
+    assert_eq!(sku("P@A@B", Plain), "ERR warehouse 'A@B' contains '@'");
+    assert_eq!(sku("P@@A", Plain), "ERR warehouse '@A' contains '@'");
 }
 
 #[test]
@@ -150,7 +162,9 @@ fn in_tagged_style_a_tag_inside_an_id_stays() {
 #[test]
 fn in_tagged_style_braces_are_exactly_one_tag_that_is_not_empty() {
     for text in ["{}", "a{}b", "{a}{b}", "{{a}}", "{a}}", "{{a}", "}{a}"] {
-        let refusal = format!("ERR product '{text}' must have exactly one tag in braces, not empty");
+        let refusal = format!(
+            "ERR product '{text}' must have exactly one hash tag in braces, and it must not be empty"
+        );
         assert_eq!(product(text, Tagged), refusal);
     }
     assert_eq!(product("{a", Tagged), "ERR product '{a' has a '{' without a '}'");
@@ -158,17 +172,20 @@ fn in_tagged_style_braces_are_exactly_one_tag_that_is_not_empty() {
     assert_eq!(product("a}", Tagged), "ERR product 'a}' has a '}' without a '{'");
     assert_eq!(reservation("a}", Tagged), "ERR reservation id 'a}' has a '}' without a '{'");
     assert_eq!(sku("a}", Tagged), "ERR sku 'a}' has a '}' without a '{'");
-    assert_eq!(sku("{}@A", Tagged), "ERR product '{}' must have exactly one tag in braces, not empty");
+    assert_eq!(
+        sku("{}@A", Tagged),
+        "ERR product '{}' must have exactly one hash tag in braces, and it must not be empty"
+    );
 }
 
 #[test]
 fn in_tagged_style_a_warehouse_stands_behind_its_products_tag() {
     assert_eq!(
         sku("PROD-123@A", Tagged),
-        "ERR sku 'PROD-123@A' is in another slot than its product: write {PROD-123}@A"
+        "ERR sku 'PROD-123@A' is not in the slot of its product: write {PROD-123}@A"
     );
     for warehouse in ["{A}", "A{", "}A"] {
-        let refusal = format!("ERR warehouse '{warehouse}' holds braces");
+        let refusal = format!("ERR warehouse '{warehouse}' contains braces");
         assert_eq!(sku(format!("{{P}}@{warehouse}"), Tagged), refusal);
     }
 }

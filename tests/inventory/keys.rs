@@ -115,7 +115,7 @@ fn no_id_and_token_share_the_name_of_another_id_and_token() {
 fn a_once_token_is_an_id() {
     for (token, expected) in [
         (&b""[..], "ERR ONCE token is empty"),
-        (b"a\0b", "ERR ONCE token holds a control character"),
+        (b"a\0b", "ERR ONCE token contains a control character"),
         (b"\xff", "ERR ONCE token is not valid UTF-8"),
     ] {
         let refused = Refusal::from(OnceName::new("commit", "R", token, Plain).unwrap_err());

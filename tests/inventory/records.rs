@@ -292,15 +292,15 @@ fn a_late_commit_of_a_release_that_was_cut_is_drift() {
     for (returned, refusal) in [
         (
             "P 4, Q 1",
-            "DRIFT P held 5, and 4 came back at the deadline or were sold before: it cannot be sold late, reserve anew with a new id",
+            "DRIFT P held 5, but 4 came back at the deadline or were sold before: the reservation cannot be committed late, reserve again with a new id",
         ),
         (
             "P 5",
-            "DRIFT Q held 1, and 0 came back at the deadline or were sold before: it cannot be sold late, reserve anew with a new id",
+            "DRIFT Q held 1, but 0 came back at the deadline or were sold before: the reservation cannot be committed late, reserve again with a new id",
         ),
         (
             "",
-            "DRIFT P held 5, and 0 came back at the deadline or were sold before: it cannot be sold late, reserve anew with a new id",
+            "DRIFT P held 5, but 0 came back at the deadline or were sold before: the reservation cannot be committed late, reserve again with a new id",
         ),
     ] {
         let cut = Outcome::of(&record("R", "P 5, Q 1"), 1900, Ending::Expired, 2000, &lines(returned));

@@ -20,19 +20,16 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         (Refusal::invalid("the deadline is over"), "ERR the deadline is over"),
         (
             Refusal::CrossSlot { id: id("RES-456"), sku: sku("P") },
-            "CROSSSLOT Keys in request don't hash to the same slot: reservation RES-456 and P need the same tag in braces",
+            "CROSSSLOT Keys in request don't hash to the same slot: reservation RES-456 and P need the same hash tag in braces",
         ),
-        (
-            Refusal::TryAgain,
-            "TRYAGAIN live reservations are still being looked for, since the module was loaded: ask again soon",
-        ),
+        (Refusal::TryAgain, "TRYAGAIN the module is still indexing live reservations: try again in a moment"),
         (
             Refusal::Overdue(vec![sku("P"), sku("P, Q")]),
-            "TRYAGAIN more reservations of P, \"P, Q\" are overdue than one command gives back: ask again",
+            "TRYAGAIN more reservations of P, \"P, Q\" are overdue than one command releases: try again",
         ),
         (
             Refusal::SlotMoving(Slot::from(6901)),
-            "TRYAGAIN slot 6901 is being moved between nodes: ask again soon",
+            "TRYAGAIN slot 6901 is being moved between nodes: try again in a moment",
         ),
         (
             Refusal::WrongType {
@@ -44,52 +41,52 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         ),
         (
             Refusal::Foreign(id("RES-456")),
-            "FOREIGN reservation:RES-456 is not a record of this module (a script's, or a copy): who made it ends it, a new order takes a new id",
+            "FOREIGN key reservation:RES-456 is not a record of this module (it may be a script's, or a copy): end it with the program that created it, or use a new id",
         ),
         (
             Refusal::ForeignHere { sku: sku("P"), units: 3 },
             "FOREIGN 3 reserved units of P are in no reservation of this module, and another program may hold them: \
-             wait until it holds none, or give them back with INV.REPAIR P FORCE",
+             wait until it has released them, or return them with INV.REPAIR P FORCE",
         ),
         (
             ended(Ending::Committed, 7),
-            "COMMITTED reservation RES-456 was committed at 7: a new try takes a new id",
+            "COMMITTED reservation RES-456 was committed at 7: retry with a new id",
         ),
         (
             ended(Ending::RolledBack, 7),
-            "ROLLEDBACK reservation RES-456 was rolled back at 7: a new try takes a new id",
+            "ROLLEDBACK reservation RES-456 was rolled back at 7: retry with a new id",
         ),
         (
             ended(Ending::Expired, 1_763_820_900_000),
-            "EXPIRED reservation RES-456 expired at 1763820900000: a new try takes a new id; INV.COMMIT RES-456 LATE sells all that came back, if it is still free",
+            "EXPIRED reservation RES-456 expired at 1763820900000: retry with a new id, or sell its units with INV.COMMIT RES-456 LATE if they are still available",
         ),
         (
             Refusal::Mismatch { id: id("RES-456"), held: lines("P 5, Q@north 1") },
-            "MISMATCH reservation RES-456 exists with other items (P 5, Q@north 1): take a new id for yours",
+            "MISMATCH reservation RES-456 already exists with other items (P 5, Q@north 1): use a new id",
         ),
         (
             Refusal::Mismatch {
                 id: id("RES-456"),
                 held: vec![Line { sku: sku("P 5, Q"), ..lines("P 1").remove(0) }, lines("Q 2").remove(0)],
             },
-            "MISMATCH reservation RES-456 exists with other items (\"P 5, Q\" 1, Q 2): take a new id for yours",
+            "MISMATCH reservation RES-456 already exists with other items (\"P 5, Q\" 1, Q 2): use a new id",
         ),
         (
             Refusal::OtherOnce { asked: "P 5".to_owned() },
-            "MISMATCH this ONCE token was used with other arguments (P 5): take a new one for yours",
+            "MISMATCH this ONCE token was already used with other arguments (P 5): use a new token",
         ),
         (
             Refusal::NotFound(id("RES-456")),
-            "NOTFOUND reservation RES-456 is unknown here: it was never made, its key was deleted, or it ended longer ago than outcomes are remembered (inv.outcome-ttl-ms): check the order in your own database before you go on",
+            "NOTFOUND reservation RES-456 is unknown: it was never made, its key was deleted, or its outcome is no longer remembered (inv.outcome-ttl-ms). Check the order in your own database before you retry",
         ),
         (Refusal::impossible("P has no warehouse W"), "ERR P has no warehouse W"),
         (
             Refusal::Drift { sku: sku("P"), held: 5, reserved: 3 },
-            "DRIFT P reserved 3, but this reservation holds 5: its counter was written by hand, INV.AUDIT P shows by how much",
+            "DRIFT P reserved 3, but this reservation holds 5: another client has written the counter. INV.AUDIT P shows the difference, and INV.REPAIR P corrects it",
         ),
         (
             Refusal::NotAllBack { sku: sku("P"), held: 5, known: 3 },
-            "DRIFT P held 5, and 3 came back at the deadline or were sold before: it cannot be sold late, reserve anew with a new id",
+            "DRIFT P held 5, but 3 came back at the deadline or were sold before: the reservation cannot be committed late, reserve again with a new id",
         ),
         (
             Refusal::Insufficient(vec![short("PROD-123", 5, 1), short("PROD-9", 2, 0)]),
@@ -111,11 +108,11 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         ),
         (
             Refusal::TooMany { sku: sku("P"), available: 9_007_199_254_740_990, reserved: 1, more: 2 },
-            "ERR P has 9007199254740990 available and 1 reserved: with 2 more it would have over 9007199254740991",
+            "ERR P has 9007199254740990 available and 1 reserved units: 2 more would exceed the maximum of 9007199254740991",
         ),
         (
             Refusal::Overflow { sku: sku("P"), counter: "available" },
-            "ERR the available units of P would overflow",
+            "ERR the available counter of P would exceed the range of 64-bit integers",
         ),
     ]
 }

@@ -66,19 +66,20 @@ fn version_2_names_the_keys_with_tags_and_spells_skus_as_users_see_them() {
 
 #[test]
 fn another_version_is_refused() {
-    let refusal = Err("ERR INV.APPLY: unknown version; is this module older than its master's?".to_owned());
+    let refusal =
+        Err("ERR INV.APPLY: unknown version: this module may be older than its master's".to_owned());
     for version in ["3", "0", "-1", "01", "1.0", "", "HOLD"] {
         assert_eq!(read(&[version, "UNITS", "P", "1", "0"]), refusal, "{version:?}");
     }
     assert_eq!(
         read(&[]),
-        Err("ERR INV.APPLY: no version; is this module older than its master's?".to_owned())
+        Err("ERR INV.APPLY: no version: this module may be older than its master's".to_owned())
     );
 }
 
 #[test]
 fn an_unknown_effect_is_refused_with_all_that_stands_beside_it() {
-    let refusal = Err("ERR INV.APPLY: unknown effect; is this module older than its master's?".to_owned());
+    let refusal = Err("ERR INV.APPLY: unknown effect: this module may be older than its master's".to_owned());
     let unknown: [&[&str]; 20] = [
         &["SHIP", "P", "1", "0"],
         // The words stand as the master sends them.
@@ -110,7 +111,8 @@ fn an_unknown_effect_is_refused_with_all_that_stands_beside_it() {
 
 #[test]
 fn half_an_effect_is_refused() {
-    let refusal = Err("ERR INV.APPLY: half an effect; is this module older than its master's?".to_owned());
+    let refusal =
+        Err("ERR INV.APPLY: incomplete effect: this module may be older than its master's".to_owned());
     let whole = ["UNITS", "P", "1", "0"];
     for length in 1..whole.len() {
         assert_eq!(read(&[&["1"], &whole[..length]].concat()), refusal);

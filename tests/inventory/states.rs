@@ -32,11 +32,11 @@ fn lapsed(settled: bool) -> State {
 /// A state, and how a command on it is refused.
 type Refused = (State, &'static str);
 
-const NOT_FOUND: &str = "NOTFOUND reservation R is unknown here: it was never made, its key was deleted, or it ended longer ago than outcomes are remembered (inv.outcome-ttl-ms): check the order in your own database before you go on";
-const FOREIGN: &str = "FOREIGN reservation:R is not a record of this module (a script's, or a copy): who made it ends it, a new order takes a new id";
-const COMMITTED: &str = "COMMITTED reservation R was committed at 2500: a new try takes a new id";
-const ROLLED_BACK: &str = "ROLLEDBACK reservation R was rolled back at 2500: a new try takes a new id";
-const EXPIRED: &str = "EXPIRED reservation R expired at 1900: a new try takes a new id; INV.COMMIT R LATE sells all that came back, if it is still free";
+const NOT_FOUND: &str = "NOTFOUND reservation R is unknown: it was never made, its key was deleted, or its outcome is no longer remembered (inv.outcome-ttl-ms). Check the order in your own database before you retry";
+const FOREIGN: &str = "FOREIGN key reservation:R is not a record of this module (it may be a script's, or a copy): end it with the program that created it, or use a new id";
+const COMMITTED: &str = "COMMITTED reservation R was committed at 2500: retry with a new id";
+const ROLLED_BACK: &str = "ROLLEDBACK reservation R was rolled back at 2500: retry with a new id";
+const EXPIRED: &str = "EXPIRED reservation R expired at 1900: retry with a new id, or sell its units with INV.COMMIT R LATE if they are still available";
 
 #[test]
 fn an_id_that_is_free_can_be_reserved() {
@@ -61,13 +61,13 @@ fn the_same_items_again_are_those_that_were_asked_whatever_parts_have_gone() {
     let refusal = State::Live(left, DEADLINE).reserve(&id("R"), &lines("P 3")).unwrap_err();
     assert_eq!(
         refusal.to_string(),
-        "MISMATCH reservation R exists with other items (P 5, Q 1): take a new id for yours"
+        "MISMATCH reservation R already exists with other items (P 5, Q 1): use a new id"
     );
 }
 
 #[test]
 fn an_id_is_used_once() {
-    let mismatch = "MISMATCH reservation R exists with other items (P 5, Q 1): take a new id for yours";
+    let mismatch = "MISMATCH reservation R already exists with other items (P 5, Q 1): use a new id";
     let refused: [Refused; 7] = [
         (live(), mismatch),
         (State::Live(record("R", "P 5, Q 1"), DEADLINE + 7), mismatch),

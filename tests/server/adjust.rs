@@ -223,8 +223,9 @@ fn a_sku_never_has_more_units_than_json_keeps_exact() {
     let most = 9_007_199_254_740_991_i64;
     assert_eq!(shop.ask(format!("INV.ADJUST Q {most}")), most);
     shop.ask(format!("INV.RESERVE R1 EX 600 ITEMS Q {most}"));
-    let refusal =
-        format!("ERR Q has 0 available and {most} reserved: with {most} more it would have over {most}");
+    let refusal = format!(
+        "ERR Q has 0 available and {most} reserved units: {most} more would exceed the maximum of {most}"
+    );
     assert_eq!(shop.refusal(format!("INV.ADJUST Q {most}")), refusal);
     assert_eq!(code(&shop.refusal("INV.SET Q AVAILABLE 1")), "ERR");
     assert_eq!(shop.ask(format!("INV.SET Q ONHAND {most}")), 0);

@@ -60,7 +60,7 @@ fn a_product_in_warehouses_is_audited_place_by_place() {
     shop.ask("INV.ADJUST P@W10 5");
     shop.ask("INCRBY stock:reserved:P@W10 2");
     let before = shop.contents();
-    let expected = "ERR P is kept in warehouses: name one of its places, P@W10, P@W11, P@W12, P@W13, P@W14, P@W15, P@W16, \
+    let expected = "ERR P is kept in warehouses: name one of P@W10, P@W11, P@W12, P@W13, P@W14, P@W15, P@W16, \
                     P@W17, P@W18, P@W19 and 3 more";
     for command in ["INV.AUDIT P", "INV.REPAIR P", "INV.REPAIR P FORCE"] {
         assert_eq!(shop.refusal(command), expected, "{command}");

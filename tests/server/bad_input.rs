@@ -452,11 +452,17 @@ fn whatever_is_sent_the_server_lives_and_the_counters_are_true() {
 fn a_call_that_is_too_long_to_look_at_is_refused() {
     let (_server, mut shop) = shop(&[("P", 10)]);
     let many = ["P"; 2113].join(" ");
-    assert_eq!(shop.refusal(format!("INV.STOCK {many}")), "ERR 2113 arguments, at most 2112");
+    assert_eq!(
+        shop.refusal(format!("INV.STOCK {many}")),
+        "ERR 2113 arguments are given, but at most 2112 are allowed"
+    );
     let items = ["P 1"; 100_000].join(" ");
-    assert_eq!(shop.refusal(format!("INV.RESERVE R ITEMS {items}")), "ERR 200002 arguments, at most 2112");
+    assert_eq!(
+        shop.refusal(format!("INV.RESERVE R ITEMS {items}")),
+        "ERR 200002 arguments are given, but at most 2112 are allowed"
+    );
     let data = "d".repeat(2_097_152);
     let refusal = shop.refusal(["INV.RESERVE", "R", "DATA", &data, "ITEMS", "P", "1"]);
-    assert_eq!(refusal, "ERR the arguments have 2097164 bytes, at most 2097152");
+    assert_eq!(refusal, "ERR the arguments have 2097164 bytes, but at most 2097152 are allowed");
     assert_eq!(shop.counters("P"), (10, 0));
 }

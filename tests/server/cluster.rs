@@ -32,15 +32,24 @@ fn every_rule_for_braces_has_its_error() {
     let cluster = Cluster::start(1);
     let mut shop = cluster.shop("P");
     for (command, says) in [
-        ("INV.ADJUST P@A 1", "ERR sku 'P@A' is in another slot than its product: write {P}@A"),
-        ("INV.RESERVE * ITEMS P 1", "ERR a generated id needs a tag here"),
-        ("INV.RESERVE order-* ITEMS P 1", "ERR a generated id needs a tag here"),
-        ("INV.ADJUST {} 1", "ERR sku '{}' must have exactly one tag in braces, not empty"),
-        ("INV.ADJUST {a}{b} 1", "ERR sku '{a}{b}' must have exactly one tag in braces"),
+        ("INV.ADJUST P@A 1", "ERR sku 'P@A' is not in the slot of its product: write {P}@A"),
+        (
+            "INV.RESERVE * ITEMS P 1",
+            "ERR with tagged keys, a generated id needs the hash tag of its products",
+        ),
+        (
+            "INV.RESERVE order-* ITEMS P 1",
+            "ERR with tagged keys, a generated id needs the hash tag of its products",
+        ),
+        (
+            "INV.ADJUST {} 1",
+            "ERR sku '{}' must have exactly one hash tag in braces, and it must not be empty",
+        ),
+        ("INV.ADJUST {a}{b} 1", "ERR sku '{a}{b}' must have exactly one hash tag in braces"),
         ("INV.ADJUST a}b 1", "ERR sku 'a}b' has a '}' without a '{'"),
         ("INV.ADJUST {ab 1", "ERR sku '{ab' has a '{' without a '}'"),
-        ("INV.ADJUST {P}@{A} 1", "ERR warehouse '{A}' holds braces"),
-        ("INV.GET {R}{S}", "ERR reservation id '{R}{S}' must have exactly one tag in braces"),
+        ("INV.ADJUST {P}@{A} 1", "ERR warehouse '{A}' contains braces"),
+        ("INV.GET {R}{S}", "ERR reservation id '{R}{S}' must have exactly one hash tag in braces"),
         ("INV.STOCK {P", "ERR product '{P' has a '{' without a '}'"),
     ] {
         let error = shop.refusal(command);
@@ -67,7 +76,7 @@ fn names_without_braces_are_refused_at_load_in_a_cluster() {
             "inv.key-style plain",
         ],
     );
-    assert!(log.contains("inv is not loaded: inv.key-style plain does not fit a cluster"), "{log}");
+    assert!(log.contains("inv is not loaded: inv.key-style plain cannot be used in a cluster"), "{log}");
 }
 
 #[test]
@@ -414,7 +423,7 @@ fn what_falls_due_in_a_slot_that_was_given_away_without_its_keys_is_given_back_i
     wait_until("the slot is served", SOON, || shop.try_ask("INV.GET {P}:LONG").is_ok());
     // What was deleted before is for the repair, and the log says so.
     wait_for("what was due is back", SOON, (92, 8), || shop.counters("{P}"));
-    assert!(cluster.masters[home].log().contains("{P}:DELETED ended here while its slot was not"));
+    assert!(cluster.masters[home].log().contains("{P}:DELETED ended on this node, but its slot has moved"));
     assert_eq!(shop.ask("INV.AUDIT P")["drift"], 5);
     for number in 0..20 {
         assert_eq!(shop.ask(format!("INV.GET {{P}}:R{number}"))["state"], "expired", "R{number}");

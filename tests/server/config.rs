@@ -256,9 +256,9 @@ fn a_load_argument_is_the_default_of_its_option() {
 #[test]
 fn a_load_argument_that_is_wrong_ends_the_load_with_a_line_that_names_it() {
     for (arguments, says) in [
-        ("bogus 5", "load argument 'bogus' is no option: they are hold-ttl-ms, "),
-        ("hold-ttl-ms 5000 bogus", "load argument 'bogus' is no option"),
-        ("inv.hold-ttl-ms 5000", "load argument 'inv.hold-ttl-ms' is no option"),
+        ("bogus 5", "unknown load argument 'bogus': the options are hold-ttl-ms, "),
+        ("hold-ttl-ms 5000 bogus", "unknown load argument 'bogus'"),
+        ("inv.hold-ttl-ms 5000", "unknown load argument 'inv.hold-ttl-ms'"),
         ("hold-ttl-ms", "load argument 'hold-ttl-ms' has no value"),
         ("max-items 7 hold-ttl-ms", "load argument 'hold-ttl-ms' has no value"),
         ("hold-ttl-ms 0", "load argument 'hold-ttl-ms' is '0', not an integer from 1 to 3155760000000"),
@@ -284,7 +284,7 @@ fn loadex_takes_both_and_the_configuration_goes_first() {
     assert!(
         client.refusal(load("ARGS hold-ttl-ms 5000 bogus")).starts_with("ERR Error loading the extension")
     );
-    assert!(server.log().contains("inv is not loaded: load argument 'bogus' is no option"));
+    assert!(server.log().contains("inv is not loaded: unknown load argument 'bogus'"));
     for (rest, expected) in [
         ("ARGS hold-ttl-ms 5000 max-items 7", ["5000", "7"]),
         ("CONFIG inv.hold-ttl-ms 6000 ARGS hold-ttl-ms 5000", ["6000", "128"]),

@@ -123,7 +123,8 @@ fn a_deadline_in_the_wrong_unit_is_refused_and_says_how_far_it_is() {
                 .expect("days");
             assert!(days > 20_000_000, "{refusal}");
             assert!(
-                refusal.contains(limit) && refusal.ends_with("for milliseconds use PX and PXAT"),
+                refusal.contains(limit)
+                    && refusal.ends_with("EX and EXAT take seconds, PX and PXAT milliseconds"),
                 "{refusal}"
             );
         }

@@ -206,7 +206,7 @@ fn an_expired_id_is_used_up_and_its_rollback_is_ok() {
     assert_eq!(
         shop.refusal("INV.COMMIT R1"),
         format!(
-            "EXPIRED reservation R1 expired at {deadline}: a new try takes a new id; INV.COMMIT R1 LATE sells all that came back, if it is still free"
+            "EXPIRED reservation R1 expired at {deadline}: retry with a new id, or sell its units with INV.COMMIT R1 LATE if they are still available"
         )
     );
     assert_eq!(code(&shop.refusal("INV.RESERVE R1 ITEMS P 3")), "EXPIRED");

@@ -390,7 +390,9 @@ fn loading_the_module_writes_nothing_and_takes_nothing_over() {
 
 /// Waits until what the module finds at a load has been compared: the report is in the log.
 fn let_the_cron_pass(server: &Server) {
-    wait_until("the load's repair is done", SOON, || server.log().contains("left alone (inv.load-repair)"));
+    wait_until("the load's repair is done", SOON, || {
+        server.log().contains("none are returned (inv.load-repair)")
+    });
 }
 
 #[test]

@@ -488,7 +488,7 @@ fn a_release_that_a_broken_counter_blocks_is_logged_once_and_goes_through_when_i
         wait_for("what is not blocked is back on time", SOON, (10, 0), || shop.counters("B"));
         wait_for("it is counted", SOON, "3".to_owned(), || shop.info("inv", "inv_blocked_releases"));
         let lines = |server: &Server| {
-            let is_told = |line: &&str| line.contains("cannot be given back: key") && line.contains(kind);
+            let is_told = |line: &&str| line.contains("cannot be released: key") && line.contains(kind);
             server.log().lines().filter(is_told).count()
         };
         assert_eq!(lines(&server), 1, "{}", server.log());

@@ -220,7 +220,7 @@ fn a_panic_in_an_event_or_a_job_ends_neither_the_server_nor_what_the_module_know
     }
     let log = server.log();
     for place in
-        ["the event of a key that goes", "the notification of a key", "the cron", "the job behind a command"]
+        ["the event of a removed key", "a keyspace notification", "the cron", "the job after a command"]
     {
         assert!(log.contains(&format!("caught in {place},")), "none of {caught} in {place}");
     }
@@ -239,7 +239,7 @@ fn a_panic_that_comes_again_and_again_makes_the_module_rest_and_then_go_on() {
     shop.ask("DEL stock:reserved:DRIFT");
     shop.ask("SET inventory:managed plain");
     shop.ask("INV.RESERVE DUE PX 1 ITEMS P 1");
-    let rests = |server: &Server| server.log().contains("this happens again and again");
+    let rests = |server: &Server| server.log().contains("this happens repeatedly");
     // One after the other, as if the same were met each time.
     while !rests(&server) {
         assert!(panics(&mut shop) < 100, "it does not rest");

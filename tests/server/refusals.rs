@@ -235,7 +235,7 @@ fn a_call_with_too_few_or_too_many_words_is_answered_with_the_usage_line() {
     }
     assert_eq!(
         shop.refusal("INV.RESERVE RES-1 PROD-123 2").split_once(". Usage"),
-        Some(("ERR unknown option 'PROD-123': the word ITEMS goes before the skus", {
+        Some(("ERR unknown option 'PROD-123': put the word ITEMS before the skus", {
             ": INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text] [SPLIT priority | fewest | none] [ONCE token] \
              ITEMS sku quantity [sku quantity ...]"
         }))
@@ -262,16 +262,16 @@ fn a_number_that_is_refused_is_shown_and_the_form_that_is_wanted() {
         ("INV.SET P AVAILABLE +5", "AVAILABLE '+5' is not an integer from 0 to 9007199254740991: write 5"),
         ("INV.TRANSFER P A B -1", "the quantity '-1' is not an integer from 1 to 9007199254740991"),
         ("INV.THRESHOLD P -1", "the threshold '-1' is not OFF, DEFAULT or an integer from 0"),
-        ("INV.ADJUST P +-5", "delta '+-5' is not an integer within 9007199254740991 of 0"),
-        ("INV.ADJUST P 1e3", "delta '1e3' is not an integer within 9007199254740991 of 0"),
+        ("INV.ADJUST P +-5", "delta '+-5' is not an integer from -9007199254740991 to 9007199254740991"),
+        ("INV.ADJUST P 1e3", "delta '1e3' is not an integer from -9007199254740991 to 9007199254740991"),
         (
             "INV.WAREHOUSES P SET A +1",
-            "the priority of A '+1' is not an integer within 9007199254740991 of 0: write 1",
+            "the priority of A '+1' is not an integer from -9007199254740991 to 9007199254740991: write 1",
         ),
-        ("INV.SCAN 0 COUNT 1001", "COUNT 1001 is more than a page holds, which is 1000 at most"),
-        ("INV.ALERTS COUNT 5000", "COUNT 5000 is more than a page holds, which is 1000 at most"),
-        ("INV.AUDITSCAN 0 COUNT 5000", "COUNT 5000 is more than a page holds, which is 1000 at most"),
-        ("INV.SCAN x", "the cursor 'x' is neither 0 nor one that INV.SCAN has answered"),
+        ("INV.SCAN 0 COUNT 1001", "COUNT 1001 is greater than the maximum of 1000"),
+        ("INV.ALERTS COUNT 5000", "COUNT 5000 is greater than the maximum of 1000"),
+        ("INV.AUDITSCAN 0 COUNT 5000", "COUNT 5000 is greater than the maximum of 1000"),
+        ("INV.SCAN x", "the cursor 'x' is neither 0 nor a cursor that INV.SCAN returned"),
         ("INV.RESERVE R1 SPLIT most ITEMS P 1", "SPLIT 'most' is not priority, fewest or none"),
     ] {
         let refusal = shop.refusal(command);
@@ -328,7 +328,7 @@ fn no_name_of_a_sku_can_pass_for_the_words_around_it() {
     shop.ask(["INV.RESERVE", "R1", "ITEMS", "P 2, Q", "1"]);
     assert_eq!(
         shop.refusal("INV.RESERVE R1 ITEMS P 1"),
-        "MISMATCH reservation R1 exists with other items (\"P 2, Q\" 1): take a new id for yours"
+        "MISMATCH reservation R1 already exists with other items (\"P 2, Q\" 1): use a new id"
     );
     let refusal = shop.refusal("INV.COMMIT R1 ITEMS P 1");
     assert_eq!(refusal, "ERR P 1 is more than reservation R1 holds: \"P 2, Q\" 1");

@@ -232,7 +232,7 @@ fn what_an_rdb_load_dropped_is_told_sku_by_sku_and_not_known_by_id() {
     let mut shop = server.connect();
     Books::balanced(&mut shop);
     assert_eq!((shop.counters("P"), shop.counters("Q")), ((99, 1), (100, 0)));
-    for line in ["P: gave back 9 reserved units", "Q: gave back 2 reserved units"] {
+    for line in ["P: returned 9 reserved units", "Q: returned 2 reserved units"] {
         assert_eq!(server.log().matches(line).count(), 1, "{line}");
     }
     assert_eq!(counted(&mut shop, "inv_repaired_units"), 11);

@@ -111,7 +111,7 @@ fn what_the_warehouses_do_not_have_is_refused_and_changes_nothing() {
         ("ITEMS PROD-123@A 51 OTHER 1", "INSUFFICIENT PROD-123@A requested 51, available 50"),
         (
             "ITEMS PROD-123@D 1",
-            "ERR PROD-123 has no warehouse D: INV.WAREHOUSES PROD-123 SET D priority makes it one",
+            "ERR PROD-123 has no warehouse D: add it with INV.WAREHOUSES PROD-123 SET D priority",
         ),
     ] {
         assert_eq!(shop.refusal(format!("INV.RESERVE R1 {words}")), refusal, "{words}");
@@ -255,7 +255,8 @@ fn a_product_is_kept_under_its_name_or_in_warehouses_never_both() {
     let refused = |shop: &mut Client, available: i64, reserved: i64| {
         let before = shop.contents();
         let refusal = shop.refusal("INV.WAREHOUSES P SET A 1");
-        let expected = format!("ERR P has {available} available and {reserved} reserved units of its own");
+        let expected =
+            format!("ERR P has {available} available and {reserved} reserved units under its own name");
         assert!(refusal.starts_with(&expected), "{refusal}");
         assert_same(&shop.contents(), &before);
     };
@@ -309,7 +310,7 @@ fn a_place_that_is_no_warehouse_any_more_is_not_sold_from_and_its_holds_end_norm
     let held = shop.ask(retry);
     shop.ask("INV.RESERVE R2 PX 50 ITEMS PROD-123@B 2");
     shop.ask("ZREM stock:warehouses:PROD-123 B");
-    let refusal = "ERR PROD-123 has no warehouse B: INV.WAREHOUSES PROD-123 SET B priority makes it one";
+    let refusal = "ERR PROD-123 has no warehouse B: add it with INV.WAREHOUSES PROD-123 SET B priority";
     assert_eq!(shop.refusal("INV.RESERVE R3 ITEMS PROD-123@B 1"), refusal);
     assert_eq!(shop.refusal("INV.RESERVE R3 ITEMS PROD-123 1 PROD-123@B 1"), refusal);
     assert_eq!(shop.ask(retry), held);
@@ -405,7 +406,7 @@ fn a_transfer_of_a_product_without_warehouses_says_so() {
     let before = shop.contents();
     assert_eq!(
         shop.refusal("INV.TRANSFER P A B 1"),
-        "ERR P is not kept in warehouses, so there is none to take from: INV.WAREHOUSES P SET warehouse priority says where it is kept"
+        "ERR P is not kept in warehouses: add them with INV.WAREHOUSES P SET warehouse priority"
     );
     assert_same(&shop.contents(), &before);
     // Places can be stocked before there is a set: then it is the units that are missing.
@@ -570,7 +571,10 @@ fn a_thousand_warehouses_are_shown_and_reserved_from_and_more_are_refused() {
     let stock = shop.ask("INV.STOCK P");
     assert_eq!(stock[0]["available"], 1024);
     assert_eq!(stock[0]["warehouses"].as_array().map(Vec::len), Some(1024));
-    assert_eq!(shop.refusal("INV.WAREHOUSES P SET X 1"), "ERR P would have 1025 warehouses, at most 1024");
+    assert_eq!(
+        shop.refusal("INV.WAREHOUSES P SET X 1"),
+        "ERR P would have 1025 warehouses, but at most 1024 are allowed"
+    );
     for split in ["priority", "fewest"] {
         let reserved = shop.ask(format!("INV.RESERVE {split} SPLIT {split} ITEMS P 1000"));
         assert_eq!(reserved["items"].as_array().map(Vec::len), Some(1000));
@@ -580,7 +584,10 @@ fn a_thousand_warehouses_are_shown_and_reserved_from_and_more_are_refused() {
     // So many lines and no more.
     shop.ask("SET stock:available:Q 1");
     let refusal = shop.refusal("INV.RESERVE R1 ITEMS P 1024 Q 1");
-    assert_eq!(refusal, "ERR the items would be split into 1025 lines, at most 1024");
+    assert_eq!(
+        refusal,
+        "ERR the items would be split into 1025 lines, but a reservation may have at most 1024"
+    );
     // So many places and no more.
     let many = ["P"; 9].join(" ");
     let refusal = shop.refusal(format!("INV.STOCK {many}"));
@@ -590,7 +597,7 @@ fn a_thousand_warehouses_are_shown_and_reserved_from_and_more_are_refused() {
         ["INV.RESERVE R2 ITEMS P 1", "INV.ADJUST P@W0000 2 ONCE t", "INV.TRANSFER P W0000 W0001 1 ONCE t"];
     let answers = done.map(|command| shop.ask(command));
     shop.ask("ZADD stock:warehouses:P 1 X");
-    let told = "ERR P has 1025 warehouses, at most 1024: ZREM takes names out of stock:warehouses:P";
+    let told = "ERR P has 1025 warehouses, but at most 1024 are allowed: remove some from stock:warehouses:P with ZREM";
     assert_eq!(shop.ask("INV.STOCK P"), json!([{"product_id": "P", "error": told}]));
     for command in ["INV.RESERVE R1 ITEMS P 1", "INV.ADJUST P@X 1", "INV.WAREHOUSES P DEL X"] {
         assert_eq!(shop.refusal(command), told, "{command}");
@@ -601,7 +608,10 @@ fn a_thousand_warehouses_are_shown_and_reserved_from_and_more_are_refused() {
     shop.ask("ZREM stock:warehouses:P X W1023");
     // What cannot be a name fills the set as well.
     shop.ask(["ZADD", "stock:warehouses:P", "1", "a name"]);
-    assert_eq!(shop.refusal("INV.WAREHOUSES P SET X 1"), "ERR P would have 1025 warehouses, at most 1024");
+    assert_eq!(
+        shop.refusal("INV.WAREHOUSES P SET X 1"),
+        "ERR P would have 1025 warehouses, but at most 1024 are allowed"
+    );
 }
 
 #[test]
@@ -614,7 +624,7 @@ fn in_tagged_style_all_keys_of_a_product_share_its_tag() {
     assert_eq!(shop.ask("INV.RESERVE {P}:R1 ITEMS P 7")["items"], json!([at("P", "A", 5), at("P", "B", 2)]));
     assert_eq!(shop.counters("{P}@B"), (3, 2));
     assert_eq!(shop.ask("INV.TRANSFER {P} B A 3"), "OK");
-    let refusal = "ERR P is kept in warehouses: name one of them, as {P}@warehouse";
+    let refusal = "ERR P is kept in warehouses: name one, as in {P}@warehouse";
     assert_eq!(shop.refusal("INV.ADJUST P 1"), refusal);
     assert_eq!(code(&shop.refusal("INV.WAREHOUSES P SET {A} 1")), "ERR");
     assert_eq!(shop.ask("INV.STOCK P")[0]["warehouses"][0]["available"], 3);

@@ -1,4 +1,4 @@
-//! Commands that the server carries out for the module.
+//! Calls commands of the server.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::io::{Error, ErrorKind};
@@ -9,25 +9,25 @@ use redis_module::{Context, RedisResult, RedisValue, raw};
 use super::ctx::Ctx;
 use super::text::Text;
 
-/// A command that the module has the server carry out.
+/// A server command that the module calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Called {
-    /// Whether all of a slot is here.
+    /// Checks whether all keys of a slot are on this node.
     Exists,
-    /// Why it is not.
+    /// Tells why they are not.
     ClusterNodes,
-    /// Who is connected, at an unload.
+    /// Lists the connected clients before an unload.
     ClientList,
-    /// Ends a connection, at an unload.
+    /// Closes a connection before an unload.
     ClientKill,
-    /// Who may do what, at an unload.
+    /// Lists the users and their rights before an unload.
     AclList,
-    /// The keys, for INV.AUDITSCAN.
+    /// Finds the keys for INV.AUDITSCAN.
     Scan,
 }
 
 impl Called {
-    /// Those that a server needs, in a cluster or outside.
+    /// The commands that the module needs, in a cluster or outside one.
     pub const fn needed(in_cluster: bool) -> &'static [Self] {
         use Called::{AclList, ClientKill, ClientList, ClusterNodes, Exists, Scan};
         if in_cluster {
@@ -37,7 +37,7 @@ impl Called {
         }
     }
 
-    /// Its name, and that of a part of it.
+    /// Its name, and its subcommand if it has one.
     pub const fn words(self) -> (&'static CStr, Option<&'static CStr>) {
         match self {
             Self::Exists => (c"EXISTS", None),
@@ -51,15 +51,15 @@ impl Called {
 }
 
 impl Ctx<'_> {
-    /// Whether the server has a command of this name, and this part of it if it has parts.
+    /// Whether the server has a command with this name and, if given, this subcommand.
     pub fn has_command(self, name: &CStr, part: Option<&CStr>) -> bool {
         let words: Vec<Text> =
             [Some(name), part].into_iter().flatten().map(|word| Text::new(word.to_bytes())).collect();
         let strings = words.as_ptr().cast::<*mut raw::RedisModuleString>().cast_mut();
         let count = c_int::try_from(words.len()).unwrap_or_default();
         let mut keys = 0;
-        // A text is laid out as the pointer that it is.
-        // SAFETY: context and strings are valid for the call, which only reads them; flags are not asked for.
+        // A `Text` has the memory layout of the pointer it contains.
+        // SAFETY: context and strings are valid for the call, which only reads them; flags are not requested.
         let places = unsafe {
             call!(RedisModule_GetCommandKeysWithFlags(
                 self.raw(),
@@ -70,31 +70,32 @@ impl Ctx<'_> {
             ))
         };
         if !places.is_null() {
-            // SAFETY: the server gave them for the caller to free.
+            // SAFETY: the server returned them for the caller to free.
             unsafe { call!(RedisModule_Free(places.cast::<c_void>())) };
             return true;
         }
-        // The server says by it why, and nothing has been called since: too few words, no keys, or no such command.
+        // The server reports the reason in errno, and nothing has been called since: too few words, no keys, or an
+        // unknown command.
         Error::last_os_error().kind() != ErrorKind::NotFound
     }
 
-    /// What `CLUSTER NODES` says; empty if it says nothing.
+    /// The answer of `CLUSTER NODES`; empty if it fails.
     pub fn cluster_nodes(self) -> String {
         self.text_of(Called::ClusterNodes)
     }
 
-    /// What `CLIENT LIST` says, a line a client; empty if it says nothing.
+    /// The answer of `CLIENT LIST`, one line for each client; empty if it fails.
     pub fn client_list(self) -> String {
         self.text_of(Called::ClientList)
     }
 
-    /// Ends the connection of a client, by its id. Nothing if it has gone already.
+    /// Closes the connection of the client with this id, if it is still connected.
     pub fn disconnect(self, id: &str) {
-        // It says how many it has ended, and nobody asks.
+        // The reply is the number of closed connections, which is not needed.
         drop(self.run(Called::ClientKill, &["ID", id]));
     }
 
-    /// What `ACL LIST` says, a line a user; nothing if it says nothing.
+    /// The answer of `ACL LIST`, one line for each user; empty if it fails.
     pub fn acl_list(self) -> Vec<String> {
         let Ok(RedisValue::Array(users)) = self.run(Called::AclList, &[]) else { return Vec::new() };
         users
@@ -104,7 +105,7 @@ impl Ctx<'_> {
             .collect()
     }
 
-    /// A setting of the server, as `CONFIG GET` shows it; `None` if it has none of that name.
+    /// A setting of the server, as shown by `CONFIG GET`; `None` if there is no such setting.
     pub fn setting(self, name: &str) -> Option<String> {
         match Context::new(self.raw()).call("CONFIG", &["GET", name]) {
             Ok(RedisValue::Array(pair)) => {
@@ -114,8 +115,8 @@ impl Ctx<'_> {
         }
     }
 
-    /// The server's own SCAN over the selected database: the next cursor, and the names found. Unlike that of a
-    /// [`ScanCursor`](super::scan::ScanCursor), its cursor is a number that a client can keep.
+    /// Runs the server's SCAN on the selected database. Returns the next cursor and the names found. Unlike a
+    /// [`ScanCursor`](super::scan::ScanCursor), the cursor is a number that a client can keep.
     pub fn scan_names(self, cursor: u64, pattern: &str, count: usize) -> Result<(u64, Vec<Vec<u8>>), String> {
         let (cursor, count) = (cursor.to_string(), count.to_string());
         let words: [&str; 5] = [&cursor, "MATCH", pattern, "COUNT", &count];

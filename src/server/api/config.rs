@@ -1,6 +1,7 @@
-//! Options that the server keeps for the module, in places that it writes to when it likes.
+//! Options that the server stores for the module. The server can write their values at any time.
 //!
-//! The crate's own registration takes memory for each option, which is lost when the module is unloaded.
+//! The registration of the `redis_module` crate is not used: it allocates memory for each option and loses it when
+//! the module is unloaded.
 
 use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
 use std::ops::RangeInclusive;
@@ -13,7 +14,7 @@ use super::ctx::Ctx;
 use super::functions::OK;
 
 impl Ctx<'_> {
-    /// Registers an option that is a number, and where it is kept.
+    /// Registers a numeric option and the place where its value is stored.
     pub fn register_number(
         self,
         name: &CStr,
@@ -24,7 +25,7 @@ impl Ctx<'_> {
         let place = ptr::from_ref(place).cast_mut().cast::<c_void>();
         let flags = raw::REDISMODULE_CONFIG_DEFAULT;
         let (get, set) = (Some(get_number as _), Some(set_number as _));
-        // SAFETY: name and place stay; the functions take this place for what it is.
+        // SAFETY: name and place are static; the functions use the place with its real type.
         unsafe {
             call!(RedisModule_RegisterNumericConfig(
                 self.raw(),
@@ -41,8 +42,8 @@ impl Ctx<'_> {
         };
     }
 
-    /// Registers an option that is one of these words, the one with this number if nothing is said, and where the number of the
-    /// word is kept.
+    /// Registers an option whose value is one of these words. `default` is the number of the default word, and
+    /// `place` stores the number of the current one.
     pub fn register_word(
         self,
         name: &CStr,
@@ -56,7 +57,7 @@ impl Ctx<'_> {
             if can_change { raw::REDISMODULE_CONFIG_DEFAULT } else { raw::REDISMODULE_CONFIG_IMMUTABLE };
         let mut words = words.map(CStr::as_ptr);
         let (get, set) = (Some(get_word as _), Some(set_word as _));
-        // SAFETY: the server copies the words and their numbers; the rest as in `register_number`.
+        // SAFETY: the server copies the words and their numbers; the rest is as in `register_number`.
         unsafe {
             call!(RedisModule_RegisterEnumConfig(
                 self.raw(),
@@ -74,7 +75,7 @@ impl Ctx<'_> {
         };
     }
 
-    /// Hands the `inv.*` lines of the configuration to the options. Called once, when all are registered.
+    /// Applies the `inv.*` lines of the configuration. Must be called once, after all options are registered.
     pub fn load_configs(self) -> bool {
         // SAFETY: the context is that of the load.
         unsafe { call!(RedisModule_LoadConfigs(self.raw())) == OK }
@@ -82,7 +83,7 @@ impl Ctx<'_> {
 }
 
 unsafe extern "C" fn get_number(_name: *const c_char, place: *mut c_void) -> c_longlong {
-    // SAFETY: `register_number` gave a place of this kind, which is there as long as the module.
+    // SAFETY: `register_number` passed a place of this type, which exists as long as the module.
     unsafe { &*place.cast::<AtomicI64>() }.load(Ordering::Relaxed)
 }
 
@@ -98,7 +99,7 @@ unsafe extern "C" fn set_number(
 }
 
 unsafe extern "C" fn get_word(_name: *const c_char, place: *mut c_void) -> c_int {
-    // SAFETY: `register_word` gave a place of this kind, which is there as long as the module.
+    // SAFETY: `register_word` passed a place of this type, which exists as long as the module.
     unsafe { &*place.cast::<AtomicI32>() }.load(Ordering::Relaxed)
 }
 

@@ -1,4 +1,4 @@
-//! The context of one callback, and what it says of the server and its databases.
+//! The context of a callback, with information about the server and its databases.
 
 use std::ffi::c_int;
 use std::marker::PhantomData;
@@ -7,10 +7,10 @@ use redis_module::{Context, raw};
 
 use super::functions::OK;
 
-/// The context as the server hands it to a callback.
+/// The context as the server passes it to a callback.
 pub type RawContext = *mut raw::RedisModuleCtx;
 
-/// The server's context of one callback. It is made only there and cannot be kept: what borrows from it ends with the callback.
+/// The server's context of one callback. It is created only in a callback and cannot outlive it.
 #[derive(Clone, Copy)]
 pub struct Ctx<'a> {
     raw: RawContext,
@@ -24,10 +24,10 @@ impl<'a> From<&'a Context> for Ctx<'a> {
 }
 
 impl Ctx<'_> {
-    /// Does `work` in the context that the server lends to a callback.
+    /// Runs `work` in the context that the server lends to a callback.
     ///
     /// # Safety
-    /// The server has handed `raw` to a callback that has not returned.
+    /// The server passed `raw` to a callback that has not returned.
     pub(super) unsafe fn lend<T>(raw: RawContext, work: impl FnOnce(Ctx<'_>) -> T) -> T {
         work(Ctx { raw, callback: PhantomData })
     }
@@ -37,13 +37,13 @@ impl Ctx<'_> {
     }
 }
 
-/// Valkey 9 moves no slot away at once while a module is loaded that has not declared that it can bear it. Redis has no such
-/// option, and may give its number to another.
+/// While a module is loaded that has not set this option, Valkey 9 refuses to migrate slots atomically. Redis does
+/// not have this option and may use the number for another one.
 const HANDLE_ATOMIC_SLOT_MIGRATION: c_int = 1 << 5;
 
 impl Ctx<'_> {
-    /// Declares what the module can bear. From now on a key that was opened to be changed counts as changed when the module
-    /// says so, not when it is closed.
+    /// Declares the options of the module. From now on a key that was opened for writing counts as changed only if
+    /// the module signals it, not when the key is closed.
     pub fn declare(self, is_valkey: bool) {
         let mut options = raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED.cast_signed();
         if is_valkey {
@@ -59,14 +59,14 @@ impl Ctx<'_> {
         unsafe { call!(RedisModule_GetSelectedDb(self.raw())) }
     }
 
-    /// Selects a database; false if there is none of that number.
+    /// Selects a database. False if it does not exist.
     pub fn select_db(self, db: c_int) -> bool {
         // SAFETY: the context is valid.
         let status = unsafe { call!(RedisModule_SelectDb(self.raw(), db)) };
         status == OK
     }
 
-    /// How many keys the selected database has.
+    /// The number of keys in the selected database.
     pub fn db_size(self) -> u64 {
         // SAFETY: the context is valid.
         unsafe { call!(RedisModule_DbSize(self.raw())) }
@@ -79,7 +79,8 @@ impl Ctx<'_> {
     }
 }
 
-/// The moment of this unit of work, Unix ms, by which the server expires keys. It does not move inside the unit.
+/// The time of the current unit of work, Unix ms. The server expires keys by it, and it does not change within the
+/// unit.
 pub fn now_ms() -> i64 {
     // SAFETY: takes nothing.
     let micros = unsafe { call!(RedisModule_CachedMicroseconds()) };

@@ -1,7 +1,7 @@
-//! What the server calls the module for: its events, notifications of keys, jobs, and turns of its event loop.
+//! The callbacks of the module: server events, keyspace notifications, jobs, and wake-ups of the event loop.
 //!
-//! Whoever is called implements a trait, so that the functions which the server calls are all here, and each hands out what
-//! the server lends for no longer than it lends it.
+//! A receiver implements a trait, so that all functions that the server calls are in this file. Each of them ensures
+//! that the data which the server lends are not used for longer than they are lent.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
@@ -19,17 +19,17 @@ pub trait Event {
     /// Its number in the module API.
     const NUMBER: u64;
 
-    /// What the server lends to a handler.
+    /// The data that the server lends to a handler.
     type Lent<'a>;
 
     /// # Safety
-    /// `data` is what the server hands to a handler of this event, for the whole of `'a`.
+    /// `data` is what the server passes to a handler of this event, valid for the whole of `'a`.
     unsafe fn lent<'a>(data: *mut c_void) -> Self::Lent<'a>;
 }
 
-/// Who hears of an event.
+/// Handles an event.
 pub trait Hears<E: Event> {
-    /// It has happened; `subevent` says what of it.
+    /// Called when the event has happened. `subevent` says which variant of it.
     fn hear(ctx: Ctx<'_>, subevent: u64, lent: E::Lent<'_>);
 }
 
@@ -39,22 +39,22 @@ unsafe extern "C" fn on_event<E: Event, H: Hears<E>>(
     subevent: u64,
     data: *mut c_void,
 ) {
-    // SAFETY: the server lends the data for the length of this call.
+    // SAFETY: the server lends the data for the duration of this call.
     let hear = |ctx: Ctx<'_>| H::hear(ctx, subevent, unsafe { E::lent(data) });
-    // SAFETY: the server lends the context for the length of this call.
+    // SAFETY: the server lends the context for the duration of this call.
     unsafe { Ctx::lend(ctx, hear) }
 }
 
-/// A key goes. It comes for every key of the server.
+/// A key is removed. The server reports every key.
 pub struct KeyGoes;
 
-/// The key that goes.
+/// The key that is removed.
 pub struct GoingKey<'a>(&'a raw::RedisModuleKeyInfo);
 
 impl<'a> GoingKey<'a> {
-    /// Its name, and the key itself, which is open until the handler returns.
+    /// Its name, and the key itself, which stays open until the handler returns.
     pub fn look(&self) -> (&'a [u8], OpenKey<'a>) {
-        // SAFETY: the key is open for the length of the handler.
+        // SAFETY: the key is open while the handler runs.
         let name = unsafe { call!(RedisModule_GetKeyNameFromModuleKey(self.0.key)) };
         // SAFETY: the name belongs to the open key.
         let name = unsafe { bytes_of(name) };
@@ -67,12 +67,12 @@ impl Event for KeyGoes {
     type Lent<'a> = GoingKey<'a>;
 
     unsafe fn lent<'a>(data: *mut c_void) -> Self::Lent<'a> {
-        // SAFETY: the server hands this structure to the handlers of this event.
+        // SAFETY: the server passes this structure to the handlers of this event.
         GoingKey(unsafe { &*data.cast::<raw::RedisModuleKeyInfo>() })
     }
 }
 
-/// A database is flushed, whose number is lent, or all are (-1).
+/// A database is flushed, and its number is lent, or all are (-1).
 pub struct Flush;
 
 impl Event for Flush {
@@ -80,12 +80,12 @@ impl Event for Flush {
     type Lent<'a> = c_int;
 
     unsafe fn lent<'a>(data: *mut c_void) -> Self::Lent<'a> {
-        // SAFETY: the server hands this structure to the handlers of this event.
+        // SAFETY: the server passes this structure to the handlers of this event.
         unsafe { (*data.cast::<raw::RedisModuleFlushInfo>()).dbnum }
     }
 }
 
-/// Two databases were swapped, whose numbers are lent.
+/// Two databases were swapped, and their numbers are lent.
 pub struct Swap;
 
 impl Event for Swap {
@@ -93,13 +93,13 @@ impl Event for Swap {
     type Lent<'a> = (c_int, c_int);
 
     unsafe fn lent<'a>(data: *mut c_void) -> Self::Lent<'a> {
-        // SAFETY: the server hands this structure to the handlers of this event.
+        // SAFETY: the server passes this structure to the handlers of this event.
         let swap = unsafe { *data.cast::<raw::RedisModuleSwapDbInfo>() };
         (swap.dbnum_first, swap.dbnum_second)
     }
 }
 
-/// Events that lend nothing that the module looks at.
+/// Events that lend no data that the module needs.
 macro_rules! bare {
     ($($(#[$document:meta])* $name:ident: $number:ident),* $(,)?) => {
         $(
@@ -117,23 +117,23 @@ macro_rules! bare {
 }
 
 bare!(
-    /// The server's own work, ten times a second (at `hz` 10).
+    /// The server's periodic work, which runs `hz` times a second.
     Cron: REDISMODULE_EVENT_CRON_LOOP,
-    /// Before and after the server sleeps between two rounds of its work.
+    /// Before and after the server sleeps between two iterations of its event loop.
     EventLoop: REDISMODULE_EVENT_EVENTLOOP,
-    /// A data set is loaded.
+    /// A data set is being loaded.
     Loading: REDISMODULE_EVENT_LOADING,
-    /// The server is a master or a replica from now on.
+    /// The server has become a master or a replica.
     RoleChange: REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
 );
 
-/// Who hears what has become of keys.
+/// Handles keyspace notifications.
 pub trait HearsOfKeys {
-    /// Something of this kind (`REDISMODULE_NOTIFY_…`) has happened to a key.
+    /// Called when something of this kind (`REDISMODULE_NOTIFY_…`) has happened to a key.
     fn hear(ctx: Ctx<'_>, kind: c_int, notification: Notification<'_>);
 }
 
-/// What has happened to which key.
+/// A key, and what has happened to it.
 pub struct Notification<'a> {
     event: *const c_char,
     name: *mut raw::RedisModuleString,
@@ -143,13 +143,13 @@ pub struct Notification<'a> {
 impl<'a> Notification<'a> {
     /// The name of the key.
     pub fn key(&self) -> &'a [u8] {
-        // SAFETY: the server lends the name for the length of the handler.
+        // SAFETY: the server lends the name while the handler runs.
         unsafe { bytes_of(self.name) }
     }
 
     /// The name of the event.
     pub fn event(&self) -> &'a CStr {
-        // SAFETY: the server hands a string that ends in NUL.
+        // SAFETY: the server passes a string that ends in NUL.
         unsafe { CStr::from_ptr(self.event) }
     }
 }
@@ -161,25 +161,25 @@ unsafe extern "C" fn on_notification<H: HearsOfKeys>(
     name: *mut raw::RedisModuleString,
 ) -> c_int {
     let hear = |ctx: Ctx<'_>| H::hear(ctx, kind, Notification { event, name, lent: PhantomData });
-    // SAFETY: the server lends the context for the length of this call.
+    // SAFETY: the server lends the context for the duration of this call.
     unsafe { Ctx::lend(ctx, hear) };
     OK
 }
 
-/// What runs after a unit of work.
+/// A job that runs after a unit of work.
 pub trait Job {
-    /// Its turn has come.
+    /// Runs the job.
     fn run(ctx: Ctx<'_>);
 }
 
 unsafe extern "C" fn on_job<J: Job>(ctx: RawContext, _data: *mut c_void) {
-    // SAFETY: the server lends the context for the length of this call.
+    // SAFETY: the server lends the context for the duration of this call.
     unsafe { Ctx::lend(ctx, J::run) }
 }
 
-/// Who asked for a turn of the event loop.
+/// Handles a requested wake-up of the event loop.
 pub trait Woken {
-    /// The event loop turns.
+    /// Called when the event loop has woken up.
     fn woken();
 }
 
@@ -187,15 +187,16 @@ unsafe extern "C" fn on_woken<W: Woken>(_data: *mut c_void) {
     W::woken();
 }
 
-/// Makes the event loop turn once more at once, and tells `W` of it then. Until that the module must not be unloaded.
+/// Makes the event loop run another iteration at once, in which it calls `W`. Until then, the module must not be
+/// unloaded.
 pub fn wake_event_loop<W: Woken>() -> bool {
-    // SAFETY: the function takes no data, and the module refuses to be unloaded before it was called.
+    // SAFETY: the function takes no data, and the module refuses to be unloaded until it was called.
     let status = unsafe { call!(RedisModule_EventLoopAddOneShot(Some(on_woken::<W>), ptr::null_mut())) };
     status == OK
 }
 
 impl Ctx<'_> {
-    /// Lets `H` hear of an event. There is one subscription for each module and event.
+    /// Subscribes `H` to an event. A module has one subscription for each event.
     pub fn subscribe<E: Event, H: Hears<E>>(self) -> bool {
         let event = raw::RedisModuleEvent { id: E::NUMBER, dataver: 1 };
         let handler = on_event::<E, H>;
@@ -204,7 +205,7 @@ impl Ctx<'_> {
         status == OK
     }
 
-    /// Lets `H` hear of keyspace notifications of these kinds.
+    /// Subscribes `H` to keyspace notifications of these kinds.
     pub fn subscribe_keyspace<H: HearsOfKeys>(self, kinds: c_int) -> bool {
         let handler = on_notification::<H>;
         // SAFETY: the handler lives as long as the module.
@@ -213,10 +214,12 @@ impl Ctx<'_> {
         status == OK
     }
 
-    /// Queues `J` to run after the unit of work at hand. False if the server takes none (loading, a replica).
+    /// Queues `J` to run after the current unit of work. False if the server accepts no jobs, because it is loading
+    /// or is a replica.
     pub fn queue_job<J: Job>(self) -> bool {
         let job = on_job::<J>;
-        // SAFETY: the job takes no data, so nothing has to live until it runs; the module refuses to be unloaded before.
+        // SAFETY: the job takes no data, so nothing has to live until it runs; the module refuses to be unloaded
+        // before.
         let status = unsafe {
             call!(RedisModule_AddPostNotificationJob(self.raw(), Some(job), ptr::null_mut(), None))
         };

@@ -1,20 +1,20 @@
-//! The functions of the module API that the module calls, and what they answer.
+//! The functions of the module API that the module calls, and their status codes.
 
 use std::ffi::c_int;
 
 use redis_module::raw;
 
-/// What a function of the module API answers when it did what it was asked.
+/// The status of a function that succeeded.
 #[expect(clippy::cast_possible_truncation, reason = "it is 0")]
 pub const OK: c_int = raw::REDISMODULE_OK as c_int;
 
-/// The other answer.
+/// The status of a function that failed.
 #[expect(clippy::cast_possible_truncation, reason = "it is 1")]
 pub const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 
 macro_rules! required {
     ($($name:ident),* $(,)?) => {
-        /// Whether the server has every function that the module calls; the name of the first that it has not.
+        /// The first function that the module calls and the server lacks; `None` if it lacks none.
         pub fn missing_function() -> Option<&'static str> {
             $(
                 // SAFETY: the table of functions is written once, before this, on this thread.

@@ -1,4 +1,4 @@
-//! INFO: what the module adds to it, and what it reads of it.
+//! INFO: adds the section of the module, and reads fields of the server.
 
 use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
@@ -7,16 +7,16 @@ use redis_module::raw;
 
 use super::ctx::Ctx;
 
-/// The context in which the server asks for the module's part of INFO.
+/// The context in which the server requests the module's section of INFO.
 #[derive(Clone, Copy)]
 pub struct InfoCtx<'a> {
     raw: *mut raw::RedisModuleInfoCtx,
     callback: PhantomData<&'a ()>,
 }
 
-/// Who writes the module's part of INFO.
+/// Writes the module's section of INFO.
 pub trait InfoWriter {
-    /// Writes it.
+    /// Writes the section.
     fn write(info: InfoCtx<'_>, is_for_crash_report: bool);
 }
 
@@ -25,9 +25,9 @@ unsafe extern "C" fn on_info<W: InfoWriter>(raw: *mut raw::RedisModuleInfoCtx, i
 }
 
 impl InfoCtx<'_> {
-    /// Adds the section that bears the module's name alone.
+    /// Adds the section that has only the module's name.
     pub fn section(self) {
-        // SAFETY: the server handed this context to the INFO handler.
+        // SAFETY: the server passed this context to the INFO handler.
         let _ = unsafe { call!(RedisModule_InfoAddSection(self.raw, c"".as_ptr())) };
     }
 
@@ -43,9 +43,9 @@ impl InfoCtx<'_> {
         let _ = unsafe { call!(RedisModule_InfoAddFieldCString(self.raw, name.as_ptr(), text.as_ptr())) };
     }
 
-    /// Adds whether the module is alone in a database: `managed=1,since=…,reason=…`.
+    /// Adds whether the module manages a database alone: `managed=1,since=…,reason=…`.
     pub fn standing(self, name: &CStr, is_managed: bool, since: i64, reason: &CStr) {
-        // SAFETY: the server handed this context to the INFO handler; the name is valid for the call.
+        // SAFETY: the server passed this context to the INFO handler; the name is valid for the call.
         let _ = unsafe { call!(RedisModule_InfoBeginDictField(self.raw, name.as_ptr())) };
         self.number(c"managed", i64::from(is_managed));
         self.number(c"since", since);
@@ -56,22 +56,22 @@ impl InfoCtx<'_> {
 }
 
 impl Ctx<'_> {
-    /// Has the server ask `W` whenever somebody asks for INFO.
+    /// Makes the server call `W` for each INFO.
     pub fn register_info<W: InfoWriter>(self) {
         raw::register_info_function(self.raw(), Some(on_info::<W>));
     }
 
-    /// A field of INFO. The crate's own function loses the string each time.
+    /// A field of INFO. The function of the `redis_module` crate is not used because it leaks the string.
     pub fn server_info(self, section: &CStr, field: &CStr) -> Option<String> {
         // SAFETY: context and name are valid.
         let info = unsafe { call!(RedisModule_GetServerInfo(self.raw(), section.as_ptr())) };
-        // SAFETY: the data are ours until they are released.
+        // SAFETY: the data belong to the module until they are released.
         let value = unsafe { call!(RedisModule_ServerInfoGetFieldC(info, field.as_ptr())) };
         let value = (!value.is_null()).then(|| {
-            // SAFETY: a text that ends in NUL, of the data.
+            // SAFETY: the value is a part of the data and ends in NUL.
             unsafe { CStr::from_ptr(value) }.to_string_lossy().into_owned()
         });
-        // SAFETY: released once, with the context that they were made with.
+        // SAFETY: released once, with the context that created them.
         unsafe { call!(RedisModule_FreeServerInfo(self.raw(), info)) };
         value
     }

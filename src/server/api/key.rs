@@ -1,4 +1,4 @@
-//! Open keys.
+//! Opens, reads and writes keys.
 
 use std::ptr::{self, NonNull};
 
@@ -11,18 +11,18 @@ use super::text::{Text, bytes_of, slice_of};
 /// How a key is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// As a reading command: a key that is due goes.
+    /// Like a reading command: an expired key is deleted.
     Read,
-    /// Without any effect: a key that is due reads as absent and stays.
+    /// Without any effect: an expired key reads as absent and is not deleted.
     Peek,
-    /// To change it. Clients that WATCH the key are told when it is closed, if it was changed.
+    /// For a change. Clients that WATCH the key are told when it is closed, if it was changed.
     Write,
 }
 
-/// What type a key is of.
+/// The type of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyType {
-    /// No key.
+    /// The key does not exist.
     Absent,
     /// A string.
     String,
@@ -34,16 +34,16 @@ pub enum KeyType {
 
 /// An open key.
 pub struct OpenKey<'a> {
-    /// Null if there is no key.
+    /// Null if the key does not exist.
     key: *mut raw::RedisModuleKey,
-    /// Whoever watches the key is to be told when it is closed.
+    /// Whether clients that WATCH the key must be told when it is closed.
     changed: bool,
-    /// `None` for a key that an event lends: it must not be closed.
+    /// `None` for a key that an event lends, which must not be closed.
     ctx: Option<Ctx<'a>>,
 }
 
 impl<'a> OpenKey<'a> {
-    /// A key that the server has opened, and closes.
+    /// A key that the server has opened and will close.
     pub(super) const fn lent(key: *mut raw::RedisModuleKey) -> Self {
         Self { key, changed: false, ctx: None }
     }
@@ -82,13 +82,13 @@ impl<'a> OpenKey<'a> {
         }
     }
 
-    /// How long the string is, or how many members a sorted set has.
+    /// The length of a string, or the number of members of a sorted set.
     pub fn length(&self) -> usize {
         // SAFETY: the handle is open.
         unsafe { call!(RedisModule_ValueLength(self.key)) }
     }
 
-    /// The string. Empty if the key holds none.
+    /// The string; empty if the key holds something else.
     pub fn text(&self) -> &[u8] {
         if self.key_type() != KeyType::String {
             return &[];
@@ -97,12 +97,12 @@ impl<'a> OpenKey<'a> {
         let read = raw::REDISMODULE_READ.cast_signed();
         // SAFETY: the handle is open and holds a string.
         let start = unsafe { call!(RedisModule_StringDMA(self.key, &raw mut length, read)) };
-        // SAFETY: the buffer stays until the key is written or closed, and both need this handle.
+        // SAFETY: the buffer is valid until the key is written or closed, which both need this handle.
         unsafe { slice_of(start, length) }
     }
 
-    /// The members of the sorted set with their scores, lowest first, and equal ones by name. None if the key holds
-    /// something else.
+    /// The members of the sorted set with their scores, by score and then by name. Empty if the key holds something
+    /// else.
     pub fn members(&self) -> Vec<(Vec<u8>, f64)> {
         if self.key_type() != KeyType::SortedSet {
             return Vec::new();
@@ -113,10 +113,10 @@ impl<'a> OpenKey<'a> {
         if unsafe { call!(RedisModule_ZsetFirstInScoreRange(self.key, lowest, highest, 0, 0)) } != OK {
             return members;
         }
-        // SAFETY: the range was begun above, here and below.
+        // SAFETY: the range is open from the call above to the stop below.
         while unsafe { call!(RedisModule_ZsetRangeEndReached(self.key)) } == 0 {
             let mut score = 0.0;
-            // SAFETY: the string is ours to free.
+            // SAFETY: the module must free the string.
             let name = unsafe { call!(RedisModule_ZsetRangeCurrentElement(self.key, &raw mut score)) };
             let Some(name) = NonNull::new(name).map(Text) else { break };
             // SAFETY: the string is valid until it is dropped, after the copy.
@@ -129,15 +129,15 @@ impl<'a> OpenKey<'a> {
         members
     }
 
-    /// The score of a member of the sorted set; `None` if it is no member.
+    /// The score of a member of the sorted set; `None` if it is not a member.
     pub fn score(&self, member: &Text) -> Option<f64> {
         let mut score = 0.0;
-        // SAFETY: the handle is open and holds a sorted set; the score is ours to write to.
+        // SAFETY: the handle is open and holds a sorted set; the server writes the score to a local variable.
         let status = unsafe { call!(RedisModule_ZsetScore(self.key, member.as_ptr(), &raw mut score)) };
         (status == OK).then_some(score)
     }
 
-    /// Adds a member to the sorted set, in place of an absent key too, or gives it another score.
+    /// Adds a member to the sorted set or changes its score. Creates an absent key.
     #[expect(clippy::cast_precision_loss, reason = "scores of the module are within 2^53")]
     pub fn rank(&mut self, member: &Text, score: i64) {
         self.changed = true;
@@ -146,28 +146,28 @@ impl<'a> OpenKey<'a> {
             unsafe { call!(RedisModule_ZsetAdd(self.key, score as f64, member.as_ptr(), ptr::null_mut())) };
     }
 
-    /// Takes a member out of the sorted set. The key goes with the last one.
+    /// Removes a member from the sorted set. The key is deleted with its last member.
     pub fn unrank(&mut self, member: &Text) {
         self.changed = true;
-        // SAFETY: the handle is open for writing; the answer may be null.
+        // SAFETY: the handle is open for writing; the output may be null.
         let _ = unsafe { call!(RedisModule_ZsetRem(self.key, member.as_ptr(), ptr::null_mut())) };
     }
 
-    /// When the key goes, Unix ms; `None` without a TTL.
+    /// When the key expires, Unix ms; `None` if it has no TTL.
     pub fn deadline(&self) -> Option<i64> {
         // SAFETY: the handle is open.
         let at = unsafe { call!(RedisModule_GetAbsExpire(self.key)) };
         (at >= 0).then_some(at)
     }
 
-    /// Writes a string over whatever is there; the TTL goes.
+    /// Overwrites any value with a string and removes the TTL.
     pub fn set(&mut self, text: &Text) {
         self.changed = true;
         // SAFETY: the handle is open for writing; the server takes a reference of its own to the string.
         let _ = unsafe { call!(RedisModule_StringSet(self.key, text.as_ptr())) };
     }
 
-    /// Writes over the string in place; the TTL stays.
+    /// Overwrites a string in place and keeps the TTL.
     pub fn overwrite(&mut self, text: &[u8]) {
         self.changed = true;
         // SAFETY: the handle is open for writing and holds a string.
@@ -177,20 +177,21 @@ impl<'a> OpenKey<'a> {
         // SAFETY: as above.
         let start = unsafe { call!(RedisModule_StringDMA(self.key, &raw mut length, write)) };
         if !start.is_null() && length == text.len() {
-            // SAFETY: `length` bytes at `start` are the key's own, and `text` is not among them: it is ours.
+            // SAFETY: the `length` bytes at `start` belong to the key, and `text` belongs to the module, so they do
+            // not overlap.
             unsafe { ptr::copy_nonoverlapping(text.as_ptr(), start.cast(), length) }
         }
     }
 
-    /// Sets when the key goes, Unix ms.
+    /// Sets when the key expires, Unix ms.
     pub fn set_deadline(&mut self, at: i64) {
         self.changed = true;
         // SAFETY: the handle is open for writing and holds a value.
         let _ = unsafe { call!(RedisModule_SetAbsExpire(self.key, at)) };
     }
 
-    /// Appends an entry to a stream, in place of an absent key too, and keeps the newest `most` entries. Gives the
-    /// entry's id; `None` if the key holds something else. `fields` are names and values in turn.
+    /// Appends an entry to a stream and trims it to the newest `most` entries. Creates an absent key. Returns the id
+    /// of the entry; `None` if the key holds something else. `fields` contains names and values alternately.
     pub fn append(&mut self, fields: &[Text], most: i64) -> Option<String> {
         self.changed = true;
         let mut pointers: Vec<*mut raw::RedisModuleString> = fields.iter().map(Text::as_ptr).collect();
@@ -223,21 +224,21 @@ impl Drop for OpenKey<'_> {
             && !self.key.is_null()
         {
             if self.changed {
-                // SAFETY: the key is open, so its name is there; the context is that of the callback that opened it.
+                // SAFETY: the key is open, so its name is valid; the context is that of the callback that opened it.
                 unsafe { signal_modified(ctx, self.key) }
             }
-            // SAFETY: opened by `open`, closed here alone.
+            // SAFETY: opened by `open`, closed only here.
             unsafe { call!(RedisModule_CloseKey(self.key)) }
         }
     }
 }
 
-/// Tells whoever watches an open key that it was changed.
+/// Tells clients that WATCH an open key that it was changed.
 ///
 /// # Safety
 /// The key is open in this context.
 unsafe fn signal_modified(ctx: Ctx<'_>, key: *mut raw::RedisModuleKey) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees it.
     let name = unsafe { call!(RedisModule_GetKeyNameFromModuleKey(key)) };
     // SAFETY: as above; the server only reads the name.
     let _ = unsafe { call!(RedisModule_SignalModifiedKey(ctx.raw(), name.cast_mut())) };

@@ -1,4 +1,4 @@
-//! The server's log.
+//! Writes to the server's log.
 
 use std::ffi::{CStr, CString};
 use std::ptr;
@@ -6,19 +6,19 @@ use std::ptr;
 use super::ctx::Ctx;
 
 impl Ctx<'_> {
-    /// Writes a warning into the server's log.
+    /// Writes a warning.
     pub fn warn(self, line: &str) {
         warn(Some(self), line);
     }
 
-    /// Writes a line to the server's log that asks for nothing.
+    /// Writes a notice.
     pub fn note(self, line: &str) {
         log(Some(self), c"notice", line);
     }
 }
 
-/// Writes a warning into the server's log, which can be done without a context too. Names in it are whatever a client has sent:
-/// the server would take them for a part of its format, and a line feed for the end of the line.
+/// Writes a warning, with or without a context. The line may contain names that clients have sent. It is therefore
+/// not used as the server's format string, and control characters in it are replaced, so that it remains one line.
 pub fn warn(ctx: Option<Ctx<'_>>, line: &str) {
     log(ctx, c"warning", line);
 }
@@ -26,6 +26,6 @@ pub fn warn(ctx: Option<Ctx<'_>>, line: &str) {
 fn log(ctx: Option<Ctx<'_>>, level: &CStr, line: &str) {
     let ctx = ctx.map_or(ptr::null_mut(), Ctx::raw);
     let line = CString::new(line.replace(char::is_control, " ")).unwrap_or_default();
-    // SAFETY: the server may be asked without a context; level, format and line end in NUL, and the format takes one line.
+    // SAFETY: the context may be null; level, format and line end in NUL, and the format takes one string.
     unsafe { call!(RedisModule_Log(ctx, level.as_ptr(), c"%s".as_ptr(), line.as_ptr())) };
 }

@@ -1,11 +1,12 @@
-//! The server's module API, as safe functions: nearly all unsafe code of the module is here, a file for each part of it.
+//! The server's module API as safe functions, one file for each part. It contains nearly all unsafe code of the
+//! module.
 //!
-//! Three things hold for every block, and are not repeated at each: the server calls the module on its main thread
-//! only, with a context ([`ctx::Ctx`]) that is valid until the callback returns; the functions in [`functions`] are there,
-//! because the module does not load otherwise; and a handle ([`text::Text`], [`key::OpenKey`]) is released exactly once, by its
-//! Drop.
+//! Three guarantees hold for every unsafe block and are not repeated in each. The server calls the module on its main
+//! thread only, with a context ([`ctx::Ctx`]) that is valid until the callback returns. All functions in
+//! [`functions`] exist, because the module does not load otherwise. A handle ([`text::Text`], [`key::OpenKey`]) is
+//! released exactly once, by its Drop.
 
-/// Calls a function of the module API. Whether it is there was checked at load, so the other arm is never taken.
+/// Calls a function of the module API. Its existence was checked at load, so the second arm is never taken.
 macro_rules! call {
     ($name:ident($($argument:expr),* $(,)?)) => {{
         #[cfg(feature = "faults")]

@@ -1,4 +1,4 @@
-//! What goes to replicas, the AOF, and subscribers.
+//! Sends commands to the replicas and the AOF, and messages to subscribers.
 
 use std::ffi::{CStr, c_int};
 
@@ -9,7 +9,7 @@ use super::text::Text;
 use crate::engine::sent::Sent;
 
 impl Ctx<'_> {
-    /// Tells of an event on a key.
+    /// Sends a keyspace notification for a key.
     pub fn notify(self, kind: c_int, event: &CStr, name: &Text) {
         // SAFETY: context, event and name are valid for the call.
         let _ = unsafe {
@@ -20,9 +20,10 @@ impl Ctx<'_> {
     /// Sends a command to the replicas and, if `to_aof`, to the AOF.
     pub fn replicate(self, command: Sent, arguments: &[Text], to_aof: bool) {
         let format = if to_aof { c"v" } else { c"Av" };
-        // A text is laid out as the pointer that it is.
+        // A `Text` has the memory layout of the pointer it contains.
         let strings = arguments.as_ptr().cast::<*mut raw::RedisModuleString>();
-        // SAFETY: `v` takes an array of strings and its length, and only reads them; the server takes references of its own.
+        // SAFETY: `v` takes an array of strings and its length, and only reads them; the server adds its own
+        // references.
         let _ = unsafe {
             call!(RedisModule_Replicate(
                 self.raw(),
@@ -34,7 +35,7 @@ impl Ctx<'_> {
         };
     }
 
-    /// Sends the command at hand to replicas and AOF as it came.
+    /// Replicates the current command to the replicas and the AOF exactly as it was received.
     pub fn replicate_verbatim(self) {
         // SAFETY: the context is that of a command.
         let _ = unsafe { call!(RedisModule_ReplicateVerbatim(self.raw())) };
@@ -47,8 +48,9 @@ impl Ctx<'_> {
     }
 }
 
-/// Whether the server must not make replication traffic of its own now: clients are paused, or a failover runs.
+/// Whether the server must not replicate anything on its own initiative now, because clients are paused or a failover
+/// is in progress.
 pub fn avoid_traffic() -> bool {
-    // SAFETY: takes nothing.
+    // SAFETY: it takes no arguments.
     unsafe { call!(RedisModule_AvoidReplicaTraffic()) != 0 }
 }

@@ -1,4 +1,4 @@
-//! The pieces of a reply.
+//! Writes the elements of a reply.
 
 use std::ffi::{CString, c_char, c_long};
 
@@ -7,38 +7,38 @@ use redis_module::raw;
 use super::ctx::Ctx;
 
 impl Ctx<'_> {
-    /// A map of this many fields follows.
+    /// Starts a map with this many fields.
     pub fn reply_with_map(self, fields: usize) {
         raw::reply_with_map(self.raw(), length(fields));
     }
 
-    /// An array of this many elements follows.
+    /// Starts an array with this many elements.
     pub fn reply_with_array(self, elements: usize) {
         raw::reply_with_array(self.raw(), length(elements));
     }
 
-    /// A string.
+    /// Writes a string.
     pub fn reply_with_text(self, text: &str) {
         raw::reply_with_string_buffer(self.raw(), text.as_ptr().cast::<c_char>(), text.len());
     }
 
-    /// An integer.
+    /// Writes an integer.
     pub fn reply_with_integer(self, number: i64) {
         raw::reply_with_long_long(self.raw(), number);
     }
 
-    /// A number with a fraction.
+    /// Writes a floating-point number.
     pub fn reply_with_double(self, number: f64) {
         raw::reply_with_double(self.raw(), number);
     }
 
-    /// An error.
+    /// Writes an error.
     pub fn reply_with_error(self, error: &str) {
         let error = CString::new(error).unwrap_or_default();
         raw::reply_with_error(self.raw(), error.as_ptr());
     }
 
-    /// Nothing.
+    /// Writes a null.
     pub fn reply_with_null(self) {
         raw::reply_with_null(self.raw());
     }

@@ -11,24 +11,25 @@ use super::ctx::{Ctx, RawContext};
 use super::key::OpenKey;
 use super::text::bytes_of;
 
-/// A place in a walk over the keys of one database. Every key that is there all the time is met, some more than once.
+/// A cursor of a walk over the keys of one database. The walk visits every key that exists throughout, and some keys
+/// more than once.
 pub struct ScanCursor(NonNull<raw::RedisModuleScanCursor>);
 
 impl ScanCursor {
-    /// The beginning.
+    /// A cursor at the start.
     pub fn new() -> Self {
-        // SAFETY: takes nothing.
+        // SAFETY: it takes no arguments.
         match NonNull::new(unsafe { call!(RedisModule_ScanCursorCreate()) }) {
             Some(cursor) => Self(cursor),
-            // The server ends the process itself when memory is over.
+            // The server itself ends the process if memory runs out.
             None => std::process::abort(),
         }
     }
 
-    /// Calls `meet` with the names of the next few keys of the selected database, and the keys as they are stored.
-    /// `meet` must not open keys. False at the end.
+    /// Calls `meet` for each of the next few keys of the selected database, with its name and the key as it is
+    /// stored. `meet` must not open keys. False at the end of the walk.
     pub fn step<F: FnMut(&[u8], &OpenKey<'_>)>(&mut self, ctx: Ctx<'_>, meet: F) -> bool {
-        /// A panic must not unwind through the server.
+        /// Keeps a panic of `meet`, which must not unwind through the server.
         struct Meeting<F> {
             meet: F,
             panic: Option<Box<dyn Any + Send>>,
@@ -39,7 +40,8 @@ impl ScanCursor {
             key: *mut raw::RedisModuleKey,
             meeting: *mut c_void,
         ) {
-            // SAFETY: it is the meeting below, which outlives the step, and nothing else uses it meanwhile.
+            // SAFETY: it points to the `Meeting` below, which outlives the step and is not used by anybody else
+            // meanwhile.
             let meeting = unsafe { &mut *meeting.cast::<Meeting<F>>() };
             if meeting.panic.is_none() {
                 let met = AssertUnwindSafe(|| {
@@ -62,7 +64,7 @@ impl ScanCursor {
 
 impl Drop for ScanCursor {
     fn drop(&mut self) {
-        // SAFETY: made by `new`, destroyed here alone.
+        // SAFETY: created by `new`, destroyed only here.
         unsafe { call!(RedisModule_ScanCursorDestroy(self.0.as_ptr())) }
     }
 }
