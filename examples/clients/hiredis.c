@@ -3,8 +3,8 @@
  *     cc -o checkout hiredis.c -lhiredis
  *     ./checkout 127.0.0.1:6379 3
  *
- * The last argument is the protocol, RESP 2 or 3. The story at the end works on products of its own, whose names no other
- * run has, and ends with an error where the server does not answer as it should. docs/clients.md says more.
+ * The last argument is the protocol, RESP 2 or 3. The scenes at the end use products of their own, whose names no
+ * other run has. An unexpected answer ends the program with an error. See docs/clients.md.
  */
 
 #define _POSIX_C_SOURCE 200809L
@@ -24,10 +24,10 @@
 #error "hiredis 1.0 or newer is needed: older ones do not speak RESP3"
 #endif
 
-/* Milliseconds until a call is given up. Short, so that the story has an end: a shop takes 1000. */
+/* Milliseconds before a call is abandoned. Short, so that the program ends soon; a shop uses 1000. */
 #define TIMEOUT 250
 
-/* How often a call is sent, all in all. */
+/* How often a call is sent in total. */
 #define TRIES 9
 
 /* --- What a shop copies --- */
@@ -40,7 +40,7 @@ struct shop {
     redisContext *connection;
 };
 
-/* What is wanted of a product. */
+/* The units of a product that an order needs. */
 struct line {
     const char *product;
     int units;
@@ -113,7 +113,7 @@ static redisReply *ask(struct shop *shop, const char *format, ...) {
     return reply;
 }
 
-/* Holds all lines, or none, for so long. */
+/* Holds all lines, or none, for this time. */
 static redisReply *reserve(struct shop *shop, const char *order, int hold_ms, const struct line *lines, int count) {
     const char *words[5 + 2 * MAX_LINES] = {"INV.RESERVE", order, "PX"};
     char numbers[1 + MAX_LINES][12], *command = NULL;
@@ -133,18 +133,18 @@ static redisReply *reserve(struct shop *shop, const char *order, int hold_ms, co
     return reply;
 }
 
-/* Sells what is held: the customer has paid. */
+/* Sells a reservation: the customer has paid. */
 static redisReply *commit(struct shop *shop, const char *order) {
     return ask(shop, "INV.COMMIT %s", order);
 }
 
-/* Sells what was held until the deadline, where it is still free. */
+/* Sells a reservation after its deadline, if the units are still free. */
 static redisReply *commit_late(struct shop *shop, const char *order) {
     return ask(shop, "INV.COMMIT %s LATE", order);
 }
 
-/* Adds a delivery; the answer is how many units are available then. A sum has no id: without ONCE it would be added again
- * with each try. */
+/* Adds a delivery; the answer is the number of units that are then available. A sum has no id: without ONCE, each retry
+ * would add it again. */
 static redisReply *restock(struct shop *shop, const char *product, int units, const char *delivery) {
     return ask(shop, "INV.ADJUST %s %d ONCE %s", product, units, delivery);
 }

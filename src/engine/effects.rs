@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** a command replicates as the list of its effects, and a replica or an AOF replay carries out that
 //! list with the code that the master used. It reads no clock, no configuration and no limit. Form and version are
-//! in ARCHITECTURE.md: AOF files are for ever, so words are added here, never changed.
+//! in docs/internals/replicated-form.md: AOF files are kept forever, so words are added here, never changed.
 
 use std::borrow::Cow;
 
