@@ -19,10 +19,10 @@ const TIMEOUT = 250;
 // How often a call is sent in total.
 const TRIES = 9;
 
-// --- What a shop copies ---
+// --- The part to copy ---
 
-// One connection for the whole process. ioredis opens a connection anew that is silent while answers are due, and sends
-// again what it has not answered: harmless for what has an id or ONCE, or reads.
+// One connection for the whole process. ioredis reopens a connection that is silent while answers are due, and repeats
+// what was not answered. That is safe for commands with an id or ONCE, and for those that read.
 async function connect(host, port, protocol) {
   const shop = new Redis({
     host,
@@ -41,7 +41,7 @@ async function connect(host, port, protocol) {
   return shop;
 }
 
-// Sends a command, and again while the answer is that a moment later there will be one.
+// Sends a command, and repeats it while the answer is TRYAGAIN.
 async function ask(shop, ...words) {
   for (let tries = 1; ; tries++) {
     try {
@@ -99,11 +99,11 @@ async function stockOf(shop, product) {
   return asMap(stock);
 }
 
-// --- The story ---
+// --- The scenes ---
 
 async function tell(host, port, protocol) {
   const shop = await connect(host, port, protocol);
-  // Without a timeout, or what keeps the server busy below would be sent again as well.
+  // Without a timeout; otherwise the command that keeps the server busy below would be repeated as well.
   const neighbour = new Redis({ host, port });
   await neighbour.ping();
   const run = Date.now();
@@ -171,14 +171,14 @@ async function tell(host, port, protocol) {
   neighbour.disconnect();
 }
 
-// Prints what there is of a product, and checks it.
+// Prints the stock of a product, and checks it.
 async function show(shop, product, expected) {
   const { available, reserved } = await stockOf(shop, product);
   assert.deepEqual({ available, reserved }, expected, product);
   console.log(`  ${product}: ${available} available, ${reserved} reserved`);
 }
 
-// Waits until nothing of a product is held any more.
+// Waits until no units of a product are held.
 async function untilFree(shop, product) {
   for (let tries = 0; (await stockOf(shop, product)).reserved !== 0; tries++) {
     assert.ok(tries < 500, `${product} is still held`);
@@ -186,11 +186,11 @@ async function untilFree(shop, product) {
   }
 }
 
-// Keeps the server busy for so many seconds.
+// Keeps the server busy for this many seconds.
 const BUSY = "local start = os.clock() repeat until os.clock() - start > tonumber(ARGV[1])";
 
-// A call that waits for a busy server, longer than its client waits. The server does it all the same, so with the second
-// try it is carried out twice.
+// A call that waits for a busy server longer than its client waits. The server carries it out nevertheless, so the second
+// try is carried out too.
 async function whenTheAnswerIsLost(shop, other, command, call) {
   const before = await calls(shop, command);
   const busy = other.eval(BUSY, 0, (1.5 * TIMEOUT) / 1000);
@@ -201,7 +201,7 @@ async function whenTheAnswerIsLost(shop, other, command, call) {
   console.log(`  ${command} was carried out ${times} times`);
 }
 
-// How often the server has carried out a command.
+// The number of times that the server has carried out a command.
 async function calls(shop, command) {
   const counted = await ask(shop, "INFO", "commandstats");
   return Number(counted.match(new RegExp(`^cmdstat_${command}:calls=(\\d+)`, "m"))?.[1] ?? 0);

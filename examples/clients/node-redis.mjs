@@ -18,9 +18,9 @@ const TIMEOUT = 250;
 // How often a call is sent in total.
 const TRIES = 9;
 
-// --- What a shop copies ---
+// --- The part to copy ---
 
-// One connection for the whole process. What is asked at the same time goes out together.
+// One connection for the whole process. Commands that are sent at the same time share a round trip.
 async function connect(host, port, protocol) {
   const shop = createClient({
     RESP: protocol,
@@ -36,8 +36,8 @@ async function connect(host, port, protocol) {
   return shop.connect();
 }
 
-// The answer, or an error when it is not there in time. node-redis itself waits as long as the connection lives: the
-// option `timeout` of a command counts until it is written, and `socketTimeout` begins anew with whatever is written.
+// The answer, or an error if it does not come in time. node-redis itself waits until the connection ends: the option
+// `timeout` of a command counts until it is written, and `socketTimeout` begins anew with everything that is written.
 function inTime(answer) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`no answer in ${TIMEOUT} ms`)), TIMEOUT);
@@ -45,8 +45,8 @@ function inTime(answer) {
   });
 }
 
-// Sends a command until it is answered. A refusal is an answer too, unless it says that a moment later there will be
-// one. Only for what is harmless to send again: by its id, by ONCE, or because it reads.
+// Sends a command until it is answered. A refusal is an answer too, except TRYAGAIN. Only for commands that are safe to
+// repeat: by their id, by ONCE, or because they read.
 async function ask(shop, ...words) {
   for (let tries = 1; ; tries++) {
     try {
@@ -106,7 +106,7 @@ async function stockOf(shop, product) {
   return asMap(stock);
 }
 
-// --- The story ---
+// --- The scenes ---
 
 async function tell(host, port, protocol) {
   const shop = await connect(host, port, protocol);
@@ -176,14 +176,14 @@ async function tell(host, port, protocol) {
   neighbour.destroy();
 }
 
-// Prints what there is of a product, and checks it.
+// Prints the stock of a product, and checks it.
 async function show(shop, product, expected) {
   const { available, reserved } = await stockOf(shop, product);
   assert.deepEqual({ available, reserved }, expected, product);
   console.log(`  ${product}: ${available} available, ${reserved} reserved`);
 }
 
-// Waits until nothing of a product is held any more.
+// Waits until no units of a product are held.
 async function untilFree(shop, product) {
   for (let tries = 0; (await stockOf(shop, product)).reserved !== 0; tries++) {
     assert.ok(tries < 500, `${product} is still held`);
@@ -191,11 +191,11 @@ async function untilFree(shop, product) {
   }
 }
 
-// Keeps the server busy for so many seconds.
+// Keeps the server busy for this many seconds.
 const BUSY = "local start = os.clock() repeat until os.clock() - start > tonumber(ARGV[1])";
 
-// A call that waits for a busy server, longer than its client waits. The server does it all the same, so with the second
-// try it is carried out twice.
+// A call that waits for a busy server longer than its client waits. The server carries it out nevertheless, so the second
+// try is carried out too.
 async function whenTheAnswerIsLost(shop, other, command, call) {
   const before = await calls(shop, command);
   const busy = other.sendCommand(["EVAL", BUSY, "0", String((1.5 * TIMEOUT) / 1000)]);
@@ -206,7 +206,7 @@ async function whenTheAnswerIsLost(shop, other, command, call) {
   console.log(`  ${command} was carried out ${times} times`);
 }
 
-// How often the server has carried out a command.
+// The number of times that the server has carried out a command.
 async function calls(shop, command) {
   const counted = await ask(shop, "INFO", "commandstats");
   return Number(counted.match(new RegExp(`^cmdstat_${command}:calls=(\\d+)`, "m"))?.[1] ?? 0);

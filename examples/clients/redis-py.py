@@ -29,7 +29,7 @@ from redis.retry import Retry
 
 Map = dict[str, Any]
 
-# Seconds before a call is abandoned. Short, so that the program ends soon; a shop uses 1.
+# Seconds before a call is abandoned. Short, so the program ends soon; a shop uses 1.
 TIMEOUT = 0.25
 
 # How often a call is repeated, and which errors cause it: no answer, or the answer
@@ -41,7 +41,7 @@ AGAIN = Retry(
 )
 
 
-# --- What a shop copies ---
+# --- The part to copy ---
 
 
 def connect(host: str, port: int, protocol: int) -> redis.Redis:
@@ -86,7 +86,7 @@ def reservation(reply: Any) -> Map | None:
 def ask(shop: redis.Redis, *words: str | int) -> Any:
     """Sends a command until it is answered. A refusal is an answer too.
 
-    Only for commands that are safe to repeat: by their id, by ONCE, or because they read.
+    Only for commands that are safe to repeat: by id, by ONCE, or because they read.
     """
     return AGAIN.call_with_retry(
         lambda: shop.execute_command(*words),
@@ -133,7 +133,7 @@ def code(refusal: ResponseError) -> str:
     return str(refusal).split(" ", 1)[0]
 
 
-# --- The story ---
+# --- The scenes ---
 
 
 def tell(host: str, port: int, protocol: int) -> None:
@@ -205,7 +205,7 @@ def tell(host: str, port: int, protocol: int) -> None:
 
 
 def show(shop: redis.Redis, product: str, available: int, reserved: int) -> None:
-    """Prints what there is of a product, and checks it."""
+    """Prints the stock of a product, and checks it."""
     stock = stock_of(shop, product)
     check(f"available of {product}", stock["available"], available)
     check(f"reserved of {product}", stock["reserved"], reserved)
@@ -213,7 +213,7 @@ def show(shop: redis.Redis, product: str, available: int, reserved: int) -> None
 
 
 def wait_until_free(shop: redis.Redis, product: str) -> None:
-    """Waits until nothing of a product is held any more."""
+    """Waits until no units of a product are held."""
     for _ in range(500):
         if stock_of(shop, product)["reserved"] == 0:
             return
@@ -221,15 +221,15 @@ def wait_until_free(shop: redis.Redis, product: str) -> None:
     sys.exit(f"{product} is still held")
 
 
-# Keeps the server busy for so many seconds.
+# Keeps the server busy for this many seconds.
 BUSY = "local start = os.clock() repeat until os.clock() - start > tonumber(ARGV[1])"
 
 
 @contextmanager
 def answer_lost(shop: redis.Redis, other: redis.Redis, command: str) -> Iterator[None]:
-    """What is done in here waits for a busy server, longer than its client waits.
+    """A command in this block waits for a busy server longer than its client waits.
 
-    The server does it all the same, so with the second try it is carried out twice.
+    The server carries it out nevertheless, so the second try is carried out too.
     """
     before = calls(shop, command)
     connection = other.connection_pool.get_connection()
@@ -243,7 +243,7 @@ def answer_lost(shop: redis.Redis, other: redis.Redis, command: str) -> Iterator
 
 
 def calls(shop: redis.Redis, command: str) -> int:
-    """How often the server has carried out a command."""
+    """The number of times that the server has carried out a command."""
     return shop.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"]
 
 

@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_millis(250);
 /// How often a call is sent in total.
 const TRIES: u32 = 9;
 
-// --- What a shop copies ---
+// --- The part to copy ---
 
 /// A map. RESP3 has this type; in RESP2 it is an array of names and values. The crate reads both.
 type Map = HashMap<String, Value>;
@@ -140,7 +140,7 @@ fn field<T: FromRedisValue>(map: &Map, name: &str) -> RedisResult<T> {
     Ok(from_redis_value(map.get(name).cloned().unwrap_or(Value::Nil))?)
 }
 
-// --- The story ---
+// --- The scenes ---
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -227,14 +227,14 @@ fn tell(address: &str, protocol: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints what there is of a product, and checks it.
+/// Prints the stock of a product, and checks it.
 fn show(shop: &mut Shop, product: &str, available: u64, reserved: u64) -> RedisResult<()> {
     assert_eq!(shop.stock(product)?, Stock { available, reserved }, "{product}");
     println!("  {product}: {available} available, {reserved} reserved");
     Ok(())
 }
 
-/// Waits until nothing of a product is held any more.
+/// Waits until no units of a product are held.
 fn wait_until_free(shop: &mut Shop, product: &str) -> RedisResult<()> {
     let mut tries = 0;
     while shop.stock(product)?.reserved > 0 {
@@ -245,11 +245,11 @@ fn wait_until_free(shop: &mut Shop, product: &str) -> RedisResult<()> {
     Ok(())
 }
 
-/// Keeps the server busy for so many seconds.
+/// Keeps the server busy for this many seconds.
 const BUSY: &str = "local start = os.clock() repeat until os.clock() - start > tonumber(ARGV[1])";
 
-/// A call that waits for a busy server, longer than its client waits. The server does it all the same, so with the second
-/// try it is carried out twice.
+/// A call that waits for a busy server longer than its client waits. The server carries it out nevertheless, so the second
+/// try is carried out too.
 fn when_the_answer_is_lost(
     shop: &mut Shop,
     other: &mut Shop,
@@ -267,7 +267,7 @@ fn when_the_answer_is_lost(
     Ok(())
 }
 
-/// How often the server has carried out a command.
+/// The number of times that the server has carried out a command.
 fn calls(shop: &mut Shop, command: &str) -> RedisResult<u64> {
     let counted: String = shop.ask(cmd("INFO").arg("commandstats"))?;
     let name = format!("cmdstat_{command}:calls=");

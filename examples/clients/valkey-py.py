@@ -30,7 +30,7 @@ from valkey.exceptions import (
 
 Map = dict[str, Any]
 
-# Seconds before a call is abandoned. Short, so that the program ends soon; a shop uses 1.
+# Seconds before a call is abandoned. Short, so the program ends soon; a shop uses 1.
 TIMEOUT = 0.25
 
 # How often a call is repeated, and which errors cause it: no answer, or the answer
@@ -42,7 +42,7 @@ AGAIN = Retry(
 )
 
 
-# --- What a shop copies ---
+# --- The part to copy ---
 
 
 def connect(host: str, port: int, protocol: int) -> Valkey:
@@ -83,7 +83,7 @@ def reservation(reply: Any) -> Map | None:
 async def ask(shop: Valkey, *words: str | int) -> Any:
     """Sends a command until it is answered. A refusal is an answer too.
 
-    Only for commands that are safe to repeat: by their id, by ONCE, or because they read.
+    Only for commands that are safe to repeat: by id, by ONCE, or because they read.
     """
 
     async def once() -> Any:
@@ -140,7 +140,7 @@ def code(refusal: ResponseError) -> str:
     return str(refusal).split(" ", 1)[0]
 
 
-# --- The story ---
+# --- The scenes ---
 
 
 async def tell(host: str, port: int, protocol: int) -> None:
@@ -217,7 +217,7 @@ async def tell(host: str, port: int, protocol: int) -> None:
 
 
 async def show(shop: Valkey, product: str, available: int, reserved: int) -> None:
-    """Prints what there is of a product, and checks it."""
+    """Prints the stock of a product, and checks it."""
     stock = await stock_of(shop, product)
     check(f"available of {product}", stock["available"], available)
     check(f"reserved of {product}", stock["reserved"], reserved)
@@ -225,7 +225,7 @@ async def show(shop: Valkey, product: str, available: int, reserved: int) -> Non
 
 
 async def wait_until_free(shop: Valkey, product: str) -> None:
-    """Waits until nothing of a product is held any more."""
+    """Waits until no units of a product are held."""
     for _ in range(500):
         if (await stock_of(shop, product))["reserved"] == 0:
             return
@@ -233,15 +233,15 @@ async def wait_until_free(shop: Valkey, product: str) -> None:
     sys.exit(f"{product} is still held")
 
 
-# Keeps the server busy for so many seconds.
+# Keeps the server busy for this many seconds.
 BUSY = "local start = os.clock() repeat until os.clock() - start > tonumber(ARGV[1])"
 
 
 @asynccontextmanager
 async def answer_lost(shop: Valkey, other: Valkey, command: str) -> AsyncIterator[None]:
-    """What is done in here waits for a busy server, longer than its client waits.
+    """A command in this block waits for a busy server longer than its client waits.
 
-    The server does it all the same, so with the second try it is carried out twice.
+    The server carries it out nevertheless, so the second try is carried out too.
     """
     before = await calls(shop, command)
     connection = await other.connection_pool.get_connection("EVAL")
@@ -255,7 +255,7 @@ async def answer_lost(shop: Valkey, other: Valkey, command: str) -> AsyncIterato
 
 
 async def calls(shop: Valkey, command: str) -> int:
-    """How often the server has carried out a command."""
+    """The number of times that the server has carried out a command."""
     counted = await shop.info("commandstats")
     return counted.get(f"cmdstat_{command}", {"calls": 0})["calls"]
 
