@@ -1,5 +1,5 @@
 //! Every relative link in the documents leads to a file, every `#anchor` to a heading, and every `make` target and file that a
-//! document names exists. No server is started.
+//! document names exists. The README and the architecture stay short. No server is started.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -124,6 +124,15 @@ fn every_link_leads_to_a_file_and_a_heading() {
     }
     assert!(checked > 100, "only {checked} links were found");
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn the_readme_and_the_architecture_stay_short() {
+    let documents = documents();
+    for (name, most) in [("README.md", 12 * 1024), ("ARCHITECTURE.md", 14 * 1024)] {
+        let bytes = documents[name].len();
+        assert!(bytes <= most, "{name} has {bytes} bytes, at most {most}");
+    }
 }
 
 #[test]
