@@ -234,22 +234,23 @@ fn main() {
     );
     writeln!(
         text,
-        "| machine | {} |\n| server | {name} |\n| load (1 min) | {load_before} before, {} behind |\n| command | `scripts/bench.sh growth` |\n",
+        "| machine | {} |\n| server | {name} |\n| load (1 min) | {load_before} before, {} after |\n| command | `scripts/bench.sh growth` |\n",
         machine::machine(),
         machine::load()
     )
     .unwrap();
     writeln!(
         text,
-        "50 clients of the server's own benchmark program, pipeline 32, AOF off; the median of {ROUNDS} rounds, in turn with a \
-         plain command on a server without the module.\n\n![growth](growth.svg)\n"
+        "50 clients of the server's own benchmark program, pipeline 32, AOF off. The tables show the median of \
+             {ROUNDS} rounds, which alternate with a plain command on a server without the module.\n\n![growth](growth.svg)\n"
     )
     .unwrap();
-    writeln!(text, "## Live reservations\n\nOf one product, one line each, beside a SET of the same record with a deadline.\n").unwrap();
+    writeln!(text, "## Live reservations\n\nAll reservations are for one product and have one line. The comparison is a SET of the same record with \
+             a deadline.\n").unwrap();
     table(&mut text, "live reservations", "SET", &reservations);
     writeln!(
         text,
-        "## Products\n\n100,000 reservations of products at random, beside a DECRBY of their counters.\n"
+        "## Products\n\n100,000 reservations of random products. The comparison is a DECRBY of their counters.\n"
     )
     .unwrap();
     table(&mut text, "products", "DECRBY", &products);
@@ -259,7 +260,7 @@ fn main() {
     let verdict = if beside <= 200.0 { "met" } else { "not met" };
     writeln!(
         text,
-        "## Memory of {FOR_MEMORY} live reservations\n\nThe server's `used_memory` above what it was when empty.\n\n\
+        "## Memory of {FOR_MEMORY} live reservations\n\nThe server's `used_memory`, less that of the empty server.\n\n\
          | | MB | bytes a reservation |\n| --- | ---: | ---: |\n\
          | with the module | {:.0} | {:.0} |\n| without it, the same keys by SET | {:.0} | {:.0} |\n\
          | the difference (target: 200 at most, {verdict}) | {:.0} | {beside:.0} |\n\

@@ -119,9 +119,10 @@ fn main() {
     writeln!(text, "| command | `scripts/bench.sh readers` |\n").unwrap();
     writeln!(
         text,
-        "{ALERTS} alerts of 50,000 products, of which P0 has 200 and none is LOW_STOCK; a product in {WAREHOUSES} warehouses. \
-         Microseconds a call in `INFO commandstats`, the median of {ROUNDS} rounds of {TIMES} calls. Beside it an MGET of as \
-         many keys, in the same round. Target: under 1000.\n"
+        "The data are {ALERTS} alerts of 50,000 products, of which P0 has 200 and none is LOW_STOCK, and a \
+             product in {WAREHOUSES} warehouses. The table shows microseconds a call from `INFO commandstats`, the \
+             median of {ROUNDS} rounds of {TIMES} calls. The comparison is an MGET of the same number of keys in the \
+             same round. Target: under 1000.\n"
     ).unwrap();
     writeln!(text, "| command | us a call | MGET | target |\n| --- | ---: | ---: | --- |").unwrap();
     for ((question, _), (own, others)) in questions.iter().zip(costs) {

@@ -287,8 +287,8 @@ impl Part {
 fn write_targets(text: &mut String, parts: &[Part]) {
     writeln!(
         text,
-        "## Targets\n\nWhat the project has set itself: *owed* is the least that it wants to reach, *aim* what it would like. Each is \
-         a ratio of figures below.\n\n| | measured | owed | aim | |\n| --- | ---: | ---: | ---: | --- |"
+        "## Targets\n\n*Owed* is the least that the project wants to reach, and *aim* is what it would like to reach. Each is a \
+             ratio of figures below.\n\n| | measured | owed | aim | |\n| --- | ---: | ---: | ---: | --- |"
     )
     .unwrap();
     let mut row = |what: String, measured: f64, owed: f64, aim: f64, more: bool| {
@@ -425,11 +425,12 @@ fn main() {
     let settings = [("no", 32), ("no", 1), ("everysec", 32), ("always", 32)];
     let parts: Vec<Part> =
         settings.iter().map(|&(aof, pipeline)| measure_part(&options, aof, pipeline)).collect();
-    let mut text =
-        format!("# The module and its rivals, {name}\n\nWritten by `make bench`.\n\n| | |\n| --- | --- |\n");
+    let mut text = format!(
+        "# The module, Lua scripts and plain commands, {name}\n\nWritten by `make bench`.\n\n| | |\n| --- | --- |\n"
+    );
     writeln!(
         text,
-        "| machine | {} |\n| load (1 min) | {load_before} before, {} behind |",
+        "| machine | {} |\n| load (1 min) | {load_before} before, {} after |",
         machine::machine(),
         machine::load()
     )
@@ -442,10 +443,12 @@ fn main() {
     .unwrap();
     writeln!(
         text,
-        "50 clients of the server's own benchmark program on the same machine, {} requests a round (a quarter of it \
-         unpipelined), {} rounds, the contenders in turn, each on empty servers; medians. The rivals' server is one without \
-         the module. One hot product, or lines of as many; ids do not come twice. COMMIT and ROLLBACK are of reservations that \
-         were made before the clock ran; where both count (RESERVE and COMMIT), a pair is one, and its times are sums.\n",
+        "50 clients of the server's own benchmark program on the same machine, {} requests a round (a quarter of \
+             that without a pipeline). There are {} rounds; the contenders take turns, each on empty servers, and the \
+             tables show medians. The server of the other contenders does not have the module. All requests are for \
+             one product, or one product for each line; ids are never repeated. COMMIT and ROLLBACK end reservations \
+             that were made before the measurement. In the rows for two commands (RESERVE and COMMIT), a pair counts \
+             as one request, and its times are sums.\n",
         options.requests, options.rounds
     )
     .unwrap();

@@ -152,13 +152,13 @@ fn cases() -> Vec<Case> {
             client.ask(format!("DEBUG SLEEP {}", left as f64 / 1000.0));
             format!("INV.RESERVE all-{n} PX 1 ITEMS DUE 20000")
         }),
-        case("RESERVE behind 100,000 records that others have written", |client, n| {
+        case("RESERVE after 100,000 records that other clients have written", |client, n| {
             let script =
                 "for n = 1, 100000 do redis.call('SET', 'reservation:odd-' .. n % 1000, 'foreign') end";
             client.ask(["EVAL", script, "0"]);
             format!("INV.RESERVE odd-{n}-{n} ITEMS BUSY 1")
         }),
-        case("COMMIT behind a read of 300 due reservations of 128 lines", |client, n| {
+        case("COMMIT after a read of 300 due reservations of 128 lines", |client, n| {
             let at = client.now() + 1000;
             for number in 0..300 {
                 let items = items(|n| long("LONG", n), 1);
@@ -172,7 +172,7 @@ fn cases() -> Vec<Case> {
             ]);
             "INV.COMMIT nobody".to_owned()
         }),
-        case("ECHO of a million words, which is not the module's", |_, _| {
+        case("ECHO, a command of the server, of a million words", |_, _| {
             format!("ECHO{}", " P".repeat(MANY))
         }),
         case("RESERVE of a million words", |_, n| {
@@ -248,7 +248,7 @@ fn cases() -> Vec<Case> {
             let places: Vec<String> = (0..1024).map(|place| format!("place-{place} {place}")).collect();
             format!("INV.WAREHOUSES NEW{n} SET {}", places.join(" "))
         }),
-        case("a reservation of 1,024 lines is deleted by hand", |client, n| {
+        case("another client deletes a reservation of 1,024 lines", |client, n| {
             fill_thin(client);
             client.ask(format!("INV.RESERVE gone-{n} PX 600000 ITEMS THIN 1024"));
             format!("DEL reservation:gone-{n}")
@@ -306,10 +306,12 @@ fn main() {
     writeln!(text, "| command | `scripts/bench.sh worst` |\n").unwrap();
     writeln!(
         text,
-        "At the default limits, in a database with {MANY} reservations of one product. Milliseconds, the median of {TIMES}: from \
-         the request to the reply to a PING behind it, reading the request included, and what the command took of it by `INFO \
-         commandstats`. A million words take the server itself a tenth of a second, whatever the command is; the rest is the \
-         module's bindings, which count them before it sees the call. Target: the command under {TARGET} ms.\n"
+        "All requests are at the default limits, in a database with {MANY} reservations of one product. The table \
+             shows milliseconds, the median of {TIMES}: the time from the request to the reply to a PING after it, \
+             which includes reading the request, and the part that the command took according to `INFO commandstats`. \
+             A million words take the server itself a tenth of a second, whatever the command is. The rest is the \
+             time in which the module's bindings count them, before the module sees the call. Target: the command \
+             under {TARGET} ms.\n"
     )
     .unwrap();
     writeln!(text, "| request | ms | the command | target |\n| --- | ---: | ---: | --- |").unwrap();

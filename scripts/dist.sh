@@ -11,7 +11,7 @@ cd "$root"
 export LC_ALL=C
 
 # Of what git knows; the rest of the repository is for those who build.
-readonly packed=(README.md CHANGELOG.md ARCHITECTURE.md LICENSE redis.conf deny.toml docs examples monitoring tests/lua benches/results)
+readonly packed=(README.md CHANGELOG.md ARCHITECTURE.md SECURITY.md LICENSE redis.conf deny.toml docs examples monitoring tests/lua benches/results)
 
 readonly work=$root/target/dist
 version=$(sed -nE 's/^version = "(.*)"/\1/p' Cargo.toml | head -n 1)
@@ -81,7 +81,7 @@ Needs    Redis 7.2 or later, or Valkey 7.2 or later${glibc:+; $glibc or later (l
        redis-cli INV.ROLLBACK INSTALL-TEST                                       # OK
        redis-cli DEL stock:available:INSTALL-TEST stock:reserved:INSTALL-TEST    # 2
 
-README.md goes on, from "Commands" on. What to keep, watch, and do is in docs/operations.md:
+README.md is the overview, docs/commands.md the reference, and docs/operations.md is for operators:
 
     upgrade   "Upgrade and downgrade": replicas first. Never copy over the module of a running server; step 2 puts the new file in
               the place of the old one, which is safe.

@@ -91,16 +91,18 @@ impl Report {
     fn write_head(&self, text: &mut String) -> std::fmt::Result {
         let (before, behind) = &self.load;
         writeln!(text, "| | |\n| --- | --- |\n| machine | {} |", machine::machine())?;
-        writeln!(text, "| server | {} |\n| load (1 min) | {before} before, {behind} behind |", self.server)?;
+        writeln!(text, "| server | {} |\n| load (1 min) | {before} before, {behind} after |", self.server)?;
         writeln!(text, "| command | `{}` |\n", self.command)?;
         writeln!(
             text,
-            "{CONNECTIONS} connections, all masters together, from one thread a master on the same machine, {} requests a round \
-             (a quarter of it unpipelined), {} rounds, the settings in turn, each on empty servers; medians. One product in each of the {} \
-             slots, ids and products share a tag, one line a reservation; the same commands in the same order go to a server \
-             that is no cluster (`inv.key-style tagged`). GET and COMMIT are of the reservations that were made before. SET \
-             stores the same JSON, on servers without the module. AOF off. The server's time is what `INFO commandstats` \
-             says, cores are what `INFO cpu` and the threads' own clocks say over the time of the load.\n",
+            "{CONNECTIONS} connections for all masters together, from one thread for each master on the same machine, \
+             {} requests a round (a quarter of that without a pipeline). There are {} rounds; the settings take \
+             turns, each on empty servers, and the tables show medians. There is one product in each of the {} slots; \
+             ids and products share a tag, and a reservation has one line. The same commands in the same order go to \
+             a server outside a cluster (`inv.key-style tagged`). GET and COMMIT are for the reservations that were \
+             made before. SET stores the same JSON on servers without the module. AOF is off. The server's time is \
+             that of `INFO commandstats`; cores are those of `INFO cpu` and of the threads' own clocks during the \
+             load.\n",
             thousands(self.requests),
             self.rounds,
             thousands(SLOTS)
@@ -111,20 +113,22 @@ impl Report {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         writeln!(
             text,
-            "**What limits here:** {cores} cores, which the servers and the load share. One master and the load have a core \
-             each; with more masters the throughput shows the machine, not the cluster. What a further master would bring \
-             is in the column *1000 a core*: commands for a second of processor time of the servers, whichever core it was \
-             on. Microseconds a call are by the clock on the wall: a server that has to give its core away in the middle of a \
-             call counts the time until it has it back, so with more servers than cores they say more of the machine than of \
-             the command. Other work on the machine, in cores while the load ran: {others}.\n"
+            "**What limits here:** the servers and the load share {cores} cores. With one master, the master and the load have a core each; \
+             with more masters, the throughput shows the limit of the machine and not of the cluster. The column \
+             *1000 a core* shows what a further master would add: commands for each second of the servers' processor \
+             time, on any core. Microseconds a call are wall-clock time: a server that loses its core in the middle \
+             of a call counts the time until it has a core again. With more servers than cores, they therefore say \
+             more about the machine than about the command. Other work on the machine during the load, in cores: \
+             {others}.\n"
         )
     }
 
     fn write_ratios(&self, text: &mut String) -> std::fmt::Result {
         writeln!(
             text,
-            "## Ratios\n\nEach is taken in a round: the median of the rounds, and the ends. In a cluster the server looks up \
-             the slot of a command before the call: that is in the throughput, not in us a call. *1000 a core* changes least when other work is on the machine.\n"
+            "## Ratios\n\nEach ratio is taken within a round; the table shows the median of the rounds, and the lowest and \
+             highest. In a cluster the server looks up the slot of a command before the call, which is part of the \
+             throughput but not of us a call. *1000 a core* changes least if other work runs on the machine.\n"
         )?;
         writeln!(text, "| | pipeline 32 | pipeline 1 |\n| --- | ---: | ---: |")?;
         let call: fn(&Figures) -> f64 = |figures| figures.us_a_call;
@@ -188,7 +192,7 @@ impl Report {
                 )?;
             }
         }
-        writeln!(text, "\nA time is that of a batch of {pipeline}, from its write to its last reply.\n")
+        writeln!(text, "\nTimes are those of a batch of {pipeline}, from its write to its last reply.\n")
     }
 
     fn hot(&self, tags_are_one: bool, until_sold_out: bool) -> &Hot {
@@ -201,10 +205,11 @@ impl Report {
         let rate = |sale: &Sale| sale.reserved as f64 / sale.seconds / 1000.0;
         writeln!(
             text,
-            "## The hot product\n\nEverybody wants one product, in a cluster of 3 masters: under one tag, which is in one slot, \
-             and under 3 tags (`{{HOT-…}}:SHOE`), one in the slots of each master. {SHOPS} shops, each a thread with a \
-             connection to every tag and {CUSTOMERS} customers a tag at once; a customer tries a tag at random, and the others \
-             in order where that says `INSUFFICIENT`. {} reservations of one unit of a stock that is large enough.\n",
+            "## The hot product\n\nAll customers want one product, in a cluster of 3 masters: under one tag, which is in one slot, and \
+             under 3 tags (`{{HOT-…}}:SHOE`), one in the slots of each master. There are {SHOPS} shops, each a thread \
+             with a connection to every tag and {CUSTOMERS} customers for each tag at once. A customer tries a random \
+             tag, and then the others in order if the answer is `INSUFFICIENT`. They make {} reservations of one \
+             unit, of a stock that is large enough.\n",
             thousands(self.requests / SHOPS * SHOPS)
         )?;
         writeln!(
@@ -239,13 +244,14 @@ impl Report {
             .zip(&self.hot(true, false).sales)
             .map(|(three, one)| rate(three) / rate(one))
             .collect();
-        writeln!(text, "\n3 tags / one tag, in a round: {}.\n", with_ends(&ratios, 2))?;
+        writeln!(text, "\n3 tags / one tag, within a round: {}.\n", with_ends(&ratios, 2))?;
         writeln!(
             text,
-            "Until nothing is left: {} units, spread evenly, and every shop goes on until a customer of it has heard \
-             `INSUFFICIENT` from all tags. In each round every unit was reserved and none twice: the shops' counts, \
-             `INV.AUDIT` and the counters agree, or the run would have ended. Tries beyond the first are those of customers \
-             who got a unit. The units that were gone when the first of them had to try again are what was sold without any.\n",
+            "In the second part, {} units are spread evenly over the tags, and every shop continues until one of its \
+             customers has received `INSUFFICIENT` from all tags. In each round every unit was reserved once: the run \
+             ends with an error if the shops' counts, `INV.AUDIT` and the counters disagree. Extra tries are those of \
+             customers who got a unit. *The first at unit* is the number of units that were sold before the first \
+             customer needed an extra try.\n",
             thousands(UNITS)
         )?;
         writeln!(
@@ -287,17 +293,16 @@ impl Report {
         let single = self.row(Kind::Reserve, 1, "1 master");
         writeln!(
             text,
-            "## On paper\n\nComputed from the medians above; no such cluster was run. It assumes a core for every master and \
-             none of it shared, clients on other machines and enough of them, a network that is not the limit, keys that \
-             spread evenly, and AOF off; replicas are on other machines, but to feed one costs its master what is not in \
-             these figures.\n"
+            "## On paper\n\nThese figures are computed from the medians above; no such cluster was run. They assume a core of its \
+             own for every master, enough clients on other machines, a network that is not the limit, evenly spread \
+             keys, and AOF off. Replicas are on other machines; the cost to a master of feeding one is not included.\n"
         )?;
         writeln!(text, "| RESERVE | a second | |\n| --- | ---: | --- |")?;
         let k = |rate: f64| format!("{:.0} thousand", rate / 1000.0);
         let m = |rate: f64| format!("{:.1} million", rate / 1e6);
         writeln!(
             text,
-            "| one master, only the command itself | {} | 1 / {:.2} us a call: more is not in a core |",
+            "| one master, only the command itself | {} | 1 / {:.2} us a call: the limit of a core |",
             k(inside(reserve)),
             reserve.middle(|figures| figures.us_a_call)
         )?;
@@ -330,15 +335,13 @@ impl Report {
         let hot = middle(one_tag.sales.iter().map(|sale| sale.reserved as f64 / sale.seconds).collect());
         writeln!(
             text,
-            "| one product, however many masters | {} | measured, one tag: it is in one slot, of one master, whose caches hold \
-             it |",
+            "| one product, however many masters | {} | measured with one tag: it is in one slot of one master, whose caches hold it |",
             k(hot)
         )?;
         for tags in [3, 10, MANY] {
             writeln!(
                 text,
-                "| one product under {tags} tags on as many masters | {} | {tags} times one; a customer who finds a tag empty \
-                 tries another |",
+                "| one product under {tags} tags on as many masters | {} | {tags} times one tag; a customer who finds a tag empty tries another |",
                 m(hot * tags as f64)
             )?;
         }
@@ -351,8 +354,8 @@ impl Report {
         let more = nodes as f64 / LARGE as f64;
         writeln!(
             text,
-            "\nA reservation talks to one master, and masters tell each other nothing of it: what grows with the cluster is \
-             gossip. Nodes that nobody asks, over {} s, by `INFO cpu` and `CLUSTER INFO`:\n",
+            "\nA reservation talks to one master, and masters tell each other nothing about it. Only gossip grows with \
+             the cluster. The table shows idle nodes over {} s, from `INFO cpu` and `CLUSTER INFO`:\n",
             WATCHED.as_secs()
         )?;
         writeln!(
@@ -371,11 +374,13 @@ impl Report {
         let messages = large.messages * more;
         writeln!(
             text,
-            "\nBy the last two lines a message, written and another one read, takes {:.0} us. At the default timeout of 15 s \
-             the messages of a node grow no faster than the nodes, and each tells of a tenth of the nodes, of three at least: \
-             104 bytes a node behind a head of 2,256, less than twice as long at {nodes}. So of {nodes} nodes ({MANY} masters and a replica each) one \
-             sends at most {messages:.0} messages a second, and gossip takes at most {:.2} % of its core. `CLUSTER NODES`, \
-             which a client reads when it connects and when slots have moved, has {:.0} bytes a node: {:.0} kB.",
+            "\nAccording to the last two lines, writing one message and reading another takes {:.0} us. At the default \
+             timeout of 15 s, the number of messages of a node grows no faster than the number of nodes. Each message \
+             describes a tenth of the nodes, and at least three: 104 bytes for each node after a header of 2,256 \
+             bytes, so it is less than twice as long with {nodes} nodes. So with {nodes} nodes ({MANY} masters with a \
+             replica each), a node sends at most {messages:.0} messages a second, and gossip takes at most {:.2} % of \
+             its core. `CLUSTER NODES`, which a client reads when it connects and when slots have moved, has {:.0} \
+             bytes for each node: {:.0} kB.",
             message * 1000.0,
             2.0 * messages * message / 10.0,
             large.nodes_bytes,

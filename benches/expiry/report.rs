@@ -78,7 +78,7 @@ pub struct Report {
 impl Report {
     /// The tables.
     pub fn markdown(&self) -> String {
-        let mut text = String::from("# How soon units come back\n\nWritten by `make bench-expiry`.\n\n");
+        let mut text = String::from("# How quickly units return\n\nWritten by `make bench-expiry`.\n\n");
         self.write_machine(&mut text).unwrap();
         self.write_on_time(&mut text).unwrap();
         self.write_storm(&mut text).unwrap();
@@ -108,7 +108,7 @@ impl Report {
         writeln!(text, "| | |\n| --- | --- |")?;
         writeln!(text, "| machine | {} |", machine::machine())?;
         let (before, behind) = &self.load;
-        writeln!(text, "| load of the machine (1 min) | {before} before the run, {behind} behind it |")?;
+        writeln!(text, "| load of the machine (1 min) | {before} before the run, {behind} after it |")?;
         writeln!(text, "| server | {}, `hz 10`, nothing saved, on the same machine |", self.server)?;
         writeln!(text, "| command | `{}` |", command.trim())
     }
@@ -126,10 +126,10 @@ impl Report {
         let worst = highest(&all);
         writeln!(
             text,
-            "\n## On time\n\n{} reservations of one unit with one deadline, beside {} live keys with a TTL: units back \
-             after the deadline. With the module in {} rounds on one server, `stock:available` read every millisecond. \
-             Without it in one round: keys with the same deadline, and a listener to `expired` events, which counts a \
-             unit for each.\n",
+            "\n## On time\n\n{} reservations of one unit have the same deadline, beside {} live keys with a TTL. The table shows when \
+             their units are back after the deadline. With the module: {} rounds on one server, in which \
+             `stock:available` is read every millisecond. Without it: one round of keys with the same deadline, and a \
+             listener to `expired` events that counts one unit for each.\n",
             thousands(*count),
             thousands(*keys),
             rounds.len()
@@ -164,8 +164,8 @@ impl Report {
         let of = |figure: fn(&Storm) -> f64| self.storms.iter().map(figure).collect::<Vec<f64>>();
         writeln!(
             text,
-            "\n## Storm\n\n{} reservations of one unit, of 100 products, with one deadline; {} rounds, each on a new \
-             server. The counters are summed up every 20 ms. Meanwhile one client reads a plain key, one GET after the \
+            "\n## Storm\n\n{} reservations of one unit, of 100 products, have the same deadline. There are {} rounds, each on a new \
+             server. The counters are added up every 20 ms. Meanwhile one client reads a plain key, one GET after the \
              other.\n",
             thousands(self.holds),
             self.storms.len()
@@ -207,10 +207,10 @@ impl Report {
     fn write_attempts(&self, text: &mut String) -> std::fmt::Result {
         writeln!(
             text,
-            "\n## One RESERVE beside due holds\n\n{} holds of one unit, of one product, are due and not swept yet: a \
-             client reads the server's clock until the deadline has passed, and sends a RESERVE of 5 units more than \
-             are free. {} rounds, each on a new server; medians, the slowest in brackets. The server's time is what \
-             `INFO commandstats` says; the round trip is of `INFO inv`, RESERVE and `INFO inv` in one write.\n",
+            "\n## One RESERVE beside due reservations\n\n{} reservations of one unit, of one product, are due and not released yet: a client reads the server's \
+             clock until the deadline has passed, and sends a RESERVE of 5 units more than are free. There are {} \
+             rounds, each on a new server; the table shows medians, and the slowest in brackets. The server's time is \
+             that of `INFO commandstats`. The round trip is that of `INFO inv`, RESERVE and `INFO inv` in one write.\n",
             thousands(self.holds),
             self.attempts.len()
         )?;
@@ -219,7 +219,7 @@ impl Report {
             "| sku | reply | released by it | server's time, µs | round trip, µs | the same with PING, µs |\n\
              | --- | --- | ---: | ---: | ---: | ---: |"
         )?;
-        for (number, name) in [(0, "has no due holds"), (1, "has the due holds")] {
+        for (number, name) in [(0, "has no due reservations"), (1, "has the due reservations")] {
             let of = |figure: fn(&Attempt) -> f64| {
                 self.attempts.iter().map(|round| figure(&round[number])).collect::<Vec<f64>>()
             };

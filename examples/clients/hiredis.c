@@ -3,8 +3,8 @@
  *     cc -o checkout hiredis.c -lhiredis
  *     ./checkout 127.0.0.1:6379 3
  *
- * The last argument is the protocol, RESP 2 or 3. The story at the end works on products of its own, whose names no other
- * run has, and ends with an error where the server does not answer as it should. docs/clients.md says more.
+ * The last argument is the protocol, RESP 2 or 3. The scenes at the end use products of their own, whose names no
+ * other run has. An unexpected answer ends the program with an error. See docs/clients.md.
  */
 
 #define _POSIX_C_SOURCE 200809L
@@ -24,15 +24,15 @@
 #error "hiredis 1.0 or newer is needed: older ones do not speak RESP3"
 #endif
 
-/* Milliseconds until a call is given up. Short, so that the story has an end: a shop takes 1000. */
+/* Milliseconds before a call is abandoned. Short, so that the program ends soon; a shop uses 1000. */
 #define TIMEOUT 250
 
-/* How often a call is sent, all in all. */
+/* How often a call is sent in total. */
 #define TRIES 9
 
-/* --- What a shop copies --- */
+/* --- The part to copy --- */
 
-/* A connection, opened when it is needed. It is for one thread at a time: each has its own. */
+/* A connection, opened when it is needed. It is for one thread at a time: give each thread its own. */
 struct shop {
     const char *host;
     int port;
@@ -40,7 +40,7 @@ struct shop {
     redisContext *connection;
 };
 
-/* What is wanted of a product. */
+/* The units of a product that an order needs. */
 struct line {
     const char *product;
     int units;
@@ -53,7 +53,7 @@ static void hang_up(struct shop *shop) {
     shop->connection = NULL;
 }
 
-/* Opens the connection, and says with HELLO which protocol it is to speak. */
+/* Opens the connection, and chooses the protocol with HELLO. */
 static bool connected(struct shop *shop) {
     if (shop->connection) return true;
     struct timeval timeout = {.tv_sec = TIMEOUT / 1000, .tv_usec = TIMEOUT % 1000 * 1000};
@@ -79,11 +79,10 @@ static void rest(long ms) {
     nanosleep(&time, NULL);
 }
 
-/* Sends a command until it is answered; the reply is the caller's to free. A refusal is an answer too, unless it says that
- * a moment later there will be one. NULL: there was none. Only for what is harmless to send again: by its id, by ONCE, or
- * because it reads.
+/* Sends a command until it is answered; the caller frees the reply. A refusal is an answer too, except TRYAGAIN. NULL:
+ * there was no answer. Only for commands that are safe to repeat: by their id, by ONCE, or because they read.
  *
- * A connection on which an answer was late is closed: hiredis would take that answer for the one to the next command.
+ * A connection whose answer was late is closed: hiredis would take that answer for the answer to the next command.
  */
 static redisReply *send_until_answered(struct shop *shop, const char *command, size_t length) {
     for (int tries = 1;; tries++) {
@@ -101,7 +100,7 @@ static redisReply *send_until_answered(struct shop *shop, const char *command, s
     }
 }
 
-/* The same with the words of the command; %s is one word, whatever is in it. */
+/* The same with a format; each %s is one word, whatever it contains. */
 static redisReply *ask(struct shop *shop, const char *format, ...) {
     char *command = NULL;
     va_list words;
@@ -113,7 +112,7 @@ static redisReply *ask(struct shop *shop, const char *format, ...) {
     return reply;
 }
 
-/* Holds all lines, or none, for so long. */
+/* Holds all lines, or none, for this time. */
 static redisReply *reserve(struct shop *shop, const char *order, int hold_ms, const struct line *lines, int count) {
     const char *words[5 + 2 * MAX_LINES] = {"INV.RESERVE", order, "PX"};
     char numbers[1 + MAX_LINES][12], *command = NULL;
@@ -133,23 +132,23 @@ static redisReply *reserve(struct shop *shop, const char *order, int hold_ms, co
     return reply;
 }
 
-/* Sells what is held: the customer has paid. */
+/* Sells a reservation: the customer has paid. */
 static redisReply *commit(struct shop *shop, const char *order) {
     return ask(shop, "INV.COMMIT %s", order);
 }
 
-/* Sells what was held until the deadline, where it is still free. */
+/* Sells a reservation after its deadline, if the units are still free. */
 static redisReply *commit_late(struct shop *shop, const char *order) {
     return ask(shop, "INV.COMMIT %s LATE", order);
 }
 
-/* Adds a delivery; the answer is how many units are available then. A sum has no id: without ONCE it would be added again
- * with each try. */
+/* Adds a delivery; the answer is the number of units that are then available. A sum has no id: without ONCE, each retry
+ * would add it again. */
 static redisReply *restock(struct shop *shop, const char *product, int units, const char *delivery) {
     return ask(shop, "INV.ADJUST %s %d ONCE %s", product, units, delivery);
 }
 
-/* What a map has under a name, or NULL. In RESP3 it is a map, in RESP2 an array; hiredis lists names and values by turns
+/* The value of a field of a map, or NULL. It is a map in RESP3 and an array in RESP2; hiredis alternates names and values
  * in both. */
 static const redisReply *field(const redisReply *map, const char *name) {
     for (size_t i = 0; i + 1 < map->elements; i += 2) {
@@ -158,7 +157,7 @@ static const redisReply *field(const redisReply *map, const char *name) {
     return NULL;
 }
 
-/* --- The story --- */
+/* --- The scenes --- */
 
 static void check(bool holds, const char *what) {
     if (!holds) {
@@ -168,14 +167,14 @@ static void check(bool holds, const char *what) {
     }
 }
 
-/* Gives the reply back where there is one and it is no refusal. */
+/* Returns the reply if there is one and it is not a refusal. */
 static redisReply *answered(redisReply *reply) {
     check(reply, "there is an answer");
     check(reply->type != REDIS_REPLY_ERROR, reply->str);
     return reply;
 }
 
-/* Prints a refusal that has to have this code. */
+/* Prints a refusal, which must have this code. */
 static void refused(redisReply *reply, const char *code) {
     check(reply, "there is an answer");
     check(is_refusal(reply, code), code);
@@ -204,7 +203,7 @@ static void stock_of(struct shop *shop, const char *product, long long *availabl
     freeReplyObject(stock);
 }
 
-/* Prints what there is of a product, and checks it. */
+/* Prints the stock of a product, and checks it. */
 static void show(struct shop *shop, const char *product, long long available, long long reserved) {
     long long found_available, found_reserved;
     stock_of(shop, product, &found_available, &found_reserved);
@@ -212,7 +211,7 @@ static void show(struct shop *shop, const char *product, long long available, lo
     check(found_available == available && found_reserved == reserved, "these are the numbers");
 }
 
-/* Waits until nothing of a product is held any more. */
+/* Waits until no units of a product are held. */
 static void wait_until_free(struct shop *shop, const char *product) {
     long long available, reserved;
     for (int tries = 0;; tries++) {
@@ -223,7 +222,7 @@ static void wait_until_free(struct shop *shop, const char *product) {
     }
 }
 
-/* How often the server has carried out a command. */
+/* The number of times that the server has carried out a command. */
 static long calls(struct shop *shop, const char *command) {
     char name[64];
     redisReply *info = answered(ask(shop, "INFO commandstats"));
@@ -234,8 +233,8 @@ static long calls(struct shop *shop, const char *command) {
     return times;
 }
 
-/* Keeps the server busy, longer than its clients wait. What they ask meanwhile is done all the same, so with the second
- * try it is carried out twice. */
+/* Keeps the server busy longer than its clients wait. It carries out their commands nevertheless, so the second try is
+ * carried out too. */
 static void keep_busy(struct shop *other) {
     const char *busy = "local start = os.clock() repeat until os.clock() - start > tonumber(ARGV[1])";
     char seconds[16];
@@ -354,7 +353,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     *colon = '\0';
-    /* Writing to a connection that the server has closed ends the program otherwise. */
+    /* Otherwise, writing to a connection that the server has closed ends the program. */
     signal(SIGPIPE, SIG_IGN);
     printf("hiredis %d.%d.%d, RESP%d\n", HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH, protocol);
 

@@ -3,8 +3,8 @@
 //     npm install ioredis
 //     node ioredis.mjs 127.0.0.1:6379 3
 //
-// The last argument is the protocol, RESP 2 or 3. The story at the end works on products of its own, whose names no
-// other run has, and ends with an error where the server does not answer as it should. docs/clients.md says more.
+// The last argument is the protocol, RESP 2 or 3. The scenes at the end use products of their own, whose names no
+// other run has. An unexpected answer ends the program with an error. See docs/clients.md.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -12,23 +12,23 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { Redis, ReplyError } from "ioredis";
 
-// Milliseconds until a connection that does not answer is given up. Short, so that the story has an end: a shop takes
+// Milliseconds before a connection that does not answer is abandoned. Short, so that the program ends soon; a shop uses
 // 1000.
 const TIMEOUT = 250;
 
-// How often a call is sent, all in all.
+// How often a call is sent in total.
 const TRIES = 9;
 
-// --- What a shop copies ---
+// --- The part to copy ---
 
-// One connection for the whole process. ioredis opens a connection anew that is silent while answers are due, and sends
-// again what it has not answered: harmless for what has an id or ONCE, or reads.
+// One connection for the whole process. ioredis reopens a connection that is silent while answers are due, and repeats
+// what was not answered. That is safe for commands with an id or ONCE, and for those that read.
 async function connect(host, port, protocol) {
   const shop = new Redis({
     host,
     port,
     protocol,
-    // Maps of RESP3 would be laid flat otherwise, as they are in RESP2.
+    // Otherwise maps of RESP3 are flat arrays, as in RESP2.
     ...(protocol === 3 && { replyMapping: "resp3" }),
     lazyConnect: true,
     connectTimeout: TIMEOUT,
@@ -41,7 +41,7 @@ async function connect(host, port, protocol) {
   return shop;
 }
 
-// Sends a command, and again while the answer is that a moment later there will be one.
+// Sends a command, and repeats it while the answer is TRYAGAIN.
 async function ask(shop, ...words) {
   for (let tries = 1; ; tries++) {
     try {
@@ -58,7 +58,7 @@ function code(refusal) {
   return refusal.message.split(" ", 1)[0];
 }
 
-// A map is an object in RESP3, and names and values by turns in RESP2.
+// A map is an object in RESP3, and an array of names and values in RESP2.
 function asMap(reply) {
   if (!Array.isArray(reply)) return reply;
   const map = {};
@@ -66,44 +66,44 @@ function asMap(reply) {
   return map;
 }
 
-// Holds all lines, or none, for so long.
+// Holds all lines, or none, for this time.
 async function reserve(shop, order, lines, holdMs) {
   const held = asMap(await ask(shop, "INV.RESERVE", order, "PX", holdMs, "ITEMS", ...Object.entries(lines).flat()));
   return { ...held, items: held.items.map(asMap) };
 }
 
-// Sells what is held: the customer has paid.
+// Sells a reservation: the customer has paid.
 async function commit(shop, order) {
   await ask(shop, "INV.COMMIT", order);
 }
 
-// Sells what was held until the deadline, where it is still free.
+// Sells a reservation after its deadline, if the units are still free.
 async function commitLate(shop, order) {
   await ask(shop, "INV.COMMIT", order, "LATE");
 }
 
-// How a reservation stands; null where there is none.
+// A reservation or its outcome; null if it is unknown.
 async function find(shop, order) {
   return asMap(await ask(shop, "INV.GET", order));
 }
 
-// Adds a delivery, and tells how many units are available then. A sum has no id: without ONCE it would be added again
-// with each try.
+// Adds a delivery, and returns the units that are then available. A sum has no id: without ONCE, each retry would add it
+// again.
 async function restock(shop, product, units, delivery) {
   return ask(shop, "INV.ADJUST", product, units, "ONCE", delivery);
 }
 
-// What there is of a product.
+// The stock of a product.
 async function stockOf(shop, product) {
   const [stock] = await ask(shop, "INV.STOCK", product);
   return asMap(stock);
 }
 
-// --- The story ---
+// --- The scenes ---
 
 async function tell(host, port, protocol) {
   const shop = await connect(host, port, protocol);
-  // Without a timeout, or what keeps the server busy below would be sent again as well.
+  // Without a timeout; otherwise the command that keeps the server busy below would be repeated as well.
   const neighbour = new Redis({ host, port });
   await neighbour.ping();
   const run = Date.now();
@@ -171,14 +171,14 @@ async function tell(host, port, protocol) {
   neighbour.disconnect();
 }
 
-// Prints what there is of a product, and checks it.
+// Prints the stock of a product, and checks it.
 async function show(shop, product, expected) {
   const { available, reserved } = await stockOf(shop, product);
   assert.deepEqual({ available, reserved }, expected, product);
   console.log(`  ${product}: ${available} available, ${reserved} reserved`);
 }
 
-// Waits until nothing of a product is held any more.
+// Waits until no units of a product are held.
 async function untilFree(shop, product) {
   for (let tries = 0; (await stockOf(shop, product)).reserved !== 0; tries++) {
     assert.ok(tries < 500, `${product} is still held`);
@@ -186,11 +186,11 @@ async function untilFree(shop, product) {
   }
 }
 
-// Keeps the server busy for so many seconds.
+// Keeps the server busy for this many seconds.
 const BUSY = "local start = os.clock() repeat until os.clock() - start > tonumber(ARGV[1])";
 
-// A call that waits for a busy server, longer than its client waits. The server does it all the same, so with the second
-// try it is carried out twice.
+// A call that waits for a busy server longer than its client waits. The server carries it out nevertheless, so the second
+// try is carried out too.
 async function whenTheAnswerIsLost(shop, other, command, call) {
   const before = await calls(shop, command);
   const busy = other.eval(BUSY, 0, (1.5 * TIMEOUT) / 1000);
@@ -201,7 +201,7 @@ async function whenTheAnswerIsLost(shop, other, command, call) {
   console.log(`  ${command} was carried out ${times} times`);
 }
 
-// How often the server has carried out a command.
+// The number of times that the server has carried out a command.
 async function calls(shop, command) {
   const counted = await ask(shop, "INFO", "commandstats");
   return Number(counted.match(new RegExp(`^cmdstat_${command}:calls=(\\d+)`, "m"))?.[1] ?? 0);

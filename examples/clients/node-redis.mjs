@@ -3,8 +3,8 @@
 //     npm install redis
 //     node node-redis.mjs 127.0.0.1:6379 3
 //
-// The last argument is the protocol, RESP 2 or 3. The story at the end works on products of its own, whose names no
-// other run has, and ends with an error where the server does not answer as it should. docs/clients.md says more.
+// The last argument is the protocol, RESP 2 or 3. The scenes at the end use products of their own, whose names no
+// other run has. An unexpected answer ends the program with an error. See docs/clients.md.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -12,15 +12,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { createClient, ErrorReply } from "redis";
 
-// Milliseconds until a call is given up. Short, so that the story has an end: a shop takes 1000.
+// Milliseconds before a call is abandoned. Short, so that the program ends soon; a shop uses 1000.
 const TIMEOUT = 250;
 
-// How often a call is sent, all in all.
+// How often a call is sent in total.
 const TRIES = 9;
 
-// --- What a shop copies ---
+// --- The part to copy ---
 
-// One connection for the whole process. What is asked at the same time goes out together.
+// One connection for the whole process. Commands that are sent at the same time share a round trip.
 async function connect(host, port, protocol) {
   const shop = createClient({
     RESP: protocol,
@@ -31,13 +31,13 @@ async function connect(host, port, protocol) {
       reconnectStrategy: (tries) => Math.min(20 * 2 ** tries, 500),
     },
   });
-  // Without a listener a connection that is lost ends the process; with one it is opened again.
+  // Without a listener, a lost connection ends the process; with one, it is opened again.
   shop.on("error", (error) => console.log(`  connection: ${error.message}`));
   return shop.connect();
 }
 
-// The answer, or an error when it is not there in time. node-redis itself waits as long as the connection lives: the
-// option `timeout` of a command counts until it is written, and `socketTimeout` begins anew with whatever is written.
+// The answer, or an error if it does not come in time. node-redis itself waits until the connection ends: the option
+// `timeout` of a command counts until it is written, and `socketTimeout` begins anew with everything that is written.
 function inTime(answer) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`no answer in ${TIMEOUT} ms`)), TIMEOUT);
@@ -45,8 +45,8 @@ function inTime(answer) {
   });
 }
 
-// Sends a command until it is answered. A refusal is an answer too, unless it says that a moment later there will be
-// one. Only for what is harmless to send again: by its id, by ONCE, or because it reads.
+// Sends a command until it is answered. A refusal is an answer too, except TRYAGAIN. Only for commands that are safe to
+// repeat: by their id, by ONCE, or because they read.
 async function ask(shop, ...words) {
   for (let tries = 1; ; tries++) {
     try {
@@ -65,7 +65,7 @@ function code(refusal) {
   return refusal.message.split(" ", 1)[0];
 }
 
-// A map is an object in RESP3, and names and values by turns in RESP2.
+// A map is an object in RESP3, and an array of names and values in RESP2.
 function asMap(reply) {
   if (!Array.isArray(reply)) return reply;
   const map = {};
@@ -73,40 +73,40 @@ function asMap(reply) {
   return map;
 }
 
-// Holds all lines, or none, for so long.
+// Holds all lines, or none, for this time.
 async function reserve(shop, order, lines, holdMs) {
   const held = asMap(await ask(shop, "INV.RESERVE", order, "PX", holdMs, "ITEMS", ...Object.entries(lines).flat()));
   return { ...held, items: held.items.map(asMap) };
 }
 
-// Sells what is held: the customer has paid.
+// Sells a reservation: the customer has paid.
 async function commit(shop, order) {
   await ask(shop, "INV.COMMIT", order);
 }
 
-// Sells what was held until the deadline, where it is still free.
+// Sells a reservation after its deadline, if the units are still free.
 async function commitLate(shop, order) {
   await ask(shop, "INV.COMMIT", order, "LATE");
 }
 
-// How a reservation stands; null where there is none.
+// A reservation or its outcome; null if it is unknown.
 async function find(shop, order) {
   return asMap(await ask(shop, "INV.GET", order));
 }
 
-// Adds a delivery, and tells how many units are available then. A sum has no id: without ONCE it would be added again
-// with each try.
+// Adds a delivery, and returns the units that are then available. A sum has no id: without ONCE, each retry would add it
+// again.
 async function restock(shop, product, units, delivery) {
   return ask(shop, "INV.ADJUST", product, units, "ONCE", delivery);
 }
 
-// What there is of a product.
+// The stock of a product.
 async function stockOf(shop, product) {
   const [stock] = await ask(shop, "INV.STOCK", product);
   return asMap(stock);
 }
 
-// --- The story ---
+// --- The scenes ---
 
 async function tell(host, port, protocol) {
   const shop = await connect(host, port, protocol);
@@ -176,14 +176,14 @@ async function tell(host, port, protocol) {
   neighbour.destroy();
 }
 
-// Prints what there is of a product, and checks it.
+// Prints the stock of a product, and checks it.
 async function show(shop, product, expected) {
   const { available, reserved } = await stockOf(shop, product);
   assert.deepEqual({ available, reserved }, expected, product);
   console.log(`  ${product}: ${available} available, ${reserved} reserved`);
 }
 
-// Waits until nothing of a product is held any more.
+// Waits until no units of a product are held.
 async function untilFree(shop, product) {
   for (let tries = 0; (await stockOf(shop, product)).reserved !== 0; tries++) {
     assert.ok(tries < 500, `${product} is still held`);
@@ -191,11 +191,11 @@ async function untilFree(shop, product) {
   }
 }
 
-// Keeps the server busy for so many seconds.
+// Keeps the server busy for this many seconds.
 const BUSY = "local start = os.clock() repeat until os.clock() - start > tonumber(ARGV[1])";
 
-// A call that waits for a busy server, longer than its client waits. The server does it all the same, so with the second
-// try it is carried out twice.
+// A call that waits for a busy server longer than its client waits. The server carries it out nevertheless, so the second
+// try is carried out too.
 async function whenTheAnswerIsLost(shop, other, command, call) {
   const before = await calls(shop, command);
   const busy = other.sendCommand(["EVAL", BUSY, "0", String((1.5 * TIMEOUT) / 1000)]);
@@ -206,7 +206,7 @@ async function whenTheAnswerIsLost(shop, other, command, call) {
   console.log(`  ${command} was carried out ${times} times`);
 }
 
-// How often the server has carried out a command.
+// The number of times that the server has carried out a command.
 async function calls(shop, command) {
   const counted = await ask(shop, "INFO", "commandstats");
   return Number(counted.match(new RegExp(`^cmdstat_${command}:calls=(\\d+)`, "m"))?.[1] ?? 0);

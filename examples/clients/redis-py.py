@@ -3,9 +3,9 @@
     pip install redis
     python3 examples/clients/redis-py.py 127.0.0.1:6379 3
 
-The last argument is the protocol, RESP 2 or 3. The story at the end works on products
-of its own, whose names no other run has, and ends with an error where the server does
-not answer as it should. docs/clients.md says more.
+The last argument is the protocol, RESP 2 or 3. The scenes at the end use products of
+their own, whose names no other run has. An unexpected answer ends the program with an
+error. See docs/clients.md.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from redis.retry import Retry
 
 Map = dict[str, Any]
 
-# Seconds until a call is given up. Short, so that the story has an end: a shop takes 1.
+# Seconds before a call is abandoned. Short, so the program ends soon; a shop uses 1.
 TIMEOUT = 0.25
 
-# How often a call is sent again, and what makes it so: no answer, or the answer that a
-# moment later there will be one.
+# How often a call is repeated, and which errors cause it: no answer, or the answer
+# TRYAGAIN.
 AGAIN = Retry(
     ExponentialBackoff(cap=0.5, base=0.02),
     retries=8,
@@ -41,14 +41,14 @@ AGAIN = Retry(
 )
 
 
-# --- What a shop copies ---
+# --- The part to copy ---
 
 
 def connect(host: str, port: int, protocol: int) -> redis.Redis:
     """A client with a pool of connections, for all threads of a process.
 
-    redis-py would send commands again by itself, but not where a connection has to be
-    opened first. `ask` does it in both cases, so here it is turned off.
+    redis-py would repeat commands by itself, but not if a connection has to be opened
+    first. `ask` handles both cases, so redis-py's own retries are off.
     """
     shop = redis.Redis(
         host=host,
@@ -58,10 +58,10 @@ def connect(host: str, port: int, protocol: int) -> redis.Redis:
         socket_connect_timeout=TIMEOUT,
         socket_timeout=TIMEOUT,
         retry=Retry(NoBackoff(), 0),
-        # With RESP3 it would ask for news of a hosted Redis, and log that there are none.
+        # With RESP3 it would subscribe to news of a hosted Redis, and log a failure.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
-    # How the replies of commands that redis-py does not know are read, in pipelines too.
+    # Converts the replies of commands that redis-py does not know, in pipelines too.
     shop.set_response_callback("INV.RESERVE", reservation)
     shop.set_response_callback("INV.GET", reservation)
     shop.set_response_callback("INV.STOCK", lambda stock: [as_map(p) for p in stock])
@@ -69,14 +69,14 @@ def connect(host: str, port: int, protocol: int) -> redis.Redis:
 
 
 def as_map(reply: Any) -> Map | None:
-    """A map is a dict in RESP3, and names and values by turns in RESP2."""
+    """A map is a dict in RESP3, and a list of names and values in RESP2."""
     if reply is None or isinstance(reply, dict):
         return reply
     return dict(zip(reply[::2], reply[1::2]))
 
 
 def reservation(reply: Any) -> Map | None:
-    """The reply of INV.RESERVE and INV.GET; None where there is no such reservation."""
+    """The reply of INV.RESERVE and INV.GET; None if there is no such reservation."""
     found = as_map(reply)
     if found and "items" in found:
         found["items"] = [as_map(line) for line in found["items"]]
@@ -86,7 +86,7 @@ def reservation(reply: Any) -> Map | None:
 def ask(shop: redis.Redis, *words: str | int) -> Any:
     """Sends a command until it is answered. A refusal is an answer too.
 
-    Only for what is harmless to send again: by its id, by ONCE, or because it reads.
+    Only for commands that are safe to repeat: by id, by ONCE, or because they read.
     """
     return AGAIN.call_with_retry(
         lambda: shop.execute_command(*words),
@@ -95,31 +95,31 @@ def ask(shop: redis.Redis, *words: str | int) -> Any:
 
 
 def reserve(shop: redis.Redis, order: str, lines: dict[str, int], hold_ms: int) -> Map:
-    """Holds all lines, or none, for so long."""
+    """Holds all lines, or none, for this time."""
     items = [word for line in lines.items() for word in line]
     return ask(shop, "INV.RESERVE", order, "PX", hold_ms, "ITEMS", *items)
 
 
 def commit(shop: redis.Redis, order: str) -> None:
-    """Sells what is held: the customer has paid."""
+    """Sells a reservation: the customer has paid."""
     ask(shop, "INV.COMMIT", order)
 
 
 def commit_late(shop: redis.Redis, order: str) -> None:
-    """Sells what was held until the deadline, where it is still free."""
+    """Sells a reservation after its deadline, if the units are still free."""
     ask(shop, "INV.COMMIT", order, "LATE")
 
 
 def restock(shop: redis.Redis, product: str, units: int, delivery: str) -> int:
-    """Adds a delivery, and tells how many units are available then.
+    """Adds a delivery, and returns the units that are then available.
 
-    A sum has no id: without ONCE it would be added again with each try.
+    A sum has no id: without ONCE, each retry would add it again.
     """
     return ask(shop, "INV.ADJUST", product, units, "ONCE", delivery)
 
 
 def stock_of(shop: redis.Redis, product: str) -> Map:
-    """What there is of a product."""
+    """The stock of a product."""
     [found] = ask(shop, "INV.STOCK", product)
     return found
 
@@ -127,13 +127,13 @@ def stock_of(shop: redis.Redis, product: str) -> Map:
 def code(refusal: ResponseError) -> str:
     """The first word of a refusal, to branch on.
 
-    redis-py cuts it off where it has a class of its own for it, as for `NOPERM`, and
-    always where it is `ERR`.
+    redis-py removes it if it has a class for that code, such as `NOPERM`, and always
+    if it is `ERR`.
     """
     return str(refusal).split(" ", 1)[0]
 
 
-# --- The story ---
+# --- The scenes ---
 
 
 def tell(host: str, port: int, protocol: int) -> None:
@@ -205,7 +205,7 @@ def tell(host: str, port: int, protocol: int) -> None:
 
 
 def show(shop: redis.Redis, product: str, available: int, reserved: int) -> None:
-    """Prints what there is of a product, and checks it."""
+    """Prints the stock of a product, and checks it."""
     stock = stock_of(shop, product)
     check(f"available of {product}", stock["available"], available)
     check(f"reserved of {product}", stock["reserved"], reserved)
@@ -213,7 +213,7 @@ def show(shop: redis.Redis, product: str, available: int, reserved: int) -> None
 
 
 def wait_until_free(shop: redis.Redis, product: str) -> None:
-    """Waits until nothing of a product is held any more."""
+    """Waits until no units of a product are held."""
     for _ in range(500):
         if stock_of(shop, product)["reserved"] == 0:
             return
@@ -221,15 +221,15 @@ def wait_until_free(shop: redis.Redis, product: str) -> None:
     sys.exit(f"{product} is still held")
 
 
-# Keeps the server busy for so many seconds.
+# Keeps the server busy for this many seconds.
 BUSY = "local start = os.clock() repeat until os.clock() - start > tonumber(ARGV[1])"
 
 
 @contextmanager
 def answer_lost(shop: redis.Redis, other: redis.Redis, command: str) -> Iterator[None]:
-    """What is done in here waits for a busy server, longer than its client waits.
+    """A command in this block waits for a busy server longer than its client waits.
 
-    The server does it all the same, so with the second try it is carried out twice.
+    The server carries it out nevertheless, so the second try is carried out too.
     """
     before = calls(shop, command)
     connection = other.connection_pool.get_connection()
@@ -243,7 +243,7 @@ def answer_lost(shop: redis.Redis, other: redis.Redis, command: str) -> Iterator
 
 
 def calls(shop: redis.Redis, command: str) -> int:
-    """How often the server has carried out a command."""
+    """The number of times that the server has carried out a command."""
     return shop.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"]
 
 

@@ -2,8 +2,8 @@
 //!
 //!     scripts/cargo.sh run --example redis-rs -- 127.0.0.1:6379 3
 //!
-//! The last argument is the protocol, RESP 2 or 3. The story at the end works on products of its own, whose names no other
-//! run has, and ends with an error where the server does not answer as it should. docs/clients.md says more.
+//! The last argument is the protocol, RESP 2 or 3. The scenes at the end use products of their own, whose names no
+//! other run has. An unexpected answer ends the program with an error. See docs/clients.md.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -14,32 +14,32 @@ use redis::{
     Client, Cmd, Connection, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value, pipe,
 };
 
-/// How long a call waits for its answer. Short, so that the story has an end: a shop takes a second.
+/// How long a call waits for its answer. Short, so that the program ends soon; a shop uses a second.
 const TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How often a call is sent, all in all.
+/// How often a call is sent in total.
 const TRIES: u32 = 9;
 
-// --- What a shop copies ---
+// --- The part to copy ---
 
-/// A map. RESP3 has such a type; in RESP2 it is names and values by turns. The crate reads both.
+/// A map. RESP3 has this type; in RESP2 it is an array of names and values. The crate reads both.
 type Map = HashMap<String, Value>;
 
-/// A client with one connection, opened when it is needed. It is for one thread at a time: each has its own, or takes one
-/// from a pool.
+/// A client with one connection, opened when it is needed. It is for one thread at a time: give each thread its own, or use
+/// a pool.
 struct Shop {
     client: Client,
     connection: Option<Connection>,
 }
 
-/// What is held, until when in Unix ms.
+/// What is held, and until when, in Unix ms.
 struct Reservation {
     id: String,
     expires_at: u64,
     lines: Vec<(String, u64)>,
 }
 
-/// What there is of a product.
+/// The stock of a product.
 #[derive(Debug, PartialEq)]
 struct Stock {
     available: u64,
@@ -65,9 +65,8 @@ impl Shop {
         Ok(self.connection.insert(connection))
     }
 
-    /// Sends a command until it is answered; the crate sends nothing again by itself. A refusal is an answer too, unless
-    /// it says that a moment later there will be one. Only for what is harmless to send again: by its id, by ONCE, or
-    /// because it reads.
+    /// Sends a command until it is answered; the crate repeats nothing by itself. A refusal is an answer too, except
+    /// TRYAGAIN. Only for commands that are safe to repeat: by their id, by ONCE, or because they read.
     fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
         let mut tries = 1;
         loop {
@@ -86,7 +85,7 @@ impl Shop {
         }
     }
 
-    /// Holds all lines, or none, for so long.
+    /// Holds all lines, or none, for this time.
     fn reserve(&mut self, order: &str, lines: &[(&str, u64)], hold_ms: u64) -> RedisResult<Reservation> {
         let mut command = cmd("INV.RESERVE");
         command.arg(order).arg("PX").arg(hold_ms).arg("ITEMS");
@@ -103,24 +102,24 @@ impl Shop {
         })
     }
 
-    /// Sells what is held: the customer has paid.
+    /// Sells a reservation: the customer has paid.
     fn commit(&mut self, order: &str) -> RedisResult<()> {
         self.ask(cmd("INV.COMMIT").arg(order))
     }
 
-    /// Sells what was held until the deadline, where it is still free.
+    /// Sells a reservation after its deadline, if the units are still free.
     fn commit_late(&mut self, order: &str) -> RedisResult<()> {
         self.ask(cmd("INV.COMMIT").arg(order).arg("LATE"))
     }
 
-    /// How a reservation stands: `reserved`, `committed`, `rolled_back`, `expired`. None where there is none.
+    /// The state of a reservation: `reserved`, `committed`, `rolled_back`, `expired`. None if it is unknown.
     fn state(&mut self, order: &str) -> RedisResult<Option<String>> {
         let found: Option<Map> = self.ask(cmd("INV.GET").arg(order))?;
         found.map(|reservation| field(&reservation, "state")).transpose()
     }
 
-    /// Adds a delivery, and tells how many units are available then. A sum has no id: without ONCE it would be added again
-    /// with each try.
+    /// Adds a delivery, and returns the units that are then available. A sum has no id: without ONCE, each retry would add
+    /// it again.
     fn restock(&mut self, product: &str, units: u64, delivery: &str) -> RedisResult<u64> {
         self.ask(cmd("INV.ADJUST").arg(product).arg(units).arg("ONCE").arg(delivery))
     }
@@ -131,17 +130,17 @@ impl Shop {
     }
 }
 
-/// Whether to send a command again: it was not answered, or with the word that a moment later it will be.
+/// Whether to send a command again: it was not answered, or with TRYAGAIN.
 fn will_pass(error: &RedisError) -> bool {
     error.is_io_error() || error.code() == Some("TRYAGAIN")
 }
 
-/// What a map has under a name.
+/// The value of a field of a map.
 fn field<T: FromRedisValue>(map: &Map, name: &str) -> RedisResult<T> {
     Ok(from_redis_value(map.get(name).cloned().unwrap_or(Value::Nil))?)
 }
 
-// --- The story ---
+// --- The scenes ---
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -228,14 +227,14 @@ fn tell(address: &str, protocol: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints what there is of a product, and checks it.
+/// Prints the stock of a product, and checks it.
 fn show(shop: &mut Shop, product: &str, available: u64, reserved: u64) -> RedisResult<()> {
     assert_eq!(shop.stock(product)?, Stock { available, reserved }, "{product}");
     println!("  {product}: {available} available, {reserved} reserved");
     Ok(())
 }
 
-/// Waits until nothing of a product is held any more.
+/// Waits until no units of a product are held.
 fn wait_until_free(shop: &mut Shop, product: &str) -> RedisResult<()> {
     let mut tries = 0;
     while shop.stock(product)?.reserved > 0 {
@@ -246,11 +245,11 @@ fn wait_until_free(shop: &mut Shop, product: &str) -> RedisResult<()> {
     Ok(())
 }
 
-/// Keeps the server busy for so many seconds.
+/// Keeps the server busy for this many seconds.
 const BUSY: &str = "local start = os.clock() repeat until os.clock() - start > tonumber(ARGV[1])";
 
-/// A call that waits for a busy server, longer than its client waits. The server does it all the same, so with the second
-/// try it is carried out twice.
+/// A call that waits for a busy server longer than its client waits. The server carries it out nevertheless, so the second
+/// try is carried out too.
 fn when_the_answer_is_lost(
     shop: &mut Shop,
     other: &mut Shop,
@@ -268,7 +267,7 @@ fn when_the_answer_is_lost(
     Ok(())
 }
 
-/// How often the server has carried out a command.
+/// The number of times that the server has carried out a command.
 fn calls(shop: &mut Shop, command: &str) -> RedisResult<u64> {
     let counted: String = shop.ask(cmd("INFO").arg("commandstats"))?;
     let name = format!("cmdstat_{command}:calls=");

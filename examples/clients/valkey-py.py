@@ -3,9 +3,9 @@
     pip install valkey
     python3 examples/clients/valkey-py.py 127.0.0.1:6379 3
 
-The last argument is the protocol, RESP 2 or 3. The story at the end works on products
-of its own, whose names no other run has, and ends with an error where the server does
-not answer as it should. docs/clients.md says more.
+The last argument is the protocol, RESP 2 or 3. The scenes at the end use products of
+their own, whose names no other run has. An unexpected answer ends the program with an
+error. See docs/clients.md.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from valkey.exceptions import (
 
 Map = dict[str, Any]
 
-# Seconds until a call is given up. Short, so that the story has an end: a shop takes 1.
+# Seconds before a call is abandoned. Short, so the program ends soon; a shop uses 1.
 TIMEOUT = 0.25
 
-# How often a call is sent again, and what makes it so: no answer, or the answer that a
-# moment later there will be one.
+# How often a call is repeated, and which errors cause it: no answer, or the answer
+# TRYAGAIN.
 AGAIN = Retry(
     ExponentialBackoff(cap=0.5, base=0.02),
     retries=8,
@@ -42,13 +42,13 @@ AGAIN = Retry(
 )
 
 
-# --- What a shop copies ---
+# --- The part to copy ---
 
 
 def connect(host: str, port: int, protocol: int) -> Valkey:
     """A client with a pool of connections, for all tasks of an event loop.
 
-    By itself valkey-py sends nothing again: `ask` does.
+    valkey-py repeats nothing by itself: `ask` does.
     """
     shop = Valkey(
         host=host,
@@ -58,7 +58,7 @@ def connect(host: str, port: int, protocol: int) -> Valkey:
         socket_connect_timeout=TIMEOUT,
         socket_timeout=TIMEOUT,
     )
-    # How the replies of commands that valkey-py does not know are read, in pipelines too.
+    # Converts the replies of commands that valkey-py does not know, in pipelines too.
     shop.set_response_callback("INV.RESERVE", reservation)
     shop.set_response_callback("INV.GET", reservation)
     shop.set_response_callback("INV.STOCK", lambda stock: [as_map(p) for p in stock])
@@ -66,14 +66,14 @@ def connect(host: str, port: int, protocol: int) -> Valkey:
 
 
 def as_map(reply: Any) -> Map | None:
-    """A map is a dict in RESP3, and names and values by turns in RESP2."""
+    """A map is a dict in RESP3, and a list of names and values in RESP2."""
     if reply is None or isinstance(reply, dict):
         return reply
     return dict(zip(reply[::2], reply[1::2]))
 
 
 def reservation(reply: Any) -> Map | None:
-    """The reply of INV.RESERVE and INV.GET; None where there is no such reservation."""
+    """The reply of INV.RESERVE and INV.GET; None if there is no such reservation."""
     found = as_map(reply)
     if found and "items" in found:
         found["items"] = [as_map(line) for line in found["items"]]
@@ -83,14 +83,14 @@ def reservation(reply: Any) -> Map | None:
 async def ask(shop: Valkey, *words: str | int) -> Any:
     """Sends a command until it is answered. A refusal is an answer too.
 
-    Only for what is harmless to send again: by its id, by ONCE, or because it reads.
+    Only for commands that are safe to repeat: by id, by ONCE, or because they read.
     """
 
     async def once() -> Any:
         try:
             return await shop.execute_command(*words)
         except ResponseError as refusal:
-            # Only the client of a cluster makes that class of it.
+            # Only the cluster client raises this class itself.
             if code(refusal) == "TRYAGAIN":
                 raise TryAgainError(str(refusal)) from refusal
             raise
@@ -102,31 +102,31 @@ async def ask(shop: Valkey, *words: str | int) -> Any:
 
 
 async def reserve(shop: Valkey, order: str, lines: dict[str, int], hold_ms: int) -> Map:
-    """Holds all lines, or none, for so long."""
+    """Holds all lines, or none, for this time."""
     items = [word for line in lines.items() for word in line]
     return await ask(shop, "INV.RESERVE", order, "PX", hold_ms, "ITEMS", *items)
 
 
 async def commit(shop: Valkey, order: str) -> None:
-    """Sells what is held: the customer has paid."""
+    """Sells a reservation: the customer has paid."""
     await ask(shop, "INV.COMMIT", order)
 
 
 async def commit_late(shop: Valkey, order: str) -> None:
-    """Sells what was held until the deadline, where it is still free."""
+    """Sells a reservation after its deadline, if the units are still free."""
     await ask(shop, "INV.COMMIT", order, "LATE")
 
 
 async def restock(shop: Valkey, product: str, units: int, delivery: str) -> int:
-    """Adds a delivery, and tells how many units are available then.
+    """Adds a delivery, and returns the units that are then available.
 
-    A sum has no id: without ONCE it would be added again with each try.
+    A sum has no id: without ONCE, each retry would add it again.
     """
     return await ask(shop, "INV.ADJUST", product, units, "ONCE", delivery)
 
 
 async def stock_of(shop: Valkey, product: str) -> Map:
-    """What there is of a product."""
+    """The stock of a product."""
     [found] = await ask(shop, "INV.STOCK", product)
     return found
 
@@ -134,13 +134,13 @@ async def stock_of(shop: Valkey, product: str) -> Map:
 def code(refusal: ResponseError) -> str:
     """The first word of a refusal, to branch on.
 
-    valkey-py cuts it off where it has a class of its own for it, as for `NOPERM`, and
-    always where it is `ERR`.
+    valkey-py removes it if it has a class for that code, such as `NOPERM`, and always
+    if it is `ERR`.
     """
     return str(refusal).split(" ", 1)[0]
 
 
-# --- The story ---
+# --- The scenes ---
 
 
 async def tell(host: str, port: int, protocol: int) -> None:
@@ -217,7 +217,7 @@ async def tell(host: str, port: int, protocol: int) -> None:
 
 
 async def show(shop: Valkey, product: str, available: int, reserved: int) -> None:
-    """Prints what there is of a product, and checks it."""
+    """Prints the stock of a product, and checks it."""
     stock = await stock_of(shop, product)
     check(f"available of {product}", stock["available"], available)
     check(f"reserved of {product}", stock["reserved"], reserved)
@@ -225,7 +225,7 @@ async def show(shop: Valkey, product: str, available: int, reserved: int) -> Non
 
 
 async def wait_until_free(shop: Valkey, product: str) -> None:
-    """Waits until nothing of a product is held any more."""
+    """Waits until no units of a product are held."""
     for _ in range(500):
         if (await stock_of(shop, product))["reserved"] == 0:
             return
@@ -233,15 +233,15 @@ async def wait_until_free(shop: Valkey, product: str) -> None:
     sys.exit(f"{product} is still held")
 
 
-# Keeps the server busy for so many seconds.
+# Keeps the server busy for this many seconds.
 BUSY = "local start = os.clock() repeat until os.clock() - start > tonumber(ARGV[1])"
 
 
 @asynccontextmanager
 async def answer_lost(shop: Valkey, other: Valkey, command: str) -> AsyncIterator[None]:
-    """What is done in here waits for a busy server, longer than its client waits.
+    """A command in this block waits for a busy server longer than its client waits.
 
-    The server does it all the same, so with the second try it is carried out twice.
+    The server carries it out nevertheless, so the second try is carried out too.
     """
     before = await calls(shop, command)
     connection = await other.connection_pool.get_connection("EVAL")
@@ -255,7 +255,7 @@ async def answer_lost(shop: Valkey, other: Valkey, command: str) -> AsyncIterato
 
 
 async def calls(shop: Valkey, command: str) -> int:
-    """How often the server has carried out a command."""
+    """The number of times that the server has carried out a command."""
     counted = await shop.info("commandstats")
     return counted.get(f"cmdstat_{command}", {"calls": 0})["calls"]
 

@@ -1,8 +1,9 @@
 //! The writes: what a decision does to the keys, on this server and on every copy.
 //!
 //! **Invariant:** a command replicates as the list of its effects. A replica or an AOF replay carries out that list
-//! with the same code as the master, and without reading a clock, the configuration or a limit. ARCHITECTURE.md
-//! describes the form and its version. AOF files are kept indefinitely, so words may be added here but never changed.
+//! with the same code as the master, and without reading a clock, the configuration or a limit. Form and
+//! versions are in docs/internals/replicated-form.md. AOF files are kept indefinitely, so words may be added here but
+//! never changed.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The four rules of ARCHITECTURE.md, one test a sentence. Each closes histories in which real servers lost
+//! The rules of docs/internals/releases.md, one test a sentence. Each closes histories in which real servers lost
 //! units or doubled them.
 
 use redis_inventory::engine::audit::{self, AuditCursor};

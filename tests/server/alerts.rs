@@ -262,7 +262,7 @@ fn alerts_are_listed_newest_first_and_filtered() {
     }
 }
 
-/// The pages of INV.ALERTS, from the newest on, as the README says: BEFORE is the moment of the last one of the page before.
+/// The pages of INV.ALERTS, from the newest on, as docs/commands.md says: BEFORE is the moment of the last one of the page before.
 fn pages(shop: &mut Client, options: &str) -> Vec<Vec<Json>> {
     let (mut pages, mut before) = (Vec::new(), json!(9_007_199_254_740_991_i64));
     loop {

@@ -43,6 +43,7 @@ mod extend;
 mod failover;
 mod feed;
 mod flow;
+mod links;
 mod memcheck;
 mod migrating;
 mod model;

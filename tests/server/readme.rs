@@ -1,25 +1,60 @@
-//! The documents are run: the transcripts of the README from top to bottom on one server, as a person would type them, its
-//! table of options against what the server says, the transcripts of docs/operations.md, those of docs/cluster.md on a node of
-//! a cluster, and those of docs/migrating-from-lua.md on a server that begins with the scripts alone. What docs/operations.md
-//! does in a shell is in operations.rs. What docs/clients.md shows is compared with the programs that `make test-clients` runs.
+//! The documents are run: the transcripts of each, from top to bottom on a server of its own, as a person would type them; the
+//! Python of the README; the table of docs/configuration.md against what the server says. The shell of docs/operations.md is in
+//! operations.rs. What docs/clients.md shows is compared with the programs that `make test-clients` runs. Links are in links.rs.
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use redis::Value;
 
+use crate::cluster_clients::redis_py;
 use crate::harness::{SOON, Server, module, server_program, wait_until};
+use crate::links::documents;
 use crate::scripts::{LUA_COMMIT, LUA_RESERVE, LUA_ROLLBACK};
 use crate::shards::Cluster;
 
 pub const README: &str = include_str!("../../README.md");
 
+/// Their transcripts begin on another server than a single one that is empty and has the module.
+const ON_SERVERS_OF_THEIR_OWN: [&str; 3] =
+    ["docs/cluster.md", "docs/migrating-from-lua.md", "docs/operations.md"];
+
 #[test]
 fn the_transcripts_show_what_the_server_answers() {
-    let typed = run(README, "127.0.0.1:6379> ", Server::start().port());
-    assert!(typed > 20, "only {typed} commands were found");
+    let mut typed = 0;
+    for (name, document) in documents() {
+        if document.contains("```redis\n") && !ON_SERVERS_OF_THEIR_OWN.contains(&name.as_str()) {
+            println!("{name}");
+            typed += run(&document, "127.0.0.1:6379> ", Server::start().port());
+        }
+    }
+    assert!(typed > 50, "only {typed} commands were found");
+}
+
+#[test]
+fn the_python_of_the_readme_sells_and_gives_back() {
+    let server = Server::start();
+    server.connect().ask("SET stock:available:SHOE 4");
+    let function = README.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let program = format!(
+        "import redis, sys\n{function}\n\
+         shop = redis.Redis(port=int(sys.argv[1]))\n\
+         assert checkout(shop, 'A', lambda order: True) == 'sold'\n\
+         assert checkout(shop, 'B', lambda order: False) == 'returned'\n\
+         assert shop.mget('stock:available:SHOE', 'stock:reserved:SHOE') == [b'2', b'0']\n\
+         shop.set('stock:available:SHOE', 1)\n\
+         assert checkout(shop, 'C', lambda order: True) == 'INSUFFICIENT SHOE requested 2, available 1'\n"
+    );
+    let done = Command::new("python3")
+        .args(["-c", &program, &server.port().to_string()])
+        .env("PYTHONPATH", redis_py())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 #[test]
@@ -53,8 +88,8 @@ fn the_transcripts_of_operations_show_what_the_server_answers() {
     assert!(typed > 5, "only {typed} commands were found");
 }
 
-/// Types what a document shows behind this prompt, and compares the answers. Gives how many commands there were. Where the text
-/// before a transcript ends with `3 seconds later:`, so long is waited.
+/// Types what a document shows after this prompt, and compares the answers. Returns the number of commands. If the text before
+/// a transcript ends with `3 seconds later:`, it waits for that time.
 pub fn run(document: &str, prompt: &str, port: u16) -> usize {
     let client = redis::Client::open(("127.0.0.1", port)).unwrap();
     let mut connection = client.get_connection().unwrap();
@@ -91,10 +126,11 @@ pub fn run(document: &str, prompt: &str, port: u16) -> usize {
 }
 
 #[test]
-fn the_table_of_options_is_what_the_server_has() {
+fn the_table_of_configurations_is_what_the_server_has() {
+    let table = include_str!("../../docs/configuration.md");
     let server = Server::start();
     let mut client = server.connect();
-    let documented: Vec<(String, String)> = README
+    let documented: Vec<(String, String)> = table
         .lines()
         .filter_map(|line| line.strip_prefix("| `inv."))
         .map(|row| {
@@ -110,9 +146,9 @@ fn the_table_of_options_is_what_the_server_has() {
         assert_eq!(configured[name], *default, "{name}");
         assert!(include_str!("../../redis.conf").contains(&format!("# {name} {default}\n")), "{name}");
     }
-    for row in README.lines().filter(|line| line.starts_with("| `inv.") && line.contains(" to ")) {
+    for row in table.lines().filter(|line| line.starts_with("| `inv.")) {
         let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
-        let (least, most) = cells[3].split_once(" to ").unwrap();
+        let Some((least, most)) = cells[3].split_once(" to ") else { continue };
         for (value, fits) in [(least, true), (most, true)] {
             assert_eq!(client.try_ask(["CONFIG", "SET", cells[1], value]).is_ok(), fits, "{row}");
         }
@@ -127,7 +163,7 @@ fn the_table_of_options_is_what_the_server_has() {
 const CLIENTS: &str = include_str!("../../docs/clients.md");
 
 #[test]
-fn what_is_shown_of_the_clients_stands_in_their_programs() {
+fn what_is_shown_of_the_clients_is_in_their_programs() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut shown = BTreeSet::new();
     // Every second piece is a block: its language, the program, and the lines.
