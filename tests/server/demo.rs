@@ -85,7 +85,7 @@ fn other_numbers_than_whole_ones_in_their_bounds_are_refused_before_anything_is_
             .output()
             .expect("bash");
         let said = String::from_utf8_lossy(&done.stderr);
-        assert_eq!(said, "error: SHOPPERS and UNITS are whole numbers from 1 to 20000\n", "{name}={number}");
+        assert_eq!(said, "error: SHOPPERS and UNITS must be integers from 1 to 20000\n", "{name}={number}");
         assert_eq!(done.status.code(), Some(1));
     }
 }

@@ -247,12 +247,12 @@ fn the_first_minute_can_be_run_again_on_data_that_begin_anew() {
 
     // With the data of before, an id that was used is used; the person is told what to do.
     let (said, mut client) = run.start("");
-    assert!(said.contains(&format!("To begin empty: make run FRESH=1 PORT={}", run.port)), "{said}");
+    assert!(said.contains(&format!("To start empty: make run FRESH=1 PORT={}", run.port)), "{said}");
     assert!(client.refusal("INV.RESERVE RES-1 ITEMS PROD-123 2").starts_with("COMMITTED "));
     run.stop(client);
 
     let (said, client) = run.start("1");
-    assert!(said.contains("begins empty"), "{said}");
+    assert!(said.contains("starts empty"), "{said}");
     assert!(readme::run(first_minute, "127.0.0.1:6379> ", run.port) > 5);
     run.stop(client);
 }
