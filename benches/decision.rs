@@ -1,5 +1,5 @@
-//! Measures what a decision costs: the engine with its reads and writes, on the simulated keyspace. Use it to compare two versions
-//! of the engine; the work of a server is not included.
+//! Measures what a decision costs: the engine with its reads and writes, on the simulated keyspace. Use it to compare two
+//! versions of the engine; the work of a server is not included.
 
 use std::hint::black_box;
 

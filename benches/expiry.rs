@@ -336,8 +336,8 @@ fn expired_total(info: &Json) -> usize {
     total.expect("INFO inv")
 }
 
-/// Sends the command between two INFO commands in one write, so that nothing runs in between. Returns the replies and the round-trip
-/// time.
+/// Sends the command between two INFO commands in one write, so that nothing runs in between. Returns the replies and the
+/// round-trip time.
 fn looked_at(client: &mut Client, command: &str) -> (Vec<Json>, f64) {
     let sent = Instant::now();
     let replies = client.burst(&["INFO inv", command, "INFO inv"]);

@@ -1,8 +1,8 @@
 //! Measures the cost of the reading commands on a large stock, on a real server: `make bench-readers`.
 //!
-//! It starts a temporary server on a free port, prints a Markdown table and saves it in `benches/results/`. The times are the server's
-//! own (`INFO commandstats`), without the network and the client. For comparison, the table has the cost of a plain command that reads
-//! as many keys as the reply has entries.
+//! It starts a temporary server on a free port, prints a Markdown table and saves it in `benches/results/`. The times are the
+//! server's own (`INFO commandstats`), without the network and the client. For comparison, the table has the cost of a plain
+//! command that reads as many keys as the reply has entries.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! Compares the module with its rivals on a real server: `make bench`.
 //!
-//! It starts temporary servers on free ports: one with the module, and one without it for the rivals, so that neither slows down the
-//! other. The load comes from the benchmark program of the server. The contenders take turns, round by round; a table and a chart
-//! are saved in `benches/results/`.
+//! It starts temporary servers on free ports: one with the module, and one without it for the rivals, so that neither slows down
+//! the other. The load comes from the benchmark program of the server. The contenders take turns, round by round; a table and a
+//! chart are saved in `benches/results/`.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -37,8 +37,8 @@ end
 redis.call('SETEX', KEYS[1], ARGV[3], ARGV[2])
 return 1";
 
-/// A script with the same features as the module: an id can be used once, the record says what it holds, and a sorted set says when
-/// it expires.
+/// A script with the same features as the module: an id can be used once, the record says what it holds, and a sorted set says
+/// when it expires.
 const LUA_AS_MUCH: &str = "
 local quantity = tonumber(ARGV[1])
 local record = redis.call('GET', KEYS[1])

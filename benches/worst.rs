@@ -1,7 +1,7 @@
 //! Measures how long the most expensive requests of a client block the server, with the default limits: `make bench-worst`.
 //!
-//! It starts a temporary server on a free port, prints a Markdown table and saves it in `benches/results/`. The time is measured from
-//! the request to the reply to a PING after it, so that it includes reading the request and the work after the command. For
+//! It starts a temporary server on a free port, prints a Markdown table and saves it in `benches/results/`. The time is measured
+//! from the request to the reply to a PING after it, so that it includes reading the request and the work after the command. For
 //! comparison, the table has the time of the command itself, from `INFO commandstats`.
 
 use std::fmt::Write;

@@ -20,25 +20,26 @@
 //! | during the rollback | some of the held units | the deadline returns them |
 //! | after *paid*, before, between or after the COMMITs | a paid order, partly sold | another process finds it *paid* and calls [`finish`], before or after the deadline |
 //!
-//! This cannot guarantee that either all groups are sold or none. If an order is finished after its deadline, units of one group may
-//! have been sold to others in the meantime. Then this group of the paid order remains unsold, although other groups may be sold.
-//! [`commit`] returns such groups ([`Unsold`]), and the shop chooses what to do: refund those lines; restock and commit again; or
-//! refund everything and take back what was sold with `INV.ADJUST sku n ONCE order`. To make this rare, choose a deadline well after
-//! the time that a payment may take.
+//! This cannot guarantee that either all groups are sold or none. If an order is finished after its deadline, units of one group
+//! may have been sold to others in the meantime. Then this group of the paid order remains unsold, although other groups may be
+//! sold. [`commit`] returns such groups ([`Unsold`]), and the shop chooses what to do: refund those lines; restock and commit
+//! again; or refund everything and take back what was sold with `INV.ADJUST sku n ONCE order`. To make this rare, choose a
+//! deadline well after the time that a payment may take.
 //!
-//! The outcome of an order is remembered for `inv.outcome-ttl-ms` (a day). After that, a group is answered with `NOTFOUND` whether it
-//! was sold or not, so choose a time longer than the shop may be down.
+//! The outcome of an order is remembered for `inv.outcome-ttl-ms` (a day). After that, a group is answered with `NOTFOUND`
+//! whether it was sold or not, so choose a time longer than the shop may be down.
 //!
 //! How the redis crate finds the node:
 //!
-//! - It takes the first argument of an unknown command for a key. So commands that begin with a reservation or a product are routed
-//!   correctly. `INV.SCAN 0 PRODUCT p` and `INV.ALERTS PRODUCT p` reach another node first and follow its MOVED; routing them to the
-//!   slot of `p` avoids this.
-//! - INV.SCAN and INV.ALERTS without PRODUCT, and INV.AUDITSCAN, cover one node only, and are sent to any node without an error. Use
-//!   `route_command` with `MultipleNodeRoutingInfo::AllMasters`. The answer is a map with an entry for each node. A cursor belongs to
-//!   its node, so request the next page from that node (`ByAddress`). Do this only without a product: redis 1.8.1 panics if a command
-//!   to all masters is answered with MOVED.
-//! - A read routing strategy alone does not send INV commands to a replica. Combine it with a route with `SlotAddr::ReplicaOptional`.
+//! - It takes the first argument of an unknown command for a key. So commands that begin with a reservation or a product are
+//!   routed correctly. `INV.SCAN 0 PRODUCT p` and `INV.ALERTS PRODUCT p` reach another node first and follow its MOVED; routing
+//!   them to the slot of `p` avoids this.
+//! - INV.SCAN and INV.ALERTS without PRODUCT, and INV.AUDITSCAN, cover one node only, and are sent to any node without an error.
+//!   Use `route_command` with `MultipleNodeRoutingInfo::AllMasters`. The answer is a map with an entry for each node. A cursor
+//!   belongs to its node, so request the next page from that node (`ByAddress`). Do this only without a product: redis 1.8.1
+//!   panics if a command to all masters is answered with MOVED.
+//! - A read routing strategy alone does not send INV commands to a replica. Combine it with a route with
+//!   `SlotAddr::ReplicaOptional`.
 //! - A command is sent again if its connection breaks. Commands without an id of their own therefore need ONCE: INV.ADJUST,
 //!   INV.TRANSFER, and a RESERVE of `{tag}*`.
 
@@ -76,8 +77,8 @@ pub struct Unsold {
     /// The group.
     pub group: Group,
     /// The reason. `INSUFFICIENT`: the deadline has passed and others have the units. `ROLLEDBACK`: the order was given up.
-    /// `NOTFOUND`: the outcome is no longer remembered, or was lost with a master; investigate before you refund. `DRIFT`, `FOREIGN`:
-    /// another client has written the keys.
+    /// `NOTFOUND`: the outcome is no longer remembered, or was lost with a master; investigate before you refund. `DRIFT`,
+    /// `FOREIGN`: another client has written the keys.
     pub refusal: RedisError,
 }
 
@@ -100,8 +101,8 @@ impl Order {
     }
 }
 
-/// After these, an order can no longer be complete. COMMITTED and MISMATCH are not among them: they mean that an order with this id
-/// is sold or is a different one, so its units must not be returned.
+/// After these, an order can no longer be complete. COMMITTED and MISMATCH are not among them: they mean that an order with this
+/// id is sold or is a different one, so its units must not be returned.
 const IMPOSSIBLE: &[&str] = &["INSUFFICIENT", "EXPIRED", "ROLLEDBACK", "FOREIGN", "WRONGTYPE"];
 
 /// After these, a group of a paid order cannot be sold for now.
@@ -109,8 +110,8 @@ const UNSOLD: &[&str] = &["INSUFFICIENT", "ROLLEDBACK", "NOTFOUND", "DRIFT", "FO
 
 /// Holds the units of all groups or of none. Calling it again gives the same result.
 ///
-/// After any error other than a refusal (the network, a cluster that is down, a wrong command), some groups may be held: call this
-/// again, call [`give_up`], or wait for the deadline.
+/// After any error other than a refusal (the network, a cluster that is down, a wrong command), some groups may be held: call
+/// this again, call [`give_up`], or wait for the deadline.
 pub fn reserve(connection: &mut dyn ConnectionLike, order: &Order) -> RedisResult<()> {
     for group in order.groups() {
         let mut command = cmd("INV.RESERVE");
@@ -152,7 +153,8 @@ pub fn commit(connection: &mut dyn ConnectionLike, order: &Order) -> RedisResult
     for group in order.groups() {
         let mut answer = cmd("INV.COMMIT").arg(&group.reservation).exec(connection);
         if answer.as_ref().is_err_and(|error| is_one_of(error, &["EXPIRED"])) {
-            // The deadline passed before the payment. LATE takes the units again, if they are still free, and sells them in one step.
+            // The deadline passed before the payment. LATE takes the units again, if they are still free, and sells them in one
+            // step.
             answer = cmd("INV.COMMIT").arg(&group.reservation).arg("LATE").exec(connection);
         }
         match answer {
@@ -194,8 +196,8 @@ pub fn finish(
 /// Connects to the cluster with these nodes.
 ///
 /// The client follows MOVED and ASK. After TRYAGAIN (the slot is being moved) or CLUSTERDOWN, it waits and repeats the command.
-/// Without these settings it would wait for more than a second after the first such answer, for minutes after the last, and forever
-/// for a node that does not answer. Errors that remain are for [`again`].
+/// Without these settings it would wait for more than a second after the first such answer, for minutes after the last, and
+/// forever for a node that does not answer. Errors that remain are for [`again`].
 pub fn connect(nodes: &[String]) -> RedisResult<ClusterConnection> {
     let client = ClusterClient::builder(nodes.iter().map(String::as_str))
         .connection_timeout(Duration::from_secs(1))

@@ -57,8 +57,8 @@ pid_in() {
 
 runs() { pid_in "$home/$1" >/dev/null; }
 
-# ask PORT WORD ...: prints the raw reply, line by line, or nothing if the node does not answer. It needs no cli, because not every
-# server has one.
+# ask PORT WORD ...: prints the raw reply, line by line, or nothing if the node does not answer. It needs no cli, because not
+# every server has one.
 ask() (
     exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 0
     printf '%s\r\nQUIT\r\n' "${*:2}" >&3
@@ -191,7 +191,7 @@ launch() {
     rm -f "$folder/pid"
     # The old log may explain a crash, so it is kept.
     [[ ! -e $folder/log ]] || mv "$folder/log" "$folder/log.before"
-    # A process title would hide the folder by which the process is identified. The node timeout is shorter than the default of 15 s,
+    # A process title would hide the folder by which the process is identified. The node timeout is shorter than the default (15 s),
     # because a person waits for the failover. The delay is 0 because each master has one replica only.
     "$server" "$configuration" --port "$1" --cluster-enabled yes --cluster-port "$(bus_port "$1")" --dir "$folder" \
         --cluster-node-timeout 3000 --repl-diskless-sync-delay 0 --set-proc-title no \

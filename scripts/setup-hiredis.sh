@@ -3,8 +3,8 @@
 #
 #     eval "$(scripts/setup-hiredis.sh)" && cc program.c -lhiredis
 #
-# An installed hiredis is used if it supports RESP3 (version 1.0 or later). Debian 12 has an older one: then a newer Debian's source
-# package is built in .deps/hiredis (no root needed).
+# An installed hiredis is used if it supports RESP3 (version 1.0 or later). Debian 12 has an older one: then a newer Debian's
+# source package is built in .deps/hiredis (no root needed).
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -3,8 +3,8 @@
 #
 #     eval "$(scripts/setup-prometheus.sh)"
 #
-# Installed ones are used. Otherwise the distribution's packages are unpacked into .deps/ (no root needed): installed packages would
-# start services.
+# Installed ones are used. Otherwise the distribution's packages are unpacked into .deps/ (no root needed): installed packages
+# would start services.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

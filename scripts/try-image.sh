@@ -4,9 +4,9 @@
 # debootstrap, iproute2, jq, openssl and Rust. Takes about ten minutes and 10 GB.
 #
 # The base images have the names that the Dockerfile and compose.yaml use. The build image is Debian with this machine's Rust. The
-# server image is Debian sid, which has the server version that the Dockerfile names. The exporter image is Debian with its exporter,
-# laid out like the official image. A fourth image with docker-compose reads compose.yaml. Everything is in target/image; delete that
-# folder to start over.
+# server image is Debian sid, which has the server version that the Dockerfile names. The exporter image is Debian with its
+# exporter, laid out like the official image. A fourth image with docker-compose reads compose.yaml. Everything is in
+# target/image; delete that folder to start over.
 #
 # Features of a daemon are not tested: published ports, read_only, cap_drop, restart.
 set -euo pipefail
@@ -30,7 +30,8 @@ is_there() { images inspect --type image "$1" >/dev/null 2>&1; }
 # base NAME: the full name of the image in the Dockerfile's FROM line that begins with NAME.
 base() { sed -nE "s|^FROM ($1:[^ ]+).*|\1|p" "$root/Dockerfile"; }
 
-# make_base NAME SUITE PACKAGES FILL [config]: makes an image of Debian with these packages. FILL gets the folder and completes it.
+# make_base NAME SUITE PACKAGES FILL [config]: makes an image of Debian with these packages. FILL gets the folder and completes
+# it.
 make_base() {
     local name=$1 suite=$2 packages=$3 fill=$4 made folder
     shift 4

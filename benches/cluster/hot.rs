@@ -1,7 +1,7 @@
 //! A hot product: everybody wants it, but a product is in one slot, of one master.
 //!
-//! Instead, a shop can split its stock over several tags, one in the slots of each master. A reservation tries a random tag first and,
-//! if that has nothing left, the others in order.
+//! Instead, a shop can split its stock over several tags, one in the slots of each master. A reservation tries a random tag first
+//! and, if that has nothing left, the others in order.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;

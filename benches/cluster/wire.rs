@@ -1,8 +1,8 @@
 //! The load: connections that each keep one batch of commands in flight.
 //!
-//! The server's benchmark program cannot generate this load. With `--cluster` it adds its own tag to each command, and for some slots
-//! that is `{Qi}}`, which is not a valid id: one command in five is refused, and it does not report that. Also, it sends a pipeline's
-//! 32 commands to one product, and Redis's version rejects a cluster of one node.
+//! The server's benchmark program cannot generate this load. With `--cluster` it adds its own tag to each command, and for some
+//! slots that is `{Qi}}`, which is not a valid id: one command in five is refused, and it does not report that. Also, it sends a
+//! pipeline's 32 commands to one product, and Redis's version rejects a cluster of one node.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

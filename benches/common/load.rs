@@ -68,8 +68,8 @@ fn program() -> PathBuf {
     server.with_file_name(name)
 }
 
-/// The server's microseconds per call of a command since the statistics were reset. The names of a module's commands are upper case
-/// there, all others lower case.
+/// The server's microseconds per call of a command since the statistics were reset. The names of a module's commands are upper
+/// case there, all others lower case.
 pub fn us_a_call(client: &mut Client, name: &str) -> f64 {
     let stats = client.ask("INFO commandstats");
     let of = |line: &str| {

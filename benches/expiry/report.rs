@@ -27,8 +27,8 @@ pub struct Storm {
     pub before: Latencies,
     /// Latencies from the deadline until all units are back.
     pub during: Latencies,
-    /// Those of them after the first returned unit. Until the server's cron runs, nothing slows the GETs down, and many fit into that
-    /// time.
+    /// Those of them after the first returned unit. Until the server's cron runs, nothing slows the GETs down, and many fit into
+    /// that time.
     pub busy: Latencies,
 }
 

@@ -79,8 +79,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// Why the table does not add up, if it does not. Every unit taken and every shopper must have ended in some way; and if no more
-    /// units were taken than existed, unsold units must be available or held.
+    /// Why the table does not add up, if it does not. Every unit taken and every shopper must have ended in some way; and if no
+    /// more units were taken than existed, unsold units must be available or held.
     pub fn fault(&self) -> Option<String> {
         let [taken, sold, given_back, _] = self.books.moves();
         let (left, late) = (self.books.left_without.count(), self.books.too_late.count());
@@ -207,8 +207,8 @@ fn go_shopping<S: Shop>(
     Ok(())
 }
 
-/// Samples the stock until all shoppers have gone and all holds of those who disappeared have expired. When no unit can return any
-/// more, it tells the shoppers who wait for one.
+/// Samples the stock until all shoppers have gone and all holds of those who disappeared have expired. When no unit can return
+/// any more, it tells the shoppers who wait for one.
 fn keep_looking<S: Shop>(
     connection: &mut Connection,
     books: &Books,

@@ -22,8 +22,8 @@ pub trait Shop {
     /// Puts the units on sale.
     fn open(connection: &mut Connection, units: i64) -> RedisResult<()>;
 
-    /// Takes and records one unit for the customer, under a name for this attempt. Returns false if there is none. `work` is the shop's
-    /// own work in between.
+    /// Takes and records one unit for the customer, under a name for this attempt. Returns false if there is none. `work` is the
+    /// shop's own work in between.
     fn take(
         connection: &mut Connection,
         order: &str,

@@ -34,8 +34,8 @@ use view::Look;
 const USAGE: &str = "usage: watch [redis://[user[:password]@]host[:port][/db]] [product ...]
 The URL may stand in INV_URL as well, where no other user of this machine reads it.";
 
-/// The pause between two readings is a multiple of the duration of the last one, within these bounds. The upper bound makes sure that
-/// it continues soon after the server was busy.
+/// The pause between two readings is a multiple of the duration of the last one, within these bounds. The upper bound makes sure
+/// that it continues soon after the server was busy.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const PAUSE_TIMES: u32 = 4;

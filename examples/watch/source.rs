@@ -1,5 +1,5 @@
-//! Reads the server. A reading is a bounded number of commands in short pipelines, whatever the server holds, so that no other client
-//! has to wait for it.
+//! Reads the server. A reading is a bounded number of commands in short pipelines, whatever the server holds, so that no other
+//! client has to wait for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -424,7 +424,8 @@ impl Link {
             ask.products.iter().cloned().partition(|product| self.hidden.contains(product));
         reading.stock.extend(hidden.into_iter().map(|product| (product, Err(Absence::Hidden))));
         for products in products.chunks(PIPELINE) {
-            // One command for each product: in a cluster they are in different slots, and a broken counter must not affect the others.
+            // One command for each product: in a cluster they are in different slots, and a broken counter must not affect the
+            // others.
             let commands: Vec<Cmd> =
                 products.iter().map(|product| cmd("INV.STOCK").arg(product).clone()).collect();
             let Some(answers) = self.all("INV.STOCK", &commands)? else { break };

@@ -1,5 +1,5 @@
-//! Keeps the results of the readings and handles the keys. It uses no server, terminal or clock: the caller passes `now`, in Unix ms
-//! by this machine's clock.
+//! Keeps the results of the readings and handles the keys. It uses no server, terminal or clock: the caller passes `now`, in Unix
+//! ms by this machine's clock.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -368,7 +368,8 @@ fn bar(units: Units, most: i64, width: usize, style: Style, look: Look) -> Line<
     ])
 }
 
-/// How much of a bar is available and how much is reserved. Each gets at least one cell if it is not zero and there are two cells.
+/// How much of a bar is available and how much is reserved. Each gets at least one cell if it is not zero and there are two
+/// cells.
 pub fn bar_parts(units: Units, most: i64, width: usize) -> [usize; 2] {
     let [available, reserved, most] =
         [units.available, units.reserved, most].map(|units| u128::try_from(units).unwrap_or(0));

@@ -1,5 +1,5 @@
-//! Mutates a history by whole lines and words, which libFuzzer's mutations of bytes rarely do, and inserts lines from the generator of
-//! all random tests.
+//! Mutates a history by whole lines and words, which libFuzzer's mutations of bytes rarely do, and inserts lines from the
+//! generator of all random tests.
 
 use libfuzzer_sys::fuzzer_mutate;
 

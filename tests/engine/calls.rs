@@ -15,8 +15,8 @@ pub fn call(server: &mut Simulation, words: &[&str]) -> Result<String, Refusal> 
     answer(server, &request.unwrap_or_else(|| panic!("{words:?} is not a command"))?)
 }
 
-/// Runs a request and returns the answer in a short form: of a reservation, its deadline and lines; of a list, its entries, separated
-/// by `; `.
+/// Runs a request and returns the answer in a short form: of a reservation, its deadline and lines; of a list, its entries,
+/// separated by `; `.
 pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refusal> {
     let ok = |()| "OK".to_owned();
     let list = |entries: Vec<String>| entries.join("; ");

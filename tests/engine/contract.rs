@@ -1,5 +1,5 @@
-//! Edge cases of the contract, one test for each sentence: the limits of a deadline, the answer to a retry after the reservation has
-//! ended, the units that a late commit takes, the places that are sold from, and the number of units that a sku may have.
+//! Edge cases of the contract, one test for each sentence: the limits of a deadline, the answer to a retry after the reservation
+//! has ended, the units that a late commit takes, the places that are sold from, and the number of units that a sku may have.
 
 use redis_inventory::commands::Request;
 use redis_inventory::engine::audit::{self, AuditCursor};

@@ -1,6 +1,6 @@
-//! Random worlds in which everything can fail: the process dies between any two calls into the server, the last writes are lost with
-//! it, a replica that has received only a part takes over, events are lost, the clock is set back, records disappear. After each
-//! step, every server of the world is checked.
+//! Random worlds in which everything can fail: the process dies between any two calls into the server, the last writes are lost
+//! with it, a replica that has received only a part takes over, events are lost, the clock is set back, records disappear. After
+//! each step, every server of the world is checked.
 //!
 //! A seed always gives the same world. `INV_SIM_SEED=7` runs one and prints its steps. `INV_SIM_WORLDS=1000000` runs this many
 //! worlds from that seed or a random one on, on all processors: `make simulate`.
@@ -59,8 +59,8 @@ struct World {
     steps: u64,
     /// The module was reloaded and has lost what it remembered.
     was_loaded: bool,
-    /// A new process or a new master has not yet looked for the units that its predecessor left: those that expired while jobs had no
-    /// time.
+    /// A new process or a new master has not yet looked for the units that its predecessor left: those that expired while jobs
+    /// had no time.
     awaits_repair: bool,
     story: Option<Vec<String>>,
 }
@@ -350,8 +350,8 @@ impl World {
         }
     }
 
-    /// The replica takes over with what it has received, and the old master becomes its replica: unchanged if nothing was lost, otherwise
-    /// with a full copy.
+    /// The replica takes over with what it has received, and the old master becomes its replica: unchanged if nothing was lost,
+    /// otherwise with a full copy.
     fn fail_over(&mut self) {
         self.awaits_repair = true;
         self.replica.settings = self.master.settings;
@@ -410,8 +410,8 @@ fn on_hand(server: &Simulation, sku: &str) -> i64 {
     counter("available") + counter("reserved")
 }
 
-/// Runs a call, checks how it changes the units on hand, and records that in the same unit of work: `put:{sku}` is the expected number,
-/// which is lost on a copy only together with the change.
+/// Runs a call, checks how it changes the units on hand, and records that in the same unit of work: `put:{sku}` is the expected
+/// number, which is lost on a copy only together with the change.
 fn call_and_check(server: &mut Simulation, words: &[&str]) {
     let before = SKUS.map(|sku| on_hand(server, sku));
     let record = words.get(1).and_then(|id| record(server, id));
@@ -447,7 +447,8 @@ fn call_and_check(server: &mut Simulation, words: &[&str]) {
         server.memory().pending.find(&id).is_some()
     };
     if is_sale && (record.is_some() || known) && !waits(words[1]) {
-        // What is sold now is recorded as sold, so that nothing is sold again. No key shows a reservation that waits to be settled.
+        // What is sold now is recorded as sold, so that nothing is sold again. No key shows a reservation that waits to be
+        // settled.
         for ((sku, noted), moved) in SKUS.iter().zip(noted).zip(&moved) {
             assert_eq!(sold(server, words[1], sku) - noted, -moved, "{words:?}: noted as sold of {sku}");
         }

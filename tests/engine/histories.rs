@@ -165,8 +165,8 @@ impl History {
         self.replica = Simulation::replica_of(&self.master);
     }
 
-    /// Runs a call of the module and asserts that the model gives the same answer. A call that changes nothing replicates nothing of its
-    /// own, and nothing at all if there was nothing to settle.
+    /// Runs a call of the module and asserts that the model gives the same answer. A call that changes nothing replicates nothing
+    /// of its own, and nothing at all if there was nothing to settle.
     fn call(&mut self, words: &[&str]) {
         let id = words.get(1).copied().unwrap_or_default();
         let was_quiet = self.model.is_quiet(lines::number_of(id));

@@ -1,10 +1,9 @@
 //! A simulated server: one database, a clock that advances only on request, and a replica that receives
 //! only what was replicated.
 //!
-//! It behaves as real servers were observed to. A master deletes an expired key when it is accessed; a replica
-//! hides it, but commands from its master see it. The module is told before a key is removed, whatever the
-//! cause. A job runs after the whole unit of work. The simulation also checks the engine: if it breaks a requirement of [`Keyspace`],
-//! the simulation panics.
+//! It behaves as real servers were observed to. A master deletes an expired key when it is accessed; a replica hides it, but
+//! commands from its master see it. The module is told before a key is removed, whatever the cause. A job runs after the whole
+//! unit of work. The simulation also checks the engine: if it breaks a requirement of [`Keyspace`], the simulation panics.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CStr;

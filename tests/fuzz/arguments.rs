@@ -1,7 +1,7 @@
 //! Fuzzes the arguments of every command. The input is one call, as typed into redis-cli.
 //!
-//! It is parsed in both styles and with two configurations. A refusal must be an `ERR` of one line. An accepted call must be within
-//! the limits, and must be parsed the same after it is spelled again.
+//! It is parsed in both styles and with two configurations. A refusal must be an `ERR` of one line. An accepted call must be
+//! within the limits, and must be parsed the same after it is spelled again.
 
 use std::collections::HashSet;
 use std::fmt::Debug;

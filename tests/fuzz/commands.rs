@@ -534,8 +534,8 @@ impl Shop {
 
     // --- invariants ---
 
-    /// Checks a step of the module: no unit was created or lost unless that was requested, no counter became negative, and a counter
-    /// that matched what reservations hold still does.
+    /// Checks a step of the module: no unit was created or lost unless that was requested, no counter became negative, and a
+    /// counter that matched what reservations hold still does.
     fn compare(&mut self, before: &Books, moves: &Moves) {
         let after = self.books();
         let nothing = Shelf { available: 0, reserved: 0, held: 0 };
@@ -575,7 +575,8 @@ impl Shop {
         self.known = Some(after);
     }
 
-    /// Compares memory with the keys: it must be equal on the replica, and on the master except for what is pending or remembered.
+    /// Compares memory with the keys: it must be equal on the replica, and on the master except for what is pending or
+    /// remembered.
     fn compare_memory(&self) {
         for server in [&self.master, &self.replica] {
             let ledger = server.memory();

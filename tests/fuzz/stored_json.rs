@@ -1,8 +1,8 @@
-//! Fuzzes the stored values that the module reads, which any client may have written. The input is a key's name, a line break, and the
-//! key's value.
+//! Fuzzes the stored values that the module reads, which any client may have written. The input is a key's name, a line break,
+//! and the key's value.
 //!
-//! It is parsed in both styles as everything that the module stores. An accepted value must be within the limits, and must be parsed
-//! the same after it is written again.
+//! It is parsed in both styles as everything that the module stores. An accepted value must be within the limits, and must be
+//! parsed the same after it is written again.
 
 use std::collections::HashSet;
 

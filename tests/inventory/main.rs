@@ -1,5 +1,5 @@
-//! Tests the core with tables: ids and key names, quantities, records, outcomes, states, refusals, alerts, and the replicated form of
-//! decisions. Needs no server and no clock.
+//! Tests the core with tables: ids and key names, quantities, records, outcomes, states, refusals, alerts, and the replicated
+//! form of decisions. Needs no server and no clock.
 
 mod alerts;
 mod allocation;

@@ -1,5 +1,5 @@
-//! Mixed orders: several products, some with warehouses, some with named warehouses, a product twice, or a warehouse together with
-//! its product. What is taken adds up to what was requested, and no place supplies more than it has.
+//! Mixed orders: several products, some with warehouses, some with named warehouses, a product twice, or a warehouse together
+//! with its product. What is taken adds up to what was requested, and no place supplies more than it has.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -77,8 +77,8 @@ const WALKS: &[&str] = &[
     "INV.ALERTS TYPE low_stock SINCE 0 COUNT 1000",
 ];
 
-/// A keyword in each position where one could be hidden. The arguments that the server then takes for keys are mostly ids that its
-/// user may name; for the module, all lines are syntax errors.
+/// A keyword in each position where one could be hidden. The arguments that the server then takes for keys are mostly ids that
+/// its user may name; for the module, all lines are syntax errors.
 const HIDDEN_KEYWORDS: &[&str] = &[
     "INV.RESERVE shop1:x DATA ITEMS ITEMS shop2:p 1",
     "INV.RESERVE shop1:x DATA ITEMS shop1:p ITEMS shop2:p 1",

@@ -262,7 +262,8 @@ fn alerts_are_listed_newest_first_and_filtered() {
     }
 }
 
-/// The pages of INV.ALERTS from the newest on, as the documents describe: BEFORE is the time of the last alert of the previous page.
+/// The pages of INV.ALERTS from the newest on, as the documents describe: BEFORE is the time of the last alert of the previous
+/// page.
 fn pages(shop: &mut Client, options: &str) -> Vec<Vec<Json>> {
     let (mut pages, mut before) = (Vec::new(), json!(9_007_199_254_740_991_i64));
     loop {

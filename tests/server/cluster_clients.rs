@@ -298,8 +298,8 @@ fn ids_of_different_slots_are_refused_before_anything_is_done() {
     cluster.check_keys();
 }
 
-/// A command without a product or a reservation names no node. The redis crate takes the first argument for a key, whatever it is, so
-/// a plain `INV.SCAN 0` reaches only the master with the slot of `0`, without any sign that the others are missing.
+/// A command without a product or a reservation names no node. The redis crate takes the first argument for a key, whatever it
+/// is, so a plain `INV.SCAN 0` reaches only the master with the slot of `0`, without any sign that the others are missing.
 #[test]
 fn a_walk_is_asked_of_every_master() {
     let cluster = Cluster::start(3);

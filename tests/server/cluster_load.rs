@@ -53,8 +53,8 @@ pub struct Told {
     pub answered: usize,
 }
 
-/// Runs shoppers against the nodes with these ports in the background until `work` is done. While `wait` is set, an answer counts only
-/// once a replica has the write.
+/// Runs shoppers against the nodes with these ports in the background until `work` is done. While `wait` is set, an answer counts
+/// only once a replica has the write.
 pub fn while_shopping<T>(
     nodes: &[u16],
     shoppers: u64,
@@ -172,8 +172,8 @@ impl<'a> Shopper<'a> {
         };
     }
 
-    /// Sends a command until it is answered, and records the state, unless it is refused with one of these codes. Returns false if it
-    /// was never answered.
+    /// Sends a command until it is answered, and records the state, unless it is refused with one of these codes. Returns false
+    /// if it was never answered.
     fn tell(&mut self, id: &str, state: &'static str, words: &[&str], refusals: &[&str]) -> bool {
         let begun = Instant::now();
         loop {

@@ -170,7 +170,8 @@ fn the_keys_of_a_command_are_its_ids() {
     }
 }
 
-/// The server determines the keys of a call before the module parses it: for the ACL, for routing in a cluster, and for prefetching.
+/// The server determines the keys of a call before the module parses it: for the ACL, for routing in a cluster, and for
+/// prefetching.
 #[test]
 fn a_call_that_is_too_short_has_no_keys_and_no_user_may_do_more_by_it() {
     let (server, mut shop) = shop(&[("P", 10)]);

@@ -327,8 +327,8 @@ fn our_deadline_leaves_what_the_scripts_hold() {
     wait_for("the module's units are back", SOON, (95, 5), || shop.counters("P"));
 }
 
-/// The events since the last call about counters and records: `incrby stock:available:P`. Outcomes, alerts and the mark of a managed
-/// database have no counterpart in the scripts.
+/// The events since the last call about counters and records: `incrby stock:available:P`. Outcomes, alerts and the mark of a
+/// managed database have no counterpart in the scripts.
 fn events(listener: &mut Client) -> Vec<String> {
     let event = |message: &Json| {
         // A pmessage: pattern, channel, key.

@@ -1,7 +1,7 @@
 //! Deadlines: units return by themselves and only once, whatever else deletes the record.
 //!
-//! A burst makes sure that the sweep has not run yet: the server runs commands received in one read one after the other, and its own
-//! work (cron, active expiry) only between reads. `DEBUG SLEEP` in the burst lets the deadline pass.
+//! A burst makes sure that the sweep has not run yet: the server runs commands received in one read one after the other, and its
+//! own work (cron, active expiry) only between reads. `DEBUG SLEEP` in the burst lets the deadline pass.
 
 use std::time::Duration;
 

@@ -16,7 +16,8 @@ fn entries(client: &mut Client) -> Vec<BTreeMap<String, String>> {
     entries.as_array().unwrap().iter().map(entry).collect()
 }
 
-/// Asserts that the entries alone give the counters: each entry has the values after its change, and the last ones match the keys.
+/// Asserts that the entries alone give the counters: each entry has the values after its change, and the last ones match the
+/// keys.
 #[track_caller]
 fn assert_rebuilt(shop: &mut Client) {
     let mut counters: BTreeMap<String, (i64, i64)> = BTreeMap::new();

@@ -32,8 +32,8 @@ fn patience() -> u32 {
     })
 }
 
-/// How late this machine has been since a moment, and how much later results may be because of it. On a busy machine, neither the test
-/// nor the server gets the processor at once.
+/// How late this machine has been since a moment, and how much later results may be because of it. On a busy machine, neither the
+/// test nor the server gets the processor at once.
 #[derive(Debug)]
 pub struct Machine {
     began: Instant,
@@ -41,8 +41,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// How much more than the measured lateness is allowed: a thread that mostly sleeps gets the processor sooner than a busy server
-    /// does.
+    /// How much more than the measured lateness is allowed: a thread that mostly sleeps gets the processor sooner than a busy
+    /// server does.
     const FORGIVEN: u32 = 10;
 
     /// The largest factor by which a limit grows, so that a test that waits for something impossible fails.
@@ -97,8 +97,8 @@ fn lateness() -> Duration {
     Duration::from_micros(sum.load(Ordering::Relaxed))
 }
 
-/// Polls until the condition holds. After the limit, the test fails with the name of the condition. If the machine is late, the limit
-/// grows.
+/// Polls until the condition holds. After the limit, the test fails with the name of the condition. If the machine is late, the
+/// limit grows.
 pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
     let (limit, machine) = (limit * patience(), Machine::watch());
     while !condition() {
@@ -153,8 +153,8 @@ impl Server {
         Self::start_with_module(&module(), options)
     }
 
-    /// A cluster node with the module. `tell` receives the port of its bus, and returns more lines of configuration and the port at which
-    /// the other nodes connect.
+    /// A cluster node with the module. `tell` receives the port of its bus, and returns more lines of configuration and the port
+    /// at which the other nodes connect.
     pub fn start_node(mut tell: impl FnMut(u16) -> (Vec<String>, u16)) -> Self {
         Self::on_free_ports(|| {
             let own = free_port();
@@ -346,9 +346,9 @@ impl Server {
         }
     }
 
-    /// Removes half a transaction from the AOF. After a kill during such a write, the next start removes only the incomplete command;
-    /// Redis 8.0, and Valkey without the fix of valkey-io/valkey#4342, keep the complete commands before it, append to them, and execute
-    /// them at the following start. Rewriting the AOF in between avoids that, here as in production.
+    /// Removes half a transaction from the AOF. After a kill during such a write, the next start removes only the incomplete
+    /// command; Redis 8.0, and Valkey without the fix of valkey-io/valkey#4342, keep the complete commands before it, append to
+    /// them, and execute them at the following start. Rewriting the AOF in between avoids that, here as in production.
     pub fn mend_aof(&self) {
         let folder = self.folder.path().join("appendonlydir");
         let number = |file: &Path| {
@@ -367,8 +367,8 @@ impl Server {
         }
     }
 
-    /// The commands propagated by the step, one per line, from the AOF (`appendonly yes`). The server writes the AOF before it answers,
-    /// so there is nothing to wait for. SELECT is skipped.
+    /// The commands propagated by the step, one per line, from the AOF (`appendonly yes`). The server writes the AOF before it
+    /// answers, so there is nothing to wait for. SELECT is skipped.
     pub fn propagated_by(&self, step: impl FnOnce()) -> Vec<String> {
         let before = self.propagated().len();
         step();
@@ -579,8 +579,8 @@ impl Client {
         }
     }
 
-    /// Sends all commands in one write, so that the server runs them without its own work in between, and returns the replies. An error
-    /// is a text that starts with `-`, as on the wire.
+    /// Sends all commands in one write, so that the server runs them without its own work in between, and returns the replies. An
+    /// error is a text that starts with `-`, as on the wire.
     pub fn burst(&mut self, commands: &[impl Words]) -> Vec<Json> {
         let packed: Vec<u8> = commands.iter().flat_map(pack).collect();
         self.connection.send_packed_command(&packed).expect("the server reads");
@@ -672,8 +672,8 @@ impl Client {
         self.heard();
     }
 
-    /// What the server has pushed to this client since the last call. It includes everything caused by commands answered before, because
-    /// the server writes to a connection in order.
+    /// What the server has pushed to this client since the last call. It includes everything caused by commands answered before,
+    /// because the server writes to a connection in order.
     pub fn heard(&mut self) -> Vec<Json> {
         self.ask("PING");
         std::mem::take(&mut self.heard)
@@ -867,8 +867,8 @@ pub fn cli() -> PathBuf {
     String::from_utf8(found.stdout).expect("a path").trim().into()
 }
 
-/// The module that was built together with this test, next to it. The folder above has one only after `cargo build`, and that one may
-/// be older.
+/// The module that was built together with this test, next to it. The folder above has one only after `cargo build`, and that one
+/// may be older.
 pub fn module() -> PathBuf {
     if let Some(path) = std::env::var_os("INV_MODULE") {
         return path.into();

@@ -1,5 +1,5 @@
-//! Tests the module in a real server. Each test starts its own server, so that they can run in parallel, and has a sentence of the
-//! contract as its name.
+//! Tests the module in a real server. Each test starts its own server, so that they can run in parallel, and has a sentence of
+//! the contract as its name.
 
 #[path = "../engine/calls.rs"]
 mod calls;

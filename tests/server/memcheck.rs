@@ -1,16 +1,16 @@
 //! Repeats every command, every refusal, and the module's other code. `make memcheck` runs this under valgrind to find invalid
 //! accesses and leaks.
 //!
-//! `INV_MEMCHECK_OPS` (50) is the minimum number of successful calls of each command, and of refused ones: each line is sent a tenth
-//! of that, and each command has ten lines of either kind. A line that is refused for another reason than it states fails. The
-//! servers' statistics are written to the folder in `INV_MEMCHECK_CALLS`.
+//! `INV_MEMCHECK_OPS` (50) is the minimum number of successful calls of each command, and of refused ones: each line is sent a
+//! tenth of that, and each command has ten lines of either kind. A line that is refused for another reason than it states fails.
+//! The servers' statistics are written to the folder in `INV_MEMCHECK_CALLS`.
 use crate::bad_input::SLIPS;
 use crate::harness::{Client, Json, LATER, Server, module, wait_for, wait_until, wire_code};
 use crate::shards::Cluster;
 use crate::shop::let_the_sweep_pass;
 
-/// The expected reply and the command. The reply is an error code, `ok` for anything but an error, or `any`. `#` is the number of the
-/// repetition; [`words`] replaces what is in `<…>`.
+/// The expected reply and the command. The reply is an error code, `ok` for anything but an error, or `any`. `#` is the number of
+/// the repetition; [`words`] replaces what is in `<…>`.
 type Line = (&'static str, &'static str);
 
 /// Commands that are sent without a pause. Between two steps, deadlines of a millisecond pass.

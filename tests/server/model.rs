@@ -1,14 +1,14 @@
 //! Compares a real master and its replica with the naive model of `common/model.rs`, in random histories: the lines of
 //! `common/lines.rs`, with short deadlines, pauses, restarts and promotions.
 //!
-//! On a real server, time passes, and the cron and the server's own expiry run at any moment. So each unit of work is sent together
-//! with a read of all books before and after it, without anything in between. The first read shows what has ended since. Whether
-//! the cron has run cannot always be seen; then the model follows both possibilities until a read or a reply contradicts one. It
-//! finds the exact millisecond in the same way. If no possibility is left, the contract is broken. At a checkpoint, everything
-//! overdue has ended, and the replica has the same data.
+//! On a real server, time passes, and the cron and the server's own expiry run at any moment. So each unit of work is sent
+//! together with a read of all books before and after it, without anything in between. The first read shows what has ended since.
+//! Whether the cron has run cannot always be seen; then the model follows both possibilities until a read or a reply contradicts
+//! one. It finds the exact millisecond in the same way. If no possibility is left, the contract is broken. At a checkpoint,
+//! everything overdue has ended, and the replica has the same data.
 //!
-//! `INV_MODEL_RUNS=100x60` runs 100 histories of 60 steps, `INV_MODEL_FIRST=500` starts with that seed, and `INV_MODEL_SEED=7` runs
-//! one of them. Because waits and clocks are real, a seed repeats the actions, but not always their results.
+//! `INV_MODEL_RUNS=100x60` runs 100 histories of 60 steps, `INV_MODEL_FIRST=500` starts with that seed, and `INV_MODEL_SEED=7`
+//! runs one of them. Because waits and clocks are real, a seed repeats the actions, but not always their results.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -42,8 +42,8 @@ const MIX: Mix<'static> = Mix {
     orders: &[(3, "PAUSE"), (2, "RESTART"), (2, "FAILOVER"), (1, "RELOAD"), (1, "FLUSH"), (1, "CHECKPOINT")],
 };
 
-/// Reads all books at one moment. KEYS skips overdue keys without deleting them. While writes are paused, the script waits, like any
-/// command that may write.
+/// Reads all books at one moment. KEYS skips overdue keys without deleting them. While writes are paused, the script waits, like
+/// any command that may write.
 const LOOK: &str = "
 local time = redis.call('TIME')
 local found = {time[1] * 1000 + math.floor(time[2] / 1000)}

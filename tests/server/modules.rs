@@ -34,8 +34,8 @@ fn left_behind(reservations: &[&str]) -> (Server, Client) {
 
 /// Lets the deadline of a reservation pass while nothing releases it.
 fn let_lapse(shop: &mut Client, id: &str) {
-    // A duration rather than a time: the server would delete a key at once if its time had passed already. And nothing may read the
-    // key after its deadline, because the server would delete it.
+    // A duration rather than a time: the server would delete a key at once if its time had passed already. And nothing may read
+    // the key after its deadline, because the server would delete it.
     assert_eq!(shop.ask(format!("PEXPIRE reservation:{id} 50")), 1);
     let deadline = shop.now() + 50;
     wait_until("the deadline has passed", SOON, || shop.now() > deadline);
@@ -266,8 +266,8 @@ fn unload_is_refused_while_a_client_is_paused_with_a_command() {
     assert_eq!(other.reply(), 105);
 }
 
-/// The server stores each client's last command and shows it in CLIENT LIST. Valkey 9.1 also stores the commands that a client has sent
-/// after one that is blocked.
+/// The server stores each client's last command and shows it in CLIENT LIST. Valkey 9.1 also stores the commands that a client
+/// has sent after one that is blocked.
 #[test]
 fn an_unload_disconnects_clients_that_would_meet_commands_that_are_gone() {
     let (server, mut shop) = left_behind(&[]);

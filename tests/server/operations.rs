@@ -1,5 +1,5 @@
-//! The procedures of docs/operations.md: the shell blocks are run as they are in the document, with the paths and ports of the test.
-//! The test itself does what the document says in words (stop, start).
+//! The procedures of docs/operations.md: the shell blocks are run as they are in the document, with the paths and ports of the
+//! test. The test itself does what the document says in words (stop, start).
 
 use std::fs;
 use std::path::{Path, PathBuf};

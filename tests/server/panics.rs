@@ -1,5 +1,5 @@
-//! A panic anywhere in the module is caught, logged with its location and answered, and the server keeps running. These tests build
-//! the module with the feature `faults`: after `CONFIG SET inv.panic-in 7`, the module panics at its seventh call into the
+//! A panic anywhere in the module is caught, logged with its location and answered, and the server keeps running. These tests
+//! build the module with the feature `faults`: after `CONFIG SET inv.panic-in 7`, the module panics at its seventh call into the
 //! server.
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! `make run`: a server to try the module with, which keeps its data and settings. `make cluster` and `make cluster-stop`: a cluster,
-//! and its complete removal.
+//! `make run`: a server to try the module with, which keeps its data and settings. `make cluster` and `make cluster-stop`: a
+//! cluster, and its complete removal.
 
 use std::fs::{self, File};
 use std::net::TcpListener;

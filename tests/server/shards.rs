@@ -32,8 +32,8 @@ impl Cluster {
         Self { masters, replicas: Vec::new(), network: Network::default() }
     }
 
-    /// This many masters without replicas. Since no replica could take over, they have a long node timeout: on a busy machine, a node may
-    /// be silent for seconds.
+    /// This many masters without replicas. Since no replica could take over, they have a long node timeout: on a busy machine, a
+    /// node may be silent for seconds.
     pub fn start(masters: usize) -> Self {
         Self::start_with(masters, 0, &["cluster-node-timeout 20000"])
     }
@@ -241,9 +241,9 @@ impl Cluster {
         Move { cluster: self, slot, source, target }
     }
 
-    /// Waits until all nodes report the same. Two nodes that take slots before they have heard of each other may choose the same config
-    /// epoch. One of them then chooses a greater epoch while it still claims slots that it has given away, and their new owner deletes
-    /// the keys.
+    /// Waits until all nodes report the same. Two nodes that take slots before they have heard of each other may choose the same
+    /// config epoch. One of them then chooses a greater epoch while it still claims slots that it has given away, and their new
+    /// owner deletes the keys.
     pub fn wait_until_agreed(&self) {
         wait_until("the nodes agree", GOSSIP, || {
             let views: BTreeSet<_> = self.nodes().map(view).collect();

@@ -1,5 +1,5 @@
-//! Compares the simulated server of the engine's tests with a real one: the same random histories must give the same answers, keys and
-//! propagated commands, step by step. This shows that the simulation's results are valid for real servers.
+//! Compares the simulated server of the engine's tests with a real one: the same random histories must give the same answers,
+//! keys and propagated commands, step by step. This shows that the simulation's results are valid for real servers.
 //!
 //! The real clock advances by itself, so all deadlines are multiples of a beat, and each round of calls is between two beats. The
 //! server sleeps through the beat (DEBUG SLEEP), so that the calls, and not the cron, are the first to meet what has become
@@ -201,8 +201,8 @@ impl Twins {
         }
     }
 
-    /// What the server has propagated in this round: the first commands, and the others in a fixed order, because the server chooses the
-    /// order of what expires at the same moment.
+    /// What the server has propagated in this round: the first commands, and the others in a fixed order, because the server
+    /// chooses the order of what expires at the same moment.
     fn sent_by_server(&self, first: usize) -> (Vec<String>, Vec<String>) {
         let propagated = self.server.propagated();
         let all = propagated[self.seen..].iter().map(|line| line.split(' ').map(str::to_owned).collect());

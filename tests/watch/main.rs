@@ -1,5 +1,5 @@
-//! Tests the live view of examples/watch without a server or a terminal: how it parses replies, what it keeps, and what it draws on
-//! screens of any size. tests/server/watch.rs tests the whole program.
+//! Tests the live view of examples/watch without a server or a terminal: how it parses replies, what it keeps, and what it draws
+//! on screens of any size. tests/server/watch.rs tests the whole program.
 
 #[allow(dead_code, reason = "no server is connected to")]
 #[path = "../../examples/watch/source.rs"]
