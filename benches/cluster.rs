@@ -287,8 +287,8 @@ fn idle(nodes: &[Server], is_cluster: bool) -> Idle {
     };
     let before = look();
     std::thread::sleep(WATCHED);
-    let behind = look();
-    let each = |place: usize| (behind[place] - before[place]) / WATCHED.as_secs_f64() / nodes.len() as f64;
+    let after = look();
+    let each = |place: usize| (after[place] - before[place]) / WATCHED.as_secs_f64() / nodes.len() as f64;
     let nodes_bytes = if is_cluster {
         nodes[0].connect().ask("CLUSTER NODES").as_str().unwrap().len() as f64 / nodes.len() as f64
     } else {

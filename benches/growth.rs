@@ -234,7 +234,7 @@ fn main() {
     );
     writeln!(
         text,
-        "| machine | {} |\n| server | {name} |\n| load (1 min) | {load_before} before, {} behind |\n| command | `scripts/bench.sh growth` |\n",
+        "| machine | {} |\n| server | {name} |\n| load (1 min) | {load_before} before, {} after |\n| command | `scripts/bench.sh growth` |\n",
         machine::machine(),
         machine::load()
     )

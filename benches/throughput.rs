@@ -429,7 +429,7 @@ fn main() {
         format!("# The module and its rivals, {name}\n\nWritten by `make bench`.\n\n| | |\n| --- | --- |\n");
     writeln!(
         text,
-        "| machine | {} |\n| load (1 min) | {load_before} before, {} behind |",
+        "| machine | {} |\n| load (1 min) | {load_before} before, {} after |",
         machine::machine(),
         machine::load()
     )

@@ -305,10 +305,11 @@ fn main() {
     writeln!(text, "| command | `scripts/bench.sh worst` |\n").unwrap();
     writeln!(
         text,
-        "At the default limits, in a database with {MANY} reservations of one product. Milliseconds, the median of {TIMES}: from \
-         the request to the reply to a PING behind it, reading the request included, and what the command took of it by `INFO \
-         commandstats`. A million words take the server itself a tenth of a second, whatever the command is; the rest is the \
-         module's bindings, which count them before it sees the call. Target: the command under {TARGET} ms.\n"
+        "At the default limits, in a database with {MANY} reservations of one product. Median of {TIMES}, \
+         in milliseconds: the time from the request, including reading it, to the reply to a PING after it; and the part of it \
+         that the command took according to `INFO commandstats`. The server itself needs a tenth of a second for a million \
+         words, whatever the command; the rest is spent in the module's bindings, which count the words before the module sees \
+         the call. Target: less than {TARGET} ms for the command.\n"
     )
     .unwrap();
     writeln!(text, "| request | ms | the command | target |\n| --- | ---: | ---: | --- |").unwrap();

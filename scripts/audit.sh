@@ -69,7 +69,7 @@ audit() {
         return
     fi
     folder=$(mktemp -d)
-    # cargo-deny derives this folder name from the address of the database. Whoever names a clone decides how old it may be.
+    # cargo-deny derives this folder name from the address of the database. The owner of a clone decides how old it may be.
     git clone --quiet "$INV_ADVISORIES" "$folder/advisory-db-3157b0e258782691"
     sed "s#^\[advisories\]#&\ndb-path = \"$folder\"\nmaximum-db-staleness = \"P1Y\"#" deny.toml >"$folder/deny.toml"
     "$deny" --config "$folder/deny.toml" --offline check advisories

@@ -89,9 +89,9 @@ impl Report {
     }
 
     fn write_head(&self, text: &mut String) -> std::fmt::Result {
-        let (before, behind) = &self.load;
+        let (before, after) = &self.load;
         writeln!(text, "| | |\n| --- | --- |\n| machine | {} |", machine::machine())?;
-        writeln!(text, "| server | {} |\n| load (1 min) | {before} before, {behind} behind |", self.server)?;
+        writeln!(text, "| server | {} |\n| load (1 min) | {before} before, {after} after |", self.server)?;
         writeln!(text, "| command | `{}` |\n", self.command)?;
         writeln!(
             text,
@@ -242,10 +242,10 @@ impl Report {
         writeln!(text, "\n3 tags / one tag, in a round: {}.\n", with_ends(&ratios, 2))?;
         writeln!(
             text,
-            "Until nothing is left: {} units, spread evenly, and every shop goes on until a customer of it has heard \
-             `INSUFFICIENT` from all tags. In each round every unit was reserved and none twice: the shops' counts, \
-             `INV.AUDIT` and the counters agree, or the run would have ended. Tries beyond the first are those of customers \
-             who got a unit. The units that were gone when the first of them had to try again are what was sold without any.\n",
+            "Until everything is sold: {} units, spread evenly. Each shop continues until one of its customers has been answered \
+             `INSUFFICIENT` by all tags. In each round every unit was reserved, and none twice: the run ends unless the shops' \
+             counts, `INV.AUDIT` and the counters agree. Extra tries are those of customers who got a unit in the end. The units \
+             sold before the first of them are in the column *the first at unit*.\n",
             thousands(UNITS)
         )?;
         writeln!(
@@ -373,7 +373,7 @@ impl Report {
             text,
             "\nBy the last two lines a message, written and another one read, takes {:.0} us. At the default timeout of 15 s \
              the messages of a node grow no faster than the nodes, and each tells of a tenth of the nodes, of three at least: \
-             104 bytes a node behind a head of 2,256, less than twice as long at {nodes}. So of {nodes} nodes ({MANY} masters and a replica each) one \
+             104 bytes a node after a header of 2,256, less than twice as long at {nodes}. So of {nodes} nodes ({MANY} masters and a replica each) one \
              sends at most {messages:.0} messages a second, and gossip takes at most {:.2} % of its core. `CLUSTER NODES`, \
              which a client reads when it connects and when slots have moved, has {:.0} bytes a node: {:.0} kB.",
             message * 1000.0,

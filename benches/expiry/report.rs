@@ -107,8 +107,8 @@ impl Report {
         let command = format!("scripts/bench.sh expiry {}", self.typed);
         writeln!(text, "| | |\n| --- | --- |")?;
         writeln!(text, "| machine | {} |", machine::machine())?;
-        let (before, behind) = &self.load;
-        writeln!(text, "| load of the machine (1 min) | {before} before the run, {behind} behind it |")?;
+        let (before, after) = &self.load;
+        writeln!(text, "| load of the machine (1 min) | {before} before the run, {after} after it |")?;
         writeln!(text, "| server | {}, `hz 10`, nothing saved, on the same machine |", self.server)?;
         writeln!(text, "| command | `{}` |", command.trim())
     }

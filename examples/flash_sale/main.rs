@@ -86,11 +86,11 @@ pub fn table(reports: &[Report; 3]) -> String {
         count("sold", |report| report.books.sold.count()),
         count("oversold", Report::oversold),
         count("still available", |report| report.available),
-        count("given back by shoppers", |report| report.books.given_back.count()),
-        count("given back by the deadline", |report| report.by_deadline),
-        count("lost with those who vanished", |report| report.held),
-        count("paid when the time was over", |report| report.books.too_late.count()),
-        count("left without one", |report| report.books.left_without.count()),
+        count("returned by shoppers", |report| report.books.given_back.count()),
+        count("returned at the deadline", |report| report.by_deadline),
+        count("lost with vanished shoppers", |report| report.held),
+        count("paid after the deadline", |report| report.books.too_late.count()),
+        count("left without a unit", |report| report.books.left_without.count()),
         row("time", &|report| format!("{:.1} s", report.time.as_secs_f64())),
     ]
     .concat()

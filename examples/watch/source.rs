@@ -48,7 +48,7 @@ pub struct Ask {
     /// Only alerts from this time on, in Unix ms.
     pub since: i64,
     /// The last entry of the feed that was seen.
-    pub behind: Option<String>,
+    pub after: Option<String>,
 }
 
 /// A search for the reservations of one product. They may be far apart among a million, so it continues from reading to reading.
@@ -482,7 +482,7 @@ impl Link {
         if !self.has_feed || self.has_feeds {
             return Ok(());
         }
-        let from = ask.behind.as_ref().map_or("-".to_owned(), |entry| format!("({entry}"));
+        let from = ask.after.as_ref().map_or("-".to_owned(), |entry| format!("({entry}"));
         let mut command = cmd("XREVRANGE");
         command.arg("inventory:feed").arg("+").arg(from).arg("COUNT").arg(CHANGES);
         let entries = match self.one("the feed", &command) {
@@ -499,7 +499,7 @@ impl Link {
         };
         if let Some(entries) = entries {
             let entries: Vec<Value> = from_redis_value(entries)?;
-            reading.are_changes_cut = ask.behind.is_some() && entries.len() >= CHANGES;
+            reading.are_changes_cut = ask.after.is_some() && entries.len() >= CHANGES;
             reading.changes = entries.into_iter().rev().filter_map(parse_change).collect();
         }
         Ok(())

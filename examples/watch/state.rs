@@ -222,7 +222,7 @@ pub struct State {
     changes: Counts,
     changed: Totals,
     are_changes_cut: bool,
-    behind: Option<String>,
+    after: Option<String>,
     last_change: Option<Change>,
     readings: u64,
     asked_at: Option<i64>,
@@ -262,7 +262,7 @@ impl State {
             changes: Counts::default(),
             changed: Totals::default(),
             are_changes_cut: false,
-            behind: None,
+            after: None,
             last_change: None,
             readings: 0,
             asked_at: None,
@@ -292,7 +292,7 @@ impl State {
             }),
             walk: self.walk.clone(),
             since: self.alerts.first().map_or(0, |alert| alert.timestamp),
-            behind: self.behind.clone(),
+            after: self.after.clone(),
         }
     }
 
@@ -401,7 +401,7 @@ impl State {
         if self.holds.is_some() {
             return of(&self.counts, true, false);
         }
-        self.behind.as_ref().and_then(|_| of(&self.changes, false, self.are_changes_cut))
+        self.after.as_ref().and_then(|_| of(&self.changes, false, self.are_changes_cut))
     }
 
     /// Handles a key. Returns false if the program should end.
@@ -504,7 +504,7 @@ impl State {
                 total.into_iter().for_each(|total| *total += 1);
             }
             self.last_change = Some(change.clone());
-            self.behind = Some(change.entry.clone());
+            self.after = Some(change.entry.clone());
         }
         self.are_changes_cut = reading.are_changes_cut;
         self.changes.add(now, self.changed);

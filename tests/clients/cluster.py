@@ -108,7 +108,7 @@ def wait_for(what: str, condition: Callable[[], bool], limit: float = 20) -> Non
     """Polls until a condition holds."""
     end = time.monotonic() + limit
     while not condition():
-        assert time.monotonic() < end, f"waited {limit} s in vain: {what}"
+        assert time.monotonic() < end, f"gave up after {limit} s: {what}"
         time.sleep(0.005)
 
 

@@ -408,7 +408,7 @@ proptest! {
     }
 
     #[test]
-    fn other_hands_restarts_and_failovers_lead_to_what_the_model_says(
+    fn other_clients_restarts_and_failovers_lead_to_what_the_model_says(
         setting in setting(),
         script in scripts(ALL),
     ) {
@@ -443,7 +443,7 @@ fn units_go_back_to_a_counter_that_was_deleted_meanwhile() {
 }
 
 #[test]
-fn where_nothing_is_remembered_a_token_is_refused_before_anything_else() {
+fn if_nothing_is_remembered_a_token_is_refused_before_anything_else() {
     replay(
         Setting { outcome_ttl: 0, ..SETTING },
         "SET reservation:R1 foreign PX 1

@@ -198,7 +198,7 @@ fn what_a_command_settles_for_others_is_bounded_by_lines() {
 }
 
 #[test]
-fn the_same_bound_is_for_what_was_deleted_by_hand() {
+fn the_same_bound_applies_to_deleted_records() {
     let mut shop = shop();
     shop.client(&["SET", "stock:available:MANY", "1200"]);
     for n in 0..1200 {
@@ -298,7 +298,7 @@ fn the_sweep_opens_what_is_due_and_nothing_else() {
 }
 
 #[test]
-fn a_sweep_that_runs_out_of_time_goes_on_where_it_was() {
+fn a_sweep_that_runs_out_of_time_continues_where_it_was() {
     let mut shop = shop();
     for name in ["B", "C"] {
         shop.unit(|shop| shop.reserve(name, "P 1", 100));
@@ -459,7 +459,7 @@ fn overdue_and_pending_reservations_hold_their_units_against_each_other() {
 }
 
 #[test]
-fn where_reserved_is_absent_nothing_moves_and_nothing_is_created() {
+fn if_reserved_is_absent_nothing_moves_and_nothing_is_created() {
     let mut shop = shop();
     shop.client(&["DEL", "stock:reserved:P"]);
     shop.advance(101);
@@ -469,7 +469,7 @@ fn where_reserved_is_absent_nothing_moves_and_nothing_is_created() {
 }
 
 #[test]
-fn where_available_is_absent_it_is_created_by_the_units_that_return() {
+fn if_available_is_absent_it_is_created_by_the_units_that_return() {
     let mut shop = shop();
     shop.client(&["DEL", "stock:available:P"]);
     shop.advance(101);
@@ -478,7 +478,7 @@ fn where_available_is_absent_it_is_created_by_the_units_that_return() {
 }
 
 #[test]
-fn a_counter_that_is_no_integer_blocks_a_release_until_it_is_mended() {
+fn a_counter_that_is_not_an_integer_blocks_a_release_until_it_is_repaired() {
     for broken in [
         &["SET", "stock:reserved:P", "many"][..],
         &["SET", "stock:available:P", "many"],
@@ -531,7 +531,7 @@ fn a_late_commit_of_a_release_that_was_cut_is_drift() {
 // --- REMEMBERED ---
 
 #[test]
-fn a_record_deleted_by_hand_gives_its_units_back_at_the_deadline_and_once() {
+fn a_deleted_record_returns_its_units_at_the_deadline_and_once() {
     let mut shop = shop();
     shop.client(&["DEL", "reservation:A"]);
     shop.advance(100);
@@ -547,7 +547,7 @@ fn a_record_deleted_by_hand_gives_its_units_back_at_the_deadline_and_once() {
 }
 
 #[test]
-fn a_record_overwritten_by_hand_is_remembered_whatever_lies_over_it() {
+fn an_overwritten_record_is_remembered_whatever_has_replaced_it() {
     let mut shop = shop();
     shop.client(&["SET", "reservation:A", "mine now"]);
     shop.advance(101);
@@ -629,7 +629,7 @@ fn what_a_script_may_have_settled_is_not_given_back_to_a_new_reservation_of_its_
 }
 
 #[test]
-fn what_was_deleted_by_hand_and_is_due_counts_before_insufficient_is_said() {
+fn what_was_deleted_and_is_due_counts_before_insufficient_is_answered() {
     let mut shop = shop();
     shop.client(&["DEL", "reservation:A"]);
     shop.advance(101);
@@ -695,7 +695,7 @@ fn a_record_restored_over_itself_holds_its_units_once() {
 }
 
 #[test]
-fn the_modules_own_deletions_and_overwritings_are_not_taken_for_other_hands() {
+fn the_modules_own_deletions_and_overwritings_are_not_taken_for_other_clients() {
     for end in ["commit", "rollback"] {
         let mut shop = shop();
         let request = ExtendRequest { id: id("A"), lifetime: Lifetime::For(200), once: None };
@@ -1086,7 +1086,7 @@ fn a_repair_is_refused_beside_foreign_records_unless_forced() {
 }
 
 #[test]
-fn a_walk_of_the_audit_finds_every_sku_that_drifts_also_where_there_is_no_counter() {
+fn a_walk_of_the_audit_finds_every_sku_that_drifts_even_without_a_counter() {
     let mut shop = shop();
     shop.client(&["SET", "stock:available:Q", "9"]);
     for n in 0..300 {

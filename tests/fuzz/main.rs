@@ -41,7 +41,7 @@ fn run(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
-fn nothing_that_stands_in_a_key_is_read_wrong() {
+fn no_stored_value_is_parsed_wrongly() {
     run("stored_json", stored_json::check);
 }
 

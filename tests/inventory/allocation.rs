@@ -91,7 +91,7 @@ fn one_warehouse_that_has_all_gives_all_under_fewest() {
 }
 
 #[test]
-fn where_no_single_warehouse_has_all_fewest_takes_as_few_as_possible_the_first_by_priority() {
+fn if_no_single_warehouse_has_all_fewest_takes_as_few_as_possible_the_first_by_priority() {
     check(
         Split::Fewest,
         &[

@@ -162,7 +162,7 @@ fn in_tagged_style_braces_are_exactly_one_tag_that_is_not_empty() {
 }
 
 #[test]
-fn in_tagged_style_a_warehouse_stands_behind_its_products_tag() {
+fn in_tagged_style_a_warehouse_follows_its_products_tag() {
     assert_eq!(
         sku("PROD-123@A", Tagged),
         "ERR sku 'PROD-123@A' is in another slot than its product: write {PROD-123}@A"

@@ -28,7 +28,7 @@ fn a_record_is_stored_as_the_contract_shows_it() {
 }
 
 #[test]
-fn a_record_names_data_and_parts_only_where_there_are_some() {
+fn a_record_has_data_and_parts_only_if_there_are_some() {
     let plain = record("R", "P 5");
     assert_eq!(
         String::from_utf8(plain.to_json()).unwrap(),
@@ -113,7 +113,7 @@ fn what_was_asked_is_what_is_held_and_what_went_in_parts() {
 }
 
 #[test]
-fn lines_that_were_split_over_warehouses_stand_beside_what_was_asked() {
+fn lines_split_over_warehouses_are_stored_next_to_the_request() {
     let (asked, split) = (lines("P 7"), record("R", "P@A 5, P@B 2").asked_for(&lines("P 7")));
     let json = String::from_utf8(split.to_json()).unwrap();
     let expected = concat!(

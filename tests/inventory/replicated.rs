@@ -77,7 +77,7 @@ fn another_version_is_refused() {
 }
 
 #[test]
-fn an_unknown_effect_is_refused_with_all_that_stands_beside_it() {
+fn an_unknown_effect_is_refused_together_with_all_others() {
     let refusal = Err("ERR INV.APPLY: unknown effect; is this module older than its master's?".to_owned());
     let unknown: [&[&str]; 20] = [
         &["SHIP", "P", "1", "0"],

@@ -13,7 +13,7 @@ fn slots_are_those_that_servers_compute() {
 }
 
 #[test]
-fn the_first_braces_decide_where_they_are_not_empty() {
+fn the_first_braces_decide_if_they_are_not_empty() {
     for (name, decides) in [
         ("a", "a"),
         ("{a}b", "a"),

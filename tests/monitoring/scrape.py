@@ -47,7 +47,7 @@ def wait_until(what: str, check: Callable[[], Any], limit: float = SOON) -> Any:
         found = check()
         if found:
             return found
-        assert time.monotonic() < deadline, f"waited {limit} s in vain: {what}"
+        assert time.monotonic() < deadline, f"gave up after {limit} s: {what}"
         time.sleep(0.05)
 
 

@@ -486,7 +486,7 @@ fn a_refusal_tells_nothing_of_another_shop() {
 }
 
 #[test]
-fn the_replicated_command_is_in_no_hands() {
+fn no_client_may_run_the_replicated_command() {
     let mut town = Town::new(false);
     let mut clerk = town.clerk();
     let before = town.of_shop2();

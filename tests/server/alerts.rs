@@ -194,7 +194,7 @@ fn an_alert_ends_after_its_time() {
 }
 
 #[test]
-fn an_alert_deleted_by_hand_is_no_longer_listed() {
+fn an_alert_deleted_by_another_client_is_no_longer_listed() {
     let (_server, mut shop) = shop(5);
     shop.ask("INV.RESERVE R1 ITEMS P 5");
     let keys = shop.ask("KEYS alert:*");
@@ -418,7 +418,7 @@ fn after_the_cooldown_the_same_alert_comes_again() {
 }
 
 #[test]
-fn stock_filled_by_hand_counts_for_the_next_edge() {
+fn stock_filled_by_another_client_counts_for_the_next_edge() {
     let (_server, mut shop) = shop(5);
     shop.ask("INV.RESERVE R1 ITEMS P 5");
     shop.ask("SET stock:available:P 50");

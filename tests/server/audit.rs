@@ -104,7 +104,7 @@ fn a_walk_takes_due_reservations_for_no_drift() {
 }
 
 #[test]
-fn what_is_remembered_after_a_del_by_hand_is_held_until_the_deadline() {
+fn what_is_remembered_after_a_del_is_held_until_the_deadline() {
     let (_server, mut shop) = shop(&[("P", 10)]);
     shop.ask("INV.RESERVE R1 PX 150 ITEMS P 3");
     shop.ask("DEL reservation:R1");
@@ -174,7 +174,7 @@ fn a_walk_names_every_sku_that_drifts_and_no_other() {
 }
 
 #[test]
-fn a_walk_names_stray_units_also_where_only_an_available_counter_has_them() {
+fn a_walk_names_stray_units_even_if_only_an_available_counter_has_them() {
     let (_server, mut shop) = shop(&[("P@A", 10), ("P@B", 5), ("P@C", 7), ("Q@A", 1)]);
     shop.ask("INV.WAREHOUSES P SET A 1 B 2");
     shop.ask("INV.RESERVE R1 ITEMS P@A 4");

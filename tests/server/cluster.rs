@@ -145,7 +145,7 @@ fn a_short_reserve_settles_nothing_of_other_slots() {
         // A deleted record is remembered until its deadline, when any command may settle it.
         shop.ask(format!("DEL reservation:{{Q}}:R{number}"));
         // One of these runs between the deadline and the cron.
-        wait_for("it is given back", SOON, (100, 0), || {
+        wait_for("it is released", SOON, (100, 0), || {
             assert_eq!(code(&shop.refusal("INV.RESERVE {P}:R1 ITEMS P 1")), "INSUFFICIENT");
             shop.counters("{Q}")
         });
@@ -422,7 +422,7 @@ fn what_falls_due_in_a_slot_that_was_given_away_without_its_keys_is_given_back_i
 }
 
 #[test]
-fn what_is_deleted_by_hand_while_its_slot_moves_is_for_the_repair() {
+fn what_is_deleted_while_its_slot_moves_is_left_to_the_repair() {
     let cluster = Cluster::start(2);
     let home = cluster.owner("P");
     let mut source = cluster.masters[home].connect();

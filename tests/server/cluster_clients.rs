@@ -148,7 +148,7 @@ fn texts(values: &[Json]) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_command_goes_through_the_client_of_the_redis_crate() {
+fn every_command_works_through_the_client_of_the_redis_crate() {
     let cluster = Cluster::start(3);
     for protocol in [RESP2, RESP3] {
         let mut shop = Shop::open(&cluster, protocol);
@@ -466,7 +466,7 @@ fn calls(node: &Server, name: &str) -> u64 {
 }
 
 #[test]
-fn every_command_goes_through_redis_py() {
+fn every_command_works_through_redis_py() {
     let cluster = cluster_with_replicas();
     run_python(&cluster, "tests/clients/cluster.py");
     cluster.check_keys();

@@ -66,7 +66,7 @@ fn check(cluster: &Cluster) -> crate::books::Books {
 }
 
 #[test]
-fn a_failover_in_good_order_under_load_loses_nothing() {
+fn a_coordinated_failover_under_load_loses_nothing() {
     let cluster = Cluster::start_with(3, 1, &[]);
     stock(&cluster);
     let ((), told) = while_shopping(&cluster.ports(), 4, &NEVER, || {
@@ -177,7 +177,7 @@ fn every_node_is_restarted_in_turn_under_load_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_cluster_that_is_down_gives_back_what_is_due_and_goes_on_when_it_is_up() {
+fn a_cluster_that_is_down_releases_what_is_due_and_works_again_when_it_is_up() {
     let mut cluster = Cluster::start_with(3, 0, &[]);
     let home = cluster.owner("P");
     let mut shop = cluster.masters[home].connect();
@@ -190,7 +190,7 @@ fn a_cluster_that_is_down_gives_back_what_is_due_and_goes_on_when_it_is_up() {
         shop.try_ask("INV.GET {P}:LATE").is_err_and(|error| code(&error) == "CLUSTERDOWN")
     });
     // No client can reach it, but it is released all the same, as INFO shows.
-    wait_for("what is due is given back", LATER, "1".to_owned(), || shop.info("inv", "inv_expired_total"));
+    wait_for("what is due is released", LATER, "1".to_owned(), || shop.info("inv", "inv_expired_total"));
     others.iter().for_each(|other| cluster.masters[*other].start_again());
     cluster.wait_until_up();
     assert_eq!(shop.counters("{P}"), (8, 2));
@@ -224,7 +224,7 @@ fn the_minority_side_of_a_partition_loses_no_unit() {
     assert_eq!(bought.ask("INV.COMMIT {P}:SOLD"), "OK");
     // Both release what is due, each in its own data.
     for master in [old, new] {
-        wait_for("what is due is given back", LATER, "1".to_owned(), || {
+        wait_for("what is due is released", LATER, "1".to_owned(), || {
             master.connect().info("inv", "inv_expired_total")
         });
     }

@@ -132,7 +132,7 @@ fn the_hints_in_the_cli_follow_what_is_typed() {
     ] {
         line += typed;
         terminal.press(&["-l", typed]);
-        terminal.wait(&format!("{offered} behind {line}"), |screen| {
+        terminal.wait(&format!("{offered} after {line}"), |screen| {
             let hint = screen.split_once(&line).unwrap_or_default().1;
             hint.starts_with(offered) && !hint.contains(not_offered)
         });

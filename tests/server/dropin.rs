@@ -138,7 +138,7 @@ fn the_keyspace_channel_of_a_key_tells_the_same() {
 }
 
 #[test]
-fn a_client_side_cache_is_told_of_the_modules_writes() {
+fn a_client_side_cache_is_notified_of_the_modules_writes() {
     let (server, mut shop) = shop(STOCK);
     shop.ask("INV.RESERVE R1 ITEMS P 5");
     let mut cache = server.connect();
@@ -185,7 +185,7 @@ fn a_record_of_the_scripts_is_foreign_and_left_alone() {
 }
 
 #[test]
-fn a_record_of_the_scripts_that_runs_out_gives_nothing_back() {
+fn a_record_of_the_scripts_that_expires_returns_nothing() {
     let (_server, mut shop) = shop(STOCK);
     lua(&mut shop, LUA_RESERVE, "P", "LUA-1");
     shop.ask("PEXPIRE reservation:LUA-1 20");
@@ -223,7 +223,7 @@ fn whatever_is_no_record_of_its_own_id_is_foreign() {
 }
 
 #[test]
-fn a_copy_that_runs_out_gives_nothing_back() {
+fn a_copy_that_expires_returns_nothing() {
     let (_server, mut shop) = shop(STOCK);
     shop.ask("INV.RESERVE R1 ITEMS P 5");
     shop.ask("COPY reservation:R1 reservation:R2");

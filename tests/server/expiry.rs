@@ -198,7 +198,7 @@ fn a_record_in_another_database_gives_its_units_back_there() {
 }
 
 #[test]
-fn a_record_deleted_by_hand_gives_its_units_back_at_the_deadline_once() {
+fn a_record_deleted_by_another_client_returns_its_units_once_at_the_deadline() {
     let (_server, mut shop) = shop(STOCK);
     let deadline = shop.ask("INV.RESERVE A PX 300 ITEMS P 5")["expires_at"].clone();
     shop.ask("INV.RESERVE B ITEMS P 7");
@@ -213,7 +213,7 @@ fn a_record_deleted_by_hand_gives_its_units_back_at_the_deadline_once() {
 }
 
 #[test]
-fn an_id_deleted_by_hand_can_be_reserved_again_and_holds_its_units_once() {
+fn an_id_deleted_by_another_client_can_be_reserved_again_and_holds_its_units_once() {
     let (_server, mut shop) = shop(STOCK);
     let deadline = shop.ask("INV.RESERVE A PX 300 ITEMS P 5")["expires_at"].clone();
     shop.ask("DEL reservation:A");
@@ -227,7 +227,7 @@ fn an_id_deleted_by_hand_can_be_reserved_again_and_holds_its_units_once() {
 }
 
 #[test]
-fn a_record_set_anew_by_hand_gives_the_old_units_back_once() {
+fn a_record_replaced_by_another_client_returns_its_old_units_once() {
     let (_server, mut shop) = shop(STOCK);
     shop.ask("INV.RESERVE A PX 300 ITEMS P 5");
     shop.ask("SET reservation:A something-else");
@@ -239,7 +239,7 @@ fn a_record_set_anew_by_hand_gives_the_old_units_back_once() {
 }
 
 #[test]
-fn whatever_ends_a_record_by_hand_gives_the_units_back_once() {
+fn whatever_ends_a_record_returns_the_units_once() {
     for by_hand in [
         "UNLINK reservation:A",
         "EXPIRE reservation:A 0",
@@ -256,7 +256,7 @@ fn whatever_ends_a_record_by_hand_gives_the_units_back_once() {
 }
 
 #[test]
-fn a_shorter_ttl_by_hand_moves_the_deadline() {
+fn a_shorter_ttl_set_by_another_client_moves_the_deadline() {
     let (_server, mut shop) = shop(STOCK);
     shop.ask("INV.RESERVE A EX 900 ITEMS P 5");
     shop.ask("PEXPIRE reservation:A 50");
@@ -265,7 +265,7 @@ fn a_shorter_ttl_by_hand_moves_the_deadline() {
 }
 
 #[test]
-fn a_longer_ttl_by_hand_moves_the_deadline() {
+fn a_longer_ttl_set_by_another_client_moves_the_deadline() {
     let (_server, mut shop) = shop(STOCK);
     let replies = shop.burst(&[
         "INV.RESERVE A PX 50 ITEMS P 5",
@@ -448,7 +448,7 @@ fn a_record_changed_in_place_gives_its_units_back_at_its_deadline() {
 }
 
 #[test]
-fn a_storm_goes_on_between_the_rounds_of_the_server_until_all_units_are_back() {
+fn a_storm_of_deadlines_is_handled_in_slices_until_all_units_are_back() {
     // A slice of this length releases a few reservations only; at ten slices per second, this would take minutes.
     let (_server, mut shop) = shop_with(&["inv.sweep-budget-us 100"], &[("P", 5000)]);
     let deadline = shop.now() + 1500;

@@ -93,7 +93,7 @@ fn past_the_deadline_extend_is_expired_before_the_sweep_comes() {
 }
 
 #[test]
-fn the_whole_life_has_a_limit_where_one_is_set() {
+fn the_whole_life_is_limited_if_a_limit_is_set() {
     let (_server, mut shop) = shop_with(&["inv.max-hold-ms 60000"], STOCK);
     let reply = shop.ask("INV.RESERVE R1 EX 30 ITEMS P 5");
     let created_at = shop.ask("INV.GET R1")["created_at"].as_i64().expect("a time");

@@ -108,7 +108,7 @@ fn agree(master: &Server, replica: &Server) {
 }
 
 #[test]
-fn a_replica_promoted_by_hand_releases_what_is_due_at_once_and_the_rest_on_time() {
+fn a_manually_promoted_replica_releases_what_is_due_at_once_and_the_rest_on_time() {
     let (master, mut shop, replica, due, mut promoted) = in_time(&[], MANY, |master, shop, replica, due| {
         shop.try_ask(format!("INV.RESERVE LATER PXAT {} ITEMS P 9", due + 8000)).ok()?;
         replica.catch_up_with(master);
@@ -187,7 +187,7 @@ fn a_failover_while_thousands_of_deadlines_pass_loses_nothing() {
 }
 
 #[test]
-fn a_failover_that_ends_in_vain_loses_nothing() {
+fn a_failover_that_fails_loses_nothing() {
     for way in ["TIMEOUT", "ABORT"] {
         let (master, mut shop, replica, due, ()) = in_time(&[], MANY, |master, shop, replica, due| {
             replica.catch_up_with(master);
@@ -283,7 +283,7 @@ fn a_pause_while_thousands_of_deadlines_pass_loses_nothing_and_all_is_back_when_
 }
 
 #[test]
-fn a_replica_writes_nothing_while_its_master_stands_still() {
+fn a_replica_writes_nothing_while_its_master_is_suspended() {
     for still in ["STOP", "PAUSE ALL"] {
         let (master, mut shop, replica, due, mut reader) =
             in_time(&["appendonly yes"], 1000, |master, shop, replica, due| {
@@ -333,7 +333,7 @@ fn seen(replica: &Server) -> (Json, String, String) {
 }
 
 #[test]
-fn a_replica_that_was_restarted_while_deadlines_pass_goes_on_where_it_was() {
+fn a_replica_restarted_while_deadlines_pass_continues_where_it_was() {
     let (master, mut shop, mut replica) = master_and_replica(&["replica-read-only yes"]);
     for round in 1..=3 {
         let prefix = format!("R{round}-");
@@ -356,7 +356,7 @@ fn a_replica_that_was_restarted_while_deadlines_pass_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_replica_whose_connection_breaks_while_deadlines_pass_goes_on_where_it_was() {
+fn a_replica_whose_connection_breaks_while_deadlines_pass_continues_where_it_was() {
     let (master, mut shop, replica) = master_and_replica(&[]);
     hold_many(&mut shop, "R", MANY, 1000);
     let mut cuts = 0;

@@ -154,7 +154,7 @@ fn a_consumer_that_dies_and_comes_back_misses_nothing() {
 }
 
 #[test]
-fn an_alert_is_an_entry_behind_its_cause() {
+fn an_alert_is_an_entry_after_its_cause() {
     let server = Server::start_with(&["inv.feed-maxlen 1000"]);
     let mut shop = server.connect();
     shop.ask("INV.ADJUST P 12");

@@ -137,7 +137,7 @@ fn the_last_units_can_be_sold_and_no_more() {
 }
 
 #[test]
-fn reserve_again_answers_as_it_stands_and_changes_nothing() {
+fn reserve_again_answers_with_the_current_state_and_changes_nothing() {
     let (_server, mut shop) = shop(&[("P", 10), ("Q", 10)]);
     let first = shop.ask("INV.RESERVE R1 EX 900 ITEMS P 3 Q 1");
     let before = shop.contents();

@@ -102,7 +102,7 @@ fn lateness() -> Duration {
 pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
     let (limit, machine) = (limit * patience(), Machine::watch());
     while !condition() {
-        assert!(!machine.is_over(limit), "waited {:?} in vain: {what}", machine.limit(limit));
+        assert!(!machine.is_over(limit), "gave up after {:?}: {what}", machine.limit(limit));
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -122,7 +122,7 @@ pub fn wait_for<T: PartialEq + Debug>(
         }
         assert!(
             !machine.is_over(limit),
-            "waited {:?} in vain: {what}: {seen:?} is not {expected:?}",
+            "gave up after {:?}: {what}: {seen:?} is not {expected:?}",
             machine.limit(limit)
         );
         thread::sleep(Duration::from_millis(2));

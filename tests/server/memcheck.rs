@@ -685,7 +685,7 @@ fn fits(answer: &str, reply: &Json) -> bool {
 const FORGETFUL: &str = "inv.outcome-ttl-ms 60000";
 
 #[test]
-fn each_command_stands_in_enough_lines() {
+fn each_command_is_in_enough_lines() {
     let server = Server::start();
     let commands = server.connect().ask("COMMAND LIST FILTERBY MODULE inv");
     let slips = SLIPS.iter().map(|command| ("ERR", *command));

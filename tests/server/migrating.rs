@@ -496,7 +496,7 @@ fn beside_the_scripts() -> (Server, Client) {
 }
 
 #[test]
-fn a_record_whose_time_is_over_counts_as_foreign_until_a_walk_meets_it() {
+fn an_expired_record_counts_as_foreign_until_a_walk_meets_it() {
     let (_server, mut client) = beside_the_scripts();
     client.ask("DEBUG SET-ACTIVE-EXPIRE 0");
     let until = client.now() + 20;
@@ -634,7 +634,7 @@ fn taken_out_before_it_reserved_anything_the_module_leaves_no_trace() {
 }
 
 #[test]
-fn in_good_order_the_scripts_go_on_with_what_they_hold_on_master_and_replica() {
+fn after_a_proper_removal_the_scripts_keep_what_they_hold_on_master_and_replica() {
     let (mut server, mut client) = beside_the_scripts();
     let master = format!("replicaof 127.0.0.1 {}", server.port());
     let replica = without_module(&["enable-module-command yes", &master]);
@@ -704,7 +704,7 @@ fn run_out() -> (Server, Client) {
 }
 
 #[test]
-fn a_script_that_ends_an_id_of_the_module_behind_its_deadline_is_mended_by_a_repair() {
+fn a_script_that_ends_an_id_of_the_module_after_its_deadline_is_corrected_by_a_repair() {
     let (_server, mut client) = run_out();
     roll_back(&mut client, "P", "inv-1", 4);
     assert_eq!(client.counters("P"), (104, -4), "back twice");

@@ -652,7 +652,7 @@ fn runs() -> (u64, usize) {
 }
 
 #[test]
-fn any_history_of_commands_hands_and_failures_leads_where_the_contract_says() {
+fn any_history_of_commands_other_clients_and_failures_ends_as_the_contract_says() {
     let (runs, steps) = runs();
     if let Ok(seed) = std::env::var("INV_MODEL_SEED") {
         return History::run(seed.parse().expect("a seed"), steps);

@@ -308,7 +308,7 @@ fn client_id(client: &mut Client) -> String {
 }
 
 #[test]
-fn the_acl_category_works_also_after_a_second_load() {
+fn the_acl_category_works_after_a_second_load_too() {
     let (_server, mut shop) = left_behind(&[]);
     shop.ask(load());
     if !knows(&mut shop, "RedisModule_AddACLCategory") {
@@ -395,7 +395,7 @@ fn a_server_that_has_renamed_what_the_module_sends_or_calls_does_not_start_with_
 }
 
 #[test]
-fn a_running_server_that_has_renamed_what_the_module_sends_goes_on_without_it() {
+fn a_running_server_with_renamed_commands_refuses_the_module_and_keeps_running() {
     let options = ["enable-module-command yes", &rename("INCRBY", "")];
     let server = Server::start_without_module(server_program(), &options);
     let mut shop = server.connect();
@@ -448,7 +448,7 @@ fn a_server_older_than_7_2_does_not_start_with_the_module_and_says_why() {
 }
 
 #[test]
-fn a_server_older_than_7_2_goes_on_without_the_module_and_says_why() {
+fn a_server_older_than_7_2_runs_without_the_module_and_says_why() {
     let server = Server::start_without_module(&too_old(), &["enable-module-command yes"]);
     let mut shop = server.connect();
     shop.ask("SET stock:available:P 100");

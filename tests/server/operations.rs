@@ -79,7 +79,7 @@ impl Machine {
             .replace("/backup", &text(&self.path("backup")))
             .replace("sleep 1", "sleep 0.05");
         let path = format!("{}:{}", text(&self.path("bin")), std::env::var("PATH").unwrap_or_default());
-        // The timeout ends a block that waits in vain.
+        // The timeout ends a block that would wait forever.
         let done = Command::new("timeout")
             .args(["60", "sh", "-eu", "-c", &script])
             .env("PATH", path)
@@ -169,7 +169,7 @@ fn back_up_and_trade_on(machine: &Machine, server: &Server, shop: &mut Client, b
 #[test]
 fn a_backup_as_rdb_is_restored_as_the_document_says() {
     let (machine, [backup, _]) = (Machine::new(), blocks("Backup"));
-    let [before, behind, _] = blocks("Restore");
+    let [before, after, _] = blocks("Restore");
     let mut server = installed(&machine, &[]);
     let mut shop = server.connect();
     back_up_and_trade_on(&machine, &server, &mut shop, backup);
@@ -181,7 +181,7 @@ fn a_backup_as_rdb_is_restored_as_the_document_says() {
     wait_for("its units are back", SOON, (92, 5), || shop.counters("P"));
     assert_eq!(counted(&mut shop, "inv_repaired_units"), 7);
     assert_eq!(code(&shop.refusal("INV.COMMIT DUE")), "NOTFOUND");
-    machine.run(behind, &server);
+    machine.run(after, &server);
     assert!(shop.ask("INV.AUDITSCAN 0")[1].as_array().expect("a list").is_empty());
     catch_up(&mut shop);
 
@@ -413,7 +413,7 @@ fn it_is_uninstalled_as_the_document_says_and_leaves_every_unit_where_it_was() {
 }
 
 #[test]
-fn config_rewrite_behind_an_unload_takes_out_what_would_end_the_start() {
+fn config_rewrite_after_an_unload_removes_what_would_prevent_a_start() {
     let (machine, [_, _, acl, unload, _, _]) = (Machine::new(), blocks("Uninstalling"));
     let users = users();
     let options: Vec<&str> =

@@ -303,7 +303,7 @@ fn what_a_client_holds_that_dies_before_the_payment_comes_back_at_the_deadline()
 }
 
 #[test]
-fn a_client_that_dies_while_it_reserves_can_be_followed_by_another_that_goes_on() {
+fn another_client_can_continue_after_one_that_dies_while_reserving() {
     let mut shop = Shop::open();
     let mut orders = Vec::new();
     for death in DEATHS {
@@ -347,7 +347,7 @@ fn what_a_client_holds_that_dies_while_it_rolls_back_comes_back_at_the_deadline(
 }
 
 #[test]
-fn a_half_sold_order_is_finished_by_whoever_finds_it_paid() {
+fn a_half_sold_order_is_finished_by_a_client_that_finds_it_paid() {
     let mut shop = Shop::open();
     let mut orders = Vec::new();
     for death in DEATHS {
@@ -375,7 +375,7 @@ fn a_half_sold_order_is_finished_by_whoever_finds_it_paid() {
 }
 
 #[test]
-fn a_half_sold_order_is_finished_behind_its_deadline_too() {
+fn a_half_sold_order_is_finished_after_its_deadline_too() {
     let mut shop = Shop::open();
     // Partly sold before the deadline, by a client that dies at that point.
     let mut orders = Vec::new();
@@ -414,7 +414,7 @@ fn a_half_sold_order_is_finished_behind_its_deadline_too() {
 }
 
 #[test]
-fn what_others_got_behind_the_deadline_is_named_and_sold_once_there_is_more() {
+fn what_others_got_after_the_deadline_is_named_and_sold_once_there_is_more() {
     let mut shop = Shop::open();
     let slow = shop.held("SLOW", NEAR);
     shop.wait_for_the_deadline(&slow);

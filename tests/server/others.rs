@@ -472,7 +472,7 @@ fn a_copy_learns_with_the_record_that_it_came_back() {
 }
 
 #[test]
-fn a_release_that_a_broken_counter_blocks_is_logged_once_and_goes_through_when_it_is_mended() {
+fn a_release_blocked_by_a_broken_counter_is_logged_once_and_happens_after_the_repair() {
     for (kind, broken, mended, after) in [
         ("available", "10.0", "4", (10, 0)),
         ("reserved", "6.0", "6", (10, 0)),

@@ -110,7 +110,7 @@ fn run(shop: &mut Client, command: &str, call: i64) -> Json {
 }
 
 #[test]
-fn a_panic_at_any_call_of_any_command_is_answered_and_the_server_goes_on() {
+fn a_panic_at_any_call_of_any_command_is_answered_and_the_server_keeps_running() {
     let server = start(&["appendonly yes"]);
     let mut shop = server.connect();
     let (mut caught, mut answered) = (0, 0);
@@ -179,7 +179,7 @@ fn a_panic_in_the_midst_of_a_reply_leaves_the_connection_in_step() {
             assert_eq!(shop.ask("ECHO next"), "next", "{command}, call {call}");
         }
     }
-    assert!(mended > 5, "{mended} replies were mended");
+    assert!(mended > 5, "{mended} replies were replaced");
     works(&mut shop);
 }
 

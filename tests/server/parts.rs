@@ -98,7 +98,7 @@ fn the_deadline_returns_what_the_parts_have_left() {
 }
 
 #[test]
-fn reserve_again_after_parts_answers_as_it_stands() {
+fn reserve_again_after_parts_answers_with_the_current_state() {
     let (_server, mut shop) = shop(STOCK);
     let first = shop.ask("INV.RESERVE R1 ITEMS P 5 Q 2");
     shop.ask("INV.COMMIT R1 ITEMS P 3");
@@ -152,7 +152,7 @@ fn a_part_of_what_has_ended_is_refused_like_the_whole() {
 }
 
 #[test]
-fn a_part_of_a_reservation_whose_counters_were_lowered_by_hand_is_drift() {
+fn a_part_of_a_reservation_whose_counters_were_lowered_by_another_client_is_drift() {
     let (_server, mut shop) = shop(STOCK);
     shop.ask("INV.RESERVE R1 ITEMS P 5");
     shop.ask("SET stock:reserved:P 1");
@@ -254,7 +254,7 @@ fn of_one_that_expired_it_is_told_what_a_late_commit_would_not_take() {
 }
 
 #[test]
-fn what_was_asked_for_is_told_if_it_was_split_over_warehouses() {
+fn the_request_is_shown_if_it_was_split_over_warehouses() {
     let (_server, mut shop) = shop(&[]);
     shop.ask("INV.WAREHOUSES W SET A 1 B 2");
     shop.ask("INV.ADJUST W@A 1");

@@ -237,7 +237,7 @@ fn what_config_rewrite_saves_outlives_a_server_of_make_run_and_leaves_the_shippe
 }
 
 #[test]
-fn the_first_minute_can_be_run_again_on_data_that_begin_anew() {
+fn the_first_minute_can_be_run_again_on_fresh_data() {
     let (first_minute, _) = README.split_once("\n## Commands").expect("the first minute");
     let mut run = Run::new();
     let (said, client) = run.start("");

@@ -164,7 +164,7 @@ fn a_grammar_error_shows_the_grammar() {
 }
 
 #[test]
-fn an_option_behind_the_items_is_an_error_that_says_so() {
+fn an_option_after_the_items_is_an_error_that_says_so() {
     let (_server, mut shop) = shop(&[]);
     for command in ["INV.RESERVE R1 ITEMS P 5 EX 60", "INV.RESERVE R1 ITEMS P 5 data 60"] {
         let refusal = shop.refusal(command);

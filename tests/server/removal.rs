@@ -34,7 +34,7 @@ fn deadline(reply: &Json) -> i64 {
 }
 
 #[test]
-fn what_is_taken_away_by_hand_comes_back_at_the_deadline_and_not_before() {
+fn what_is_deleted_returns_at_the_deadline_and_not_before() {
     for by_hand in [
         "DEL reservation:A",
         "UNLINK reservation:A",
@@ -732,7 +732,7 @@ fn a_copy_in_another_database_takes_nothing_that_others_hold_there() {
 }
 
 #[test]
-fn a_record_whose_ttl_was_moved_by_hand_is_the_modules_still() {
+fn a_record_whose_ttl_another_client_has_changed_still_belongs_to_the_module() {
     let (_server, mut shop) = shop(STOCK);
     shop.ask(format!("INV.RESERVE A {LIFE} ITEMS P 5"));
     shop.ask("PEXPIRE reservation:A 900000");

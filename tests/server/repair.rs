@@ -23,7 +23,7 @@ fn counted(shop: &mut Client, field: &str) -> String {
 }
 
 #[test]
-fn what_an_rdb_load_dropped_is_given_back_once_where_the_module_is_alone() {
+fn what_an_rdb_load_dropped_is_returned_once_if_the_module_is_alone() {
     let (mut server, mut shop) = restarted("inv.load-repair auto", |_| ());
     wait_for("the units are back", SOON, (98, 2), || shop.counters("P"));
     assert_eq!(counted(&mut shop, "inv_repaired_units"), "5");

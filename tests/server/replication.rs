@@ -320,7 +320,7 @@ fn history(shop: &mut Client) {
         })
     });
     shop.ask("SELECT 0");
-    wait_for("what was deleted by hand is back", SOON, (2, 0), || shop.counters("SPARE"));
+    wait_for("what was deleted is back", SOON, (2, 0), || shop.counters("SPARE"));
 }
 
 #[test]
@@ -436,7 +436,7 @@ fn a_reservation_that_was_loaded_ends_at_its_deadline() {
 }
 
 #[test]
-fn a_reservation_that_ran_out_while_the_server_was_down_gives_its_units_back() {
+fn a_reservation_that_expired_while_the_server_was_down_returns_its_units() {
     let (mut server, mut shop) = shop_with(&["appendonly yes"], &[("P", 100)]);
     shop.ask("INV.RESERVE R1 PX 20 ITEMS P 5");
     server.kill();

@@ -276,7 +276,7 @@ fn each_database_is_repaired_or_reported_for_itself() {
 }
 
 #[test]
-fn what_a_record_held_that_was_deleted_by_hand_is_given_back_by_a_restart() {
+fn what_a_deleted_record_held_is_returned_by_a_restart() {
     for (options, save) in [(AOF, false), (&[][..], true)] {
         let (mut server, mut shop) = shop_with(options, &[("P", 100)]);
         shop.ask("INV.RESERVE A EX 900 ITEMS P 5");
@@ -312,7 +312,7 @@ fn taken_over(records: &[&str], persist: &str, options: &[&str]) -> (Server, Cli
 }
 
 #[test]
-fn a_first_load_over_the_stock_of_a_script_gives_nothing_back_and_reports() {
+fn a_first_load_with_the_stock_of_a_script_returns_nothing_and_reports() {
     let records = [
         "SET reservation:L1 {\"product\":\"P\"} EX 900",
         "SET reservation:L2 text",
@@ -339,7 +339,7 @@ fn a_first_load_over_the_stock_of_a_script_gives_nothing_back_and_reports() {
 }
 
 #[test]
-fn a_module_loaded_at_run_time_over_the_stock_of_a_script_gives_nothing_back_and_reports() {
+fn a_module_loaded_at_run_time_with_the_stock_of_a_script_returns_nothing_and_reports() {
     let server = Server::start_without_module(server_program(), &["enable-module-command yes"]);
     let mut shop = server.connect();
     shop.ask("MSET stock:available:P 100 stock:reserved:P 5");
@@ -351,7 +351,7 @@ fn a_module_loaded_at_run_time_over_the_stock_of_a_script_gives_nothing_back_and
 }
 
 #[test]
-fn a_server_that_dies_again_right_behind_its_start_gives_units_back_once() {
+fn a_server_that_dies_again_right_after_its_start_returns_units_once() {
     // Jobs have enough time to release everything: otherwise the rest is released in another transaction, and a kill between the
     // two would lose its outcome.
     let options = ["appendonly yes", "inv.sweep-budget-us 1000000"];

@@ -37,7 +37,7 @@ fn live_reservations_are_listed_by_deadline() {
 }
 
 #[test]
-fn one_that_is_over_is_not_listed_before_the_sweep_either() {
+fn an_expired_reservation_is_not_listed_even_before_the_sweep() {
     let (_server, mut shop) = shop(&[("P", 10)]);
     let deadline = shop.now() + 30;
     shop.ask(format!("INV.RESERVE R1 PXAT {deadline} ITEMS P 1"));

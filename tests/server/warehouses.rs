@@ -288,7 +288,7 @@ fn a_product_is_kept_under_its_name_or_in_warehouses_never_both() {
 }
 
 #[test]
-fn where_both_exist_by_hand_the_warehouses_win_and_the_audit_names_the_stray() {
+fn if_another_client_has_made_both_the_warehouses_win_and_the_audit_names_the_stray() {
     let (_server, mut shop) = three();
     shop.ask("SET stock:available:PROD-123 7");
     shop.ask("SET stock:available:PROD-123@Z 3");
@@ -541,7 +541,7 @@ fn refusals_and_repetitions_replicate_nothing() {
 }
 
 #[test]
-fn a_watcher_is_told_of_what_changed_only() {
+fn a_watcher_is_notified_of_real_changes_only() {
     let (_server, mut shop) = three();
     for (key, command, answer) in [
         ("stock:warehouses:PROD-123", "INV.WAREHOUSES PROD-123 SET B 2", json!(["PONG"])),

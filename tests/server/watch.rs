@@ -239,7 +239,7 @@ fn an_operator_watches_a_shop_through_a_restart() {
 }
 
 #[test]
-fn it_ends_by_signals_and_with_its_terminal_also_while_the_server_says_nothing() {
+fn it_ends_by_signals_and_with_its_terminal_even_if_the_server_does_not_answer() {
     let server = Server::start();
     let terminal = Terminal::open(&server, 80, 24);
     terminal.wait_for("None is live.");

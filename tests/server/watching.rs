@@ -25,7 +25,7 @@ const CHANGES: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn a_client_with_a_tracked_counter_is_told_of_every_change() {
+fn a_client_with_a_tracked_counter_is_notified_of_every_change() {
     let (server, mut shop) = shop_with(&[], &[("P", 40)]);
     let mut client = server.connect();
     client.ask("CLIENT TRACKING ON");

@@ -36,7 +36,7 @@ fn products_are_known_by_reservations_alerts_the_feed_and_by_name() {
         BTreeSet::from_iter(ask.products.iter().map(String::as_str)),
         BTreeSet::from(["FAR", "FED", "HOUSED", "LOW", "NAMED", "NEAR"])
     );
-    assert_eq!((ask.walk.as_deref(), ask.since, ask.behind.as_deref()), (Some("7-7"), NOW, Some("1-0")));
+    assert_eq!((ask.walk.as_deref(), ask.since, ask.after.as_deref()), (Some("7-7"), NOW, Some("1-0")));
 
     // A product that the server does not know is shown only if the user has named it.
     state.take(answer(&ask, |name| (name == "NEAR").then(|| stock(5, 1))), NOW);
@@ -65,7 +65,7 @@ fn the_least_available_stand_first_and_a_key_changes_the_order() {
 }
 
 #[test]
-fn a_chosen_product_stays_chosen_where_it_goes() {
+fn a_selected_product_stays_selected_when_its_row_changes() {
     let mut state = new_state(&[]);
     know(&mut state, &["A", "B", "C", "D"]);
     let ask = state.ask(NOW);
@@ -83,7 +83,7 @@ fn a_chosen_product_stays_chosen_where_it_goes() {
 }
 
 #[test]
-fn a_reading_asks_for_so_many_products_those_on_the_screen_first_and_the_others_in_turn() {
+fn a_reading_requests_a_bounded_number_of_products_those_on_the_screen_first_and_the_others_in_turn() {
     let mut state = new_state(&[]);
     let all: Vec<String> = (0..1000).map(|number| format!("P-{number:04}")).collect();
     know(&mut state, &all.iter().map(String::as_str).collect::<Vec<_>>());
@@ -105,7 +105,7 @@ fn a_reading_asks_for_so_many_products_those_on_the_screen_first_and_the_others_
 }
 
 #[test]
-fn no_more_products_and_alerts_are_kept_than_so_many() {
+fn the_number_of_products_and_alerts_that_are_kept_is_bounded() {
     let mut state = new_state(&[]);
     for page in 0..12 {
         let id = |number: i64| format!("P-{page}-{number}");
@@ -138,7 +138,7 @@ fn an_alert_is_listed_once_and_the_newest_first() {
 }
 
 #[test]
-fn rates_are_of_the_last_seconds_and_begin_anew_with_the_server() {
+fn rates_cover_the_last_seconds_and_start_over_with_the_server() {
     let mut state = new_state(&[]);
     let reading = |run: &str, reserved| {
         let totals = Totals { reserved, committed: 7, short: reserved / 10, ..Totals::default() };
@@ -196,7 +196,7 @@ fn without_info_the_feed_tells_rates_and_lines_of_one_reservation_are_one() {
 }
 
 #[test]
-fn what_reaches_its_deadline_between_two_readings_is_over() {
+fn what_reaches_its_deadline_between_two_readings_has_ended() {
     let mut state = new_state(&[]);
     state.ask(NOW);
     // The third was overdue when it was read: a paused server releases nothing.
@@ -210,7 +210,7 @@ fn what_reaches_its_deadline_between_two_readings_is_over() {
 }
 
 #[test]
-fn the_walk_goes_on_and_begins_anew_as_long_as_there_are_more_than_are_listed() {
+fn the_walk_continues_and_starts_over_while_there_are_more_than_are_listed() {
     let mut state = new_state(&[]);
     assert_eq!(state.ask(NOW).walk, None, "nothing is known yet");
     let page = |walk: Option<&str>, is_cut| Reading {
@@ -323,7 +323,7 @@ fn keys_move_in_the_list_that_has_them() {
 }
 
 #[test]
-fn q_and_ctrl_c_end_it_also_from_the_help() {
+fn q_and_ctrl_c_end_it_from_the_help_too() {
     let mut state = new_state(&[]);
     press(&mut state, KeyCode::Char('?'));
     assert!(state.is_help);

@@ -197,7 +197,7 @@ fn what_the_terminal_cannot_show_does_not_reach_it() {
 }
 
 #[test]
-fn the_help_lies_above_all() {
+fn the_help_covers_everything() {
     let mut state = shop();
     press(&mut state, KeyCode::Char('?'));
     assert_shows(&screen(&mut state, 80, 24), "Enter       this product's reservations");
@@ -255,7 +255,7 @@ fn any_size_can_be_drawn() {
 }
 
 #[test]
-fn a_bar_is_as_long_as_the_most_that_was_seen() {
+fn a_bar_is_as_long_as_the_largest_number_seen() {
     let parts = |available, reserved, most, width| bar_parts(Units { available, reserved }, most, width);
     assert_eq!(parts(50, 50, 100, 10), [5, 5]);
     assert_eq!(parts(25, 25, 100, 20), [5, 5], "half of the units are gone");
