@@ -200,7 +200,7 @@ fn what_the_terminal_cannot_show_does_not_reach_it() {
 fn the_help_covers_everything() {
     let mut state = shop();
     press(&mut state, KeyCode::Char('?'));
-    assert_shows(&screen(&mut state, 80, 24), "Enter       this product's reservations");
+    assert_shows(&screen(&mut state, 80, 24), "Enter       show this product's reservations");
     assert_shows(&screen(&mut state, 40, 10), "q, Ctrl-C   quit");
     press(&mut state, KeyCode::Char('?'));
     assert!(!screen(&mut state, 80, 24).join("").contains("Ctrl-C"));
