@@ -1,10 +1,10 @@
 # docker build -t redis-inventory .
 # docker run --rm -p 127.0.0.1:6379:6379 -v inventory:/data redis-inventory
 #
-# compose.yaml has a replica and an exporter for Prometheus beside it.
+# compose.yaml adds a replica and a Prometheus exporter.
 
 FROM rust:bookworm AS build
-# bindgen reads the module API's header with libclang.
+# bindgen reads the header of the module API with libclang.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends libclang-dev \
     && rm -rf /var/lib/apt/lists/*
@@ -12,37 +12,37 @@ WORKDIR /build
 COPY . .
 RUN cargo build --release --locked
 
-# Its C library is not older than the build's (Debian bookworm's): the module would not load otherwise.
+# The server image must not have an older C library than the build image (Debian bookworm), or the module would not load.
 FROM valkey/valkey:9.1 AS server
 COPY --from=build /build/target/release/libredis_inventory.so /image/usr/local/lib/redis-inventory/inv.so
 COPY redis.conf /image/usr/local/etc/redis-inventory/redis.conf
-# The programs, and with them and the module the libraries that the loader names, each where it looks for it.
+# Copies the programs, and the libraries that they and the module need, to the paths where the loader looks for them.
 RUN mkdir -p /image/usr/local/bin \
     && cp -L "$(command -v valkey-server)" "$(command -v valkey-cli)" /image/usr/local/bin/ \
     && ldd /image/usr/local/bin/* /image/usr/local/lib/redis-inventory/inv.so \
         | grep -oE '/[^ :]+\.so[^ :]*' | grep -v '^/image/' | sort -u | xargs cp -L --parents -t /image
 
-# What only a debugger reads is most of their size. There is a strip where there is a compiler.
+# Debug information takes most of the space. strip comes with the compiler, in the build image.
 FROM build AS image
 COPY --from=server /image /image
 RUN strip /image/usr/local/bin/* /image/usr/local/lib/redis-inventory/inv.so \
     && chmod -R a+rX /image \
     && install -d -m 1777 /volume/data
 
-# Nothing else: no shell, no other program.
+# The final image has nothing else: no shell and no other program.
 FROM scratch
 COPY --from=image /image /
 COPY --from=image --chown=999:999 /volume /
 ENV PATH=/usr/local/bin
-# The number that the server's official images use for it, so that a volume of theirs can be taken over.
+# The official images use the same user id, so a volume of theirs can be reused.
 USER 999:999
 WORKDIR /data
 VOLUME /data
 EXPOSE 6379
-# Where a password is set, the check reads it from the environment: -e REDISCLI_AUTH=...
+# If a password is set, the check reads it from the environment: -e REDISCLI_AUTH=...
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["valkey-cli", "-e", "ping"]
-# A container has a network of its own, in which loopback alone reaches nobody: who may connect is decided by what is
-# published (-p). Beyond this machine, set a password too: append --requirepass to the command.
+# Inside the container, loopback alone would reach nobody. Publishing the port (-p) decides who can connect. If other machines can
+# connect, also set a password: append --requirepass to the command.
 ENTRYPOINT ["valkey-server", "/usr/local/etc/redis-inventory/redis.conf", \
             "--loadmodule", "/usr/local/lib/redis-inventory/inv.so", \
             "--dir", "/data", "--bind", "*", "--protected-mode", "no"]

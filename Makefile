@@ -1,115 +1,115 @@
-# What a newcomer types. The work is done by scripts/.
+# The entry points for people. The work is done by scripts/.
 
-# The first port of make cluster; make cluster PORT=8001 says it too.
+# The first port of make cluster. PORT, if given on the command line, overrides it.
 CLUSTER_PORT ?= $(if $(filter command,$(origin PORT)),$(PORT),7001)
 PORT ?= 6379
 SERVER ?=
 FRESH ?=
 export PORT CLUSTER_PORT SERVER FRESH
-# Of the environment INV_URL alone is taken: a URL there may be anything.
+# From the environment only INV_URL is used: a variable named URL may mean anything there.
 WATCH_URL = $(if $(filter command,$(origin URL)),$$URL,$${INV_URL:-redis://127.0.0.1:$$PORT})
 WATCH_BUILT = $${CARGO_TARGET_DIR:-target}/debug/examples/watch
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell awk -F: '/^[a-z-]+:/ {print $$1}' $(firstword $(MAKEFILE_LIST)))
 
-help: ## this list
+help: ## print this list
 	@awk -F ':.*## ' '/^## / {print "\n" substr($$0, 4) "\n"} \
 	    /^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  PORT=6390 chooses another port, SERVER=/path/to/valkey-server another server."
 
-## To use it
+## Use the module
 
-run: ## a server with the module, in the foreground on PORT; FRESH=1 begins without the data of earlier runs
+run: ## start a server with the module in the foreground, on PORT; FRESH=1 starts without earlier data
 	@scripts/run.sh
 
-cli: ## a prompt on the server at PORT
+cli: ## open a prompt on the server at PORT
 	@scripts/cli.sh
 
-demo: ## a flash sale of 100 UNITS to 2,000 SHOPPERS: by a counter, by Lua scripts, by the module
+demo: ## sell 100 UNITS to 2,000 SHOPPERS in a flash sale: with a counter, Lua scripts, the module
 	@scripts/demo.sh
 
-watch: ## the stock at PORT or URL, live; ARGS="PROD-1"; a password: INV_URL='redis://…'
-	@[ -e "$(WATCH_BUILT)" ] || echo "building; the first time this takes a minute or two" >&2
+watch: ## show live stock of PORT or URL; ARGS="PROD-1"; with a password: INV_URL='redis://…'
+	@[ -e "$(WATCH_BUILT)" ] || echo "building; the first build takes a minute or two" >&2
 	@INV_URL="$(WATCH_URL)" scripts/cargo.sh run --example watch -- $(ARGS)
 
-cluster: ## three masters and three replicas with the module, in the background, from port 7001
+cluster: ## start three masters and three replicas with the module in the background, from port 7001
 	@scripts/cluster.sh start
 
-cluster-stop: ## ends those six; their data stay
+cluster-stop: ## end those six nodes; their data are kept
 	@scripts/cluster.sh stop
 
-build: ## the release module, in target/release
+build: ## build the release module in target/release
 	@scripts/cargo.sh build --release
 
-dist: ## the package, in target/dist: the module, documents, checksums; tried on a server
+dist: ## build the package in target/dist (module, documents, checksums) and try it on a server
 	@scripts/dist.sh
 
-## To work on it
+## Work on the module
 
-test: ## all tests, on SERVER or the server that is found
+test: ## run all tests, on SERVER or the server that is found
 	@scripts/test.sh
 
-servers: ## fetches Redis 8.0, 8.2 and Valkey 8.0, 8.1, 9.1 into .servers
+servers: ## fetch Redis 8.0, 8.2 and Valkey 8.0, 8.1, 9.1 into .servers
 	@scripts/get-servers.sh
 
-test-all: ## the server tests on each of those servers
+test-all: ## run the server tests on each of those servers
 	@scripts/test-all.sh
 
-test-clients: ## the programs of docs/clients.md, on SERVER or one that is found; libraries go into .deps
+test-clients: ## run the programs of docs/clients.md, on SERVER or one that is found; fetches libraries into .deps
 	@scripts/test-clients.sh
 
-test-monitoring: ## the alerts, the dashboard and the scrape, with Debian's exporter and Prometheus
+test-monitoring: ## test the alerts, the dashboard and the scrape, with Debian's exporter and Prometheus
 	@scripts/test-monitoring.sh
 
-simulate: ## random worlds in which everything fails, no server; WORLDS=1000000, SEED=7 to begin there
+simulate: ## run random worlds in which everything can fail, without a server; WORLDS=1000000, SEED=7
 	@WORLDS=$(WORLDS) SEED=$(SEED) scripts/simulate.sh
 
-soak: ## an hour of load, kills, pauses, failovers, full memory, with a report; LENGTH=600 for seconds
+soak: ## run an hour of load, kills, pauses, failovers and full memory, and report; LENGTH=600 in seconds
 	@LENGTH=$(LENGTH) scripts/soak.sh
 
-crash: ## load, kill -9, restart, audit: 200 rounds, with progress
+crash: ## repeat load, kill -9, restart and audit for 200 rounds, with progress
 	@scripts/crash.sh
 
-memcheck: ## 100,000 operations of each command under valgrind; ARGS="--quick", "--tests flow::", "--asan"
+memcheck: ## run 100,000 operations of each command under valgrind; ARGS="--quick", "--tests flow::", "--asan"
 	@scripts/memcheck.sh $(ARGS)
 
-audit: ## advisories, licences and sources of the libraries, with cargo-deny
+audit: ## check advisories, licences and sources of the libraries, with cargo-deny
 	@scripts/audit.sh
 
-fuzz: ## each fuzz target for INV_FUZZ_SECONDS (600), with progress; first it builds cargo-fuzz
+fuzz: ## fuzz each target for INV_FUZZ_SECONDS (600), with progress; builds cargo-fuzz first
 	@scripts/fuzz.sh
 
-oldest-rust: ## builds the module with the oldest Rust that it promises, fetched by rustup
+oldest-rust: ## build the module with the oldest supported Rust, fetched by rustup
 	@scripts/oldest-rust.sh
 
-lint: ## format, clippy, shellcheck, ruff
+lint: ## check format, clippy, shellcheck and ruff
 	@scripts/lint.sh
 
-bench: ## the module against its rivals, on SERVER or the server that is found; ARGS="--rounds 5"
+bench: ## compare the module with its rivals, on SERVER or the server that is found; ARGS="--rounds 5"
 	@scripts/bench.sh throughput $(ARGS)
 
-bench-cluster: ## the module in clusters of 1 to 3 masters, on SERVER or the server that is found
+bench-cluster: ## measure clusters of 1 to 3 masters, on SERVER or the server that is found
 	@scripts/bench.sh cluster $(ARGS)
 
-bench-decision: ## what a decision costs, without a server
+bench-decision: ## measure the cost of a decision, without a server
 	@scripts/cargo.sh bench --bench decision
 
-bench-instructions: ## instructions of each command, by valgrind: to compare two commits
+bench-instructions: ## count the instructions of each command with valgrind, to compare two commits
 	@scripts/bench-instructions.sh
 
-bench-expiry: ## how soon units come back, on SERVER or the server that is found; ARGS="--rounds 5"
+bench-expiry: ## measure how soon units return, on SERVER or the server that is found; ARGS="--rounds 5"
 	@scripts/bench.sh expiry $(ARGS)
 
-bench-growth: ## how cost and memory grow with the data, on SERVER or the server that is found
+bench-growth: ## measure how cost and memory grow with the data, on SERVER or the server that is found
 	@scripts/bench.sh growth
 
-bench-readers: ## what INV.ALERTS and INV.STOCK cost on a large stock, on SERVER or the server that is found
+bench-readers: ## measure INV.ALERTS and INV.STOCK on a large stock, on SERVER or the server that is found
 	@scripts/bench.sh readers
 
-bench-worst: ## how long the worst requests keep the server, on SERVER or the server that is found
+bench-worst: ## measure how long the most expensive requests block the server, on SERVER or the server that is found
 	@scripts/bench.sh worst
 
-clean: ## removes what was built; what was fetched and data stay
+clean: ## remove build output; fetched programs and data are kept
 	@rm -rf target

@@ -1,9 +1,9 @@
-//! The module in a cluster, on real servers of this machine: `make bench-cluster`.
+//! Measures the module in a cluster, on real servers of this machine: `make bench-cluster`.
 //!
-//! It starts servers of its own on free ports, in temporary folders, and ends them: clusters of 1, 2 and 3 masters and a
-//! server that is none, each with the module and without it. The settings take turns, round by round; the table is kept in
-//! `benches/results/`. The load comes from this program, from a thread for each master; `cluster/wire.rs` says why not from
-//! the server's benchmark program.
+//! It starts temporary servers on free ports: clusters of 1, 2 and 3 masters and a standalone server, each with and without
+//! the module. The configurations take turns, round by round, and the table is saved in `benches/results/`. The load comes from
+//! this program, with a thread for each master; `cluster/wire.rs` explains why it does not come from the server's benchmark
+//! program.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -18,14 +18,14 @@ use shards::Cluster;
 use wire::{Batch, Lane, Line, drive};
 
 #[path = "../tests/server/harness.rs"]
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "only the tests use all of it")]
 mod harness;
 #[path = "cluster/hot.rs"]
 mod hot;
 #[path = "common/machine.rs"]
 mod machine;
 #[path = "../tests/server/network.rs"]
-#[allow(dead_code, reason = "the tests need more of it")]
+#[allow(dead_code, reason = "only the tests use all of it")]
 mod network;
 #[path = "common/numbers.rs"]
 mod numbers;
@@ -34,26 +34,26 @@ mod options;
 #[path = "cluster/report.rs"]
 mod report;
 #[path = "../tests/server/shards.rs"]
-#[allow(dead_code, reason = "the tests need more of it")]
+#[allow(dead_code, reason = "only the tests use all of it")]
 mod shards;
 #[path = "cluster/wire.rs"]
 mod wire;
 
 const SLOTS: usize = 16_384;
-/// Connections of the load, over all masters together: a number that 1, 2 and 3 divide.
+/// Connections over all masters together: a number that 1, 2 and 3 divide.
 const CONNECTIONS: usize = 48;
 const PIPELINES: [usize; 2] = [32, 1];
-/// Coprime to the number of products of any master, so that all of them have their turn, and none soon again.
+/// Coprime to the number of products of each master, so that every product has its turn and none repeats soon.
 const STRIDE: usize = 7_919;
-/// A cluster that is large enough for its gossip to be seen, and how long it is watched.
+/// Masters of a cluster that is large enough to make its gossip measurable, and how long it is observed.
 const LARGE: usize = 24;
 const WATCHED: Duration = Duration::from_secs(8);
-/// A `cluster-node-timeout` under which nodes write to each other all the time.
+/// A `cluster-node-timeout` that makes nodes exchange messages constantly.
 const TALKATIVE_MS: u32 = 1_000;
-/// Lines of configuration of every node. The tests want nodes to be missed soon; here one that is only busy must not be.
+/// Configuration of every node. The tests use a short node timeout; here, a busy node must not be taken for a failed one.
 const NODE: [&str; 2] = ["cluster-node-timeout 15000", "cluster-announce-ip 127.0.0.1"];
 
-/// What is measured.
+/// The command that is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Reserve,
@@ -77,7 +77,7 @@ impl Kind {
         if self == Kind::Set { "set" } else { self.name() }
     }
 
-    /// The command for reservation number `n`, of the one product of this tag.
+    /// Adds the command for reservation number `n`, of the only product with this tag.
     fn push(self, batch: &mut Batch, tag: &str, n: usize) {
         let id = format!("{{{tag}}}:r{n:09}");
         match self {
@@ -118,15 +118,15 @@ fn tags() -> &'static [String] {
     })
 }
 
-/// The tags of one of so many masters: [`Cluster`] gives each an equal share of the slots.
+/// The tags of one of `masters` masters: [`Cluster`] gives each an equal share of the slots.
 fn tags_of(master: usize, masters: usize) -> &'static [String] {
     &tags()[SLOTS * master / masters..SLOTS * (master + 1) / masters]
 }
 
-/// One of those that are compared: a cluster, or a server that is none.
+/// One configuration to compare: a cluster or a standalone server.
 struct Side {
     nodes: Cluster,
-    /// No cluster.
+    /// A standalone server.
     is_alone: bool,
     with_module: bool,
 }
@@ -145,7 +145,7 @@ impl Side {
     fn cluster(masters: usize, with_module: bool) -> Self {
         let mut nodes = Cluster::start_with(masters, 0, &NODE);
         if !with_module {
-            // A node keeps what it knows of its cluster in a file.
+            // A node stores its knowledge of the cluster in a file.
             for node in &mut nodes.masters {
                 node.shut_down();
                 node.start_again_without_module();
@@ -171,7 +171,7 @@ impl Side {
         self.nodes.masters.iter().map(Server::connect).collect()
     }
 
-    /// Empty but for stock enough of one product in each slot.
+    /// Empties the servers and adds enough stock of one product in each slot.
     fn prepare(&self) {
         let masters = &self.nodes.masters;
         for (number, server) in masters.iter().enumerate() {
@@ -184,7 +184,7 @@ impl Side {
         }
     }
 
-    /// What each master gets.
+    /// The load for each master.
     fn lanes(&self, kind: Kind, requests: usize, pipeline: usize) -> Vec<Vec<Lane>> {
         let masters = self.nodes.masters.len();
         let connections = CONNECTIONS / masters;
@@ -233,7 +233,7 @@ impl Side {
     }
 }
 
-/// Processor seconds of a server since it began.
+/// Processor seconds of a server since it started.
 fn cpu_of(client: &mut Client) -> f64 {
     ["used_cpu_user", "used_cpu_sys"].iter().map(|field| number(client, "cpu", field)).sum()
 }
@@ -242,7 +242,7 @@ fn number(client: &mut Client, section: &str, field: &str) -> f64 {
     client.info(section, field).parse().expect("a number")
 }
 
-/// The servers' own microseconds and calls of a command, all of them together.
+/// The microseconds and calls of a command, added up over all servers.
 fn us_and_calls(clients: &mut [Client], name: &str) -> (f64, f64) {
     let mut sums = (0.0, 0.0);
     for client in clients {
@@ -265,7 +265,7 @@ fn us_and_calls(clients: &mut [Client], name: &str) -> (f64, f64) {
     sums
 }
 
-/// What servers do when nobody wants anything.
+/// What servers consume without any client.
 fn idle(nodes: &[Server], is_cluster: bool) -> Idle {
     let look = || {
         let mut sums = [0.0; 3];
@@ -279,7 +279,7 @@ fn idle(nodes: &[Server], is_cluster: bool) -> Idle {
                     lines.find_map(|line| line.strip_prefix(field)?.parse::<f64>().ok())
                 };
                 sums[1] += of("cluster_stats_messages_sent:").unwrap();
-                // Redis does not count them.
+                // Redis has no such counter.
                 sums[2] += of("cluster_stats_bytes_sent:").unwrap_or(f64::NAN);
             }
         }
@@ -287,8 +287,8 @@ fn idle(nodes: &[Server], is_cluster: bool) -> Idle {
     };
     let before = look();
     std::thread::sleep(WATCHED);
-    let behind = look();
-    let each = |place: usize| (behind[place] - before[place]) / WATCHED.as_secs_f64() / nodes.len() as f64;
+    let after = look();
+    let each = |place: usize| (after[place] - before[place]) / WATCHED.as_secs_f64() / nodes.len() as f64;
     let nodes_bytes = if is_cluster {
         nodes[0].connect().ask("CLUSTER NODES").as_str().unwrap().len() as f64 / nodes.len() as f64
     } else {
@@ -306,7 +306,7 @@ fn idle(nodes: &[Server], is_cluster: bool) -> Idle {
 
 fn measure(options: &Options, sides: &[Side]) -> Vec<Row> {
     let mut rows: Vec<Row> = vec![];
-    // The first load of a server pays for its memory; that one counts for none.
+    // The first load makes a server allocate its memory, so it is not counted.
     for side in sides {
         side.prepare();
         side.kinds().iter().for_each(|&kind| _ = side.measure(kind, options.requests, 32));
@@ -344,7 +344,7 @@ fn measure(options: &Options, sides: &[Side]) -> Vec<Row> {
     rows
 }
 
-/// The sales of one product and of a spread one, round by round: with stock enough, and until nothing is left.
+/// Sells one product under one tag and under several, round by round: with enough stock, and until it is sold out.
 fn measure_hot(options: &Options, cluster: &Cluster) -> Vec<Hot> {
     let mut all = vec![];
     for tags in [1, cluster.masters.len()] {
@@ -387,12 +387,12 @@ fn main() {
     let hot = measure_hot(&options, three);
     eprintln!("  {WATCHED:?} of rest, two times ...");
     let (alone, small) = (idle(&sides[0].nodes.masters, false), idle(&three.masters, true));
-    // Nothing else may run beside so many nodes.
+    // Nothing else should run next to so many nodes.
     drop(sides);
     eprintln!("  starting {LARGE} masters, {WATCHED:?} of rest, two times ...");
     let cluster = Cluster::start_with(LARGE, 0, &NODE);
     let large = idle(&cluster.masters, true);
-    // Many messages, to see what one costs.
+    // Causes many messages, to measure the cost of one.
     for node in &cluster.masters {
         node.connect().ask(format!("CONFIG SET cluster-node-timeout {TALKATIVE_MS}"));
     }
@@ -414,5 +414,5 @@ fn main() {
     print!("{text}");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results/cluster.md");
     std::fs::write(path, text).expect("a table");
-    eprintln!("kept in benches/results/cluster.md");
+    eprintln!("saved in benches/results/cluster.md");
 }

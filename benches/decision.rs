@@ -1,5 +1,5 @@
-//! What a decision costs, on the simulated keyspace: the engine with its reads and writes, and no server. The numbers
-//! are for comparing one version of the engine with another; a server's own work is not in them.
+//! Measures what a decision costs: the engine with its reads and writes, on the simulated keyspace. Use it to compare two
+//! versions of the engine; the work of a server is not included.
 
 use std::hint::black_box;
 
@@ -14,7 +14,7 @@ use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 use simulation::Simulation;
 
 #[path = "../tests/engine/simulation.rs"]
-#[allow(dead_code, reason = "the tests need more of it")]
+#[allow(dead_code, reason = "only the tests use all of it")]
 mod simulation;
 
 fn request(lines: usize) -> ReserveRequest {
@@ -32,7 +32,7 @@ fn request(lines: usize) -> ReserveRequest {
     }
 }
 
-/// A shop that has the products of a request with so many lines.
+/// A shop with the products for a request of `lines` lines.
 fn shop(lines: usize) -> Simulation {
     let mut shop = Simulation::new();
     for number in 0..lines {
@@ -41,7 +41,7 @@ fn shop(lines: usize) -> Simulation {
     shop
 }
 
-/// The same, with the reservation made.
+/// The same shop after the reservation was made.
 fn shop_that_holds(lines: usize) -> Simulation {
     let mut shop = shop(lines);
     shop.unit(|shop| reserve(shop, &request(lines))).unwrap();

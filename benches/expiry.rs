@@ -1,7 +1,7 @@
-//! How soon units come back behind a deadline, on a real server: `make bench-expiry`.
+//! Measures how soon units return after a deadline, on a real server: `make bench-expiry`.
 //!
-//! It starts servers of its own on free ports, in temporary folders, and ends them. It takes three to four minutes, says
-//! on stderr what it does, and prints a Markdown table. That table and a picture are kept in `benches/results/`.
+//! It starts temporary servers on free ports. It takes three to four minutes, reports its progress on stderr, and prints a
+//! Markdown table. The table and a chart are saved in `benches/results/`.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use harness::{Client, Json, Server, server_program};
 use report::{Attempt, Latencies, OnTime, Report, Storm, median};
 
 #[path = "../tests/server/harness.rs"]
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "only the tests use all of it")]
 mod harness;
 
 #[path = "common/machine.rs"]
@@ -30,28 +30,28 @@ mod report;
 const BATCH: usize = 10_000;
 /// Rounds of the first part. They are short.
 const ON_TIME_ROUNDS: usize = 5;
-/// Products in the storm.
+/// Products in the second part, in which many reservations expire at once.
 const PRODUCTS: usize = 100;
-/// Units that are free beside the due holds, and how many more than these are asked for.
+/// Available units next to the overdue reservations, and how many more than these are requested.
 const FREE: usize = 10;
 const MORE: usize = 5;
-/// When something is not back by then, it is not slow but broken.
+/// If something takes longer than this, it is not slow but broken.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What is asked for on the command line.
+/// The command-line options.
 pub struct Options {
-    /// Rounds of the storm, and of the RESERVE beside due holds.
+    /// Rounds of the second and third part.
     rounds: usize,
-    /// How long the plain way is watched.
+    /// How long the alternative without the module is observed.
     seconds: u64,
-    /// A hundredth of everything, to see that it runs; nothing is kept.
+    /// Runs a hundredth of the load, as a smoke test; saves nothing.
     quick: bool,
-    /// As they were typed.
+    /// The options as they were typed.
     typed: Vec<String>,
 }
 
 impl Options {
-    /// The options, or nothing where cargo runs this as a test.
+    /// The options, or `None` if cargo runs this as a test.
     fn read() -> Option<Self> {
         let mut options = Self { rounds: 3, seconds: 60, quick: false, typed: Vec::new() };
         let mut is_bench = false;
@@ -84,13 +84,13 @@ impl Options {
         is_bench.then_some(options)
     }
 
-    /// How many keys beside it, reservations, or due holds.
+    /// Scales a number of keys or reservations.
     fn of(&self, number: usize) -> usize {
         if self.quick { number / 100 } else { number }
     }
 }
 
-/// A deadline on both clocks: the server's, and the one that times are measured with.
+/// A deadline on two clocks: the server's, and the monotonic clock for measurements.
 #[derive(Clone, Copy)]
 struct Deadline {
     unix_ms: u64,
@@ -102,7 +102,7 @@ impl Deadline {
         let (unix, instant) =
             (SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970"), Instant::now());
         let unix_ms = (unix + time).as_millis() as u64;
-        // On the millisecond: `time` less what the rounding cut off.
+        // `time` in whole milliseconds: without what the rounding cut off.
         let instant = instant + (Duration::from_millis(unix_ms) - unix);
         Self { unix_ms, instant }
     }
@@ -119,7 +119,7 @@ impl Deadline {
         ms(self.ago())
     }
 
-    /// Sleeps until this long before it.
+    /// Sleeps until this long before the deadline.
     fn sleep_until(&self, before: Duration) {
         thread::sleep(self.left().saturating_sub(before));
     }
@@ -129,7 +129,7 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-/// Sends the commands in large writes; an error among the replies ends the benchmark.
+/// Sends the commands in large writes. An error reply aborts the benchmark.
 fn pipeline(client: &mut Client, mut commands: impl Iterator<Item = String>) {
     loop {
         let batch: Vec<String> = commands.by_ref().take(BATCH).collect();
@@ -143,7 +143,7 @@ fn pipeline(client: &mut Client, mut commands: impl Iterator<Item = String>) {
     }
 }
 
-/// Keys with a TTL that are nothing to do with reservations: among these the server has to find what is due.
+/// Adds keys with a TTL that are not reservations: the server has to find overdue reservations among them.
 fn fill(client: &mut Client, keys: usize) {
     eprintln!("  {keys} keys with a TTL ...");
     pipeline(client, (0..keys).map(|number| format!("SET visit:{number} v PX 3600000")));
@@ -155,9 +155,9 @@ fn integer(reply: &Json) -> usize {
 
 // --- on time ---
 
-/// When the units of `count` reservations are back: each change that was seen, and the ms behind the deadline.
+/// Makes `count` reservations and records each observed return of units, with the milliseconds after the deadline.
 fn on_time_round(client: &mut Client, round: usize, count: usize) -> Line {
-    // The cron comes every 100 ms; the rounds are spread over that.
+    // The server's cron runs every 100 ms; the rounds are spread over that time.
     let deadline = Deadline::after(Duration::from_millis(700 + (round * 100 / ON_TIME_ROUNDS) as u64));
     client.ask(format!("SET stock:available:PROD {count}"));
     let until = deadline.unix_ms;
@@ -181,7 +181,7 @@ fn on_time_round(client: &mut Client, round: usize, count: usize) -> Line {
     }
 }
 
-/// The same without the module: a listener hears of expired reservations and counts a unit back for each.
+/// The same without the module: a listener receives the expiry events and counts a unit for each.
 fn plain_way(options: &Options, keys: usize, count: usize) -> Line {
     let server = Server::start_without_module(server_program(), &["notify-keyspace-events Ex"]);
     let mut client = server.connect();
@@ -192,7 +192,7 @@ fn plain_way(options: &Options, keys: usize, count: usize) -> Line {
     let until = deadline.unix_ms;
     pipeline(&mut client, (0..count).map(|number| format!("SET reservation:{number} 1 PXAT {until}")));
     assert!(deadline.left() > Duration::ZERO, "the keys were not set before their deadline");
-    eprintln!("  watching the plain way for {} s ...", options.seconds);
+    eprintln!("  observing the server's own expiry for {} s ...", options.seconds);
     deadline.sleep_until(Duration::ZERO);
     let (mut seen, mut units) = (Line::new(), 0);
     while deadline.ago() < Duration::from_secs(options.seconds) && units < count {
@@ -223,15 +223,15 @@ fn on_time(options: &Options) -> OnTime {
         (0..ON_TIME_ROUNDS).map(round).collect()
     };
     let plain = plain_way(options, keys, count);
-    eprintln!("  the plain way: {} of {count} back", plain.last().map_or(0, |&(_, units)| units));
+    eprintln!("  the server's own expiry: {} of {count} back", plain.last().map_or(0, |&(_, units)| units));
     OnTime { keys, count, rounds, plain, seconds: options.seconds }
 }
 
-// --- holds that are due at once ---
+// --- reservations that expire at once ---
 
-/// A server with `count` reservations of one unit that all have one deadline, more than a second from now.
+/// A server with `count` reservations of one unit with the same deadline, more than a second from now.
 fn with_holds(count: usize, products: usize) -> (Server, Client, Deadline) {
-    // Fresh for each round, so that no round has more keys than another. Enough time on a quick machine.
+    // Each round gets a new server, so that all have the same number of keys. This lead is enough on a fast machine.
     let mut lead = Duration::from_secs(2) + Duration::from_micros(30) * count as u32;
     loop {
         let server = Server::start();
@@ -249,11 +249,11 @@ fn with_holds(count: usize, products: usize) -> (Server, Client, Deadline) {
             return (server, client, deadline);
         }
         lead *= 2;
-        eprintln!("  too slow for that deadline; once more with {} s", lead.as_secs());
+        eprintln!("  too slow for that deadline; trying again with {} s", lead.as_secs());
     }
 }
 
-/// All holds end at once, while one client looks for the units and another reads a plain key.
+/// All reservations end at once, while one client checks the units and another reads a plain key.
 fn storm_round(count: usize) -> Storm {
     let (server, mut client, deadline) = with_holds(count, PRODUCTS);
     client.ask("SET plain v");
@@ -276,7 +276,7 @@ fn storm_round(count: usize) -> Storm {
                     assert_eq!(units, count, "not all units are back after {LIMIT:?}");
                     return (first_ms.unwrap_or(now_ms), now_ms);
                 }
-                // Often enough to be right to some 20 ms, and too seldom to be felt.
+                // Often enough for a precision of 20 ms, and too rarely to disturb the measurement.
                 thread::sleep(Duration::from_millis(20));
             }
         });
@@ -318,7 +318,7 @@ fn storm(options: &Options) -> Vec<Storm> {
     (0..options.rounds).map(round).collect()
 }
 
-/// What the server itself says of the RESERVEs so far: calls' sum in microseconds.
+/// The server's statistics of RESERVE: the sum of all calls in microseconds.
 fn reserve_us(client: &mut Client) -> f64 {
     let text = client.ask("INFO commandstats");
     let mut lines = text.as_str().expect("text").lines();
@@ -336,16 +336,16 @@ fn expired_total(info: &Json) -> usize {
     total.expect("INFO inv")
 }
 
-/// The command between two looks at what has been released, in one write, so that nothing runs in between; and how
-/// long that took.
+/// Sends the command between two INFO commands in one write, so that nothing runs in between. Returns the replies and the
+/// round-trip time.
 fn looked_at(client: &mut Client, command: &str) -> (Vec<Json>, f64) {
     let sent = Instant::now();
     let replies = client.burst(&["INFO inv", command, "INFO inv"]);
     (replies, ms(sent.elapsed()) * 1000.0)
 }
 
-/// One RESERVE of a sku without due holds, and one of the sku that has them, right behind the deadline. Nothing where
-/// the sweep was there first: it comes ten times a second.
+/// Right after the deadline, reserves a sku without overdue reservations, then one with them. `None` if the sweep, which runs ten
+/// times a second, came first.
 fn reserve_round(count: usize) -> Option<[Attempt; 2]> {
     let (_server, mut client, deadline) = with_holds(count, 1);
     client.ask(format!("INCRBY stock:available:P0 {FREE}"));
@@ -372,16 +372,16 @@ fn reserve_round(count: usize) -> Option<[Attempt; 2]> {
 
 fn reserve_beside_due(options: &Options) -> Vec<[Attempt; 2]> {
     let count = options.of(100_000);
-    eprintln!("one RESERVE beside {count} holds that are due and not swept");
+    eprintln!("one RESERVE next to {count} reservations that are overdue and not swept yet");
     let mut rounds = Vec::new();
     for _ in 0..options.rounds * 3 {
         let Some(round) = reserve_round(count) else {
-            eprintln!("  the sweep was there first; once more");
+            eprintln!("  the sweep came first; trying again");
             continue;
         };
         let [other, due] = &round;
         eprintln!(
-            "  round {}: no due holds {:.0} us ({}), due holds {:.0} us ({}, released {})",
+            "  round {}: without overdue reservations {:.0} us ({}), with them {:.0} us ({}, released {})",
             rounds.len() + 1,
             other.server_us,
             other.reply,
@@ -394,7 +394,7 @@ fn reserve_beside_due(options: &Options) -> Vec<[Attempt; 2]> {
             return rounds;
         }
     }
-    panic!("the sweep was there first too often");
+    panic!("the sweep came first too often");
 }
 
 fn main() {
@@ -422,5 +422,5 @@ fn main() {
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join("expiry.md"), text).expect("a table");
     std::fs::write(folder.join("stock-back.svg"), report.chart()).expect("a picture");
-    eprintln!("kept in benches/results/: expiry.md, stock-back.svg");
+    eprintln!("saved in benches/results/: expiry.md, stock-back.svg");
 }

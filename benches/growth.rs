@@ -1,7 +1,7 @@
-//! How the cost of a reservation grows, and what it takes of memory, on a real server: `make bench-growth`.
+//! Measures how the cost and memory of a reservation grow with the data, on a real server: `make bench-growth`.
 //!
-//! It starts two servers of its own on free ports, in temporary folders, and ends them: one with the module, and one without
-//! it, which gets the same keys by plain SET. A table and a chart are kept in `benches/results/`.
+//! It starts two temporary servers on free ports: one with the module, and one without it, which gets the same keys by plain SET.
+//! A table and a chart are saved in `benches/results/`.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -10,10 +10,10 @@ use harness::{Client, Server, server_program};
 use load::{Figures, Load, MANY, fill_products, set_of_the_record, spread, words};
 
 #[path = "../tests/server/harness.rs"]
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "only the tests use all of it")]
 mod harness;
 #[path = "common/load.rs"]
-#[allow(dead_code, reason = "make bench needs more of it")]
+#[allow(dead_code, reason = "only make bench uses all of it")]
 mod load;
 #[path = "common/machine.rs"]
 mod machine;
@@ -21,10 +21,10 @@ mod machine;
 const RESERVATIONS: [usize; 5] = [1_000, 10_000, 100_000, 1_000_000, 3_000_000];
 const PRODUCTS: [usize; 5] = [1, 100, 10_000, 100_000, 1_000_000];
 const ROUNDS: usize = 5;
-/// Memory is compared when there are so many reservations.
+/// Memory is compared at this number of reservations.
 const FOR_MEMORY: usize = 1_000_000;
 
-/// One of the two that grow.
+/// One of the two servers.
 struct Side {
     server: Server,
     command: Vec<String>,
@@ -41,7 +41,7 @@ impl Side {
         self.server.connect().ask("DBSIZE").as_u64().and_then(|keys| keys.try_into().ok()).expect("a count")
     }
 
-    /// Empty but for stock enough.
+    /// Empties the server and adds enough stock.
     fn clear(&self) {
         let mut client = self.server.connect();
         client.ask("FLUSHALL");
@@ -49,7 +49,7 @@ impl Side {
     }
 }
 
-/// What one size cost: the size, the module's figures, and those of the plain SET.
+/// The results at one size: the size, the module's figures, and those of the plain command.
 struct Step {
     size: usize,
     own: Vec<Figures>,
@@ -81,7 +81,7 @@ fn grow(sides: &[Side; 2]) -> (Vec<Step>, Memory) {
         let mut figures = [vec![], vec![]];
         for round in 0..ROUNDS {
             for (side, figures) in sides.iter().zip(&mut figures) {
-                // A small one would have grown too far by being measured: it begins anew.
+                // Measuring adds keys, too many for a small size: start each round from an empty server.
                 if round == 0 || size <= 100_000 {
                     side.clear();
                     seed += 1;
@@ -109,7 +109,7 @@ fn grow(sides: &[Side; 2]) -> (Vec<Step>, Memory) {
     (steps, memory)
 }
 
-/// RESERVE over so many products evenly, 100,000 in each round, beside a plain DECRBY of the same counters.
+/// Spreads RESERVE evenly over products, 100,000 calls in each round, compared with a plain DECRBY of the same counters.
 fn over_products(sides: &[Side; 2]) -> Vec<Step> {
     let mut steps = vec![];
     for size in PRODUCTS {
@@ -149,7 +149,7 @@ fn table(text: &mut String, what: &str, plain: &str, steps: &[Step]) {
     text.push('\n');
 }
 
-/// Both growths side by side: microseconds over the size, which is on a log scale.
+/// Charts both kinds of growth side by side: microseconds over the size, on a log scale.
 fn chart(reservations: &[Step], products: &[Step]) -> String {
     let all = reservations.iter().chain(products);
     let most = all.map(|step| step.us()[0].max(step.us()[1])).fold(1.0, f64::max).ceil();
@@ -208,7 +208,7 @@ fn panel(svg: &mut String, left: f64, what: &str, plain: &str, steps: &[Step], m
 }
 
 fn main() {
-    // cargo runs this as a test, too.
+    // cargo also runs this as a test.
     if !std::env::args().any(|word| word == "--bench") {
         return;
     }
@@ -278,5 +278,5 @@ fn main() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results");
     std::fs::write(folder.join("growth.md"), text).expect("a table");
     std::fs::write(folder.join("growth.svg"), chart(&reservations, &products)).expect("a picture");
-    eprintln!("kept in benches/results/: growth.md and .svg");
+    eprintln!("saved in benches/results/: growth.md and .svg");
 }

@@ -1,8 +1,8 @@
-//! What the readers cost on a large stock, on a real server: `make bench-readers`.
+//! Measures the cost of the reading commands on a large stock, on a real server: `make bench-readers`.
 //!
-//! It starts a server of its own on a free port, in a temporary folder, and ends it; prints a Markdown table and keeps it
-//! in `benches/results/`. The times are the server's own (`INFO commandstats`), so that neither the network nor the client
-//! is in them; beside each stands what a plain command costs that reads as many keys as the answer has.
+//! It starts a temporary server on a free port, prints a Markdown table and saves it in `benches/results/`. The times are the
+//! server's own (`INFO commandstats`), without the network and the client. For comparison, the table has the cost of a plain
+//! command that reads as many keys as the reply has entries.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -10,17 +10,17 @@ use std::path::Path;
 use harness::{Client, Server};
 
 #[path = "../tests/server/harness.rs"]
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "only the tests use all of it")]
 mod harness;
 #[path = "common/load.rs"]
-#[allow(dead_code, reason = "the other benchmarks need more of it")]
+#[allow(dead_code, reason = "only the other benchmarks use all of it")]
 mod load;
 #[path = "common/machine.rs"]
 mod machine;
 
 const ALERTS: usize = 100_000;
 const WAREHOUSES: usize = 1_000;
-/// Each question is asked so often in a round, in turn with the others.
+/// How often each command is measured in a round, in turn with the others.
 const TIMES: usize = 20;
 const ROUNDS: usize = 7;
 
@@ -33,7 +33,7 @@ fn burst(client: &mut Client, commands: &[String]) {
     }
 }
 
-/// 100,000 alerts of 50,000 products: each went out of stock and came back; the first a hundred times.
+/// Raises 100,000 alerts of 50,000 products: each went out of stock and was restocked, the first a hundred times.
 fn raise_alerts(client: &mut Client) {
     let mut commands = vec!["CONFIG SET inv.alert-cooldown-ms 0".to_owned()];
     for n in 0..ALERTS / 2 {
@@ -56,7 +56,7 @@ fn fill_warehouses(client: &mut Client) {
     burst(client, &commands);
 }
 
-/// The server's own microseconds for one such command.
+/// The server's microseconds for one call of the command.
 fn cost(client: &mut Client, command: &str) -> f64 {
     client.ask("CONFIG RESETSTAT");
     burst(client, &vec![command.to_owned(); TIMES]);
@@ -64,7 +64,7 @@ fn cost(client: &mut Client, command: &str) -> f64 {
 }
 
 fn main() {
-    // cargo runs this as a test, too.
+    // cargo also runs this as a test.
     if !std::env::args().any(|word| word == "--bench") {
         return;
     }
@@ -134,5 +134,5 @@ fn main() {
     print!("{text}");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results/readers.md");
     std::fs::write(path, text).expect("a table");
-    eprintln!("kept in benches/results/readers.md");
+    eprintln!("saved in benches/results/readers.md");
 }

@@ -1,8 +1,8 @@
-//! The module against its rivals on a real server: `make bench`.
+//! Compares the module with its rivals on a real server: `make bench`.
 //!
-//! It starts servers of its own on free ports, in temporary folders, and ends them: one with the module, and one without it
-//! for the rivals, so that neither pays for the other. The load is made by the benchmark program that came with the
-//! server. The rivals take turns, round by round; a table and a chart are kept in `benches/results/`.
+//! It starts temporary servers on free ports: one with the module, and one without it for the rivals, so that neither slows down
+//! the other. The load comes from the benchmark program of the server. The contenders take turns, round by round; a table and a
+//! chart are saved in `benches/results/`.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -13,7 +13,7 @@ use options::Options;
 use scripts::{LUA_COMMIT, LUA_RESERVE, LUA_ROLLBACK};
 
 #[path = "../tests/server/harness.rs"]
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "only the tests use all of it")]
 mod harness;
 #[path = "common/load.rs"]
 mod load;
@@ -24,7 +24,7 @@ mod options;
 #[path = "../tests/server/scripts.rs"]
 mod scripts;
 
-/// The script that shops run, for several products: all or nothing.
+/// The script that shops use, for several products: all or nothing.
 const LUA_LINES: &str = "
 local quantity = tonumber(ARGV[1])
 for i = 2, #KEYS, 2 do
@@ -37,8 +37,8 @@ end
 redis.call('SETEX', KEYS[1], ARGV[3], ARGV[2])
 return 1";
 
-/// A script that does as much as the module: an id is used once, the record tells what it holds, and a sorted set when it
-/// is due.
+/// A script with the same features as the module: an id can be used once, the record says what it holds, and a sorted set says
+/// when it expires.
 const LUA_AS_MUCH: &str = "
 local quantity = tonumber(ARGV[1])
 local record = redis.call('GET', KEYS[1])
@@ -64,16 +64,16 @@ redis.call('SET', KEYS[1], record, 'PXAT', string.format('%.0f', deadline))
 redis.call('ZADD', KEYS[3], deadline, id)
 return record";
 
-/// Products, where they are used evenly.
+/// The number of products over which the load is spread evenly.
 const PRODUCTS: usize = 1_000_000;
 
-/// One of those that are compared.
+/// One of the commands to compare.
 struct Contender {
     name: &'static str,
     with_module: bool,
-    /// What the measured command needs, and its name: it is run so often, by the same random numbers.
+    /// A command that has to run before, and its name: it runs as often, with the same random numbers.
     before: Option<(Vec<String>, &'static str)>,
-    /// Both are measured, one behind the other: a pair counts as one.
+    /// Both are measured, one after the other, and a pair counts as one.
     is_cycle: bool,
     command: Vec<String>,
     /// Its name in INFO commandstats.
@@ -81,7 +81,7 @@ struct Contender {
     even: bool,
 }
 
-/// `INV.RESERVE` of so many lines, a new id each time.
+/// `INV.RESERVE` of `lines` lines, with a new id each time.
 fn reserve(lines: usize) -> Vec<String> {
     let items: Vec<String> = (0..lines).map(|line| format!("L{line} 1")).collect();
     words(&format!("INV.RESERVE r__rand_int__ EX 900 ITEMS {}", items.join(" ")))
@@ -213,7 +213,7 @@ fn contenders(plain: &mut Client) -> Vec<Contender> {
     ]
 }
 
-/// Empty but for stock enough.
+/// Empties the server and adds enough stock.
 fn prepare(client: &mut Client, even: bool) {
     client.ask("FLUSHALL");
     for line in 0..20 {
@@ -244,7 +244,7 @@ fn measure(contender: &Contender, server: &Server, requests: usize, pipeline: us
     }
 }
 
-/// What was measured under one setting, by contender.
+/// The results in one configuration, by contender.
 struct Part {
     aof: &'static str,
     pipeline: usize,
@@ -283,7 +283,7 @@ impl Part {
     }
 }
 
-/// The ratios that are owed and those that are aimed at.
+/// Writes the ratios that are required and those that are aimed for.
 fn write_targets(text: &mut String, parts: &[Part]) {
     writeln!(
         text,
@@ -344,7 +344,7 @@ fn write_targets(text: &mut String, parts: &[Part]) {
     text.push('\n');
 }
 
-/// Bars of the throughput, module and rivals, as SVG.
+/// Bars of the throughput of the module and its rivals, as SVG.
 fn chart(part: &Part) -> String {
     let rows: Vec<(&str, f64)> = part
         .results
@@ -388,7 +388,7 @@ fn measure_part(options: &Options, aof: &'static str, pipeline: usize) -> Part {
     let with_module = Server::start_with(lines);
     let plain = Server::start_without_module(server_program(), lines);
     let contenders = contenders(&mut plain.connect());
-    // The even ones, and those of 20 lines, are of interest in one setting.
+    // The spread loads and those of 20 lines are measured in one configuration only.
     let is_wanted = |contender: &Contender| {
         (aof == "no" && pipeline > 1) || !(contender.even || contender.name.contains("20"))
     };
@@ -461,5 +461,5 @@ fn main() {
     std::fs::write(folder.join(format!("throughput-{file}.md")), text.trim_end().to_owned() + "\n")
         .expect("a table");
     std::fs::write(folder.join(format!("throughput-{file}.svg")), chart(&parts[0])).expect("a picture");
-    eprintln!("kept in benches/results/: throughput-{file}.md and .svg");
+    eprintln!("saved in benches/results/: throughput-{file}.md and .svg");
 }

@@ -1,9 +1,8 @@
-//! The worst requests that a client can send, and how long the server does nothing else for them, at the default limits:
-//! `make bench-worst`.
+//! Measures how long the most expensive requests of a client block the server, with the default limits: `make bench-worst`.
 //!
-//! It starts a server of its own on a free port, in a temporary folder, and ends it; prints a Markdown table and keeps it in
-//! `benches/results/`. The time is that from the request to the reply to a PING behind it, so that the work behind a command
-//! is in it, and so is the reading of the request; beside it stands what the command itself took, by `INFO commandstats`.
+//! It starts a temporary server on a free port, prints a Markdown table and saves it in `benches/results/`. The time is measured
+//! from the request to the reply to a PING after it, so that it includes reading the request and the work after the command. For
+//! comparison, the table has the time of the command itself, from `INFO commandstats`.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -12,27 +11,27 @@ use std::time::Instant;
 use harness::{Client, Json, Server};
 
 #[path = "../tests/server/harness.rs"]
-#[allow(dead_code, unused_imports, reason = "the tests need more of it")]
+#[allow(dead_code, unused_imports, reason = "only the tests use all of it")]
 mod harness;
 #[path = "common/load.rs"]
-#[allow(dead_code, reason = "the other benchmarks need more of it")]
+#[allow(dead_code, reason = "only the other benchmarks use all of it")]
 mod load;
 #[path = "common/machine.rs"]
 mod machine;
 
-/// Each request is sent so often; the median counts.
+/// How often each request is sent; the median counts.
 const TIMES: usize = 20;
 
-/// ms; see the table.
+/// In ms, as in the table.
 const TARGET: f64 = 5.0;
 
 const MANY: usize = 1_000_000;
 const DUE: usize = 20_000;
 
-/// Does what a request needs before it, and gives its words, the `n`-th time.
+/// Prepares the `n`-th request and returns its words.
 type Request = Box<dyn Fn(&mut Client, usize) -> Vec<Vec<u8>>>;
 
-/// A request, and what is so bad about it.
+/// A request and what makes it expensive.
 struct Case {
     what: &'static str,
     request: Request,
@@ -50,7 +49,7 @@ fn long(prefix: &str, n: usize) -> String {
     format!("{prefix}{n:0>width$}", width = 256 - prefix.len())
 }
 
-/// 128 items, the most by default: sku and quantity of each.
+/// 128 items, the default maximum.
 fn items(sku: impl Fn(usize) -> String, units: usize) -> String {
     (0..128).map(|n| format!("{} {units}", sku(n))).collect::<Vec<_>>().join(" ")
 }
@@ -59,7 +58,7 @@ fn wide(n: usize) -> String {
     format!("WIDE{n}")
 }
 
-/// Reserved for long, with the longest of everything.
+/// Makes a reservation with a late deadline and the longest values everywhere.
 fn reserve(client: &mut Client, id: &str, items: &str) {
     client.ask(format!("INV.RESERVE {id} EX 3600 DATA {} ITEMS {items}", "d".repeat(4096)));
 }
@@ -83,7 +82,7 @@ fn fill(client: &mut Client) {
             ),
         );
     }
-    // The same in which one unit lies in each: a request has to go through all of them.
+    // One unit in each warehouse: a request has to go through all of them.
     let places: Vec<String> = (0..1024).map(|place| format!("place-{place} {place}")).collect();
     client.ask(format!("INV.WAREHOUSES THIN SET {}", places.join(" ")));
     eprintln!("  a million reservations of one product, a million counters, 100,000 alerts ...");
@@ -112,7 +111,7 @@ fn fill(client: &mut Client) {
     client.ask("CONFIG SET inv.alert-cooldown-ms 60000");
 }
 
-/// Units in all thin places, one each.
+/// Puts one unit into each of those warehouses.
 fn fill_thin(client: &mut Client) {
     let script = "for n = 0, 1023 do redis.call('SET', 'stock:available:THIN@place-' .. n, 1) end";
     client.ask(["EVAL", script, "0"]);
@@ -147,7 +146,7 @@ fn cases() -> Vec<Case> {
                 "for n = 1, {DUE} do redis.call('INV.RESERVE', 'due-{n}-' .. n, 'PXAT', {at}, 'ITEMS', 'DUE', 1) end"
             );
             client.ask(["EVAL", &script, "0"]);
-            // So long that the cron does not come before the request does.
+            // Ends before the server's cron runs.
             let left = (at + 5 - client.now()).max(0);
             client.ask(format!("DEBUG SLEEP {}", left as f64 / 1000.0));
             format!("INV.RESERVE all-{n} PX 1 ITEMS DUE 20000")
@@ -261,7 +260,7 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// What a case costs, in ms: all that the server did for it, and the command alone.
+/// The cost of a case in ms: all the server's work for it, and the command alone.
 fn measure(server: &Server, client: &mut Client, case: &Case) -> (f64, f64, String) {
     let (mut whole, mut own, mut answer) = (Vec::new(), Vec::new(), String::new());
     for n in 0..TIMES {
@@ -287,7 +286,7 @@ fn measure(server: &Server, client: &mut Client, case: &Case) -> (f64, f64, Stri
 }
 
 fn main() {
-    // cargo runs this as a test, too.
+    // cargo also runs this as a test.
     if !std::env::args().any(|word| word == "--bench") {
         return;
     }
@@ -325,5 +324,5 @@ fn main() {
     print!("{text}");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results/worst.md");
     std::fs::write(path, text).expect("a table");
-    eprintln!("kept in benches/results/worst.md");
+    eprintln!("saved in benches/results/worst.md");
 }

@@ -1,44 +1,44 @@
-"""An order over products in different slots of a cluster, with redis-py's RedisCluster:
+"""Orders products in different slots of a cluster, with redis-py's RedisCluster:
 
     pip install redis
     python3 examples/order.py 127.0.0.1:7001
 
-A reservation holds products of its own slot, and no transaction reaches over several.
-So an order is one reservation for each tag among its products, all named after the
-order and all with the same deadline:
+A reservation can only hold products of its own slot, and a transaction cannot span
+slots. So an order consists of one reservation for each tag among its products. The
+reservations are named after the order and have the same deadline:
 
-1. The shop writes the order down in its own database, as *placed*.
-2. `reserve` holds the units, group by group. Where one group is refused, the others are
+1. The shop stores the order in its own database, as *placed*.
+2. `reserve` holds the units, group by group. If one group is refused, the others are
    rolled back.
-3. The customer pays. The shop writes *paid* before it does anything else.
-4. `commit` sells the groups. Whatever fails on the way is sent again (`finish`): an id
-   is sold once.
-5. The shop writes *sold*.
+3. The customer pays. The shop stores *paid* before it does anything else.
+4. `commit` sells the groups. A step that fails is sent again (`finish`): an id is sold
+   only once.
+5. The shop stores *sold*.
 
-One process at a time drives an order; the shop's database says which. Where it dies
-before *paid*, the deadline gives back what is held. Where it dies behind *paid*, before,
-between or after the COMMITs, whoever finds the order paid calls `finish`, before the
-deadline or after it.
+Only one process at a time handles an order; the shop's database says which. If it dies
+before *paid*, the deadline returns the held units. If it dies after *paid*, before,
+between or after the COMMITs, another process finds the order paid and calls `finish`,
+before or after the deadline.
 
-What this cannot do is sell all groups or none: when an order is finished after its
-deadline, units of one group may have been sold to others meanwhile. `commit` names such
-groups, and the shop chooses: refund those lines; or restock and commit once more; or
-refund all, and take back what was sold with `INV.ADJUST sku n ONCE order`. examples/order.rs
-says more.
+This cannot guarantee that either all groups are sold or none: if an order is finished
+after its deadline, units of one group may have been sold to others in the meantime.
+`commit` returns such groups, and the shop chooses what to do: refund those lines; restock
+and commit again; or refund everything and take back what was sold with
+`INV.ADJUST sku n ONCE order`. examples/order.rs has more details.
 
 How redis-py finds the node:
 
-- A command that names a product or a reservation is sent as it is. redis-py cannot see
-  what follows ITEMS or PRODUCT, so before RESERVE, COMMIT, ROLLBACK and the like it asks
-  a node for the keys (COMMAND GETKEYS): one more round trip.
-- INV.SCAN and INV.ALERTS without PRODUCT, and INV.AUDITSCAN, name none: say
-  `target_nodes=cluster.get_primaries()`. The answer is a dict, one entry a node; a
-  cursor is of one node, so the next page is asked of that one alone.
-- `load_balancing_strategy` sends no INV command to a replica by itself: redis-py has a
-  list of what only reads. With that option, `target_nodes=cluster.get_node_from_key(id,
-  replica=True)` does it.
-- A command is sent again when its connection breaks. What has no id of its own wants
-  ONCE: INV.ADJUST, INV.TRANSFER, a RESERVE of `{tag}*`.
+- A command that names a product or a reservation is routed by it. redis-py cannot see
+  what follows ITEMS or PRODUCT, so before RESERVE, COMMIT, ROLLBACK and others it asks
+  a node for the keys (COMMAND GETKEYS), which takes another round trip.
+- INV.SCAN and INV.ALERTS without PRODUCT, and INV.AUDITSCAN, name neither: use
+  `target_nodes=cluster.get_primaries()`. The answer is a dict with an entry for each
+  node. A cursor belongs to its node, so request the next page from that node only.
+- `load_balancing_strategy` alone does not send INV commands to a replica, because
+  redis-py has a fixed list of reading commands. Combine it with
+  `target_nodes=cluster.get_node_from_key(id, replica=True)`.
+- A command is sent again if its connection breaks. Commands without an id of their own
+  therefore need ONCE: INV.ADJUST, INV.TRANSFER, and a RESERVE of `{tag}*`.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ from redis.retry import Retry
 Lines = list[tuple[str, int]]
 Answer = TypeVar("Answer")
 
-# All that redis-py raises: what it has to say of a cluster is no RedisError.
+# Everything that redis-py raises: its errors about a cluster are not RedisErrors.
 ERRORS = (RedisError, RedisClusterException)
 
 
 class Group(NamedTuple):
-    """The lines of an order that can be in one reservation."""
+    """The lines of an order that fit into one reservation."""
 
     reservation: str
     lines: Lines
@@ -77,9 +77,9 @@ class Group(NamedTuple):
 class Unsold(NamedTuple):
     """A group of a paid order that could not be sold, and why.
 
-    INSUFFICIENT: its deadline had passed, and others have its units. ROLLEDBACK: somebody
-    gave the order up. NOTFOUND: how it ended is forgotten, or was lost with a master:
-    look before you refund. DRIFT, FOREIGN: keys were written by hand.
+    INSUFFICIENT: the deadline has passed and others have the units. ROLLEDBACK: the order
+    was given up. NOTFOUND: the outcome is no longer remembered, or was lost with a master;
+    investigate before you refund. DRIFT, FOREIGN: another client has written the keys.
     """
 
     group: Group
@@ -88,10 +88,10 @@ class Unsold(NamedTuple):
 
 @dataclass(frozen=True)
 class Order:
-    """An order as the shop has it in its own database.
+    """An order as the shop's own database has it.
 
-    The id is used once: a second try of a refused order is another order. The deadline
-    is in Unix ms.
+    The id is used once: another attempt after a refusal is another order. The deadline is
+    in Unix ms.
     """
 
     id: str
@@ -99,7 +99,7 @@ class Order:
     deadline: int
 
     def groups(self) -> list[Group]:
-        """The order in parts, by tag: `{PROD-1}:order`, `{shop7}:order`."""
+        """The groups of the order, by tag: `{PROD-1}:order`, `{shop7}:order`."""
         by_tag: dict[str, Lines] = {}
         for product, quantity in self.lines:
             by_tag.setdefault(tag(product), []).append((product, quantity))
@@ -107,26 +107,26 @@ class Order:
 
 
 def tag(name: str) -> str:
-    """What decides the slot of an id: what stands in its braces, or all of it."""
+    """The part of an id that decides its slot: the text in its braces, or the whole id."""
     _, brace, rest = name.partition("{")
     inside, end, _ = rest.partition("}")
     return inside if brace and end else name
 
 
-# These say that an order cannot be whole any more. COMMITTED and MISMATCH are none of
-# them: an order of this id is sold, or is another one, and then what it holds is not
-# ours to give back.
+# After these, an order can no longer be complete. COMMITTED and MISMATCH are not among
+# them: they mean that an order with this id is sold or is a different one, so its units
+# must not be returned.
 IMPOSSIBLE = {"INSUFFICIENT", "EXPIRED", "ROLLEDBACK", "FOREIGN", "WRONGTYPE"}
 
-# These say that a group of a paid order cannot be sold as things are.
+# After these, a group of a paid order cannot be sold for now.
 UNSOLD = {"INSUFFICIENT", "ROLLEDBACK", "NOTFOUND", "DRIFT", "FOREIGN"}
 
 
 def reserve(cluster: RedisCluster, order: Order) -> None:
-    """Holds the units of all groups, or of none. Sent again, it does the same.
+    """Holds the units of all groups or of none. Calling it again gives the same result.
 
-    An error that is no refusal (the network, a cluster that is down, a wrong command)
-    leaves what is held so far: call this again, or `give_up`, or leave it to the
+    After any error other than a refusal (the network, a cluster that is down, a wrong
+    command), some groups may be held: call this again, call `give_up`, or wait for the
     deadline.
     """
     for group in order.groups():
@@ -138,31 +138,31 @@ def reserve(cluster: RedisCluster, order: Order) -> None:
             )
         except ResponseError as refusal:
             if code(refusal) in IMPOSSIBLE:
-                # What cannot be given back now comes back at the deadline. The refusal
-                # is what the caller wants to know.
+                # What cannot be returned now returns at the deadline. The caller needs
+                # the refusal.
                 with suppress(*ERRORS):
                     give_up(cluster, order)
             raise
 
 
 def give_up(cluster: RedisCluster, order: Order) -> None:
-    """Gives all units back. Never for an order that is *paid*."""
+    """Returns all units. Never call it for an order that is *paid*."""
     failure: Exception | None = None
     for group in order.groups():
         try:
             cluster.execute_command("INV.ROLLBACK", group.reservation)
         except ERRORS as error:
-            if code(error) != "NOTFOUND":  # That one was never held.
+            if code(error) != "NOTFOUND":  # It was never held.
                 failure = failure or error
     if failure:
         raise failure
 
 
 def commit(cluster: RedisCluster, order: Order) -> list[Unsold]:
-    """Sells all groups of an order that is *paid*, and names those that it cannot sell.
+    """Sells all groups of an order that is *paid*, and returns those it could not sell.
 
-    Sent again, it sells what is still to be sold, and nothing twice. An error means that
-    a group has not answered: call this again, until it is answered (`finish`).
+    Calling it again sells the remaining groups, and nothing twice. An error means that a
+    group has not answered: call it again until all have (`finish`).
     """
     unsold: list[Unsold] = []
     unanswered: Exception | None = None
@@ -173,7 +173,7 @@ def commit(cluster: RedisCluster, order: Order) -> list[Unsold]:
             if isinstance(error, ResponseError) and code(error) in UNSOLD:
                 unsold.append(Unsold(group, error))
             else:
-                # The other groups have a deadline as well: they do not wait for this.
+                # The other groups have the same deadline and should not wait.
                 unanswered = unanswered or error
     if unanswered:
         raise unanswered
@@ -181,20 +181,20 @@ def commit(cluster: RedisCluster, order: Order) -> list[Unsold]:
 
 
 def commit_group(cluster: RedisCluster, reservation: str) -> None:
-    """Sells one reservation, also behind its deadline where its units are still free."""
+    """Sells one reservation, even after its deadline if its units are still free."""
     try:
         cluster.execute_command("INV.COMMIT", reservation)
     except ResponseError as refusal:
         if code(refusal) != "EXPIRED":
             raise
-        # The deadline was faster than the payment.
+        # The deadline passed before the payment.
         cluster.execute_command("INV.COMMIT", reservation, "LATE")
 
 
 def again(step: Callable[[], Answer], patience: float) -> Answer:
-    """A step that is harmless to repeat, until it has an answer, for so many seconds.
+    """Repeats an idempotent step until it is answered, for this many seconds.
 
-    What the module has refused is an answer.
+    A refusal by the module is an answer.
     """
     end = time.monotonic() + patience
     while True:
@@ -202,7 +202,7 @@ def again(step: Callable[[], Answer], patience: float) -> Answer:
             return step()
         except ERRORS as error:
             answered = isinstance(error, ResponseError)
-            if isinstance(error, ClusterError):  # Among them "the cluster is down".
+            if isinstance(error, ClusterError):  # For example "the cluster is down".
                 answered = False
             if answered or time.monotonic() >= end:
                 raise
@@ -210,26 +210,25 @@ def again(step: Callable[[], Answer], patience: float) -> Answer:
 
 
 def finish(cluster: RedisCluster, order: Order, patience: float = 10) -> list[Unsold]:
-    """`commit`, until every group has answered.
+    """Calls `commit` until every group has answered.
 
-    A shop does this to each order that it finds *paid*: when it starts, and from time to
-    time.
+    A shop does this for each order that it finds *paid*: when it starts, and at regular
+    intervals.
     """
     return again(lambda: commit(cluster, order), patience)
 
 
 def code(error: Exception) -> str:
-    """The first word of a refusal, which programs branch on."""
+    """The first word of a refusal, which identifies it."""
     return str(error).split(" ", 1)[0]
 
 
 def connect(nodes: list[str]) -> RedisCluster:
-    """A client of the cluster that has these nodes, each given as host:port.
+    """Connects to the cluster with these nodes, each given as host:port.
 
-    It follows MOVED and ASK, and repeats a command that is answered with TRYAGAIN (a
-    slot is on its way to another node), but for less than half a second: behind that it
-    is a ClusterError, `TTL exhausted.`, that says nothing of the command. `again` has
-    more patience.
+    The client follows MOVED and ASK, and repeats a command after TRYAGAIN (the slot is
+    being moved), but for less than half a second: after that it raises a ClusterError,
+    `TTL exhausted.`, that does not name the command. `again` waits longer.
     """
     addresses = [node.rsplit(":", 1) for node in nodes]
     return RedisCluster(
@@ -243,9 +242,9 @@ def connect(nodes: list[str]) -> RedisCluster:
 
 
 def tell(nodes: list[str]) -> None:
-    """A little story: orders that go well, and orders that do not."""
+    """A demonstration with orders that succeed and orders that do not."""
     shop = connect(nodes)
-    # Names of this run, so that the story can be told again on the same cluster.
+    # The names are new in each run, so that it can be repeated on the same cluster.
     run = now()
     chair, lamp = f"CHAIR-{run}", f"LAMP-{run}"
     cup, plate = f"{{shop7-{run}}}:CUP", f"{{shop7-{run}}}:PLATE"
@@ -301,18 +300,18 @@ def tell(nodes: list[str]) -> None:
 
 
 def sell(shop: RedisCluster, order: Order) -> None:
-    """Finishes a paid order, and shows it."""
+    """Finishes a paid order and prints it."""
     for group, refusal in finish(shop, order):
         print(f"  paid and not sold: {group.reservation}: {refusal}")
     show(shop, order)
 
 
 def show(shop: RedisCluster, order: Order) -> None:
-    """The groups of an order and its products, as the cluster has them."""
+    """Prints the groups of an order and its products, as the cluster has them."""
     for group in order.groups():
         print(f"  {group.reservation}: {state(shop, group)}")
         for product, quantity in group.lines:
-            # Products of different slots in one INV.STOCK would be refused.
+            # An INV.STOCK with products of different slots would be refused.
             stock: dict[str, Any] = shop.execute_command("INV.STOCK", product)[0]
             units = f"{stock['available']} available, {stock['reserved']} reserved"
             print(f"    {quantity} of {product} (now {units})")
@@ -325,14 +324,14 @@ def state(shop: RedisCluster, group: Group) -> str:
 
 
 def wait_for_the_deadline(shop: RedisCluster, order: Order) -> None:
-    """Waits until nothing of an order is held any more."""
+    """Waits until no group of the order is held any more."""
     while any(state(shop, group) == "reserved" for group in order.groups()):
         time.sleep(0.02)
     print("  ... the deadline passes")
 
 
 def now() -> int:
-    """Unix ms. Deadlines are judged by the clocks of the masters: keep them in step."""
+    """Unix ms. The masters' clocks decide about deadlines: keep clocks synchronised."""
     return time.time_ns() // 1_000_000
 
 

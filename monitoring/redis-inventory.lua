@@ -1,6 +1,7 @@
 #!lua flags=no-writes,allow-stale
--- The numbers of INFO inv, for prometheus-redis-exporter (--script), which leaves out sections of modules otherwise. Each becomes
--- redis_script_values{key="inv_..."}; texts, as the version, are left out. With these flags it is also run while writes are paused, and on a replica without its master.
+-- Exports the numbers of INFO inv through prometheus-redis-exporter (--script), which does not read the sections of modules itself.
+-- Each becomes redis_script_values{key="inv_..."}; texts such as the version are skipped. The flags let the script run while writes
+-- are paused, and on a replica without its master.
 local numbers = {}
 for name, value in string.gmatch(redis.call('INFO', 'inv'), '(inv_[%w_]+):(%-?%d+)\r') do
   numbers[#numbers + 1] = name

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What the module is made of:
+# Checks the dependencies and the unsafe code of the module:
 #
-#     scripts/audit.sh           cargo-deny (advisories, licences, sources), and both lists below; cargo-deny is built where
-#                                there is none
-#     scripts/audit.sh lists     only whether the lists in docs/supply-chain.md are right: a part of make lint
-#     scripts/audit.sh write     writes them
+#     scripts/audit.sh           runs cargo-deny (advisories, licences, sources) and checks both lists in
+#                                docs/supply-chain.md; builds cargo-deny if it is not installed
+#     scripts/audit.sh lists     checks the lists only, as make lint does
+#     scripts/audit.sh write     updates the lists
 #
-# The advisories are RustSec's, from the network; INV_ADVISORIES names a clone of that database where there is none.
+# The advisories come from the RustSec database, over the network. To use a local clone of it, set INV_ADVISORIES to its path.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -15,7 +15,7 @@ cd "$root"
 readonly deny_version=0.20.2
 readonly page=docs/supply-chain.md
 
-# Libraries that are in the module, or at work while it is built, with their licences.
+# The libraries that are linked into the module or run while it is built, with their licences.
 libraries() {
     printf '| library | licence |\n| --- | --- |\n'
     scripts/cargo.sh tree --locked --target x86_64-unknown-linux-gnu --edges normal --prefix none --format '{p}|{l}' |
@@ -23,7 +23,7 @@ libraries() {
         awk -F'|' '$1 !~ /^redis-inventory / {printf "| %s | %s |\n", $1, $2}'
 }
 
-# Blocks of unsafe code, and functions, in each file; clippy wants a reason beside each.
+# The number of unsafe blocks and of unsafe functions in each file. Clippy requires a reason next to each.
 unsafe_code() {
     printf '| file | blocks | functions, implementations |\n| --- | ---: | ---: |\n'
     local file blocks others
@@ -34,10 +34,10 @@ unsafe_code() {
     done < <(grep -rlE '\bunsafe\b' src | sort)
 }
 
-# filled NAME COMMAND: the page, with what the command prints between the marks of this name.
+# filled NAME COMMAND: copies the page from stdin and replaces the text between the marks NAME with the output of COMMAND.
 filled() {
     local text
-    text=$($2) || die "$1 cannot be listed"
+    text=$($2) || die "the list of $1 could not be made"
     TEXT=$text awk -v name="$1" '
         $0 == "<!-- begin " name " -->" {print; print ""; print ENVIRON["TEXT"]; print ""; skip = 1}
         $0 == "<!-- end " name " -->" {skip = 0}
@@ -46,7 +46,7 @@ filled() {
 
 lists() { filled libraries libraries <"$page" | filled unsafe unsafe_code; }
 
-# The path of a cargo-deny of this version, or a newer one that is installed.
+# Prints the path of cargo-deny: the installed one, or one of this version that is built here.
 deny() {
     local own=$root/.deps/cargo-deny
     if have cargo-deny; then
@@ -54,7 +54,7 @@ deny() {
         return
     fi
     if [[ ! -x $own/bin/cargo-deny ]]; then
-        say "audit: building cargo-deny $deny_version into .deps, which takes some minutes"
+        say "audit: building cargo-deny $deny_version in .deps; this takes some minutes"
         scripts/cargo.sh install cargo-deny --version "$deny_version" --locked --root "$own" >&2
     fi
     printf '%s\n' "$own/bin/cargo-deny"
@@ -69,7 +69,7 @@ audit() {
         return
     fi
     folder=$(mktemp -d)
-    # The name that cargo-deny looks for, made of the database's address. How old it may be is for who names it to say.
+    # cargo-deny derives this folder name from the address of the database. The owner of a clone decides how old it may be.
     git clone --quiet "$INV_ADVISORIES" "$folder/advisory-db-3157b0e258782691"
     sed "s#^\[advisories\]#&\ndb-path = \"$folder\"\nmaximum-db-staleness = \"P1Y\"#" deny.toml >"$folder/deny.toml"
     "$deny" --config "$folder/deny.toml" --offline check advisories
@@ -78,7 +78,7 @@ audit() {
 
 case ${1:-} in
 write) lists >"$page.new" && mv "$page.new" "$page" ;;
-lists) diff <(lists) "$page" >&2 || die "$page is not up to date: scripts/audit.sh write" ;;
+lists) diff <(lists) "$page" >&2 || die "$page is not up to date. Update it with: scripts/audit.sh write" ;;
 *)
     "$0" lists
     audit

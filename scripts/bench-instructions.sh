@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# How many instructions the server runs for each command, counted by valgrind, to be compared between two commits: all of them,
-# and those in the module's own code. What the server does ten times a second is in the first, so that they rise by a tenth on a
-# busy machine; the module's own are the same within one in a hundred. On SERVER or the server that is found, with the release
-# module. It takes about two minutes.
+# Counts with valgrind how many instructions the server executes for each command: in total, and in the module's own code. Use it
+# to compare two commits. The total includes the server's periodic work and can be 10% higher on a busy machine; the module's own
+# count varies by less than 1%. It uses the release module and the server in SERVER, or the one that is found, and takes about
+# two minutes.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -19,7 +19,7 @@ pid=
 trap '[[ -z $pid ]] || kill "$pid" 2>/dev/null || true; rm -rf "$folder"' EXIT
 
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-# A wrapper of a fetched server is a script: what it runs is what is counted.
+# A fetched server is started by a wrapper script, so valgrind has to follow child processes.
 valgrind --tool=callgrind --trace-children=yes --instr-atstart=no --callgrind-out-file="$folder/out.%p" \
     "$server" --port "$port" --bind 127.0.0.1 --dir "$folder" --save "" --loadmodule "$module" \
     >"$folder/log" 2>&1 &
@@ -34,7 +34,7 @@ server_pid=$(ask INFO server | tr -d '\r' | sed -n 's/^process_id://p')
 
 times=2000
 for sku in P Q R S T; do ask SET "stock:available:$sku" 1000000000 >/dev/null; done
-# Runs a command this often, with the number of the time for each #, and gives the instructions of one: all, and the module's own.
+# count COMMAND: runs it $times times, with # replaced by the number of the run. Prints the instructions of one run: all, and own.
 count() {
     local commands
     commands=$(for n in $(seq "$times"); do printf '%s\n' "${1//#/$n}"; done)
@@ -45,7 +45,7 @@ count() {
     callgrind_control --instr=off "$server_pid" >/dev/null 2>&1
     local dump
     dump=$(find "$folder" -name "out.$server_pid.*" -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2)
-    # A line of costs belongs to the object of the last ob=, but for the one after calls=, which are the callee's.
+    # A line of costs belongs to the object in the last ob= line, except the line after calls=, which is the callee's cost.
     awk -v times="$times" '
         /^c?ob=/ {
             number = name = substr($0, index($0, "(") + 1)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A prompt on the server at PORT (6379).
+# Opens a prompt on the server at PORT (default 6379).
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

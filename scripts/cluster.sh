@@ -1,43 +1,43 @@
 #!/usr/bin/env bash
-# A cluster on this machine, to play with: three masters and three replicas with the module, in the background.
+# Runs a cluster on this machine, to try the module with: three masters and three replicas, in the background.
 #
-#     scripts/cluster.sh start    starts them, makes a cluster of them the first time, and says how to try it. Where some
-#                                 run and others do not (one was killed to see the failover) it starts those again.
-#     scripts/cluster.sh stop     ends them. Their data stay: the next start brings the same cluster back.
+#     scripts/cluster.sh start    starts the nodes, makes them a cluster the first time, and says how to try it. If only some of
+#                                 them run (one was killed to see the failover), it starts the others again.
+#     scripts/cluster.sh stop     ends the nodes. Their data are kept: the next start brings the same cluster back.
 #
-# CLUSTER_PORT (7001) is the first of twelve ports: six for clients, then six at which the nodes talk to each other.
-# CLUSTER_DATA (data/cluster) is where the data go, INV_MODULE a module that is built already.
+# CLUSTER_PORT (default 7001) is the first of twelve ports: six for clients, and six for the cluster bus.
+# CLUSTER_DATA (default data/cluster) is the folder for the data. INV_MODULE names a module that is already built.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# The nodes are known by the paths of their folders: these must be the same whichever way a person came here.
+# Nodes are identified by the paths of their folders, so these must be free of symbolic links.
 cd -P "$root"
 
 readonly usual=7001 first=${CLUSTER_PORT:-7001}
-# Seconds: how long a node may take to become ready, and to end.
+# In seconds: how long a node may take to become ready, and how long to end.
 readonly patience=60 grace=10
 readonly product=PROD-123
 
 if ! [[ $first =~ ^[1-9][0-9]{0,4}$ ]] || ((first + 11 > 65535)); then
-    die "CLUSTER_PORT=$first is not the first of twelve ports"
+    die "CLUSTER_PORT=$first must be the first of twelve ports, at most 65524"
 fi
 readonly masters=("$first" $((first + 1)) $((first + 2)))
 readonly replicas=($((first + 3)) $((first + 4)) $((first + 5)))
 readonly ports=("${masters[@]}" "${replicas[@]}")
 
-# All clusters have their data in one folder: for each server and version, for each first port, for each node.
+# The data of all clusters are in one folder, as SERVER-VERSION/FIRST-PORT/PORT.
 clusters=${CLUSTER_DATA:-data/cluster}
 home=
 server=
 module=
-# The folders of the nodes that this script has started.
+# The folders of the nodes that this run of the script has started.
 started=()
 
 # --- a node and its process ---
 
 bus_port() { echo $(($1 + ${#ports[@]})); }
 
-# Prints nothing for a process that has ended, also where nobody has reaped it yet. Not every image has ps.
+# Prints nothing for a process that has ended, even if it was not reaped yet. Some images lack ps, so /proc is used if it exists.
 command_of() {
     if [[ -d /proc/self ]]; then
         { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null || true
@@ -46,8 +46,8 @@ command_of() {
     fi
 }
 
-# pid_in FOLDER: the process of the node that has its data there; fails when none runs. A pid file outlives a kill -9 and a
-# reboot, and its number may be another process by now: only one that was started with this folder counts.
+# pid_in FOLDER: prints the process id of the node that has its data in FOLDER, and fails if it does not run. A pid file survives
+# a kill -9 and a reboot, and its number may then belong to another process, so the process must have FOLDER in its arguments.
 pid_in() {
     local pid
     pid=$(cat "$1/pid" 2>/dev/null) && [[ $pid =~ ^[0-9]+$ ]] || return 1
@@ -57,32 +57,32 @@ pid_in() {
 
 runs() { pid_in "$home/$1" >/dev/null; }
 
-# ask PORT WORD ...: the reply as the server sends it, line by line; nothing from a node that does not answer. It does without
-# a cli, which is not beside every server.
+# ask PORT WORD ...: prints the raw reply, line by line, or nothing if the node does not answer. It needs no cli, because not
+# every server has one.
 ask() (
     exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 0
     printf '%s\r\nQUIT\r\n' "${*:2}" >&3
     while IFS= read -r -t 5 line <&3; do printf '%s\n' "${line%$'\r'}"; done
 ) 2>/dev/null
 
-# tell PORT WORD ...: what has to be answered with OK.
+# tell PORT WORD ...: sends a command and expects OK.
 tell() {
     local reply
     reply=$(ask "$@")
-    [[ $reply == +OK* ]] || die "the node at $1 answers ${*:2} with: ${reply:-nothing}"
+    [[ $reply == +OK* ]] || die "the node at $1 answered ${*:2} with: ${reply:-nothing}"
 }
 
-# end FOLDER ...: ends the nodes that have their data there. The AOF keeps what they know.
+# end FOLDER ...: ends the nodes that have their data there. Their AOFs keep what they know.
 end() {
     local folder pid deadline=$((SECONDS + grace))
-    # All at once: there is no moment for a failover.
+    # All at once, so that no failover begins.
     for folder in "$@"; do
         if pid=$(pid_in "$folder"); then kill "$pid" 2>/dev/null || true; fi
     done
     for folder in "$@"; do
         while pid=$(pid_in "$folder"); do
             if ((SECONDS >= deadline)); then
-                say "cluster: the node at ${folder##*/} (process $pid) has not ended in $grace s: kill -9"
+                say "cluster: the node at ${folder##*/} (process $pid) did not end within $grace s; sending kill -9"
                 kill -9 "$pid" 2>/dev/null || true
             fi
             sleep 0.1
@@ -91,9 +91,9 @@ end() {
     done
 }
 
-# --- clusters that run ---
+# --- running clusters ---
 
-# running_at FIRST_PORT: the folders of the nodes that run, of whichever server.
+# running_at FIRST_PORT: the folders of the running nodes, whatever their server.
 running_at() {
     local folder
     for folder in "$clusters"/*/"$1"/*; do
@@ -101,7 +101,7 @@ running_at() {
     done
 }
 
-# What make is told where this cluster is not the usual one.
+# The variables with which make addresses this cluster, if it is not the default one.
 options() {
     [[ $first == "$usual" ]] || printf ' CLUSTER_PORT=%s' "$first"
     [[ -z ${CLUSTER_DATA:-} ]] || printf ' CLUSTER_DATA=%q' "$CLUSTER_DATA"
@@ -109,13 +109,13 @@ options() {
 
 # --- start ---
 
-# What a start that failed, or was interrupted, has begun goes again; what ran before stays.
+# Undoes a start that failed or was interrupted. Nodes that ran before keep running.
 undo() {
     local status=$?
     trap '' INT TERM
     if ((status != 0 && ${#started[@]} > 0)); then
-        say "cluster: ending what was started ..."
-        # The last one may not have come to saying which process it is.
+        say "cluster: ending the nodes that were started ..."
+        # The last node may not have written its pid file yet.
         wait_for_pid "${started[${#started[@]} - 1]}" 2 || true
         end "${started[@]}"
         [[ -e $home/made ]] || rm -rf "$home"
@@ -123,7 +123,7 @@ undo() {
     exit "$status"
 }
 
-# A cluster that runs goes on with the server that it has.
+# A running cluster keeps its server.
 choose_server() {
     local running asked
     running=$(running_at "$first")
@@ -137,18 +137,18 @@ choose_server() {
     [[ -n ${SERVER:-} ]] || return 0
     asked=$(scripts/find-server.sh)
     if [[ $(server_name "$asked") != "$(server_name "$server")" ]]; then
-        die "a cluster of $server runs on these ports. End it first: make cluster-stop$(options)"
+        die "a cluster of $server uses these ports. End it first: make cluster-stop$(options)"
     fi
     server=$asked
 }
 
-# check_ports NODE ...: those of nodes that do not run have to be free.
+# check_ports NODE ...: the ports of these nodes must be free.
 check_ports() {
     local node port other=$((first < 60000 ? first + 1000 : usual))
     for node in "$@"; do
         for port in "$node" "$(bus_port "$node")"; do
             if is_in_use "$port"; then
-                die "port $port is in use; the cluster takes $first to $((first + 11)).
+                die "port $port is in use; the cluster needs the ports $first to $((first + 11)).
 Choose others: make cluster CLUSTER_PORT=$other"
             fi
         done
@@ -168,7 +168,7 @@ find_module() {
 
 # give_up PORT WHAT
 give_up() {
-    say "what $(short "$home/$1/log") warns of:"
+    say "the last warnings in $(short "$home/$1/log"):"
     { grep ' # ' "$home/$1/log" 2>/dev/null || true; } | tail -n 5 | sed 's/^/    /' >&2
     die "the node at $1 $2"
 }
@@ -182,17 +182,17 @@ wait_for_pid() {
     done
 }
 
-# launch PORT: returns when its process is known, so that it can be ended.
+# launch PORT: starts a node and waits until its process id is known, so that it can be ended.
 launch() {
     local folder=$home/$1 configuration
     started+=("$folder")
     mkdir -p "$folder"
     configuration=$(own_configuration "$folder" "$module")
     rm -f "$folder/pid"
-    # If it crashed, that says why.
+    # The old log may explain a crash, so it is kept.
     [[ ! -e $folder/log ]] || mv "$folder/log" "$folder/log.before"
-    # A server that writes a title of its own would hide the folder by which its process is known. The node timeout is
-    # shorter than the usual 15 s: a person waits for it to see a failover. A replica has no others to wait for.
+    # A process title would hide the folder by which the process is identified. The node timeout is shorter than the default (15 s),
+    # because a person waits for the failover. The delay is 0 because each master has one replica only.
     "$server" "$configuration" --port "$1" --cluster-enabled yes --cluster-port "$(bus_port "$1")" --dir "$folder" \
         --cluster-node-timeout 3000 --repl-diskless-sync-delay 0 --set-proc-title no \
         --daemonize yes --pidfile "$folder/pid" --logfile "$folder/log" --loadmodule "$module" >&2 ||
@@ -205,7 +205,7 @@ wait_for_answer() {
     while true; do
         reply=$(ask "$1" PING)
         [[ $reply != +PONG* ]] || return 0
-        # A long AOF takes its time.
+        # Loading a long AOF takes time.
         [[ $reply != -LOADING* ]] || deadline=$((SECONDS + patience))
         runs "$1" || give_up "$1" "has ended"
         ((SECONDS < deadline)) || give_up "$1" "does not answer"
@@ -213,7 +213,7 @@ wait_for_answer() {
     done
 }
 
-# first_without CHECK: the first node for which it does not hold; nothing when it holds for all.
+# first_without CHECK: prints the first node for which CHECK fails, or nothing if it succeeds for all.
 first_without() {
     local port
     for port in "${ports[@]}"; do
@@ -224,7 +224,7 @@ first_without() {
     done
 }
 
-# wait_until_all CHECK WORDS: until it holds for every node at a time.
+# wait_until_all CHECK WORDS: waits until CHECK succeeds for every node at the same time.
 wait_until_all() {
     local port deadline=$((SECONDS + patience))
     while port=$(first_without "$1") && [[ -n $port ]]; do
@@ -242,7 +242,7 @@ has_met_all() {
         awk -v all="${#ports[@]}" '$3 !~ /handshake|noaddr/ && $8 == "connected" {met++} END {exit met != all}'
 }
 
-# The node calls the cluster healthy, knows as many replicas as there should be, and has its copy if it is one.
+# The node reports a healthy cluster, knows the expected number of replicas and, if it is a replica, is in sync.
 is_ready() {
     local info
     [[ $(ask "$1" CLUSTER INFO) == *cluster_state:ok* ]] || return 1
@@ -254,7 +254,7 @@ is_ready() {
     [[ $info == *role:master* || $info == *master_link_status:up* ]]
 }
 
-# As the cli's --cluster create does it; not every one can where the bus ports are not the usual ones.
+# Does what `--cluster create` of the cli does: not every cli supports unusual bus ports.
 make_cluster() {
     local number port id slots=(0 5461 10923 16384)
     for number in "${!ports[@]}"; do tell "${ports[number]}" CLUSTER SET-CONFIG-EPOCH $((number + 1)); done
@@ -269,15 +269,15 @@ make_cluster() {
     done
 }
 
-# show WORDS: how to try it. Who is master of what may have changed with the last failover.
+# show WORDS: prints how to try the cluster. The masters may have changed since the last failover.
 show() {
     local cli port master role owner='' heir='' entry
     cli=$(cli_to_type "$server")
-    # All others send a client there.
+    # Only the owner answers; all other nodes redirect.
     for port in "${ports[@]}"; do
         if [[ $(ask "$port" EXISTS "stock:available:{$product}") == :* ]]; then owner=$port; fi
     done
-    # The node that is asked first has to outlive the failover.
+    # The commands start at a node that survives the failover.
     entry=$first
     [[ $owner != "$first" ]] || entry=$((first + 1))
 
@@ -293,25 +293,25 @@ show() {
     done
     cat >&2 <<EOT
 
-A client with -c goes on to the node that has the product, whichever it asks first:
+With -c, the client follows redirections to the node that has the product, whichever node it asks first:
 
     $cli -c -p $entry INV.ADJUST $product 10
     $cli -c -p $entry INV.RESERVE '{$product}:RES-1' EX 900 ITEMS $product 2
     $cli -c -p $entry INV.STOCK $product
 
-A replica answers a client that says READONLY:
+A replica answers after READONLY:
 
     printf 'READONLY\nINV.STOCK $product\n' | $cli -p $heir
 
-A failover: kill the master of $product, and its replica takes its place within some seconds. Until then INV.STOCK finds
-no node, or says CLUSTERDOWN.
+A failover: kill the master of $product. Its replica takes over within a few seconds. Until then INV.STOCK cannot reach the
+node, or is answered with CLUSTERDOWN.
 
     kill -9 $(pid_in "$home/$owner")
     $cli -c -p $entry CLUSTER NODES
     $cli -c -p $entry INV.STOCK $product
 
-    make cluster$(options)         starts the killed one again: it is a replica now
-    make cluster-stop$(options)    ends all six; their data stay
+    make cluster$(options)         starts the killed node again; it is then a replica
+    make cluster-stop$(options)    ends all six nodes and keeps their data
 
 EOT
 }
@@ -327,25 +327,25 @@ start() {
     choose_server
     for port in "${ports[@]}"; do runs "$port" || missing+=("$port"); done
     if [[ ! -e $home/made && ${#missing[@]} -lt ${#ports[@]} ]]; then
-        die "nodes run on these ports that were not made a cluster: another \`make cluster\` is at work, or was killed.
+        die "some nodes on these ports are not part of a finished cluster: another \`make cluster\` is still running, or was killed.
 End them: make cluster-stop$(options)"
     fi
     if ((${#missing[@]} == 0)); then
         wait_until_all is_ready "is not ready"
-        show "The cluster runs already. (A newly built module: make cluster-stop$(options) first.)"
+        show "The cluster runs already. (To use a newly built module, run make cluster-stop$(options) first.)"
         return
     fi
     check_ports "${missing[@]}"
     find_module
 
-    # What is left of a start that was killed half way.
+    # Remove what a killed start has left.
     [[ -e $home/made ]] || rm -rf "$home"
     mkdir -p "$home"
     printf '%s\n' "$server" >"$home/server"
     say "cluster: starting ${missing[*]} with $server ..."
     for port in "${missing[@]}"; do
         if [[ -e $home/made && ! -e $home/$port/nodes.conf ]]; then
-            die "$(short "$home/$port") has lost its nodes.conf. For a new cluster remove $(short "$home")"
+            die "$(short "$home/$port") has lost its nodes.conf. To make a new cluster, remove $(short "$home")"
         fi
         launch "$port"
     done
@@ -353,7 +353,7 @@ End them: make cluster-stop$(options)"
     [[ -e $home/made ]] || make_cluster
     wait_until_all is_ready "is not ready"
     touch "$home/made"
-    # It stays, also where nobody reads to the end what comes now.
+    # The cluster is complete: keep it even if printing the rest fails.
     started=()
     show "The cluster is up on 127.0.0.1."
 }
@@ -371,7 +371,7 @@ stop() {
         say "cluster: ending$names ..."
         end "${nodes[@]}"
         server=$(cat "${folder%/*}/server")
-        say "cluster: ended. The data stay in $(short "${folder%/*}"). The same server brings them back:
+        say "cluster: ended. The data are kept in $(short "${folder%/*}"). The same server brings them back:
     make cluster$(options) SERVER=$(short "$server")"
         return
     fi
@@ -379,7 +379,7 @@ stop() {
     for folder in "$clusters"/*/*; do
         other=${folder##*/}
         if [[ -n $(running_at "$other") ]]; then
-            say "cluster: one runs on ports $other to $((other + 5)): make cluster-stop CLUSTER_PORT=$other"
+            say "cluster: there is one on ports $other to $((other + 5)): make cluster-stop CLUSTER_PORT=$other"
         fi
     done
 }
@@ -387,5 +387,5 @@ stop() {
 case ${1:-} in
 start) start ;;
 stop) stop ;;
-*) die "which: start, stop" ;;
+*) die "name an action: start or stop" ;;
 esac

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The crash loop for longer: load, kill -9, restart, audit; a line for each round. INV_CRASH_ROUNDS says how many rounds
-# (200), INV_CRASH_SEED which course the clients take.
+# Runs the crash test for longer than the test suite does: load, kill -9, restart, audit. It prints a line for each round.
+# INV_CRASH_ROUNDS sets the number of rounds (default 200); INV_CRASH_SEED repeats the clients' random choices.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

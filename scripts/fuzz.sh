@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Fuzzing: each target on random input that begins with its seeds, under the address sanitizer. A crash, a broken invariant
-# or an input that takes over 5 seconds ends it with status 1, and it says how to run that input again.
+# Fuzzes each target with the address sanitizer, starting from its seeds. A crash, a broken invariant or an input that takes more
+# than 5 seconds ends the run with status 1, and a command that repeats this input is printed.
 #
 #     scripts/fuzz.sh                       all targets, one after the other
-#     scripts/fuzz.sh commands arguments    these
+#     scripts/fuzz.sh commands arguments    these targets
 #     scripts/fuzz.sh commands FILE         one input, once
 #
-# INV_FUZZ_SECONDS says how long each runs (600). What it finds on the way is kept in fuzz/corpus, and the next time begins
-# with it.
+# INV_FUZZ_SECONDS sets how long each target runs (default 600). New inputs are kept in fuzz/corpus, and the next run starts
+# with them.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -16,23 +16,22 @@ cd "$root"
 version=0.13.2
 seconds=${INV_FUZZ_SECONDS:-600}
 tool=.deps/cargo-fuzz-$version
-# Built with a sanitizer, apart from what is built without one.
+# Builds with the sanitizer are kept apart from the others.
 export CARGO_TARGET_DIR=$root/fuzz/target
 have c++ || have g++ || have clang++ ||
-    die "a C++ compiler is not installed, libFuzzer is built with it (Debian, Ubuntu: g++)"
+    die "a C++ compiler is not installed; libFuzzer needs one (Debian, Ubuntu: g++)"
 
 if [[ ! -x $tool/bin/cargo-fuzz ]]; then
-    say "fuzz: building cargo-fuzz $version into $tool"
+    say "fuzz: building cargo-fuzz $version in $tool"
     scripts/cargo.sh install --quiet --locked --root "$tool" cargo-fuzz --version "$version" >&2 ||
         die "cargo-fuzz $version could not be installed"
 fi
 export PATH=$root/$tool/bin:$PATH
-# The sanitizer and the counting of branches are options of a nightly compiler. The stable one has them too, where it is told
-# so.
+# The sanitizer and coverage counters are nightly options. This lets the stable compiler accept them.
 export RUSTC_BOOTSTRAP=1
 
 host=$(scripts/cargo.sh -vV | sed -n 's/^host: //p')
-# run TARGET [what libFuzzer takes]: as cargo-fuzz runs it, but to be ended by its own pid.
+# run TARGET [libFuzzer options]: does what `cargo fuzz run` does, but replaces this process, so that it can be killed by its id.
 run() {
     ASAN_OPTIONS=${ASAN_OPTIONS:-detect_odr_violation=0} exec "fuzz/target/$host/release/$1" \
         -artifact_prefix="fuzz/artifacts/$1/" -timeout=5 -rss_limit_mb=2048 "${@:2}"
@@ -43,7 +42,7 @@ if (($# == 2)) && [[ -f $2 ]]; then
     run "$1" "$2"
 fi
 
-# progress LOG: how far it is, by the last line that tells.
+# progress LOG: the progress according to the last status line.
 progress() {
     awk '/^#[0-9]+.* cov: / {
         executions = substr($1, 2)
@@ -67,7 +66,7 @@ status=0
 targets=("$@")
 (($# > 0)) || mapfile -t targets < <(scripts/cargo.sh fuzz list)
 for target in "${targets[@]}"; do
-    [[ -d fuzz/seeds/$target ]] || die "there is no target $target: $(ls fuzz/seeds)"
+    [[ -d fuzz/seeds/$target ]] || die "there is no target $target. The targets are: $(cd fuzz/seeds && echo *)"
     mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
     scripts/cargo.sh fuzz build "$target" >&2
     run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -max_total_time="$seconds" -max_len=2048 \
@@ -84,8 +83,8 @@ for target in "${targets[@]}"; do
         grep -E -A 2 'panicked at|SUMMARY: ' "$log" >&2 || tail "$log" >&2
         say "fuzz: $target FAILED after $((SECONDS - begun)) s: $(progress "$log")"
         file=$(grep -oE "fuzz/artifacts/$target/[^ ]+$" "$log" | tail -n 1 || true)
-        [[ -z $file ]] || say "    once more:             scripts/fuzz.sh $target $file
-    with every other test: cp $file fuzz/seeds/$target/WHAT-IT-SHOWS; scripts/cargo.sh test --test fuzz"
+        [[ -z $file ]] || say "    to repeat it:                   scripts/fuzz.sh $target $file
+    to make it a test for cargo test: cp $file fuzz/seeds/$target/WHAT-IT-SHOWS; scripts/cargo.sh test --test fuzz"
     fi
     pid=
 done

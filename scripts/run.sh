@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the module and starts a server with it in the foreground, on PORT (6379). Ctrl-C ends the server.
+# Builds the module and starts a server with it in the foreground, on PORT (default 6379). Ctrl-C ends the server.
 #
-# Its data and its configuration, in which CONFIG REWRITE saves, are kept from run to run. With FRESH=1 it begins without
-# them; they are moved aside, in the place of those that were moved there before.
+# The server's data and its configuration, into which CONFIG REWRITE writes, are kept from run to run. With FRESH=1 the server
+# starts without them: they are moved aside and replace what was moved aside before.
 #
-# RUN_DATA (data) is where the data go, INV_MODULE a module that is built already.
+# RUN_DATA (default data) is the folder for the data. INV_MODULE names a module that is already built.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -12,13 +12,13 @@ cd "$root"
 
 readonly port=${PORT:-6379} fresh=${FRESH:-}
 
-# What make is told beside that to start the same server.
+# The other variables with which make starts the same server.
 options() {
     [[ $port == 6379 ]] || printf ' PORT=%s' "$port"
     [[ -z ${SERVER:-} ]] || printf ' SERVER=%q' "$SERVER"
 }
 
-# The next port that nobody listens on.
+# The next free port.
 free_port() {
     local other=$1
     while ((other < 65535)) && is_in_use "$((++other))"; do :; done
@@ -31,11 +31,11 @@ answers() {
     printf 'PING\r\n' >&3
     read -r -t 1 reply <&3 || return 1
     exec 3>&-
-    # A server with a password answers that it wants one.
+    # A server that wants a password is ready too.
     [[ $reply == +PONG* || $reply == -NOAUTH* ]]
 }
 
-# Waits until the server answers, and gives up when it has ended.
+# Waits until the server answers, then tells the user how to try it. Returns if the server ends first.
 hint() {
     local pid=$1 cli=$2
     while ! (answers) 2>/dev/null; do
@@ -56,29 +56,29 @@ EOT
 }
 
 check_port "$port"
-if is_in_use "$port"; then die "port $port is in use. Choose another one: make run PORT=$(free_port "$port")"; fi
+if is_in_use "$port"; then die "port $port is in use. Choose another: make run PORT=$(free_port "$port")"; fi
 if [[ -z ${INV_MODULE:-} ]]; then
-    [[ -e $(module_file) ]] || say "building the module: the first time it takes some minutes"
+    [[ -e $(module_file) ]] || say "building the module; the first build takes some minutes"
     scripts/cargo.sh build --release
 fi
 server=$(scripts/find-server.sh)
 cli=$(cli_to_type "$server")
 module=${INV_MODULE:-$(module_file)}
-# Of each server and port its own: two that write into one folder would spoil it.
+# Each server version and port has its own folder: two servers that write into the same one would damage the data.
 data=${RUN_DATA:-$root/data}/$(server_name "$server")/$port
 if [[ -e $data && -n $fresh && $fresh != 0 ]]; then
     rm -rf "$data.before"
     mv "$data" "$data.before"
-    say "data: the server begins empty; what it had is in $(short "$data.before")"
+    say "data: the server starts empty; its previous data are in $(short "$data.before")"
 elif [[ -e $data ]]; then
-    say "data: what is in $(short "$data") of earlier runs is kept. To begin empty: make run FRESH=1$(options)"
+    say "data: $(short "$data") has the data of earlier runs. To start empty: make run FRESH=1$(options)"
 else
     say "data: $(short "$data"), kept from run to run"
 fi
 mkdir -p "$data"
 configuration=$(own_configuration "$data" "$module")
 
-# Twice in the background: it must not be a child of the server, which would wonder about it.
+# The double fork makes sure that it is not a child of the server, which would not expect one.
 (hint $$ "$cli" &)
-# The server takes this script's place, and so Ctrl-C and signals reach it and nothing else.
+# The server replaces this script, so that it receives Ctrl-C and signals itself.
 exec "$server" "$configuration" --port "$port" --dir "$data" --daemonize no --loadmodule "$module"

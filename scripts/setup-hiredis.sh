@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Prints the shell `export` line with which a compiler finds hiredis, if it needs one:
+# Prints the shell `export` line with which a compiler finds hiredis, or nothing if it needs none:
 #
 #     eval "$(scripts/setup-hiredis.sh)" && cc program.c -lhiredis
 #
-# An installed one serves where it speaks RESP3, as those from 1.0 on do. Debian 12 has an older one: then it is a newer
-# Debian's source package, built into .deps/hiredis (no root needed).
+# An installed hiredis is used if it supports RESP3 (version 1.0 or later). Debian 12 has an older one: then a newer Debian's
+# source package is built in .deps/hiredis (no root needed).
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -14,7 +14,7 @@ set -euo pipefail
 readonly debian=trixie version=1.2.0
 readonly hiredis_folder=$root/.deps/hiredis
 
-# Whether a program is built with it.
+# Whether a program can be built with it.
 works() {
     "${CC:-cc}" -x c -o /dev/null - -lhiredis 2>/dev/null <<'PROGRAM'
 #include <hiredis/hiredis.h>
@@ -25,10 +25,10 @@ int main(void) { redisFree(redisConnect("127.0.0.1", 1)); }
 PROGRAM
 }
 
-# The folder appears at once and whole.
+# The folder appears only when it is complete.
 build() {
     local options mirror
-    mirror=$(debian_mirror) || die "apt here has no Debian mirror to fetch hiredis from; name one: DEBIAN_MIRROR=http://.../debian"
+    mirror=$(debian_mirror) || die "apt on this machine has no Debian mirror to fetch hiredis from; name one: DEBIAN_MIRROR=http://.../debian"
     mkdir -p "$root/.deps"
     part=$(mktemp -d "$hiredis_folder.part.XXXXXX")
     apt_options "$part/apt"
@@ -51,9 +51,9 @@ main() {
         if ! have apt-get; then
             die "hiredis 1.0 or newer is not installed (Fedora: hiredis-devel; macOS: brew install hiredis)"
         fi
-        say "hiredis: building Debian's $version into .deps/hiredis ..."
-        build || die "hiredis $version could not be had from Debian $debian"
-        works || die "no program can be built with the hiredis in .deps/hiredis"
+        say "hiredis: building Debian's $version in .deps/hiredis ..."
+        build || die "hiredis $version could not be fetched from Debian $debian and built"
+        works || die "a program cannot be built with the hiredis in .deps/hiredis"
     fi
     printf 'export CPATH=%q LIBRARY_PATH=%q\n' "$CPATH" "$LIBRARY_PATH"
 }

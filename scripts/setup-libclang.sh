@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Prints the shell `export` lines with which bindgen, at build time, finds libclang:
+# Prints the shell `export` lines with which bindgen finds libclang at build time:
 #
 #     eval "$(scripts/setup-libclang.sh)"
 #
-# An installed libclang is used; where there is none, PyPI's wheel is unpacked into .deps/libclang (no root needed).
+# An installed libclang is used; if there is none, PyPI's wheel is unpacked into .deps/libclang (no root needed).
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -11,7 +11,7 @@ set -euo pipefail
 readonly libclang_wheel=libclang==18.1.1
 readonly fetched=$root/.deps/libclang
 
-# The names under which bindgen looks for the library. libclang-cpp is another one.
+# Whether the folder has the library under a name for which bindgen looks. libclang-cpp is another library.
 holds_libclang() {
     local file
     for file in "$1"/libclang.so "$1"/libclang.dylib "$1"/libclang.so.* "$1"/libclang-[0-9]*.so*; do
@@ -20,7 +20,7 @@ holds_libclang() {
     return 1
 }
 
-# Folders in which an installed libclang may lie, the newest LLVM first.
+# Folders in which libclang may be installed, the newest LLVM first.
 candidates() {
     local config developer
     [[ -z ${LIBCLANG_PATH:-} ]] || printf '%s\n' "$LIBCLANG_PATH"
@@ -53,11 +53,11 @@ fetched_folder() {
 
 fetch() {
     say "libclang: none is installed; unpacking PyPI's $libclang_wheel into .deps/libclang"
-    fetch_wheel "$libclang_wheel" "$fetched" || die "bindgen needs libclang, and it could not be had from PyPI.
-Install it (Debian, Ubuntu: libclang-dev; Fedora: clang-devel; macOS: xcode-select --install), or python3 with pip."
+    fetch_wheel "$libclang_wheel" "$fetched" || die "bindgen needs libclang, which could not be fetched from PyPI.
+Install libclang (Debian, Ubuntu: libclang-dev; Fedora: clang-devel; macOS: xcode-select --install), or python3 with pip."
 }
 
-# A libclang without a compiler beside it has no stddef.h and the like: gcc's serve as well. The compiler on macOS brings its own.
+# A libclang without its compiler lacks stddef.h and similar headers. gcc's serve as well; on macOS, the compiler has its own.
 header_arguments() {
     local folder=$1 headers
     compgen -G "$folder/clang/*/include/stddef.h" >/dev/null && return
@@ -71,10 +71,10 @@ main() {
     local folder arguments
     folder=$(installed_folder) || folder=$(fetched_folder) || {
         fetch
-        folder=$(fetched_folder) || die "PyPI's $libclang_wheel holds no library for this machine"
+        folder=$(fetched_folder) || die "PyPI's $libclang_wheel has no library for this machine"
     }
     printf 'export LIBCLANG_PATH=%q\n' "$folder"
-    # What a person has set stays; it may hold a cross compiler's folders.
+    # Keep what the user has set: it may name the folders of a cross compiler.
     if [[ -z ${BINDGEN_EXTRA_CLANG_ARGS:-} ]]; then
         arguments=$(header_arguments "$folder")
         [[ -z $arguments ]] || printf 'export BINDGEN_EXTRA_CLANG_ARGS=%q\n' "$arguments"

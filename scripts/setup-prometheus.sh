@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Prints the shell `export` lines with which the test of monitoring/ finds prometheus-redis-exporter, prometheus and promtool:
+# Prints the shell `export` lines that tell the monitoring test where prometheus-redis-exporter, prometheus and promtool are:
 #
 #     eval "$(scripts/setup-prometheus.sh)"
 #
-# Installed ones serve. Otherwise they are the distribution's, unpacked into .deps/ (no root needed): installed, they would start
-# services of their own.
+# Installed ones are used. Otherwise the distribution's packages are unpacked into .deps/ (no root needed): installed packages
+# would start services.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -19,7 +19,7 @@ provide() {
         if [[ ! -x $path ]]; then
             if ! have apt-get || ! have dpkg; then die "$program is not installed (Debian, Ubuntu: $package)"; fi
             say "$package: unpacking the distribution's package into .deps/$package ..."
-            unpack_server "$package" "$root/.deps/$package" || die "the distribution's $package could not be had"
+            unpack_server "$package" "$root/.deps/$package" || die "the distribution's $package could not be fetched"
         fi
     fi
     "$path" --version >/dev/null 2>&1 || die "$path does not work: $("$path" --version 2>&1 | tail -n 1)"

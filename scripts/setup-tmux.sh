@@ -3,8 +3,8 @@
 #
 #     eval "$(scripts/setup-tmux.sh)"
 #
-# An installed one serves. Otherwise it is the distribution's, unpacked into .deps/tmux (no root needed). What INV_TMUX names
-# already is left as it is.
+# An installed tmux is used. Otherwise the distribution's package is unpacked into .deps/tmux (no root needed). If INV_TMUX is
+# set, it is kept.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -23,7 +23,7 @@ main() {
             die "tmux is not installed (Debian, Ubuntu: tmux; Fedora: tmux; macOS: brew install tmux)"
         fi
         say "tmux: unpacking the distribution's package into .deps/tmux ..."
-        unpack_server tmux "$tmux_folder" || die "the distribution's tmux could not be had"
+        unpack_server tmux "$tmux_folder" || die "the distribution's tmux could not be fetched"
         write_wrapper "$tmux"
     fi
     works "$tmux" || die "tmux does not work: $("$tmux" -V 2>&1 | head -n 5)"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Prints the shell `export` lines with which valgrind runs:
+# Prints the shell `export` lines with which valgrind runs, or nothing if it needs none:
 #
 #     eval "$(scripts/setup-valgrind.sh)"
 #
-# An installed one serves. Otherwise it is the distribution's, unpacked into .deps/valgrind with the debug symbols of the C
-# library, without which memcheck does not start (no root needed).
+# An installed valgrind is used. Otherwise the distribution's package is unpacked into .deps/valgrind (no root needed), with the
+# debug symbols of the C library, without which memcheck does not start.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -15,13 +15,13 @@ readonly valgrind_folder=$root/.deps/valgrind
 
 works() { "$1" --quiet --tool=memcheck true >/dev/null 2>&1; }
 
-# Where it was built for is not where it lies: these say so, to it and to the tools beside it.
+# Tells valgrind and its tools where they are: the paths in the package are those of an installation.
 set_up_unpacked() {
     local unpacked=$valgrind_folder/root tool
     [[ -x $unpacked/usr/bin/valgrind.bin ]] || return 1
     tool=$(find "$unpacked/usr" -name 'memcheck-*-linux' -print -quit)
     export VALGRIND_LIB=${tool%/*}
-    # The script of that name looks for debug symbols at their usual place only.
+    # The script `valgrind` in the package looks for debug symbols at their usual place only, so it is bypassed.
     ln -sf valgrind.bin "$unpacked/usr/bin/valgrind"
     export PATH=$unpacked/usr/bin:$PATH
     [[ ! -d $unpacked/usr/lib/debug ]] || export VALGRIND_OPTS="${VALGRIND_OPTS:-} --extra-debuginfo-path=$unpacked/usr/lib/debug"
@@ -35,7 +35,7 @@ main() {
             die "valgrind is not installed (Debian, Ubuntu: valgrind; Fedora: valgrind)"
         fi
         say "valgrind: unpacking the distribution's package into .deps/valgrind ..."
-        unpack_server valgrind "$valgrind_folder" || die "the distribution's valgrind could not be had"
+        unpack_server valgrind "$valgrind_folder" || die "the distribution's valgrind could not be fetched"
         set_up_unpacked || die "the distribution's valgrind does not work: $(valgrind --tool=memcheck true 2>&1 | head -n 5)"
     fi
     printf 'export PATH=%q VALGRIND_LIB=%q VALGRIND_OPTS=%q\n' "$PATH" "$VALGRIND_LIB" "${VALGRIND_OPTS:-}"

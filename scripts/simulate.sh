@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Random worlds in which everything fails, on all processors, without a server: see tests/engine/faults.rs. WORLDS says how
-# many (200000), SEED from which on, so that a run comes again.
+# Runs random worlds in which everything can fail, on all processors and without a server (tests/engine/faults.rs). WORLDS is the
+# number of worlds (default 200000); SEED is the first seed and repeats a run.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A long run of mixed load, with one fault after the other, on the release module; a line for each round, and a report in
-# target/soak.md. LENGTH says how many seconds (3600), INV_SOAK_SEED which course the dice take.
+# Runs a mixed load for a long time on the release module while faults are injected. It prints a line for each round and writes a
+# report to target/soak.md. LENGTH is the duration in seconds (default 3600); INV_SOAK_SEED repeats a run's random choices.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

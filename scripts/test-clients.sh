@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The programs of examples/clients/, each in both protocols, on a server of their own with the module; a table at the end.
-# What they print is in target/test-clients. The libraries are fetched into .deps, in the versions that are written down
-# here, in scripts/setup-*.sh, and in examples/clients/package-lock.json.
+# Runs each program of examples/clients/ with both protocols, on a temporary server with the module, and prints a table. The
+# programs' output is in target/test-clients. The libraries are fetched into .deps. Their versions are fixed here, in
+# scripts/setup-*.sh, and in examples/clients/package-lock.json.
 #
-#     scripts/test-clients.sh                    all
-#     scripts/test-clients.sh ioredis hiredis    these
+#     scripts/test-clients.sh                    all clients
+#     scripts/test-clients.sh ioredis hiredis    these clients
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -18,7 +18,7 @@ readonly programs=$root/examples/clients
 readonly built=${CARGO_TARGET_DIR:-$root/target}
 readonly logs=$built/test-clients
 readonly all=(redis-py valkey-py node-redis ioredis hiredis redis-rs)
-# Seconds that a program may take: ten times what it does.
+# The seconds that a program may take: ten times what it needs.
 readonly limit=60
 
 folder=
@@ -32,7 +32,7 @@ end() {
 }
 trap end EXIT
 
-# --- the clients: `set_up NAME` makes one ready and leaves in `command` how its program is run ---
+# --- the clients: `set_up NAME` prepares one and sets `command` to what runs its program ---
 
 set_up() {
     local exports
@@ -43,7 +43,7 @@ set_up() {
         ;;
     valkey-py)
         set_up_valkey_py || return 1
-        # On an older Python it needs the async-timeout that was fetched for redis-py.
+        # Before Python 3.11.3 it needs the async-timeout that was fetched for redis-py.
         command=(env PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$valkey_folder:$root/.deps/async-timeout")
         command+=(python3 "$programs/valkey-py.py")
         ;;
@@ -66,11 +66,11 @@ set_up_valkey_py() {
     [[ ! -d $valkey_folder/valkey-${valkey_wheel#*==}.dist-info ]] || return 0
     say "valkey-py: unpacking PyPI's $valkey_wheel into .deps/valkey-py"
     fetch_wheel "$valkey_wheel" "$valkey_folder" && return
-    say "error: valkey-py could not be had from PyPI: it takes python3 3.11 or newer, with pip"
+    say "error: valkey-py could not be fetched from PyPI: this needs python3 3.11 or newer, with pip"
     return 1
 }
 
-# A program in JavaScript finds its libraries beside itself.
+# A JavaScript program finds its libraries in its own folder.
 set_up_npm() {
     mkdir -p "$npm_folder"
     cp "$programs/package.json" "$programs"/*.mjs "$npm_folder"
@@ -82,9 +82,9 @@ set_up_npm() {
     fi
 }
 
-# --- all of it ---
+# --- all clients ---
 
-# The first line of each program tells its version. The redis crate does not know its own.
+# Each program prints its library's version in its first line, except redis-rs: the redis crate does not expose its version.
 version_of() {
     local version
     version=$(sed -nE '1s/^[a-z-]+ ([0-9.]+), RESP.*/\1/p' "$2")
@@ -119,7 +119,7 @@ main() {
     local program name
     (($# > 0)) || set -- "${all[@]}"
     for name in "$@"; do
-        [[ " ${all[*]} " == *" $name "* ]] || die "there is no client $name: ${all[*]}"
+        [[ " ${all[*]} " == *" $name "* ]] || die "there is no client $name. The clients are: ${all[*]}"
     done
     program=$(scripts/find-server.sh)
     scripts/cargo.sh build --lib --example redis-rs
@@ -130,10 +130,10 @@ main() {
 
     printf '%-12s %-9s %-9s %-10s %s\n' client version protocol result seconds
     while read -r name row; do
-        # shellcheck disable=SC2086  # one word a column
+        # shellcheck disable=SC2086  # one word per column
         [[ -z $name ]] || printf '%-12s %-9s %-9s %-10s %s\n' "$name" $row
     done <<<"$rows"
-    ((failures == 0)) || die "the clients failed $failures time(s); what they printed is in ${logs#"$root"/}"
+    ((failures == 0)) || die "the clients failed $failures time(s); their output is in ${logs#"$root"/}"
 }
 
 main "$@"

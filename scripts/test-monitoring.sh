@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The files of monitoring/ against the real thing: promtool reads the rules and runs their tests, then a server with its replica is
-# scraped by Debian's exporter and Prometheus, as docs/operations.md says (tests/monitoring/scrape.py). SERVER names the server.
+# Tests the files in monitoring/: promtool checks the rules and runs their tests; then Debian's exporter and Prometheus scrape a
+# server and its replica as docs/operations.md describes (tests/monitoring/scrape.py). SERVER names the server.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -16,7 +16,7 @@ scripts/cargo.sh build --release
 INV_MODULE=$(module_file)
 export INV_MODULE
 
-# It says of what is wrong where; of what is right, that it is.
+# promtool says where a file is wrong.
 "$INV_PROMTOOL" check rules monitoring/redis-inventory.rules.yml
 "$INV_PROMTOOL" test rules monitoring/redis-inventory.test.yml
 PYTHONPATH=$INV_REDIS_PY PYTHONDONTWRITEBYTECODE=1 exec python3 tests/monitoring/scrape.py

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Builds the Dockerfile, and runs what compose.yaml says, where there is no daemon and no registry of images: with buildah's
-# chroot isolation, on base images made here, each service in a network namespace of its own. Needs root, buildah,
-# debootstrap, iproute2, jq, openssl, and Rust; takes some ten minutes and 10 GB.
+# Builds the Dockerfile and runs the services of compose.yaml on a machine without a container daemon or an image registry: with
+# buildah's chroot isolation, on base images made here, each service in its own network namespace. Needs root, buildah,
+# debootstrap, iproute2, jq, openssl and Rust. Takes about ten minutes and 10 GB.
 #
-# The base images bear the names that the Dockerfile and compose.yaml use: Debian with this machine's Rust for the build; Debian
-# with its valkey-server, where the official image has its own; Debian with its exporter, laid out like the official image; and one
-# more with docker-compose, which reads compose.yaml. The server is of Debian's sid, which has the version that the Dockerfile names.
-# All of it is in target/image; delete that folder to begin anew.
+# The base images have the names that the Dockerfile and compose.yaml use. The build image is Debian with this machine's Rust. The
+# server image is Debian sid, which has the server version that the Dockerfile names. The exporter image is Debian with its
+# exporter, laid out like the official image. A fourth image with docker-compose reads compose.yaml. Everything is in
+# target/image; delete that folder to start over.
 #
-# What only a daemon does is not tried: publishing ports, read_only, cap_drop, restart.
+# Features of a daemon are not tested: published ports, read_only, cap_drop, restart.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -18,7 +18,7 @@ set -euo pipefail
 readonly work=$root/target/image
 readonly image=localhost/redis-inventory
 readonly tools=localhost/compose
-# Network namespaces, one a service, and the addresses in them.
+# One network namespace per service, and its address.
 readonly net=inv-image-$$
 readonly -A address=(["master"]=10.99.0.1 ["replica"]=10.99.0.2 ["exporter"]=10.99.0.3)
 declare -A container=() running=()
@@ -27,10 +27,11 @@ images() { buildah --root "$work/storage" --runroot "$work/run" --storage-driver
 
 is_there() { images inspect --type image "$1" >/dev/null 2>&1; }
 
-# The image of the Dockerfile's FROM line whose name begins with this.
+# base NAME: the full name of the image in the Dockerfile's FROM line that begins with NAME.
 base() { sed -nE "s|^FROM ($1:[^ ]+).*|\1|p" "$root/Dockerfile"; }
 
-# make_base NAME SUITE PACKAGES FILL [config]: Debian with these packages; FILL does the rest, in the folder it is given.
+# make_base NAME SUITE PACKAGES FILL [config]: makes an image of Debian with these packages. FILL gets the folder and completes
+# it.
 make_base() {
     local name=$1 suite=$2 packages=$3 fill=$4 made folder
     shift 4
@@ -53,19 +54,19 @@ fill_rust() {
     local sysroot
     sysroot=$(cd "$root" && rustc --print sysroot)
     cp -a "$sysroot/bin" "$sysroot/lib" "$1/usr/local/"
-    # A machine behind a proxy may trust a certificate of that one, and cargo in the build has to as well.
+    # A machine behind a proxy may trust the proxy's certificate; cargo in the build has to trust it too.
     cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"
 }
 
 fill_exporter() {
     cp "$1/usr/bin/prometheus-redis-exporter" "$1/redis_exporter"
-    # As in alpine.
+    # As in the alpine image.
     ln -s "$(chroot "$1" sh -c 'command -v busybox')" "$1/usr/local/bin/wget"
 }
 
 # --- compose.yaml ---
 
-# compose [options]: compose.yaml as docker-compose understands it, with passwords of this run.
+# compose [options]: prints compose.yaml as docker-compose resolves it, with the given passwords.
 compose() {
     local made status=0
     made=$(images from --pull-never "$tools")
@@ -76,19 +77,19 @@ compose() {
 }
 
 read_compose() {
-    if compose >/dev/null 2>"$work/refused"; then die "compose.yaml does without passwords"; fi
+    if compose >/dev/null 2>"$work/refused"; then die "compose.yaml is accepted without passwords"; fi
     grep 'INVENTORY_PASSWORD is missing' "$work/refused" >&2 || die "docker-compose: $(tail -n 3 "$work/refused")"
-    say "ok: compose.yaml wants passwords"
+    say "ok: compose.yaml requires passwords"
     compose --env "INVENTORY_PASSWORD=$(openssl rand -hex 32)" --env "EXPORTER_PASSWORD=$(openssl rand -hex 32)" >"$work/compose.json"
     say "ok: docker-compose reads compose.yaml"
 }
 
-# of_service SERVICE FILTER: what compose.yaml says of the service.
+# of_service SERVICE FILTER: the part of compose.yaml that describes the service.
 of_service() {
     jq --raw-output --arg service "$1" --arg root "$root" --arg work "$work" ".services[\$service] | $2" "$work/compose.json"
 }
 
-# of_image IMAGE FILTER: what the image says of itself.
+# of_image IMAGE FILTER: the configuration of the image.
 of_image() { images inspect --type image "$1" | jq --raw-output ".Docker.config | $2"; }
 
 image_of() { printf 'localhost/%s\n' "$(of_service "$1" .image)"; }
@@ -112,16 +113,16 @@ make_networks() {
     done
 }
 
-# create SERVICE: a container of its image. The others are known by their names.
+# create SERVICE: creates a container in which the other services are known by name.
 create() {
     local service=$1 other hosts=()
     for other in "${!address[@]}"; do hosts+=(--add-host "$other:${address[$other]}"); done
     container[$service]=$(images from --pull-never "${hosts[@]}" "$(image_of "$service")")
-    # Without the folder of data that buildah makes for it, which would lie over the volume.
+    # buildah makes a data folder of its own for the image's volume, which would hide the mounted one.
     images config --volume /data- "${container[$service]}"
 }
 
-# A new volume is what is in the image, with its owner.
+# Like a daemon, fills a new volume with what the image has there, and with the same owner.
 create_volume() {
     local folder made
     made=$(images from --pull-never "$image")
@@ -133,11 +134,11 @@ create_volume() {
     images rm "$made" >/dev/null
 }
 
-# inside SERVICE COMMAND...: as `docker compose exec`, with the volumes and the environment that compose.yaml gives.
+# inside SERVICE COMMAND...: like `docker compose exec`, with the volumes and the environment of compose.yaml.
 inside() {
     local service=$1 word options=()
     shift
-    # /project is where docker-compose has read it.
+    # docker-compose has read the file in /project.
     # shellcheck disable=SC2016  # the variables are jq's
     while read -r word; do options+=(--volume "$word"); done < <(of_service "$service" '.volumes[] |
         (if .type == "volume" then $work + "/volumes/" + .source else .source | sub("^/project"; $root) end)
@@ -148,13 +149,13 @@ inside() {
         run --isolation chroot "${options[@]}" "${container[$service]}" -- "$@"
 }
 
-# start SERVICE: the image's own entry point with the command of compose.yaml, as a daemon would; until it is healthy.
+# start SERVICE: runs the image's entry point with the command of compose.yaml, as a daemon does, and waits until it is healthy.
 start() {
     local service=$1 entry arguments
     create "$service"
     mapfile -t entry < <(of_image "$(image_of "$service")" '.Entrypoint[]')
     mapfile -t arguments < <(of_service "$service" '.command // [] | .[]')
-    # A process group of its own, so that all of it ends with this script.
+    # It gets its own process group, so that all its processes end with this script.
     set -m
     inside "$service" "${entry[@]}" "${arguments[@]}" >>"$work/$service.log" 2>&1 &
     running[$service]=$!
@@ -166,7 +167,7 @@ start() {
     say "ok: $service is healthy"
 }
 
-# What compose.yaml, or else the image, calls the health check: in exec form, as there is no shell.
+# Runs the health check of compose.yaml or, if it has none, of the image. It must be in exec form, because there is no shell.
 is_healthy() {
     local check
     mapfile -t check < <(of_service "$1" '.healthcheck.test // [] | .[]')
@@ -179,7 +180,7 @@ cli() { inside "$1" valkey-cli "${@:2}"; }
 
 pid_of() { cli "$1" info server | tr -d '\r' | sed -n 's/^process_id://p'; }
 
-# stop SERVICE: SIGTERM to the server, as `docker stop` sends it.
+# stop SERVICE: sends SIGTERM to the server, as `docker stop` does.
 stop() {
     kill -TERM "$(pid_of "$1")"
     wait "${running[$1]}" || true
@@ -193,7 +194,7 @@ expect() {
     say "ok: $what: $seen"
 }
 
-# eventually WHAT EXPECTED COMMAND...: within ten seconds.
+# eventually WHAT EXPECTED COMMAND...: waits up to ten seconds.
 eventually() {
     local what=$1 expected=$2 seen try
     shift 2
@@ -222,45 +223,45 @@ try_services() {
     expect "the server's user and group" "999 999" "$(awk '/^[UG]id:/ {print $2}' "/proc/$server/status" | paste -sd ' ')"
     if grep -qF requirepass "/proc/$server/cmdline"; then die "ps shows the passwords"; fi
     say "ok: ps does not show the passwords"
-    expect "an answer without the password" "-NOAUTH Authentication required." "$(ip netns exec "$net-master" bash -c \
+    expect "the reply without a password" "-NOAUTH Authentication required." "$(ip netns exec "$net-master" bash -c \
         'exec 3<>/dev/tcp/127.0.0.1/6379 && printf "PING\r\n" >&3 && head -n 1 <&3' | tr -d '\r')"
     start replica
     eventually "the replica's link" up link_of replica
     cli master set stock:available:PROD-123 10 >/dev/null
     cli master inv.reserve RES-1 EX 900 ITEMS PROD-123 2 >/dev/null
-    eventually "what is available on the replica" 8 cli replica get stock:available:PROD-123
-    expect "the reservation there" reserved "$(cli replica inv.get RES-1 | sed -n 4p)"
+    eventually "available units on the replica" 8 cli replica get stock:available:PROD-123
+    expect "the reservation on the replica" reserved "$(cli replica inv.get RES-1 | sed -n 4p)"
     start exporter
-    expect "live reservations, at the exporter" 1 "$(metric inv_holds)"
+    expect "live reservations in the exporter" 1 "$(metric inv_holds)"
 
-    # New containers on the same volumes.
+    # New containers use the same volumes.
     stop master
     create master
     if is_healthy master; then die "the health check passes without a server"; fi
     say "ok: the health check fails without a server"
     images rm "${container[master]}" >/dev/null
     start master
-    expect "what is available after a restart" 8 "$(cli master get stock:available:PROD-123)"
-    expect "a commit of what was reserved before" OK "$(cli master inv.commit RES-1)"
-    eventually "what is reserved on the replica" 0 cli replica get stock:reserved:PROD-123
+    expect "available units after a restart" 8 "$(cli master get stock:available:PROD-123)"
+    expect "a commit of the earlier reservation" OK "$(cli master inv.commit RES-1)"
+    eventually "reserved units on the replica" 0 cli replica get stock:reserved:PROD-123
     try_tls
     stop replica
     stop master
 }
 
-# The server in the image speaks TLS: a port for it is opened, with a certificate of this run in the volume.
+# Opens a TLS port, with a new certificate in the volume.
 try_tls() {
     local folder=$work/volumes/master/tls
     install -d -o 999 "$folder"
     openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=master -addext subjectAltName=DNS:master \
         -keyout "$folder/key" -out "$folder/cert" 2>/dev/null
     chown 999 "$folder"/*
-    expect "TLS is set up" OK "$(cli master config set tls-cert-file /data/tls/cert tls-key-file /data/tls/key \
+    expect "the TLS settings" OK "$(cli master config set tls-cert-file /data/tls/cert tls-key-file /data/tls/key \
         tls-ca-cert-file /data/tls/cert tls-auth-clients no tls-port 6390)"
-    expect "a ping through TLS" PONG "$(cli master -h master -p 6390 --tls --cacert /data/tls/cert ping)"
+    expect "a ping over TLS" PONG "$(cli master -h master -p 6390 --tls --cacert /data/tls/cert ping)"
 }
 
-# show_size WHAT IMAGE: in MB, of all files in it.
+# show_size WHAT IMAGE: prints the size of all files in the image, in MB.
 show_size() {
     local made bytes
     made=$(images from --pull-never "$2")
@@ -280,11 +281,11 @@ clean_up() {
 
 main() {
     local rust valkey exporter program
-    [[ $(id -u) == 0 ]] || die "debootstrap, namespaces and buildah's chroot need root here"
+    [[ $(id -u) == 0 ]] || die "this needs root, for debootstrap, network namespaces and buildah's chroot"
     for program in buildah debootstrap ip jq openssl; do
-        have "$program" || die "it needs $program (Debian: buildah, debootstrap, iproute2, jq, openssl)"
+        have "$program" || die "this needs $program (Debian: buildah, debootstrap, iproute2, jq, openssl)"
     done
-    mirror=$(debian_mirror) || die "apt here has no Debian mirror; name one: DEBIAN_MIRROR=http://.../debian $0"
+    mirror=$(debian_mirror) || die "apt on this machine has no Debian mirror; name one: DEBIAN_MIRROR=http://.../debian $0"
     cd "$root"
     mkdir -p "$work"
     trap clean_up EXIT
@@ -299,9 +300,9 @@ main() {
         --entrypoint '["/redis_exporter"]' --user 59000:59000
     say "--- building the Dockerfile"
     images bud --isolation chroot --pull-never --format docker --tag "$image" .
-    say "--- running what compose.yaml says"
+    say "--- running the services of compose.yaml"
     try_services
-    show_size "$valkey, with the server alone" "localhost/$valkey"
+    show_size "$valkey, with the server only" "localhost/$valkey"
     show_size "the image" "$image"
 }
 

@@ -1,7 +1,7 @@
-//! The hot product: everybody wants the same, and one product is in one slot, of one master.
+//! A hot product: everybody wants it, but a product is in one slot, of one master.
 //!
-//! A shop can keep it under several tags instead, one in the slots of each master: a reservation tries one at random, and
-//! where that has nothing left the others in order.
+//! Instead, a shop can split its stock over several tags, one in the slots of each master. A reservation tries a random tag first
+//! and, if that has nothing left, the others in order.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -13,41 +13,41 @@ use crate::shards::Cluster;
 use crate::wire::{Batch, Line, cpu_of_this_thread, since};
 use crate::{SLOTS, cpu_of, us_and_calls};
 
-/// Units, where they are to run out.
+/// Units of a product that is to be sold out.
 pub const UNITS: usize = 30_000;
-/// Shops: each a thread with a connection to every master that has a part of the product.
+/// Shops. Each is a thread with a connection to every master that has a part of the product.
 pub const SHOPS: usize = 8;
-/// Customers of a shop that are served at once, for each tag: so a connection has this many commands under way.
+/// Customers that a shop serves at once for each tag, and so the number of commands in flight on a connection.
 pub const CUSTOMERS: usize = 32;
 
-/// One setting, and what was measured in each round.
+/// One configuration and the sale in each round.
 pub struct Hot {
     pub tags: usize,
     pub until_sold_out: bool,
     pub sales: Vec<Sale>,
 }
 
-/// What one sale was like.
+/// The results of one sale.
 #[derive(Default)]
 pub struct Sale {
     pub seconds: f64,
     pub reserved: usize,
-    /// INSUFFICIENT that a customer heard who got a unit in the end.
+    /// INSUFFICIENT replies to customers who got a unit in the end.
     pub extra: usize,
     /// Customers who got a unit after one refusal, and after more.
     pub after_one: usize,
     pub after_more: usize,
-    /// Customers who heard from every tag that nothing is left.
+    /// Customers who were refused under every tag.
     pub turned_away: usize,
-    /// Units that had been reserved when a customer first had to try again.
+    /// Units that were already reserved when a customer first had to try again.
     pub smooth: usize,
     pub us_a_call: f64,
-    /// Cores, by master, and of the shops.
+    /// Cores used by each master, and by the shops.
     pub masters_cpu: Vec<f64>,
     pub load_cpu: Option<f64>,
 }
 
-/// A customer: the number in the id, the tag that is asked first, and how many have refused.
+/// A customer: the number in the id, the tag to ask first, and how many tags have refused.
 #[derive(Clone, Copy)]
 struct Customer {
     number: usize,
@@ -55,7 +55,7 @@ struct Customer {
     refusals: usize,
 }
 
-/// A tag in the slots of each of the first masters.
+/// A tag in the slots of each of the first `count` masters.
 fn tags(cluster: &Cluster, count: usize) -> Vec<String> {
     let masters = cluster.masters.len();
     let tag = |master: usize| {
@@ -66,8 +66,8 @@ fn tags(cluster: &Cluster, count: usize) -> Vec<String> {
     (0..count).map(tag).collect()
 }
 
-/// Sells a product that is kept under so many tags, each in the slots of a master of its own: as many as are asked for of
-/// a stock that is large enough, or [`UNITS`] until nothing is left.
+/// Sells a product under `count` tags, each in the slots of another master: `requests` units of a large stock, or [`UNITS`] until
+/// nothing is left.
 pub fn sell(cluster: &Cluster, count: usize, until_sold_out: bool, requests: usize, round: usize) -> Sale {
     let tags = tags(cluster, count);
     let stock = if until_sold_out { UNITS / count } else { 1_000_000_000 };
@@ -111,7 +111,7 @@ pub fn sell(cluster: &Cluster, count: usize, until_sold_out: bool, requests: usi
         masters_cpu,
         load_cpu: cpu.map(|cpu| cpu / seconds),
     };
-    // What the shops believe is what the books say.
+    // The shops' results must match the servers' counters.
     let mut held = 0;
     for (client, tag) in clients.iter_mut().zip(&tags) {
         let audit = client.ask(format!("INV.AUDIT {{{tag}}}:SHOE"));
@@ -125,7 +125,7 @@ pub fn sell(cluster: &Cluster, count: usize, until_sold_out: bool, requests: usi
     sale
 }
 
-/// Serves customers until so many have a unit, or one has heard from every tag that nothing is left.
+/// Serves customers until enough have a unit, or until one was refused under every tag.
 fn shop(
     number: usize,
     round: usize,
@@ -142,7 +142,7 @@ fn shop(
     while sale.turned_away == 0 && sale.reserved < goal {
         let mut waiting: Vec<Customer> = (0..CUSTOMERS * tags.len())
             .map(|_| {
-                // Xorshift: good enough to pick one of a few.
+                // Xorshift: good enough to choose among a few.
                 random ^= random << 13;
                 random ^= random >> 7;
                 random ^= random << 17;
@@ -159,7 +159,7 @@ fn shop(
     sale
 }
 
-/// Sends one command for each customer, all at once; those who have to try another tag come back.
+/// Sends one command for each customer, all at once. Returns those who have to try another tag.
 fn ask_all(
     shop: usize,
     lines: &mut [Line],

@@ -1,4 +1,4 @@
-//! What was measured, and the tables of it.
+//! The results and their tables.
 
 use crate::numbers::thousands;
 use std::fmt::Write;
@@ -6,31 +6,31 @@ use std::fmt::Write;
 use crate::hot::{CUSTOMERS, Hot, SHOPS, Sale, UNITS};
 use crate::{CONNECTIONS, Kind, LARGE, PIPELINES, SLOTS, TALKATIVE_MS, WATCHED, machine};
 
-/// How many masters the paper cluster has.
+/// Masters of the hypothetical cluster.
 const MANY: usize = 100;
 
-/// What one load met.
+/// The results of one load.
 #[derive(Clone, Copy)]
 pub struct Figures {
     pub per_second: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
     pub us_a_call: f64,
-    /// Cores in use: of all servers of the setting together, and of the load.
+    /// Cores used: by all servers of the configuration together, and by the load.
     pub servers_cpu: f64,
     pub load_cpu: Option<f64>,
-    /// What was neither: other work on the machine, and what its host took from it.
+    /// Cores used by other work on the machine, or taken by its host.
     pub others_cpu: Option<f64>,
 }
 
 impl Figures {
-    /// Commands for a second of processor time of the servers.
+    /// Commands per processor second of the servers.
     fn per_core(&self) -> f64 {
         self.per_second / self.servers_cpu
     }
 }
 
-/// One command on one setting, round by round.
+/// One command in one configuration, round by round.
 pub struct Row {
     pub kind: Kind,
     pub pipeline: usize,
@@ -44,18 +44,18 @@ impl Row {
     }
 }
 
-/// A server that nobody asks: for each node, a second.
+/// What idle servers consume, per node and second.
 pub struct Idle {
     pub nodes: usize,
     pub is_cluster: bool,
     pub cpu_ms: f64,
     pub messages: f64,
     pub bytes: f64,
-    /// Of the reply to CLUSTER NODES, for each node.
+    /// Size of the reply to CLUSTER NODES of each node.
     pub nodes_bytes: f64,
 }
 
-/// All of it.
+/// All results.
 pub struct Report {
     pub command: String,
     pub server: String,
@@ -70,7 +70,7 @@ pub struct Report {
 const ALONE: &str = "no cluster";
 
 impl Report {
-    /// The tables.
+    /// The tables as Markdown.
     pub fn markdown(&self) -> String {
         let mut text = String::from("# The module in a cluster\n\nWritten by `make bench-cluster`.\n\n");
         self.write_head(&mut text).unwrap();
@@ -89,7 +89,7 @@ impl Report {
     }
 
     fn write_head(&self, text: &mut String) -> std::fmt::Result {
-        let (before, behind) = &self.load;
+        let (before, after) = &self.load;
         writeln!(text, "| | |\n| --- | --- |\n| machine | {} |", machine::machine())?;
         writeln!(text, "| server | {} |\n| load (1 min) | {before} before, {behind} after |", self.server)?;
         writeln!(text, "| command | `{}` |\n", self.command)?;
@@ -389,18 +389,18 @@ impl Report {
     }
 }
 
-/// The middle one.
+/// The median.
 fn middle(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
 }
 
-/// The least and the most.
+/// The minimum and the maximum.
 fn ends(figures: &[f64]) -> [f64; 2] {
     [figures.iter().copied().fold(f64::INFINITY, f64::min), figures.iter().copied().fold(0.0, f64::max)]
 }
 
-/// The middle one, and between brackets the ends.
+/// The median, with minimum and maximum in parentheses.
 fn with_ends(figures: &[f64], places: usize) -> String {
     let [least, most] = ends(figures);
     format!("{:.places$} ({least:.places$} to {most:.places$})", middle(figures.to_vec()))

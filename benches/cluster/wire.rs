@@ -1,8 +1,8 @@
-//! The load: connections that each keep one batch of commands under way.
+//! The load: connections that each keep one batch of commands in flight.
 //!
-//! The benchmark program of the server cannot do it. Under `--cluster` it puts a tag of its own into each command, and for
-//! some slots that is `{Qi}}`, which is no id of the module: one command in five is refused, and it does not say so. It
-//! sends 32 commands of a pipeline to one product, and that of Redis refuses a cluster of one node.
+//! The server's benchmark program cannot generate this load. With `--cluster` it adds its own tag to each command, and for some
+//! slots that is `{Qi}}`, which is not a valid id: one command in five is refused, and it does not report that. Also, it sends a
+//! pipeline's 32 commands to one product, and Redis's version rejects a cluster of one node.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -26,11 +26,11 @@ impl Batch {
     }
 }
 
-/// A connection. The bytes are read by hand: what a client takes of two cores the servers do not get.
+/// A connection. It parses replies itself, because all processor time used here is lost to the servers.
 pub struct Line {
     stream: TcpStream,
     buffer: Vec<u8>,
-    /// What was received and not looked at yet.
+    /// The start of the bytes that were received but not parsed yet.
     from: usize,
     to: usize,
 }
@@ -47,7 +47,7 @@ impl Line {
         self.stream.write_all(&batch.bytes).expect("the server reads");
     }
 
-    /// Takes so many replies, each as it came, to `each`.
+    /// Receives this many replies and passes the bytes of each to `each`.
     pub fn receive(&mut self, replies: usize, mut each: impl FnMut(&[u8])) {
         for _ in 0..replies {
             let length = loop {
@@ -74,7 +74,7 @@ impl Line {
     }
 }
 
-/// How long the first reply is (RESP2), if all of it is there.
+/// The length of the first reply (RESP2), if it is complete.
 fn length_of_reply(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     let mut parts = 1_usize;
@@ -85,7 +85,7 @@ fn length_of_reply(bytes: &[u8]) -> Option<usize> {
         let count = || std::str::from_utf8(&line[1..]).unwrap().parse::<isize>().expect("a count");
         match line[0] {
             b'*' => parts += usize::try_from(count()).unwrap_or(0),
-            // The text and the end of its line; there is neither for a null.
+            // The text and its line end; a null has neither.
             b'$' => at += usize::try_from(count()).map_or(0, |length| length + 2),
             _ => {}
         }
@@ -94,25 +94,25 @@ fn length_of_reply(bytes: &[u8]) -> Option<usize> {
     (at <= bytes.len()).then_some(at)
 }
 
-/// A connection and what is sent on it.
+/// A connection and the batches to send on it.
 pub struct Lane {
     pub line: Line,
     pub batches: Vec<Batch>,
 }
 
-/// What a load met.
+/// The results of a load.
 pub struct Driven {
     pub seconds: f64,
-    /// From each batch's write to its last reply.
+    /// The time of each batch, from its write to its last reply.
     pub batch_ms: Vec<f64>,
-    /// Processor seconds of the load.
+    /// Processor seconds used by the load.
     pub cpu: Option<f64>,
-    /// Processor seconds of the machine, whoever used them.
+    /// Processor seconds used on the machine by all processes.
     pub machine_cpu: Option<f64>,
 }
 
-/// Sends everything, with a thread for each master, so that none waits for another. Any refusal ends the run: a refused
-/// command is cheaper than one that is carried out.
+/// Sends everything, with a thread for each master, so that none waits for another. Any refusal aborts the run, because a refused
+/// command is cheaper than a successful one.
 pub fn drive(masters: &mut [Vec<Lane>]) -> Driven {
     let machine_cpu = cpu_of_the_machine();
     let begin = Instant::now();
@@ -127,8 +127,8 @@ pub fn drive(masters: &mut [Vec<Lane>]) -> Driven {
     Driven { seconds, batch_ms, cpu, machine_cpu }
 }
 
-/// The times of the batches, and the processor seconds: the next batch of a connection goes out as soon as the one before
-/// it is answered.
+/// Returns the times of the batches and the processor seconds. A connection sends its next batch when the previous one has been
+/// answered.
 fn drive_one(lanes: &mut [Lane]) -> (Vec<f64>, Option<f64>) {
     let longest = lanes.iter().map(|lane| lane.batches.len()).max().unwrap();
     let mut batch_ms = Vec::with_capacity(longest * lanes.len());
@@ -154,22 +154,22 @@ fn drive_one(lanes: &mut [Lane]) -> (Vec<f64>, Option<f64>) {
     (batch_ms, since(cpu, cpu_of_this_thread()))
 }
 
-/// Processor seconds of this thread since it began, where the system tells (Linux).
+/// Processor seconds of this thread since it started, if the system reports them (Linux).
 pub fn cpu_of_this_thread() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     let nanoseconds: f64 = text.split(' ').next()?.parse().ok()?;
     Some(nanoseconds / 1e9)
 }
 
-/// Processor seconds that the machine has spent, and those that its host took from it, where the system tells (Linux).
+/// Processor seconds used on this machine, including those taken by its host, if the system reports them (Linux).
 pub fn cpu_of_the_machine() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/stat").ok()?;
     let ticks: Vec<f64> = text.lines().next()?.split(' ').filter_map(|word| word.parse().ok()).collect();
-    // user, nice, system, idle, iowait, irq, softirq, steal: hundredths of a second.
+    // user, nice, system, idle, iowait, irq, softirq, steal: in hundredths of a second.
     Some((ticks.get(..8)?.iter().sum::<f64>() - ticks[3] - ticks[4]) / 100.0)
 }
 
-/// What was used between two looks.
+/// What was used between two measurements.
 pub fn since(before: Option<f64>, now: Option<f64>) -> Option<f64> {
     Some(now? - before?)
 }

@@ -1,28 +1,28 @@
-//! The load: the benchmark program that came with the server under test.
+//! Generates load with the benchmark program of the server under test.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::harness::{Client, Server, server_program};
 
-/// The record that the module writes for one line, for those that have to be given one.
+/// The record that the module writes for one line, for contenders that have to store one.
 pub const JSON: &str = r#"{"reservation_id":"r000000000000","created_at":1763820000000,"expires_at":1763820900000,"items":[{"product_id":"P","quantity":1}]}"#;
 
-/// So many numbers for `__rand_int__` that few come twice.
+/// A range of `__rand_int__` that is large enough to make repetitions rare.
 pub const MANY: usize = 2_000_000_000;
 
-/// How a command is sent, again and again.
+/// How a command is repeated.
 #[derive(Clone, Copy)]
 pub struct Load {
     pub requests: usize,
     pub pipeline: usize,
     /// `__rand_int__` in the command becomes a number below this.
     pub range: usize,
-    /// Two loads of one seed and range use the same numbers.
+    /// Two loads with the same seed and range use the same numbers.
     pub seed: usize,
 }
 
-/// What a load met.
+/// The results of a load.
 #[derive(Clone, Copy, Default)]
 pub struct Figures {
     pub per_second: f64,
@@ -32,7 +32,7 @@ pub struct Figures {
 }
 
 impl Load {
-    /// Sends it, on 50 connections. `counted_as` is the command's name in INFO commandstats.
+    /// Sends the command on 50 connections. `counted_as` is its name in INFO commandstats.
     pub fn run(&self, server: &Server, command: &[String], counted_as: &str) -> Figures {
         let mut client = server.connect();
         client.ask("CONFIG RESETSTAT");
@@ -47,7 +47,7 @@ impl Load {
         let line = text.lines().last().unwrap_or_default();
         let fields: Vec<f64> =
             line.rsplit(',').take(7).filter_map(|field| field.trim_matches('"').parse().ok()).collect();
-        // From the end: max, p99, p95, p50, min, mean, requests a second.
+        // From the end: max, p99, p95, p50, min, mean, requests per second.
         assert!(
             output.status.success() && fields.len() == 7,
             "{command:?}: {text} {}",
@@ -68,8 +68,8 @@ fn program() -> PathBuf {
     server.with_file_name(name)
 }
 
-/// The server's own microseconds for a call of a command, since the statistics were reset. Names of a module's commands are
-/// in capitals there, the others are not.
+/// The server's microseconds per call of a command since the statistics were reset. The names of a module's commands are upper
+/// case there, all others lower case.
 pub fn us_a_call(client: &mut Client, name: &str) -> f64 {
     let stats = client.ask("INFO commandstats");
     let of = |line: &str| {
@@ -85,21 +85,21 @@ pub fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
-/// `SET` of the record with a deadline, under a new name each time.
+/// `SET` of the record with a deadline, with a new name each time.
 pub fn set_of_the_record() -> Vec<String> {
     let mut set = words("SET reservation:r__rand_int__");
     set.extend([JSON.to_owned(), "PXAT".to_owned(), "4102444800000".to_owned()]);
     set
 }
 
-/// The middle of some figures, and their ends: least, median, most.
+/// Minimum, median and maximum of some figures.
 pub fn spread(figures: &[Figures], of: impl Fn(&Figures) -> f64) -> [f64; 3] {
     let mut values: Vec<f64> = figures.iter().map(of).collect();
     values.sort_by(f64::total_cmp);
     [values[0], values[values.len() / 2], values[values.len() - 1]]
 }
 
-/// A product of a number for every number below this, each with stock enough.
+/// Creates numbered products, each with enough stock.
 pub fn fill_products(client: &mut Client, products: usize) {
     const STEP: usize = 50_000;
     let fill = "for i = ARGV[1], ARGV[2] do redis.call('SET', string.format('stock:available:%012d', i), 1000000) end";

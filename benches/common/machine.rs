@@ -1,26 +1,26 @@
-//! What a measurement has to say of where it was taken.
+//! Describes where a measurement was taken.
 
 use std::process::Command;
 
 use crate::harness::Client;
 
-/// How busy the machine is, others' work included: figures of a busy machine are worse.
+/// The load of the machine, including other work: results on a busy machine are worse.
 pub fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg")
         .unwrap_or_else(|_| said_by("sysctl", &["-n", "vm.loadavg"]).trim_start_matches("{ ").to_owned());
     text.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown").to_owned()
 }
 
-/// Its name and version.
+/// The server's name and version.
 pub fn server_name(client: &mut Client) -> String {
-    // Valkey says which Redis it is compatible with, too.
+    // Valkey also reports the Redis version with which it is compatible.
     match client.info("server", "valkey_version").as_str() {
         "" => format!("Redis {}", client.info("server", "redis_version")),
         version => format!("Valkey {version}"),
     }
 }
 
-/// The machine, in a few words.
+/// A short description of the machine.
 pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!("{}, {cores} cores, {}", cpu(), said_by("uname", &["-sr"]))

@@ -1,4 +1,4 @@
-//! Numbers as reports show them.
+//! Formats numbers for reports.
 
 /// 1000000 as 1,000,000.
 pub fn thousands(number: usize) -> String {

@@ -1,4 +1,4 @@
-//! What is asked for on the command line: `--rounds N`, `--requests N`.
+//! The command-line options `--rounds N` and `--requests N`.
 
 pub struct Options {
     pub rounds: usize,
@@ -6,7 +6,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The options, so many rounds where none are named; nothing where cargo runs this as a test.
+    /// The options, with this default for the rounds; `None` if cargo runs this as a test.
     pub fn read(rounds: usize) -> Option<Self> {
         let words: Vec<String> = std::env::args().skip(1).collect();
         let value = |name: &str| {

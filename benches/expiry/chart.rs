@@ -1,31 +1,31 @@
-//! The picture: units back over the time behind the deadline, on a log scale, as SVG.
+//! The chart: returned units over the time after the deadline, on a log scale, as SVG.
 
 use std::fmt::Write;
 
-/// Each change that was seen: ms behind the deadline, and the units that are back from then on.
+/// Each observed change: milliseconds after the deadline, and the units returned from then on.
 pub type Line = Vec<(f64, usize)>;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 360.0;
-/// Where the axes stand.
+/// The positions of the axes.
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 690.0;
 const TOP: f64 = 56.0;
 const BOTTOM: f64 = 300.0;
-/// Where the log scale begins.
+/// The start of the log scale.
 const FIRST_MS: f64 = 1.0;
 
-/// What is drawn.
+/// The data of the chart.
 pub struct Chart<'a> {
-    /// All units, and the last ms.
+    /// All units, and the last millisecond.
     pub units: usize,
     pub last_ms: f64,
-    /// Name, colour, and line.
+    /// Name, colour and line.
     pub lines: [(String, &'static str, &'a Line); 2],
 }
 
 impl Chart<'_> {
-    /// The whole file.
+    /// The whole SVG file.
     pub fn svg(&self) -> String {
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" \
@@ -93,7 +93,7 @@ impl Chart<'_> {
         .unwrap();
     }
 
-    /// Steps: the units are what they were until a change is seen.
+    /// Draws steps: the units stay the same until the next observed change.
     fn path(&self, line: &Line) -> String {
         let mut path = format!("M{LEFT} {:.1}", self.y(0));
         for &(at_ms, units) in line {

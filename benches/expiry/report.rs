@@ -1,4 +1,4 @@
-//! What was measured, and the table of it.
+//! The results and their table.
 
 use crate::numbers::thousands;
 use std::fmt::Write;
@@ -11,13 +11,13 @@ const ON_TIME_MS: f64 = 150.0;
 const STORM_MS: f64 = 2_000.0;
 const P99_MS: f64 = 5.0;
 
-/// The first part.
+/// The results of the first part.
 pub struct OnTime {
     pub keys: usize,
     pub count: usize,
     pub rounds: Vec<Line>,
     pub plain: Line,
-    /// How long the plain way was watched.
+    /// How long the alternative without the module was observed.
     pub seconds: u64,
 }
 
@@ -25,10 +25,10 @@ pub struct OnTime {
 pub struct Storm {
     pub back_ms: f64,
     pub before: Latencies,
-    /// From the deadline until all units are back.
+    /// Latencies from the deadline until all units are back.
     pub during: Latencies,
-    /// Of these, those behind the first unit that was seen back. Until the cron comes nothing is to be felt, and many
-    /// quick GETs fit in there.
+    /// Those of them after the first returned unit. Until the server's cron runs, nothing slows the GETs down, and many fit into
+    /// that time.
     pub busy: Latencies,
 }
 
@@ -41,7 +41,7 @@ pub struct Latencies {
 }
 
 impl Latencies {
-    /// Each percentile is a latency that was measured: so many percent were not above it.
+    /// Each percentile is a measured latency: that percentage of latencies is not above it.
     pub fn of(mut seen: Vec<f64>) -> Self {
         seen.sort_by(f64::total_cmp);
         let percentile = |percent: usize| {
@@ -52,19 +52,19 @@ impl Latencies {
     }
 }
 
-/// One RESERVE beside due holds.
+/// One RESERVE next to overdue reservations.
 pub struct Attempt {
     pub reply: String,
     /// Reservations that it released.
     pub released: usize,
     /// The server's own time for it.
     pub server_us: f64,
-    /// Round trip of it with an INFO before and behind it, and of the same with a PING in its place.
+    /// Round-trip time of the RESERVE between two INFO commands, and of a PING in its place.
     pub burst_us: f64,
     pub ping_us: f64,
 }
 
-/// All of it.
+/// All results.
 pub struct Report {
     pub typed: String,
     pub server: String,
@@ -76,7 +76,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// The tables.
+    /// The tables as Markdown.
     pub fn markdown(&self) -> String {
         let mut text = String::from("# How quickly units return\n\nWritten by `make bench-expiry`.\n\n");
         self.write_machine(&mut text).unwrap();
@@ -86,7 +86,7 @@ impl Report {
         text
     }
 
-    /// The round of the module that was the median one, and the plain way.
+    /// The module's median round, and the alternative without the module.
     pub fn chart(&self) -> String {
         let middle = median(self.on_time.rounds.iter().map(back).collect());
         let round = self.on_time.rounds.iter().find(|round| back(round) >= middle).unwrap();
@@ -107,8 +107,8 @@ impl Report {
         let command = format!("scripts/bench.sh expiry {}", self.typed);
         writeln!(text, "| | |\n| --- | --- |")?;
         writeln!(text, "| machine | {} |", machine::machine())?;
-        let (before, behind) = &self.load;
-        writeln!(text, "| load of the machine (1 min) | {before} before the run, {behind} after it |")?;
+        let (before, after) = &self.load;
+        writeln!(text, "| load of the machine (1 min) | {before} before the run, {after} after it |")?;
         writeln!(text, "| server | {}, `hz 10`, nothing saved, on the same machine |", self.server)?;
         writeln!(text, "| command | `{}` |", command.trim())
     }
@@ -172,7 +172,7 @@ impl Report {
         )?;
         writeln!(text, "| ms | median | min | max | target |\n| --- | ---: | ---: | ---: | --- |")?;
         let mut row = |name: &str, figures: Vec<f64>, places: usize, target: Option<f64>| {
-            // Met by the median; the rounds beside it are there to be seen.
+            // The median has to meet the target; the other rounds are shown for comparison.
             let target = target.map_or(String::new(), |target| {
                 format!("{target:.0}: {}", met(median(figures.clone()), target))
             });
@@ -247,7 +247,7 @@ impl Report {
     }
 }
 
-/// When all that came back was back.
+/// When the last unit that returned was back.
 fn back(line: &Line) -> f64 {
     line.last().map_or(f64::INFINITY, |&(at, _)| at)
 }
@@ -260,7 +260,7 @@ fn met(figure: f64, target: f64) -> &'static str {
     if figure <= target { "met" } else { "not met" }
 }
 
-/// The middle one; of an even number, the mean of the two in the middle.
+/// The median; of an even number of figures, the mean of the middle two.
 pub fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     let middle = figures.len() / 2;

@@ -1,11 +1,10 @@
-//! A flash sale on a real server, three times: with GET and DECR, with the usual Lua scripts, and with reservations.
+//! Runs a flash sale on a real server in three ways: with GET and DECR, with the usual Lua scripts, and with reservations.
 //!
 //!     make demo
 //!     cargo run --example flash_sale -- redis://127.0.0.1:6379 target/flash-sale.svg 2000 100
 //!
-//! The same shoppers come in each, every one on a connection of her own. They decide, and pay, change their minds, or are
-//! never seen again. It ends with a table, and a picture of the stock over time. The three ways stand side by side in
-//! `shop.rs`.
+//! The same shoppers come to each sale, each with a connection of her own. They decide, and then pay, change their minds, or
+//! disappear. At the end there is a table, and a chart of the stock over time. Compare the three ways in `shop.rs`.
 
 mod crowd;
 pub mod picture;
@@ -21,7 +20,7 @@ use sale::{Report, Sale};
 use shop::{ByCounter, ByReservation, ByScript};
 
 const USAGE: &str = "flash_sale URL PICTURE.svg [SHOPPERS] [UNITS]";
-const NUMBERS: &str = "SHOPPERS and UNITS are whole numbers from 1 to 20000";
+const NUMBERS: &str = "SHOPPERS and UNITS must be integers from 1 to 20000";
 
 fn main() -> ExitCode {
     match run() {
@@ -41,7 +40,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         number.ok().filter(|number| (1..=20_000).contains(number)).ok_or(NUMBERS)
     };
     let (shoppers, units) = (number(2000)?, number(100)?);
-    println!("{shoppers} shoppers, {units} units, each shopper on a connection of her own.\n");
+    println!("{shoppers} shoppers, {units} units, one connection for each shopper.\n");
     let reports = hold_all(&url, shoppers, units)?;
     println!("\n{}", table(&reports));
     picture::draw(&picture, &reports)?;
@@ -53,7 +52,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// The same crowd in all ways, one after the other.
+/// Holds a sale for the same crowd in each way, one after the other.
 pub fn hold_all(url: &str, shoppers: i64, units: i64) -> Result<[Report; 3], Box<dyn Error>> {
     let client = Client::open(url)?;
     check_server(&mut client.get_connection()?)?;
@@ -61,11 +60,11 @@ pub fn hold_all(url: &str, shoppers: i64, units: i64) -> Result<[Report; 3], Box
     Ok([sale.hold::<ByCounter>()?, sale.hold::<ByScript>()?, sale.hold::<ByReservation>()?])
 }
 
-/// The sale sets stock, so that a server with data is not for it.
+/// Refuses a server with data, because the sale overwrites stock.
 fn check_server(connection: &mut Connection) -> Result<(), Box<dyn Error>> {
     let keys: u64 = cmd("DBSIZE").query(connection)?;
     if keys > 0 {
-        return Err(format!("the server has {keys} keys: this wants an empty one").into());
+        return Err(format!("the server has {keys} keys; the sale needs an empty one").into());
     }
     let known: Vec<Option<redis::Value>> = cmd("COMMAND").arg("INFO").arg("INV.RESERVE").query(connection)?;
     match known.as_slice() {
@@ -74,7 +73,7 @@ fn check_server(connection: &mut Connection) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// The sales beside each other.
+/// The sales as a table, side by side.
 pub fn table(reports: &[Report; 3]) -> String {
     let row = |name: &str, of: &dyn Fn(&Report) -> String| {
         let [first, second, third] = reports.each_ref().map(of);
@@ -87,11 +86,11 @@ pub fn table(reports: &[Report; 3]) -> String {
         count("sold", |report| report.books.sold.count()),
         count("oversold", Report::oversold),
         count("still available", |report| report.available),
-        count("given back by shoppers", |report| report.books.given_back.count()),
-        count("given back by the deadline", |report| report.by_deadline),
-        count("lost with those who vanished", |report| report.held),
-        count("paid when the time was over", |report| report.books.too_late.count()),
-        count("left without one", |report| report.books.left_without.count()),
+        count("returned by shoppers", |report| report.books.given_back.count()),
+        count("returned at the deadline", |report| report.by_deadline),
+        count("lost with vanished shoppers", |report| report.held),
+        count("paid after the deadline", |report| report.books.too_late.count()),
+        count("left without a unit", |report| report.books.left_without.count()),
         row("time", &|report| format!("{:.1} s", report.time.as_secs_f64())),
     ]
     .concat()

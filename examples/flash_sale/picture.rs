@@ -1,4 +1,4 @@
-//! The picture: available, held and sold units over time, one part for each way, as SVG.
+//! The chart: available, held and sold units over time, with a part for each way, as SVG.
 
 use std::error::Error;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::sale::{Look, Report};
 
 const SIZE: (u32, u32) = (1440, 380);
 
-/// Name, colour, and what it shows.
+/// Name, colour, and the value it shows.
 type Line = (&'static str, RGBColor, fn(&Look) -> i64);
 
 const LINES: [Line; 3] = [
@@ -22,13 +22,13 @@ const LINES: [Line; 3] = [
     ("sold", RGBColor(44, 140, 70), |look| look.sold),
 ];
 
-/// Writes the picture of the sales, on one scale.
+/// Draws all sales on one scale.
 pub fn draw(path: &Path, reports: &[Report; 3]) -> Result<(), Box<dyn Error>> {
     let looks = || reports.iter().flat_map(|report| &report.looks);
     let seconds = looks().map(|look| look.at.as_secs_f64()).fold(0.0, f64::max);
     let values = || looks().flat_map(|look| LINES.iter().map(move |(_, _, of)| of(look)));
     let (least, most) = (values().min().unwrap_or(0), values().max().unwrap_or(0));
-    // The names of the lines stand above all of them but the peak, which is on the other side.
+    // Leave room for the labels: they are above all lines except the peak, which is on the other side.
     let room = |share| (most - least) / share + 1;
 
     let area = SVGBackend::new(path, SIZE).into_drawing_area();
@@ -42,7 +42,7 @@ pub fn draw(path: &Path, reports: &[Report; 3]) -> Result<(), Box<dyn Error>> {
             .y_label_area_size(44)
             .build_cartesian_2d(0.0..seconds, (least - room(20))..(most + room(8)))?;
         chart.configure_mesh().x_desc("seconds").y_desc("units").light_line_style(WHITE).draw()?;
-        // What there was to sell, and nothing.
+        // Reference lines at zero and at the number of units for sale.
         for level in [0, report.units] {
             chart.draw_series(LineSeries::new([(0.0, level), (seconds, level)], BLACK.mix(0.4)))?;
         }

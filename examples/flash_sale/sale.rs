@@ -1,4 +1,4 @@
-//! One sale: the doors open, the crowd runs, and somebody keeps the books.
+//! Runs one sale and keeps its records.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
@@ -10,32 +10,32 @@ use redis::{Client, Connection, RedisResult};
 use super::crowd::{Mind, Shopper};
 use super::shop::Shop;
 
-/// How often the stock is looked at.
+/// How often the stock is sampled.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// All threads of shoppers hardly do anything at a time.
+/// A shopper's thread needs little memory.
 const STACK: usize = 256 * 1024;
 
-/// What the shop has written down.
+/// The shop's records.
 #[derive(Default)]
 pub struct Books {
     pub taken: Counter,
     pub sold: Counter,
     pub given_back: Counter,
     pub too_late: Counter,
-    /// Those who have taken a unit and are never seen again.
+    /// Shoppers who took a unit and disappeared.
     pub vanished: Counter,
     pub left_without: Counter,
 }
 
 impl Books {
-    /// What changes while somebody takes or brings back a unit.
+    /// The counters that change when a unit is taken or returned.
     fn moves(&self) -> [i64; 4] {
         [&self.taken, &self.sold, &self.given_back, &self.vanished].map(Counter::count)
     }
 }
 
-/// A number that many count on.
+/// A counter that many threads increment.
 #[derive(Default)]
 pub struct Counter(AtomicI64);
 
@@ -55,7 +55,7 @@ impl Counter {
     }
 }
 
-/// What was there at a moment of the sale.
+/// A sample of the sale.
 pub struct Look {
     pub at: Duration,
     pub available: i64,
@@ -63,24 +63,24 @@ pub struct Look {
     pub sold: i64,
 }
 
-/// How a sale went.
+/// The results of a sale.
 pub struct Report {
     pub name: &'static str,
     pub shoppers: i64,
     pub units: i64,
     pub books: Books,
     pub looks: Vec<Look>,
-    /// Units that are left, and those that are held for ever.
+    /// Units that are left, and units that stay held forever.
     pub available: i64,
     pub held: i64,
-    /// Units that nobody gave back, and that came back.
+    /// Units that no shopper returned, and that returned by themselves.
     pub by_deadline: i64,
     pub time: Duration,
 }
 
 impl Report {
-    /// Where the table does not add up, if anywhere. Every unit that was taken and every shopper ended in some way; and where
-    /// no more is taken than there is, what is not sold is available or held.
+    /// Why the table does not add up, if it does not. Every unit taken and every shopper must have ended in some way; and if no
+    /// more units were taken than existed, unsold units must be available or held.
     pub fn fault(&self) -> Option<String> {
         let [taken, sold, given_back, _] = self.books.moves();
         let (left, late) = (self.books.left_without.count(), self.books.too_late.count());
@@ -88,24 +88,24 @@ impl Report {
         if taken + left != self.shoppers {
             Some(format!("{taken} took a unit and {left} left without one, of {} shoppers", self.shoppers))
         } else if taken != ends || self.by_deadline < late {
-            Some(format!("{taken} units were taken, and it is known of {ends} what became of them"))
+            Some(format!("{taken} units were taken, but only {ends} ended in a known way"))
         } else if self.available + taken - given_back - self.by_deadline != self.units {
             let available = self.available;
             Some(format!("{available} of {} are available: units were lost or doubled", self.units))
         } else if self.available > 0 && left > 0 {
-            Some(format!("{} units are available, and {left} left without one", self.available))
+            Some(format!("{} units are available, although {left} shoppers left without one", self.available))
         } else {
             None
         }
     }
 
-    /// Sold, and not there.
+    /// Units that were sold and did not exist.
     pub fn oversold(&self) -> i64 {
         (self.books.sold.count() - self.units).max(0)
     }
 }
 
-/// A server, a crowd, and what there is for it.
+/// A server, a crowd, and the stock for it.
 pub struct Sale {
     pub client: Client,
     pub crowd: Vec<Shopper>,
@@ -113,7 +113,7 @@ pub struct Sale {
 }
 
 impl Sale {
-    /// Holds the sale in this way of selling.
+    /// Holds the sale in this way.
     pub fn hold<S: Shop>(&self) -> RedisResult<Report> {
         let mut own = self.client.get_connection()?;
         S::open(&mut own, self.units)?;
@@ -125,7 +125,7 @@ impl Sale {
         bar.set_position(0);
 
         let (books, is_over, have_gone) = (Books::default(), AtomicBool::new(false), AtomicBool::new(false));
-        // When the last thread waits at the doors.
+        // By then, every thread is waiting for the sale to open.
         let doors = Instant::now() + Duration::from_millis(300);
         let looks = thread::scope(|scope| {
             let clerk =
@@ -164,7 +164,7 @@ impl Sale {
     }
 }
 
-/// What a thread has answered. A panic there is one here.
+/// The result of a thread. Its panic becomes one here.
 fn joined<T>(answer: thread::Result<RedisResult<T>>) -> RedisResult<T> {
     answer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
@@ -201,14 +201,14 @@ fn go_shopping<S: Shop>(
             S::give_back(connection, &order)?;
             books.given_back.add();
         }
-        // The browser is closed, the battery is empty.
+        // The browser was closed, or the battery is empty.
         Mind::Vanishes => books.vanished.add(),
     }
     Ok(())
 }
 
-/// Looks at the stock until all have gone, and what is held for those who vanished had its time. On the way it tells those
-/// who wait for a unit when none can come any more.
+/// Samples the stock until all shoppers have gone and all holds of those who disappeared have expired. When no unit can return
+/// any more, it tells the shoppers who wait for one.
 fn keep_looking<S: Shop>(
     connection: &mut Connection,
     books: &Books,
@@ -225,10 +225,10 @@ fn keep_looking<S: Shop>(
         let look = Look { at: doors.elapsed(), available, held, sold: books.sold.count() };
         bar.set_message(format!("available {available:>3}, reserved {held:>3}, sold {:>3}", look.sold));
         looks.push(look);
-        // Without a deadline the units of those who have vanished never come back. All others that are held may.
+        // Without a deadline, units of shoppers who disappeared never return. All other held units may.
         let [.., vanished] = before;
         let lost = if S::HOLD.is_none() { vanished } else { 0 };
-        // Counts that were taken one after the other are of one moment only if nothing has moved meanwhile.
+        // The counters were read one after the other: they are consistent only if nothing has changed in between.
         if held == lost && books.moves() == before {
             if available <= 0 {
                 is_over.store(true, Ordering::SeqCst);

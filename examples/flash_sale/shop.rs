@@ -8,22 +8,22 @@ use redis::{Connection, ErrorKind, RedisResult, Script, cmd};
 use super::crowd;
 use super::sale::Books;
 
-/// How long a unit is held, with some room: the machine may be busy.
+/// How long a unit is held, with some margin for a busy machine.
 const HOLD: Duration = crowd::LONGEST.saturating_add(Duration::from_secs(1));
 
 /// How a shop takes units for its customers.
 pub trait Shop {
-    /// As the table calls it.
+    /// Its name in the table.
     const NAME: &'static str;
 
-    /// How long a unit is held for one who does not pay; `None`: for ever.
+    /// How long a unit is held for a shopper who does not pay; `None`: forever.
     const HOLD: Option<Duration>;
 
     /// Puts the units on sale.
     fn open(connection: &mut Connection, units: i64) -> RedisResult<()>;
 
-    /// Takes one unit for the customer, under a name for this try, and writes it down. False where there is none. `work` is
-    /// what the shop has to do on the way.
+    /// Takes and records one unit for the customer, under a name for this attempt. Returns false if there is none. `work` is the
+    /// shop's own work in between.
     fn take(
         connection: &mut Connection,
         order: &str,
@@ -31,17 +31,17 @@ pub trait Shop {
         work: impl FnOnce(),
     ) -> RedisResult<bool>;
 
-    /// The customer has paid. False where it was too late.
+    /// Sells the unit to a customer who has paid. Returns false if it is too late.
     fn sell(connection: &mut Connection, order: &str) -> RedisResult<bool>;
 
-    /// The customer does not want it.
+    /// Returns the unit of a customer who does not want it.
     fn give_back(connection: &mut Connection, order: &str) -> RedisResult<()>;
 
-    /// Available units, and those that are held.
+    /// Available and held units.
     fn stock(connection: &mut Connection, books: &Books) -> RedisResult<(i64, i64)>;
 }
 
-/// GET, and where there is something, DECR: what the GET said may be over by then.
+/// GET, then DECR if there is stock: other shoppers can take the unit between the two.
 pub struct ByCounter;
 
 const COUNTER: &str = "shoes";
@@ -60,7 +60,7 @@ impl Shop for ByCounter {
             return Ok(false);
         }
         work();
-        // Before the counter falls: what is not in the books nobody knows of, and the sale would end too early.
+        // Record the unit before the counter falls: otherwise the sale could end before all units are recorded.
         books.taken.add();
         cmd("DECR").arg(COUNTER).exec(connection)?;
         Ok(true)
@@ -76,15 +76,15 @@ impl Shop for ByCounter {
 
     fn stock(connection: &mut Connection, books: &Books) -> RedisResult<(i64, i64)> {
         let available = cmd("GET").arg(COUNTER).query(connection)?;
-        // The server knows nothing of carts.
+        // The server does not know what is in the carts.
         Ok((available, books.taken.count() - books.sold.count() - books.given_back.count()))
     }
 }
 
-/// The usual Lua scripts, a record with a TTL beside them, and nobody who gives back the units of a record that is gone.
+/// The usual Lua scripts, with a record that has a TTL. Nothing returns the units of a record that expires.
 pub struct ByScript;
 
-/// Available, reserved, and what the names of the records begin with: others than the module's, which would look after them.
+/// Available, reserved, and the prefix of the records. They differ from the module's names, so that it ignores them.
 const SCRIPTED: [&str; 3] = ["scripted:available", "scripted:reserved", "scripted:reservation:"];
 
 static RESERVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../../tests/lua/reserve.lua")));
@@ -135,7 +135,7 @@ impl Shop for ByScript {
     }
 }
 
-/// INV.RESERVE, then INV.COMMIT or INV.ROLLBACK; or the deadline.
+/// INV.RESERVE, then INV.COMMIT, INV.ROLLBACK, or the deadline.
 pub struct ByReservation;
 
 const PRODUCT: &str = "SHOES";
@@ -171,7 +171,7 @@ impl Shop for ByReservation {
     }
 
     fn give_back(connection: &mut Connection, order: &str) -> RedisResult<()> {
-        // Where the deadline was first it is back already, and that is no error.
+        // If the deadline came first, the unit has already returned, and this is not an error.
         cmd("INV.ROLLBACK").arg(order).exec(connection)
     }
 
@@ -182,7 +182,7 @@ impl Shop for ByReservation {
     }
 }
 
-/// Whether it was done. This one refusal is an answer, any other an error.
+/// Whether the step succeeded: false for a refusal with this code. Other refusals are errors.
 fn unless(reply: RedisResult<()>, code: &str) -> RedisResult<bool> {
     match reply {
         Ok(()) => Ok(true),

@@ -1,13 +1,13 @@
-//! A live view of a server's stock, in the terminal:
+//! Shows the stock of a server live in the terminal:
 //!
 //!     make watch
 //!     INV_URL='redis://user:password@host:6379/0' make watch ARGS="PROD-1 PROD-2"
 //!
-//! It reads, and writes nothing: INV.SCAN, INV.GET, INV.STOCK, INV.ALERTS; the feed, where there is one; INFO, where the user
-//! may. It never walks over the keys of the server. A reading is a bounded number of commands whatever the server holds
-//! (`source.rs`), and what takes the server long comes seldom. Of a cluster it shows one node.
+//! It only reads: with INV.SCAN, INV.GET, INV.STOCK and INV.ALERTS; from the feed, if there is one; and INFO, if the user may.
+//! It never iterates over the keys of the server. A reading takes a bounded number of commands, whatever the server holds
+//! (`source.rs`), and expensive ones are rare. In a cluster, it shows one node.
 //!
-//! `source.rs` is what is read, `state.rs` what is kept of it, `view.rs` what is drawn.
+//! `source.rs` reads, `state.rs` keeps what was read, and `view.rs` draws it.
 
 mod source;
 mod state;
@@ -34,17 +34,17 @@ use view::Look;
 const USAGE: &str = "usage: watch [redis://[user[:password]@]host[:port][/db]] [product ...]
 The URL may stand in INV_URL as well, where no other user of this machine reads it.";
 
-/// Between two readings: some times as long as the last one took, within bounds. A server that was busy once is not left
-/// alone for long.
+/// The pause between two readings is a multiple of the duration of the last one, within these bounds. The upper bound makes sure
+/// that it continues soon after the server was busy.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const PAUSE_TIMES: u32 = 4;
 
-/// How soon a reading is on the screen, and how often the seconds are counted.
+/// How often the screen is updated.
 const TICK: Duration = Duration::from_millis(50);
 const REDRAW: Duration = Duration::from_millis(200);
 
-/// From a signal to the end, at most.
+/// The longest time from a signal to the end.
 const GRACE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // It may hold what the server said.
+            // The error may contain text from the server.
             let _ = writeln!(io::stderr(), "watch: {}", view::plain(&error, is_utf8()));
             ExitCode::FAILURE
         }
@@ -78,15 +78,15 @@ fn run(arguments: Vec<String>) -> Result<(), String> {
         Ok(mut terminal) => watch(&mut terminal, &mut state, &readings, look, &is_ended),
         Err(error) => Err(error.to_string()),
     };
-    // A panic of what reads has restored it already. Where the terminal is gone there is nothing to restore.
+    // A panic of the reading thread has restored it already. If the terminal is gone, there is nothing to restore.
     if is_raw_mode_enabled().unwrap_or(true) {
         let _ = ratatui::try_restore();
     }
     end
 }
 
-/// Whether a signal has asked for the end. Where the terminal is gone, the wait for its keys does not come back (crossterm
-/// 0.29): then the process ends all the same.
+/// Whether a signal has requested the end. If the terminal is gone, waiting for its keys never returns (crossterm 0.29), so the
+/// process is ended after a while.
 fn end_on_signals() -> io::Result<Arc<AtomicBool>> {
     let is_ended = Arc::new(AtomicBool::new(false));
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
@@ -101,14 +101,14 @@ fn end_on_signals() -> io::Result<Arc<AtomicBool>> {
     Ok(is_ended)
 }
 
-/// What the terminal can show; an error where it cannot show this at all.
+/// The capabilities of the terminal, or an error if it cannot be used.
 fn look() -> Result<Look, String> {
     let term = variable("TERM").unwrap_or_default();
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-        return Err("this is no terminal".to_owned());
+        return Err("this is not a terminal".to_owned());
     }
     if matches!(term.as_str(), "" | "dumb") {
-        return Err(format!("a terminal that can move its cursor is needed, and TERM is \"{term}\""));
+        return Err(format!("this needs a terminal that can move its cursor, but TERM is \"{term}\""));
     }
     Ok(Look { is_utf8: is_utf8(), is_coloured: variable("NO_COLOR").is_none() })
 }
@@ -118,12 +118,12 @@ fn is_utf8() -> bool {
     locale.to_ascii_lowercase().replace('-', "").contains("utf8")
 }
 
-/// A variable that is set and not empty.
+/// An environment variable that is set and not empty.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A thread that reads while the keys are served: a server may take its time.
+/// A thread that reads while the keys are handled, because the server may be slow.
 struct Readings {
     asks: Sender<Ask>,
     answers: Receiver<(Result<Reading, Failure>, Duration)>,
@@ -133,7 +133,7 @@ impl Readings {
     fn start(mut source: Source) -> Self {
         let (asks, wanted) = mpsc::channel::<Ask>();
         let (done, answers) = mpsc::channel();
-        // It ends with the process, or when the other end of a channel is gone.
+        // It ends with the process, or when a channel is closed.
         thread::spawn(move || {
             for ask in wanted {
                 let start = Instant::now();
@@ -154,14 +154,14 @@ fn watch(
     look: Look,
     is_ended: &AtomicBool,
 ) -> Result<(), String> {
-    const ENDED: &str = "what reads the server has ended";
+    const ENDED: &str = "the thread that reads the server has ended";
     let mut next = Some(Instant::now());
     let (mut drawn, mut is_changed) = (Instant::now(), true);
     while !is_ended.load(Ordering::Relaxed) {
         match readings.answers.try_recv() {
             Ok((answer, took)) => {
                 is_changed = true;
-                // The first tells which products there are, the second what there is of them.
+                // The first reading finds the products; read their stock right after it.
                 let least = if state.has_read() { PAUSE } else { TICK };
                 let pause = (took * PAUSE_TIMES).clamp(least, LONGEST_PAUSE);
                 state.pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
@@ -207,7 +207,7 @@ enum Keys {
     Quit,
 }
 
-/// Waits a moment for keys, and for a new size.
+/// Waits briefly for keys and for a change of the size.
 fn serve_keys(state: &mut State) -> io::Result<Keys> {
     let mut keys = Keys::Nothing;
     let mut wait = TICK;

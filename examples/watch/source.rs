@@ -1,5 +1,5 @@
-//! What is read of the server. A reading is a bounded number of commands in short pipelines, whatever the server holds, so
-//! that nobody else waits for it.
+//! Reads the server. A reading is a bounded number of commands in short pipelines, whatever the server holds, so that no other
+//! client has to wait for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,77 +9,77 @@ use redis::{Client, Cmd, Connection, FromRedisValue, RedisError, RedisResult, Va
 /// Reservations that a reading lists, by deadline.
 pub const NEAREST: usize = 200;
 
-/// Reservations behind them that a reading looks at, to learn of their products. The next one goes on from there.
+/// Further reservations that a reading inspects to find their products. The next reading continues from there.
 pub const WALKED: usize = 100;
 
-/// Products that a reading asks for their stock.
+/// Products whose stock a reading requests.
 pub const STOCKS: usize = 200;
 
 /// Alerts that a reading lists.
 pub const ALERTS: usize = 100;
 
-/// Entries of the feed that a reading looks at: the newest.
+/// The newest entries of the feed that a reading inspects.
 pub const CHANGES: usize = 500;
 
-/// Commands that are sent at once. The server carries them out one behind the other, and answers nobody else meanwhile.
+/// Commands sent at once. The server executes them one after the other, without serving other clients in between.
 const PIPELINE: usize = 25;
 
-/// Lines of reservations, or warehouses of products, behind which a reading asks for no more of them.
+/// After this many lines of reservations, or warehouses of products, a reading requests no more of them.
 const LINES: usize = 4000;
 
-/// Hidden products that are remembered.
+/// The number of hidden products that are remembered.
 const HIDDEN: usize = 10_000;
 
-/// Pages of a walk, of which some may be short for a user who may not see all.
+/// Pages of a walk. Some may be short if the user may not see all reservations.
 const PAGES: usize = 4;
 
-/// A server that does not answer for so long is given up, and connected to again.
+/// After this time without an answer, the connection is closed and opened again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a reading is to be of.
+/// What a reading requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
-    /// Whose stock.
+    /// The products whose stock is requested.
     pub products: Vec<String>,
-    /// Reservations of this product, not of all.
+    /// Only reservations of this product.
     pub of: Option<Search>,
-    /// The cursor at which the walk goes on; none where all reservations have been seen.
+    /// The cursor at which the walk continues; `None` if all reservations have been seen.
     pub walk: Option<String>,
-    /// Alerts from this moment on, Unix ms.
+    /// Only alerts from this time on, in Unix ms.
     pub since: i64,
-    /// The entry of the feed that was seen last.
-    pub behind: Option<String>,
+    /// The last entry of the feed that was seen.
+    pub after: Option<String>,
 }
 
-/// The reservations of one product may be far apart among a million: a search for them goes on from reading to reading.
+/// A search for the reservations of one product. They may be far apart among a million, so it continues from reading to reading.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Search {
     /// The product.
     pub product: String,
-    /// Those that were found.
+    /// The reservations found so far.
     pub known: Vec<String>,
-    /// The cursor at which it goes on.
+    /// The cursor at which it continues.
     pub from: String,
 }
 
-/// What the server said.
+/// What the server answered.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
-    /// The server's clock minus this machine's, ms; where the user may see INFO.
+    /// The server's clock minus this machine's, in ms, if the user may read INFO.
     pub ahead: Option<i64>,
-    /// INFO, where the user may see it.
+    /// INFO, if the user may read it.
     pub info: Option<Info>,
-    /// The products that were answered for.
+    /// The stock of the requested products.
     pub stock: Vec<(String, Result<Stock, Absence>)>,
     /// Reservations by deadline.
     pub nearest: Vec<Reservation>,
-    /// There are more than those.
+    /// There are more reservations than those.
     pub is_cut: bool,
-    /// Whose the nearest are, if not of all products, and where the search goes on; `0` where it is at its end.
+    /// If only one product's reservations were requested: the product, and the cursor of the search; `0` at its end.
     pub of: Option<(String, String)>,
-    /// Reservations further on.
+    /// Later reservations.
     pub walked: Vec<Reservation>,
-    /// Where the walk goes on; `0` where it is at its end.
+    /// The cursor at which the walk continues; `0` at its end.
     pub walk: Option<String>,
     /// Newest first.
     pub alerts: Vec<Alert>,
@@ -91,57 +91,57 @@ pub struct Reading {
     pub notes: Vec<String>,
 }
 
-/// What INFO says of the server.
+/// The server according to INFO.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Info {
     /// Name and version.
     pub server: String,
-    /// Another one after a restart.
+    /// The run id, which changes with a restart.
     pub run: String,
     /// Live reservations, in all databases.
     pub holds: u64,
-    /// What has been done since the start.
+    /// Totals since the start.
     pub totals: Totals,
 }
 
-/// Counts that only grow.
+/// Totals, which only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Reservations made.
     pub reserved: u64,
     /// Sold.
     pub committed: u64,
-    /// Given back by a command.
+    /// Returned by a command.
     pub rolled_back: u64,
-    /// Given back by their deadline.
+    /// Returned at their deadline.
     pub expired: u64,
-    /// Refused because there was not enough. Only INFO knows.
+    /// Refused because there was not enough stock. Only INFO has this.
     pub short: u64,
 }
 
-/// Units of a product, in all its warehouses.
+/// Units of a product in all its warehouses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stock {
     /// Available and reserved.
     pub units: Units,
-    /// At this many available units and below, stock is low.
+    /// Stock is low at this many available units or fewer.
     pub threshold: i64,
-    /// By priority; none where it is kept under its own name.
+    /// By priority; empty if the product has no warehouses.
     pub warehouses: Vec<(String, Units)>,
 }
 
 /// Why a product has no stock to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absence {
-    /// There is no such product, or another node has it.
+    /// There is no such product, or it is on another node.
     NotHere,
     /// The user may not see it.
     Hidden,
-    /// A counter that is no number, or another refusal.
+    /// A counter is not a number, or the server refused for another reason.
     Unreadable,
 }
 
-/// What there is in one place.
+/// Units in one place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Units {
     /// Can be reserved.
@@ -151,7 +151,7 @@ pub struct Units {
 }
 
 impl Units {
-    /// Both.
+    /// The sum of both.
     pub const fn on_hand(self) -> i64 {
         self.available.saturating_add(self.reserved)
     }
@@ -162,11 +162,11 @@ impl Units {
 pub struct Reservation {
     /// Its id.
     pub id: String,
-    /// Unix ms by the server's clock; not known to a user who may not ask.
+    /// Unix ms by the server's clock; unknown if the user may not read it.
     pub expires_at: Option<i64>,
-    /// What it holds.
+    /// Its lines.
     pub items: Vec<Item>,
-    /// What the shop wrote beside it.
+    /// The shop's DATA.
     pub data: String,
 }
 
@@ -175,7 +175,7 @@ pub struct Reservation {
 pub struct Item {
     /// The product.
     pub product: String,
-    /// Where it has warehouses.
+    /// If the product has warehouses.
     pub warehouse: Option<String>,
     /// Units.
     pub quantity: i64,
@@ -205,40 +205,40 @@ pub struct Change {
     pub event: String,
     /// The product of its sku, or of its alert.
     pub product: String,
-    /// Where one is the cause. A reservation of several lines makes several entries.
+    /// The reservation that caused it, if any. A reservation with several lines causes several entries.
     pub reservation: Option<String>,
     /// Unix ms by the server's clock.
     pub timestamp: i64,
 }
 
-/// Why there is no reading.
+/// Why a reading failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The server lets this user not in; to try again is of no use.
+    /// The server rejects this user; trying again is useless.
     Refused(String),
-    /// It may work in a while.
+    /// It may work later.
     Lost(String),
 }
 
-/// A server, connected to as long as that works.
+/// A server, and the connection to it if there is one.
 pub struct Source {
     client: Client,
     link: Option<Link>,
 }
 
 impl Source {
-    /// A server by its URL. Nothing is connected to yet.
+    /// A server by its URL. It does not connect yet.
     pub fn new(url: &str) -> Result<Self, String> {
         if ["rediss:", "valkeys:"].iter().any(|scheme| url.starts_with(scheme)) {
-            return Err("no TLS: go through ssh -L".to_owned());
+            return Err("TLS is not supported: use an SSH tunnel (ssh -L)".to_owned());
         }
-        // It is not shown: it may hold a password.
+        // The URL is not shown: it may contain a password.
         let client = Client::open(url)
-            .map_err(|_| "URL=... is not like redis://user:password@host:6379/0".to_owned())?;
+            .map_err(|_| "URL=... must look like redis://user:password@host:6379/0".to_owned())?;
         Ok(Self { client, link: None })
     }
 
-    /// The server as it can be shown: without the password.
+    /// The server as it can be displayed: without the password.
     pub fn target(&self) -> String {
         let info = self.client.get_connection_info();
         let settings = info.redis_settings();
@@ -247,7 +247,7 @@ impl Source {
         format!("{user}{}{}", info.addr(), database.unwrap_or_default())
     }
 
-    /// One reading. Where it fails the connection is given up, and the next one makes another.
+    /// Makes one reading. If it fails, the connection is closed, and the next reading opens another.
     pub fn read(&mut self, ask: &Ask) -> Result<Reading, Failure> {
         let reading = self.link().and_then(|link| link.read(ask));
         if reading.is_err() {
@@ -268,11 +268,11 @@ impl Source {
 /// A connection.
 struct Link {
     connection: Connection,
-    /// What the user may not do. It is not asked for again: the server would note each time.
+    /// Commands that the user may not run. They are not sent again, because the server would log each attempt.
     denied: BTreeSet<&'static str>,
-    /// Products that the user may not see. They are not asked for again either.
+    /// Products that the user may not see. They are not requested again either.
     hidden: BTreeSet<String>,
-    /// Nothing has spoken against one yet.
+    /// False once the server has refused to read the feed.
     has_feed: bool,
     /// There is a feed for each tag, as far as the user may know.
     has_feeds: bool,
@@ -289,12 +289,12 @@ impl Link {
         Ok(link)
     }
 
-    /// Whether the feed has the name of a tag; many users may not ask.
+    /// Whether the feeds have tags in their names. Many users may not ask.
     fn read_settings(&mut self) -> RedisResult<()> {
         let mut command = cmd("CONFIG");
         command.arg("GET").arg("inv.key-style").arg("inv.feed-maxlen").arg("cluster-enabled");
         let settings = match command.query(&mut self.connection) {
-            // The server has said no.
+            // The server has refused.
             Err(error) if error.code().is_some() => return Ok(()),
             settings => fields(settings?).unwrap_or_default(),
         };
@@ -341,7 +341,7 @@ impl Link {
             return Ok(());
         };
         let (found, cursor) = self.scan(&search.from, NEAREST, Some(&search.product), &mut reading.notes)?;
-        // Who may not ask for one would never learn that it is over.
+        // A user who may not run INV.GET would never learn that a reservation has ended.
         let known = search.known.iter().filter(|_| !self.denied.contains("INV.GET")).cloned();
         let ids: BTreeSet<String> = known.chain(found).collect();
         reading.nearest = self.reservations(&Vec::from_iter(ids))?;
@@ -361,7 +361,7 @@ impl Link {
         Ok(())
     }
 
-    /// Ids of live reservations from a cursor on, and the cursor behind them.
+    /// Ids of live reservations from a cursor on, and the next cursor.
     fn scan(
         &mut self,
         from: &str,
@@ -377,7 +377,7 @@ impl Link {
                 command.arg("PRODUCT").arg(product);
             }
             let page = match self.one("INV.SCAN", &command) {
-                // The module has been loaded a moment ago, or a slot is on its way.
+                // The module was just loaded, or a slot is being moved.
                 Err(error) if error.code() == Some("TRYAGAIN") => {
                     notes.push(text(&error));
                     None
@@ -409,7 +409,7 @@ impl Link {
                 found.extend(ids.iter().map(|id| Reservation::of_id(id)));
                 continue;
             };
-            // One that has ended meanwhile, or is a script's by now, is left out.
+            // Skip a reservation that has ended in the meantime, or that now belongs to a script.
             found.extend(answers.into_iter().filter_map(|answer| parse_reservation(answer.ok()?)));
             if found.iter().map(|reservation| reservation.items.len()).sum::<usize>() >= LINES {
                 break;
@@ -424,7 +424,8 @@ impl Link {
             ask.products.iter().cloned().partition(|product| self.hidden.contains(product));
         reading.stock.extend(hidden.into_iter().map(|product| (product, Err(Absence::Hidden))));
         for products in products.chunks(PIPELINE) {
-            // One by one: in a cluster they are in slots of their own, and a broken counter hides no other.
+            // One command for each product: in a cluster they are in different slots, and a broken counter must not affect the
+            // others.
             let commands: Vec<Cmd> =
                 products.iter().map(|product| cmd("INV.STOCK").arg(product).clone()).collect();
             let Some(answers) = self.all("INV.STOCK", &commands)? else { break };
@@ -458,7 +459,7 @@ impl Link {
         Ok(())
     }
 
-    /// So many at most: a feed may tell of more and more products of others.
+    /// Remembers a limited number: a feed may name ever more products that the user may not see.
     fn hide(&mut self, product: &str) {
         if self.hidden.len() >= HIDDEN {
             self.hidden.clear();
@@ -476,12 +477,12 @@ impl Link {
         Ok(())
     }
 
-    /// From its end backwards, so that a feed that is faster than this is read at its end all the same.
+    /// Reads the feed backwards from its end, so that the newest entries are seen even if it grows faster than it is read.
     fn read_feed(&mut self, ask: &Ask, reading: &mut Reading) -> RedisResult<()> {
         if !self.has_feed || self.has_feeds {
             return Ok(());
         }
-        let from = ask.behind.as_ref().map_or("-".to_owned(), |entry| format!("({entry}"));
+        let from = ask.after.as_ref().map_or("-".to_owned(), |entry| format!("({entry}"));
         let mut command = cmd("XREVRANGE");
         command.arg("inventory:feed").arg("+").arg(from).arg("COUNT").arg(CHANGES);
         let entries = match self.one("the feed", &command) {
@@ -489,7 +490,7 @@ impl Link {
                 self.denied.insert("the feed");
                 None
             }
-            // In a cluster, or with another key of that name.
+            // In a cluster, or if a key of another type has this name.
             Err(error) if error.code().is_some() => {
                 self.has_feed = false;
                 None
@@ -498,19 +499,19 @@ impl Link {
         };
         if let Some(entries) = entries {
             let entries: Vec<Value> = from_redis_value(entries)?;
-            reading.are_changes_cut = ask.behind.is_some() && entries.len() >= CHANGES;
+            reading.are_changes_cut = ask.after.is_some() && entries.len() >= CHANGES;
             reading.changes = entries.into_iter().rev().filter_map(parse_change).collect();
         }
         Ok(())
     }
 
-    /// The answer to one command; nothing where the user may not send it.
+    /// The answer to one command; `None` if the user may not run it.
     fn one(&mut self, name: &'static str, command: &Cmd) -> RedisResult<Option<Value>> {
         let answers = self.all(name, std::slice::from_ref(command))?;
         answers.and_then(|mut answers| answers.pop()).transpose()
     }
 
-    /// The answers to commands that are sent at once; nothing where the user may not send them.
+    /// The answers to commands sent at once; `None` if the user may not run them.
     fn all(&mut self, name: &'static str, commands: &[Cmd]) -> RedisResult<Option<Vec<RedisResult<Value>>>> {
         if self.denied.contains(name) {
             return Ok(None);
@@ -521,7 +522,7 @@ impl Link {
         for _ in commands {
             answers.push(self.connection.recv_response()?.extract_error());
         }
-        // Where a key is hidden from the user, another one may not be.
+        // If the user may not see one key, others may still be visible.
         if answers.iter().any(|answer| answer.as_ref().is_err_and(is_of_command)) {
             self.denied.insert(name);
             return Ok(None);
@@ -530,14 +531,14 @@ impl Link {
     }
 }
 
-/// Whether the user may not send the command, whatever the key: the server says so with the same words since ACLs tell keys
-/// from commands.
+/// Whether the user may not run the command at all, whatever its keys. Servers use this wording since ACLs distinguish keys from
+/// commands.
 pub fn is_of_command(error: &RedisError) -> bool {
     let is_of_command = |detail: &str| detail.contains("no permissions to run");
     error.code() == Some("NOPERM") && error.detail().is_some_and(is_of_command)
 }
 
-/// Whether a feed is on, and tagged: by the answer of CONFIG GET.
+/// Whether the feed is on and has tags, according to the answer of CONFIG GET.
 pub fn has_tagged_feeds(mut settings: Fields) -> bool {
     let mut word = |name: &str| take::<String>(&mut settings, name).unwrap_or_default();
     let (style, most, cluster) = (word("inv.key-style"), word("inv.feed-maxlen"), word("cluster-enabled"));
@@ -546,13 +547,13 @@ pub fn has_tagged_feeds(mut settings: Fields) -> bool {
 }
 
 impl Reservation {
-    /// One of which only the id is known.
+    /// A reservation of which only the id is known.
     fn of_id(id: &str) -> Self {
         Self { id: id.to_owned(), expires_at: None, items: Vec::new(), data: String::new() }
     }
 }
 
-/// A reply with names.
+/// A reply with named fields.
 pub type Fields = BTreeMap<String, Value>;
 
 /// A map of RESP3, or a flat array of RESP2.
@@ -564,7 +565,7 @@ fn take<T: FromRedisValue>(fields: &mut Fields, name: &str) -> Option<T> {
     from_redis_value(fields.remove(name)?).ok()
 }
 
-/// An answer of INV.GET; nothing where it is not live.
+/// Parses an answer of INV.GET; `None` if the reservation is not live.
 pub fn parse_reservation(value: Value) -> Option<Reservation> {
     let mut fields = fields(value)?;
     let state: String = take(&mut fields, "state")?;
@@ -589,7 +590,7 @@ fn parse_item(value: Value) -> Option<Item> {
     })
 }
 
-/// An answer of INV.STOCK of one product, or the error in its place; nothing if there is no such product.
+/// Parses the answer of INV.STOCK for one product; `None` if there is no such product, the error text if it cannot be read.
 pub fn parse_stock(value: Value) -> Option<Result<Stock, String>> {
     let answer: Vec<Value> = from_redis_value(value).ok()?;
     let mut fields = fields(answer.into_iter().next()?)?;
@@ -613,7 +614,7 @@ fn parse_units(fields: &mut Fields) -> Option<Units> {
     Some(Units { available: take(fields, "available")?, reserved: take(fields, "reserved")? })
 }
 
-/// One of the list of INV.ALERTS.
+/// Parses an entry of INV.ALERTS.
 pub fn parse_alert(value: Value) -> Option<Alert> {
     let mut fields = fields(value)?;
     Some(Alert {
@@ -625,7 +626,7 @@ pub fn parse_alert(value: Value) -> Option<Alert> {
     })
 }
 
-/// An entry of the feed.
+/// Parses an entry of the feed.
 pub fn parse_change(value: Value) -> Option<Change> {
     let (entry, inner): (String, Value) = from_redis_value(value).ok()?;
     let mut fields = fields(inner)?;
@@ -643,12 +644,12 @@ pub fn parse_change(value: Value) -> Option<Change> {
     })
 }
 
-/// What INFO says, and the server's clock, Unix ms.
+/// Parses INFO. Also returns the server's clock in Unix ms.
 pub fn parse_info(text: &str) -> (Info, Option<i64>) {
     let fields: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).collect();
     let word = |name: &str| fields.get(name).copied();
     let number = |name: &str| word(name).and_then(|number| number.parse().ok()).unwrap_or(0_u64);
-    // Valkey says beside its own version which Redis it is like.
+    // Besides its own version, Valkey reports the Redis version with which it is compatible.
     let version = word("valkey_version").or(word("redis_version")).unwrap_or_default();
     let name = word("server_name").unwrap_or("redis");
     let info = Info {
@@ -671,7 +672,7 @@ fn failure(error: &RedisError) -> Failure {
     let is_login = matches!(error.kind(), redis::ErrorKind::AuthenticationFailed)
         || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"));
     if is_login {
-        return Failure::Refused(format!("the server does not let this user in: {}", text(error)));
+        return Failure::Refused(format!("the server rejects this user: {}", text(error)));
     }
     let detail = error.detail().unwrap_or_default();
     if error.is_timeout() {
@@ -683,7 +684,7 @@ fn failure(error: &RedisError) -> Failure {
     }
 }
 
-/// What the server said, word for word; else what the library says.
+/// The server's error word for word, otherwise the library's.
 fn text(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),

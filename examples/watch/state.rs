@@ -1,4 +1,4 @@
-//! What is kept of the readings, and what the keys do with it. No server, no terminal, no clock: `now` is handed in, Unix
+//! Keeps the results of the readings and handles the keys. It uses no server, terminal or clock: the caller passes `now`, in Unix
 //! ms by this machine's clock.
 
 use std::cmp::Reverse;
@@ -8,19 +8,19 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::source::{self, Absence, Alert, Ask, Change, Reading, Reservation, Search, Stock, Totals};
 
-/// Products that are kept; more are not shown.
+/// The number of products that are kept; further ones are not shown.
 pub const MOST_PRODUCTS: usize = 10_000;
 
-/// Alerts that are kept, the newest.
+/// The number of newest alerts that are kept.
 pub const MOST_ALERTS: usize = 500;
 
-/// Rates are of the last five seconds.
+/// Rates are averaged over the last five seconds.
 const RATES_MS: i64 = 5_000;
 
-/// A reading that takes longer than this is worth a word.
+/// A reading that takes longer than this is reported.
 const SLOW_MS: i64 = 2_000;
 
-/// The lists, in the order in which they stand.
+/// The lists, in their order on the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Panel {
     /// Available and reserved.
@@ -48,7 +48,7 @@ impl Panel {
     }
 }
 
-/// Which products stand first.
+/// The order of the products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Those with the fewest available units.
@@ -60,7 +60,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// As a title has it.
+    /// Its name in a title.
     pub const fn name(self) -> &'static str {
         match self {
             Self::LeastAvailable => "least available first",
@@ -78,19 +78,19 @@ impl Order {
     }
 }
 
-/// Where one is in a list.
+/// A position in a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    /// The row that is chosen.
+    /// The selected row.
     pub at: usize,
-    /// The row that stands at the top.
+    /// The first visible row.
     pub top: usize,
-    /// Rows that fit; told when it is drawn.
+    /// The number of visible rows, set when the list is drawn.
     pub height: usize,
 }
 
 impl Cursor {
-    /// Keeps it on a list of this length, and the chosen row on the screen.
+    /// Keeps it within a list of this length, with the selected row visible.
     pub fn fit(&mut self, length: usize, height: usize) {
         self.height = height;
         self.at = self.at.min(length.saturating_sub(1));
@@ -118,19 +118,19 @@ impl Cursor {
 /// A product that is known.
 #[derive(Clone, Debug, Default)]
 pub struct Product {
-    /// As it was at the last look; nothing before the first.
+    /// Its stock at the last reading; `None` before the first.
     pub stock: Option<Stock>,
-    /// Why there is none, at the last look.
+    /// Why the last reading has no stock.
     pub absence: Option<Absence>,
-    /// The most units on hand that were seen: how long its bar is.
+    /// The largest number of units on hand seen so far: the length of its bar.
     pub most: i64,
-    /// The number of the reading that asked for it last.
+    /// The number of the last reading that requested it.
     asked: u64,
-    /// Named by who watches: it stays, also where the server does not know it.
+    /// Named by the user: it stays on the screen even if the server does not know it.
     is_named: bool,
 }
 
-/// Counts by time, for the last seconds.
+/// Totals at several times within the last seconds.
 #[derive(Clone, Debug, Default)]
 struct Counts {
     samples: VecDeque<(i64, Totals)>,
@@ -139,13 +139,13 @@ struct Counts {
 impl Counts {
     fn add(&mut self, at: i64, totals: Totals) {
         self.samples.push_back((at, totals));
-        // The first is the one from which it is counted.
+        // The first sample is the base of the rate.
         while self.samples.get(1).is_some_and(|(second, _)| at - second >= RATES_MS) {
             self.samples.pop_front();
         }
     }
 
-    /// Tenths of events a second.
+    /// Tenths of events per second.
     fn rate(&self, count: impl Fn(&Totals) -> u64) -> Option<u64> {
         let ((from, first), (to, last)) = (self.samples.front()?, self.samples.back()?);
         let ms = u64::try_from(to - from).ok().filter(|ms| *ms > 0)?;
@@ -153,83 +153,83 @@ impl Counts {
     }
 }
 
-/// Tenths of events a second.
+/// Tenths of events per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
     /// Reservations made.
     pub reserved: u64,
     /// Sold.
     pub committed: u64,
-    /// Given back by a command.
+    /// Returned by a command.
     pub rolled_back: u64,
-    /// Given back by their deadline.
+    /// Returned at their deadline.
     pub expired: u64,
-    /// Refused because there was not enough; the feed does not know.
+    /// Refused because there was not enough stock; the feed does not have this.
     pub short: Option<u64>,
     /// There were more changes than were read.
     pub are_at_least: bool,
 }
 
-/// All that is on the screen.
+/// Everything on the screen.
 pub struct State {
-    /// The server as it is shown.
+    /// The server as it is displayed.
     pub target: String,
-    /// Name and version, where the user may know.
+    /// Name and version, if the user may know.
     pub server: String,
-    /// Live reservations in all databases, where the user may know.
+    /// Live reservations in all databases, if the user may know.
     pub holds: Option<u64>,
     /// Reservations by deadline.
     pub nearest: Vec<Reservation>,
-    /// There are more than those.
+    /// There are more reservations than those.
     pub is_cut: bool,
-    /// Whose reservations are asked for: of all products, or of this one.
+    /// The product whose reservations are listed; `None` for all products.
     pub of: Option<String>,
-    /// They were not looked for among all reservations yet.
+    /// The search has not covered all reservations yet.
     pub is_searching: bool,
     /// Newest first.
     pub alerts: Vec<Alert>,
     /// What could not be read, and why.
     pub notes: Vec<String>,
-    /// Since when there is no reading, and why.
+    /// Since when readings have failed, and why.
     pub trouble: Option<(i64, String)>,
-    /// How long is waited between two readings, ms.
+    /// The pause between two readings, in ms.
     pub pause: i64,
-    /// Products were seen that are not kept.
+    /// There are products that are not kept.
     pub are_products_cut: bool,
-    /// The list that the keys move in.
+    /// The list that the keys control.
     pub focus: Panel,
     /// Which products stand first.
     pub order: Order,
-    /// The help is shown.
+    /// The help is visible.
     pub is_help: bool,
     cursors: [Cursor; 3],
     products: BTreeMap<String, Product>,
-    /// Names of the products that are shown, in their order.
+    /// Names of the listed products, in order.
     sorted: Vec<String>,
-    /// Where the search for the reservations of one product goes on.
+    /// The cursor of the search for the reservations of one product.
     from: String,
     walk: Option<String>,
-    /// Reservations that the walk has met since it began, and whether it was at its end once.
+    /// The number of reservations seen since the walk began, and whether a walk has reached its end.
     walked: usize,
     is_walk_over: bool,
     /// The server's clock minus this machine's, ms.
     ahead: i64,
-    /// When the last reading was asked for, by the server's clock.
+    /// When the last reading was requested, by the server's clock.
     read_at: i64,
     run: String,
     counts: Counts,
-    /// The same of the feed, for who may not see INFO.
+    /// The same from the feed, for a user who may not read INFO.
     changes: Counts,
     changed: Totals,
     are_changes_cut: bool,
-    behind: Option<String>,
+    after: Option<String>,
     last_change: Option<Change>,
     readings: u64,
     asked_at: Option<i64>,
 }
 
 impl State {
-    /// Nothing is known but the server and the products that were named.
+    /// At first, only the server and the named products are known.
     pub fn new(target: String, named: &[String]) -> Self {
         let product = |name: &String| (name.clone(), Product { is_named: true, ..Product::default() });
         let mut state = Self {
@@ -262,7 +262,7 @@ impl State {
             changes: Counts::default(),
             changed: Totals::default(),
             are_changes_cut: false,
-            behind: None,
+            after: None,
             last_change: None,
             readings: 0,
             asked_at: None,
@@ -271,7 +271,7 @@ impl State {
         state
     }
 
-    /// What the next reading is to be of: first the products on the screen, then those that were not asked for longest.
+    /// What the next reading requests: first the products on the screen, then those that have waited longest.
     pub fn ask(&mut self, now: i64) -> Ask {
         self.asked_at = Some(now);
         let Cursor { top, height, .. } = *self.cursor(Panel::Products);
@@ -292,11 +292,11 @@ impl State {
             }),
             walk: self.walk.clone(),
             since: self.alerts.first().map_or(0, |alert| alert.timestamp),
-            behind: self.behind.clone(),
+            after: self.after.clone(),
         }
     }
 
-    /// A reading has come.
+    /// Handles a reading.
     pub fn take(&mut self, reading: Reading, now: i64) {
         self.trouble = None;
         self.readings += 1;
@@ -309,7 +309,7 @@ impl State {
         self.look_at_stock(reading.stock);
         self.hear(reading.alerts);
         let (of, from) = reading.of.unzip();
-        // Another one was asked for before a key was pressed.
+        // Ignore a reading that was requested before the selection changed.
         if of == self.of {
             self.nearest = reading.nearest;
             self.is_cut = reading.is_cut;
@@ -319,23 +319,23 @@ impl State {
         self.sort();
     }
 
-    /// Time passes: what was live at the last reading, and has reached its deadline since, is over.
+    /// Removes reservations that have reached their deadline since the last reading.
     pub fn pass(&mut self, now: i64) {
         let over = self.read_at..=self.there(now);
         self.nearest.retain(|row| !row.expires_at.is_some_and(|deadline| over.contains(&deadline)));
     }
 
-    /// There is no reading.
+    /// Handles a failed reading.
     pub fn lose(&mut self, reason: String, now: i64) {
         self.asked_at = None;
         let since = self.trouble.as_ref().map_or(now, |(since, _)| *since);
         self.trouble = Some((since, reason));
-        // What happened meanwhile is not of the last seconds.
+        // The totals of this time are not from the last seconds.
         self.counts = Counts::default();
         self.changes = Counts::default();
     }
 
-    /// What is wrong, in a few words; nothing where all is well.
+    /// A short description of what is wrong; `None` if all is well.
     pub fn complaint(&self, now: i64) -> Option<String> {
         if let Some((since, reason)) = &self.trouble {
             let seconds = (now - since) / 1000;
@@ -351,32 +351,32 @@ impl State {
         self.readings > 0
     }
 
-    /// Whether no product has been met or named.
+    /// Whether no product has been found or named.
     pub fn knows_no_product(&self) -> bool {
         self.products.is_empty()
     }
 
-    /// Nothing has been read yet, and the last try has failed.
+    /// Whether nothing has been read yet and the last attempt failed.
     pub const fn is_without_server(&self) -> bool {
         self.readings == 0 && self.trouble.is_some()
     }
 
-    /// Whether what is shown of a product may be long over: there are more products than a reading asks for.
+    /// Whether the stock shown for a product may be out of date, because there are more products than a reading requests.
     pub fn is_old(&self, product: &Product) -> bool {
         self.readings.saturating_sub(product.asked) > 5
     }
 
-    /// The products that are shown, in their order.
+    /// The listed products, in order.
     pub fn rows(&self) -> impl Iterator<Item = (&str, &Product)> {
         self.sorted.iter().filter_map(|name| Some((name.as_str(), self.products.get(name)?)))
     }
 
-    /// How many products are shown.
+    /// The number of listed products.
     pub fn count_of_products(&self) -> usize {
         self.sorted.len()
     }
 
-    /// How many of how many reservations were looked at for their products; nothing where it was all of them.
+    /// How many reservations were searched for their products; `None` if it was all of them.
     pub fn looked_at(&self) -> Option<usize> {
         (self.walk.is_some() && !self.is_walk_over).then_some(self.walked.max(self.nearest.len()))
     }
@@ -386,7 +386,7 @@ impl State {
         now.saturating_add(self.ahead)
     }
 
-    /// What happens a second; nothing where neither INFO nor a feed tells.
+    /// What happens per second; `None` if neither INFO nor a feed is available.
     pub fn rates(&self) -> Option<Rates> {
         let of = |counts: &Counts, has_short: bool, are_at_least: bool| {
             Some(Rates {
@@ -401,10 +401,10 @@ impl State {
         if self.holds.is_some() {
             return of(&self.counts, true, false);
         }
-        self.behind.as_ref().and_then(|_| of(&self.changes, false, self.are_changes_cut))
+        self.after.as_ref().and_then(|_| of(&self.changes, false, self.are_changes_cut))
     }
 
-    /// A key; whether it goes on.
+    /// Handles a key. Returns false if the program should end.
     pub fn press(&mut self, key: KeyEvent) -> bool {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
@@ -432,7 +432,7 @@ impl State {
         true
     }
 
-    /// Where one is in a list.
+    /// The position in a list.
     pub const fn cursor(&mut self, panel: Panel) -> &mut Cursor {
         let [products, reservations, alerts] = &mut self.cursors;
         match panel {
@@ -442,7 +442,7 @@ impl State {
         }
     }
 
-    /// Rows of a list.
+    /// The number of rows of a list.
     pub fn length(&self, panel: Panel) -> usize {
         match panel {
             Panel::Products => self.sorted.len(),
@@ -451,7 +451,7 @@ impl State {
         }
     }
 
-    /// Shows the reservations of the product that is chosen, or all again.
+    /// Lists the reservations of the selected product, or all again.
     fn choose(&mut self) {
         let at = self.cursor(self.focus).at;
         let product = match self.focus {
@@ -487,7 +487,7 @@ impl State {
             self.counts.add(self.there(now), info.totals);
         }
         for change in &reading.changes {
-            // Lines of one reservation that went in one step.
+            // The lines of one reservation in the same step count once.
             let is_same = self.last_change.as_ref().is_some_and(|last| {
                 change.reservation.is_some()
                     && (&last.reservation, &last.event, last.timestamp)
@@ -504,13 +504,13 @@ impl State {
                 total.into_iter().for_each(|total| *total += 1);
             }
             self.last_change = Some(change.clone());
-            self.behind = Some(change.entry.clone());
+            self.after = Some(change.entry.clone());
         }
         self.are_changes_cut = reading.are_changes_cut;
         self.changes.add(now, self.changed);
     }
 
-    /// Learns of the products that a reading names, and goes on with the walk.
+    /// Adds the products that a reading names, and continues the walk.
     fn meet(&mut self, reading: &Reading) {
         let reservations = reading.nearest.iter().chain(&reading.walked);
         let items = reservations.flat_map(|reservation| &reservation.items).map(|item| &item.product);
@@ -531,7 +531,7 @@ impl State {
             self.is_walk_over = true;
             self.walked = 0;
         }
-        // The nearest are all, unless there are more of them, or they are of one product.
+        // The nearest reservations are all of them, unless the list is cut or is of one product.
         let is_all_seen = reading.of.is_none() && !reading.is_cut;
         self.walk = (!is_all_seen).then(|| reading.walk.clone().unwrap_or_else(|| "0".to_owned()));
     }
@@ -560,7 +560,7 @@ impl State {
         self.alerts.truncate(MOST_ALERTS);
     }
 
-    /// A product that was chosen stays so where it goes; the first row stays the first row.
+    /// Sorts the products. A selected product stays selected when its row changes; the first row stays the first row.
     fn sort(&mut self) {
         let cursor = *self.cursor(Panel::Products);
         let chosen = self.sorted.get(cursor.at).filter(|_| cursor.at > 0).cloned();
@@ -569,7 +569,7 @@ impl State {
             self.products.iter().filter(|(_, product)| is_shown(product)).collect();
         let units = |product: &Product| product.stock.as_ref().map(|stock| stock.units);
         match self.order {
-            // Of a product that is not there nothing can be sold either.
+            // A missing product cannot be sold, like one without units.
             Order::LeastAvailable => {
                 rows.sort_by_key(|(_, product)| units(product).map(|units| units.available))
             }
@@ -583,7 +583,7 @@ impl State {
             && let Some(at) = self.sorted.iter().position(|name| *name == chosen)
         {
             let cursor = self.cursor(Panel::Products);
-            // It keeps its place on the screen, as far as the list allows.
+            // The selected product keeps its position on the screen if the list allows.
             cursor.top = (cursor.top + at).saturating_sub(cursor.at);
             cursor.at = at;
         }

@@ -1,5 +1,4 @@
-//! What is drawn: the state, on a screen of any size, with nothing but characters. Colours say nothing that the characters
-//! do not say.
+//! Draws the state as text, on a screen of any size. Colours only repeat what the characters say.
 
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -11,19 +10,19 @@ use ratatui::{Frame, buffer};
 use crate::source::{Absence, Alert, Reservation, Units};
 use crate::state::{Cursor, Panel, Product, Rates, State};
 
-/// From this width on the lists stand side by side.
+/// From this width on, the lists are side by side.
 const WIDE: u16 = 120;
 
-/// From this height on all lists are shown, below only the one that has the keys.
+/// From this height on, all lists are shown; below it, only the one that has the focus.
 const TALL: u16 = 15;
 
-/// An alert is new for so long.
+/// How long an alert is shown as new.
 const NEW_MS: i64 = 10_000;
 
-/// A reservation that ends within this is marked.
+/// A reservation that ends within this time is marked.
 const SOON_MS: i64 = 10_000;
 
-/// What the terminal can show.
+/// The capabilities of the terminal.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     /// Characters beyond ASCII.
@@ -72,7 +71,7 @@ const FAINT: Style = Style::new().add_modifier(Modifier::DIM);
 const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
 const CHOSEN: Style = Style::new().add_modifier(Modifier::REVERSED);
 
-/// Draws all of it, and tells the lists how many of their rows fit.
+/// Draws everything, and tells the lists how many of their rows are visible.
 pub fn draw(frame: &mut Frame, state: &mut State, now: i64, look: Look) {
     let area = frame.area();
     let complaint = state.complaint(now);
@@ -81,7 +80,7 @@ pub fn draw(frame: &mut Frame, state: &mut State, now: i64, look: Look) {
         count => format!("{note} (and {} more)", count - 1),
     });
     let heights = [
-        // The complaint stands in the place of the title where there is room for one of them.
+        // If there is room for only one of them, the complaint replaces the title.
         u16::from(area.height > 1 || complaint.is_none()),
         u16::from(area.height > 3),
         u16::from(complaint.is_some()),
@@ -110,17 +109,17 @@ pub fn draw(frame: &mut Frame, state: &mut State, now: i64, look: Look) {
     }
 }
 
-/// Whatever was drawn: ids and data may hold what this terminal cannot show.
+/// Replaces characters of ids and data that this terminal cannot show.
 fn make_plain(cell: &mut buffer::Cell, look: Look) {
     if !cell.symbol().is_ascii() {
         let plain = plain(cell.symbol(), look.is_utf8);
-        // A cell may hold several characters: one with its accents.
+        // A cell may hold several code points: a character with its accents.
         let end = if look.is_utf8 { plain.len() } else { 1 };
         cell.set_symbol(plain.get(..end).filter(|plain| !plain.is_empty()).unwrap_or(" "));
     }
 }
 
-/// A text of others, without what would reorder the line that it stands in; and in ASCII, where the terminal has no more.
+/// Text from the server, without characters that would reorder the line, and in ASCII if the terminal needs it.
 pub fn plain(text: &str, is_utf8: bool) -> String {
     let reorders = |character: &char| matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let characters = text.chars().filter(|character| !character.is_control() && !reorders(character));
@@ -164,7 +163,7 @@ fn title_line(state: &State, width: u16, look: Look) -> Line<'static> {
     Line::styled(format!("{left}{gap}{right}"), STRONG)
 }
 
-/// As much as fits.
+/// As many rates as fit.
 fn rates_line(rates: Option<Rates>, width: u16) -> Line<'static> {
     let Some(rates) = rates else {
         return Line::styled(" rates: not known yet", FAINT);
@@ -205,13 +204,13 @@ fn help_line(width: u16, look: Look) -> Line<'static> {
     Line::styled(first_fit(&texts, width.into()), FAINT)
 }
 
-/// The first of these texts that fits; the last where none does.
+/// The first of these texts that fits, or else the last.
 fn first_fit(texts: &[String], width: usize) -> String {
     let fits = texts.iter().find(|text| width_of(text) <= width);
     fits.or(texts.last()).cloned().unwrap_or_default()
 }
 
-/// The frame of a list, with its number, which is its key.
+/// The frame of a list, with its number, which is the key that selects it.
 fn titled(state: &State, panel: Panel, titles: &[String], width: u16, look: Look) -> Block<'static> {
     let number = match panel {
         Panel::Products => 1,
@@ -228,7 +227,7 @@ fn titled(state: &State, panel: Panel, titles: &[String], width: u16, look: Look
         .title(Line::styled(format!("{text} "), style))
 }
 
-/// The rows of a list that are on the screen, by their numbers, and a heading where there is room.
+/// The visible rows of a list, by their numbers, below a heading if there is room.
 struct Window {
     has_heading: bool,
     area: Rect,
@@ -358,7 +357,7 @@ fn draw_products(frame: &mut Frame, state: &mut State, area: Rect, look: Look) {
     window.draw(frame, heading, rows, widths);
 }
 
-/// Available and reserved units, and those that have gone since the most were seen.
+/// Available units, reserved units, and those that have left since the largest number was seen.
 fn bar(units: Units, most: i64, width: usize, style: Style, look: Look) -> Line<'static> {
     let [available, reserved] = bar_parts(units, most, width);
     let gone = width.saturating_sub(available + reserved);
@@ -369,7 +368,8 @@ fn bar(units: Units, most: i64, width: usize, style: Style, look: Look) -> Line<
     ])
 }
 
-/// How much of a bar is available, and how much reserved. What there is has a cell, as long as there are two.
+/// How much of a bar is available and how much is reserved. Each gets at least one cell if it is not zero and there are two
+/// cells.
 pub fn bar_parts(units: Units, most: i64, width: usize) -> [usize; 2] {
     let [available, reserved, most] =
         [units.available, units.reserved, most].map(|units| u128::try_from(units).unwrap_or(0));
@@ -380,7 +380,7 @@ pub fn bar_parts(units: Units, most: i64, width: usize) -> [usize; 2] {
         usize::try_from(cells).unwrap_or(width).max(usize::from(units > 0)).min(width)
     };
     let (mut available, mut reserved) = (cells(available), cells(reserved));
-    // Rounded up, both may be one cell too much.
+    // Rounding both up may give one cell too many.
     while available + reserved > width {
         if available >= reserved { available -= 1 } else { reserved -= 1 }
     }
@@ -415,7 +415,7 @@ fn draw_reservations(frame: &mut Frame, state: &mut State, area: Rect, now: i64,
     let (block, area) = draw_warehouses(frame, state, block, area);
     let window = Window::new(frame, state, Panel::Reservations, block, area);
     if shown == 0 {
-        // Where there are more, those that were listed have just come to their ends.
+        // If there are more, the listed ones have just ended.
         if state.has_read() && !state.is_cut {
             window.say(frame, if state.is_searching { "Searching ..." } else { "None is live." });
         }
@@ -447,7 +447,7 @@ fn draw_reservations(frame: &mut Frame, state: &mut State, area: Rect, now: i64,
     window.draw(frame, heading, rows, widths);
 }
 
-/// The units of each warehouse of the product whose reservations are shown, in a line above them.
+/// Draws the units in each warehouse of the product whose reservations are listed, in a line above them.
 fn draw_warehouses<'a>(frame: &mut Frame, state: &State, block: Block<'a>, area: Rect) -> (Block<'a>, Rect) {
     let stock = state.rows().find(|(name, _)| Some(*name) == state.of.as_deref());
     let warehouses = stock.and_then(|(_, product)| product.stock.as_ref()).map(|stock| &stock.warehouses);
@@ -464,10 +464,10 @@ fn draw_warehouses<'a>(frame: &mut Frame, state: &State, block: Block<'a>, area:
     (Block::new(), Rect { y: inner.y + 1, height: inner.height - 1, ..inner })
 }
 
-/// `SHOE 2, LACE@A 1`, and what the shop wrote beside it.
+/// `SHOE 2, LACE@A 1`, followed by the shop's DATA.
 fn holdings(reservation: &Reservation) -> Line<'static> {
     let mut spans: Vec<Span<'static>> = Vec::new();
-    // A screen has room for a few.
+    // A screen has room for a few only.
     for item in reservation.items.iter().take(50) {
         if !spans.is_empty() {
             spans.push(Span::raw(", "));
@@ -532,20 +532,20 @@ fn draw_alerts(frame: &mut Frame, state: &mut State, area: Rect, now: i64, look:
 
 const HELP: &[&str] = &[
     "q, Ctrl-C   quit",
-    "Tab, 1 2 3  another list",
-    "up down     a row; also j k PgUp PgDn",
+    "Tab, 1 2 3  select a list",
+    "up down     select a row; also j k PgUp PgDn",
     "            Home End",
-    "Enter       this product's reservations",
-    "Esc         all reservations",
-    "s           another order of products",
+    "Enter       show this product's reservations",
+    "Esc         show all reservations",
+    "s           change the order of products",
     "",
-    "A product is met in a reservation, an alert or the feed",
+    "Products are found in reservations, alerts and the feed",
     "(not in tagged key style). A bar is as long as the most",
-    "units on hand that were seen here; what was sold since is",
-    "gone. OUT: none is available. LOW: the threshold, or",
-    "below. Faint numbers are some seconds old: products take",
-    "turns. Deadlines and alerts are by the server's clock,",
-    "rates of the last five seconds.",
+    "units on hand that were seen here; units sold since then",
+    "are gone. OUT: none is available. LOW: at the threshold",
+    "or below. Faint numbers are some seconds old: products",
+    "take turns. Deadlines and alerts use the server's clock;",
+    "rates are averages over the last five seconds.",
 ];
 
 fn draw_help(frame: &mut Frame, area: Rect, look: Look) {
@@ -553,18 +553,18 @@ fn draw_help(frame: &mut Frame, area: Rect, look: Look) {
     let height = area.height.min(u16::try_from(HELP.len()).unwrap_or(u16::MAX).saturating_add(2));
     let place =
         Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
-    let block = Block::bordered().border_set(look.frame()).title(" any key goes on ");
+    let block = Block::bordered().border_set(look.frame()).title(" press any key ");
     let lines: Vec<Line> = HELP.iter().map(|line| Line::raw(format!(" {line}"))).collect();
     frame.render_widget(Clear, place);
     frame.render_widget(Paragraph::new(lines).block(block), place);
 }
 
-/// Cells that a text takes.
+/// The number of cells that a text takes.
 fn width_of(text: &str) -> usize {
     Span::raw(text).width()
 }
 
-/// A text in so many cells. Ids differ at their ends: what is too long loses its middle.
+/// Fits a text into a number of cells. Ids differ at their ends, so a long one is shortened in the middle.
 pub fn fit(text: &str, width: usize, look: Look) -> String {
     if width_of(text) <= width {
         return text.to_owned();
@@ -612,7 +612,7 @@ pub fn tenths(number: u64) -> String {
     }
 }
 
-/// `12 s`; a part of a second counts as one, and behind the deadline it is `due`.
+/// `12 s`. A part of a second counts as one; after the deadline it is `due`.
 pub fn time_left(ms: i64) -> String {
     match ms {
         ..=0 => "due".to_owned(),
@@ -620,7 +620,7 @@ pub fn time_left(ms: i64) -> String {
     }
 }
 
-/// `12 s ago`, `3 min ago`: of what is over, the seconds are soon of no use.
+/// `12 s ago`, `3 min ago`: without seconds after a while.
 pub fn time_ago(ms: i64) -> String {
     match ms.max(0) / 1000 {
         seconds @ 120..=5999 => format!("{} min ago", seconds / 60),

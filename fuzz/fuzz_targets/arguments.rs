@@ -1,4 +1,4 @@
-//! The arguments of every command: see tests/fuzz/arguments.rs.
+//! Fuzzes the arguments of every command: see tests/fuzz/arguments.rs.
 
 #![no_main]
 

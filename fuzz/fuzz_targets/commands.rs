@@ -1,4 +1,4 @@
-//! Whole histories: see tests/fuzz/commands.rs.
+//! Fuzzes whole histories: see tests/fuzz/commands.rs.
 
 #![no_main]
 

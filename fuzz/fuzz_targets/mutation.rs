@@ -1,16 +1,16 @@
-//! Changes a history by whole lines and words, which bytes alone hit rarely, and adds lines that the generator of all random
-//! tests draws.
+//! Mutates a history by whole lines and words, which libFuzzer's mutations of bytes rarely do, and inserts lines from the
+//! generator of all random tests.
 
 use libfuzzer_sys::fuzzer_mutate;
 
 use super::dice::Dice;
 use super::lines::{Life, Lines, Mix};
 
-/// What time and the operator do is in the seeds.
+/// What time and the operator do comes from the seeds.
 const MIX: Mix<'static> =
     Mix { calls: 6, time: 2, hands: 3, operator: 1, orders: &[(1, "RESTART"), (1, "FAILOVER"), (1, "GO")] };
 
-/// Changes the first `size` bytes of `data`, which has room for `max_size`. Gives how many there are then.
+/// Mutates the first `size` bytes of `data`, which has room for `max_size`, and returns the new size.
 pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
     let mut dice = Dice::new(u64::from(seed));
     let mut lines: Vec<Vec<u8>> = data[..size].split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
@@ -22,13 +22,13 @@ pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize
         }
         2 => lines.swap(at, other),
         3 => {
-            // The rest of a history again, from here.
+            // Repeats the rest of the history from here.
             let rest = lines[other..].to_vec();
             lines.truncate(at);
             lines.extend(rest);
         }
         4 | 5 => {
-            // A word of another line in the place of one of this.
+            // Replaces a word by one of another line.
             let mut words: Vec<&[u8]> = lines[at].split(|byte| *byte == b' ').collect();
             let from: Vec<&[u8]> = lines[other].split(|byte| *byte == b' ').collect();
             let (place, word) = (dice.place(words.len()), dice.place(from.len()));

@@ -1,4 +1,4 @@
-//! Whatever stands in keys, by any hand: see tests/fuzz/stored_json.rs.
+//! Fuzzes the values of keys, which any client may have written: see tests/fuzz/stored_json.rs.
 
 #![no_main]
 

@@ -30,7 +30,7 @@ from redis.exceptions import (
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 import order as recipe
 
-# What only reads and names a product or a reservation of PROD-1.
+# Reading commands that name a product or a reservation of PROD-1.
 READERS = [
     "INV.GET {PROD-1}:R1",
     "INV.STOCK PROD-1",
@@ -39,12 +39,12 @@ READERS = [
     "INV.SCAN 0 PRODUCT PROD-1",
 ]
 
-# What names neither.
+# Reading commands that name neither.
 WALKS = ["INV.ALERTS", "INV.SCAN 0", "INV.AUDITSCAN 0"]
 
 
 class Shop:
-    """The client, with commands as one types them."""
+    """The client, with commands as text."""
 
     def __init__(self, address: str, protocol: int, **options: Any) -> None:
         host, port = address.split(":")
@@ -57,17 +57,17 @@ class Shop:
         )
 
     def ask(self, line: str, node: ClusterNode | None = None) -> Any:
-        """The answer; a node is named where the client shall not choose one."""
+        """The answer; `node` is set if the client should not choose one."""
         if node:
-            # This client's own: another one's has the connections of that one.
+            # A client of this object: one of another object would share its connections.
             node = self.cluster.get_node(node_name=node.name)
             return self.cluster.execute_command(*line.split(), target_nodes=node)
         return self.cluster.execute_command(*line.split())
 
     def ask_all(self, line: str) -> dict[str, Any]:
-        """What each master answers."""
-        # The nodes and not RedisCluster.PRIMARIES: newer versions of the client look
-        # for a key all the same then, and refuse where there is none.
+        """The answer of each master."""
+        # The nodes rather than RedisCluster.PRIMARIES: with that, newer versions of the client
+        # still look for a key, and refuse a command without one.
         masters = self.cluster.get_primaries()
         answers: dict[str, Any] = self.cluster.execute_command(
             *line.split(), target_nodes=masters
@@ -75,7 +75,7 @@ class Shop:
         return answers
 
     def walk(self, command: str, options: str) -> list[Any]:
-        """All that a walk finds. A cursor is of the node that gave it."""
+        """All results of a walk. A cursor belongs to the node that returned it."""
         found: list[Any] = []
         for name, (cursor, page) in self.ask_all(f"{command} 0 {options}").items():
             found += page
@@ -86,12 +86,12 @@ class Shop:
         return found
 
     def refusal(self, line: str) -> str:
-        """The text of an error that the module has answered."""
+        """The text of an error from the module."""
         return str(raised(ResponseError, self.ask, line))
 
 
 def raised(kind: type[Exception], step: Callable[..., Any], *words: Any) -> Exception:
-    """The error that a step has to end with."""
+    """The error with which a step has to end."""
     try:
         answer = step(*words)
     except kind as error:
@@ -100,7 +100,7 @@ def raised(kind: type[Exception], step: Callable[..., Any], *words: Any) -> Exce
 
 
 def check(seen: Any, expected: Any, what: str = "") -> None:
-    """Both are the same."""
+    """Asserts that both are the same."""
     assert seen == expected, f"{what}: {seen!r} is not {expected!r}"
 
 
@@ -108,7 +108,7 @@ def wait_for(what: str, condition: Callable[[], bool], limit: float = 20) -> Non
     """Polls until a condition holds."""
     end = time.monotonic() + limit
     while not condition():
-        assert time.monotonic() < end, f"waited {limit} s in vain: {what}"
+        assert time.monotonic() < end, f"gave up after {limit} s: {what}"
         time.sleep(0.005)
 
 
@@ -120,7 +120,7 @@ def fields(reply: Any) -> dict[str, Any]:
 
 
 def units(stock: Any) -> tuple[int, int]:
-    """Available and reserved units, as INV.STOCK tells them."""
+    """Available and reserved units according to INV.STOCK."""
     found = fields(stock)
     return found["available"], found["reserved"]
 
@@ -170,7 +170,7 @@ def a_product_is_reserved_and_sold(shop: Shop, p: str) -> None:
         assert made.startswith(star[:-1]) and len(made) == len(star) + 35, made
         check(shop.ask(f"INV.ROLLBACK {made}"), "OK")
     check(units(shop.ask(f"INV.STOCK {p}")[0]), (50, 0))
-    # One of several in a pipeline; each goes to the node of its ids.
+    # A pipeline sends each command to the node of its ids.
     pipeline = shop.cluster.pipeline()
     pipeline.execute_command("INV.RESERVE", f"{{{p}}}:R5", "ITEMS", p, 1)
     pipeline.execute_command("INV.ADJUST", f"{p}-other", 1)
@@ -226,7 +226,7 @@ def products_of_a_shop_share_a_reservation(shop: Shop, tag: str) -> None:
 
 
 def ids_of_different_slots_are_refused(shop: Shop) -> None:
-    """By the client, which looks at the keys; by the server where a node is named."""
+    """The client checks the keys; if a node is named, the server does."""
     shop.ask("INV.SET PROD-2 AVAILABLE 10")
     for line in (
         "INV.RESERVE R1 ITEMS PROD-1 1",
@@ -236,14 +236,14 @@ def ids_of_different_slots_are_refused(shop: Shop) -> None:
     ):
         error = raised(RedisClusterException, shop.ask, line)
         assert "must map to the same key slot" in str(error), f"{line}: {error}"
-        # The server goes by the first id.
+        # The server routes by the first id.
         owner = shop.cluster.get_node_from_key(line.split()[1])
         raised(ClusterCrossSlotError, shop.ask, line, owner)
     check(shop.ask("INV.GET {PROD-1}:R9"), None)
 
 
 def a_walk_is_asked_of_every_master(shop: Shop, mark: str) -> None:
-    """What names no product or reservation: the client wants to know whom to ask."""
+    """A command without a product or a reservation needs a node."""
     for line in WALKS:
         error = raised(RedisClusterException, shop.ask, line)
         assert "specifying target nodes" in str(error), f"{line}: {error}"
@@ -266,13 +266,13 @@ def a_walk_is_asked_of_every_master(shop: Shop, mark: str) -> None:
 
 
 def other_master(shop: Shop, name: str) -> ClusterNode:
-    """A master that has not the slot of this id."""
+    """A master that does not have the slot of this id."""
     owner = shop.cluster.get_node_from_key(name)
     return next(node for node in shop.cluster.get_primaries() if node != owner)
 
 
 def connection(node: ClusterNode) -> redis.Redis:
-    """A client of one node, that follows nobody."""
+    """A client of one node that follows no redirection."""
     return redis.Redis(host=node.host, port=node.port, decode_responses=True)
 
 
@@ -286,7 +286,7 @@ def the_client_follows_to_the_master_that_has_the_slot(shop: Shop, mark: str) ->
     shop.ask("INV.SET PROD-1 AVAILABLE 100")
     check(shop.ask("INV.ADJUST PROD-1 1", wrong), 101)
     shop.ask(f"INV.RESERVE {one} ITEMS PROD-1 1", wrong)
-    # As if the slot had been there when the client looked.
+    # As if the client had looked while the slot was there.
     shop.cluster.nodes_manager.slots_cache[slot] = [wrong]
     shop.ask(f"INV.RESERVE {two} ITEMS PROD-1 1")
     shop.cluster.nodes_manager.slots_cache[slot] = [wrong]
@@ -297,7 +297,7 @@ def the_client_follows_to_the_master_that_has_the_slot(shop: Shop, mark: str) ->
 
 
 def calls(node: ClusterNode, name: str) -> int:
-    """How often a node has carried out a command."""
+    """How often a node has executed a command."""
     counted: dict[str, Any] = connection(node).info("commandstats")
     return int(counted.get(f"cmdstat_{name}", {"calls": 0})["calls"])
 
@@ -315,7 +315,7 @@ def replicas_answer_what_only_reads(address: str, protocol: int) -> None:
         return bool(here["slave_repl_offset"] == there["master_repl_offset"])
 
     wait_for("the replica has what the master sent", caught_up)
-    # The first is the older word for the second.
+    # The first is the older name of the second.
     warnings.filterwarnings("ignore", message=".*read_from_replicas")
     for options in (
         {"read_from_replicas": True},
@@ -326,29 +326,29 @@ def replicas_answer_what_only_reads(address: str, protocol: int) -> None:
         for line in [line.replace(":R1", f":R{protocol}") for line in READERS]:
             name = line.split()[0]
             before = calls(master, name), calls(replica, name)
-            # The client has a list of what only reads, and these are not in it.
+            # The client has a fixed list of reading commands, without these.
             answer = shop.ask(line)
             after = calls(master, name), calls(replica, name)
             check(after, (before[0] + 1, before[1]), line)
             check(shop.ask(line, replica), answer, line)
             check((calls(master, name), calls(replica, name) - 1), after, line)
-            # A client that does not say READONLY is sent to the master.
+            # A replica redirects a client that has not sent READONLY to the master.
             check(plain.ask(line, replica), answer, line)
             check(calls(master, name) - 1, after[0], line)
         for line in WALKS:
             check(shop.ask(line, replica), shop.ask(line, master), line)
-        # A write goes to the master, whom one asks.
+        # A write goes to the master in any case.
         check(shop.ask("INV.ADJUST PROD-1 1", replica), shop.ask("INV.ADJUST PROD-1 0"))
         wait_for("the replica has what the master sent", caught_up)
     check(plain.ask(f"INV.ROLLBACK {{PROD-1}}:R{protocol}"), "OK")
 
 
 class Dead(Exception):
-    """The client is no more."""
+    """The client has died."""
 
 
 class Mortal:
-    """A client that dies at a command, after it has done so many."""
+    """A client that dies after this many commands."""
 
     def __init__(self, cluster: RedisCluster, commands: int) -> None:
         self.cluster = cluster
@@ -362,7 +362,7 @@ class Mortal:
 
 
 def an_order_over_several_slots(address: str, mark: str) -> None:
-    """tests/server/orders.rs has every step of it, with the same recipe in Rust."""
+    """tests/server/orders.rs tests every step of the same recipe in Rust."""
     cluster = recipe.connect([address])
     products = [f"{name}-{mark}" for name in ("BED", "CHAIR", "DESK")]
     for p in products:
@@ -411,7 +411,7 @@ def an_order_over_several_slots(address: str, mark: str) -> None:
 
 
 def an_order_waits_for_a_slot_that_is_being_moved(shop: Shop, address: str) -> None:
-    """The client asks again for less than half a second, the recipe for longer."""
+    """The client retries for less than half a second, the recipe for longer."""
     p = "MOVED-1"
     shop.ask(f"INV.SET {p} AVAILABLE 10")
     slot = shop.cluster.keyslot(p)
@@ -454,7 +454,7 @@ def main(address: str) -> None:
     print(f"redis-py {redis.__version__} on Python {sys.version.split()[0]}")
     for protocol in (2, 3):
         shop = Shop(address, protocol)
-        # Ids of its own in each round; on each master some.
+        # New ids in each round, some on each master.
         for mark in (f"{number}-resp{protocol}" for number in range(6)):
             a_product_is_reserved_and_sold(shop, f"PROD-{mark}")
             its_drift_is_found_and_repaired(shop, f"PROD-{mark}")

@@ -1,4 +1,4 @@
-//! The index of alerts against a plain list.
+//! Compares the index of alerts with a plain list.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ fn product(number: usize) -> Product {
     Product::parse(PRODUCTS[number].as_bytes(), KeyStyle::Plain).unwrap()
 }
 
-/// Whether an alert came or went, of which product, when and of which type.
+/// Whether an alert is added or removed, for which product, when, and of which type.
 fn steps() -> impl Strategy<Value = Vec<(bool, usize, i64, usize)>> {
     prop::collection::vec((prop::bool::weighted(0.7), 0..3_usize, 0..20_i64, 0..4_usize), 0..80)
 }
@@ -53,7 +53,7 @@ proptest! {
                     let next = index.before(of.as_ref(), kind, Some((moment, None)));
                     prop_assert_eq!(next.as_ref(), met.iter().find(|(at, _)| *at < moment));
                 }
-                // One that was not read may be of any type.
+                // An alert that was not read may have any type.
                 let is_wanted = |entry: &(&(i64, Product), &Option<AlertType>)| {
                     of.as_ref().is_none_or(|of| *of == entry.0.1)
                         && (kind.is_none() || entry.1.is_none() || *entry.1 == kind)

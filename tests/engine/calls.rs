@@ -1,4 +1,4 @@
-//! Calls of the module's commands on the simulated server, through the real parsers.
+//! Runs commands of the module on the simulated server, through the real parsers.
 
 use redis_inventory::commands::{Change, Request};
 use redis_inventory::engine::reserve::reserve;
@@ -8,15 +8,15 @@ use redis_inventory::inventory::refusal::Refusal;
 
 use super::simulation::Simulation;
 
-/// One call: its words, the command's name first.
+/// Runs one call, given as words with the command's name first.
 pub fn call(server: &mut Simulation, words: &[&str]) -> Result<String, Refusal> {
     let bytes: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
     let request = Request::read(&bytes, server.style, &server.settings);
-    answer(server, &request.unwrap_or_else(|| panic!("{words:?} is no command"))?)
+    answer(server, &request.unwrap_or_else(|| panic!("{words:?} is not a command"))?)
 }
 
-/// Carries a request out. What it answers, in short: of a reservation its deadline and what it holds, of lists what is on
-/// them, separated by `; `.
+/// Runs a request and returns the answer in a short form: of a reservation, its deadline and lines; of a list, its entries,
+/// separated by `; `.
 pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refusal> {
     let ok = |()| "OK".to_owned();
     let list = |entries: Vec<String>| entries.join("; ");
@@ -24,7 +24,7 @@ pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refu
     let null = || "null".to_owned();
     match request {
         Request::Reserve(request) => reserve(server, request).map(|reserved| {
-            // A token answers with the id that was generated when it was new.
+            // With a token, the answer has the id that was generated the first time.
             assert!(reserved.id == request.id || request.once.is_some(), "another reservation was answered");
             format!("OK {} {}", reserved.expires_at, items(&reserved.items))
         }),

@@ -1,5 +1,5 @@
-//! The contract in its corners, one test a sentence: how far a deadline may be, what a retry is answered when its
-//! reservation has ended, what a late commit takes, which places are sold from, and how many units a sku may have.
+//! Edge cases of the contract, one test for each sentence: the limits of a deadline, the answer to a retry after the reservation
+//! has ended, the units that a late commit takes, the places that are sold from, and the number of units that a sku may have.
 
 use redis_inventory::commands::Request;
 use redis_inventory::engine::audit::{self, AuditCursor};
@@ -14,7 +14,7 @@ use super::simulation::{BEGIN, Simulation};
 const DAY: i64 = 86_400_000;
 const MAX: i64 = 9_007_199_254_740_991;
 
-/// One call as a unit of its own: what a client reads.
+/// Runs one call as its own unit of work and returns what a client reads.
 fn ask(server: &mut Simulation, words: &str) -> String {
     let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
     let id = std::str::from_utf8(words[1]).unwrap().trim_end_matches('*').to_owned();
@@ -40,20 +40,20 @@ fn ask(server: &mut Simulation, words: &str) -> String {
     })
 }
 
-/// The same, of which the beginning is told.
+/// The same, for an answer with this beginning.
 #[track_caller]
 fn expect(server: &mut Simulation, words: &str, answer: &str) {
     let told = ask(server, words);
     assert!(told.starts_with(answer), "{words}: {told}");
 }
 
-/// Available and reserved units, with `-` for a counter that does not exist.
+/// Available and reserved units, with `-` for a missing counter.
 fn counters(server: &Simulation, sku: &str) -> String {
     let counter = |kind: &str| server.stored(&format!("stock:{kind}:{sku}")).unwrap_or("-").to_owned();
     format!("{} {}", counter("available"), counter("reserved"))
 }
 
-/// Sku, drift and stray units of all that a walk lists.
+/// Sku, drift and stray units of all results of a walk.
 fn listed(server: &mut Simulation) -> Vec<(String, i64, i64)> {
     let page = audit::audit_scan(server, AuditCursor::START, usize::MAX, |_| true).unwrap();
     assert_eq!(page.next, None);
@@ -83,7 +83,7 @@ fn warehouses() -> Simulation {
     shop
 }
 
-// --- how far a deadline may be ---
+// --- the limits of a deadline ---
 
 #[test]
 fn a_hold_lives_31_days_at_most_unless_the_limit_is_another() {
@@ -260,7 +260,7 @@ fn in_a_cluster_the_reservation_of_a_token_is_looked_up_in_the_slot_of_its_comma
     expect(&mut shop, reserve, &format!("COMMITTED reservation {made} "));
 }
 
-// --- what a late commit takes ---
+// --- the units of a late commit ---
 
 #[test]
 fn a_late_commit_takes_what_the_deadline_returned_and_not_what_a_rollback_did() {
@@ -323,7 +323,7 @@ fn an_outcome_says_what_a_rollback_returned_only_if_one_did() {
     assert_eq!(counters(&shop, "P"), "0 0");
 }
 
-// --- which places are sold from ---
+// --- the places that are sold from ---
 
 #[test]
 fn a_place_that_is_no_warehouse_of_its_product_is_not_reserved_from() {
@@ -336,7 +336,7 @@ fn a_place_that_is_no_warehouse_of_its_product_is_not_reserved_from() {
         );
     }
     assert_eq!(counters(&shop, "P@W2"), "10 -");
-    // Without a set the name of a place is as good as any.
+    // Without a set of warehouses, any name may be used.
     shop.client(&["DEL", "stock:warehouses:P"]);
     expect(&mut shop, "INV.RESERVE A ITEMS P@W2 1", "A");
 }
@@ -387,18 +387,18 @@ fn a_walk_of_the_audit_lists_strays_whether_or_not_they_drift() {
     expect(&mut shop, "INV.RESERVE A EX 60 ITEMS P@W1 3", "A");
     shop.client(&["ZREM", "stock:warehouses:P", "W1"]);
     assert_eq!(listed(&mut shop), [("P@W1".to_owned(), 0, 10)]);
-    // One that has an available counter alone, and a product whose own counter has units.
+    // A warehouse with an available counter only, and a product with units of its own.
     shop.client(&["SET", "stock:available:P@W3", "7"]);
     shop.client(&["SET", "stock:available:P", "2"]);
     let strays = [("P", 0, 2), ("P@W1", 0, 10), ("P@W3", 0, 7)];
     assert_eq!(listed(&mut shop), strays.map(|(sku, drift, stray)| (sku.to_owned(), drift, stray)));
-    // Each once, also one that drifts and has no reserved counter.
+    // Each is listed once, even one that drifts because its reserved counter is missing.
     shop.client(&["DEL", "stock:reserved:P@W1"]);
     let strays = [("P", 0, 2), ("P@W1", -3, 7), ("P@W3", 0, 7)];
     assert_eq!(listed(&mut shop), strays.map(|(sku, drift, stray)| (sku.to_owned(), drift, stray)));
 }
 
-// --- how many units a sku may have ---
+// --- the number of units of a sku ---
 
 #[test]
 fn a_sku_has_no_more_than_2_to_the_53_units_available_and_reserved_together() {

@@ -1,9 +1,9 @@
-//! Random worlds in which everything fails: the process dies between any two calls into the server, what it wrote last is
-//! lost with it, a replica that has received only a part takes over, events are lost, the clock is set back, records
-//! vanish. After each step every server of the world is checked.
+//! Random worlds in which everything can fail: the process dies between any two calls into the server, the last writes are lost
+//! with it, a replica that has received only a part takes over, events are lost, the clock is set back, records disappear. After
+//! each step, every server of the world is checked.
 //!
-//! Each seed is a world, and the same one every time. `INV_SIM_SEED=7` runs one and tells its story, `INV_SIM_WORLDS=1000000`
-//! runs so many from that seed or a new one on, on all processors: `make simulate`.
+//! A seed always gives the same world. `INV_SIM_SEED=7` runs one and prints its steps. `INV_SIM_WORLDS=1000000` runs this many
+//! worlds from that seed or a random one on, on all processors: `make simulate`.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -24,25 +24,25 @@ use super::dice::{Dice, any_seed, number};
 use super::lines::{Life, Line as Words, Lines, PLACES, READS, SKUS};
 use super::simulation::{Command, Data, Died, Role, Simulation};
 
-/// So many steps has a world.
+/// The number of steps in a world.
 const STEPS: u64 = 150;
 
-/// What may happen in a world, beside commands, time, crashes and failovers.
+/// What may happen in a world, besides commands, time, crashes and failovers.
 #[derive(Clone, Copy, Debug)]
 struct Fate {
     /// Records are deleted and evicted.
     hands: bool,
     /// Events are lost for a while.
     deafness: bool,
-    /// A crash loses what was written last (`appendfsync everysec`), and not only what was not written.
+    /// A crash also loses the last writes that were answered (`appendfsync everysec`).
     tail_is_lost: bool,
-    /// A restart may come from an RDB.
+    /// A restart may load an RDB.
     rdb: bool,
     /// The clock is set back now and then.
     clock_steps: bool,
 }
 
-/// A master with its file, and a replica that lags behind.
+/// A master with its file, and a replica that lags.
 struct World {
     dice: Dice,
     fate: Fate,
@@ -50,17 +50,17 @@ struct World {
     replica: Simulation,
     /// What the replica has not received yet.
     on_the_way: VecDeque<Vec<Command>>,
-    /// The AOF: the keys at its last rewrite, and what came then.
+    /// The AOF: the keys at its last rewrite, and the writes since then.
     base: Data,
     appended: Vec<Vec<Command>>,
     /// The RDB.
     snapshot: Data,
     lines: Lines,
     steps: u64,
-    /// The module was loaded anew, and has lost its notes.
+    /// The module was reloaded and has lost what it remembered.
     was_loaded: bool,
-    /// A new process, or a new master, has not looked yet for the units that the old one left behind: what had expired while
-    /// jobs had no time.
+    /// A new process or a new master has not yet looked for the units that its predecessor left: those that expired while jobs
+    /// had no time.
     awaits_repair: bool,
     story: Option<Vec<String>>,
 }
@@ -77,7 +77,7 @@ impl World {
             clock_steps: maybe(2),
         };
         let mut master = Simulation::new();
-        // So that every unit that was sold is known.
+        // So that every sold unit is known.
         master.settings.outcome_ttl_ms = 1 << 50;
         master.settings.alert_ttl_ms = 500;
         master.settings.low_stock_threshold = 3;
@@ -145,7 +145,7 @@ impl World {
             }
             69..77 => {
                 let records = usize::try_from(1 + self.dice.roll(4)).expect("small");
-                self.tell(|| format!("the cron, with time for {records}"));
+                self.tell(|| format!("the cron, with time for {records} records"));
                 self.work(|world| {
                     let left = world.master.sweep_slice(records);
                     if !left && !world.master.paused && !world.master.memory().is_behind() {
@@ -163,13 +163,13 @@ impl World {
             }
             90..92 => self.restart(),
             92..94 => {
-                self.tell(|| "the module is loaded anew".to_owned());
+                self.tell(|| "the module is reloaded".to_owned());
                 self.was_loaded = true;
                 self.master.load_module();
             }
             94..96 => {
                 let keys = usize::try_from(1 + self.dice.roll(20)).expect("small");
-                self.tell(|| format!("the walk goes on over {keys} keys"));
+                self.tell(|| format!("the walk continues over {keys} keys"));
                 self.work(|world| world.master.unit(|master| master.walk_over(keys)));
             }
             96..97 => {
@@ -189,7 +189,7 @@ impl World {
             }
             _ if self.dice.roll(2) == 0 => {
                 if self.dice.roll(2) == 0 {
-                    self.tell(|| "the server's own cycle".to_owned());
+                    self.tell(|| "the server's expiry cycle".to_owned());
                     self.work(|world| world.master.expire_cycle());
                 } else {
                     let name = format!("reservation:{}", self.lines.recent(&mut self.dice));
@@ -222,7 +222,7 @@ impl World {
             world.master.unit(|master| {
                 for words in &calls {
                     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-                    // What only reads goes on while writes are paused.
+                    // Commands that only read work while writes are paused.
                     if !master.paused || READS.contains(&words[0]) {
                         call_and_check(master, &words);
                     }
@@ -231,7 +231,7 @@ impl World {
         });
     }
 
-    /// Work of the master. Now and then it dies in the midst of it.
+    /// Runs work of the master, which occasionally dies in the middle.
     fn work(&mut self, work: impl FnOnce(&mut Self)) {
         self.master.dies_in = if self.dice.roll(12) == 0 { 1 + self.dice.roll(120) } else { 0 };
         let live: Vec<String> = ids(&self.master).map(str::to_owned).collect();
@@ -252,7 +252,7 @@ impl World {
         self.check_held();
     }
 
-    /// Reserved is what is held, where nobody but the module had a hand in it.
+    /// Asserts that reserved units are held, if no other client has written.
     fn check_held(&self) {
         let memory = self.master.memory();
         let sure = !(self.fate.hands
@@ -271,7 +271,7 @@ impl World {
         }
     }
 
-    /// What was live and is not has an outcome, or waits to be settled.
+    /// Asserts that every reservation that is not live any more has an outcome, or waits to be settled.
     fn check_ends(&self, live: &[String]) {
         if self.fate.hands || self.fate.deafness || self.was_loaded {
             return;
@@ -282,22 +282,22 @@ impl World {
             let is_told = has("reservation") || has("inventory:outcome");
             assert!(
                 is_told || self.master.memory().pending.find(&id).is_some(),
-                "{id} has gone without an outcome"
+                "{id} has disappeared without an outcome"
             );
         }
     }
 
-    /// What the master has done is in its file, and on the way to the replica.
+    /// Appends what the master has done to its file, and sends it to the replica.
     fn written(&mut self) {
         let stream = self.master.take_stream();
         self.on_the_way.extend(stream.iter().cloned());
         self.appended.extend(stream);
     }
 
-    /// The process is started again with what it has in its file; the replica gets all of it anew.
+    /// Starts the process again from its file; the replica receives a full copy.
     fn recover(&mut self) {
         if self.fate.rdb && self.dice.roll(2) == 0 {
-            self.tell(|| "it comes back with its last RDB".to_owned());
+            self.tell(|| "it restarts from its last RDB".to_owned());
             self.master.data = self.snapshot.clone();
             self.come_back(true);
             return;
@@ -315,7 +315,7 @@ impl World {
         let from_rdb = self.fate.rdb && self.dice.roll(2) == 0;
         self.tell(|| format!("a restart, from an RDB: {from_rdb}"));
         self.come_back(from_rdb);
-        check(&self.master, "the master that was restarted");
+        check(&self.master, "the restarted master");
     }
 
     fn come_back(&mut self, from_rdb: bool) {
@@ -326,7 +326,7 @@ impl World {
         self.new_data_set();
     }
 
-    /// The master has begun anew with these keys: its file and its replica begin with them.
+    /// After the master has started with these keys: its file and its replica start with them.
     fn new_data_set(&mut self) {
         self.awaits_repair = true;
         self.written();
@@ -338,7 +338,7 @@ impl World {
         check(&self.replica, "the new replica");
     }
 
-    /// The replica receives some of what is on its way.
+    /// The replica receives some of what was sent.
     fn deliver(&mut self) {
         let count = usize::try_from(1 + self.dice.roll(8)).expect("small").min(self.on_the_way.len());
         let all = self.on_the_way.len();
@@ -350,13 +350,13 @@ impl World {
         }
     }
 
-    /// The replica takes over with what it has, and the old master becomes its replica: as it is, where the new one has all
-    /// of it, and with all keys of the new one otherwise.
+    /// The replica takes over with what it has received, and the old master becomes its replica: unchanged if nothing was lost,
+    /// otherwise with a full copy.
     fn fail_over(&mut self) {
         self.awaits_repair = true;
         self.replica.settings = self.master.settings;
         if !self.master.paused && !self.master.is_deaf && self.dice.roll(2) == 0 {
-            self.tell(|| "a failover in good order".to_owned());
+            self.tell(|| "a coordinated failover".to_owned());
             let units: Vec<_> = self.on_the_way.drain(..).collect();
             self.replica.receive(&units);
             self.replica.change_role();
@@ -367,7 +367,7 @@ impl World {
             return;
         }
         let lost = self.on_the_way.len();
-        self.tell(|| format!("a failover, {lost} transactions are lost"));
+        self.tell(|| format!("a failover that loses {lost} transactions"));
         self.replica.change_role();
         std::mem::swap(&mut self.master, &mut self.replica);
         assert_eq!(self.master.role, Role::Master);
@@ -375,14 +375,14 @@ impl World {
         check(&self.master, "the new master");
     }
 
-    /// Nothing more happens, and a year passes: nothing is held, and no unit is missing.
+    /// Lets a year pass without any faults: then nothing is held, and no unit is missing.
     fn rest(&mut self) {
         self.tell(|| "it rests".to_owned());
         (self.master.paused, self.master.is_busy) = (false, false);
         let was_deaf = std::mem::take(&mut self.master.is_deaf);
         self.master.unit(|master| master.walk_over(usize::MAX));
         if was_deaf || self.fate.deafness || self.fate.hands {
-            // What memory does not know, the keys tell.
+            // What memory has lost is found in the keys.
             self.come_back(false);
         }
         self.pass(365 * 86_400_000);
@@ -400,7 +400,7 @@ impl World {
     }
 }
 
-/// The ids of the records that are there, due or not.
+/// The ids of the existing records, overdue or not.
 fn ids(server: &Simulation) -> impl Iterator<Item = &str> {
     server.data.keys().filter_map(|name| name.strip_prefix("reservation:"))
 }
@@ -410,8 +410,8 @@ fn on_hand(server: &Simulation, sku: &str) -> i64 {
     counter("available") + counter("reserved")
 }
 
-/// A call, what it may do to the units on hand, and a note of it beside them, in the same unit of work: `put:{sku}` is what
-/// must be there, on every copy, whatever is lost together with it.
+/// Runs a call, checks how it changes the units on hand, and records that in the same unit of work: `put:{sku}` is the expected
+/// number, which is lost on a copy only together with the change.
 fn call_and_check(server: &mut Simulation, words: &[&str]) {
     let before = SKUS.map(|sku| on_hand(server, sku));
     let record = words.get(1).and_then(|id| record(server, id));
@@ -423,7 +423,7 @@ fn call_and_check(server: &mut Simulation, words: &[&str]) {
     let is_live = record.as_ref().is_some_and(|(_, is_due)| !is_due);
     let held = |sku: &str| units(record.as_ref().map(|(record, _)| record.items.as_slice()), sku);
     let has = |word: &str| words.contains(&word);
-    // One with a token may have been answered before: then it does nothing.
+    // A call with a token may have been answered before: then it does nothing.
     let is_new = !has("ONCE") || moved.iter().any(|moved| *moved != 0);
     let is_sale = words[0] == "INV.COMMIT" && answer.is_ok();
     for (sku, moved) in SKUS.iter().zip(&moved) {
@@ -434,7 +434,7 @@ fn call_and_check(server: &mut Simulation, words: &[&str]) {
             ("INV.COMMIT", Ok(_)) if is_live && is_new => {
                 assert_eq!(*moved, -held(sku), "{words:?} of {sku}");
             }
-            // Sold after its deadline, from what was free.
+            // Sold after its deadline, from units that were available.
             ("INV.COMMIT", Ok(_)) if has("LATE") => {
                 assert!(*moved <= 0, "{words:?} moved {moved} of {sku}");
             }
@@ -447,13 +447,14 @@ fn call_and_check(server: &mut Simulation, words: &[&str]) {
         server.memory().pending.find(&id).is_some()
     };
     if is_sale && (record.is_some() || known) && !waits(words[1]) {
-        // What was sold now is noted as sold, so that nothing is sold again. Of one that waits to be settled no key tells.
+        // What is sold now is recorded as sold, so that nothing is sold again. No key shows a reservation that waits to be
+        // settled.
         for ((sku, noted), moved) in SKUS.iter().zip(noted).zip(&moved) {
             assert_eq!(sold(server, words[1], sku) - noted, -moved, "{words:?}: noted as sold of {sku}");
         }
     }
     if is_sale && !has("LATE") && !has("ITEMS") && is_new {
-        assert!(is_live || known, "{} was sold, and was not there", words[1]);
+        assert!(is_live || known, "{} was sold, but did not exist", words[1]);
     }
     if words[0] == "INV.TRANSFER" && answer.is_ok() {
         assert_eq!(moved.iter().sum::<i64>(), 0, "{words:?}");
@@ -463,7 +464,7 @@ fn call_and_check(server: &mut Simulation, words: &[&str]) {
     }
 }
 
-/// The record of an id, and whether it is due.
+/// The record of an id, and whether it is overdue.
 fn record(server: &Simulation, id: &str) -> Option<(Record, bool)> {
     let name = format!("reservation:{id}");
     let id = ReservationId::parse(id.as_bytes(), KeyStyle::Plain).ok()?;
@@ -472,7 +473,7 @@ fn record(server: &Simulation, id: &str) -> Option<(Record, bool)> {
     Some((record, is_due))
 }
 
-/// Units of a reservation that were sold, by what its record or its outcome says.
+/// Units of a reservation that were sold, according to its record or outcome.
 fn sold(server: &Simulation, id: &str, sku: &str) -> i64 {
     if let Some((record, _)) = record(server, id) {
         return units(Some(&record.sold), sku);
@@ -494,7 +495,7 @@ fn units(lines: Option<&[Line]>, sku: &str) -> i64 {
     lines.map(|line| line.quantity.units()).sum()
 }
 
-/// What holds on every server at every moment between two units of work.
+/// Asserts what holds on every server between two units of work.
 #[track_caller]
 fn check(server: &Simulation, who: &str) {
     let records: Vec<(Record, bool)> = ids(server).filter_map(|id| record(server, id)).collect();
@@ -510,11 +511,11 @@ fn check(server: &Simulation, who: &str) {
     }
     for (record, _) in &records {
         let outcome = format!("inventory:outcome:{}", record.id);
-        assert!(!server.data.contains_key(&outcome), "{} of {who} is live, and has ended", record.id);
+        assert!(!server.data.contains_key(&outcome), "{} of {who} is live although it has ended", record.id);
     }
 }
 
-/// Runs a world. How many steps it had, or what went wrong.
+/// Runs a world. Returns the number of its steps, or the panic.
 fn run(seed: u64, tells: bool) -> Result<u64, Box<dyn Any + Send>> {
     panic::catch_unwind(|| {
         let mut world = World::new(seed, tells);
@@ -542,7 +543,7 @@ fn whatever_fails_no_unit_is_lost_or_made() {
         return;
     }
     let worlds = worlds.unwrap_or(1500);
-    // CI takes the same course every time; a person, or a run that is told to be long, another each time.
+    // CI always uses the same seeds; otherwise each run uses other ones.
     let first = seed.unwrap_or_else(|| if std::env::var_os("CI").is_some() { 1 } else { any_seed() * 1000 });
     let (next, steps, failed) = (AtomicU64::new(first), AtomicU64::new(0), AtomicBool::new(false));
     let begun = Instant::now();
@@ -560,7 +561,7 @@ fn whatever_fails_no_unit_is_lost_or_made() {
                         }
                         Err(_) => {
                             failed.store(true, Ordering::Relaxed);
-                            eprintln!("a world failed: INV_SIM_SEED={seed} runs it again");
+                            eprintln!("a world failed; to repeat it, set INV_SIM_SEED={seed}");
                         }
                     }
                 }
@@ -569,6 +570,6 @@ fn whatever_fails_no_unit_is_lost_or_made() {
     });
     let (steps, spent) = (steps.into_inner(), begun.elapsed().max(Duration::from_millis(1)));
     let rate = u128::from(steps) * 60_000 / spent.as_millis();
-    eprintln!("{worlds} worlds from seed {first} on, {steps} steps, {rate} a minute");
+    eprintln!("{worlds} worlds from seed {first} on, {steps} steps, {rate} per minute");
     assert!(!failed.into_inner());
 }

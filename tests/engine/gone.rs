@@ -1,4 +1,4 @@
-//! The queue of what is gone against a plain list.
+//! Compares the queue of deleted reservations with a plain list.
 
 use proptest::prelude::*;
 use redis_inventory::inventory::cluster_slot::Slot;
@@ -16,7 +16,7 @@ fn sku(number: usize) -> Sku {
     Sku::parse(["P", "Q", "R"][number].as_bytes(), KeyStyle::Plain).unwrap()
 }
 
-/// Each has a deadline of its own, so that no two are equal.
+/// Each has a different deadline, so that no two are equal.
 fn gone(of: usize, holds: usize, deadline: i64) -> Gone {
     let items = vec![Line { sku: sku(holds), quantity: Quantity::new(1).unwrap() }];
     Gone::new(Record::new(id(of), 0, deadline, items, None), deadline)

@@ -1,10 +1,9 @@
-//! Random histories against the naive model: clients, scripts, deletions by hand, deadlines, restarts and failovers, in
-//! any order. After every step the data set is what the model says, and the replica has the same.
+//! Compares random histories with the naive model: clients, scripts, deletions, deadlines, restarts and failovers in any order.
+//! After every step, the data set is what the model says, and the replica has the same.
 //!
-//! A history that fails is shown as text, line by line, without what it does not need. It becomes a test with a name at
-//! the end of this file.
+//! A history that fails is reduced and printed as text. Add it as a named test at the end of this file.
 //!
-//! To add a line: `common/lines.rs` draws it, `common/model.rs` says what it means.
+//! To add a kind of line, draw it in `common/lines.rs`, and define its meaning in `common/model.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
@@ -26,15 +25,15 @@ use super::simulation::{BEGIN, Command, Data, Entry, Simulation};
 #[derive(Clone, Debug)]
 struct Setting {
     stock: [i64; SKUS.len()],
-    /// W is kept in so many places from the beginning.
+    /// The number of W's warehouses at the start.
     places: usize,
     outcome_ttl: i64,
     cooldown: i64,
-    /// What the repair does; `None`: `inv.load-repair auto`.
+    /// Whether the load's repair returns units; `None`: `inv.load-repair auto`.
     repairs: Option<bool>,
 }
 
-/// What is played, line by line. Between MULTI and EXEC is one unit of work.
+/// The lines to run. MULTI and EXEC enclose one unit of work.
 #[derive(Clone)]
 struct Script(Vec<Line>);
 
@@ -58,7 +57,7 @@ struct History {
     joined: bool,
     /// The latest record of each id, as text.
     copies: BTreeMap<String, String>,
-    /// Lives that may still end, as the replication stream tells it.
+    /// Ids of reservations that may still end, according to the replication stream.
     open: BTreeMap<String, i64>,
 }
 
@@ -116,7 +115,7 @@ impl History {
         }
     }
 
-    /// What time, the operator and other programs do.
+    /// Runs what time, an operator or another program does.
     fn act(&mut self, words: &[&str]) {
         match words {
             ["WAIT", ms] => {
@@ -159,15 +158,15 @@ impl History {
         self.model.restart(from_rdb);
         for id in foreign.difference(&self.model.foreign()) {
             if self.model.has(id) {
-                // Nothing tells any more that its id had ended: it counts again.
+                // Nothing remembers that its id had ended, so it counts again.
                 self.open.insert(id.clone(), 1);
             }
         }
         self.replica = Simulation::replica_of(&self.master);
     }
 
-    /// A call of the module: the answer is the model's. One that changes nothing of its own replicates nothing of its own,
-    /// and nothing at all if nothing was to settle.
+    /// Runs a call of the module and asserts that the model gives the same answer. A call that changes nothing replicates nothing
+    /// of its own, and nothing at all if there was nothing to settle.
     fn call(&mut self, words: &[&str]) {
         let id = words.get(1).copied().unwrap_or_default();
         let was_quiet = self.model.is_quiet(lines::number_of(id));
@@ -192,19 +191,19 @@ impl History {
         let own = sent.iter().filter(|command| command[0] == "INV.APPLY").count();
         assert_eq!(own, usize::from(expected.writes), "{words:?}: {answer} replicated {sent:?}");
         if !expected.writes && (was_quiet || READS.contains(&words[0])) {
-            // Opening an outcome whose time is over takes it away: the server's doing.
+            // The server deletes an expired outcome when it is read.
             let is_over = |name: &str| before[name].until.is_some_and(|until| until < self.master.clock);
             let is_expiry = |command: &Command| command[0] == "DEL" && is_over(&command[1]);
             assert!(sent.iter().all(is_expiry), "{answer} replicated {sent:?}");
             let mut events = self.master.events[told..].iter();
-            assert!(events.all(|(event, _)| event == "expired"), "{answer} told of changes");
+            assert!(events.all(|(event, _)| event == "expired"), "{answer} announced changes");
             let mut unchanged: Data = before.clone();
             unchanged.retain(|name, _| !is_over(name) || self.master.data.contains_key(name));
             assert_eq!(self.master.data, unchanged, "{answer} changed keys");
         }
     }
 
-    /// How many alerts there are.
+    /// The number of alerts.
     fn alerts(&self) -> usize {
         let is_alert = |(name, entry): &(&String, &Entry)| {
             name.starts_with("alert:") && entry.until.is_none_or(|until| self.master.clock <= until)
@@ -212,7 +211,7 @@ impl History {
         self.master.data.iter().filter(is_alert).count()
     }
 
-    /// The end of a unit of work: everything is compared.
+    /// Ends a unit of work and compares everything.
     fn finish(&mut self) {
         self.joined = false;
         let is_alone = self.master.data.contains_key(MARK);
@@ -224,7 +223,7 @@ impl History {
             let reserved = self.model.reserved.get(&sku).copied().unwrap_or(0);
             if reserved != self.model.held(sku) {
                 let is_marked = self.master.data.contains_key(MARK);
-                assert!(!is_marked, "another program's units of {} may be given away", SKUS[sku]);
+                assert!(!is_marked, "another program's units of {} could be returned", SKUS[sku]);
             }
         }
         let stream = self.master.take_stream();
@@ -269,7 +268,7 @@ impl History {
             assert_eq!(
                 replica.holds.held_by_others(&name_of, 0),
                 held,
-                "units of {name} held, by the replica"
+                "held units of {name} on the replica"
             );
         }
         for ledger in [master, replica] {
@@ -279,7 +278,7 @@ impl History {
         assert_eq!(master.pending.len(), model.pending_count(), "pending reservations");
     }
 
-    /// Each reservation ends at most once, by what the copies are told, whatever the model thinks.
+    /// Asserts that each reservation ends at most once according to the replication stream, independently of the model.
     fn count_endings(&mut self, stream: &[Vec<Command>]) {
         for command in stream.iter().flatten() {
             match command.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
@@ -299,7 +298,7 @@ impl History {
                     self.ends(name.strip_prefix("inventory:outcome:").unwrap());
                 }
                 ["SET", name, ..] | ["RENAME", _, name] if name.starts_with("reservation:") => {
-                    // Other hands made a reservation, if it counts as one.
+                    // Another client has made a reservation, if the value is one.
                     let id = name.strip_prefix("reservation:").unwrap();
                     if self.model.has(id) && !self.model.foreign().contains(id) {
                         self.open.insert(id.to_owned(), 1);
@@ -321,16 +320,16 @@ fn play(setting: &Setting, script: &Script) {
     let mut history = History::begin(setting);
     script.0.iter().for_each(|line| history.play(line));
     history.finish();
-    // A year later nothing is held but what has no deadline.
+    // A year later, only what has no deadline is held.
     history.play(&lines::line("WAIT 31536000000"));
     history.play(&lines::line("SWEEP"));
     assert_eq!(history.master.memory().holds.count(), 0, "reservations that never end");
     for (sku, name) in SKUS.iter().enumerate() {
-        assert_eq!(history.model.held(sku), 0, "units of {name} that nobody gives back");
+        assert_eq!(history.model.held(sku), 0, "units of {name} that are never returned");
     }
 }
 
-/// Lines that these draws decide, each of which may share its unit of work with the next.
+/// Makes lines from random draws. Each may share its unit of work with the next.
 fn script(few: u64, draws: Vec<([u16; 20], bool)>, mix: &Mix<'_>) -> Script {
     let life =
         |dice: &mut Dice| Life::For(if dice.one_in(4) { 49 + dice.up_to(4951) } else { dice.up_to(49) });
@@ -357,7 +356,7 @@ fn script(few: u64, draws: Vec<([u16; 20], bool)>, mix: &Mix<'_>) -> Script {
 }
 
 fn scripts(mix: Mix<'static>) -> impl Strategy<Value = Script> {
-    // About five reservations, or ever new ones.
+    // About five reservations, or a new one each time.
     let few = prop_oneof![3 => Just(5_u64), 1 => Just(0)];
     let step = (prop::array::uniform20(any::<u16>()), prop::bool::weighted(0.3));
     (few, prop::collection::vec(step, 1..60)).prop_map(move |(few, draws)| script(few, draws, &mix))
@@ -381,10 +380,10 @@ fn setting() -> impl Strategy<Value = Setting> {
 }
 
 pub fn config(cases: u32) -> ProptestConfig {
-    // `PROPTEST_CASES=100000` looks for longer.
+    // `PROPTEST_CASES=100000` runs more of them.
     let cases =
         if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { cases };
-    // What failed becomes a test with a name.
+    // Failures become named tests instead.
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
@@ -409,7 +408,7 @@ proptest! {
     }
 
     #[test]
-    fn other_hands_restarts_and_failovers_lead_to_what_the_model_says(
+    fn other_clients_restarts_and_failovers_lead_to_what_the_model_says(
         setting in setting(),
         script in scripts(ALL),
     ) {
@@ -417,7 +416,7 @@ proptest! {
     }
 }
 
-// --- histories that once led elsewhere ---
+// --- histories that once failed ---
 
 const SETTING: Setting = Setting {
     stock: [4, 0, 0, 0, 0, 0],
@@ -444,7 +443,7 @@ fn units_go_back_to_a_counter_that_was_deleted_meanwhile() {
 }
 
 #[test]
-fn where_nothing_is_remembered_a_token_is_refused_before_anything_else() {
+fn if_nothing_is_remembered_a_token_is_refused_before_anything_else() {
     replay(
         Setting { outcome_ttl: 0, ..SETTING },
         "SET reservation:R1 foreign PX 1

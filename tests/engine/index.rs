@@ -1,4 +1,4 @@
-//! The index of live reservations against a naive list, over thousands of them: what the histories are too short for.
+//! Compares the index of live reservations with a naive list, for thousands of reservations: more than the histories have.
 
 use redis_inventory::inventory::line::Line;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ fn sku(number: u64) -> Sku {
     Sku::parse(format!("P{number}").as_bytes(), KeyStyle::Plain).unwrap()
 }
 
-/// xorshift64: the same course each time.
+/// xorshift64: the same sequence each time.
 fn roll(state: &mut u64, sides: u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
@@ -106,10 +106,10 @@ fn what_is_overdue_is_counted_once_also_while_it_waits_and_only_as_far_as_is_ask
         let overdue = ledger.overdue(now, most);
         (overdue.count, overdue.earliest)
     };
-    assert_eq!(overdue(&ledger, 100, 99), (0, None), "at its deadline it is not past it");
+    assert_eq!(overdue(&ledger, 100, 99), (0, None), "a reservation is not overdue at its deadline");
     assert_eq!(overdue(&ledger, 105, 99), (5, Some(100)));
     assert_eq!(overdue(&ledger, 105, 3), (3, Some(100)));
-    // One waits for later, one for its slot.
+    // One is postponed, and one waits for its slot.
     ledger.holds.postpone(&id(0), 150);
     ledger.park(&id(1));
     for now in [105, 200] {

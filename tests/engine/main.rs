@@ -1,5 +1,5 @@
-//! The engine on a simulated server with a simulated clock: a year of deadlines, scripts, deletions by hand, restarts
-//! and failovers in a minute.
+//! Tests the engine on a simulated server with a simulated clock: a year of deadlines, scripts, deletions, restarts
+//! and failovers takes a minute.
 
 mod calls;
 #[path = "../common/dice.rs"]

@@ -1,12 +1,12 @@
-//! Which refusal is said if several apply: pairs of causes, through the engine. Of each pair the one of the lower rank is said,
-//! whatever the order of the lines, as far as they are read.
+//! Which refusal is returned if several apply: pairs of causes, run through the engine. The one with the lower rank is returned,
+//! whatever the order of the lines, up to the line at which reading stops.
 
 use redis_inventory::inventory::refusal::{Rank, Refusal};
 
 use super::calls::call;
 use super::simulation::Simulation;
 
-/// Something that speaks against a call: what is done before, and what the call is made of.
+/// A reason to refuse a call: what happens before it, and the words that it adds to the call.
 struct Cause {
     rank: Rank,
     before: &'static str,
@@ -17,7 +17,7 @@ const fn cause(rank: Rank, before: &'static str, part: &'static str) -> Cause {
     Cause { rank, before, part }
 }
 
-/// Commands of the module and of other clients, one after the other, and `ADVANCE ms`.
+/// Runs commands of the module and of other clients, and `ADVANCE ms`.
 fn play(shop: &mut Simulation, script: &str) {
     for line in script.split("; ").filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split(' ').collect();
@@ -35,13 +35,13 @@ fn play(shop: &mut Simulation, script: &str) {
     }
 }
 
-/// One call as a unit of its own.
+/// Runs one call as its own unit of work.
 fn ask(shop: &mut Simulation, line: &str) -> Result<String, Refusal> {
     let words: Vec<&str> = line.split(' ').collect();
     shop.command(words[1], |shop| call(shop, &words))
 }
 
-/// Each cause alone, and each two of them in both orders. `line` makes the call of what the causes have to say.
+/// Tests each cause alone, and each two of them in both orders. `line` makes the call from the causes.
 fn each_pair(setup: &str, causes: &[Cause], line: impl Fn(&[&Cause]) -> String) {
     let alone = causes.iter().map(|cause| vec![cause]);
     let pairs = causes.iter().flat_map(|first| {
@@ -81,7 +81,7 @@ fn a_reserve_is_refused_for_the_lowest_of_its_causes() {
     ];
     let items = |causes: &[&Cause]| causes.iter().map(|cause| format!(" {}", cause.part)).collect::<String>();
     each_pair(setup, &lines, |causes| format!("INV.RESERVE NEW ITEMS Q 1{}", items(causes)));
-    // What the id says, and what the deadline says, with each of them.
+    // Each cause in the id, and the deadline, together with each of the others.
     let of_id =
         [("LUA", Rank::Foreign), ("SOLD", Rank::Ended), ("BACK", Rank::Ended), ("LIVE", Rank::Mismatch)];
     let mut shop = Simulation::new();
@@ -196,7 +196,7 @@ fn a_late_commit_is_refused_for_the_lowest_of_its_causes() {
         let data = shop.data.clone();
         let refusal = ask(&mut shop, "INV.COMMIT R LATE").expect_err(&script);
         assert_eq!(refusal.rank(), rank, "{script}: {refusal}");
-        assert_eq!(shop.data, data, "a commit that is refused has changed something: {script}");
+        assert_eq!(shop.data, data, "a refused commit has changed something: {script}");
     }
 }
 

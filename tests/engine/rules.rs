@@ -1,5 +1,5 @@
-//! The rules of docs/internals/releases.md, one test a sentence. Each closes histories in which real servers lost
-//! units or doubled them.
+//! The rules of docs/internals/releases.md, one test for each sentence. Each test covers histories in which real servers
+//! lost or duplicated units.
 
 use redis_inventory::engine::audit::{self, AuditCursor};
 use redis_inventory::engine::effects;
@@ -39,28 +39,28 @@ fn asked(name: &str, life: i64, items: Vec<Line>) -> ReserveRequest {
     ReserveRequest { id: id(name), lifetime, data: None, split, items, once: None }
 }
 
-/// What one reads of a reservation that ended at its deadline.
+/// The refusal of a reservation that ended at its deadline.
 fn refused_as_expired(id: &str, deadline: i64) -> String {
     format!(
         "EXPIRED reservation {id} expired at {deadline}: retry with a new id, or sell its units with INV.COMMIT {id} LATE if they are still available"
     )
 }
 
-/// What one reads of a reservation that nothing is known of.
+/// The refusal of an unknown reservation.
 fn unknown(id: &str) -> String {
     format!(
         "NOTFOUND reservation {id} is unknown: it was never made, its key was deleted, or its outcome is no longer remembered (inv.outcome-ttl-ms). Check the order in your own database before you retry"
     )
 }
 
-/// What a client reads: `OK`, or the refusal.
+/// What a client reads: `OK` or the refusal.
 fn answer<T>(result: Result<T, impl ToString>) -> String {
     result.map_or_else(|refusal| refusal.to_string(), |_| "OK".to_owned())
 }
 
-/// Clients' commands, as parts of a unit.
+/// Commands of clients within a unit of work.
 impl Simulation {
-    /// Reserves `"P 5, Q 1"` for so many milliseconds.
+    /// Reserves `"P 5, Q 1"` for this many milliseconds.
     fn reserve(&mut self, name: &str, items: &str, life: i64) -> String {
         answer(reserve(self, &asked(name, life, items.split(", ").map(line).collect())))
     }
@@ -81,7 +81,7 @@ impl Simulation {
         queries::get(self, &id(name)).unwrap()
     }
 
-    /// Available and reserved units, with `-` for a counter that is not there.
+    /// Available and reserved units, with `-` for a missing counter.
     fn counters(&self, sku: &str) -> String {
         let counter = |kind: &str| self.stored(&format!("stock:{kind}:{sku}")).unwrap_or("-").to_owned();
         format!("{} {}", counter("available"), counter("reserved"))
@@ -99,7 +99,7 @@ fn expired(returned: &str) -> Option<(&'static str, Option<String>)> {
     Some(("expired", Some(returned.to_owned())))
 }
 
-/// Ten units of P, and `reservation:A` that holds five of them for 100 ms.
+/// Ten units of P; `reservation:A` holds five of them for 100 ms.
 fn shop() -> Simulation {
     let mut shop = Simulation::new();
     shop.settings.low_stock_threshold = -1;
@@ -129,7 +129,7 @@ fn the_command_whose_open_expires_a_record_settles_it_before_it_decides() {
     assert_eq!(shop.outcome("A"), expired("P 5"));
 }
 
-/// All 1200 units of MANY are asked for, which 1200 overdue reservations still hold.
+/// Requests all 1200 units of MANY, which 1200 overdue reservations still hold.
 fn reserve_all_of_many(shop: &mut Simulation) {
     for back in ["500 700", "1000 200"] {
         let answer = shop.unit(|shop| shop.reserve("B", "MANY 1200", 100));
@@ -198,7 +198,7 @@ fn what_a_command_settles_for_others_is_bounded_by_lines() {
 }
 
 #[test]
-fn the_same_bound_is_for_what_was_deleted_by_hand() {
+fn the_same_bound_applies_to_deleted_records() {
     let mut shop = shop();
     shop.client(&["SET", "stock:available:MANY", "1200"]);
     for n in 0..1200 {
@@ -219,7 +219,7 @@ fn a_command_looks_at_a_bounded_number_of_keys_that_others_touched_and_the_job_a
         let before = shop.looks.insert(Vec::new()).len();
         assert_eq!(shop.reserve("B", "P 5", 100), "OK");
         let looks = shop.looks.take().unwrap().len() - before;
-        assert!((1024..3000).contains(&looks), "{looks} looks at keys");
+        assert!((1024..3000).contains(&looks), "{looks} reads of keys");
         assert!(shop.memory().is_behind());
     });
     assert!(!shop.memory().is_behind());
@@ -258,7 +258,7 @@ fn the_job_settles_what_nobody_else_has_in_the_transaction_of_the_deletion() {
 #[test]
 fn the_cron_settles_what_the_job_had_to_leave() {
     let mut shop = shop();
-    // It may be there still, its time over: a job must not take it away inside the server's scan.
+    // It may still exist after its deadline: a job must not delete it during the server's scan.
     shop.client(&["PEXPIREAT", "stock:available:P", &(shop.clock + 50).to_string()]);
     shop.advance(101);
     shop.client(&["GET", "reservation:A"]);
@@ -298,7 +298,7 @@ fn the_sweep_opens_what_is_due_and_nothing_else() {
 }
 
 #[test]
-fn a_sweep_that_runs_out_of_time_goes_on_where_it_was() {
+fn a_sweep_that_runs_out_of_time_continues_where_it_was() {
     let mut shop = shop();
     for name in ["B", "C"] {
         shop.unit(|shop| shop.reserve(name, "P 1", 100));
@@ -326,7 +326,7 @@ fn readers_settle_nothing_and_answer_from_the_index() {
         let view = shop.get("A").unwrap();
         assert_eq!((view.state, describe(&view.items).as_str()), ("expired", "P 5"));
         assert_eq!(shop.counters("P"), "5 5");
-        // The record is gone now, and still not settled.
+        // The record is deleted now, but not settled yet.
         assert_eq!(shop.get("A").unwrap().state, "expired");
     });
     assert_eq!(shop.counters("P"), "10 0");
@@ -459,7 +459,7 @@ fn overdue_and_pending_reservations_hold_their_units_against_each_other() {
 }
 
 #[test]
-fn where_reserved_is_absent_nothing_moves_and_nothing_is_created() {
+fn if_reserved_is_absent_nothing_moves_and_nothing_is_created() {
     let mut shop = shop();
     shop.client(&["DEL", "stock:reserved:P"]);
     shop.advance(101);
@@ -469,7 +469,7 @@ fn where_reserved_is_absent_nothing_moves_and_nothing_is_created() {
 }
 
 #[test]
-fn where_available_is_absent_it_is_created_by_the_units_that_return() {
+fn if_available_is_absent_it_is_created_by_the_units_that_return() {
     let mut shop = shop();
     shop.client(&["DEL", "stock:available:P"]);
     shop.advance(101);
@@ -478,18 +478,18 @@ fn where_available_is_absent_it_is_created_by_the_units_that_return() {
 }
 
 #[test]
-fn a_counter_that_is_no_integer_blocks_a_release_until_it_is_mended() {
+fn a_counter_that_is_not_an_integer_blocks_a_release_until_it_is_repaired() {
     for broken in [
         &["SET", "stock:reserved:P", "many"][..],
         &["SET", "stock:available:P", "many"],
         &["HSET", "stock:reserved:P", "field", "1"],
         &["HSET", "stock:available:P", "field", "1"],
-        // Five more would not fit.
+        // Another five would overflow.
         &["SET", "stock:available:P", "9223372036854775807"],
     ] {
         let mut shop = shop();
         if broken[0] == "HSET" {
-            // A string takes no fields.
+            // A string has no fields.
             shop.client(&["DEL", broken[1]]);
         }
         shop.client(broken);
@@ -502,7 +502,7 @@ fn a_counter_that_is_no_integer_blocks_a_release_until_it_is_mended() {
         assert_eq!(shop.outcome("A"), expired(""), "{broken:?}");
         assert_eq!(shop.total(Tally::UnexplainedUnits), 0, "{broken:?}");
         assert_eq!(shop.memory().blocked.count(), 1, "{broken:?}");
-        assert_eq!(shop.memory().holds.held_by_others(&sku_of("P"), 0), 5, "{broken:?}: they are held still");
+        assert_eq!(shop.memory().holds.held_by_others(&sku_of("P"), 0), 5, "{broken:?}: they are still held");
         shop.sweep();
         let told =
             |shop: &Simulation| shop.log.iter().filter(|line| line.contains("cannot be released")).count();
@@ -531,7 +531,7 @@ fn a_late_commit_of_a_release_that_was_cut_is_drift() {
 // --- REMEMBERED ---
 
 #[test]
-fn a_record_deleted_by_hand_gives_its_units_back_at_the_deadline_and_once() {
+fn a_deleted_record_returns_its_units_at_the_deadline_and_once() {
     let mut shop = shop();
     shop.client(&["DEL", "reservation:A"]);
     shop.advance(100);
@@ -547,7 +547,7 @@ fn a_record_deleted_by_hand_gives_its_units_back_at_the_deadline_and_once() {
 }
 
 #[test]
-fn a_record_overwritten_by_hand_is_remembered_whatever_lies_over_it() {
+fn an_overwritten_record_is_remembered_whatever_has_replaced_it() {
     let mut shop = shop();
     shop.client(&["SET", "reservation:A", "mine now"]);
     shop.advance(101);
@@ -573,7 +573,7 @@ fn while_other_foreign_records_live_nothing_is_remembered() {
 fn what_is_remembered_was_cut_to_what_could_move_when_it_was_deleted() {
     let mut shop = shop();
     shop.script(&[&["DECRBY", "stock:reserved:P", "2"], &["DEL", "reservation:A"]]);
-    // Units that others reserve later are not given back for it.
+    // Units that others reserve later are not returned for it.
     shop.unit(|shop| shop.reserve("B", "P 4", 5000));
     shop.advance(101);
     shop.sweep();
@@ -587,7 +587,7 @@ fn a_late_commit_of_a_record_that_was_cut_when_it_was_deleted_is_drift() {
     shop.advance(101);
     shop.sweep();
     assert_eq!(shop.counters("P"), "8 0");
-    // Five were asked and three went back: what became of the others, nobody knows.
+    // Five were requested and three returned: the fate of the others is unknown.
     shop.unit(|shop| {
         let answer = shop.commit_late("A");
         assert!(answer.starts_with("DRIFT"), "{answer}");
@@ -620,7 +620,7 @@ fn units_that_were_remembered_of_an_id_count_in_the_command_that_reserves_it_ane
 fn what_a_script_may_have_settled_is_not_given_back_to_a_new_reservation_of_its_id() {
     let mut shop = shop();
     shop.client(&["SET", "reservation:F", "a script's"]);
-    // One transaction: the job that would cut the note has not run when the id is reserved anew.
+    // One transaction: the id is reserved again before the job that would remove the note.
     shop.unit(|shop| {
         shop.execute(&["DEL", "reservation:A"]);
         assert_eq!(shop.reserve("A", "P 1", 5000), "OK");
@@ -629,11 +629,11 @@ fn what_a_script_may_have_settled_is_not_given_back_to_a_new_reservation_of_its_
 }
 
 #[test]
-fn what_was_deleted_by_hand_and_is_due_counts_before_insufficient_is_said() {
+fn what_was_deleted_and_is_due_counts_before_insufficient_is_answered() {
     let mut shop = shop();
     shop.client(&["DEL", "reservation:A"]);
     shop.advance(101);
-    // The sweep has not been there.
+    // The sweep has not run yet.
     shop.unit(|shop| assert_eq!(shop.reserve("B", "P 10", 5000), "OK"));
     assert_eq!(shop.counters("P"), "0 10");
     assert_eq!(shop.outcome("A"), expired("P 5"));
@@ -695,7 +695,7 @@ fn a_record_restored_over_itself_holds_its_units_once() {
 }
 
 #[test]
-fn the_modules_own_deletions_and_overwritings_are_not_taken_for_other_hands() {
+fn the_modules_own_deletions_and_overwritings_are_not_taken_for_other_clients() {
     for end in ["commit", "rollback"] {
         let mut shop = shop();
         let request = ExtendRequest { id: id("A"), lifetime: Lifetime::For(200), once: None };
@@ -725,7 +725,7 @@ fn a_record_that_appears_under_an_id_that_has_ended_is_foreign_for_as_long_as_it
             assert!(shop.rollback("A").starts_with("FOREIGN"));
             assert!(shop.reserve("A", "P 5", 100).starts_with("FOREIGN"));
         });
-        // The outcome is forgotten by then. It must not sell what B holds.
+        // The outcome is forgotten by then. The late commit must not sell what B holds.
         shop.advance(1001);
         shop.sweep();
         assert_eq!(shop.counters("P"), "0 5");
@@ -743,7 +743,7 @@ fn a_copy_under_an_ended_id_counts_for_nothing_after_a_restart_either() {
     shop.unit(|shop| assert_eq!(shop.commit("A"), "OK"));
     shop.client(&["SET", "reservation:A", &json, "PXAT", &(shop.clock + 50).to_string()]);
     let p = Sku::parse(b"P", KeyStyle::Plain).unwrap();
-    // Live, and when its time is over: an AOF keeps it.
+    // Both while it is live and when it is overdue: an AOF keeps it.
     for _ in 0..2 {
         shop.restart(false);
         assert_eq!((shop.memory().foreign.count(), shop.memory().holds.count()), (1, 0));
@@ -758,7 +758,7 @@ fn a_job_takes_no_old_outcome_away_inside_the_servers_scan() {
     shop.settings.outcome_ttl_ms = 10;
     let json = shop.stored("reservation:A").unwrap().to_owned();
     shop.unit(|shop| assert_eq!(shop.rollback("A"), "OK"));
-    // The outcome's time is over, but nobody has opened it; then the record comes back by hand, and expires.
+    // The outcome has expired, but was not read since; then another client restores the record, and it expires.
     shop.advance(11);
     shop.client(&["SET", "reservation:A", &json, "PXAT", &(shop.clock + 5).to_string()]);
     shop.advance(6);
@@ -795,7 +795,7 @@ fn a_replica_takes_no_notes_of_what_its_master_deletes() {
     replica.change_role();
     replica.advance(5000);
     replica.sweep();
-    // What the old master remembered is for the repair.
+    // What the old master remembered has to be returned by the repair.
     assert_eq!(replica.counters("P"), "5 5");
     assert!(!replica.memory().is_behind());
 }
@@ -844,7 +844,7 @@ fn nothing_is_written_while_clients_are_paused() {
 fn a_restart_keeps_the_deadlines_of_what_was_loaded() {
     let mut shop = shop();
     shop.advance(101);
-    // From an AOF: what is due is still there.
+    // Overdue records survive in an AOF.
     shop.restart(false);
     shop.sweep();
     assert_eq!(shop.counters("P"), "10 0");
@@ -858,7 +858,7 @@ fn the_walk_of_a_new_master_does_not_adopt_what_is_foreign() {
     shop.unit(|shop| assert_eq!(shop.commit("A"), "OK"));
     shop.client(&["SET", "reservation:A", &json, "PXAT", &(shop.clock + 50_000).to_string()]);
     let mut replica = replica(&shop);
-    // The outcome is forgotten by then, but the copy is what it was.
+    // The outcome is forgotten by then, but the copy is unchanged.
     replica.advance(1001);
     replica.change_role();
     replica.sweep();
@@ -868,7 +868,7 @@ fn the_walk_of_a_new_master_does_not_adopt_what_is_foreign() {
 #[test]
 fn a_database_in_which_others_reserve_is_not_marked_and_its_units_are_not_repaired_away() {
     let mut shop = Simulation::new();
-    // Brought in after the server began empty: five units are some script's, which keeps no record of ours.
+    // Written after the server started empty: five units belong to a script, without a record of the module.
     shop.client(&["SET", "stock:available:P", "10"]);
     shop.client(&["SET", "stock:reserved:P", "5"]);
     shop.unit(|shop| assert_eq!(shop.reserve("A", "P 1", 5000), "OK"));
@@ -904,7 +904,7 @@ fn without_a_cooldown_an_alert_in_the_next_millisecond_is_not_held_back() {
     shop.settings.alert_cooldown_ms = 0;
     shop.client(&["SET", "stock:available:P", "1"]);
     let mut raised = 0;
-    // Several in one millisecond take the names of the next ones.
+    // Several alerts in the same millisecond take the names of the following ones.
     for _ in 0..2 {
         for _ in 0..3 {
             shop.unit(|shop| assert_eq!(shop.reserve("A", "P 1", 5000), "OK"));
@@ -918,7 +918,7 @@ fn without_a_cooldown_an_alert_in_the_next_millisecond_is_not_held_back() {
     assert_eq!(alerts, raised);
 }
 
-/// How many looks at alerts so many sales and returns of the last unit cost in one unit of work.
+/// How many reads of alerts this many sales and returns of the last unit cause in one unit of work.
 fn looks_at_alerts(shop: &mut Simulation, rounds: usize) -> usize {
     shop.looks = Some(vec![]);
     shop.unit(|shop| {
@@ -943,10 +943,10 @@ fn flapping() -> Simulation {
 fn thousands_of_alerts_of_one_product_in_one_unit_cost_one_look_at_a_key_each() {
     let mut shop = flapping();
     assert_eq!(looks_at_alerts(&mut shop, 2000), 4000);
-    // A little later the milliseconds ahead are still taken.
+    // A little later, the milliseconds ahead are still taken.
     shop.advance(100);
     assert_eq!(looks_at_alerts(&mut shop, 2000), 4000);
-    // What memory does not know is found once.
+    // What memory has lost is read once.
     shop.restart(false);
     assert!(looks_at_alerts(&mut shop, 2000) <= 4000 + 1024 + 20);
     assert_eq!(shop.data.keys().filter(|name| name.starts_with("alert:")).count(), 12_000);
@@ -958,7 +958,7 @@ fn alerts_of_other_programs_cost_an_alert_a_bounded_number_of_looks() {
     let names: Vec<String> = (0..20_000).map(|ms| format!("alert:P:{}", shop.clock + ms)).collect();
     shop.unit(|shop| names.iter().for_each(|name| shop.execute(&["SET", name, "theirs"])));
     let looks = looks_at_alerts(&mut shop, 100);
-    assert!(looks < 2 * (1024 + 20), "{looks} looks at keys");
+    assert!(looks < 2 * (1024 + 20), "{looks} reads of keys");
     assert_eq!(shop.total(Tally::Alerts), 200);
     assert!(names.iter().all(|name| shop.stored(name) == Some("theirs")));
 }
@@ -977,7 +977,7 @@ fn an_alert_that_finds_no_free_key_is_held_back() {
     assert_eq!((shop.total(Tally::Alerts), shop.total(Tally::AlertsHeldBack)), (0, 2));
 }
 
-/// The keys that a RESERVE looks at.
+/// The keys that a RESERVE reads.
 fn looks(shop: &mut Simulation, id: &str, items: &str) -> Vec<String> {
     shop.looks = Some(vec![]);
     shop.unit(|shop| assert_eq!(shop.reserve(id, items, 5000), "OK"));
@@ -995,7 +995,7 @@ fn a_product_that_is_not_low_costs_a_reserve_no_look_at_a_key_for_its_alerts() {
         own.into_iter().chain(stock).collect()
     };
     assert_eq!(looks(&mut shop, "A", "P 5"), decision("A"));
-    // The crossing looks whether the product is kept in warehouses, and for a free name.
+    // A crossing reads whether the product has warehouses, and searches for a free name.
     let crossing = ["stock:warehouses:P".to_owned(), format!("alert:P:{}", shop.clock)];
     assert_eq!(looks(&mut shop, "B", "P 75"), [decision("B"), crossing.to_vec()].concat());
     assert_eq!(looks(&mut shop, "C", "P 1"), decision("C"));
@@ -1009,11 +1009,11 @@ fn a_product_in_warehouses_that_is_not_low_costs_none_either() {
         shop.client(&["ZADD", "stock:warehouses:P", priority, place]);
     }
     let mut looks = |items: &str| looks(&mut shop, &items.replace(' ', ":"), items).len();
-    // Record, outcome, the set, and two counters of each place; those of the lines once more, to move them.
+    // The record, the outcome, the set, and both counters of each place; those of the lines again to change them.
     assert_eq!(looks("P 5"), 2 + 1 + 4 + 2);
-    // Named: whether it is in the set, and its counters alone.
+    // With a named warehouse: whether it is in the set, and its counters only.
     assert_eq!(looks("P@A 5"), 2 + 1 + 2);
-    // A is empty, and the sum is looked at; it is not low.
+    // A becomes empty, so the sum is read; it is not low.
     assert_eq!(looks("P@A 90"), 2 + 1 + 2 + 1 + 2);
     assert_eq!(shop.total(Tally::Alerts), 0);
 }
@@ -1031,7 +1031,7 @@ fn a_threshold_of_0_hides_no_return_of_stock_and_one_below_it_everything() {
     }
 }
 
-// --- the audit and the repair by hand ---
+// --- the audit and INV.REPAIR ---
 
 fn audited(shop: &mut Simulation, sku: &str) -> (i64, i64, i64) {
     let audit = audit::audit(shop, &sku_of(sku)).unwrap();
@@ -1086,7 +1086,7 @@ fn a_repair_is_refused_beside_foreign_records_unless_forced() {
 }
 
 #[test]
-fn a_walk_of_the_audit_finds_every_sku_that_drifts_also_where_there_is_no_counter() {
+fn a_walk_of_the_audit_finds_every_sku_that_drifts_even_without_a_counter() {
     let mut shop = shop();
     shop.client(&["SET", "stock:available:Q", "9"]);
     for n in 0..300 {
@@ -1120,7 +1120,7 @@ fn while_a_walk_is_under_way_overdue_units_wait_and_a_commands_own_are_settled()
     shop.load_module();
     shop.client(&["GET", "reservation:A"]);
     shop.sweep();
-    assert_eq!(shop.counters("P"), "3 7", "what others hold is not known");
+    assert_eq!(shop.counters("P"), "3 7", "what others hold is not known yet");
     assert_eq!(audit::audit(&mut shop, &sku_of("P")).unwrap_err().code(), "TRYAGAIN");
     assert_eq!(repaired(&mut shop, "P", true), Err("TRYAGAIN"));
     let refusal = shop.unit(|shop| shop.commit("B"));
@@ -1145,7 +1145,7 @@ fn a_walk_takes_the_keys_as_they_change_under_it() {
         shop.client(&["DEL", "reservation:old"]);
         shop.walk_over(usize::MAX);
         assert_eq!(shop.memory().holds.count(), 1, "slices of {slice}");
-        // Whether what was deleted is another program's is known when the counters are compared.
+        // Whether the deleted units belong to another program is known when the counters are compared.
         assert_eq!(shop.memory().holds.held_by_others(&sku_of("P"), 0), 2, "slices of {slice}");
         shop.sweep();
         assert_eq!(shop.memory().holds.held_by_others(&sku_of("P"), 0), 3, "slices of {slice}");
@@ -1199,7 +1199,7 @@ fn counters_of_another_key_style_are_reported_and_never_repaired() {
             assert_eq!(shop.stored(&counter("available")), Some("5"));
             assert_eq!(shop.stored(&counter("reserved")), Some("5"));
             assert!(shop.log.iter().any(|line| line.contains("inv.key-style has changed")), "{:?}", shop.log);
-            // Loaded as it was written, it is repaired.
+            // After a load in its original style, it is repaired.
             shop.style = written;
             shop.restart(true);
             shop.sweep();
@@ -1214,7 +1214,7 @@ fn a_reservation_that_came_before_the_check_is_marked_by_the_check() {
     shop.client(&["SET", "stock:available:P", "10"]);
     shop.restart(false);
     shop.unit(|shop| assert_eq!(shop.reserve("A", "P 5", 100), "OK"));
-    assert_eq!(shop.stored("inventory:managed"), None, "the counters were not compared yet");
+    assert_eq!(shop.stored("inventory:managed"), None, "the counters have not been compared yet");
     shop.sweep();
     assert_eq!(shop.stored("inventory:managed"), Some("plain"));
 }
@@ -1233,7 +1233,7 @@ fn a_short_reserve_settles_what_it_needs_and_leaves_the_rest_to_the_job() {
         }
         shop.execute(&["GET", "reservation:A"]);
         assert_eq!(shop.reserve("B", "P 10", 100), "OK");
-        assert_eq!(shop.memory().pending.len(), 300 - 64, "those of Q, beside a few");
+        assert_eq!(shop.memory().pending.len(), 300 - 64, "those of Q, and a few more");
     });
     assert_eq!(shop.counters("P"), "0 10");
     assert_eq!(shop.counters("Q"), "500 0");
@@ -1257,7 +1257,7 @@ fn a_reserve_from_one_warehouse_settles_all_that_it_needs_in_one_round() {
     });
     assert_eq!(shop.counters("P@A"), "0 31");
     let looks = shop.looks.take().unwrap();
-    // Once for each line, again after the release, and for the alert: it is out of stock.
+    // Once for each line, again after the release, and for the alert that it is out of stock.
     assert_eq!(looks.iter().filter(|key| *key == "stock:warehouses:P").count(), 5);
 }
 
@@ -1270,7 +1270,7 @@ fn what_a_load_in_a_running_server_has_dropped_is_dropped_by_its_copies_too() {
     shop.take_stream();
     shop.advance(101);
     shop.reload();
-    // One of the ids is used again before the cron comes.
+    // One of the ids is used again before the cron runs.
     shop.unit(|shop| assert_eq!(shop.reserve("B", "P 1", 5000), "OK"));
     shop.sweep();
     let stream = shop.take_stream();
@@ -1293,7 +1293,7 @@ fn a_deadline_that_was_made_shorter_while_jobs_had_no_time_is_kept() {
     shop.client(&["PEXPIREAT", "reservation:B", &soon]);
     shop.is_busy = false;
     shop.advance(21);
-    // It reads as absent now, and the index has its old deadline.
+    // It now reads as absent, and the index has its old deadline.
     shop.sweep();
     shop.sweep();
     assert_eq!(shop.stored("reservation:B"), None);

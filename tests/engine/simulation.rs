@@ -1,10 +1,9 @@
-//! A server in memory: one database, a clock that stands still until it is told to move, and a copy of it that lives
-//! on what was replicated.
+//! A simulated server: one database, a clock that advances only on request, and a replica that receives
+//! only what was replicated.
 //!
-//! It does what real servers were found to do. Opening a key whose time is over takes it away on a master,
-//! and reads as nothing on a replica; commands of the master's link see it alive. Whatever takes a key away tells the
-//! module first. A job runs behind the whole unit of work. It also watches the engine: a promise of [`Keyspace`] that
-//! is broken is a panic.
+//! It behaves as real servers were observed to. A master deletes an expired key when it is accessed; a replica hides it, but
+//! commands from its master see it. The module is told before a key is removed, whatever the cause. A job runs after the whole
+//! unit of work. The simulation also checks the engine: if it breaks a requirement of [`Keyspace`], the simulation panics.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CStr;
@@ -24,28 +23,28 @@ use redis_inventory::ledger::notes::Touched;
 use redis_inventory::ledger::walk::Purpose;
 use redis_inventory::ledger::{LeavingKey, Ledger, Removal};
 
-/// When every simulation begins.
+/// The time at which every simulation begins.
 pub const BEGIN: UnixMs = 1_763_820_000_000;
 
-/// What a key holds.
+/// The value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     Text(String),
     Hash,
-    /// Members and their scores.
+    /// Members with their scores.
     SortedSet(BTreeMap<String, i64>),
-    /// Entries, as they are replicated.
+    /// Entries, as replicated.
     Stream(Vec<String>),
 }
 
-/// A key, as it is stored.
+/// A key as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub value: Value,
     pub until: Option<UnixMs>,
 }
 
-/// The data set, with what is due and not gone yet.
+/// The data set, including overdue keys that are not deleted yet.
 pub type Data = BTreeMap<String, Entry>;
 
 /// A command with its arguments.
@@ -57,7 +56,7 @@ pub enum Role {
     Replica,
 }
 
-/// For whom the server is at work: it decides what becomes of a key whose time is over.
+/// For whom the server is working, which decides what happens to an expired key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum For {
     Client,
@@ -65,7 +64,7 @@ enum For {
     Link,
 }
 
-/// How the process of a simulation ends where it was told to die.
+/// The panic with which the simulated process dies.
 pub struct Died;
 
 pub struct Simulation {
@@ -73,34 +72,34 @@ pub struct Simulation {
     pub settings: Settings,
     pub style: KeyStyle,
     pub role: Role,
-    /// Clients are paused, or a failover runs: what is due reads as missing and stays, and nothing may be written.
+    /// Clients are paused, or a failover is running: overdue keys are hidden but kept, and nothing may be written.
     pub paused: bool,
-    /// Valkey's import mode: what is due reads as missing and stays.
+    /// Valkey's import mode: overdue keys are hidden but kept.
     pub importing: bool,
-    /// Jobs have no time for more than what cannot wait.
+    /// Jobs only have time for what cannot wait.
     pub is_busy: bool,
-    /// In a cluster: a counter has gone while something waited to be settled.
+    /// In a cluster: a counter has moved away while something waited to be settled.
     counter_has_left: bool,
-    /// In a cluster: the slots that are not stable.
+    /// In a cluster: the slots that are being moved.
     pub slots: BTreeMap<Slot, SlotState>,
-    /// In a cluster: the slot of the command at hand.
+    /// In a cluster: the slot of the current command.
     pub slot: Option<Slot>,
     pub data: Data,
-    /// What was sent to the copies, one entry a transaction.
+    /// What was propagated, one entry per transaction.
     pub stream: Vec<Vec<Command>>,
-    /// Event and key, in order.
+    /// Events and their keys, in order.
     pub events: Vec<(String, String)>,
-    /// Channel and message.
+    /// Published messages with their channels.
     pub published: Vec<(String, String)>,
-    /// How late the releases were.
+    /// The delays of releases.
     pub lags: Vec<i64>,
     /// Lines of the server's log.
     pub log: Vec<String>,
-    /// The keys that the engine looks at, in order, where that is asked for.
+    /// The keys that the engine reads, in order, if they are recorded.
     pub looks: Option<Vec<String>>,
-    /// The process dies in the midst of the engine's call of this number from now; 0: it does not.
+    /// The process dies in this call of the engine, counted from now; 0: it does not.
     pub dies_in: u64,
-    /// Events are lost: the module is told of nothing that it has not done itself.
+    /// Events are lost: the module hears only of what it has done itself.
     pub is_deaf: bool,
     tallies: Vec<(Tally, i64)>,
     ledger: Ledger,
@@ -108,15 +107,15 @@ pub struct Simulation {
     unit: Vec<Command>,
     job_queued: bool,
     own_write: Option<String>,
-    /// Keys that the engine changed without telling of it yet.
+    /// Keys that the engine has changed without a notification so far.
     untold: BTreeSet<String>,
     /// The cron has to walk over the keys.
     walk_wanted: bool,
-    /// A walk in slices, and the names that it has not met.
+    /// A walk in slices, and the names that it has not reached yet.
     walk_under_way: Option<(Walk, VecDeque<String>)>,
 }
 
-/// The defaults of the configuration, but for round times.
+/// The default configuration, but with round times.
 pub fn settings() -> Settings {
     Settings {
         hold_ttl_ms: 900_000,
@@ -169,7 +168,7 @@ impl Simulation {
         }
     }
 
-    /// A replica that has just received the whole data set.
+    /// A replica that has just received a full copy.
     pub fn replica_of(master: &Self) -> Self {
         let mut replica = Self {
             clock: master.clock,
@@ -185,14 +184,14 @@ impl Simulation {
 
     // --- units of work ---
 
-    /// One unit of work: a command, a script, a MULTI/EXEC. The job runs behind it, in the same transaction.
+    /// Runs one unit of work: a command, a script, or a MULTI/EXEC. The job runs after it, in the same transaction.
     pub fn unit<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let done = work(self);
         self.finish();
         done
     }
 
-    /// The end of a unit whose parts were run one by one.
+    /// Ends a unit whose parts were run one by one.
     pub fn finish(&mut self) {
         assert!(self.untold.is_empty(), "changed without a notification: {:?}", self.untold);
         while std::mem::take(&mut self.job_queued) {
@@ -225,17 +224,17 @@ impl Simulation {
         self.role == Role::Master && !self.paused
     }
 
-    /// Whether a job or the cron comes to this database.
+    /// Whether a job or the cron runs in this database.
     fn is_visited(&self) -> bool {
         self.settings.in_cluster || self.ledger.has_work(self.clock, self.may_write())
     }
 
-    /// The cron, with all the time it needs.
+    /// Runs the cron with all the time it needs.
     pub fn sweep(&mut self) {
         self.sweep_slice(usize::MAX);
     }
 
-    /// The cron, with time for so many records. Says whether something is left.
+    /// Runs the cron with time for this many records. Returns whether something is left.
     pub fn sweep_slice(&mut self, mut records: usize) -> bool {
         self.unit(|server| {
             let may_write = server.may_write();
@@ -260,7 +259,7 @@ impl Simulation {
         })
     }
 
-    /// The server's own cycle, which takes whatever is due.
+    /// Runs the server's own expiry cycle, which deletes everything overdue.
     pub fn expire_cycle(&mut self) {
         let names: Vec<String> = self.data.keys().filter(|name| self.is_due(name)).cloned().collect();
         for name in names {
@@ -268,12 +267,12 @@ impl Simulation {
         }
     }
 
-    /// A client's command, as a unit of its own.
+    /// Runs a client's command as its own unit of work.
     pub fn client(&mut self, words: &[&str]) {
         self.unit(|server| server.execute(words));
     }
 
-    /// The same where it is a command of the module, which in a cluster is confined to the slot of this id.
+    /// The same for a command of the module, which in a cluster is restricted to the slot of this id.
     pub fn command<T>(&mut self, id: &str, work: impl FnOnce(&mut Self) -> T) -> T {
         self.unit(|server| {
             server.slot = server.settings.in_cluster.then(|| Slot::of(id));
@@ -283,7 +282,7 @@ impl Simulation {
         })
     }
 
-    /// The same where the acknowledgement is lost: the key is on both sides.
+    /// The same if the acknowledgement is lost: both nodes have the key.
     pub fn copy(&mut self, name: &str, to: &mut Self) {
         self.unit(|server| {
             if server.finds(name) {
@@ -293,7 +292,7 @@ impl Simulation {
         });
     }
 
-    /// Moves a key to another node, as MIGRATE does: one that is due goes instead.
+    /// Moves a key to another node, like MIGRATE, which deletes an overdue key instead.
     pub fn migrate(&mut self, name: &str, to: &mut Self) {
         self.unit(|server| {
             if server.finds(name) {
@@ -304,7 +303,7 @@ impl Simulation {
         });
     }
 
-    /// Clients' commands in one unit, as a script runs them.
+    /// Runs clients' commands in one unit of work, like a script.
     pub fn script(&mut self, commands: &[&[&str]]) {
         self.unit(|server| commands.iter().for_each(|words| server.execute(words)));
     }
@@ -315,12 +314,12 @@ impl Simulation {
 
     // --- copies ---
 
-    /// What was replicated since the last time.
+    /// What was replicated since the last call.
     pub fn take_stream(&mut self) -> Vec<Vec<Command>> {
         std::mem::take(&mut self.stream)
     }
 
-    /// Carries out what the master sent.
+    /// Executes what the master has sent.
     pub fn receive(&mut self, stream: &[Vec<Command>]) {
         assert_eq!(self.role, Role::Replica);
         self.at_work_for = For::Link;
@@ -333,18 +332,18 @@ impl Simulation {
         assert!(self.stream.is_empty(), "a replica replicates nothing of its own: {:?}", self.stream);
     }
 
-    /// A failover: the replica becomes the master, or the other way round.
+    /// A failover: the replica becomes the master, or the reverse.
     pub fn change_role(&mut self) {
         self.role = match self.role {
             Role::Master => Role::Replica,
             Role::Replica => Role::Master,
         };
         self.ledger.forget_unsettled();
-        // A new master looks for units that the old one left behind.
+        // A new master looks for units that the old one left.
         self.walk_wanted = true;
     }
 
-    /// The server goes down and comes up with the same keys. From an RDB it drops what is due, without a word.
+    /// Restarts the server with the same keys. From an RDB, it silently drops overdue ones.
     pub fn restart(&mut self, from_rdb: bool) {
         let now = self.clock;
         if from_rdb {
@@ -353,15 +352,15 @@ impl Simulation {
         self.rebuild();
     }
 
-    /// A running master loads what it has just saved, as for DEBUG RELOAD: nobody is told of what is dropped.
+    /// A running master loads what it has just saved, like DEBUG RELOAD, without an event for dropped keys.
     pub fn reload(&mut self) {
         let before = std::mem::take(&mut self.ledger);
         self.restart(true);
         recover::note_dropped(self, &before);
     }
 
-    /// What a server has that died, and was started again with the file that it had written: keys as they were once, and
-    /// what was appended behind them, one entry a transaction.
+    /// A server that died and was started again from its file: keys as they were at some time, and what was appended later, one
+    /// entry per transaction.
     pub fn from_aof(dead: &Self, base: &Data, appended: &[Vec<Command>]) -> Self {
         let mut server = Self { role: Role::Replica, ..Self::instead_of(dead, base.clone()) };
         server.receive(appended);
@@ -370,7 +369,7 @@ impl Simulation {
         server
     }
 
-    /// A new process on these keys, in place of another. It is to be restarted.
+    /// A new process with these keys, in place of another. It still has to be restarted.
     pub fn instead_of(dead: &Self, data: Data) -> Self {
         Self { clock: dead.clock, settings: dead.settings, style: dead.style, data, ..Self::new() }
     }
@@ -380,11 +379,11 @@ impl Simulation {
         self.job_queued = false;
         self.walk_wanted = false;
         self.walk(Purpose::Index);
-        // The first tick of the cron, before the first client.
+        // The cron runs first, before any client.
         recover::learn(self, || false);
     }
 
-    /// The module is loaded while the server runs: a walk in slices begins.
+    /// Loads the module into a running server: a walk in slices begins.
     pub fn load_module(&mut self) {
         self.ledger = Ledger::default();
         self.ledger.begin_walk(Purpose::IndexUnwatched, self.clock);
@@ -395,7 +394,7 @@ impl Simulation {
         self.walk_under_way = Some((walk, names));
     }
 
-    /// Goes on with that walk, over so many keys. The keys may have gone meanwhile.
+    /// Continues that walk over this many keys. Some may have been deleted in the meantime.
     pub fn walk_over(&mut self, keys: usize) {
         let Some((mut walk, mut names)) = self.walk_under_way.take() else { return };
         for _ in 0..keys {
@@ -411,7 +410,7 @@ impl Simulation {
         self.walk_under_way = Some((walk, names));
     }
 
-    /// A walk over all keys, into what is kept in memory.
+    /// Walks over all keys and stores the result in memory.
     fn walk(&mut self, purpose: Purpose) {
         if self.data.is_empty() {
             self.ledger = Ledger::default();
@@ -427,9 +426,9 @@ impl Simulation {
         walk.finish(self, || false);
     }
 
-    // --- looking ---
+    // --- inspecting ---
 
-    /// The string that is stored under `name`, due or not.
+    /// The string stored under `name`, overdue or not.
     pub fn stored(&self, name: &str) -> Option<&str> {
         match &self.data.get(name)?.value {
             Value::Text(text) => Some(text),
@@ -437,22 +436,22 @@ impl Simulation {
         }
     }
 
-    /// The integer that is stored under `name`.
+    /// The integer stored under `name`.
     pub fn number(&self, name: &str) -> Option<i64> {
         self.stored(name).map(|text| text.parse().expect("an integer"))
     }
 
-    /// What the operator reads of `what`.
+    /// The total that INFO shows.
     pub fn total(&self, what: Tally) -> i64 {
         self.tallies.iter().filter(|(kind, _)| *kind == what).map(|(_, by)| by).sum()
     }
 
-    /// What the unit at hand has sent so far.
+    /// What the current unit of work has propagated so far.
     pub fn unit_so_far(&self) -> &[Command] {
         &self.unit
     }
 
-    /// What is kept in memory.
+    /// The module's memory.
     pub fn memory(&self) -> &Ledger {
         &self.ledger
     }
@@ -463,11 +462,11 @@ impl Simulation {
 
     // --- what a server does ---
 
-    /// Whether a command finds the key. One that is due goes.
+    /// Whether a command finds the key. An overdue key is deleted.
     fn finds(&mut self, name: &str) -> bool {
         if self.is_due(name) && self.at_work_for != For::Link {
             if self.role == Role::Master && !self.paused && !self.importing {
-                assert_ne!(self.at_work_for, For::Job, "a job took {name} away inside the server's scan");
+                assert_ne!(self.at_work_for, For::Job, "a job deleted {name} during the server's scan");
                 self.goes(name, Removal::Expired);
                 self.data.remove(name);
                 self.tell("expired", name);
@@ -490,18 +489,18 @@ impl Simulation {
         }
     }
 
-    /// The engine calls the server.
+    /// Counts a call of the engine into the server.
     fn called(&mut self) {
         if self.dies_in > 0 {
             self.dies_in -= 1;
             if self.dies_in == 0 {
-                // Without a word: it is no failure of a test.
+                // Without a message, because this is not a test failure.
                 std::panic::resume_unwind(Box::new(Died));
             }
         }
     }
 
-    /// The Key event: the module is told before the key is gone.
+    /// The key event: the module is told before the key is removed.
     fn goes(&mut self, name: &str, how: Removal) {
         if self.is_deaf {
             return;
@@ -543,7 +542,7 @@ impl Simulation {
         }
     }
 
-    /// A keyspace notification that is not of the module's own making.
+    /// A keyspace notification that the module has not caused.
     fn tell(&mut self, event: &str, name: &str) {
         self.events.push((event.to_owned(), name.to_owned()));
         if let Some(watched) = watched(name.as_bytes(), self.style)
@@ -560,7 +559,7 @@ impl Simulation {
         }
     }
 
-    /// A command that is not the module's, or what the master sent. One that fails changes nothing.
+    /// Executes a command of a client or of the master. A command that fails changes nothing.
     pub fn execute(&mut self, words: &[&str]) {
         let changed = match words {
             ["GET", name] => {
@@ -568,7 +567,7 @@ impl Simulation {
                 false
             }
             ["DEL" | "UNLINK", name] => self.take_away(name, Removal::Deleted, "del"),
-            // Not a command: memory pressure.
+            // Not a command: eviction.
             ["EVICT", name] => self.take_away(name, Removal::Evicted, "evicted"),
             ["SET", name, value] => self.put(name, Value::Text((*value).to_owned()), None, &["set"]),
             ["SET", name, value, "PXAT", until] => {
@@ -580,7 +579,7 @@ impl Simulation {
             ["ZREM", name, member] => self.take_member(name, member),
             ["INCRBY", name, by] => self.count(name, by.parse().unwrap()),
             ["DECRBY", name, by] => self.count(name, -by.parse::<i64>().unwrap()),
-            // Of a key without a deadline nothing is told or sent.
+            // Without a deadline, nothing is notified or propagated.
             ["PERSIST", name] => {
                 self.finds(name) && self.data[*name].until.is_some() && self.set_ttl(name, None, "persist")
             }
@@ -593,7 +592,7 @@ impl Simulation {
             ["INV.APPLY", arguments @ ..] => {
                 assert_eq!(self.at_work_for, For::Link, "INV.APPLY is not for clients");
                 let arguments: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
-                effects::replay(self, &arguments).expect("a copy takes what its master sends");
+                effects::replay(self, &arguments).expect("a replica accepts what its master sends");
                 false
             }
             _ => panic!("the simulation does not know {words:?}"),
@@ -677,7 +676,7 @@ impl Simulation {
         let empty = Entry { value: Value::SortedSet(BTreeMap::new()), until: None };
         let stored = self.data.entry(name.to_owned()).or_insert(empty);
         let Value::SortedSet(members) = &mut stored.value else { return false };
-        // One that changes nothing is told to nobody.
+        // Without a change, there is no notification.
         if members.insert(member.to_owned(), score) == Some(score) {
             return false;
         }
@@ -719,17 +718,17 @@ impl Simulation {
         }
     }
 
-    /// A real server would look for the key in the slot of the command, and write a second one of that name there.
+    /// A real server would look for the key in the slot of the command, and create a second one there.
     fn stay_in_slot(&self, name: &str) {
         if let Some(slot) = self.slot {
             assert_eq!(Slot::of(name), slot, "{name} is in another slot than its command");
         }
     }
 
-    /// Opens a key in order to write it.
+    /// Opens a key for writing.
     fn open_to_write(&mut self, key: Key<'_>) -> (String, bool) {
         assert!(self.role == Role::Master || self.at_work_for == For::Link, "a replica writes on its own");
-        assert!(!self.paused, "a write while the clients are paused ends a real server");
+        assert!(!self.paused, "a real server crashes after a write while clients are paused");
         let name = key.name(self.style);
         self.stay_in_slot(&name);
         let found = self.finds(&name);
@@ -797,17 +796,17 @@ impl Keyspace for Simulation {
         self.called();
         let value = Value::Text(String::from_utf8(value.to_vec()).expect("the engine writes text"));
         let (name, found) = self.open_to_write(key);
-        assert!(found, "{name} is written over, and is not there");
+        assert!(found, "{name} is overwritten, but does not exist");
         self.data.get_mut(&name).unwrap().value = value;
     }
 
     fn add(&mut self, key: Key<'_>, delta: i64) -> i64 {
         self.called();
-        assert!(matches!(key, Key::Available(_) | Key::Reserved(_)), "{key:?} is no counter");
+        assert!(matches!(key, Key::Available(_) | Key::Reserved(_)), "{key:?} is not a counter");
         let (name, _) = self.open_to_write(key);
         let entry =
             self.data.entry(name).or_insert(Entry { value: Value::Text("0".to_owned()), until: None });
-        let Value::Text(text) = &mut entry.value else { panic!("{key:?} is no string") };
+        let Value::Text(text) = &mut entry.value else { panic!("{key:?} is not a string") };
         let sum = text.parse::<i64>().expect("an integer").checked_add(delta).expect("the sum fits");
         *text = sum.to_string();
         sum
@@ -845,7 +844,7 @@ impl Keyspace for Simulation {
         let (name, _) = self.open_to_write(key);
         let empty = Entry { value: Value::SortedSet(BTreeMap::new()), until: None };
         let Value::SortedSet(members) = &mut self.data.entry(name).or_insert(empty).value else {
-            panic!("{key:?} is no sorted set");
+            panic!("{key:?} is not a sorted set");
         };
         members.insert(member.to_owned(), score);
     }
@@ -857,7 +856,7 @@ impl Keyspace for Simulation {
             return true;
         }
         let Value::SortedSet(members) = &mut self.data.get_mut(&name).unwrap().value else {
-            panic!("{key:?} is no sorted set");
+            panic!("{key:?} is not a sorted set");
         };
         members.remove(member);
         let went = members.is_empty();

@@ -1,7 +1,7 @@
-//! The arguments of every command. The input is one call, its words as they are typed to redis-cli.
+//! Fuzzes the arguments of every command. The input is one call, as typed into redis-cli.
 //!
-//! It is read in both styles and under two settings. A refusal is an `ERR` of one line; what is accepted keeps the limits,
-//! and spelled again it is read as the same.
+//! It is parsed in both styles and with two configurations. A refusal must be an `ERR` of one line. An accepted call must be
+//! within the limits, and must be parsed the same after it is spelled again.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -26,7 +26,7 @@ use redis_inventory::inventory::sku::{KeyStyle, MAX_ID_BYTES, Product, Reservati
 use super::simulation::settings;
 use super::words::words;
 
-/// Panics where something is read wrong.
+/// Panics if something is parsed wrongly.
 pub fn check(data: &[u8]) {
     let words = words(data);
     let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
@@ -39,7 +39,7 @@ pub fn check(data: &[u8]) {
                 Some(Err(refusal)) => {
                     let text = refusal.to_string();
                     assert!(text.starts_with("ERR "), "{text}");
-                    // A line break would end the reply, and what is behind it would be taken for another.
+                    // A line break would end the reply, and what follows it would be taken for another.
                     assert!(!text.chars().any(char::is_control), "{text:?}");
                     assert!(text.len() < 4096, "{} bytes: {text}", text.len());
                 }
@@ -51,7 +51,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// What a master sends is read, or refused.
+/// Parses the arguments as a command from a master, which may be refused.
 fn check_replicated(arguments: &[&[u8]]) {
     match effects::parse(arguments) {
         Ok((_, effects)) => assert_eq!(effects.len() * 4 + 1, arguments.len()),
@@ -62,7 +62,7 @@ fn check_replicated(arguments: &[&[u8]]) {
 fn check_request(request: &Request, words: &[&[u8]], style: KeyStyle, settings: &Settings) {
     check_limits(request, settings);
     let spelled = spell(request, style);
-    // A generated id is another each time.
+    // A generated id differs each time.
     let is_generated =
         words.get(1).is_some_and(|id| id.ends_with(b"*")) && matches!(request, Request::Reserve(_));
     let again: Vec<&[u8]> = spelled.iter().map(String::as_bytes).collect();
@@ -197,7 +197,7 @@ fn check_once(once: Option<&Once>) {
     }
 }
 
-/// The token in a name, which stands behind a kind, a length and so long an id.
+/// The token in a name, which follows a kind, the length of the id, and the id.
 fn token(once: &Once) -> String {
     let (_, rest) = once.name.as_str().split_once(':').unwrap();
     let (length, rest) = rest.split_once(':').unwrap();
@@ -205,7 +205,7 @@ fn token(once: &Once) -> String {
     token.strip_prefix(':').unwrap().to_owned()
 }
 
-/// The words of a call that asks for this.
+/// Spells the words of a call for this request.
 fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
     let rest = |name: String, prefix: &str| name.strip_prefix(prefix).unwrap().to_owned();
     let sku = |sku: &Sku| rest(Key::Reserved(sku).name(style), "stock:reserved:");
@@ -218,7 +218,7 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
     let once = |once: &Option<Once>| option("once", once.as_ref().map(token));
     let lifetime = |lifetime: Lifetime| match lifetime {
         Lifetime::Default => vec![],
-        // Seconds are read to more milliseconds than can be asked for.
+        // A time in seconds may be more milliseconds than PX accepts.
         Lifetime::For(ms) if ms > MAX_EXACT => vec![word("ex"), (ms / 1000).to_string()],
         Lifetime::For(ms) => vec![word("px"), ms.to_string()],
         Lifetime::Until(at) if at > MAX_EXACT => vec![word("exat"), (at / 1000).to_string()],

@@ -1,11 +1,10 @@
-//! Whole histories, line by line: calls of the module's commands, as they are typed to redis-cli, and what time, the operator
-//! and other hands do meanwhile. They run through the real parsers and the engine on the simulated server, with a replica.
+//! Fuzzes whole histories, line by line: calls of the module's commands, as typed into redis-cli, and what time, the operator and
+//! other clients do. They run through the real parsers and the engine on the simulated server, with a replica.
 //!
-//! The lines are those that `common/lines.rs` draws, and whatever else comes of changing them. Beside them there are `MULTI` and
-//! `EXEC`, between which is one unit of work, `SWEEP n`, the cron with time for so many records, and `CONFIG name number`, an
-//! option of the module.
+//! The lines are those of `common/lines.rs`, and mutations of them. There are also `MULTI` and `EXEC`, which enclose one unit of
+//! work, `SWEEP n`, which runs the cron with time for n records, and `CONFIG name number`, which sets an option of the module.
 //!
-//! What must hold after each of them is in [`Shop::compare`]; it is said of what no other hand has put there.
+//! [`Shop::compare`] has the invariants that are checked after each line, for skus whose keys no other client has written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,12 +27,12 @@ use super::lines::{self, READS, absolute};
 use super::simulation::{BEGIN, Data, Entry, Simulation, Value};
 use super::words::words;
 
-/// So many lines are played of one input.
+/// The number of lines of an input that are run.
 const MOST_LINES: usize = 100;
 /// The longest wait of one line: a hundred years.
 const LONGEST_MS: i64 = 3_155_760_000_000;
 
-/// Plays a history. Panics where an invariant is broken.
+/// Runs a history. Panics if an invariant is broken.
 pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut shop = Shop::open();
@@ -50,24 +49,24 @@ struct Shop {
     replica: Simulation,
     /// Within MULTI.
     joined: bool,
-    /// Other hands have written outcomes: what is a reservation does not only depend on the events any more.
+    /// Other clients have written outcomes: then the events alone do not tell which reservations exist.
     outcomes_by_hand: bool,
-    /// Reservations whose keys other hands have written.
+    /// Reservations whose keys other clients have written.
     by_hand: BTreeSet<String>,
-    /// How often each may still end, by what the copies are told.
+    /// How often each may still end, according to the replication stream.
     open: BTreeMap<String, i64>,
-    /// The latest record that there was under each name.
+    /// The latest record under each name.
     copies: BTreeMap<String, String>,
-    /// The books behind the last step; `None` where something else than a step of the module has changed them.
+    /// The books after the last step; `None` if something other than the module has changed them.
     known: Option<Books>,
 }
 
-/// One sku, as its keys and the index say. `None` where a counter is none, or goes by itself: other hands have made it so.
+/// One sku, according to its keys and the index. `None` if another client has made a counter invalid, or given it a TTL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shelf {
     available: i128,
     reserved: i128,
-    /// By live reservations, and what waits or is remembered.
+    /// By live reservations, and by those that are pending or remembered.
     held: i128,
 }
 
@@ -85,19 +84,19 @@ impl Shelf {
 #[derive(Clone, Debug)]
 struct Books {
     shelves: BTreeMap<Sku, Option<Shelf>>,
-    /// How each reservation ended of which that is remembered.
+    /// How each remembered reservation ended.
     endings: BTreeMap<ReservationId, Ending>,
-    /// Whether every event has been looked at, and all keys are known.
+    /// Whether every event has been handled, and all keys are known.
     settled: bool,
 }
 
-/// What a step may change of the units on hand.
+/// How a step may change the units on hand.
 enum Moves {
     /// Nothing.
     Nothing,
-    /// Of each sku this much, and of others nothing.
+    /// This much of each sku, and nothing of others.
     These(BTreeMap<Sku, i128>),
-    /// These, or nothing at all: the command has a token that may have been seen.
+    /// These or nothing: the command has a token that may have been used before.
     TheseOrNothing(BTreeMap<Sku, i128>),
 }
 
@@ -140,7 +139,7 @@ impl Shop {
             }
             ["EXEC"] => self.finish(),
             ["WAIT", ms] => {
-                // Before the begin no clock was ever.
+                // The clock does not go back to long before the simulation began.
                 let Some(ms) = number(ms).filter(|ms| self.master.clock + ms >= BEGIN / 2) else { return };
                 self.finish();
                 self.known = None;
@@ -211,7 +210,7 @@ impl Shop {
                 self.known = None;
                 self.master.reload();
                 self.master.finish();
-                // The copies are not told of what was due and left out: a matter of the server's.
+                // The server does not propagate what it drops at a load.
                 self.master.take_stream();
                 self.replica = Simulation::replica_of(&self.master);
             }
@@ -230,7 +229,7 @@ impl Shop {
         }
     }
 
-    /// What a shop's own script does, in one unit of work.
+    /// Runs a shop's own script in one unit of work.
     fn script(&mut self, verb: &str, id: &str) {
         let json = self.copies.get(&format!("reservation:{id}"));
         let id = ReservationId::parse(id.as_bytes(), self.master.style).ok();
@@ -287,7 +286,7 @@ impl Shop {
         self.replica.settings = *settings;
     }
 
-    // --- what is not the module's ---
+    // --- other clients ---
 
     fn by_hand(&mut self, words: &[&str]) {
         let now = self.master.clock;
@@ -307,7 +306,7 @@ impl Shop {
             return;
         }
         if words[0] == "GET" {
-            // Opening a key takes it away where its time is over; nothing else.
+            // Reading a key deletes it if it has expired, and changes nothing else.
             let before = self.take_books();
             self.master.execute(words);
             self.compare(&before, &Moves::Nothing);
@@ -390,7 +389,7 @@ impl Shop {
         }
     }
 
-    /// Carries a call out. Of an answer it is enough to know what it was about.
+    /// Runs a call. Its result is only checked for what it is about.
     fn run(&mut self, request: &Request) -> Result<(), Refusal> {
         let server = &mut self.master;
         match request {
@@ -419,7 +418,7 @@ impl Shop {
         }
     }
 
-    /// What a call that was not refused may have moved, by what the keys said before.
+    /// What a successful call may have moved, according to the keys before it.
     fn moves(&self, request: &Request, before: &Data) -> Moves {
         let unless_seen =
             |moves, once: bool| if once { Moves::TheseOrNothing(moves) } else { Moves::These(moves) };
@@ -454,7 +453,7 @@ impl Shop {
         match record {
             Some(live) if !is_over(&live) => {
                 let part = request.part.as_ref().map(|part| live.0.resolve_part(part));
-                // A part that is not held was answered by a token alone.
+                // A part that is not held can only have been answered because of a token.
                 let lines = match part {
                     None => live.0.items,
                     Some(Ok(lines)) => lines,
@@ -466,7 +465,7 @@ impl Shop {
                     Moves::These(negative(&lines))
                 }
             }
-            // What a late commit takes again is what has come back.
+            // A late commit takes again what has returned.
             over if request.late => {
                 let taken = match (self.outcome(before, id), over) {
                     (Some(outcome), _) if outcome.ending == Ending::Expired => {
@@ -481,19 +480,19 @@ impl Shop {
         }
     }
 
-    /// Behind a step: the unit ends, unless it is one of several.
+    /// After a step: ends the unit, unless it has several steps.
     fn end_step(&mut self) {
         if !self.joined {
             self.finish();
         }
     }
 
-    /// The end of a unit of work: what is behind it is the module's as well, and the copy has the same.
+    /// Ends a unit of work, including the module's job after it, and compares the replica.
     fn finish(&mut self) {
         self.joined = false;
         let is_idle = self.master.unit_so_far().is_empty() && !self.master.memory().is_behind();
         if is_idle && self.known.is_some() {
-            // Nothing was done, and nothing waits.
+            // Nothing was done, and nothing is pending.
             self.master.finish();
         } else {
             let before = self.take_books();
@@ -510,7 +509,7 @@ impl Shop {
         }
     }
 
-    /// The end of the history: everything goes on, and a long time passes.
+    /// Ends the history: everything resumes, and a long time passes.
     fn close(&mut self) {
         self.finish();
         self.go();
@@ -525,7 +524,7 @@ impl Shop {
             self.sweep(usize::MAX);
         }
         let (master, now) = (&self.master, self.master.clock);
-        assert_eq!(master.memory().pending.len(), 0, "what is over and not settled");
+        assert_eq!(master.memory().pending.len(), 0, "what has ended but is not settled");
         for id in ids(&master.data, master.style) {
             let deadline = master.memory().holds.deadline(&id);
             assert!(deadline.is_none_or(|deadline| deadline >= now), "reservation {id} does not end");
@@ -533,10 +532,10 @@ impl Shop {
         self.scan();
     }
 
-    // --- what must hold ---
+    // --- invariants ---
 
-    /// What is true of a step of the module: nothing was made or lost but what was asked for, no counter fell below 0, and
-    /// where the counter said what reservations hold, it does so still.
+    /// Checks a step of the module: no unit was created or lost unless that was requested, no counter became negative, and a
+    /// counter that matched what reservations hold still does.
     fn compare(&mut self, before: &Books, moves: &Moves) {
         let after = self.books();
         let nothing = Shelf { available: 0, reserved: 0, held: 0 };
@@ -562,7 +561,7 @@ impl Shop {
                     all_moved &= delta == told(moves);
                 }
             }
-            // Where available would overflow, by a number that other hands wrote, nothing can go back to it.
+            // If another client's number would make available overflow, nothing can be returned to it.
             let has_room = old.available + old.held <= i128::from(i64::MAX);
             if before.settled && after.settled && has_room && !self.outcomes_by_hand {
                 assert!(new.drift().abs() <= old.drift().abs(), "drift of {sku}: {old:?} {new:?}");
@@ -576,7 +575,8 @@ impl Shop {
         self.known = Some(after);
     }
 
-    /// What is in memory is what the keys say: on the copy exactly, on the master beside what waits or is remembered.
+    /// Compares memory with the keys: it must be equal on the replica, and on the master except for what is pending or
+    /// remembered.
     fn compare_memory(&self) {
         for server in [&self.master, &self.replica] {
             let ledger = server.memory();
@@ -598,13 +598,13 @@ impl Shop {
                 let known = i128::from(ledger.holds.held_by_others(&sku, 0));
                 assert!(known >= units, "{units} units of {sku} are held, {known} known");
                 if std::ptr::eq(server, &raw const self.replica) {
-                    assert_eq!(known, units, "units of {sku} held, by the replica");
+                    assert_eq!(known, units, "held units of {sku} on the replica");
                 }
             }
         }
     }
 
-    /// A refusal, or a reader, where nothing was due: nothing happens but that the server takes away what is over.
+    /// After a refusal or a reading command, if nothing was overdue: only the server may have deleted expired keys.
     fn assert_unchanged(&self, mut before: Data, sent: usize, told: usize, answer: &Result<(), Refusal>) {
         let now = self.master.clock;
         before.retain(|name, entry| {
@@ -614,7 +614,7 @@ impl Shop {
         let sent = &self.master.unit_so_far()[sent..];
         assert!(sent.iter().all(|command| command[0] == "DEL"), "{answer:?} sent {sent:?}");
         let mut events = self.master.events[told..].iter();
-        assert!(events.all(|(event, _)| event == "expired"), "{answer:?} told of changes");
+        assert!(events.all(|(event, _)| event == "expired"), "{answer:?} announced changes");
     }
 
     /// Whether a call finds nothing to settle.
@@ -623,7 +623,7 @@ impl Shop {
         let now = server.clock;
         let ledger = server.memory();
         let is_over = |id: &ReservationId| ledger.holds.deadline(id).is_some_and(|deadline| deadline < now);
-        // What is remembered and due cannot be asked for; it leaves the sums higher than the records.
+        // Remembered reservations that are overdue are not visible here, but they make the sums larger than the records.
         let mut held: BTreeMap<Sku, i64> = books.shelves.keys().map(|sku| (sku.clone(), 0)).collect();
         let ids = ids(&server.data, server.style);
         for line in ids.iter().filter_map(|id| ledger.holds.lines(id)).flatten() {
@@ -634,7 +634,7 @@ impl Shop {
         ledger.is_complete() && !ledger.is_behind() && !remembered && !ids.iter().any(is_over)
     }
 
-    /// A walk over the live reservations finds each of them, and one over the skus each that drifts.
+    /// A walk over live reservations finds each of them, and one over skus finds each that drifts.
     fn scan(&mut self) {
         let server = &mut self.master;
         if !server.memory().is_complete() {
@@ -675,7 +675,7 @@ impl Shop {
         self.finish();
     }
 
-    /// Each reservation ends at most once, by what the copies are told.
+    /// Each reservation ends at most once, according to the replication stream.
     fn count_endings(&mut self, stream: &[Vec<Vec<String>>]) {
         for command in stream.iter().flatten() {
             let words: Vec<&str> = command.iter().map(String::as_str).collect();
@@ -708,7 +708,7 @@ impl Shop {
         assert!(*open >= 0 || self.by_hand.contains(id.as_str()), "reservation {id} ended twice");
     }
 
-    // --- looking ---
+    // --- inspecting ---
 
     fn take_books(&mut self) -> Books {
         self.known.take().unwrap_or_else(|| self.books())
@@ -759,7 +759,7 @@ impl Shop {
         units(&self.master.data, sku, self)
     }
 
-    /// The record that is stored under an id, due or not, and its deadline.
+    /// The stored record of an id, overdue or not, and its deadline.
     fn record(&self, data: &Data, id: &ReservationId) -> Option<(Record, UnixMs)> {
         let style = self.master.style;
         let Entry { value: Value::Text(json), until } = data.get(&Key::Reservation(id).name(style))? else {
@@ -770,7 +770,7 @@ impl Shop {
         Some((record, deadline))
     }
 
-    /// The outcome that is remembered of an id.
+    /// The remembered outcome of an id.
     fn outcome(&self, data: &Data, id: &ReservationId) -> Option<Outcome> {
         let style = self.master.style;
         let Entry { value: Value::Text(json), until } = data.get(&Key::Outcome(id).name(style))? else {
@@ -781,7 +781,7 @@ impl Shop {
     }
 }
 
-/// Units on hand of a sku, where both counters are numbers.
+/// Units on hand of a sku, if both counters are numbers.
 fn units(data: &Data, sku: &Sku, shop: &Shop) -> i128 {
     [Key::Available(sku), Key::Reserved(sku)]
         .into_iter()
@@ -792,7 +792,7 @@ fn units(data: &Data, sku: &Sku, shop: &Shop) -> i128 {
         .sum()
 }
 
-/// The ids whose keys are there.
+/// The ids of the existing reservation keys.
 fn ids(data: &Data, style: KeyStyle) -> Vec<ReservationId> {
     let id = |name: &String| match watched(name.as_bytes(), style) {
         Some(Watched::Reservation(id)) => id,

@@ -1,6 +1,6 @@
-//! What `make fuzz` runs, run once here on each of its seeds, without libFuzzer.
+//! Runs the targets of `make fuzz` once on each of their seeds, without libFuzzer.
 //!
-//! A crash that it finds is kept as one more seed, named by what it showed.
+//! An input that causes a crash is kept as another seed, named after what it showed.
 
 #[allow(dead_code, reason = "a line is one call of many here")]
 #[path = "../engine/calls.rs"]
@@ -32,7 +32,7 @@ fn run(target: &str, check: fn(&[u8])) {
     let mut seeds = 0;
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
-        // Shown where it fails.
+        // Visible if the test fails.
         println!("{}", path.display());
         check(&fs::read(&path).unwrap());
         seeds += 1;
@@ -41,7 +41,7 @@ fn run(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
-fn nothing_that_stands_in_a_key_is_read_wrong() {
+fn no_stored_value_is_parsed_wrongly() {
     run("stored_json", stored_json::check);
 }
 
@@ -55,7 +55,7 @@ fn no_history_breaks_an_invariant() {
     run("commands", commands::check);
 }
 
-/// The histories that this program draws itself, as libFuzzer's begin with others.
+/// The histories that are drawn by this program, with which libFuzzer's start.
 #[test]
 fn no_history_that_is_drawn_breaks_an_invariant() {
     const ORDERS: &[(u64, &str)] = &[
@@ -85,7 +85,7 @@ fn no_history_that_is_drawn_breaks_an_invariant() {
         let stock = "INV.SET P AVAILABLE 15\nINV.SET Q AVAILABLE 9\nINV.WAREHOUSES W SET north 1 south 2\nINV.SET W@north AVAILABLE 8\n";
         let history: Vec<String> = (0..60).map(|_| lines.draw(&mut dice, &mix).join(" ")).collect();
         let history = format!("{stock}{}", history.join("\n"));
-        // Shown if it fails.
+        // Visible if the test fails.
         println!("--- {seed}\n{history}");
         commands::check(history.as_bytes());
     }

@@ -1,7 +1,8 @@
-//! Whatever stands in keys, by any hand. The input is a key's name, a line break, and the key's value.
+//! Fuzzes the stored values that the module reads, which any client may have written. The input is a key's name, a line break,
+//! and the key's value.
 //!
-//! It is read in both styles, as everything that the module reads back: what is accepted keeps the limits, and written again
-//! it is read as the same.
+//! It is parsed in both styles as everything that the module stores. An accepted value must be within the limits, and must be
+//! parsed the same after it is written again.
 
 use std::collections::HashSet;
 
@@ -17,7 +18,7 @@ use redis_inventory::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
 use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{KeyStyle, MAX_ID_BYTES, Product, ReservationId, Sku, Warehouse};
 
-/// Panics where something is read wrong.
+/// Panics if something is parsed wrongly.
 pub fn check(data: &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (name, value) = (&data[..end], data.get(end + 1..).unwrap_or_default());
@@ -32,7 +33,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// A key's name. Gives the id in it, or one that documents may be read under.
+/// Checks a key's name. Returns the id in it, or one under which the value can be parsed.
 fn check_name(name: &[u8], style: KeyStyle) -> ReservationId {
     is_of_other_style(name, style);
     let any = ReservationId::parse(b"RES-1", style).unwrap();
@@ -79,7 +80,7 @@ fn check_id(id: &str) {
     assert!(Slot::of(id).number() < 16_384);
 }
 
-/// All keys of an id are in one slot in tagged style, and the id is read again from each spelling.
+/// In tagged style, all keys of an id are in one slot; and the id can be parsed from each of its spellings.
 fn check_sku(sku: &Sku, style: KeyStyle) {
     check_id(sku.product());
     assert!(!sku.product().contains('@'));
@@ -145,13 +146,13 @@ fn check_record(record: &Record, style: KeyStyle) {
     assert_eq!(Record::from_json(id, &record.to_json(), style).as_ref(), Some(record));
     check_lines(&record.whole(), style);
     check_lines(&record.asked(), style);
-    // All of it is all of it, and nothing is left; one line leaves the others.
+    // A whole part leaves nothing, and a single line leaves the others.
     assert_eq!(record.resolve_part(items).as_ref(), Ok(items));
     assert_eq!(record.without(items), []);
     let part = record.resolve_part(&items[..1]).unwrap();
     assert_eq!(part, items[..1]);
     assert_eq!(record.without(&part), items[1..]);
-    // A product by its name takes what there is of it, and no more.
+    // A product without a warehouse takes all units of its lines, and no more.
     let product = Sku::from_parts(items[0].sku.product(), None, style).unwrap();
     let of_product = items.iter().filter(|line| line.sku.product() == product.as_str());
     let units: i128 = of_product.map(|line| i128::from(line.quantity.units())).sum();
@@ -185,7 +186,7 @@ fn check_outcome(id: &ReservationId, outcome: &Outcome, style: KeyStyle) {
     assert!(outcome.refusal(id).to_string().starts_with(outcome.refusal(id).code()));
 }
 
-/// A value as an id, and as what members of a warehouses' set, tokens and cursors are.
+/// Checks a value as an id, a member of a set of warehouses, a token and a cursor.
 fn check_words(word: &[u8], style: KeyStyle) {
     if let Ok(id) = ReservationId::parse(word, style) {
         check_id(id.as_str());
@@ -232,7 +233,7 @@ fn check_numbers(word: &[u8]) {
         Counter::Broken(shown) => {
             assert!(shown.chars().count() <= 26 && !shown.chars().any(char::is_control))
         }
-        Counter::Absent => panic!("a counter that is there is absent"),
+        Counter::Absent => panic!("a counter that exists is absent"),
     }
     if let Some(kind) = AlertType::parse(word) {
         assert!(word.eq_ignore_ascii_case(kind.name().as_bytes()));
@@ -242,7 +243,7 @@ fn check_numbers(word: &[u8]) {
     }
 }
 
-/// What CLUSTER NODES answers.
+/// Checks a value as the reply of CLUSTER NODES.
 fn check_slots(nodes: &str) {
     assert!(nodes.contains(tag(nodes)));
     let slots = OwnSlots::parse(nodes);

@@ -1,5 +1,5 @@
-//! The words of a line, as a person types them to redis-cli: between spaces, or in double quotes, where `\n`, `\"` and
-//! `\xff` mean what they do there.
+//! Splits a line into words like redis-cli: at spaces, with double quotes in which `\n`, `\"` and `\xff` are
+//! escapes.
 
 /// Splits a line into its words.
 pub fn words(line: &[u8]) -> Vec<Vec<u8>> {
@@ -23,7 +23,7 @@ pub fn words(line: &[u8]) -> Vec<Vec<u8>> {
     }
 }
 
-/// A word up to the quote that ends it, and what is behind that.
+/// A word up to its closing quote, and the rest of the line.
 fn unquote(mut rest: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut word = Vec::new();
     loop {

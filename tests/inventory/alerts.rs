@@ -1,4 +1,4 @@
-//! Crossings and the alert's JSON.
+//! Threshold crossings and the alerts' JSON.
 
 use redis_inventory::inventory::alert::{
     Alert,
@@ -9,7 +9,7 @@ use redis_inventory::inventory::alert::{
 #[test]
 fn an_alert_is_raised_at_the_edge_and_not_at_the_level() {
     for (before, after, threshold, expected) in [
-        // Falling to the threshold or below it.
+        // Falling to the threshold or below.
         (11, 10, 10, Some(LowStock)),
         (11, 1, 10, Some(LowStock)),
         (100, 10, 10, Some(LowStock)),
@@ -17,14 +17,14 @@ fn an_alert_is_raised_at_the_edge_and_not_at_the_level() {
         (10, 9, 10, None),
         (10, 1, 10, None),
         (2, 1, 1, Some(LowStock)),
-        // Reaching 0: that one alone, also when both at once.
+        // Reaching 0: only this alert, even if the threshold is crossed too.
         (11, 0, 10, Some(OutOfStock)),
         (10, 0, 10, Some(OutOfStock)),
         (1, 0, 0, Some(OutOfStock)),
         (5, -1, 10, Some(OutOfStock)),
-        // A threshold of 0 never says low.
+        // With a threshold of 0, stock is never low.
         (2, 1, 0, None),
-        // Below 0 it never says anything.
+        // With a negative threshold, there are no alerts.
         (11, 0, -1, None),
         (2, 1, -1, None),
         (0, 5, -1, None),
@@ -33,7 +33,7 @@ fn an_alert_is_raised_at_the_edge_and_not_at_the_level() {
         (0, 1, 10, Some(BackInStock)),
         (0, 100, 10, Some(BackInStock)),
         (-3, 1, 10, Some(BackInStock)),
-        // Rising otherwise, and standing still.
+        // Other increases, and no change.
         (1, 100, 10, None),
         (9, 11, 10, None),
         (-3, 0, 10, None),

@@ -1,4 +1,4 @@
-//! Which warehouses give the units of a line, in tables and against a search of all sets of warehouses.
+//! Which warehouses supply the units of a line: tables, and a comparison with a search over all sets of warehouses.
 
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -10,7 +10,7 @@ const SPLITS: [Split; 3] = [Split::Priority, Split::Fewest, Split::None];
 /// The warehouses of PROD-123.
 const PROD_123: &str = "A 50, B 100, C 200";
 
-/// Names and available units from `"A 50, B 100"`, in order of priority.
+/// Parses names and available units, such as `"A 50, B 100"`, in order of priority.
 fn places(text: &str) -> Vec<(&str, i64)> {
     text.split(", ")
         .filter(|place| !place.is_empty())
@@ -26,7 +26,7 @@ fn picks(available: &[i64], wanted: i64, split: Split) -> Option<Vec<(usize, i64
     Some(picks.into_iter().map(|(index, units)| (index, units.units())).collect())
 }
 
-/// What is taken where, as `"A 50, B 10"`, or `"refused"`.
+/// What is taken from which warehouse, such as `"A 50, B 10"`, or `"refused"`.
 fn taken(warehouses: &str, wanted: i64, split: Split) -> String {
     let places = places(warehouses);
     let available: Vec<i64> = places.iter().map(|place| place.1).collect();
@@ -83,7 +83,7 @@ fn one_warehouse_that_has_all_gives_all_under_fewest() {
             (PROD_123, 100, "B 100"),
             (PROD_123, 101, "C 101"),
             (PROD_123, 200, "C 200"),
-            // The largest is not the first that has all.
+            // The first warehouse with enough, not the largest.
             ("A 5, B 8, C 9", 7, "B 7"),
             ("A 9, B 9", 9, "A 9"),
         ],
@@ -91,7 +91,7 @@ fn one_warehouse_that_has_all_gives_all_under_fewest() {
 }
 
 #[test]
-fn where_no_single_warehouse_has_all_fewest_takes_as_few_as_possible_the_first_by_priority() {
+fn if_no_single_warehouse_has_all_fewest_takes_as_few_as_possible_the_first_by_priority() {
     check(
         Split::Fewest,
         &[
@@ -103,16 +103,16 @@ fn where_no_single_warehouse_has_all_fewest_takes_as_few_as_possible_the_first_b
             (PROD_123, 301, "A 50, B 100, C 151"),
             (PROD_123, 350, "A 50, B 100, C 200"),
             (PROD_123, 351, "refused"),
-            // The order of priority, not of size, also inside the set.
+            // In order of priority, not of size, within the set too.
             ("A 100, B 10, C 50", 120, "A 100, C 20"),
             ("A 100, B 30, C 50", 120, "A 100, B 20"),
-            // A first, though then only D is large enough beside it: B and C together come later.
+            // A comes first, although only D is large enough to complete it: B and C together come later.
             ("A 1, B 6, C 6, D 9", 10, "A 1, D 9"),
-            // Three: B beside A would leave more than E has.
+            // Three warehouses: A and B would leave more than E has.
             ("A 2, B 3, C 4, D 5, E 6", 12, "A 2, C 4, E 6"),
             ("A 2, B 3, C 4, D 5, E 6", 13, "A 2, D 5, E 6"),
             ("A 2, B 3, C 4, D 5, E 6", 14, "B 3, D 5, E 6"),
-            // Equal ones in order.
+            // Equal ones are taken in order.
             ("A 5, B 5, C 5, D 5", 10, "A 5, B 5"),
             ("A 4, B 5, C 5, D 5", 10, "B 5, C 5"),
         ],
@@ -198,13 +198,13 @@ fn a_thousand_warehouses_are_no_problem() {
             assert_eq!(picks(&available, total + 1, Split::Fewest), None);
         }
     }
-    // The smallest is taken where it comes first and suffices.
+    // The smallest is taken if it comes first and suffices.
     let rising: Vec<i64> = (1..=1000).collect();
     assert_eq!(picks(&rising, 1001, Split::Fewest), Some(vec![(0, 1), (999, 1000)]));
     assert_eq!(picks(&rising, 2000, Split::Fewest), Some(vec![(0, 1), (998, 999), (999, 1000)]));
 }
 
-/// What holds for every allocation, whatever the split.
+/// Asserts what holds for every allocation, whatever the split.
 fn assert_picks(available: &[i64], wanted: i64, picks: &[(usize, i64)]) {
     assert!(picks.windows(2).all(|pair| pair[0].0 < pair[1].0), "in order, each once: {picks:?}");
     assert!(
@@ -220,7 +220,7 @@ fn total(available: &[i64]) -> i128 {
     available.iter().map(|units| i128::from((*units).max(0))).sum()
 }
 
-/// The first of the smallest sets that suffice, of all sets.
+/// The first of the smallest sufficient sets, found by trying all sets.
 fn fewest_of_all_sets(available: &[i64], wanted: i64) -> Option<Vec<usize>> {
     (0..1_u32 << available.len())
         .map(|set| (0..available.len()).filter(|index| set >> index & 1 == 1).collect::<Vec<_>>())
@@ -231,7 +231,7 @@ fn fewest_of_all_sets(available: &[i64], wanted: i64) -> Option<Vec<usize>> {
         .min_by_key(|set| (set.len(), set.clone()))
 }
 
-/// Small numbers, so that sets tie; and the ends of what a counter can hold.
+/// Small numbers, so that several sets suffice, and the extreme values of a counter.
 fn available() -> impl Strategy<Value = Vec<i64>> {
     let few = prop::collection::vec(-2..=7_i64, 0..=8);
     let more = prop::collection::vec(0..=40_i64, 0..=8);
@@ -240,7 +240,7 @@ fn available() -> impl Strategy<Value = Vec<i64>> {
     prop_oneof![3 => few, 3 => more, 1 => prop::collection::vec(ends, 0..=8)]
 }
 
-/// Warehouses, and a quantity up to a little more than all of them have.
+/// Warehouses, and a quantity of up to slightly more than their sum.
 fn question() -> impl Strategy<Value = (Vec<i64>, i64)> {
     available().prop_flat_map(|available| {
         let most = i64::try_from(total(&available) + 2).unwrap_or(MAX_EXACT).min(MAX_EXACT);
@@ -250,7 +250,7 @@ fn question() -> impl Strategy<Value = (Vec<i64>, i64)> {
 
 fn config() -> ProptestConfig {
     ProptestConfig {
-        // `PROPTEST_CASES=100000` looks for longer.
+        // `PROPTEST_CASES=100000` runs more of them.
         cases: ProptestConfig::default().cases.max(2000),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
             "tests/inventory/regressions.txt",

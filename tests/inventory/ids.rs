@@ -1,4 +1,4 @@
-//! What is an id, and what is none.
+//! Valid and invalid ids.
 
 use redis_inventory::inventory::refusal::Refusal;
 use redis_inventory::inventory::sku::{
@@ -7,7 +7,7 @@ use redis_inventory::inventory::sku::{
     MAX_ID_BYTES, Product, ReservationId, Sku,
 };
 
-/// What an argument is read as: the id as users see it, or the refusal.
+/// The parsed id as users see it, or the refusal.
 fn read<T: ToString>(parsed: Result<T, InvalidText>) -> String {
     parsed.map_or_else(|invalid| Refusal::from(invalid).to_string(), |id| id.to_string())
 }
@@ -70,7 +70,7 @@ fn braces_around_a_whole_id_do_not_count() {
         reservation(format!("{{{longest}}}"), Plain),
         "ERR reservation id has 258 bytes, but at most 256 are allowed"
     );
-    // A tag within an id is a part of it.
+    // A tag within an id is part of it.
     assert_eq!(
         reservation(format!("{{t}}{longest}"), Tagged),
         "ERR reservation id has 259 bytes, but at most 256 are allowed"
@@ -179,7 +179,7 @@ fn in_tagged_style_braces_are_exactly_one_tag_that_is_not_empty() {
 }
 
 #[test]
-fn in_tagged_style_a_warehouse_stands_behind_its_products_tag() {
+fn in_tagged_style_a_warehouse_follows_its_products_tag() {
     assert_eq!(
         sku("PROD-123@A", Tagged),
         "ERR sku 'PROD-123@A' is not in the slot of its product: write {PROD-123}@A"

@@ -1,4 +1,4 @@
-//! How ids become key names, and key names ids.
+//! Conversion of ids to key names and back.
 
 use redis_inventory::inventory::key::{Key, OnceName, Watched, watched};
 use redis_inventory::inventory::refusal::Refusal;
@@ -12,7 +12,7 @@ fn name(key: Key<'_>, style: KeyStyle) -> String {
     key.name(style)
 }
 
-/// What the server's cluster hashes of a key: what stands in its first braces, or all of it.
+/// The part of a key that a cluster hashes: the text in its first braces, or the whole key.
 fn tag(name: &str) -> &str {
     let inside = name.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
     inside.filter(|tag| !tag.is_empty()).unwrap_or(name)
@@ -163,7 +163,7 @@ fn a_reservation_key_that_spells_no_id_can_only_be_foreign() {
         (&b"reservation:"[..], Plain),
         (b"reservation:\xff", Plain),
         (b"reservation:a\nb", Plain),
-        // The module's own name of this id has braces.
+        // In this style, the module's own name for this id has braces.
         (b"reservation:R-1", Tagged),
         (b"reservation:{}", Tagged),
         (b"reservation:{a}{b}", Tagged),

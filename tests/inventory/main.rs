@@ -1,5 +1,5 @@
-//! The core in tables: ids and key names, quantities, records, outcomes, states, refusals, alerts, and the form in which
-//! decisions are replicated. No server, no clock.
+//! Tests the core with tables: ids and key names, quantities, records, outcomes, states, refusals, alerts, and the replicated
+//! form of decisions. Needs no server and no clock.
 
 mod alerts;
 mod allocation;
@@ -30,7 +30,7 @@ fn sku(text: &str) -> Sku {
     Sku::parse(text.as_bytes(), KeyStyle::Plain).unwrap()
 }
 
-/// Lines from `"P 5, Q@north 1"`.
+/// Parses lines such as `"P 5, Q@north 1"`.
 fn lines(text: &str) -> Vec<Line> {
     let line = |line: &str| {
         let (name, units) = line.split_once(' ').unwrap();
@@ -39,7 +39,7 @@ fn lines(text: &str) -> Vec<Line> {
     text.split(", ").filter(|line| !line.is_empty()).map(line).collect()
 }
 
-/// A record made at 1000 for 900 ms.
+/// A record created at 1000 with a lifetime of 900 ms.
 fn record(name: &str, items: &str) -> Record {
     Record::new(id(name), 1000, 1900, lines(items), None)
 }

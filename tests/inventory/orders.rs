@@ -1,5 +1,5 @@
-//! Mixed orders: several products, some in warehouses, some warehouses by name, a product twice, a warehouse and its
-//! product in one request. Whatever is taken adds up to what was asked, and no place gives more than it has.
+//! Mixed orders: several products, some with warehouses, some with named warehouses, a product twice, or a warehouse together
+//! with its product. What is taken adds up to what was requested, and no place supplies more than it has.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,11 +11,11 @@ use redis_inventory::inventory::line::{Line, Sum, describe};
 use redis_inventory::inventory::quantity::{MAX_EXACT, Quantity};
 use redis_inventory::inventory::sku::{KeyStyle, Sku};
 
-/// Warehouses of each product, in order of priority; none: it is kept under its own name.
+/// Warehouses of each product, in order of priority; none if the product has no warehouses.
 const PRODUCTS: [(&str, &[&str]); 4] =
     [("P", &["P@A", "P@B", "P@C"]), ("Q", &["Q@B", "Q@A"]), ("R", &[]), ("S", &[])];
 
-/// What a request may name. `P@X` is a place that its product does not count, as other hands leave it.
+/// What a request may name. `P@X` is not a warehouse of its product, but has counters that another client has written.
 const NAMES: [&str; 8] = ["P", "P@A", "P@B", "P@X", "Q", "Q@A", "R", "S"];
 
 const PLACES: [&str; 8] = ["P@A", "P@B", "P@C", "P@X", "Q@B", "Q@A", "R", "S"];
@@ -43,7 +43,7 @@ fn warehouses_of(product: &Sku) -> &'static [&'static str] {
     PRODUCTS.iter().find(|(name, _)| *name == product.as_str()).map_or(&[], |(_, places)| places)
 }
 
-/// What each line may take from.
+/// The places from which each line may be taken.
 fn stocks<'a>(shop: &'a Shop, order: &[Line]) -> Vec<Stock<'a>> {
     let stock = |line: &Line| match warehouses_of(&line.sku) {
         [] => Stock::Own(shop.get(&line.sku).copied().unwrap_or(0)),
@@ -56,7 +56,7 @@ fn stocks<'a>(shop: &'a Shop, order: &[Line]) -> Vec<Stock<'a>> {
     order.iter().map(stock).collect()
 }
 
-/// The picks as `"P@A 50, P@B 10"`, or what is short as `"short: P 351 of 350"`.
+/// The picks, such as `"P@A 50, P@B 10"`, or the shortage, such as `"short: P 351 of 350"`.
 fn taken(stock: &[(&str, i64)], lines: &[(&str, i64)], split: Split) -> String {
     let (shop, order) = (shop(stock), order(lines));
     match pick(&order, &stocks(&shop, &order), split) {
@@ -144,7 +144,7 @@ fn a_split() -> impl Strategy<Value = Split> {
 
 fn config() -> ProptestConfig {
     ProptestConfig {
-        // `PROPTEST_CASES=100000` looks for longer.
+        // `PROPTEST_CASES=100000` runs more of them.
         cases: ProptestConfig::default().cases.max(5000),
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(
             "tests/inventory/regressions.txt",

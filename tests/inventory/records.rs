@@ -1,4 +1,4 @@
-//! The JSON of records and outcomes, and what of it is foreign.
+//! The JSON of records and outcomes, and which values are foreign.
 
 use redis_inventory::inventory::ending::Ending;
 use redis_inventory::inventory::outcome::{Outcome, Parts};
@@ -28,7 +28,7 @@ fn a_record_is_stored_as_the_contract_shows_it() {
 }
 
 #[test]
-fn a_record_names_data_and_parts_only_where_there_are_some() {
+fn a_record_has_data_and_parts_only_if_there_are_some() {
     let plain = record("R", "P 5");
     assert_eq!(
         String::from_utf8(plain.to_json()).unwrap(),
@@ -81,7 +81,7 @@ fn whatever_is_no_record_of_this_id_is_foreign() {
         ("a number", "5".to_owned()),
         ("a script's", r#"{"sku":"P","qty":1}"#.to_owned()),
         ("cut off", with_items(item)[..40].to_owned()),
-        ("something behind it", with_items(item) + "x"),
+        ("something after it", with_items(item) + "x"),
         ("another id's", with_items(item).replace("\"R\"", "\"S\"")),
         ("another spelling of the id", with_items(item).replace("\"R\"", "\"{R}\"")),
         ("no items", with_items("")),
@@ -94,8 +94,8 @@ fn whatever_is_no_record_of_this_id_is_foreign() {
         ("a product with an at sign", with_items(r#"{"product_id":"P@A","quantity":1}"#)),
         ("an empty product", with_items(r#"{"product_id":"","quantity":1}"#)),
         ("an empty warehouse", with_items(r#"{"product_id":"P","warehouse":"","quantity":1}"#)),
-        ("a field of a line that is not ours", with_items(r#"{"product_id":"P","quantity":1,"price":9}"#)),
-        ("a field that is not ours", with_items(item).replace("\"items\"", "\"user\":7,\"items\"")),
+        ("an unknown field in a line", with_items(r#"{"product_id":"P","quantity":1,"price":9}"#)),
+        ("an unknown field", with_items(item).replace("\"items\"", "\"user\":7,\"items\"")),
         ("a field twice", with_items(item).replace("\"items\"", "\"created_at\":1,\"items\"")),
         ("no time", with_items(item).replace("\"created_at\":1,", "")),
         ("a time as text", with_items(item).replace("\"created_at\":1", "\"created_at\":\"1\"")),
@@ -113,7 +113,7 @@ fn what_was_asked_is_what_is_held_and_what_went_in_parts() {
 }
 
 #[test]
-fn lines_that_were_split_over_warehouses_stand_beside_what_was_asked() {
+fn lines_split_over_warehouses_are_stored_next_to_the_request() {
     let (asked, split) = (lines("P 7"), record("R", "P@A 5, P@B 2").asked_for(&lines("P 7")));
     let json = String::from_utf8(split.to_json()).unwrap();
     let expected = concat!(
@@ -123,12 +123,12 @@ fn lines_that_were_split_over_warehouses_stand_beside_what_was_asked() {
     );
     assert_eq!(json, expected);
     assert_eq!(Record::from_json(&id("R"), json.as_bytes(), Plain), Some(split.clone()));
-    // Whatever goes in parts, that is what was asked, and all that it held is what its outcome lists.
+    // After parts were sold, the request is unchanged, and the outcome lists all lines that were held.
     let later = Record { items: lines("P@B 2"), sold: lines("P@A 5"), ..split };
     assert_eq!((later.asked(), later.whole()), (asked, lines("P@B 2, P@A 5")));
-    // Not where both are the same, in whatever order.
+    // Not if both are the same, in whatever order.
     assert_eq!(record("R", "P@A 5, Q 2").asked_for(&lines("Q 2, P@A 5")).asked, None);
-    // A line that is none makes the record foreign.
+    // An invalid line makes the record foreign.
     let broken = json.replace(r#"[{"product_id":"P","quantity":7}]"#, r#"[{"product_id":"P","quantity":0}]"#);
     assert_eq!(Record::from_json(&id("R"), broken.as_bytes(), Plain), None);
 }
@@ -139,11 +139,11 @@ fn a_part_is_taken_from_the_lines_that_are_held() {
     for (part, taken) in [
         ("Q 3", "Q 3"),
         ("P@south 2", "P@south 2"),
-        // A product without a warehouse takes from its lines, in their order.
+        // A product without a warehouse takes from its lines in order.
         ("P 1", "P@north 1"),
         ("P 6", "P@north 5, P@south 1"),
         ("P 8, Q 1", "Q 1, P@north 5, P@south 2, P@west 1"),
-        // A warehouse that is named has its units first, whatever the order.
+        // A named warehouse takes its units first, whatever the order.
         ("P 3, P@north 5", "P@north 5, P@south 2, P@west 1"),
         ("P@north 4, P 3", "P@north 5, P@south 2"),
     ] {
@@ -266,7 +266,7 @@ fn a_late_commit_leaves_what_a_rollback_had_returned() {
     let sold = expired.clone().sold_late(2500);
     assert_eq!(sold.items, lines("P 6, Q 4"));
     assert_eq!(sold.parts, Some(Parts { sold: lines("P 4"), returned: lines("P 2, Q 4") }));
-    // A finished outcome is as an older version writes it.
+    // A finished outcome is as older versions write it.
     for later in
         [sold, expired.given_up(2500), Outcome::of(&record, 1900, Ending::Committed, 2000, &lines("P 3"))]
     {

@@ -1,4 +1,4 @@
-//! Every refusal: its code, and what it says.
+//! The code and text of every refusal.
 
 use redis_inventory::inventory::cluster_slot::Slot;
 use redis_inventory::inventory::ending::Ending;

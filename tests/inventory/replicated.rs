@@ -1,4 +1,4 @@
-//! The form in which a command replicates itself. AOF files are for ever: these words never change.
+//! The form in which a command replicates itself. AOF files are kept indefinitely, so these words must never change.
 
 use redis_inventory::engine::effects::{Effect, parse};
 use redis_inventory::inventory::ending::Ending;
@@ -78,11 +78,11 @@ fn another_version_is_refused() {
 }
 
 #[test]
-fn an_unknown_effect_is_refused_with_all_that_stands_beside_it() {
+fn an_unknown_effect_is_refused_together_with_all_others() {
     let refusal = Err("ERR INV.APPLY: unknown effect: this module may be older than its master's".to_owned());
     let unknown: [&[&str]; 20] = [
         &["SHIP", "P", "1", "0"],
-        // The words stand as the master sends them.
+        // In the order in which the master sends them.
         &["units", "P", "1", "0"],
         &["UNITS ", "P", "1", "0"],
         &["UNITS", "", "1", "0"],

@@ -1,10 +1,10 @@
-//! Slots: of names, and as nodes tell of them.
+//! The slots of names, and of nodes according to CLUSTER NODES.
 
 use redis_inventory::inventory::cluster_slot::{OwnSlots, Slot, SlotState, tag};
 
 #[test]
 fn slots_are_those_that_servers_compute() {
-    // CLUSTER KEYSLOT of a real server.
+    // According to CLUSTER KEYSLOT of a real server.
     for (name, slot) in
         [("123456789", 12_739), ("P", 6901), ("foo", 12_182), ("{foo}:bar", 12_182), ("x:{foo}y", 12_182)]
     {
@@ -13,7 +13,7 @@ fn slots_are_those_that_servers_compute() {
 }
 
 #[test]
-fn the_first_braces_decide_where_they_are_not_empty() {
+fn the_first_braces_decide_if_they_are_not_empty() {
     for (name, decides) in [
         ("a", "a"),
         ("{a}b", "a"),
@@ -51,7 +51,7 @@ fn a_node_tells_how_its_slots_stand() {
         assert_eq!(OwnSlots::parse(NODES).state(Slot::from(slot)), Some(state), "{slot}");
     }
     assert_eq!(OwnSlots::parse("").state(Slot::from(0)), None);
-    // A node that has no slot knows who has them.
+    // A node without slots knows who owns them.
     let empty = "8d1e6ca 127.0.0.1:7002@17002 myself,master - 0 0 3 connected\n\
                  07c37df 127.0.0.1:7001@17001 master - 0 1795643721719 2 connected 0-5460\n";
     assert_eq!(OwnSlots::parse(empty).state(Slot::from(0)), Some(SlotState::Elsewhere));

@@ -1,4 +1,4 @@
-//! What each command may do in each state: every arm, every refusal.
+//! What each command does in each state, including every refusal.
 
 use redis_inventory::inventory::ending::Ending;
 use redis_inventory::inventory::outcome::Outcome;
@@ -29,7 +29,7 @@ fn lapsed(settled: bool) -> State {
     State::Lapsed { at: DEADLINE, settled }
 }
 
-/// A state, and how a command on it is refused.
+/// A state, and the refusal of a command in it.
 type Refused = (State, &'static str);
 
 const NOT_FOUND: &str = "NOTFOUND reservation R is unknown: it was never made, its key was deleted, or its outcome is no longer remembered (inv.outcome-ttl-ms). Check the order in your own database before you retry";

@@ -1,9 +1,9 @@
-"""Whether monitoring/ and docs/operations.md work: a server and its replica, each scraped by
-prometheus-redis-exporter, and Prometheus with the rules, all on loopback and private.
+"""Tests monitoring/ and docs/operations.md: a server and its replica, each scraped by
+prometheus-redis-exporter, and Prometheus with the rules, all on private loopback ports.
 
-scripts/test-monitoring.sh runs it, which says where the programs are. The settings of exporter and
-Prometheus are taken out of the document, and the exporter's user out of redis.conf, so that what is tested
-is what is written there. A check that does not hold ends it.
+Run it with scripts/test-monitoring.sh, which finds the programs. The settings of the
+exporter and of Prometheus are taken from the document, and the exporter's user from
+redis.conf, so that the published text is what is tested. The first failed check ends it.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ SCRIPT = ROOT / "monitoring/redis-inventory.lua"
 PASSWORD = "one of a test"
 SOON = 20.0
 
-# A fault of the module cannot be had from a release build, and an index is complete within moments: promtool alone tests these.
+# A release build cannot be made to panic, and an index is complete within moments: only promtool tests these.
 NOT_PROVOKED = {"InventoryPanics", "InventoryIndexNotReady"}
 
 
 def wait_until(what: str, check: Callable[[], Any], limit: float = SOON) -> Any:
-    """What the check gives as soon as that is something."""
+    """Waits until the check returns something, and returns that."""
     deadline = time.monotonic() + limit
     while True:
         found = check()
         if found:
             return found
-        assert time.monotonic() < deadline, f"waited {limit} s in vain: {what}"
+        assert time.monotonic() < deadline, f"gave up after {limit} s: {what}"
         time.sleep(0.05)
 
 
@@ -74,7 +74,7 @@ def answers(url: str) -> bool:
 def running(
     arguments: list[Any], log: Path, **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with the block; what it wrote is shown where a check fails."""
+    """A process that ends with the block; its output is shown if a check fails."""
     with log.open("wb") as out:
         process = subprocess.Popen(
             [str(argument) for argument in arguments],
@@ -95,7 +95,7 @@ def running(
 
 
 class Shop:
-    """A server with the module and the shipped user `exporter`, and the exporter beside it."""
+    """A server with the module and the shipped user `exporter`, and its exporter."""
 
     def __init__(self, folder: Path, master: Shop | None = None) -> None:
         self.folder = folder
@@ -155,7 +155,7 @@ class Shop:
         try:
             answer = self.ask(line)
         except redis.exceptions.ResponseError as error:
-            # redis-py takes words that it knows off the front.
+            # redis-py removes words that it knows from the front.
             assert str(error).startswith(code) or type(error).__name__.startswith(
                 code
             ), error
@@ -167,7 +167,7 @@ class Shop:
         return self.redis.info("inv")
 
     def exported(self) -> dict[str, float]:
-        """The numbers of INFO inv as the exporter has them."""
+        """The numbers of INFO inv that the exporter reports."""
         found = re.findall(
             r'^redis_script_values\{.*?key="(\w+)".*?\} (\S+)$',
             get(self.url()),
@@ -185,7 +185,7 @@ def shipped_user() -> str:
 
 
 def block(language: str, word: str) -> str:
-    """The block of the document in this language that has this word."""
+    """The code block of the document in this language that contains this word."""
     blocks = re.findall(
         rf"^```{language}\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL
     )
@@ -248,7 +248,7 @@ class Prometheus:
         }
 
     def active(self) -> dict[tuple[str, str], str]:
-        """Alerts that wait or fire, by name and server, with what they say."""
+        """Pending and firing alerts by name and server, with their summaries."""
         found = {}
         for alert in self.api("alerts")["alerts"]:
             labels = alert["labels"]
@@ -259,7 +259,7 @@ class Prometheus:
 
 
 def sell(shop: Shop) -> None:
-    """Some of everything that a shop does, and what its numbers are then."""
+    """Runs some of every command of a shop, and checks the resulting numbers."""
     shop.ask("SET stock:available:P 20")
     for number in range(8):
         shop.ask(f"INV.RESERVE R{number} ITEMS P 1")
@@ -295,7 +295,7 @@ def sell(shop: Shop) -> None:
 
 
 def check_fields(shop: Shop) -> None:
-    # What changes with the time of the look is compared by name. Texts, and what is told of each database, are no numbers.
+    # Values that change with time are compared by name only. Texts and values per database are not exported.
     def steady(numbers: dict[str, Any]) -> dict[str, Any]:
         assert "inv_overdue_ms" in numbers
         return {
@@ -305,13 +305,13 @@ def check_fields(shop: Shop) -> None:
         }
 
     info, exported = steady(shop.info()), steady(shop.exported())
-    # Beyond 2^53 a float is not exact; nothing is there.
+    # A float is exact up to 2^53, and no value is larger.
     assert info, "INFO inv is there"
     assert exported == info, f"INFO inv: {info}\nexported: {exported}"
 
 
 def selectors(expression: str) -> set[str]:
-    """The series that an expression looks at, without what an alert asks them not to be."""
+    """The series of an expression, without the values that an alert excludes."""
     found = re.findall(r"\b((?:redis_\w+|up)\b(?:\{[^}]*\})?)", expression)
     return {re.sub(r',? *\w+!="[^"]*"', "", selector) for selector in found}
 
@@ -343,7 +343,7 @@ def dashboard_expressions() -> dict[str, list[str]]:
 
 
 def check_queries(prometheus: Prometheus, shop: Shop) -> int:
-    """Each series that the rules and the dashboard ask for is there. The shop goes on, so that rates are of something."""
+    """Checks that each series of the rules and the dashboard exists. The shop keeps working, so that rates have values."""
     wanted = dashboard_expressions()
     for name, rule in prometheus.rules().items():
         wanted[name] = sorted(selectors(rule["query"]))
@@ -364,7 +364,7 @@ def check_queries(prometheus: Prometheus, shop: Shop) -> int:
 def check_document(names: set[str]) -> None:
     headings = set(re.findall(r"^#+ (Inventory\w+)$", DOCUMENT, re.MULTILINE))
     assert headings == names, (
-        f"docs/operations.md has no heading, or one too many: {headings ^ names}"
+        f"docs/operations.md lacks a heading or has an extra one: {headings ^ names}"
     )
 
 
@@ -378,7 +378,7 @@ def burst(shop: Shop, *lines: str) -> list[Any]:
 def provoke(
     prometheus: Prometheus, master: Shop, replica: Shop, replica_process: Any
 ) -> set[str]:
-    """Does to the servers what the alerts are for. Gives those that came."""
+    """Causes the conditions of the alerts. Returns the alerts that fired."""
     seen = set()
 
     def comes(name: str, shop: Shop) -> None:
@@ -390,7 +390,7 @@ def provoke(
         seen.add(name)
         print(f"  {name}: {what}")
 
-    # The replica has no master, then it has one again; then it stands still.
+    # The replica loses its master and gets it back; then it is stopped.
     replica.ask("REPLICAOF 127.0.0.1 1")
     comes("InventoryReplicaWithoutMaster", replica)
     replica.ask(f"REPLICAOF 127.0.0.1 {master.port}")
@@ -399,7 +399,7 @@ def provoke(
         lambda: replica.redis.info("replication")["master_link_status"] == "up",
     )
     wait_until(
-        "the master counts on it",
+        "the master reports its lag",
         lambda: prometheus.query("redis_connected_slave_lag_seconds"),
     )
     replica_process.send_signal(signal.SIGSTOP)
@@ -435,7 +435,7 @@ def provoke(
     master.ask("CONFIG SET inv.feed-maxlen 0")
     master.ask("DEL inventory:feed")
 
-    # In one write, so that no sweep comes between: all of it is overdue when it is asked for.
+    # One write, so that no sweep runs in between: all holds are overdue when their units are requested.
     master.ask("SET stock:available:T 600")
     many = [f"INV.RESERVE T{number} PX 1 ITEMS T 1" for number in range(600)]
     replies = burst(master, *many, "DEBUG SLEEP 1.5", "INV.RESERVE ALL ITEMS T 600")
@@ -443,13 +443,13 @@ def provoke(
     comes("InventoryReleasesLate", master)
     comes("InventoryTryAgain", master)
 
-    # While writes are paused nothing may be released.
+    # While writes are paused, nothing is released.
     master.ask("INV.RESERVE PAUSED PX 100 ITEMS B 1")
     master.ask("CLIENT PAUSE 600000 WRITE")
     comes("InventoryReleasesStopped", master)
     master.ask("CLIENT UNPAUSE")
 
-    # A folder that is in the way of the RDB.
+    # A folder prevents the RDB from being written.
     (master.folder / "dump.rdb/full").mkdir(parents=True)
     master.ask("BGSAVE")
     comes("InventoryNotPersisted", master)
@@ -472,7 +472,7 @@ def provoke(
 
 
 def check_exporter(shop: Shop) -> None:
-    """Its user has what it needs: nothing is refused but the slow log, which shows what customers sent."""
+    """The exporter's user has all rights it needs: only the slow log, which shows customers' data, is refused."""
     log = (shop.folder / "exporter.log").read_text()
     assert "level=error" not in log, log
     refused = {entry["object"] for entry in shop.redis.acl_log()}
@@ -480,7 +480,7 @@ def check_exporter(shop: Shop) -> None:
 
 
 def end(_signal: int, _frame: Any) -> None:
-    """SIGTERM ends what was started, and takes the folder away. Another one does not disturb that."""
+    """SIGTERM ends what was started and removes the folder; another SIGTERM does not interrupt this."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit("ended by SIGTERM")
 
@@ -501,7 +501,7 @@ def main() -> None:
         for shop in (master, replica):
             check_fields(shop)
             check_exporter(shop)
-        # While writes are paused, a script that could write would wait.
+        # While writes are paused, a script that may write would have to wait.
         master.ask("CLIENT PAUSE 1000 WRITE")
         started = time.monotonic()
         check_fields(master)
@@ -527,7 +527,7 @@ def main() -> None:
         }
         assert not broken, broken
         assert not prometheus.active(), prometheus.active()
-        print(f"alerts: none of {len(rules)} where all is well; now what they are for:")
+        print(f"alerts: none of {len(rules)} fires if all is well; now causing each:")
         seen = provoke(prometheus, master, replica, replica_process)
         assert seen == set(rules) - NOT_PROVOKED, seen ^ set(rules)
 

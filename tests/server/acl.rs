@@ -1,6 +1,6 @@
-//! What a user of the server may touch and see, by its ACL: of one shop out of two, and of none.
+//! What a user can use and see, according to ACL rules: here, users of one of two shops, or of neither.
 //!
-//! The units and texts of shop2 are such that they can be found in any reply.
+//! The units and texts of shop2 are distinctive, so that they can be found in any reply.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,11 +13,11 @@ use crate::harness::{
 };
 use crate::shop::shop_with;
 
-/// Units of each product of shop2, and how each number made of them begins.
+/// Units of each product of shop2, and the digits with which every number derived from them begins.
 const UNITS: i64 = 314_159_265_358_000;
 const SECRETS: [&str; 3] = ["3141592653", "1570796326", "nightingale"];
 
-/// What shop1 does all day: each line works for its clerk, in this order. Every `shop1` in it stands where the server
+/// A working day of shop1. Its clerk may run each line, in this order. Each `shop1` in a line is in a position where the server
 /// checks an id.
 const LINES: &[&str] = &[
     "INV.RESERVE shop1:a ITEMS shop1:p 1",
@@ -77,8 +77,8 @@ const WALKS: &[&str] = &[
     "INV.ALERTS TYPE low_stock SINCE 0 COUNT 1000",
 ];
 
-/// A keyword in each place where one could be hidden. What the server takes for keys then is mostly what its user may name;
-/// to the module all are grammar errors.
+/// A keyword in each position where one could be hidden. The arguments that the server then takes for keys are mostly ids that
+/// its user may name; for the module, all lines are syntax errors.
 const HIDDEN_KEYWORDS: &[&str] = &[
     "INV.RESERVE shop1:x DATA ITEMS ITEMS shop2:p 1",
     "INV.RESERVE shop1:x DATA ITEMS shop1:p ITEMS shop2:p 1",
@@ -113,7 +113,7 @@ const HIDDEN_KEYWORDS: &[&str] = &[
     "INV.TRANSFER shop1:w shop2:w@A A 1",
 ];
 
-/// What a clerk of shop1 is refused by the module itself: the words tell nothing of shop2.
+/// Refusals of the module to a clerk of shop1: their texts reveal nothing about shop2.
 const REFUSED: &[(&str, &str)] = &[
     ("INV.RESERVE shop1:big ITEMS shop1:p 999999", "INSUFFICIENT"),
     ("INV.RESERVE shop1:big SPLIT none ITEMS shop1:w 999999", "INSUFFICIENT"),
@@ -138,14 +138,14 @@ const REFUSED: &[(&str, &str)] = &[
     ("INV.SCAN x", "ERR"),
 ];
 
-/// A script, or a function, that runs its arguments.
+/// A script or function that runs its arguments as a command.
 const CALL: &str = "return redis.call(unpack(ARGV))";
 const PCALL: &str = "return redis.pcall(unpack(ARGV))";
 const MAY_CALL: &str = "return redis.acl_check_cmd(unpack(ARGV)) and 1 or 0";
 const LIBRARY: &str = "#!lua name=shops
 redis.register_function('run', function(keys, args) return redis.call(unpack(args)) end)";
 
-/// Two shops in one server, alike in all but their numbers and texts.
+/// Two shops in one server, which differ only in their numbers and texts.
 struct Town {
     server: Server,
     admin: Client,
@@ -187,10 +187,12 @@ impl Town {
             self.admin.ask(line);
         }
         let over = self.spell(&format!("INV.GET {shop}:over"));
-        wait_for("the time of one is over", SOON, true, || self.admin.ask(&over)["resolved_at"].is_number());
+        wait_for("one reservation has expired", SOON, true, || {
+            self.admin.ask(&over)["resolved_at"].is_number()
+        });
     }
 
-    /// In tagged style the shop is the tag of all its ids.
+    /// In tagged style, the shop is the tag of all its ids.
     fn spell(&self, line: &str) -> String {
         if self.is_tagged {
             line.replace("shop1", "{shop1}").replace("shop2", "{shop2}")
@@ -213,7 +215,7 @@ impl Town {
         self.user("~shop1* +@inventory +@scripting +@transaction")
     }
 
-    /// All keys of shop2, with what is in them and their deadlines.
+    /// All keys of shop2 with their values and deadlines.
     fn of_shop2(&mut self) -> Contents {
         let mut contents = self.admin.contents();
         contents.retain(|key, _| key.contains("shop2"));
@@ -221,13 +223,13 @@ impl Town {
         contents
     }
 
-    /// What the server says that this line would be answered, as far as the ACL goes.
+    /// Whether the ACL allows this line, according to the server.
     fn dry_run(&mut self, line: &str) -> bool {
         self.admin.ask(format!("ACL DRYRUN clerk {line}")) == "OK"
     }
 }
 
-/// Nothing that only shop2 knows is in a reply.
+/// Asserts that a reply reveals nothing about shop2.
 #[track_caller]
 fn tells_nothing(line: &str, reply: &Result<Json, String>) {
     let text = match reply {
@@ -239,19 +241,19 @@ fn tells_nothing(line: &str, reply: &Result<Json, String>) {
     }
 }
 
-/// The server itself refused it, there or in a script.
+/// Whether the server itself refused the command, directly or in a script.
 fn is_denied(error: &str) -> bool {
     code(error) == "NOPERM" || error.contains("ACL failure in script")
 }
 
-/// The words of a command by way of another one.
+/// The words of a command that runs another one.
 fn by(way: &[&str], line: &str) -> Vec<Vec<u8>> {
     let mut words: Vec<Vec<u8>> = way.iter().map(|word| word.as_bytes().to_vec()).collect();
     words.extend(line.words());
     words
 }
 
-/// Each way to send a line, but MULTI.
+/// Each way to send a line, except MULTI.
 fn ways(sha: &str, line: &str) -> Vec<Vec<Vec<u8>>> {
     vec![
         line.words(),
@@ -262,7 +264,7 @@ fn ways(sha: &str, line: &str) -> Vec<Vec<Vec<u8>>> {
     ]
 }
 
-/// A line with ids of others in the place of one or all of its own.
+/// The line with one or all of its ids replaced by those of the other shop.
 fn trespasses(town: &Town, line: &str) -> Vec<String> {
     let words: Vec<&str> = line.split(' ').collect();
     let shop = town.spell("shop1");
@@ -327,7 +329,7 @@ fn the_lines_are_of_all_commands() {
         .map(str::to_uppercase)
         .filter(|name| !LINES.iter().any(|line| line.split(' ').next() == Some(name)))
         .collect();
-    assert_eq!(missing, ["INV.APPLY"], "which is in no hands");
+    assert_eq!(missing, ["INV.APPLY"], "which no client may run");
 }
 
 #[test]
@@ -338,7 +340,7 @@ fn keys_that_a_script_declares_are_checked_as_well() {
     let script = "return redis.call('INV.ADJUST', KEYS[1], ARGV[1])";
     assert_eq!(clerk.ask(["EVAL", script, "1", "shop1:p", "5"]), 995);
     assert_eq!(code(&clerk.refusal(["EVAL", script, "1", "shop2:p", "5"])), "NOPERM");
-    // What is declared is no leave for what is called.
+    // Declared keys do not grant access to other keys.
     let other = "return redis.call('INV.ADJUST', ARGV[1], ARGV[2])";
     assert!(is_denied(&clerk.refusal(["EVAL", other, "1", "shop1:p", "shop2:p", "5"])));
     assert_same(&town.of_shop2(), &before);
@@ -358,7 +360,7 @@ fn rights_are_looked_at_again_when_a_transaction_runs() {
     assert!(!replies[1].to_string().contains("shop2"), "{replies}");
 }
 
-/// All pages of a walk in one text.
+/// All pages of a walk as one text.
 fn walk(clerk: &mut Client, way: &[&str], line: &str) -> String {
     let mut found = String::new();
     let mut line = line.to_owned();
@@ -378,7 +380,7 @@ fn walk(clerk: &mut Client, way: &[&str], line: &str) -> String {
     panic!("{line}: no end");
 }
 
-/// What the walks of this user tell is of shop1, and something is.
+/// Asserts that the walks of this user return something of shop1, and nothing else.
 #[track_caller]
 fn walks_tell_of_shop1_alone(clerk: &mut Client, ways: &[&[&str]]) {
     for way in ways {
@@ -439,8 +441,8 @@ fn no_keyword_in_a_value_opens_another_shop() {
             }
             passed += usize::from(town.dry_run(&line));
         }
-        assert!(passed > HIDDEN_KEYWORDS.len() / 2, "the server alone lets most of them pass: {passed}");
-        // The server reads a keyword up to a NUL.
+        assert!(passed > HIDDEN_KEYWORDS.len() / 2, "the server itself allows most of them: {passed}");
+        // The server compares keywords up to a NUL only.
         for word in ["ITEMS\0", "ITEMS\0x", "items\0"] {
             for (command, option) in [("INV.RESERVE", "DATA"), ("INV.COMMIT", "ONCE"), ("INV.RESERVE", word)]
             {
@@ -472,7 +474,7 @@ fn a_refusal_tells_nothing_of_another_shop() {
             assert!(!error.contains("shop2"), "{line}: {error}");
             tells_nothing(&line, &Err(error));
         }
-        // How many foreign records there are, and of whom, is not for everyone.
+        // The number and names of foreign records are not for every user.
         let line = town.spell("INV.REPAIR shop1:drift");
         let three = clerk.refusal(&line);
         let line_of_other = town.spell("DEL reservation:shop2:other");
@@ -484,7 +486,7 @@ fn a_refusal_tells_nothing_of_another_shop() {
 }
 
 #[test]
-fn the_replicated_command_is_in_no_hands() {
+fn no_client_may_run_the_replicated_command() {
     let mut town = Town::new(false);
     let mut clerk = town.clerk();
     let before = town.of_shop2();
@@ -499,7 +501,7 @@ fn the_replicated_command_is_in_no_hands() {
             assert!(is_denied(&clerk.refusal(way)), "{line}");
         }
     }
-    // Nor in those of a user who may run everything.
+    // Nor in the replies to a user who may run everything.
     let mut clerk = town.user("~* +@all");
     for line in lines {
         for way in [line.words(), by(&["EVAL", CALL, "0"], line), by(&["FCALL", "run", "0"], line)] {
@@ -539,7 +541,7 @@ fn a_selector_opens_another_shop_for_its_commands_alone() {
         }
         town.admin.ask("ACL LOG RESET");
         walks_tell_of_shop1_alone(&mut clerk, &[&[], &["EVAL", CALL, "0"]]);
-        assert_eq!(town.admin.ask("ACL LOG"), json!([]), "what a walk leaves out is no trespass");
+        assert_eq!(town.admin.ask("ACL LOG"), json!([]), "a walk skips entries without logging them");
     }
 }
 
@@ -547,7 +549,7 @@ fn a_selector_opens_another_shop_for_its_commands_alone() {
 fn a_user_who_may_only_read_cannot_write_and_one_who_may_only_write_cannot_read() {
     for (rules, allowed) in [
         ("%R~shop1* +@inventory", &READERS[..]),
-        // It tells nothing but OK.
+        // Its only reply is OK.
         ("%W~shop1* +@inventory", &["INV.THRESHOLD", "INV.AUDITSCAN"]),
     ] {
         let mut town = Town::new(false);
@@ -571,19 +573,19 @@ fn a_user_who_may_only_read_cannot_write_and_one_who_may_only_write_cannot_read(
 fn a_user_of_one_database_sees_what_is_in_it() {
     let mut town = Town::new(false);
     if town.admin.try_ask("ACL SETUSER clerk resetdbs db=0").is_err() {
-        eprintln!("left out: this server confines no user to databases");
+        eprintln!("skipped: this server cannot restrict users to databases");
         return;
     }
     let mut clerk = town.user("resetdbs db=0 ~shop1* +@inventory +select");
     walks_tell_of_shop1_alone(&mut clerk, &[&[]]);
     assert_eq!(code(&clerk.refusal("SELECT 1")), "NOPERM");
-    // One that was elsewhere before it said who it is.
+    // A client that used another database before it authenticated.
     let mut clerk = town.server.connect();
     clerk.ask("SELECT 1");
     clerk.ask("SET stock:available:shop1:p 5");
     clerk.ask("SET stock:reserved:shop1:p 5");
     clerk.ask("AUTH clerk any");
-    // To the server a command that never has a key is of no database.
+    // For the server, a command without keys belongs to no database.
     for line in LINES.iter().chain(WALKS).filter(|line| !line.starts_with("INV.AUDITSCAN")) {
         assert_eq!(code(&clerk.refusal(line)), "NOPERM", "{line}");
     }
@@ -603,7 +605,7 @@ fn alerts_are_published_whatever_channels_the_user_has() {
     }
 }
 
-/// Who gives an id of one shop to units of another shares them: it takes both.
+/// A user who puts an id of one shop and units of another into one reservation shares them, and needs both.
 #[test]
 fn a_reservation_is_of_those_who_may_name_its_id() {
     let mut town = Town::new(false);
@@ -620,7 +622,7 @@ const READERS: [&str; 6] = ["INV.GET", "INV.STOCK", "INV.ALERTS", "INV.SCAN", "I
 /// Whether a command of this name is allowed.
 type Allowed = fn(&str) -> bool;
 
-/// Rules that name categories, and whether a user of them may send this command.
+/// Rules with categories, and whether they allow a command.
 fn rules_by_category(admin: &mut Client) -> Vec<(String, Allowed)> {
     let reads: Allowed = |name| READERS.contains(&name);
     let writes: Allowed = |name| !READERS.contains(&name);
@@ -664,7 +666,7 @@ fn a_category_gives_the_commands_that_are_in_it_and_no_other() {
         for line in LINES.iter().chain(WALKS) {
             let name = line.split(' ').next().unwrap_or_default();
             assert_eq!(town.dry_run(line), allowed(name), "{rules}: {line}");
-            // What is allowed is not sent: the next rules are to meet the same stock.
+            // Allowed commands are not sent, so that the next rules find the same stock.
             if !allowed(name) {
                 for way in [line.words(), by(&["EVAL", CALL, "0"], line)] {
                     let error = clerk.refusal(way);
@@ -673,7 +675,7 @@ fn a_category_gives_the_commands_that_are_in_it_and_no_other() {
                 }
             }
         }
-        // It is in no category, so only all commands have it; then the module refuses it.
+        // No category includes it, so only a user with all commands may run it; the module then refuses it.
         let has_all = rules.contains("+@all") || rules.starts_with("allcommands");
         let apply = "INV.APPLY 1 UNITS shop1:p 5 0";
         assert_eq!(town.dry_run(apply), has_all, "{rules}");
@@ -761,7 +763,7 @@ int RedisModule_OnLoad(void *ctx, void **argv, int argc) {
 }
 "#;
 
-/// Compiles it.
+/// Compiles the module.
 fn other_module(folder: &Path) -> String {
     let (source, library) = (folder.join("other.c"), folder.join("other.so"));
     std::fs::write(&source, OTHER_MODULE).expect("a file");
@@ -771,7 +773,7 @@ fn other_module(folder: &Path) -> String {
     library.display().to_string()
 }
 
-/// What another module calls without a user is not checked by the server, and has no user's name to ask for.
+/// The server does not check what another module calls without a user, and there is no user name to check.
 #[test]
 fn what_another_module_calls_as_the_server_sees_everything() {
     let mut town = Town::new(false);
@@ -789,8 +791,7 @@ fn what_another_module_calls_as_the_server_sees_everything() {
     assert_eq!(code(&clerk.refusal("OTHER.CALLAS INV.GET shop2:r")), "NOPERM");
 }
 
-/// The line of each user in the configuration that is shipped, without the mark of a comment, and with this in the place of
-/// its password's hash.
+/// The line of each user in the shipped configuration, as active line, with this hash in the place of its placeholder.
 fn shipped_users(hash: &str) -> Vec<String> {
     let lines = SHIPPED.lines().filter_map(|line| line.strip_prefix("# user "));
     let lines: Vec<String> =
@@ -852,7 +853,7 @@ const RIGHTS: &[(&str, [bool; 4])] = &[
     ("SHUTDOWN NOSAVE", [false, false, false, false]),
 ];
 
-/// What the command that stands in the configuration prints of a password.
+/// The output of the command in the configuration for a password.
 fn hash_of(password: &str) -> String {
     let shown = SHIPPED.lines().find(|line| line.contains("sha256sum")).expect("a command");
     let command = shown.trim_start_matches(['#', ' ']).replace("the password", password);
@@ -913,7 +914,7 @@ fn the_shipped_observer_hears_alerts() {
     assert!(observer.reply()[2].to_string().contains("OUT_OF_STOCK"));
 }
 
-/// As prometheus-redis-exporter asks.
+/// Sends what prometheus-redis-exporter sends.
 #[test]
 fn the_shipped_exporter_reads_info_in_a_script_and_nothing_else() {
     let users = shipped_users(&hash_of("one of a test"));
@@ -931,7 +932,7 @@ fn the_shipped_exporter_reads_info_in_a_script_and_nothing_else() {
     }
 }
 
-/// A line that was made active and not changed is no open door.
+/// A line that was activated without changing the placeholder gives no access.
 #[test]
 fn a_shipped_user_without_a_password_of_its_own_ends_the_start() {
     let module = format!("loadmodule {}", module().display());
@@ -942,7 +943,7 @@ fn a_shipped_user_without_a_password_of_its_own_ends_the_start() {
             assert!(!log.contains("Ready to accept connections"), "{line}: {log}");
         }
     }
-    // Nor does a server without the module take those that name its commands.
+    // A server without the module refuses the lines that name its commands, too.
     for line in shipped_users(&hash).iter().filter(|line| line.contains("+inv.")) {
         let log = Server::refused_start(server_program(), &[line]);
         assert!(!log.contains("Ready to accept connections"), "{line}: {log}");

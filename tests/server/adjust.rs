@@ -1,4 +1,4 @@
-//! INV.ADJUST, INV.SET and INV.THRESHOLD: what the warehouse tells the shop.
+//! INV.ADJUST, INV.SET and INV.THRESHOLD: how a warehouse changes stock.
 
 use crate::harness::{Json, SOON, assert_same, code, json, wait_for};
 use crate::shop::{shop, shop_with};
@@ -231,7 +231,7 @@ fn a_sku_never_has_more_units_than_json_keeps_exact() {
     assert_eq!(shop.ask(format!("INV.SET Q ONHAND {most}")), 0);
     shop.ask("PEXPIRE reservation:R1 1");
     wait_for("the units are back", SOON, (most, 0), || shop.counters("Q"));
-    // Another client has written more: it can be lowered.
+    // Another client has added more than the limit: INV.SET can still lower it.
     shop.ask(format!("INCRBY stock:available:Q {most}"));
     assert_eq!(code(&shop.refusal("INV.ADJUST Q 1")), "ERR");
     assert_eq!(shop.ask("INV.ADJUST Q -1"), 2 * most - 1);

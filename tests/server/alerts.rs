@@ -1,15 +1,15 @@
-//! Alerts: on the edge and not on the level, as a key, in INV.ALERTS and on the channel.
+//! Alerts: raised when stock crosses a threshold, stored as keys, listed by INV.ALERTS and published on the channel.
 
 use crate::harness::{Client, Json, SOON, Server, json, wait_for, wait_until};
 use crate::shards::Cluster;
 use crate::shop::{shop_with, tick};
 
-/// A server on which the same alert may come again at once.
+/// A server without a cooldown for alerts.
 fn shop(available: i64) -> (Server, Client) {
     shop_with(&["inv.alert-cooldown-ms 0"], &[("P", available)])
 }
 
-/// Every alert that is kept, oldest first: `LOW_STOCK P 10`.
+/// All stored alerts, oldest first: `LOW_STOCK P 10`.
 fn raised(shop: &mut Client) -> Vec<String> {
     let mut alerts: Vec<Json> = Vec::new();
     for key in shop.ask("KEYS alert:*").as_array().expect("an array") {
@@ -40,7 +40,7 @@ fn low_stock_comes_once_until_stock_has_been_above() {
     shop.ask("INV.RESERVE R1 ITEMS P 12");
     shop.ask("INV.RESERVE R2 ITEMS P 1");
     shop.ask("INV.RESERVE R3 ITEMS P 1");
-    // Up, but not above, and down again.
+    // Up, but not above the threshold, and down again.
     shop.ask("INV.ROLLBACK R3");
     shop.ask("INV.RESERVE R4 ITEMS P 2");
     assert_eq!(raised(&mut shop), ["LOW_STOCK P 8"]);
@@ -154,7 +154,7 @@ fn an_alert_is_a_key_named_by_product_and_time_with_a_ttl() {
 #[test]
 fn two_alerts_of_one_millisecond_take_the_next_free_one() {
     let (_server, mut shop) = shop(5);
-    // Time stands still in a transaction.
+    // Time does not advance within a transaction.
     shop.burst(&["MULTI", "INV.RESERVE R1 ITEMS P 5", "INV.ROLLBACK R1", "INV.RESERVE R2 ITEMS P 5", "EXEC"]);
     assert_eq!(raised(&mut shop), ["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 5", "OUT_OF_STOCK P 0"]);
     let alerts = shop.ask("INV.ALERTS PRODUCT P");
@@ -172,7 +172,7 @@ fn thousands_of_alerts_of_one_script_are_all_stored_and_told_once_each() {
     assert_eq!(shop.ask(["EVAL", script, "0"]), "OK");
     assert_eq!(shop.ask("KEYS alert:P:*").as_array().expect("names").len(), 4000);
     let mut heard = Vec::new();
-    wait_until("every alert is told", SOON, || {
+    wait_until("every alert is published", SOON, || {
         heard.extend(listener.heard());
         heard.len() >= 4000
     });
@@ -194,7 +194,7 @@ fn an_alert_ends_after_its_time() {
 }
 
 #[test]
-fn an_alert_deleted_by_hand_is_no_longer_listed() {
+fn an_alert_deleted_by_another_client_is_no_longer_listed() {
     let (_server, mut shop) = shop(5);
     shop.ask("INV.RESERVE R1 ITEMS P 5");
     let keys = shop.ask("KEYS alert:*");
@@ -262,7 +262,8 @@ fn alerts_are_listed_newest_first_and_filtered() {
     }
 }
 
-/// The pages of INV.ALERTS, from the newest on, as docs/commands.md says: BEFORE is the moment of the last one of the page before.
+/// The pages of INV.ALERTS from the newest on, as the documents describe: BEFORE is the time of the last alert of the previous
+/// page.
 fn pages(shop: &mut Client, options: &str) -> Vec<Vec<Json>> {
     let (mut pages, mut before) = (Vec::new(), json!(9_007_199_254_740_991_i64));
     loop {
@@ -276,7 +277,7 @@ fn pages(shop: &mut Client, options: &str) -> Vec<Vec<Json>> {
 #[test]
 fn a_walk_back_by_pages_meets_each_alert_once() {
     let (_server, mut shop) = shop(20);
-    // 20 alerts of one millisecond in each script, more than a page has.
+    // 20 alerts of the same millisecond in each script, more than a page has.
     let sold_out = "for n = 1, 20 do redis.call('SET', 'stock:available:P' .. n, 1)
         redis.call('INV.RESERVE', KEYS[1] .. n, 'ITEMS', 'P' .. n, 1) redis.call('INV.ROLLBACK', KEYS[1] .. n) end";
     for name in ["A", "B", "C"] {
@@ -348,9 +349,9 @@ fn a_product_whose_alerts_are_off_raises_none() {
         assert_eq!(seen.len(), 3, "{lines:?}: of Q they are not off");
         let expected = if lines.first().is_some_and(|line| line.starts_with("SET")) { -3 } else { -1 };
         assert_eq!(shop.ask("INV.STOCK W")[0]["threshold"], expected, "{lines:?}");
-        assert_eq!(shop.info("inv", "inv_alerts_held_back_total"), "0", "nothing is held back");
+        assert_eq!(shop.info("inv", "inv_alerts_held_back_total"), "0", "nothing is suppressed");
 
-        // The same after a restart, and when it is taken back.
+        // The same applies after a restart, and after it is reverted.
         server.kill();
         server.start_again();
         let mut shop = server.connect();
@@ -400,7 +401,7 @@ fn an_item_that_flaps_does_not_flood() {
         shop.ask(format!("INV.ROLLBACK R{n}"));
     }
     tick(&mut shop);
-    // Another product has its own time.
+    // The cooldown of another product is independent.
     shop.ask("INV.RESERVE R9 ITEMS Q 5");
     assert_eq!(raised(&mut shop), ["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 5", "OUT_OF_STOCK Q 0"]);
 }
@@ -417,7 +418,7 @@ fn after_the_cooldown_the_same_alert_comes_again() {
 }
 
 #[test]
-fn stock_filled_by_hand_counts_for_the_next_edge() {
+fn stock_filled_by_another_client_counts_for_the_next_edge() {
     let (_server, mut shop) = shop(5);
     shop.ask("INV.RESERVE R1 ITEMS P 5");
     shop.ask("SET stock:available:P 50");
@@ -439,14 +440,14 @@ fn every_path_of_available_raises_at_the_edge() {
             &["INV.RESERVE R1 ITEMS P 20", "INV.ROLLBACK R1 ITEMS P 1"],
             &["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 1"],
         ),
-        // A sale takes nothing from what is available.
+        // A sale does not change the available units.
         (&["INV.RESERVE R1 ITEMS P 9", "INV.COMMIT R1"], &[]),
-        // Units that a script has left behind come back by the repair.
+        // Units that a script has lost return with the repair.
         (
             &["INV.ADJUST P -20", "SET stock:reserved:P 4", "INV.REPAIR P FORCE"],
             &["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 4"],
         ),
-        // Overdue units come back before those are taken that are asked for.
+        // Overdue units return before the requested ones are taken.
         (
             &["INV.RESERVE R1 PX 1 ITEMS P 20", "DEBUG SLEEP 0.01", "INV.RESERVE R2 ITEMS P 11"],
             &["OUT_OF_STOCK P 0", "BACK_IN_STOCK P 20", "LOW_STOCK P 9"],
@@ -516,7 +517,7 @@ fn the_cooldown_survives_a_restart() {
     assert_eq!(raised(&mut shop), ["LOW_STOCK P 10"]);
 }
 
-/// The products of the alerts that are listed, newest first.
+/// The products of the listed alerts, newest first.
 fn listed(client: &mut Client, filter: &str) -> Vec<String> {
     let alerts = client.ask(format!("INV.ALERTS {filter}"));
     alerts
@@ -527,7 +528,7 @@ fn listed(client: &mut Client, filter: &str) -> Vec<String> {
         .collect()
 }
 
-/// 300 products, P0 to P299, that went out of stock one after the other; each third came back.
+/// 300 products, P0 to P299, go out of stock one after the other; every third is restocked.
 fn many_alerts(shop: &mut Client) {
     for n in 0..300 {
         shop.ask(format!("SET stock:available:P{n} 1"));
@@ -575,22 +576,22 @@ fn an_alert_that_is_gone_is_not_listed_whatever_took_it() {
     shop.ask(["PEXPIRE", &key(1), "0"]);
     shop.ask(["SET", &key(2), "no alert"]);
     assert_eq!(listed(&mut shop, "COUNT 1"), [product(3)]);
-    // Back again by hand, and under another type.
+    // Recreated by another client, and with another type.
     shop.ask([
         "SET",
         &key(2),
         r#"{"product_id":"X","type":"LOW_STOCK","available":1,"threshold":2,"timestamp":3}"#,
     ]);
     assert_eq!(listed(&mut shop, "TYPE LOW_STOCK"), ["X"]);
-    // Over, though the server has not noticed, and no event has told of it.
+    // They have expired, but the server has not noticed, and there was no event.
     shop.ask("CONFIG SET inv.alert-ttl-ms 1000");
     shop.ask("DEBUG SET-ACTIVE-EXPIRE 0");
-    // Of alerts of one millisecond any may be the newest.
+    // Among alerts of the same millisecond, any may be listed as the newest.
     tick(&mut shop);
     shop.ask("INV.ROLLBACK R1");
     assert_eq!(listed(&mut shop, "COUNT 1"), ["P1"]);
     let now = shop.now();
-    wait_until("it is over", SOON, || shop.now() > now + 1000);
+    wait_until("they have expired", SOON, || shop.now() > now + 1000);
     assert_eq!(listed(&mut shop, "PRODUCT P1 TYPE BACK_IN_STOCK"), Vec::<String>::new());
     shop.ask("FLUSHALL");
     assert_eq!(listed(&mut shop, "COUNT 1000"), Vec::<String>::new());

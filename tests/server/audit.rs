@@ -7,7 +7,7 @@ fn audited(sku: &str, reserved: i64, held: i64) -> Json {
     json!({"sku": sku, "reserved": reserved, "held": held, "drift": reserved - held})
 }
 
-/// All that a walk finds, in pages of `count`.
+/// All results of a walk, in pages of `count`.
 fn walk(shop: &mut Client, count: usize) -> Vec<Json> {
     let (mut cursor, mut found) = ("0".to_owned(), Vec::new());
     loop {
@@ -46,7 +46,7 @@ fn an_unknown_sku_is_neither_audited_nor_repaired() {
         assert_eq!(shop.ask(format!("INV.REPAIR {sku}")), Json::Null, "{sku}");
         assert_eq!(shop.ask(format!("INV.REPAIR {sku} FORCE")), Json::Null, "{sku}");
     }
-    // A counter at 0 is one, and a warehouse without a counter is a place.
+    // A counter with 0 units exists, and a warehouse exists without a counter.
     assert_eq!(shop.ask("INV.AUDIT P"), audited("P", 0, 0));
     assert_eq!(shop.ask("INV.REPAIR W@A"), audited("W@A", 0, 0));
     assert_same(&shop.contents(), &before);
@@ -68,7 +68,7 @@ fn a_product_in_warehouses_is_audited_place_by_place() {
     assert_same(&shop.contents(), &before);
     assert_eq!(shop.ask("INV.AUDIT P@W10")["drift"], 2);
 
-    // Units under its own name count for nothing. The walk finds them, and then they are shown and mended by that name.
+    // Units under the product's own name are not counted, but the walk finds them, and they can be repaired by that name.
     shop.ask("SET stock:reserved:P 3");
     assert!(walk(&mut shop, 100).iter().any(|found| found["sku"] == "P" && found["stray"] == 3));
     let own = shop.ask("INV.AUDIT P");
@@ -88,13 +88,13 @@ fn stray_units_below_and_above_0_that_add_up_to_nothing_are_shown() {
     assert_eq!(shop.ask("INV.AUDIT P"), audited("P", 3, 0));
 }
 
-/// The walk asks the server for the counters. Redis from 8.2 on takes away every due key that it meets on the way.
+/// The walk uses SCAN to find the counters. From 8.2 on, Redis deletes every overdue key that SCAN meets.
 #[test]
 fn a_walk_takes_due_reservations_for_no_drift() {
     let (_server, mut shop) = shop(&[("P", 100)]);
     let mut calls: Vec<String> = (0..20).map(|n| format!("INV.RESERVE R{n} PX 100 ITEMS P 1")).collect();
     calls.push("DEBUG SLEEP 0.2".to_owned());
-    // Nothing comes between: no sweep has given them back.
+    // Nothing runs in between, so no sweep has released them.
     calls.push("INV.AUDITSCAN 0".to_owned());
     calls.push("INV.AUDIT P".to_owned());
     let replies = shop.burst(&calls);
@@ -104,7 +104,7 @@ fn a_walk_takes_due_reservations_for_no_drift() {
 }
 
 #[test]
-fn what_is_remembered_after_a_del_by_hand_is_held_until_the_deadline() {
+fn what_is_remembered_after_a_del_is_held_until_the_deadline() {
     let (_server, mut shop) = shop(&[("P", 10)]);
     shop.ask("INV.RESERVE R1 PX 150 ITEMS P 3");
     shop.ask("DEL reservation:R1");
@@ -174,7 +174,7 @@ fn a_walk_names_every_sku_that_drifts_and_no_other() {
 }
 
 #[test]
-fn a_walk_names_stray_units_also_where_only_an_available_counter_has_them() {
+fn a_walk_names_stray_units_even_if_only_an_available_counter_has_them() {
     let (_server, mut shop) = shop(&[("P@A", 10), ("P@B", 5), ("P@C", 7), ("Q@A", 1)]);
     shop.ask("INV.WAREHOUSES P SET A 1 B 2");
     shop.ask("INV.RESERVE R1 ITEMS P@A 4");

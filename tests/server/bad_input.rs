@@ -1,14 +1,14 @@
-//! What no client should send: each gets a clear error, and nothing changes.
+//! Invalid input: each gets a clear error and changes nothing.
 
 use crate::harness::{Client, Json, SOON, assert_same, code, wait_until};
 use crate::shop::{Dice, shop, shop_with};
 
-/// Words with blanks, NULs and other bytes in them.
+/// Words that contain blanks, NULs and other special bytes.
 fn words(words: &[&[u8]]) -> Vec<Vec<u8>> {
     words.iter().map(|word| word.to_vec()).collect()
 }
 
-/// Commands that are an `ERR` where P has units and R1 holds 5 of them.
+/// Commands that give an `ERR` while P has units and R1 holds 5 of them.
 pub const SLIPS: &[&str] = &[
     // Missing.
     "INV.RESERVE R2 ITEMS P",
@@ -46,13 +46,13 @@ pub const SLIPS: &[&str] = &[
     "INV.EXTEND R1 EX 5 EX 5",
     "INV.SET P AVAILABLE 5 AVAILABLE 5",
     "INV.ALERTS COUNT 5 COUNT 5",
-    // Behind the items.
+    // After the items.
     "INV.RESERVE R2 ITEMS P 5 EX 60",
     "INV.RESERVE R2 ITEMS P 5 DATA x",
     "INV.RESERVE R2 ITEMS P 5 ONCE t",
     "INV.COMMIT R1 ITEMS P 5 ONCE t",
     "INV.ROLLBACK R1 ITEMS P 5 once t",
-    // Numbers that are none.
+    // Invalid numbers.
     "INV.RESERVE R2 ITEMS P 0",
     "INV.RESERVE R2 ITEMS P -1",
     "INV.RESERVE R2 ITEMS P five",
@@ -74,7 +74,7 @@ pub const SLIPS: &[&str] = &[
     "INV.ALERTS SINCE -1",
     "INV.ALERTS BEFORE -1",
     "INV.THRESHOLD P NEVER",
-    // Times that are none.
+    // Invalid times.
     "INV.RESERVE R2 EX 0 ITEMS P 5",
     "INV.RESERVE R2 PX -1 ITEMS P 5",
     "INV.RESERVE R2 PXAT 1 ITEMS P 5",
@@ -85,7 +85,7 @@ pub const SLIPS: &[&str] = &[
     "INV.RESERVE R2 PXAT 9223372036854775807 ITEMS P 5",
     "INV.EXTEND R1 EX 9223372036854775807",
     "INV.EXTEND R1 PXAT 1",
-    // Names that are none.
+    // Invalid names.
     "INV.RESERVE R2 ITEMS P@ 5",
     "INV.RESERVE R2 ITEMS @A 5",
     "INV.RESERVE R2 ITEMS P@A@B 5",
@@ -154,7 +154,7 @@ fn bytes_that_are_no_text_are_an_error_in_any_argument() {
                 command[place] = bytes.to_vec();
                 let refusal = shop.refusal(command.clone());
                 assert_eq!(code(&refusal), "ERR", "{command:?}: {refusal}");
-                // A keyword is compared up to a NUL by the server: no key may be hidden behind one.
+                // The server compares keywords up to a NUL only: no key may hide behind such a word.
                 command[place] = [good[place].as_slice(), b"\0x"].concat();
                 assert_eq!(code(&shop.refusal(command.clone())), "ERR", "{command:?}");
             }
@@ -199,7 +199,7 @@ fn names_are_1_to_256_bytes() {
     assert_eq!(shop.ask(["INV.ADJUST", &longest, "5"]), 5);
     shop.ask(["INV.RESERVE", &longest, "ITEMS", &longest, "5"]);
     assert_eq!(shop.ask(["INV.COMMIT", &longest]), "OK");
-    // A generated id counts with its UUID.
+    // The length of a generated id includes its UUID.
     let prefix = "x".repeat(250) + "*";
     assert_eq!(code(&shop.refusal(["INV.RESERVE", &prefix, "ITEMS", "P", "5"])), "ERR");
 }
@@ -213,7 +213,7 @@ fn limits_of_items_and_data_hold() {
     let before = shop.contents();
     assert_eq!(code(&shop.refusal("INV.RESERVE R1 ITEMS A 1 B 1 C 1 D 1")), "ERR");
     assert_eq!(code(&shop.refusal("INV.RESERVE R1 DATA sixsix ITEMS A 1")), "ERR");
-    // Bytes are counted, not letters.
+    // The limit is in bytes, not in characters.
     assert_eq!(code(&shop.refusal("INV.RESERVE R1 DATA äää ITEMS A 1")), "ERR");
     assert_same(&shop.contents(), &before);
     shop.ask("INV.RESERVE R1 DATA five5 ITEMS A 1 B 1 C 1");
@@ -236,7 +236,7 @@ fn a_counter_that_is_no_integer_is_wrongtype_for_every_command() {
             let refusal = shop.refusal(&command);
             assert_eq!(code(&refusal), "WRONGTYPE", "{command}: {refusal}");
         }
-        // Of several products the others are answered, so the refusal is in the answer.
+        // INV.STOCK answers for the other products, so the error is part of the reply.
         let stock = &shop.ask(format!("INV.STOCK {sku}"))[0];
         assert_eq!(code(stock["error"].as_str().expect("an error")), "WRONGTYPE", "{stock}");
     }
@@ -338,7 +338,7 @@ const PIECES: &[&[u8]] = &[
     b"{\"reservation_id\":\"R1\"}",
 ];
 
-/// Commands that may well be carried out.
+/// Commands that may succeed.
 const LIKELY: &[&str] = &[
     "INV.RESERVE id EX 900 ITEMS sku n",
     "INV.RESERVE id PX n ITEMS sku n sku n",
@@ -366,7 +366,7 @@ const LIKELY: &[&str] = &[
     "INV.STOCK W",
 ];
 
-/// A command out of pieces: mostly nonsense.
+/// A random command made of pieces, mostly invalid.
 fn nonsense(dice: &mut Dice, names: &[&str]) -> Vec<Vec<u8>> {
     let mut command = vec![dice.pick(names).as_bytes().to_vec()];
     for _ in 0..dice.roll(9) {
@@ -383,7 +383,7 @@ fn likely(dice: &mut Dice) -> Vec<Vec<u8>> {
     });
     let mut command: Vec<Vec<u8>> = command.map(String::into_bytes).collect();
     if dice.roll(4) == 0 {
-        // One word is not what it should be.
+        // Replaces one word.
         let place = usize::try_from(dice.roll(command.len() as u64)).expect("a small number");
         if place > 0 {
             command[place] = dice.pick(PIECES).to_vec();
@@ -392,7 +392,7 @@ fn likely(dice: &mut Dice) -> Vec<Vec<u8>> {
     command
 }
 
-/// No counter below zero, and what is reserved of a sku is what live reservations hold of it.
+/// Checks that no counter is negative, and that each sku's reserved counter is what live reservations hold.
 fn is_consistent(shop: &mut Client) -> Result<(), String> {
     let mut held = std::collections::BTreeMap::<String, i64>::new();
     for key in texts(&shop.ask("KEYS reservation:*")) {
@@ -438,7 +438,7 @@ fn whatever_is_sent_the_server_lives_and_the_counters_are_true() {
             let command = if n % 3 == 0 { nonsense(&mut dice, &names) } else { likely(&mut dice) };
             done += u32::from(shop.try_ask(command).is_ok());
         }
-        assert!(done > 500, "some were carried out: {done}");
+        assert!(done > 500, "some succeeded: {done}");
         let mut last = Ok(());
         wait_until("the counters are true", SOON, || {
             last = is_consistent(&mut shop);

@@ -1,11 +1,11 @@
-//! The books of a shop: where every unit is by what the keys say, for tests of what may lose one.
+//! Bookkeeping over the keys of a shop: where each unit is, for tests in which one might get lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::harness::{Client, Json, SOON, wait_until};
 
-/// Reads all at once, so that no release comes between two keys. Of a node of a cluster it reads every slot.
+/// Reads everything at once, so that no release happens in between. On a cluster node it reads every slot.
 const READ: &str = "#!lua flags=allow-cross-slot-keys
 local found = {}
 for _, pattern in ipairs({'stock:available:*', 'stock:reserved:*', 'reservation:*', 'inventory:outcome:*'}) do
@@ -21,14 +21,14 @@ return found";
 /// Units by sku.
 pub type Units = BTreeMap<String, i64>;
 
-/// What the keys of one database say.
+/// The state of one database according to its keys.
 #[derive(Clone, Debug, Default)]
 pub struct Books {
     pub available: Units,
     pub reserved: Units,
-    /// The sum over the live reservations.
+    /// Units held by live reservations.
     pub held: Units,
-    /// What outcomes, and reservations of which a part is sold, say.
+    /// Units sold according to outcomes and partly sold reservations.
     pub sold: Units,
     /// The ids of the live reservations.
     pub live: BTreeSet<String>,
@@ -37,7 +37,7 @@ pub struct Books {
 }
 
 impl Books {
-    /// Of the database that the client has selected.
+    /// Reads the client's selected database.
     pub fn read(shop: &mut Client) -> Self {
         let found = shop.ask(["EVAL", READ, "0"]);
         let texts: Vec<&str> = found.as_array().expect("an array").iter().filter_map(Json::as_str).collect();
@@ -48,18 +48,18 @@ impl Books {
         books
     }
 
-    /// The same as soon as `reserved` of every sku is what live reservations hold.
+    /// Waits until the reserved counter of every sku is what live reservations hold, and reads then.
     #[track_caller]
     pub fn balanced(shop: &mut Client) -> Self {
         let mut books = Self::read(shop);
-        wait_until("`reserved` is the sum over the live reservations", SOON, || {
+        wait_until("each reserved counter is the sum over the live reservations", SOON, || {
             books = Self::read(shop);
             books.is_balanced()
         });
         books
     }
 
-    /// The books of a whole cluster, from those of its masters.
+    /// The books of a cluster, combined from those of its masters.
     pub fn of_all(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut all = Self::default();
         for part in parts {
@@ -78,12 +78,12 @@ impl Books {
         all
     }
 
-    /// Whether `reserved` of every sku is what live reservations hold.
+    /// Whether the reserved counter of every sku is what live reservations hold.
     pub fn is_balanced(&self) -> bool {
         self.unbalanced().is_empty()
     }
 
-    /// The skus of which `reserved` is not what live reservations hold, with both numbers.
+    /// The skus whose reserved counter differs from what live reservations hold, with both numbers.
     pub fn unbalanced(&self) -> Vec<(String, i64, i64)> {
         let skus: BTreeSet<&String> = self.reserved.keys().chain(self.held.keys()).collect();
         let units = |units: &Units, sku: &String| units.get(sku).copied().unwrap_or(0);
@@ -97,7 +97,7 @@ impl Books {
         sum(&[&self.available, &self.reserved])
     }
 
-    /// All units that there ever were, where none came or went but by reservations.
+    /// All units that ever existed, if units only come and go through reservations.
     pub fn units(&self) -> Units {
         sum(&[&self.available, &self.reserved, &self.sold])
     }
@@ -108,7 +108,7 @@ impl Books {
         } else if let Some(sku) = key.strip_prefix("stock:reserved:") {
             self.reserved.insert(untagged(sku), value.parse().expect("an integer"));
         } else if let Some(id) = key.strip_prefix("reservation:") {
-            // What is no record under its own id is foreign, and holds nothing.
+            // A value that is not a record of this id is foreign and holds nothing.
             let record: Json = serde_json::from_str(value).unwrap_or_default();
             if record["reservation_id"] == id {
                 self.live.insert(id.to_owned());
@@ -119,7 +119,7 @@ impl Books {
             let outcome: Json = serde_json::from_str(value).expect("JSON");
             let state = outcome["state"].as_str().expect("a state");
             self.ended.insert(id.to_owned(), state.to_owned());
-            // It lists what was sold where it came in parts; else a sale is all of it.
+            // A reservation sold in parts lists what was sold; otherwise all of it was.
             let sold = match &outcome["sold"] {
                 Json::Null if state == "committed" => &outcome["items"],
                 sold => sold,
@@ -129,7 +129,7 @@ impl Books {
     }
 }
 
-/// A sku as replies and documents name it: in a cluster its key has braces around the product.
+/// A sku as replies and documents name it. In a cluster, the key has braces around the product.
 fn untagged(sku: &str) -> String {
     let whole = sku.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     whole.unwrap_or(sku).to_owned()
@@ -150,7 +150,7 @@ fn sum(parts: &[&Units]) -> Units {
     sum
 }
 
-/// Waits until a moment of the clock that servers share with this test, also while none runs.
+/// Waits until this time, by the clock that the servers share with this test. It needs no running server.
 pub fn sleep_past(deadline: i64) {
     wait_until("the clock is past the deadline", SOON, || {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_millis();
@@ -158,12 +158,12 @@ pub fn sleep_past(deadline: i64) {
     });
 }
 
-/// A number that `INFO inv` shows.
+/// A number of `INFO inv`.
 pub fn counted(shop: &mut Client, field: &str) -> i64 {
     shop.info("inv", field).parse().unwrap_or_else(|_| panic!("INFO inv has no number {field}"))
 }
 
-/// How many there are, to be compared with what INFO says.
+/// A count as INFO shows it.
 pub fn many(count: usize) -> i64 {
     i64::try_from(count).expect("a small number")
 }

@@ -1,17 +1,17 @@
-//! The module in a cluster: names, slots that move, nodes that fail.
+//! The module in a cluster: names, moving slots, failing nodes.
 
 use std::time::Duration;
 
 use crate::harness::{Client, Json, Machine, SOON, code, json, wait_for, wait_until};
 use crate::shards::{Cluster, keys_of, node_id, slot_of};
 
-/// A client that asks where it was told to (`ASK`), as cluster clients do when they are redirected.
+/// Sends the command with ASKING, as cluster clients do after an ASK redirection.
 fn ask_there(client: &mut Client, command: &str) -> Result<Json, String> {
     client.ask("ASKING");
     client.try_ask(command)
 }
 
-/// Waits until the clock of the node is past this moment.
+/// Waits until the clock of the node has passed this moment.
 fn let_pass(client: &mut Client, moment: i64) {
     wait_until("the moment has passed", Duration::from_secs(20), || client.now() > moment);
 }
@@ -81,13 +81,13 @@ fn names_without_braces_are_refused_at_load_in_a_cluster() {
 
 #[test]
 fn what_a_command_does_not_name_is_left_alone_in_it() {
-    // Two products of one node in different slots: the server would look for the keys of one in the slot of the other.
+    // Two products on one node, but in different slots: the server would look for one's keys in the slot of the other.
     let cluster = Cluster::start(1);
     let mut shop = cluster.shop("P");
     for product in ["P", "Q", "S"] {
         shop.ask(format!("INV.ADJUST {product} 100"));
     }
-    // A record that appears by hand, and one that is due, in the same unit as commands on another slot.
+    // A record written by another client, and an overdue one, in the same transaction as commands on another slot.
     shop.ask("INV.RESERVE {Q}:R1 PX 60000 ITEMS Q 5");
     shop.ask("INV.RESERVE {S}:R1 PX 30 ITEMS S 5");
     let dump = shop.ask("GET reservation:{Q}:R1");
@@ -106,7 +106,7 @@ fn what_a_command_does_not_name_is_left_alone_in_it() {
     assert_eq!(dump, shop.ask("GET reservation:{Q}:R1"));
     wait_for("what was due is back", SOON, (100, 0), || shop.counters("{S}"));
     cluster.check_keys();
-    // Walks over the node would be confined to the slot of the transaction.
+    // In a transaction, a walk over the node would be restricted to its slot.
     for walk in ["INV.SCAN 0", "INV.AUDITSCAN 0", "INV.ALERTS"] {
         let replies = shop.burst(&["MULTI", "GET {P}", walk, "EXEC"]);
         let walked = replies[3][1].as_str().unwrap_or_default();
@@ -151,10 +151,10 @@ fn a_short_reserve_settles_nothing_of_other_slots() {
     shop.ask("INV.ADJUST Q 100");
     for number in 0..5 {
         shop.ask(format!("INV.RESERVE {{Q}}:R{number} PX 100 ITEMS Q 1"));
-        // Remembered until its deadline: any command may settle it then.
+        // A deleted record is remembered until its deadline, when any command may settle it.
         shop.ask(format!("DEL reservation:{{Q}}:R{number}"));
-        // One of these comes between the deadline and the cron.
-        wait_for("it is given back", SOON, (100, 0), || {
+        // One of these runs between the deadline and the cron.
+        wait_for("it is released", SOON, (100, 0), || {
             assert_eq!(code(&shop.refusal("INV.RESERVE {P}:R1 ITEMS P 1")), "INSUFFICIENT");
             shop.counters("{Q}")
         });
@@ -212,7 +212,7 @@ fn while_a_slot_moves_key_by_key_its_commands_are_to_be_sent_again() {
         "INV.ALERTS PRODUCT P",
         "INV.SCAN 0 PRODUCT P",
     ] {
-        // The source sends on, or says to try again; the target has not all yet.
+        // The source redirects or answers TRYAGAIN; the target does not have all keys yet.
         let error = source.refusal(command);
         assert!(["ASK", "TRYAGAIN"].contains(&code(&error)), "{command} at the source: {error}");
         let error = ask_there(&mut target, command).expect_err(command);
@@ -276,13 +276,13 @@ fn deadlines_that_pass_while_their_slot_moves_are_kept_when_it_has_arrived() {
         source.ask(format!("INV.RESERVE {{P}}:R{number} PXAT {deadline} ITEMS P 1"));
     }
     let moving = cluster.begin_move("P", 1 - home);
-    // Some reservations go, then one of the counters.
+    // Some reservations move first, then one of the counters.
     for number in 0..10 {
         moving.take(&format!("reservation:{{P}}:R{number}"));
     }
     moving.take("stock:reserved:{P}");
     let_pass(&mut source, deadline + 300);
-    // The servers' own sampling has met most of them by now; here it meets them all.
+    // By now, the servers' sampling has found most of the overdue keys; this finds the rest.
     for number in 0..10 {
         let _ = ask_there(&mut target, &format!("GET reservation:{{P}}:R{number}"));
         let _ = source.try_ask(format!("GET reservation:{{P}}:R{}", number + 10));
@@ -310,7 +310,7 @@ fn nothing_is_given_back_before_all_of_a_slot_has_come() {
     source.ask("INV.RESERVE {P}:LONG PX 600000 ITEMS P 20");
     source.ask("INV.RESERVE {P}:SOON PX 1000 ITEMS P 5");
     let moving = cluster.begin_move("P", 1 - home);
-    // An acknowledgement that was lost leaves a key on both sides: this one.
+    // If the acknowledgement is lost, a key is on both sides: this one.
     let copy = [
         "MIGRATE",
         "127.0.0.1",
@@ -323,11 +323,11 @@ fn nothing_is_given_back_before_all_of_a_slot_has_come() {
     source.ask(copy);
     let now = source.now();
     let_pass(&mut source, now + 1300);
-    // What is due is opened on both sides, by the servers themselves as well.
+    // Both sides read the overdue records, as the servers' own expiry does.
     let _ = ask_there(&mut source, "GET reservation:{P}:SOON");
     let _ = ask_there(&mut target, "GET reservation:{P}:SOON");
     assert_eq!(source.counters_here("{P}"), (Some(75), Some(25)));
-    // The counters go before the record that holds 20.
+    // The counters move before the record that holds 20.
     moving.take("stock:available:{P}");
     moving.take("stock:reserved:{P}");
     let now = source.now();
@@ -356,27 +356,27 @@ fn a_move_that_is_called_off_leaves_all_as_it_was() {
     cluster.check_keys();
 }
 
-/// Reservations of 25 units of P fall due in this time, and one of 3 lives on.
+/// Reservations of 25 units of P that expire while the slot's state is unclear, and one of 3 that does not expire.
 fn reserve_in_doubtful_times(shop: &mut Client) -> i64 {
     shop.ask("INV.ADJUST P 100");
     let deadline = shop.now() + 700;
     for number in 0..20 {
         shop.ask(format!("INV.RESERVE {{P}}:R{number} PXAT {deadline} ITEMS P 1"));
     }
-    // Its record is deleted before the slot is in doubt.
+    // Its record is deleted before that.
     shop.ask(format!("INV.RESERVE {{P}}:DELETED PXAT {deadline} ITEMS P 5"));
     shop.ask("DEL reservation:{P}:DELETED");
     shop.ask("INV.RESERVE {P}:LONG PX 600000 ITEMS P 3");
     deadline
 }
 
-/// Waits until the deadline has passed and the server's own expiry has met what it can meet.
+/// Waits until the deadline has passed and the server's own expiry has found what it can find.
 fn let_expire(shop: &mut Client, deadline: i64) {
     let_pass(shop, deadline + 600);
     eprintln!("the server has expired {}", shop.info("stats", "expired_keys"));
 }
 
-/// All that was due is back, once, and each reservation says so.
+/// Asserts that all overdue units returned, once, and that each reservation reports that.
 fn assert_all_came_back(shop: &mut Client) {
     wait_for("what was due is back", SOON, (97, 3), || shop.counters("{P}"));
     for number in 0..20 {
@@ -421,7 +421,7 @@ fn what_falls_due_in_a_slot_that_was_given_away_without_its_keys_is_given_back_i
     let_expire(&mut shop, deadline);
     shop.ask(format!("CLUSTER SETSLOT {slot} NODE {}", ids[0]));
     wait_until("the slot is served", SOON, || shop.try_ask("INV.GET {P}:LONG").is_ok());
-    // What was deleted before is for the repair, and the log says so.
+    // The repair has to return what was deleted before, and the log says so.
     wait_for("what was due is back", SOON, (92, 8), || shop.counters("{P}"));
     assert!(cluster.masters[home].log().contains("{P}:DELETED ended on this node, but its slot has moved"));
     assert_eq!(shop.ask("INV.AUDIT P")["drift"], 5);
@@ -431,7 +431,7 @@ fn what_falls_due_in_a_slot_that_was_given_away_without_its_keys_is_given_back_i
 }
 
 #[test]
-fn what_is_deleted_by_hand_while_its_slot_moves_is_for_the_repair() {
+fn what_is_deleted_while_its_slot_moves_is_left_to_the_repair() {
     let cluster = Cluster::start(2);
     let home = cluster.owner("P");
     let mut source = cluster.masters[home].connect();

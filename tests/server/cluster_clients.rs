@@ -1,4 +1,4 @@
-//! Every command through real cluster clients: the redis crate's, and redis-py's.
+//! Every command through real cluster clients: those of the redis crate and of redis-py.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -16,7 +16,7 @@ use redis_inventory::inventory::cluster_slot::Slot;
 use crate::harness::{Client, Json, SOON, Server, code, json, to_json, wait_for};
 use crate::shards::{Cluster, GOSSIP, node_id};
 
-/// The client, with commands as one types them.
+/// The client, with commands as text.
 struct Shop(ClusterConnection);
 
 impl Shop {
@@ -29,7 +29,7 @@ impl Shop {
         answer(line, words(line).query(&mut self.0))
     }
 
-    /// Asks whom the route says.
+    /// Sends the command along this route.
     #[track_caller]
     fn ask_there(&mut self, line: &str, route: RoutingInfo) -> Json {
         answer(line, self.0.route_command(&words(line), route))
@@ -43,14 +43,14 @@ impl Shop {
         }
     }
 
-    /// What each master answers: its address, its answer.
+    /// The answer of each master, by address.
     fn ask_all(&mut self, line: &str) -> Vec<(String, Json)> {
         let route = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
         let answers = self.ask_there(line, route);
         answers.as_object().expect("one a master").clone().into_iter().collect()
     }
 
-    /// All that a walk finds on all masters. A cursor is of the node that gave it.
+    /// All results of a walk over all masters. A cursor belongs to the node that returned it.
     fn walk(&mut self, command: &str, options: &str) -> Vec<Json> {
         let mut found = Vec::new();
         for (address, mut page) in self.ask_all(&format!("{command} 0 {options}")) {
@@ -67,7 +67,7 @@ impl Shop {
     }
 }
 
-/// Three masters and their replicas, of which every node knows whom they follow: a client asks any for that.
+/// Three masters and their replicas. Every node knows all of them, because a client may ask any.
 fn cluster_with_replicas() -> Cluster {
     let cluster = Cluster::start_with(3, 1, &[]);
     for node in cluster.nodes() {
@@ -75,7 +75,7 @@ fn cluster_with_replicas() -> Cluster {
         wait_for("the replicas are known", GOSSIP, 3, || {
             let shards = client.ask("CLUSTER SLOTS");
             let shards = shards.as_array().expect("ranges of slots");
-            // From, to, master, replica.
+            // Start, end, master, replica.
             shards.iter().filter(|shard| shard.as_array().is_some_and(|shard| shard.len() == 4)).count()
         });
     }
@@ -113,12 +113,12 @@ fn at(address: &str) -> RoutingInfo {
     RoutingInfo::SingleNode(SingleNodeRoutingInfo::ByAddress { host, port })
 }
 
-/// To the node that has the slot of this id: the master, or a replica.
+/// To a node with the slot of this id: its master, or a replica.
 fn to(id: &str, which: SlotAddr) -> RoutingInfo {
     RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(Route::with_key(id, which)))
 }
 
-/// A field of a map, which is a flat array in RESP2; null where it has none of this name.
+/// A field of a map, which is a flat array in RESP2; null if it is missing.
 fn field<'a>(map: &'a Json, name: &str) -> &'a Json {
     match map.as_array() {
         Some(flat) => flat.chunks(2).find(|pair| pair[0] == name).map_or(&Json::Null, |pair| &pair[1]),
@@ -126,7 +126,7 @@ fn field<'a>(map: &'a Json, name: &str) -> &'a Json {
     }
 }
 
-/// Available and reserved units, as INV.STOCK tells them.
+/// Available and reserved units according to INV.STOCK.
 fn units(stock: &Json) -> (i64, i64) {
     let number = |name| field(stock, name).as_i64().expect("a number");
     (number("available"), number("reserved"))
@@ -148,11 +148,11 @@ fn texts(values: &[Json]) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_command_goes_through_the_client_of_the_redis_crate() {
+fn every_command_works_through_the_client_of_the_redis_crate() {
     let cluster = Cluster::start(3);
     for protocol in [RESP2, RESP3] {
         let mut shop = Shop::open(&cluster, protocol);
-        // Ids of its own in each round, plain, in braces, and with the tag of a shop; on each master some.
+        // New ids in each round: plain, in braces, and with the tag of a shop, some on each master.
         for round in 0..6 {
             let p = format!("PROD-{round}-{protocol:?}");
             a_product_is_reserved_and_sold(&mut shop, &p);
@@ -194,7 +194,7 @@ fn a_product_is_reserved_and_sold(shop: &mut Shop, p: &str) {
     assert_eq!((field(&alerts[0], "product_id"), field(&alerts[0], "available")), (&json!(p), &json!(10)));
     assert_eq!(shop.ask(&format!("INV.SET {p} ONHAND 50 IFEQ 110")), 50);
     assert_eq!(shop.ask(&format!("INV.SET {p} ONHAND 60 IFEQ 110")), Json::Null);
-    // The id is made on the master of the tag.
+    // The master of the tag generates the id.
     for (star, length) in [(format!("{{{p}}}*"), 36), (format!("{{{p}}}:order-*"), 36)] {
         let made = shop.ask(&format!("INV.RESERVE {star} ITEMS {p} 1"));
         let id = field(&made, "reservation_id").as_str().expect("text");
@@ -232,7 +232,7 @@ fn warehouses_share_the_slot_of_their_product(shop: &mut Shop, p: &str) {
     assert_eq!(field(&shop.ask(&format!("INV.AUDIT {{{p}}}@B")), "held"), 0);
     let refusal = shop.refusal(&format!("INV.WAREHOUSES {p} DEL B"));
     assert!(refusal.ends_with("only an empty warehouse can be removed"), "{refusal}");
-    // This names another slot than the product's.
+    // This names another slot than that of the product.
     let refusal = shop.refusal(&format!("INV.ADJUST {p}@A 1"));
     assert!(refusal.starts_with("ERR ") && refusal.ends_with(&format!("write {{{p}}}@A")), "{refusal}");
 }
@@ -282,7 +282,7 @@ fn ids_of_different_slots_are_refused_before_anything_is_done() {
     ] {
         assert_eq!(code(&shop.refusal(line)), "CROSSSLOT", "{line}");
     }
-    // In one slot by chance, or with braces that the module does not take: its own word.
+    // In one slot by chance, or with invalid braces: the module refuses them.
     for line in [
         "INV.RESERVE {PROD-1}{x} ITEMS PROD-1 1",
         "INV.GET {}:R1",
@@ -298,8 +298,8 @@ fn ids_of_different_slots_are_refused_before_anything_is_done() {
     cluster.check_keys();
 }
 
-/// What names no product or reservation names no node either. The redis crate takes the first argument for a key, whatever
-/// it is, so a plain `INV.SCAN 0` asks the one master that has the slot of `0`, and nobody notices that others are missing.
+/// A command without a product or a reservation names no node. The redis crate takes the first argument for a key, whatever it
+/// is, so a plain `INV.SCAN 0` reaches only the master with the slot of `0`, without any sign that the others are missing.
 #[test]
 fn a_walk_is_asked_of_every_master() {
     let cluster = Cluster::start(3);
@@ -371,12 +371,12 @@ fn the_client_follows_to_the_master_that_has_the_slot() {
     ] {
         assert_eq!(wrong.connect().refusal(command), moved, "{command}");
     }
-    // Told to ask there, the client goes where it is sent.
+    // After an ASK, the client follows the redirection.
     let there = || at(&format!("127.0.0.1:{}", wrong.port()));
     assert_eq!(shop.ask_there("INV.ADJUST PROD-1 1", there()), 11);
     let held = shop.ask_there("INV.RESERVE {PROD-1}:R1 ITEMS PROD-1 1", there());
     assert_eq!(field(&held, "reservation_id"), "{PROD-1}:R1");
-    // So it does when a slot has got another master since it looked.
+    // So it does if a slot has moved since it last looked.
     let new = &cluster.masters[(cluster.owner("PROD-3") + 1) % 3];
     let slot = Slot::of("PROD-3").number();
     for master in [new].into_iter().chain(&cluster.masters) {
@@ -435,7 +435,7 @@ fn replicas_answer_what_only_reads() {
         let readers_too = builder(&cluster, protocol).read_routing_strategy(RandomReplicaStrategy);
         let mut shop = Shop(readers_too.build().expect("a client").get_connection().expect("a cluster"));
         for command in readers {
-            // The client does not know that these only read: without a word it asks the master.
+            // The client does not know that these commands only read, so it asks the master unless it is told otherwise.
             let name = command.split(' ').next().expect("a name");
             let before = (calls(master, name), calls(replica, name));
             let answer = shop.ask(command);
@@ -455,7 +455,7 @@ fn replicas_answer_what_only_reads() {
     cluster.check_keys();
 }
 
-/// How often a node has carried out a command.
+/// How often a node has executed a command.
 fn calls(node: &Server, name: &str) -> u64 {
     let count = |client: &mut Client| {
         let counted = client.info("commandstats", &format!("cmdstat_{name}"));
@@ -466,7 +466,7 @@ fn calls(node: &Server, name: &str) -> u64 {
 }
 
 #[test]
-fn every_command_goes_through_redis_py() {
+fn every_command_works_through_redis_py() {
     let cluster = cluster_with_replicas();
     run_python(&cluster, "tests/clients/cluster.py");
     cluster.check_keys();
@@ -496,7 +496,7 @@ fn run_python(cluster: &Cluster, script: &str) -> String {
     out
 }
 
-/// Where redis-py is.
+/// The path of redis-py.
 pub fn redis_py() -> &'static OsStr {
     static FOUND: OnceLock<OsString> = OnceLock::new();
     FOUND.get_or_init(|| {
@@ -507,7 +507,7 @@ pub fn redis_py() -> &'static OsStr {
                 .stderr(Stdio::inherit())
                 .output()
                 .expect("bash");
-            assert!(found.status.success(), "no redis-py: a test without it fails");
+            assert!(found.status.success(), "redis-py was not found, and the test needs it");
             String::from_utf8(found.stdout).expect("a path").into()
         })
     })

@@ -1,4 +1,4 @@
-//! Nodes of a cluster that fail, change roles, or lose sight of each other.
+//! Cluster nodes that fail, change roles, or lose contact with each other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::harness::{
 };
 use crate::shards::{Cluster, GOSSIP, follow};
 
-/// Makes a replica the master, in good order. One that has just come to its master may have to be asked again.
+/// Promotes a replica with a coordinated failover. It may have to be asked again if it has just connected to its master.
 fn fail_over(replica: &Server) {
     let mut client = replica.connect();
     let mut asked: Option<Instant> = None;
@@ -22,10 +22,10 @@ fn fail_over(replica: &Server) {
     });
 }
 
-/// Reservations are released on time by this master.
+/// Asserts that this master releases reservations on time.
 fn keeps_deadlines(shop: &mut Client, product: &str) {
     let before = shop.counters(&format!("{{{product}}}"));
-    // The best of some, against what the machine allows at that time.
+    // The best of several rounds, compared with what the machine allows at that time.
     let late = (0..4).map(|round| {
         let machine = Machine::watch();
         let deadline = shop.now() + 60;
@@ -41,13 +41,13 @@ fn keeps_deadlines(shop: &mut Client, product: &str) {
     assert!(best <= 0, "{best} ms later than it may be");
 }
 
-/// Every reservation that was not made for long has ended, and its units are where they belong.
+/// Asserts that every short reservation has ended and its units are accounted for.
 fn check(cluster: &Cluster) -> crate::books::Books {
     cluster.wait_until_up();
     wait_until("what was due is back", LATER, || {
         let books = balanced_books(cluster);
         let lives_long = |id: &String| {
-            // It may have gone meanwhile: then it was not one of those, and all are looked at again.
+            // The key may have expired in the meantime: then it was a short one, and all are checked again.
             let Some(text) =
                 cluster.shop(id).ask(["GET", &format!("reservation:{id}")]).as_str().map(str::to_owned)
             else {
@@ -66,7 +66,7 @@ fn check(cluster: &Cluster) -> crate::books::Books {
 }
 
 #[test]
-fn a_failover_in_good_order_under_load_loses_nothing() {
+fn a_coordinated_failover_under_load_loses_nothing() {
     let cluster = Cluster::start_with(3, 1, &[]);
     stock(&cluster);
     let ((), told) = while_shopping(&cluster.ports(), 4, &NEVER, || {
@@ -83,13 +83,13 @@ fn a_failover_in_good_order_under_load_loses_nothing() {
     keeps_deadlines(&mut cluster.masters[0].connect(), &product_of(&cluster, 0));
 }
 
-/// Some seconds of load: how much it is, is the machine's.
+/// A few seconds of load, as much as the machine allows.
 fn let_shop() {
     let begun = Instant::now();
     wait_until("they have shopped", LATER, || begun.elapsed() > Duration::from_secs(2));
 }
 
-/// A product whose slot this master has now.
+/// A product in a slot that this master has now.
 fn product_of(cluster: &Cluster, master: usize) -> String {
     let mut client = cluster.masters[master].connect();
     let slots = crate::shards::slots_of(&mut client);
@@ -97,7 +97,7 @@ fn product_of(cluster: &Cluster, master: usize) -> String {
     crate::cluster_load::products().into_iter().find(has).expect("a product of it")
 }
 
-/// What the death of a master under load costs: of how many reservations the last answer is forgotten.
+/// Kills a master under load. Returns the number of reservations, and how many of them lost their last answer.
 fn kill_a_master_under_load(wait: bool) -> (usize, usize) {
     let wait = AtomicBool::new(wait);
     let mut cluster = Cluster::start_with(3, 1, &[]);
@@ -115,7 +115,7 @@ fn kill_a_master_under_load(wait: bool) -> (usize, usize) {
         let_shop();
     });
     assert_eq!(told.unknown, 0, "commands that were never answered");
-    // The old master comes back as a replica of the new one, and has the same.
+    // The old master returns as a replica of the new one, with the same data.
     cluster.masters[0].start_again();
     let (old, new) = (&cluster.masters[0], &cluster.replicas[0][0]);
     wait_for("the old master is a replica", GOSSIP, "slave".to_owned(), || {
@@ -128,7 +128,7 @@ fn kill_a_master_under_load(wait: bool) -> (usize, usize) {
     (forgotten(&books, &told), told.states.len())
 }
 
-/// Master and replica hold the same, in every slot.
+/// Asserts that master and replica have the same data in every slot.
 #[track_caller]
 fn agree(master: &Server, replica: &Server) {
     replica.catch_up_with(master);
@@ -140,7 +140,7 @@ fn agree(master: &Server, replica: &Server) {
 #[test]
 fn a_master_that_is_killed_under_load_costs_at_most_what_was_not_replicated() {
     let (forgotten, told) = kill_a_master_under_load(false);
-    // How many is the server's: replication is asynchronous. No unit is lost with them.
+    // Replication is asynchronous, so the server decides how many. No unit is lost with them.
     eprintln!("of {told} reservations the last answer of {forgotten} was lost with the master");
 }
 
@@ -152,7 +152,7 @@ fn with_wait_1_a_master_that_is_killed_under_load_costs_nothing_that_was_answere
 
 #[test]
 fn every_node_is_restarted_in_turn_under_load_and_nothing_is_lost() {
-    // As for an upgrade: replicas first, then a failover in good order, then those that were masters.
+    // As in an upgrade: replicas first, then a coordinated failover, then the former masters.
     let mut cluster = Cluster::start_with(3, 1, &["appendonly yes"]);
     stock(&cluster);
     let ((), told) = while_shopping(&cluster.ports(), 4, &NEVER, || {
@@ -177,7 +177,7 @@ fn every_node_is_restarted_in_turn_under_load_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_cluster_that_is_down_gives_back_what_is_due_and_goes_on_when_it_is_up() {
+fn a_cluster_that_is_down_releases_what_is_due_and_works_again_when_it_is_up() {
     let mut cluster = Cluster::start_with(3, 0, &[]);
     let home = cluster.owner("P");
     let mut shop = cluster.masters[home].connect();
@@ -189,8 +189,8 @@ fn a_cluster_that_is_down_gives_back_what_is_due_and_goes_on_when_it_is_up() {
     wait_until("the cluster is down", GOSSIP, || {
         shop.try_ask("INV.GET {P}:LATE").is_err_and(|error| code(&error) == "CLUSTERDOWN")
     });
-    // Nobody can ask for it, and it is given back all the same: the feed of events tells.
-    wait_for("what is due is given back", LATER, "1".to_owned(), || shop.info("inv", "inv_expired_total"));
+    // No client can reach it, but it is released all the same, as INFO shows.
+    wait_for("what is due is released", LATER, "1".to_owned(), || shop.info("inv", "inv_expired_total"));
     others.iter().for_each(|other| cluster.masters[*other].start_again());
     cluster.wait_until_up();
     assert_eq!(shop.counters("{P}"), (8, 2));
@@ -211,20 +211,20 @@ fn the_minority_side_of_a_partition_loses_no_unit() {
     shop.ask("INV.RESERVE {P}:LATE PX 600000 ITEMS P 20");
     shop.ask("INV.RESERVE {P}:SOLD PX 600000 ITEMS P 10");
     new.catch_up_with(old);
-    // From here on the old master sees nobody, and it is alive.
+    // From here on, the old master runs but is isolated.
     cluster.part(old);
     wait_for("the others have another master", GOSSIP, "master".to_owned(), || {
         new.connect().info("replication", "role")
     });
-    wait_until("the old one knows that it is alone", GOSSIP, || {
+    wait_until("the old master notices that it is isolated", GOSSIP, || {
         shop.try_ask("INV.GET {P}:LATE").is_err_and(|error| code(&error) == "CLUSTERDOWN")
     });
     assert_eq!(old.connect().info("replication", "role"), "master");
     let mut bought = new.connect();
     assert_eq!(bought.ask("INV.COMMIT {P}:SOLD"), "OK");
-    // Both give back what is due, each in its own data.
+    // Both release what is due, each in its own data.
     for master in [old, new] {
-        wait_for("what is due is given back", LATER, "1".to_owned(), || {
+        wait_for("what is due is released", LATER, "1".to_owned(), || {
             master.connect().info("inv", "inv_expired_total")
         });
     }
@@ -245,7 +245,7 @@ fn the_minority_side_of_a_partition_loses_no_unit() {
 
 #[test]
 fn a_replica_that_is_restarted_keeps_the_data_of_its_master() {
-    // From an RDB it knows where it was, and goes on from there; with an AOF as well.
+    // It knows its position in the stream from an RDB, and continues from there; with an AOF as well.
     for options in [&["repl-backlog-size 64mb"][..], &["repl-backlog-size 64mb", "appendonly yes"]] {
         let mut cluster = Cluster::start_with(3, 1, options);
         let home = cluster.owner("P");
@@ -259,11 +259,11 @@ fn a_replica_that_is_restarted_keeps_the_data_of_its_master() {
         let master = &cluster.masters[home];
         cluster.replicas[home][0].catch_up_with(master);
         cluster.replicas[home][0].shut_down_saving();
-        // It comes back when they are due, and is a master for a moment by what it says of itself.
+        // It returns after the deadlines, and at first believes that it is a master.
         wait_until("they are due", LATER, || shop.now() > deadline);
         cluster.replicas[home][0].start_again();
         let (master, replica) = (&cluster.masters[home], &cluster.replicas[home][0]);
-        wait_for("all is back but what lives on", LATER, (993, 7), || shop.counters("{P}"));
+        wait_for("all is back except the long reservation", LATER, (993, 7), || shop.counters("{P}"));
         replica.wait_for_master(master);
         agree(master, replica);
         let mut reader = replica.connect();
@@ -277,7 +277,7 @@ fn a_replica_that_is_restarted_keeps_the_data_of_its_master() {
 
 #[test]
 fn what_is_due_is_given_back_by_a_replica_of_another_master_that_takes_the_slots_over() {
-    // A replica follows another master than the one that it began with: what it knew of the first is gone.
+    // A replica follows another master than the one it started with, and forgets what it knew of the first.
     let cluster = Cluster::start_with(3, 1, &[]);
     let (home, other) = (cluster.owner("P"), (cluster.owner("P") + 1) % 3);
     let mut shop = cluster.masters[home].connect();

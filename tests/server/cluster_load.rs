@@ -1,4 +1,4 @@
-//! Shoppers at a cluster, through a cluster client, and what becomes of their units.
+//! Shoppers who use a cluster through a cluster client, and checks of what happens to their units.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,14 +13,14 @@ use crate::harness::{SOON, wait_for};
 use crate::shards::{Cluster, slot_of};
 use crate::shop::Dice;
 
-/// So many products, with so much stock that none is ever short.
+/// The number of products. Each has enough stock.
 const PRODUCTS: usize = 24;
 const STOCK: i64 = 1_000_000;
 
-/// So many of them are in the first slots, which a reshard takes first.
+/// A product counts as one of the first if its slot is below this number; a reshard moves those slots first.
 const FIRST_SLOTS: u16 = 300;
 
-/// A command is sent again for so long, as a shop would do, before the test calls it lost.
+/// How long a command is retried, as a shop would do, before it counts as unanswered.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Products in slots of all masters, a third of them in the first slots.
@@ -32,28 +32,29 @@ pub fn products() -> Vec<String> {
     products
 }
 
-/// Fills the shelves.
+/// Adds stock of all products.
 pub fn stock(cluster: &Cluster) {
     for product in products() {
         cluster.shop(&product).ask(format!("SET stock:available:{{{product}}} {STOCK}"));
     }
 }
 
-/// The answer of the master is enough.
+/// For loads that do not wait for a replica.
 pub static NEVER: AtomicBool = AtomicBool::new(false);
 
-/// What the shoppers were told.
+/// The answers that the shoppers received.
 #[derive(Debug, Default)]
 pub struct Told {
-    /// The last that was answered of each reservation.
+    /// The last answered state of each reservation.
     pub states: BTreeMap<String, &'static str>,
-    /// Reservations of which a command was never answered.
+    /// Reservations with a command that was never answered.
     pub unknown: usize,
     /// Commands that were answered.
     pub answered: usize,
 }
 
-/// Runs shoppers at the nodes with these ports in the background until `work` is done. While `wait` says so, an answer counts when a replica has it.
+/// Runs shoppers against the nodes with these ports in the background until `work` is done. While `wait` is set, an answer counts
+/// only once a replica has the write.
 pub fn while_shopping<T>(
     nodes: &[u16],
     shoppers: u64,
@@ -88,7 +89,7 @@ pub fn while_shopping<T>(
     })
 }
 
-/// The shoppers go home at its end, also where the work fails: nobody would hear of it otherwise.
+/// Stops the shoppers when it is dropped, even if the work fails: otherwise the test would hang.
 struct Closing<'a>(&'a AtomicBool);
 
 impl Drop for Closing<'_> {
@@ -97,17 +98,17 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// The books of all masters, when `reserved` is what live reservations hold on each.
+/// The combined books of all masters, once each master's reserved counters are what its live reservations hold.
 pub fn balanced_books(cluster: &Cluster) -> Books {
     let mut books = Books::default();
-    wait_for("what is reserved and not held", SOON * 5, Vec::new(), || {
+    wait_for("all reserved units are held", SOON * 5, Vec::new(), || {
         books = Books::of_all(cluster.masters_now().iter().map(|master| Books::read(&mut master.connect())));
         books.unbalanced()
     });
     books
 }
 
-/// Every unit is where it was, or sold.
+/// Asserts that every unit is available, reserved or sold.
 pub fn check_units(books: &Books) {
     let units = books.units();
     for product in products() {
@@ -115,7 +116,7 @@ pub fn check_units(books: &Books) {
     }
 }
 
-/// Each reservation is in the state of which its shopper was told last. Gives how many are not.
+/// The number of reservations that are not in the state that their shopper was last told.
 pub fn forgotten(books: &Books, told: &Told) -> usize {
     let is_known = |(id, state): (&String, &&str)| match (books.ended.get(id), *state) {
         (Some(ended), "reserved") => ended == "expired",
@@ -149,7 +150,7 @@ impl<'a> Shopper<'a> {
         Self { client, connection, products: products(), number, dice, count, wait, told }
     }
 
-    /// One reservation, and what becomes of it.
+    /// One reservation from beginning to end.
     fn shop(&mut self) {
         self.count += 1;
         let product = self.dice.pick(&self.products.iter().collect::<Vec<_>>()).clone();
@@ -158,11 +159,11 @@ impl<'a> Shopper<'a> {
         let life = [1500, 4000, 600_000][usize::try_from(self.dice.roll(3)).expect("small")];
         let units = (1 + self.dice.roll(3)).to_string();
         let reserve = ["INV.RESERVE", &id, "PX", &life.to_string(), "ITEMS", &product, &units];
-        // Its first answer may have been lost, and its life be over when it is sent again.
+        // The first answer may be lost, and the reservation may have expired when the command is sent again.
         if !self.tell(&id, "reserved", &reserve, &["EXPIRED"]) {
             return;
         }
-        // A master that dies may take the reservation along: then it is one of the forgotten.
+        // A master that dies may lose the reservation: then it counts as forgotten.
         match self.dice.roll(4) {
             0 => self.tell(&id, "committed", &["INV.COMMIT", &id], &["EXPIRED", "NOTFOUND"]),
             1 => self.tell(&id, "rolled_back", &["INV.ROLLBACK", &id], &["NOTFOUND"]),
@@ -171,8 +172,8 @@ impl<'a> Shopper<'a> {
         };
     }
 
-    /// Sends a command until it is answered; from then on the reservation is in this state, unless the refusal is one of
-    /// those that may come. False where it was never answered.
+    /// Sends a command until it is answered, and records the state, unless it is refused with one of these codes. Returns false
+    /// if it was never answered.
     fn tell(&mut self, id: &str, state: &'static str, words: &[&str], refusals: &[&str]) -> bool {
         let begun = Instant::now();
         loop {
@@ -200,7 +201,7 @@ impl<'a> Shopper<'a> {
                         "{words:?} was refused: {trouble}"
                     );
                     thread::sleep(Duration::from_millis(5));
-                    // The client itself goes on asking a node that has died.
+                    // The client itself keeps asking a node that has died.
                     if trouble.is_empty()
                         && let Ok(connection) = self.client.get_connection()
                     {
@@ -211,7 +212,7 @@ impl<'a> Shopper<'a> {
         }
     }
 
-    /// The reply, or the code of the refusal; an empty one where the connection has failed.
+    /// The reply, or the code of the refusal; an empty code if the connection failed.
     fn ask(&mut self, words: &[&str]) -> Result<Value, String> {
         let mut command = redis::cmd(words[0]);
         words[1..].iter().for_each(|word| {
@@ -220,7 +221,7 @@ impl<'a> Shopper<'a> {
         let code = |error: RedisError| error.code().unwrap_or_default().to_owned();
         let reply = command.query::<Value>(&mut self.connection).map_err(code)?;
         if self.wait.load(Ordering::Relaxed) {
-            // WAIT counts for the connection that has written: its node.
+            // WAIT refers to the writes of its own connection, so it goes to the same node.
             let mut command = redis::cmd("WAIT");
             command.arg(1).arg(1000);
             let route = redis::cluster_routing::RoutingInfo::SingleNode(

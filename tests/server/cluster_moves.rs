@@ -1,4 +1,4 @@
-//! Slots that move between masters while shoppers are at work.
+//! Slots that move between masters while shoppers use them.
 
 use std::process::{Command, Stdio};
 
@@ -22,7 +22,7 @@ fn drifting(client: &mut Client) -> Vec<Json> {
     }
 }
 
-/// What holds when the slots stand still again.
+/// Asserts what must hold once all slots are in their places.
 fn check(cluster: &Cluster, told: &Told) {
     let books = balanced_books(cluster);
     check_units(&books);
@@ -36,7 +36,7 @@ fn check(cluster: &Cluster, told: &Told) {
         assert_eq!(drifting(&mut client), Vec::<Json>::new());
         live += client.info("inv", "inv_holds").parse::<usize>().unwrap();
     }
-    // Nobody's index has what another's has, or what is gone.
+    // No index has entries of another node, or of deleted reservations.
     wait_until("only what lives long is live", LATER, || {
         let books = balanced_books(cluster);
         let holds = |master: &&Server| master.connect().info("inv", "inv_holds").parse::<usize>().unwrap();
@@ -66,7 +66,7 @@ fn slots_that_move_key_by_key_under_load_lose_no_unit_and_refuse_nothing() {
     check(&cluster, &told);
 }
 
-/// Prints what it does; the test shows that where it fails.
+/// Moves slots with the cli and prints its output, which is shown if the test fails.
 fn reshard(cluster: &Cluster, from: usize, to: usize, slots: usize) {
     let (from, to) = (&cluster.masters[from], &cluster.masters[to]);
     let done = Command::new(cli())
@@ -93,7 +93,7 @@ fn a_reshard_by_the_cli_under_load_and_back_loses_no_unit() {
     check(&cluster, &told);
 }
 
-/// Moves a slot at once, and waits until it has arrived. False where the server cannot.
+/// Moves a slot with CLUSTER MIGRATESLOTS and waits until it has arrived. Returns false if the server lacks this command.
 fn migrate_at_once(cluster: &Cluster, id: &str, to: usize) -> bool {
     let source = &cluster.masters[cluster.owner(id)];
     let (slot, target) = (slot_of(id), node_id(&cluster.masters[to]));
@@ -140,7 +140,7 @@ fn a_slot_that_moves_at_once_while_its_deadlines_pass_keeps_them() {
     let home = cluster.owner("P");
     let (mut source, mut target) = (cluster.masters[home].connect(), cluster.masters[1 - home].connect());
     source.ask("INV.ADJUST P 1000");
-    // So much that it takes a while.
+    // Enough data that the move takes a while.
     source.ask([
         "EVAL",
         "for i = 1, 100000 do redis.call('SET', '{P}:fill:' .. i, string.rep('x', 100)) end",
@@ -157,7 +157,7 @@ fn a_slot_that_moves_at_once_while_its_deadlines_pass_keeps_them() {
         return;
     }
     eprintln!("moved in {} ms", source.now() - begun);
-    wait_for("all is back but what lives on", LATER, (993, 7), || target.counters("{P}"));
+    wait_for("all is back except the long reservations", LATER, (993, 7), || target.counters("{P}"));
     for number in 0..200 {
         let id = format!("{{P}}:R{number}");
         assert_eq!(target.ask(format!("INV.GET {id}"))["state"], "expired", "{id}");

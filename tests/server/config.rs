@@ -1,4 +1,4 @@
-//! The options of the module at run time, in the file, and what INFO counts.
+//! The options of the module at run time and in the configuration file, and the numbers of INFO.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use crate::harness::{
 };
 use crate::shop::{between, shop};
 
-/// Name, default, values that fit, values that do not.
+/// Name, default, valid values, invalid values.
 const OPTIONS: &[(&str, &str, &[&str], &[&str])] = &[
     ("hold-ttl-ms", "900000", &["1"], &["0", "-1", "x"]),
     ("max-hold-ms", "2678400000", &["0", "60000"], &["-1", "1.5"]),
@@ -168,10 +168,10 @@ fn what_is_overdue_shows_while_nothing_is_released() {
         shop.ask(line);
     }
     assert_eq!((number(&mut shop, "overdue"), number(&mut shop, "overdue_ms")), (0, 0));
-    // The module must not write meanwhile.
+    // The module must not write while writes are paused.
     shop.ask("CLIENT PAUSE 60000 WRITE");
     wait_until("both are overdue", SOON, || number(&mut shop, "overdue") == 2);
-    wait_until("it is told for how long", SOON, || number(&mut shop, "overdue_ms") > 200);
+    wait_until("INFO says for how long", SOON, || number(&mut shop, "overdue_ms") > 200);
     assert_eq!(number(&mut shop, "holds"), 3);
     shop.ask("CLIENT UNPAUSE");
     wait_for("they are released", SOON, (19, 1), || shop.counters("P"));
@@ -198,7 +198,7 @@ fn the_version_shows_in_the_list_of_modules_in_info_and_in_the_log() {
     assert!(server.log().lines().any(|logged| logged.ends_with(&line)), "{}", server.log());
 }
 
-/// The module, loaded with these arguments: what comes after `loadmodule`.
+/// The module with these load arguments, as they follow `loadmodule`.
 fn with_arguments(arguments: &str) -> PathBuf {
     PathBuf::from(format!("{} {arguments}", module().display()))
 }
@@ -230,7 +230,7 @@ fn a_load_argument_is_the_default_of_its_option() {
     let expires_at = &client.ask("INV.RESERVE R1 ITEMS P 1")["expires_at"];
     assert!(between(now + 5_000, expires_at, now + 7_000), "{expires_at}");
 
-    // What is set and rewritten is there at the next start: also the module's own default.
+    // Whatever is set and rewritten applies after a restart, even a value that is the module's default.
     client.ask("CONFIG SET inv.hold-ttl-ms 900000");
     client.ask("CONFIG SET inv.max-data-bytes 20");
     client.ask("CONFIG REWRITE");

@@ -1,10 +1,10 @@
-//! What the server says of the commands: flags, arity, documents, keys, ACL.
+//! What the server reports about the commands: flags, arity, documentation, keys, ACL categories.
 
 use crate::harness::{Client, Json, Server, cli, code, json};
 use crate::shop::shop;
 use crate::watch::Terminal;
 
-/// Name, whether it writes, whether a full server refuses it.
+/// Name, whether it writes, and whether a full server refuses it.
 const COMMANDS: &[(&str, bool, bool)] = &[
     ("INV.RESERVE", true, true),
     ("INV.COMMIT", true, false),
@@ -30,7 +30,7 @@ fn flags_and_arity_are_those_of_the_contract() {
     let mut client = server.connect();
     for &(name, writes, deny_oom) in COMMANDS {
         let info = &client.ask(["COMMAND", "INFO", name])[0];
-        // The module answers a call of the wrong length itself, with the usage line.
+        // The module itself refuses a wrong number of arguments, with the usage line.
         assert_eq!(info[1], -1, "{name}");
         let flags = info[2].to_string();
         assert_eq!(flags.contains("\"write\""), writes, "{name}: {flags}");
@@ -60,7 +60,7 @@ fn the_documents_of_each_command_are_complete() {
     }
 }
 
-/// What redis-cli shows behind the name of a command that is being typed, of the arguments in COMMAND DOCS.
+/// The hint that redis-cli shows after a command name, derived from the arguments in COMMAND DOCS.
 fn hint(arguments: &Json, between: &str) -> String {
     let one = |argument: &Json| {
         let text = |field: &str| argument[field].as_str().unwrap_or_default();
@@ -111,13 +111,13 @@ fn the_cli_hints_at_the_whole_grammar() {
     }
 }
 
-/// What a person types into the cli that `make cli` starts, and what is offered then: an option that has been typed is not
+/// Types into the cli that `make cli` starts and reads its hints: an option that has been typed is not
 /// offered again.
 #[test]
 fn the_hints_in_the_cli_follow_what_is_typed() {
     let server = Server::start();
     let start = format!("exec '{}' -p {}", cli().display(), server.port());
-    // Wide, so that the line is not broken.
+    // Wide enough that no line is broken.
     let terminal = Terminal::start(400, 10, &[("LC_ALL", "C.UTF-8"), ("HOME", "/nonexistent")], &start);
     terminal.wait_for(&format!("{}>", server.port()));
     let mut line = String::new();
@@ -132,7 +132,7 @@ fn the_hints_in_the_cli_follow_what_is_typed() {
     ] {
         line += typed;
         terminal.press(&["-l", typed]);
-        terminal.wait(&format!("{offered} behind {line}"), |screen| {
+        terminal.wait(&format!("{offered} after {line}"), |screen| {
             let hint = screen.split_once(&line).unwrap_or_default().1;
             hint.starts_with(offered) && !hint.contains(not_offered)
         });
@@ -170,7 +170,8 @@ fn the_keys_of_a_command_are_its_ids() {
     }
 }
 
-/// The server asks for the keys of a call before the module judges its words: for the ACL, a cluster, and prefetching.
+/// The server determines the keys of a call before the module parses it: for the ACL, for routing in a cluster, and for
+/// prefetching.
 #[test]
 fn a_call_that_is_too_short_has_no_keys_and_no_user_may_do_more_by_it() {
     let (server, mut shop) = shop(&[("P", 10)]);
@@ -192,7 +193,7 @@ fn a_call_that_is_too_short_has_no_keys_and_no_user_may_do_more_by_it() {
     }
 }
 
-/// A value that spells a keyword would make the server take other arguments for keys.
+/// A value that looks like a keyword would make the server take other arguments for keys.
 #[test]
 fn no_value_of_an_option_hides_a_key() {
     let (_server, mut shop) = shop(&[("P", 10)]);

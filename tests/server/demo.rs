@@ -10,7 +10,7 @@ mod flash_sale;
 
 use flash_sale::{hold_all, picture, table};
 
-/// So many that of those who get a unit some vanish.
+/// Enough shoppers that some of those who get a unit disappear.
 const SHOPPERS: i64 = 300;
 const UNITS: i64 = 60;
 
@@ -26,19 +26,19 @@ fn a_flash_sale_oversells_by_a_counter_loses_units_by_scripts_and_neither_by_res
     }
     let [counter, scripted, own] = &reports;
     let taken = counter.books.taken.count() - counter.books.given_back.count();
-    assert!(taken > UNITS, "more is promised than there is:\n{table}");
-    assert!(counter.held > 0, "who vanishes keeps a unit for ever:\n{table}");
+    assert!(taken > UNITS, "more units are promised than exist:\n{table}");
+    assert!(counter.held > 0, "shoppers who disappear keep units forever:\n{table}");
 
     assert_eq!(scripted.books.sold.count() + scripted.available + scripted.held, UNITS, "{table}");
-    assert!(scripted.held > 0, "who vanishes keeps a unit for ever:\n{table}");
+    assert!(scripted.held > 0, "shoppers who disappear keep units forever:\n{table}");
     assert_eq!((scripted.oversold(), scripted.by_deadline), (0, 0), "{table}");
     let stock = server.connect().ask("MGET scripted:available scripted:reserved");
     assert_eq!(stock, Json::from(vec![scripted.available.to_string(), scripted.held.to_string()]));
 
-    // It goes on until the last unit is sold: there are enough who want one.
+    // The sale continues until the last unit is sold: enough shoppers want one.
     assert_eq!((own.books.sold.count(), own.available), (UNITS, 0), "{table}");
     assert_eq!((own.oversold(), own.held), (0, 0), "{table}");
-    assert!(own.by_deadline > 0, "who vanishes gives it back at the deadline:\n{table}");
+    assert!(own.by_deadline > 0, "units of shoppers who disappear return at the deadline:\n{table}");
     let stock = server.connect().ask("MGET stock:available:SHOES stock:reserved:SHOES");
     assert_eq!(stock, Json::from(vec![own.available.to_string(), "0".to_owned()]));
 
@@ -65,7 +65,7 @@ fn a_flash_sale_is_not_held_on_a_server_with_data() {
     server.connect().ask("SET stock:available:P 1");
     let url = format!("redis://127.0.0.1:{}", server.port());
     let refused = hold_all(&url, SHOPPERS, UNITS).err().map(|error| error.to_string());
-    assert_eq!(refused.as_deref(), Some("the server has 1 keys: this wants an empty one"));
+    assert_eq!(refused.as_deref(), Some("the server has 1 keys; the sale needs an empty one"));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn other_numbers_than_whole_ones_in_their_bounds_are_refused_before_anything_is_
             .output()
             .expect("bash");
         let said = String::from_utf8_lossy(&done.stderr);
-        assert_eq!(said, "error: SHOPPERS and UNITS are whole numbers from 1 to 20000\n", "{name}={number}");
+        assert_eq!(said, "error: SHOPPERS and UNITS must be integers from 1 to 20000\n", "{name}={number}");
         assert_eq!(done.status.code(), Some(1));
     }
 }

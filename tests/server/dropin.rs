@@ -1,4 +1,4 @@
-//! In the place of the Lua scripts, and beside them: their counters, their records, their events.
+//! The module as a replacement for the Lua scripts, and next to them: their counters, records and events.
 
 use crate::harness::{Client, Json, SOON, Server, assert_same, code, json, wait_for};
 use crate::scripts::{LUA_COMMIT, LUA_RESERVE, LUA_ROLLBACK};
@@ -89,7 +89,7 @@ fn the_events_are_those_of_the_scripts() {
     for sku in ["MOD", "LUA"] {
         shop.ask(format!("SET stock:available:{sku} 100"));
     }
-    // The first reservation of a database may leave a mark of the module's own.
+    // The first reservation in a database may add the module's mark.
     shop.ask("INV.RESERVE FIRST ITEMS MOD 1");
     shop.ask("INV.COMMIT FIRST");
     shop.ask("SET stock:reserved:LUA 0");
@@ -138,7 +138,7 @@ fn the_keyspace_channel_of_a_key_tells_the_same() {
 }
 
 #[test]
-fn a_client_side_cache_is_told_of_the_modules_writes() {
+fn a_client_side_cache_is_notified_of_the_modules_writes() {
     let (server, mut shop) = shop(STOCK);
     shop.ask("INV.RESERVE R1 ITEMS P 5");
     let mut cache = server.connect();
@@ -185,7 +185,7 @@ fn a_record_of_the_scripts_is_foreign_and_left_alone() {
 }
 
 #[test]
-fn a_record_of_the_scripts_that_runs_out_gives_nothing_back() {
+fn a_record_of_the_scripts_that_expires_returns_nothing() {
     let (_server, mut shop) = shop(STOCK);
     lua(&mut shop, LUA_RESERVE, "P", "LUA-1");
     shop.ask("PEXPIRE reservation:LUA-1 20");
@@ -217,13 +217,13 @@ fn whatever_is_no_record_of_its_own_id_is_foreign() {
         }
     }
     assert_same(&shop.contents(), &before);
-    // The one that was copied is still ours.
+    // The original still belongs to the module.
     assert_eq!(shop.ask("INV.ROLLBACK R1"), "OK");
     assert_eq!(shop.counters("P"), (100, 0));
 }
 
 #[test]
-fn a_copy_that_runs_out_gives_nothing_back() {
+fn a_copy_that_expires_returns_nothing() {
     let (_server, mut shop) = shop(STOCK);
     shop.ask("INV.RESERVE R1 ITEMS P 5");
     shop.ask("COPY reservation:R1 reservation:R2");
@@ -264,7 +264,7 @@ fn a_record_that_is_moved_away_and_back_keeps_its_units_once() {
     assert_eq!(shop.counters("P"), (100, 0));
 }
 
-/// Ends one of our records as the scripts do it, and looks then and after its deadline.
+/// Ends one of the module's records as a script does, and checks the counters at once and after the deadline.
 fn settled_by_lua(others: &[&str], script: &str, ours: (i64, i64)) {
     let (_server, mut shop) = shop(STOCK);
     for reserve in others {
@@ -314,7 +314,7 @@ fn the_script_settles_our_records_while_its_own_are_live() {
     let deadline = shop.ask("INV.RESERVE R1 PX 200 ITEMS P 5")["expires_at"].clone();
     lua(&mut shop, LUA_COMMIT, "P", "R1");
     let_pass(&mut shop, &deadline);
-    // Were the units of R1 given back here, they would be those of LUA-1.
+    // If the units of R1 were returned here, they would be taken from LUA-1.
     assert_eq!(shop.counters("P"), (90, 5));
 }
 
@@ -324,14 +324,14 @@ fn our_deadline_leaves_what_the_scripts_hold() {
     lua(&mut shop, LUA_RESERVE, "P", "LUA-1");
     shop.ask("INV.RESERVE R1 PX 100 ITEMS P 3");
     assert_eq!(shop.counters("P"), (92, 8));
-    wait_for("ours are back", SOON, (95, 5), || shop.counters("P"));
+    wait_for("the module's units are back", SOON, (95, 5), || shop.counters("P"));
 }
 
-/// The events since the last call, of counters and records: `incrby stock:available:P`. Outcomes, alerts and the mark of
-/// a managed database have no like in the scripts.
+/// The events since the last call about counters and records: `incrby stock:available:P`. Outcomes, alerts and the mark of a
+/// managed database have no counterpart in the scripts.
 fn events(listener: &mut Client) -> Vec<String> {
     let event = |message: &Json| {
-        // pmessage: pattern, channel, key.
+        // A pmessage: pattern, channel, key.
         let channel = message[1].as_str().expect("a channel");
         let event = channel.rsplit(':').next().expect("an event");
         format!("{event} {}", message[2].as_str().expect("a key"))
@@ -351,7 +351,7 @@ fn a_record_of_a_script_is_foreign_whatever_its_type() {
         let (_server, mut shop) = shop(&[("P", 100)]);
         shop.ask("INV.RESERVE OURS PX 100 ITEMS P 5");
         assert_eq!(shop.ask("EXISTS inventory:managed"), 1);
-        // The script holds 5 for its record, and has sold ours: what is reserved is its own.
+        // The script holds 5 units for its record, and has sold the module's: all reserved units are its own.
         shop.ask(record);
         shop.ask("DEL reservation:OURS");
         let_the_sweep_pass(&mut shop);

@@ -1,7 +1,7 @@
-//! The deadline: units come back by themselves, once, whatever else made the record disappear.
+//! Deadlines: units return by themselves and only once, whatever else deletes the record.
 //!
-//! "The sweep has not come yet" is made certain by one burst: the server runs commands that lie in one read one after the
-//! other, and its own work (cron, active expiry) between reads. `DEBUG SLEEP` in the burst lets the deadline pass.
+//! A burst makes sure that the sweep has not run yet: the server runs commands received in one read one after the other, and its
+//! own work (cron, active expiry) only between reads. `DEBUG SLEEP` in the burst lets the deadline pass.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::harness::{Client, Json, Machine, SOON, code, json, wait_for, wait_unt
 
 use crate::shop::{let_pass, let_the_sweep_pass, shop, shop_with};
 
-/// Thousands of releases on a machine that has other things to do.
+/// The time for thousands of releases on a busy machine.
 const LONG: Duration = Duration::from_secs(20);
 
 const STOCK: &[(&str, i64)] = &[("P", 100)];
 
 #[test]
 fn units_come_back_beside_many_keys_with_a_later_ttl() {
-    // The server's own expiry looks at samples: beside these, it would find the record after about a minute.
+    // The server's own expiry takes samples: among these keys it would find the record after about a minute.
     let (_server, mut shop) = shop(STOCK);
     let fill = "for i = 1, 20000 do redis.call('SET', 'session:' .. i, 'x', 'EX', 1000) end";
     shop.ask(["EVAL", fill, "0"]);
@@ -29,7 +29,7 @@ fn units_come_back_beside_many_keys_with_a_later_ttl() {
 #[test]
 fn units_are_back_within_150_ms() {
     let (_server, mut shop) = shop(STOCK);
-    // The best of some, against what the machine allows at that time.
+    // The best of several rounds, compared with what the machine allows at that time.
     let late = (0..10).map(|round| {
         let machine = Machine::watch();
         let deadline = shop.ask(format!("INV.RESERVE R{round} PX 30 ITEMS P 5"))["expires_at"].as_i64();
@@ -89,7 +89,7 @@ fn each_of_them_alone_gives_the_units_back_at_once() {
         ("INV.COMMIT A", "-EXPIRED"),
         ("INV.ROLLBACK A", "OK"),
         ("INV.RESERVE A ITEMS P 5", "-EXPIRED"),
-        // A plain reader opens the record too; the server then takes it away, and its units go back with it.
+        // A plain reader accesses the record too; the server then deletes it, and its units return.
         ("GET reservation:A", ""),
     ] {
         let (_server, mut shop) = shop(STOCK);
@@ -148,7 +148,7 @@ fn reserve_takes_overdue_units_in_a_transaction() {
 fn reserve_takes_overdue_units_in_a_script() {
     for first in ["'PING'", "'INV.COMMIT','A'", "'INV.ROLLBACK','A'", "'GET','reservation:A'"] {
         let (_server, mut shop) = shop(STOCK);
-        // A script names no blanks here: `burst` splits at them.
+        // `burst` splits at blanks, so the script has none.
         let script =
             format!("EVAL redis.pcall({first});return{{redis.pcall('INV.RESERVE','D','ITEMS','P','100')}} 0");
         let replies = shop.burst(&["INV.RESERVE A PX 50 ITEMS P 100", "DEBUG SLEEP 0.1", &script]);
@@ -198,7 +198,7 @@ fn a_record_in_another_database_gives_its_units_back_there() {
 }
 
 #[test]
-fn a_record_deleted_by_hand_gives_its_units_back_at_the_deadline_once() {
+fn a_record_deleted_by_another_client_returns_its_units_once_at_the_deadline() {
     let (_server, mut shop) = shop(STOCK);
     let deadline = shop.ask("INV.RESERVE A PX 300 ITEMS P 5")["expires_at"].clone();
     shop.ask("INV.RESERVE B ITEMS P 7");
@@ -213,7 +213,7 @@ fn a_record_deleted_by_hand_gives_its_units_back_at_the_deadline_once() {
 }
 
 #[test]
-fn an_id_deleted_by_hand_can_be_reserved_again_and_holds_its_units_once() {
+fn an_id_deleted_by_another_client_can_be_reserved_again_and_holds_its_units_once() {
     let (_server, mut shop) = shop(STOCK);
     let deadline = shop.ask("INV.RESERVE A PX 300 ITEMS P 5")["expires_at"].clone();
     shop.ask("DEL reservation:A");
@@ -227,7 +227,7 @@ fn an_id_deleted_by_hand_can_be_reserved_again_and_holds_its_units_once() {
 }
 
 #[test]
-fn a_record_set_anew_by_hand_gives_the_old_units_back_once() {
+fn a_record_replaced_by_another_client_returns_its_old_units_once() {
     let (_server, mut shop) = shop(STOCK);
     shop.ask("INV.RESERVE A PX 300 ITEMS P 5");
     shop.ask("SET reservation:A something-else");
@@ -239,7 +239,7 @@ fn a_record_set_anew_by_hand_gives_the_old_units_back_once() {
 }
 
 #[test]
-fn whatever_ends_a_record_by_hand_gives_the_units_back_once() {
+fn whatever_ends_a_record_returns_the_units_once() {
     for by_hand in [
         "UNLINK reservation:A",
         "EXPIRE reservation:A 0",
@@ -256,7 +256,7 @@ fn whatever_ends_a_record_by_hand_gives_the_units_back_once() {
 }
 
 #[test]
-fn a_shorter_ttl_by_hand_moves_the_deadline() {
+fn a_shorter_ttl_set_by_another_client_moves_the_deadline() {
     let (_server, mut shop) = shop(STOCK);
     shop.ask("INV.RESERVE A EX 900 ITEMS P 5");
     shop.ask("PEXPIRE reservation:A 50");
@@ -265,7 +265,7 @@ fn a_shorter_ttl_by_hand_moves_the_deadline() {
 }
 
 #[test]
-fn a_longer_ttl_by_hand_moves_the_deadline() {
+fn a_longer_ttl_set_by_another_client_moves_the_deadline() {
     let (_server, mut shop) = shop(STOCK);
     let replies = shop.burst(&[
         "INV.RESERVE A PX 50 ITEMS P 5",
@@ -319,7 +319,7 @@ fn after_flushall_nothing_comes_back() {
         let (_server, mut shop) = shop(STOCK);
         let deadline = shop.ask("INV.RESERVE A PX 200 ITEMS P 5")["expires_at"].clone();
         shop.ask("INV.RESERVE B PX 200 ITEMS P 5");
-        // Remembered lines go as well.
+        // Remembered lines are released as well.
         shop.ask("DEL reservation:B");
         shop.ask(flush);
         assert_eq!(shop.ask("KEYS *"), json!([]), "{flush}");
@@ -355,7 +355,7 @@ fn a_due_record_that_is_opened_and_swapped_in_one_transaction_gives_its_units_ba
         "SWAPDB 0 1",
         "EXEC",
     ]);
-    // Another connection: Valkey 8.1 leaves this one in the database of the last event that a module saw
+    // A new connection: Valkey 8.1 leaves the old one in the database of the last event that a module received
     // (valkey-io/valkey#4024).
     let mut shop = server.connect();
     assert_eq!(shop.ask("KEYS *"), json!([]));
@@ -394,7 +394,7 @@ fn a_release_leaves_what_the_others_hold() {
     let (_server, mut shop) = shop(STOCK);
     shop.ask("INV.RESERVE B ITEMS P 5");
     let deadline = shop.ask("INV.RESERVE A PX 200 ITEMS P 5")["expires_at"].clone();
-    // Somebody sold three by hand: two of the seven are beyond what B holds.
+    // Another client has sold three units: two of the seven are more than B holds.
     shop.ask("SET stock:reserved:P 7");
     wait_for("two are back", SOON, (92, 5), || shop.counters("P"));
     let_pass(&mut shop, &deadline);
@@ -448,16 +448,16 @@ fn a_record_changed_in_place_gives_its_units_back_at_its_deadline() {
 }
 
 #[test]
-fn a_storm_goes_on_between_the_rounds_of_the_server_until_all_units_are_back() {
-    // A slice of this length does a few releases; ten slices a second would take minutes.
+fn a_storm_of_deadlines_is_handled_in_slices_until_all_units_are_back() {
+    // A slice of this length releases a few reservations only; at ten slices per second, this would take minutes.
     let (_server, mut shop) = shop_with(&["inv.sweep-budget-us 100"], &[("P", 5000)]);
     let deadline = shop.now() + 1500;
-    // Read inside the script: behind it the deadline may have passed.
+    // Read the counter inside the script: after it, the deadline may have passed.
     let reserve = "for i = 1, 5000 do redis.call('INV.RESERVE', 'R' .. i, 'PXAT', ARGV[1], 'ITEMS', 'P', 1) end \
                    return redis.call('GET', 'stock:available:P')";
     assert_eq!(shop.ask(["EVAL", reserve, "0", &deadline.to_string()]), "0");
     wait_until("the deadline passes", LONG, || shop.now() > deadline);
-    // Clients are answered meanwhile.
+    // Clients are served in the meantime.
     wait_for("all units are back", LONG, (5000, 0), || shop.counters("P"));
     assert_eq!(shop.info("inv", "inv_expired_total"), "5000");
 }
@@ -467,7 +467,7 @@ fn a_record_changed_in_place_and_then_taken_away_gives_its_units_back() {
     for end in ["DEL reservation:A", "PEXPIRE reservation:A 1", "SET reservation:A other"] {
         let (_server, mut shop) = shop(STOCK);
         shop.ask("INV.RESERVE A PX 150 ITEMS P 5");
-        // Nothing looks at it between the two.
+        // Nothing accesses the key between the two.
         shop.burst(&["MULTI", "APPEND reservation:A x", end, "EXEC"]);
         wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
         let_the_sweep_pass(&mut shop);
@@ -476,7 +476,7 @@ fn a_record_changed_in_place_and_then_taken_away_gives_its_units_back() {
     }
 }
 
-/// A server with an index that takes no memory: nothing is live, and the cron has been there.
+/// Whether the server is idle: nothing is live, the index takes no memory, and the cron has run.
 fn is_at_rest(shop: &mut Client) -> bool {
     shop.info("inv", "inv_index_bytes") == "0"
 }
@@ -495,7 +495,7 @@ fn a_database_at_rest_keeps_no_index_and_gives_units_back_when_it_is_used_again(
         shop.ask("INV.ROLLBACK R");
     }
     wait_until("all are at rest", SOON, || is_at_rest(&mut shop));
-    // By a command, by an event, and in another database than the one that woke.
+    // By a command, by an event, and in another database than the one that was active.
     shop.ask("SELECT 7");
     shop.ask("INV.RESERVE R2 PX 50 ITEMS P 2");
     shop.ask("INV.RESERVE R3 PX 100000 ITEMS P 1");

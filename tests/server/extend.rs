@@ -1,4 +1,4 @@
-//! INV.EXTEND: the deadline of a live reservation, moved.
+//! INV.EXTEND: moving the deadline of a live reservation.
 
 use crate::harness::{SOON, assert_same, code, json, wait_for, wire_code};
 use crate::shop::{between, let_the_sweep_pass, shop, shop_with, stored};
@@ -93,11 +93,11 @@ fn past_the_deadline_extend_is_expired_before_the_sweep_comes() {
 }
 
 #[test]
-fn the_whole_life_has_a_limit_where_one_is_set() {
+fn the_whole_life_is_limited_if_a_limit_is_set() {
     let (_server, mut shop) = shop_with(&["inv.max-hold-ms 60000"], STOCK);
     let reply = shop.ask("INV.RESERVE R1 EX 30 ITEMS P 5");
     let created_at = shop.ask("INV.GET R1")["created_at"].as_i64().expect("a time");
-    // The limit counts from the start of the reservation and not from now.
+    // The limit counts from the creation of the reservation, not from now.
     for beyond in [format!("PXAT {}", created_at + 60_001), "EX 61".to_owned()] {
         assert_eq!(code(&shop.refusal(format!("INV.EXTEND R1 {beyond}"))), "ERR", "{beyond}");
     }

@@ -1,5 +1,5 @@
-//! Who releases, and when: replicas never, a paused master when the pause ends, a promoted replica from the first moment
-//! on. Whatever changes hands meanwhile, nothing is lost and the copies agree.
+//! Which server releases reservations, and when: a replica never, a paused master after the pause, a promoted replica at once.
+//! Whatever changes in between, nothing is lost and the copies agree.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,18 +8,18 @@ use crate::harness::{
 };
 use crate::shop::shop_with;
 
-/// Thousands of releases on a machine that has other things to do.
+/// The time for thousands of releases on a busy machine.
 const LONG: Duration = Duration::from_secs(20);
 
-/// A release that had to wait for a pause or a promotion comes this soon after it, ms: what reads as missing during a
-/// pause is tried again a second later, and the rest is for a busy machine. How soon it is on a quiet one, the benchmark says.
+/// How soon after a pause or a promotion a delayed release must happen, in ms. What seems missing during a pause is tried again a
+/// second later; the rest of the time is for a busy machine. The benchmark measures it on an idle one.
 const AT_ONCE: u64 = 5000;
 
-/// Many reservations of one unit each that are due at one moment.
+/// The number of reservations of one unit that expire at the same moment.
 const MANY: i64 = 3000;
 const STOCK: i64 = 10_000;
 
-/// A master with its replica; one reservation of 7 units lives on behind all that happens.
+/// A master with its replica, and a reservation of 7 units that lives throughout the test.
 fn master_and_replica(options: &[&str]) -> (Server, Client, Server) {
     let (master, mut shop) = shop_with(options, &[("P", STOCK)]);
     shop.ask("INV.RESERVE LONG ITEMS P 7");
@@ -27,8 +27,8 @@ fn master_and_replica(options: &[&str]) -> (Server, Client, Server) {
     (master, shop, replica)
 }
 
-/// A master with its replica, many reservations that are due at the moment that is told, and what `prepare` has done to them
-/// before that. On a machine that is too slow for it, all of it is done again with more time.
+/// A master with its replica, many reservations that expire at the returned moment, and the result of `prepare`, which ran before
+/// that moment. If the machine is too slow, everything is repeated with more time.
 fn in_time<T>(
     options: &[&str],
     count: i64,
@@ -38,7 +38,7 @@ fn in_time<T>(
         let (master, mut shop, replica) = master_and_replica(options);
         let due = hold_many(&mut shop, "R", count, life);
         let prepared = prepare(&master, &mut shop, &replica, due);
-        // Not the server's clock: it may be asked nothing now.
+        // Not the server's clock: the server may not be reachable now.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_millis();
         if let Some(prepared) = prepared.filter(|_| now < u128::try_from(due).expect("a time")) {
             return (master, shop, replica, due, prepared);
@@ -47,10 +47,10 @@ fn in_time<T>(
     panic!("this machine is too slow");
 }
 
-/// What the counters say when only the long reservation is left.
+/// The counters when only the long reservation is left.
 const ALL_BACK: (i64, i64) = (STOCK - 7, 7);
 
-/// Reservations `{prefix}1` to `{prefix}{count}` of one unit, all due at one moment, which is told.
+/// Makes the reservations `{prefix}1` to `{prefix}{count}` of one unit with the same deadline, and returns the deadline.
 fn hold_many(shop: &mut Client, prefix: &str, count: i64, life: i64) -> i64 {
     let reserve = "for i = 1, ARGV[1] do \
                    redis.call('INV.RESERVE', ARGV[2] .. i, 'PXAT', ARGV[3], 'ITEMS', 'P', 1) end";
@@ -63,7 +63,7 @@ fn let_the_clock_pass(client: &mut Client, moment: i64) {
     wait_until("the clock has passed it", LONG, || client.now() > moment);
 }
 
-/// When the last of these reservations was released, by their outcomes.
+/// When the last of these reservations was released, according to their outcomes.
 fn last_release(shop: &mut Client, prefix: &str, count: i64) -> i64 {
     let keys: Vec<String> = (1..=count).map(|n| format!("inventory:outcome:{prefix}{n}")).collect();
     let outcomes = shop.ask(format!("MGET {}", keys.join(" ")));
@@ -75,10 +75,10 @@ fn last_release(shop: &mut Client, prefix: &str, count: i64) -> i64 {
     outcomes.as_array().expect("an array").iter().map(resolved_at).max().expect("some")
 }
 
-/// Reservations made from now on are released on time by this server.
+/// Asserts that this server releases new reservations on time.
 fn keeps_deadlines(shop: &mut Client, prefix: &str) {
     let before = shop.counters("P");
-    // The best of some, against what the machine allows at that time.
+    // The best of several rounds, compared with what the machine allows at that time.
     let late = (1..=4).map(|round| {
         let machine = Machine::watch();
         let deadline = hold_many(shop, &format!("{prefix}-{round}-"), 1, 40);
@@ -95,7 +95,7 @@ fn role(server: &Server) -> String {
     server.connect().info("replication", "role")
 }
 
-/// Makes a server a replica of another, and waits until it has what that has.
+/// Makes a server a replica of another, and waits until it has the same data.
 fn follow(replica: &Server, master: &Server) {
     replica.connect().ask(format!("REPLICAOF 127.0.0.1 {}", master.port()));
     replica.wait_for_master(master);
@@ -108,12 +108,12 @@ fn agree(master: &Server, replica: &Server) {
 }
 
 #[test]
-fn a_replica_promoted_by_hand_releases_what_is_due_at_once_and_the_rest_on_time() {
+fn a_manually_promoted_replica_releases_what_is_due_at_once_and_the_rest_on_time() {
     let (master, mut shop, replica, due, mut promoted) = in_time(&[], MANY, |master, shop, replica, due| {
         shop.try_ask(format!("INV.RESERVE LATER PXAT {} ITEMS P 9", due + 8000)).ok()?;
         replica.catch_up_with(master);
         let promoted = replica.connect();
-        // The old master knows nothing of what follows: as if the network had parted them.
+        // The old master misses what follows, as in a network partition.
         master.freeze();
         Some(promoted)
     });
@@ -129,7 +129,7 @@ fn a_replica_promoted_by_hand_releases_what_is_due_at_once_and_the_rest_on_time(
     wait_for("the rest is back in time", LONG, ALL_BACK, || promoted.counters("P"));
     keeps_deadlines(&mut promoted, "N");
 
-    // The old master comes back, and has released the same by itself meanwhile: what the new one says counts.
+    // The old master returns after it has released the same reservations by itself: the new master's data win.
     master.thaw();
     wait_for("the old master releases too", LONG, ALL_BACK, || shop.counters("P"));
     follow(&master, &replica);
@@ -159,7 +159,7 @@ fn a_master_that_was_killed_comes_back_as_a_replica_and_agrees() {
 
 #[test]
 fn a_failover_while_thousands_of_deadlines_pass_loses_nothing() {
-    // They fall due around the failover: some before, some in the middle of it, some behind.
+    // Their deadlines are around the failover: some before, some during, some after it.
     for lead in [0, 5, 20] {
         let (master, mut shop, replica) = master_and_replica(&[]);
         let due = hold_many(&mut shop, "R", MANY, 1200);
@@ -187,12 +187,12 @@ fn a_failover_while_thousands_of_deadlines_pass_loses_nothing() {
 }
 
 #[test]
-fn a_failover_that_ends_in_vain_loses_nothing() {
+fn a_failover_that_fails_loses_nothing() {
     for way in ["TIMEOUT", "ABORT"] {
         let (master, mut shop, replica, due, ()) = in_time(&[], MANY, |master, shop, replica, due| {
             replica.catch_up_with(master);
             replica.freeze();
-            // What the replica has not acknowledged keeps the failover, and the pause that belongs to it, waiting.
+            // A write that the replica has not acknowledged delays the failover, and so prolongs its pause.
             shop.ask("INV.RESERVE LAST ITEMS P 2");
             let_the_clock_pass(shop, due - 100);
             shop.ask(format!("FAILOVER TO 127.0.0.1 {} TIMEOUT 700", replica.port()));
@@ -201,7 +201,7 @@ fn a_failover_that_ends_in_vain_loses_nothing() {
         let mut waiting = master.connect();
         waiting.send("INV.COMMIT R1");
         let_the_clock_pass(&mut shop, due + 200);
-        assert_eq!(shop.counters("P").1, MANY + 9, "nothing is released meanwhile");
+        assert_eq!(shop.counters("P").1, MANY + 9, "nothing is released in the meantime");
         assert_eq!(shop.ask("INV.GET R2")["state"], "expired");
         if way == "ABORT" {
             shop.ask("FAILOVER ABORT");
@@ -250,7 +250,7 @@ fn a_pause_while_thousands_of_deadlines_pass_loses_nothing_and_all_is_back_when_
         }
         if pause == "WRITE" {
             let_the_clock_pass(&mut shop, due + 200);
-            // A reader opens them, and they stay.
+            // A reader accesses them, and they are not deleted.
             assert_eq!(shop.ask("GET reservation:R5"), Json::Null);
             assert_eq!(shop.ask("INV.GET R5")["state"], "expired");
             assert_eq!(shop.counters("P"), before);
@@ -266,7 +266,7 @@ fn a_pause_while_thousands_of_deadlines_pass_loses_nothing_and_all_is_back_when_
         let released = shop.now();
         let rolled_back = if with_clients { "rolled_back" } else { "expired" };
         assert_eq!(shop.ask("INV.GET R2")["state"], rolled_back);
-        // R2 may have an outcome of another name.
+        // R2 may have an outcome under another name.
         let last = last_release(&mut shop, "R", 1)
             .max(shop.document("inventory:outcome:BYHAND")["resolved_at"].as_i64().unwrap());
         assert!(last >= over - 20, "nothing before the end");
@@ -283,12 +283,12 @@ fn a_pause_while_thousands_of_deadlines_pass_loses_nothing_and_all_is_back_when_
 }
 
 #[test]
-fn a_replica_writes_nothing_while_its_master_stands_still() {
+fn a_replica_writes_nothing_while_its_master_is_suspended() {
     for still in ["STOP", "PAUSE ALL"] {
         let (master, mut shop, replica, due, mut reader) =
             in_time(&["appendonly yes"], 1000, |master, shop, replica, due| {
                 replica.catch_up_with(master);
-                // A replica that has copied all writes its AOF anew.
+                // A replica rewrites its AOF after a full copy.
                 for field in ["aof_rewrite_scheduled", "aof_rewrite_in_progress"] {
                     replica.wait_for_info("persistence", field, "0");
                 }
@@ -302,7 +302,7 @@ fn a_replica_writes_nothing_while_its_master_stands_still() {
                 Some(reader)
             });
         let before = seen(&replica);
-        // Clients open them, too.
+        // Clients access them, too.
         let_the_clock_pass(&mut reader, due);
         for n in 1..=100 {
             assert_eq!(reader.ask(format!("GET reservation:R{n}")), Json::Null);
@@ -322,8 +322,8 @@ fn a_replica_writes_nothing_while_its_master_stands_still() {
     }
 }
 
-/// All that a write of a server's own would change: its data set, its place in the stream, its AOF. Records that are due
-/// count in the digest, though nobody can read them.
+/// Everything that a write of the server's own would change: its data set, its position in the stream, its AOF. Overdue records
+/// count in the digest, although nobody can read them.
 fn seen(replica: &Server) -> (Json, String, String) {
     let mut reader = replica.connect();
     let offset = reader.info("replication", "slave_repl_offset");
@@ -333,13 +333,13 @@ fn seen(replica: &Server) -> (Json, String, String) {
 }
 
 #[test]
-fn a_replica_that_was_restarted_while_deadlines_pass_goes_on_where_it_was() {
+fn a_replica_restarted_while_deadlines_pass_continues_where_it_was() {
     let (master, mut shop, mut replica) = master_and_replica(&["replica-read-only yes"]);
     for round in 1..=3 {
         let prefix = format!("R{round}-");
         hold_many(&mut shop, &prefix, 1000, 600);
         replica.catch_up_with(&master);
-        // An RDB tells where in the stream it was.
+        // An RDB contains the position in the stream.
         replica.shut_down_saving();
         if round == 2 {
             wait_for("all is back", LONG, ALL_BACK, || shop.counters("P"));
@@ -347,7 +347,7 @@ fn a_replica_that_was_restarted_while_deadlines_pass_goes_on_where_it_was() {
         let partial = shop.info("stats", "sync_partial_ok");
         replica.start_again();
         replica.wait_for_master(&master);
-        assert_ne!(shop.info("stats", "sync_partial_ok"), partial, "it went on in the stream");
+        assert_ne!(shop.info("stats", "sync_partial_ok"), partial, "it continued in the stream");
         assert_eq!(shop.info("stats", "sync_full"), "1");
         wait_for("all is back", LONG, ALL_BACK, || shop.counters("P"));
         agree(&master, &replica);
@@ -356,12 +356,12 @@ fn a_replica_that_was_restarted_while_deadlines_pass_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_replica_whose_connection_breaks_while_deadlines_pass_goes_on_where_it_was() {
+fn a_replica_whose_connection_breaks_while_deadlines_pass_continues_where_it_was() {
     let (master, mut shop, replica) = master_and_replica(&[]);
     hold_many(&mut shop, "R", MANY, 1000);
     let mut cuts = 0;
     wait_until("all is back", LONG, || {
-        // Cut again as soon as it is there again.
+        // Cut the connection again as soon as it is back.
         if shop.info("replication", "connected_slaves") == "1" {
             cuts += 1;
             shop.ask("CLIENT KILL TYPE replica");
@@ -371,7 +371,7 @@ fn a_replica_whose_connection_breaks_while_deadlines_pass_goes_on_where_it_was()
     assert!(cuts > 0);
     replica.wait_for_master(&master);
     agree(&master, &replica);
-    // A connection that was cut while the two were agreeing where to go on may cost a full copy.
+    // A connection that is cut during the handshake may cause a full copy.
     assert_ne!(shop.info("stats", "sync_partial_ok"), "0");
 }
 
@@ -390,9 +390,9 @@ fn a_replica_of_a_replica_follows_the_one_that_is_promoted() {
     wait_for("all is back", LONG, ALL_BACK, || promoted.counters("P"));
     last.wait_for_master(&middle);
     agree(&middle, &last);
-    assert_eq!(last.connect().info("stats", "sync_full"), "0", "nobody had to copy all");
+    assert_eq!(last.connect().info("stats", "sync_full"), "0", "no server needed a full copy");
 
-    // The old master comes behind the last, and then that is promoted.
+    // The old master becomes a replica of the last one, which is then promoted.
     master.thaw();
     follow(&master, &last);
     let due = hold_many(&mut promoted, "T", 500, 600);
@@ -413,7 +413,7 @@ fn sentinel_promotes_a_replica_that_releases_and_the_old_master_follows_it() {
     let (mut master, mut shop, replica) = master_and_replica(&["appendonly yes"]);
     let sentinel = master.sentinel();
     let mut watch = sentinel.connect();
-    // It asks and tells every few seconds; a test need not wait for that.
+    // Sentinel exchanges messages every few seconds by default; shorten that for the test.
     for period in ["info-period", "publish-period", "ask-period"] {
         watch.ask(format!("SENTINEL DEBUG {period} 100"));
     }
@@ -425,7 +425,7 @@ fn sentinel_promotes_a_replica_that_releases_and_the_old_master_follows_it() {
     replica.catch_up_with(&master);
     let machine = Machine::watch();
     master.kill();
-    // Sentinel is asked, for it also cuts the connections of a server whose role it changes.
+    // Ask Sentinel, because it also cuts the connections of a server whose role it changes.
     wait_for("the replica is master", LONG, replica.port().to_string(), || {
         let address = watch.ask("SENTINEL GET-MASTER-ADDR-BY-NAME shop");
         address[1].as_str().expect("a port").to_owned()

@@ -1,11 +1,11 @@
-//! The change feed: every change of stock that the module makes is one entry, in order.
+//! The change feed: each stock change by the module is one entry, in order.
 
 use std::collections::BTreeMap;
 
 use crate::harness::{Client, Json, SOON, Server, assert_same_data, wait_for};
 use crate::shop::{Dice, let_the_sweep_pass};
 
-/// The entries, as maps.
+/// The entries as maps.
 fn entries(client: &mut Client) -> Vec<BTreeMap<String, String>> {
     let entries = client.ask("XRANGE inventory:feed - +");
     let text = |value: &Json| value.as_str().unwrap().to_owned();
@@ -16,13 +16,14 @@ fn entries(client: &mut Client) -> Vec<BTreeMap<String, String>> {
     entries.as_array().unwrap().iter().map(entry).collect()
 }
 
-/// The counters as the entries alone tell them: after each entry they are what it says, and in the end what they are.
+/// Asserts that the entries alone give the counters: each entry has the values after its change, and the last ones match the
+/// keys.
 #[track_caller]
 fn assert_rebuilt(shop: &mut Client) {
     let mut counters: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     let mut moments: Vec<i64> = vec![];
     for entry in entries(shop) {
-        // The units of SWEPT came by hand.
+        // The units of SWEPT were added by another client.
         if entry["event"] == "alert" || entry["sku"] == "SWEPT" {
             continue;
         }
@@ -110,7 +111,7 @@ fn after_any_history_the_counters_can_be_rebuilt_from_the_feed_alone() {
                 11 => format!("INV.SET {sku} ONHAND {}", 40 + units),
                 _ => format!("INV.TRANSFER W B A {units}"),
             };
-            // Refused or not.
+            // Refusals are fine, too.
             let _ = shop.try_ask(command);
         }
         let_the_sweep_pass(&mut shop);
@@ -141,7 +142,7 @@ fn a_consumer_that_dies_and_comes_back_misses_nothing() {
         shop.ask(format!("INV.ADJUST P {units}"));
     }
     assert_eq!(read(&mut server.connect(), ">", true), 7);
-    // It dies with what it has read.
+    // The consumer dies before it acknowledges what it has read.
     assert_eq!(read(&mut server.connect(), ">", false), 7);
     for units in 21..=30 {
         shop.ask(format!("INV.ADJUST P {units}"));
@@ -153,7 +154,7 @@ fn a_consumer_that_dies_and_comes_back_misses_nothing() {
 }
 
 #[test]
-fn an_alert_is_an_entry_behind_its_cause() {
+fn an_alert_is_an_entry_after_its_cause() {
     let server = Server::start_with(&["inv.feed-maxlen 1000"]);
     let mut shop = server.connect();
     shop.ask("INV.ADJUST P 12");

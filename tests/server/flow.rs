@@ -1,4 +1,4 @@
-//! The life of a reservation, step by step: reserve, then commit, rollback or nothing; and every command sent again.
+//! The life of a reservation step by step: reserve, then commit, rollback or expiry; and each command sent again.
 
 use crate::harness::{Client, Json, SOON, Server, assert_same, code, json, wait_for, wire_code};
 use crate::shop::{between, item, shop};
@@ -137,13 +137,13 @@ fn the_last_units_can_be_sold_and_no_more() {
 }
 
 #[test]
-fn reserve_again_answers_as_it_stands_and_changes_nothing() {
+fn reserve_again_answers_with_the_current_state_and_changes_nothing() {
     let (_server, mut shop) = shop(&[("P", 10), ("Q", 10)]);
     let first = shop.ask("INV.RESERVE R1 EX 900 ITEMS P 3 Q 1");
     let before = shop.contents();
     for again in [
         "INV.RESERVE R1 EX 900 ITEMS P 3 Q 1",
-        // Items are compared by sku and sum; time and DATA are not compared.
+        // Items are compared by the sum of each sku; the time and DATA are not compared.
         "INV.RESERVE R1 EX 900 ITEMS Q 1 P 1 P 2",
         "INV.RESERVE R1 PX 5 DATA other ITEMS P 3 Q 1",
         "INV.RESERVE R1 ITEMS P 3 Q 1",
@@ -211,7 +211,7 @@ fn an_expired_id_is_used_up_and_its_rollback_is_ok() {
     );
     assert_eq!(code(&shop.refusal("INV.RESERVE R1 ITEMS P 3")), "EXPIRED");
 
-    // The units are back already; only the outcome changes, which rules a late commit out.
+    // The units have already returned; only the outcome changes, which rules out a late commit.
     assert_eq!(shop.ask("INV.ROLLBACK R1"), "OK");
     assert_eq!(shop.counters("P"), (10, 0));
     assert_eq!(shop.document("inventory:outcome:R1")["state"], "rolled_back");
@@ -271,7 +271,7 @@ fn a_star_becomes_a_fresh_id() {
     let one = fresh(&mut shop, "*");
     let other = fresh(&mut shop, "*");
     assert_ne!(one, other);
-    // A UUID of version 7: its time makes the ids sort as they were made.
+    // A UUID of version 7 begins with the time, so that ids sort in the order of their creation.
     assert_eq!((one.len(), &one[14..15]), (36, "7"), "{one}");
     assert!(one[..8] <= other[..8], "{one} {other}");
 
@@ -556,7 +556,7 @@ fn an_order_moves_each_counter_once_however_many_lines_it_has_and_however_often_
     for sku in &skus {
         shop.ask(format!("SET stock:available:{sku} 10"));
     }
-    // W takes from both of its places, of which one is named as well.
+    // W takes units from both of its warehouses, one of which is named as well.
     shop.ask("INV.WAREHOUSES W SET a 1 b 2");
     shop.ask("INV.ADJUST W@a 5");
     shop.ask("INV.ADJUST W@b 5");

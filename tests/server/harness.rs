@@ -1,6 +1,6 @@
-//! A real server for each test: on a free port, in a folder of its own, and gone when the test ends.
+//! Starts a real server for each test, on a free port and in a temporary folder, and ends it with the test.
 //!
-//! Nothing here sleeps for a time that was guessed: [`wait_until`] polls for a condition and fails with its name.
+//! Nothing here sleeps for a fixed time: [`wait_until`] polls for a condition and, if it fails, names the condition.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -18,13 +18,13 @@ use redis::{Connection, Value};
 pub use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-/// What is due at once may take this long on a machine that has other things to do.
+/// The limit for what should happen at once, on a busy machine.
 pub const SOON: Duration = Duration::from_secs(2);
 
-/// What needs a start, a full sync or a rewrite may take this long.
+/// The limit for what needs a start, a full sync or a rewrite.
 pub const LATER: Duration = Duration::from_secs(20);
 
-/// How many times as long everything may take: `INV_PATIENCE`, for a server under valgrind.
+/// The factor for all limits: `INV_PATIENCE`, for a server under valgrind.
 fn patience() -> u32 {
     static PATIENCE: OnceLock<u32> = OnceLock::new();
     *PATIENCE.get_or_init(|| {
@@ -32,8 +32,8 @@ fn patience() -> u32 {
     })
 }
 
-/// How late the machine itself has been since a moment, and what may be late with it. On one that has other things to do
-/// neither the test nor the server gets the processor when it is its turn.
+/// How late this machine has been since a moment, and how much later results may be because of it. On a busy machine, neither the
+/// test nor the server gets the processor at once.
 #[derive(Debug)]
 pub struct Machine {
     began: Instant,
@@ -41,19 +41,19 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// How much more than its own lateness is forgiven: a thread that mostly sleeps gets the processor sooner than a server
-    /// that works.
+    /// How much more than the measured lateness is allowed: a thread that mostly sleeps gets the processor sooner than a busy
+    /// server does.
     const FORGIVEN: u32 = 10;
 
-    /// A limit grows to so many times itself, so that what never comes fails the test.
+    /// The largest factor by which a limit grows, so that a test that waits for something impossible fails.
     const MOST: u32 = 15;
 
-    /// From now on.
+    /// Measures from now on.
     pub fn watch() -> Self {
         Self { began: Instant::now(), before: lateness() }
     }
 
-    /// The limit as it is now, with what is forgiven.
+    /// The limit plus what the lateness so far allows.
     pub fn limit(&self, limit: Duration) -> Duration {
         let late = lateness().saturating_sub(self.before);
         limit + (late * Self::FORGIVEN).min(limit * (Self::MOST - 1))
@@ -69,10 +69,10 @@ impl Machine {
     }
 }
 
-/// How late a thread has been so far, that sleeps and does a little work by turns: the sum.
+/// The total lateness so far of a thread that alternately sleeps and works for a moment.
 fn lateness() -> Duration {
     const SLEEP: Duration = Duration::from_millis(20);
-    // The system's timer is no better.
+    // The precision of the system's timer.
     const USUAL: Duration = Duration::from_millis(1);
     static SUM: OnceLock<Arc<AtomicU64>> = OnceLock::new();
     let sum = SUM.get_or_init(|| {
@@ -97,17 +97,17 @@ fn lateness() -> Duration {
     Duration::from_micros(sum.load(Ordering::Relaxed))
 }
 
-/// Polls until the condition holds; after the limit the test fails with what it waited for. If the machine is late, the limit
-/// is later.
+/// Polls until the condition holds. After the limit, the test fails with the name of the condition. If the machine is late, the
+/// limit grows.
 pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
     let (limit, machine) = (limit * patience(), Machine::watch());
     while !condition() {
-        assert!(!machine.is_over(limit), "waited {:?} in vain: {what}", machine.limit(limit));
+        assert!(!machine.is_over(limit), "gave up after {:?}: {what}", machine.limit(limit));
         thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Polls until the value is the expected one; the failure shows the last value seen.
+/// Polls until the value is the expected one. A failure shows the last value.
 pub fn wait_for<T: PartialEq + Debug>(
     what: &str,
     limit: Duration,
@@ -122,7 +122,7 @@ pub fn wait_for<T: PartialEq + Debug>(
         }
         assert!(
             !machine.is_over(limit),
-            "waited {:?} in vain: {what}: {seen:?} is not {expected:?}",
+            "gave up after {:?}: {what}: {seen:?} is not {expected:?}",
             machine.limit(limit)
         );
         thread::sleep(Duration::from_millis(2));
@@ -133,10 +133,10 @@ pub fn wait_for<T: PartialEq + Debug>(
 pub struct Server {
     child: Option<Child>,
     program: PathBuf,
-    /// What stands behind the configuration file on the command line.
+    /// The command-line arguments after the configuration file.
     arguments: &'static [&'static str],
     port: u16,
-    /// Where the other nodes of a cluster call it; 0 outside one.
+    /// The port at which the other nodes of a cluster connect; 0 outside a cluster.
     bus_port: u16,
     folder: TempDir,
     options: Vec<String>,
@@ -148,13 +148,13 @@ impl Server {
         Self::start_with(&[])
     }
 
-    /// A server with the module and further lines of configuration, such as `inv.outcome-ttl-ms 0` or `appendonly yes`.
+    /// A server with the module and more lines of configuration, such as `inv.outcome-ttl-ms 0` or `appendonly yes`.
     pub fn start_with(options: &[&str]) -> Self {
         Self::start_with_module(&module(), options)
     }
 
-    /// A node of a cluster, with the module. `tell` is given a port for its bus and answers with further lines of
-    /// configuration, and the port at which the others call it.
+    /// A cluster node with the module. `tell` receives the port of its bus, and returns more lines of configuration and the port
+    /// at which the other nodes connect.
     pub fn start_node(mut tell: impl FnMut(u16) -> (Vec<String>, u16)) -> Self {
         Self::on_free_ports(|| {
             let own = free_port();
@@ -166,7 +166,7 @@ impl Server {
         })
     }
 
-    /// A server with the module out of this file.
+    /// A server with the module in this file.
     pub fn start_with_module(module: &Path, options: &[&str]) -> Self {
         Self::on_free_ports(|| {
             let mut server = Self::new(server_program(), options);
@@ -174,7 +174,7 @@ impl Server {
         })
     }
 
-    /// Another program without the module.
+    /// Another server program, without the module.
     pub fn start_without_module(program: &Path, options: &[&str]) -> Self {
         Self::on_free_ports(|| {
             let mut server = Self::new(program, options);
@@ -182,17 +182,17 @@ impl Server {
         })
     }
 
-    /// Starts a server anew, on other ports, when another process was faster in taking one of them.
+    /// Starts a server. If another process takes one of its ports first, starts it again on other ports.
     fn on_free_ports(mut start: impl FnMut() -> Result<Self, PortTaken>) -> Self {
         for _ in 0..10 {
             if let Ok(server) = start() {
                 return server;
             }
         }
-        panic!("others take every port that is tried");
+        panic!("every port that was tried was taken by another process");
     }
 
-    /// The log of a program that does not start with these lines of configuration.
+    /// The log of a program that refuses to start with these lines of configuration.
     pub fn refused_start(program: &Path, lines: &[&str]) -> String {
         let mut server = Self::new(program, &[]);
         let own = server.lines(None);
@@ -217,7 +217,7 @@ impl Server {
         }
     }
 
-    /// A Sentinel that watches this server under the name `shop`, and alone decides that it is down.
+    /// A Sentinel that monitors this server as `shop` and needs no other to declare it down.
     pub fn sentinel(&self) -> Self {
         Self::on_free_ports(|| {
             let mut sentinel = Self::new(server_program(), &[]);
@@ -236,12 +236,12 @@ impl Server {
         })
     }
 
-    /// A replica of this server that has caught up with it.
+    /// A replica of this server that is in sync.
     pub fn replica(&self) -> Self {
         self.replica_with(&[])
     }
 
-    /// The same with further lines of configuration.
+    /// The same with more lines of configuration.
     pub fn replica_with(&self, options: &[&str]) -> Self {
         let replica_of = format!("replicaof 127.0.0.1 {}", self.port);
         let replica = Self::start_with(&[&[&*replica_of], options].concat());
@@ -249,41 +249,41 @@ impl Server {
         replica
     }
 
-    /// Waits until what the master does arrives here.
+    /// Waits until writes of the master arrive here.
     pub fn wait_for_master(&self, master: &Self) {
         self.wait_for_info("replication", "master_link_status", "up");
-        // The master may send nothing yet for a second; a message shows that it does, and leaves no key.
+        // The master may send nothing for a second. A message proves the connection and leaves no key.
         master.connect().ask("PUBLISH harness up");
         self.catch_up_with(master);
     }
 
-    /// Whether it was started and not ended by this test.
+    /// Whether the test has started it and not ended it.
     pub const fn runs(&self) -> bool {
         self.child.is_some()
     }
 
-    /// Whether the process is gone.
+    /// Whether the process has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.as_mut().is_none_or(|child| child.try_wait().expect("a child of ours").is_some())
     }
 
-    /// Starts on the port and folder that it had.
+    /// Starts it again with the same port and folder.
     pub fn start_again(&mut self) {
         self.run(Some(&module()));
     }
 
-    /// The same without the module and without its options.
+    /// The same, without the module and its options.
     pub fn start_again_without_module(&mut self) {
         self.run(None);
     }
 
-    /// Ends in good order; nothing is saved but what the AOF has.
+    /// Shuts it down without saving; only the AOF has the data.
     pub fn shut_down(&mut self) {
         self.connect().send("SHUTDOWN NOSAVE");
         self.child.take().expect("a running server").wait().expect("the server ends");
     }
 
-    /// Puts another line of configuration in the place of one; for the next start.
+    /// Replaces a line of configuration, for the next start.
     pub fn change_option(&mut self, before: &str, after: &str) {
         for option in self.options.iter_mut().filter(|option| *option == before) {
             after.clone_into(option);
@@ -291,25 +291,25 @@ impl Server {
         std::fs::remove_file(self.configuration()).expect("a configuration file");
     }
 
-    /// Ends in good order, and writes an RDB, which tells a replica where in the stream it was.
+    /// Shuts it down with an RDB, which tells a replica its position in the stream.
     pub fn shut_down_saving(&mut self) {
         self.connect().send("SHUTDOWN SAVE");
         self.child.take().expect("a running server").wait().expect("the server ends");
     }
 
-    /// Ends as in a power cut: kill -9.
+    /// Ends it with kill -9, like a power failure.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("a running server");
         child.kill().expect("a child of ours");
         child.wait().expect("the server ends");
     }
 
-    /// Takes the processor away from it: its connections stay open, and it does nothing (SIGSTOP).
+    /// Suspends it (SIGSTOP): its connections stay open, but it does nothing.
     pub fn freeze(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it go on where it stood (SIGCONT).
+    /// Resumes it (SIGCONT).
     pub fn thaw(&self) {
         self.signal("-CONT");
     }
@@ -330,7 +330,7 @@ impl Server {
         Client::open(self.port, redis::ProtocolVersion::RESP2).expect("the server takes connections")
     }
 
-    /// Waits until this replica has received all that its master has sent.
+    /// Waits until this replica has received everything from its master.
     pub fn catch_up_with(&self, master: &Self) {
         wait_until("the replica has what the master sent", LATER, || {
             let sent = master.connect().info("replication", "master_repl_offset");
@@ -338,7 +338,7 @@ impl Server {
         });
     }
 
-    /// Rewrites the AOF, or the RDB with `BGSAVE`, and waits for the end of it.
+    /// Rewrites the AOF, or the RDB with `BGSAVE`, and waits for the end.
     pub fn rewrite(&self, command: &str) {
         self.connect().ask(command);
         for field in ["aof_rewrite_in_progress", "aof_rewrite_scheduled", "rdb_bgsave_in_progress"] {
@@ -346,10 +346,9 @@ impl Server {
         }
     }
 
-    /// Takes half a transaction out of the AOF. A server that was killed while it wrote one removes, at the next start,
-    /// only the command that was cut; Redis 8.0 and Valkey before the fix of valkey-io/valkey#4342 keep the whole commands
-    /// before it, append behind them, and carry them out at the start after that. Here, and in a shop that had such a
-    /// crash, a rewrite comes between.
+    /// Removes half a transaction from the AOF. After a kill during such a write, the next start removes only the incomplete
+    /// command; Redis 8.0, and Valkey without the fix of valkey-io/valkey#4342, keep the complete commands before it, append to
+    /// them, and execute them at the following start. Rewriting the AOF in between avoids that, here as in production.
     pub fn mend_aof(&self) {
         let folder = self.folder.path().join("appendonlydir");
         let number = |file: &Path| {
@@ -368,42 +367,42 @@ impl Server {
         }
     }
 
-    /// What was propagated while the step ran: each command as one line, from the AOF (`appendonly yes`). The server
-    /// writes it before it answers, so that nothing has to be waited for. SELECT is left out.
+    /// The commands propagated by the step, one per line, from the AOF (`appendonly yes`). The server writes the AOF before it
+    /// answers, so there is nothing to wait for. SELECT is skipped.
     pub fn propagated_by(&self, step: impl FnOnce()) -> Vec<String> {
         let before = self.propagated().len();
         step();
         self.propagated().split_off(before)
     }
 
-    /// All that was propagated since the start.
+    /// Everything that was propagated since the start.
     pub fn propagated(&self) -> Vec<String> {
         let aof = self.folder.path().join("appendonlydir/appendonly.aof.1.incr.aof");
         let commands = commands_of(&std::fs::read(aof).expect("a server with `appendonly yes`"));
         commands.into_iter().filter(|command| !command.starts_with("SELECT")).collect()
     }
 
-    /// The file that the server was started with.
+    /// The server's configuration file.
     pub fn configuration(&self) -> PathBuf {
         self.folder.path().join("server.conf")
     }
 
-    /// The folder in which its data are.
+    /// The folder with its data.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// All that it has logged.
+    /// Its whole log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
     }
 
-    /// The port that it listens on.
+    /// Its port.
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// The port at which the other nodes of its cluster call it.
+    /// The port at which the other nodes of its cluster connect.
     pub const fn bus_port(&self) -> u16 {
         self.bus_port
     }
@@ -414,12 +413,12 @@ impl Server {
     }
 
     fn run(&mut self, module: Option<&Path>) {
-        // Others know it by its ports: whoever has taken one meanwhile will let it go.
+        // The other nodes know its ports, so wait until another process releases them.
         wait_until("the ports are free again", LATER, || self.try_run(module).is_ok());
     }
 
     fn try_run(&mut self, module: Option<&Path>) -> Result<(), PortTaken> {
-        // A file and not arguments: CONFIG REWRITE wants one.
+        // CONFIG REWRITE needs a file rather than arguments.
         let configuration = self.configuration();
         if !configuration.exists() || module.is_none() {
             std::fs::write(&configuration, self.lines(module).join("\n")).expect("a configuration file");
@@ -441,7 +440,7 @@ impl Server {
             self.child = None;
             return Err(PortTaken);
         }
-        panic!("the server ended at its start: {status}");
+        panic!("the server ended while starting: {status}");
     }
 
     fn spawn(&mut self) -> &mut Child {
@@ -453,7 +452,7 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .expect("the server starts");
-        // Held from here on, so that it is killed whatever happens.
+        // Stored right away, so that it is killed whatever happens.
         self.child.insert(child)
     }
 
@@ -471,7 +470,7 @@ impl Server {
             "repl-diskless-sync-delay 0".to_owned(),
         ];
         lines.extend(module.map(|path| format!("loadmodule {}", path.display())));
-        // A server without the module does not start with options of the module.
+        // Without the module, a server refuses to start with options of the module.
         lines.extend(
             self.options.iter().filter(|line| module.is_some() || !line.starts_with("inv.")).cloned(),
         );
@@ -479,10 +478,10 @@ impl Server {
     }
 }
 
-/// Another process listens on a port that was free a moment ago.
+/// Another process listens on a port that was free before.
 struct PortTaken;
 
-/// Whether the server that answers at this port is this process, and no other that was faster.
+/// Whether the server that answers on this port is this process.
 fn is_answered_by(process: u32, port: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
     // Another program may never answer.
@@ -498,7 +497,7 @@ fn is_answered_by(process: u32, port: u16) -> bool {
             Ok(length) => said += &String::from_utf8_lossy(&piece[..length]),
         }
     }
-    // Not every user may ask which process it is.
+    // Not every user may read the process id.
     let is_own = said.contains(&format!("\nprocess_id:{process}\r")) || said.contains("\n-NOPERM");
     said.starts_with("+PONG") && is_own
 }
@@ -506,7 +505,7 @@ fn is_answered_by(process: u32, port: u16) -> bool {
 impl Drop for Server {
     fn drop(&mut self) {
         if patience() > 1 && !self.has_ended() && !thread::panicking() {
-            // Under valgrind it tells what was lost only where it ends in good order. A frozen one hears nothing.
+            // Under valgrind it reports leaks only if it exits normally. A suspended process does not receive this.
             self.signal("-TERM");
             let deadline = Instant::now() + LATER * patience();
             while !self.has_ended() && Instant::now() < deadline {
@@ -514,7 +513,7 @@ impl Drop for Server {
             }
         }
         if let Some(mut child) = self.child.take() {
-            // It may have ended by itself.
+            // It may already have ended.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -524,14 +523,14 @@ impl Drop for Server {
     }
 }
 
-/// A connection, with commands written as one types them.
+/// A connection, with commands as text.
 pub struct Client {
     connection: Connection,
     heard: Vec<Json>,
 }
 
 impl Client {
-    /// A client of the server that listens on this port, if one does.
+    /// A client of the server on this port, if there is one.
     pub fn at(port: u16) -> redis::RedisResult<Self> {
         Self::open(port, redis::ProtocolVersion::RESP3)
     }
@@ -545,14 +544,14 @@ impl Client {
         Ok(Self { connection, heard: Vec::new() })
     }
 
-    /// The reply, as JSON; an error fails the test.
+    /// The reply as JSON. An error fails the test.
     #[track_caller]
     pub fn ask(&mut self, command: impl Words) -> Json {
         let (words, begun) = (show(&command), Instant::now());
         loop {
             match self.try_ask(&command) {
                 Ok(reply) => return reply,
-                // A replica that takes the whole data set of its master answers nothing else meanwhile.
+                // A replica answers nothing else while it loads the data set of its master.
                 Err(error) if code(&error) == "LOADING" && begun.elapsed() < LATER * patience() => {
                     thread::sleep(Duration::from_millis(2));
                 }
@@ -561,7 +560,7 @@ impl Client {
         }
     }
 
-    /// The text of the error; any other reply fails the test.
+    /// The text of the error. Any other reply fails the test.
     #[track_caller]
     pub fn refusal(&mut self, command: impl Words) -> String {
         let words = show(&command);
@@ -580,8 +579,8 @@ impl Client {
         }
     }
 
-    /// All commands in one write, so that the server runs them one after the other and nothing of its own between them;
-    /// then their replies. An error is a text that starts with `-`, as on the wire.
+    /// Sends all commands in one write, so that the server runs them without its own work in between, and returns the replies. An
+    /// error is a text that starts with `-`, as on the wire.
     pub fn burst(&mut self, commands: &[impl Words]) -> Vec<Json> {
         let packed: Vec<u8> = commands.iter().flat_map(pack).collect();
         self.connection.send_packed_command(&packed).expect("the server reads");
@@ -593,12 +592,12 @@ impl Client {
         self.connection.send_packed_command(&pack(command)).expect("the server reads");
     }
 
-    /// The reply to the first command that was sent and not answered yet. An error is a text that starts with `-`.
+    /// The reply to the oldest command without one. An error is a text that starts with `-`.
     pub fn reply(&mut self) -> Json {
         to_json(self.receive())
     }
 
-    /// The available and the reserved units of a sku, by plain GET; an absent counter counts as 0.
+    /// The available and reserved units of a sku, read with GET; a missing counter counts as 0.
     pub fn counters(&mut self, sku: &str) -> (i64, i64) {
         let mut counter = |kind| match self.ask(format!("GET stock:{kind}:{sku}")) {
             Json::Null => 0,
@@ -607,7 +606,7 @@ impl Client {
         (counter("available"), counter("reserved"))
     }
 
-    /// The counters of a sku that are on this node, whoever has their slot.
+    /// The counters of a sku that are on this node, even if another node owns the slot.
     pub fn counters_here(&mut self, sku: &str) -> (Option<i64>, Option<i64>) {
         let mut counter = |kind| {
             self.ask("ASKING");
@@ -617,7 +616,7 @@ impl Client {
         (counter("available"), counter("reserved"))
     }
 
-    /// A string key that holds JSON.
+    /// The value of a string key that holds JSON.
     #[track_caller]
     pub fn document(&mut self, key: &str) -> Json {
         let text = self.ask(["GET", key]);
@@ -651,7 +650,7 @@ impl Client {
                 let key = key.as_str().expect("text");
                 let kind = self.ask(["TYPE", key]);
                 let value = match kind.as_str().expect("text") {
-                    // Its time has passed since the keys were listed.
+                    // It has expired since the keys were listed.
                     "none" => continue,
                     "string" => self.ask(["GET", key]),
                     "list" => self.ask(["LRANGE", key, "0", "-1"]),
@@ -667,20 +666,20 @@ impl Client {
         contents
     }
 
-    /// From now on [`Client::heard`] tells what comes in on these channels.
+    /// Subscribes to these channels; [`Client::heard`] returns the messages.
     pub fn listen(&mut self, pattern: &str) {
         self.send(["PSUBSCRIBE", pattern]);
         self.heard();
     }
 
-    /// What the server pushed to this client since the last call. All that came from commands that were answered before
-    /// is in it: the server writes to a connection in order.
+    /// What the server has pushed to this client since the last call. It includes everything caused by commands answered before,
+    /// because the server writes to a connection in order.
     pub fn heard(&mut self) -> Vec<Json> {
         self.ask("PING");
         std::mem::take(&mut self.heard)
     }
 
-    /// The reply, or the text of the error; `None` where the server died before it had answered.
+    /// The reply, or the text of the error; `None` if the server died before it answered.
     pub fn ask_if_alive(&mut self, command: impl Words) -> Option<Result<Json, String>> {
         self.connection.send_packed_command(&pack(command)).ok()?;
         Some(match self.receive_if_alive().ok()? {
@@ -703,7 +702,7 @@ impl Client {
     }
 }
 
-/// A command: a line, split at blanks, or its words one by one.
+/// A command: a line that is split at blanks, or its words.
 pub trait Words {
     fn words(&self) -> Vec<Vec<u8>>;
 }
@@ -738,12 +737,12 @@ impl Words for Vec<Vec<u8>> {
     }
 }
 
-/// The first word of a refusal, which clients branch on.
+/// The first word of a refusal, which identifies it.
 pub fn code(error: &str) -> &str {
     error.split(' ').next().unwrap_or_default()
 }
 
-/// The first word of an error among other replies, as on the wire: `-EXPIRED`.
+/// The first word of an error among replies, as on the wire: `-EXPIRED`.
 pub fn wire_code(reply: &Json) -> &str {
     code(reply.as_str().unwrap_or_default())
 }
@@ -751,7 +750,7 @@ pub fn wire_code(reply: &Json) -> &str {
 /// Every key of a server, from [`Client::contents`].
 pub type Contents = BTreeMap<String, String>;
 
-/// Two servers, or one at two times, hold the same; a failure shows only what differs.
+/// Asserts that two servers, or one at two times, have the same data. A failure shows only the differences.
 #[track_caller]
 pub fn assert_same(one: &Contents, other: &Contents) {
     let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
@@ -761,7 +760,7 @@ pub fn assert_same(one: &Contents, other: &Contents) {
     assert!(shown.is_empty(), "these keys differ:\n{}", shown.join("\n"));
 }
 
-/// Master and copy hold the same: the keys one by one, and by the server's own digest.
+/// Asserts that master and replica have the same data: key by key, and by the server's digest.
 #[track_caller]
 pub fn assert_same_data(one: &mut Client, other: &mut Client) {
     assert_same(&one.contents(), &other.contents());
@@ -785,7 +784,7 @@ fn error_text(error: &redis::ServerError) -> String {
     [error.code(), error.details().unwrap_or_default()].join(" ").trim_end().to_owned()
 }
 
-/// A reply as JSON; an error is a text that starts with `-`.
+/// A reply as JSON. An error is a text that starts with `-`.
 pub fn to_json(value: Value) -> Json {
     match value {
         Value::Nil => Json::Null,
@@ -817,14 +816,14 @@ fn commands_of(mut aof: &[u8]) -> Vec<String> {
                 Some(String::from_utf8_lossy(&word[..length]).into_owned())
             })
             .collect();
-        // The server is just writing the last one.
+        // The server is still writing the last one.
         let Some(words) = words else { break };
         commands.push(words.join(" "));
     }
     commands
 }
 
-/// Takes a line such as `*3` off the front. A command that is not wholly written ends in the middle: there is none then.
+/// Parses a line such as `*3` at the beginning. An incomplete command may end within it: then there is no number.
 fn number_after(mark: u8, bytes: &mut &[u8]) -> Option<usize> {
     let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
     let (line, rest) = bytes.split_at(end);
@@ -833,7 +832,7 @@ fn number_after(mark: u8, bytes: &mut &[u8]) -> Option<usize> {
     std::str::from_utf8(&line[1..]).ok()?.parse().ok()
 }
 
-/// Ports below those that the system gives to clients, so that no connection of another test sits on one.
+/// A free port below the range that the system gives to clients, so that no connection of another test uses it.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let spread = (std::process::id() % 120) as u16 * 100;
@@ -845,7 +844,7 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// The server that is tested.
+/// The server under test.
 pub fn server_program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| match std::env::var_os("INV_SERVER") {
@@ -854,22 +853,22 @@ pub fn server_program() -> &'static Path {
             let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/find-server.sh");
             let found =
                 Command::new(script).stderr(Stdio::inherit()).output().expect("scripts/find-server.sh");
-            assert!(found.status.success(), "no server: a test without one fails");
+            assert!(found.status.success(), "no server was found, and the test needs one");
             String::from_utf8(found.stdout).expect("a path").trim().into()
         }
     })
 }
 
-/// The cli for it.
+/// A cli that fits the server.
 pub fn cli() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/find-cli.sh");
     let found = Command::new(script).env("SERVER", server_program()).output().expect("scripts/find-cli.sh");
-    assert!(found.status.success(), "there is no cli: {}", String::from_utf8_lossy(&found.stderr));
+    assert!(found.status.success(), "no cli was found: {}", String::from_utf8_lossy(&found.stderr));
     String::from_utf8(found.stdout).expect("a path").trim().into()
 }
 
-/// The module that was built together with this test. It lies beside the test: in the folder above there is one only
-/// after `cargo build`, and then of that time.
+/// The module that was built together with this test, next to it. The folder above has one only after `cargo build`, and that one
+/// may be older.
 pub fn module() -> PathBuf {
     if let Some(path) = std::env::var_os("INV_MODULE") {
         return path.into();
@@ -887,7 +886,7 @@ fn a_server_takes_another_port_when_somebody_was_faster() {
     server.port = taken;
     assert!(server.try_run(Some(&module())).is_err());
 
-    // The same of the port of its bus.
+    // The same for the port of its bus.
     let mut ports = vec![taken];
     let node = Server::start_node(|own| {
         let bus_port = ports.pop().unwrap_or(own);

@@ -1,5 +1,5 @@
-//! The module in a real server. Each test starts a server of its own, so that they run side by side; each name is a
-//! sentence of the contract.
+//! Tests the module in a real server. Each test starts its own server, so that they can run in parallel, and has a sentence of
+//! the contract as its name.
 
 #[path = "../engine/calls.rs"]
 mod calls;

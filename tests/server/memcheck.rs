@@ -1,26 +1,25 @@
-//! Every command, every way in which it refuses, and what else runs the module's code, again and again. `make memcheck` does
-//! it under valgrind: nothing may be read that is not there, and nothing may be lost.
+//! Repeats every command, every refusal, and the module's other code. `make memcheck` runs this under valgrind to find invalid
+//! accesses and leaks.
 //!
-//! `INV_MEMCHECK_OPS` says how often each command is carried out, at least, and how often it is refused (50): each line is
-//! sent a tenth of that, and there are ten lines of either kind for each command. A line that is refused for another reason
-//! than it tells fails. What the servers counted is written to the folder that `INV_MEMCHECK_CALLS` names.
-
+//! `INV_MEMCHECK_OPS` (50) is the minimum number of successful calls of each command, and of refused ones: each line is sent a
+//! tenth of that, and each command has ten lines of either kind. A line that is refused for another reason than it states fails.
+//! The servers' statistics are written to the folder in `INV_MEMCHECK_CALLS`.
 use crate::bad_input::SLIPS;
 use crate::harness::{Client, Json, LATER, Server, module, wait_for, wait_until, wire_code};
 use crate::shards::Cluster;
 use crate::shop::let_the_sweep_pass;
 
-/// What is answered, and to what. The answer is the code of an error, `ok` for anything but an error, or `any`. `#` is the
-/// number of the time; what stands in `<…>` is made by [`words`].
+/// The expected reply and the command. The reply is an error code, `ok` for anything but an error, or `any`. `#` is the number of
+/// the repetition; [`words`] replaces what is in `<…>`.
 type Line = (&'static str, &'static str);
 
-/// Commands that go at once; between two of these, deadlines of a millisecond pass.
+/// Commands that are sent without a pause. Between two steps, deadlines of a millisecond pass.
 type Step = &'static [Line];
 
-/// In one write: so many that the server has to do, so few that the answers are soon there.
+/// Commands in one write: enough to keep the server busy, but few enough that the replies arrive soon.
 const AT_ONCE: usize = 2000;
 
-/// So many lines of either kind there are for each command.
+/// The number of lines of either kind for each command.
 const LINES: usize = 10;
 
 /// How often a line is sent.
@@ -29,16 +28,16 @@ fn times() -> usize {
     operations.parse::<usize>().expect("INV_MEMCHECK_OPS is a number").div_ceil(LINES)
 }
 
-/// What holds before the lines are sent, in an empty server.
+/// Prepares an empty server for the other lines.
 const STOCK: Step = &[
     ("ok", "MSET stock:available:P 9000000000 stock:available:Q 9000000000 stock:available:D 9000000000"),
     ("ok", "INV.WAREHOUSES W SET A 1 B 2 C 3"),
     ("ok", "INV.ADJUST W@A 4000000000"),
     ("ok", "INV.ADJUST W@B 4000000000"),
     ("ok", "INV.ADJUST W@C 4000000000"),
-    // Beside these, R1 is for the slips of the pen.
+    // R1 is for the invalid commands of tests/server/bad_input.rs.
     ("ok", "INV.RESERVE R1 EX 900000 ITEMS P 5"),
-    // Some that drift, for INV.AUDITSCAN.
+    // Skus with drift, for INV.AUDITSCAN.
     ("ok", "SELECT 9"),
     ("ok", "MSET stock:reserved:P 3 stock:reserved:Q 2 stock:reserved:R -1 stock:available:S 1"),
     ("ok", "INV.RESERVE R1 EX 900000 ITEMS S 1"),
@@ -46,7 +45,7 @@ const STOCK: Step = &[
     ("ok", "SELECT 0"),
 ];
 
-/// The life of a reservation, whole and in parts, and each refusal on its way.
+/// The life of a reservation, whole and in parts, with each refusal.
 const RESERVATIONS: &[Step] = &[
     &[
         ("ok", "INV.RESERVE a# EX 900 ITEMS P 4 Q 1"),
@@ -139,7 +138,7 @@ const RESERVATIONS: &[Step] = &[
     ],
 ];
 
-/// What the warehouse tells, and what is asked about stock.
+/// Stock changes and the commands that read stock.
 const RESTOCKING: &[Step] = &[&[
     ("ok", "INV.ADJUST P 5"),
     ("ok", "INV.ADJUST P -5 ONCE a#"),
@@ -274,7 +273,7 @@ const RESTOCKING: &[Step] = &[&[
     ("ok", "INV.WAREHOUSES v# DEL C"),
     ("ok", "INV.WAREHOUSES v# DEL D"),
     ("ok", "INV.WAREHOUSES v# DEL E"),
-    // It looks at every key of a database: not at the outcomes of all the times before.
+    // It walks over every key of a database, so use one without the outcomes of earlier repetitions.
     ("ok", "SELECT 9"),
     ("ok", "INV.AUDITSCAN 0"),
     ("ok", "INV.AUDITSCAN h0 COUNT 1"),
@@ -289,7 +288,7 @@ const RESTOCKING: &[Step] = &[&[
     ("ok", "DEL stock:available:new# stock:threshold:new# stock:reserved:new# stock:available:new#@x"),
 ]];
 
-/// What another program left where the module's keys should be.
+/// Values of other programs in the places of the module's keys.
 const SPOILT: Step = &[
     ("ok", "RPUSH stock:available:LIST 1"),
     ("ok", "SET stock:available:WORD abc"),
@@ -304,7 +303,7 @@ const SPOILT: Step = &[
     ("ok", "INV.RESERVE HELD EX 900000 ITEMS Q 5"),
 ];
 
-/// Every refusal for what is stored, and the words of which no command is made.
+/// Every refusal because of stored values, and invalid arguments.
 const REFUSALS: &[Step] = &[&[
     ("WRONGTYPE", "INV.RESERVE r# ITEMS LIST 1"),
     ("WRONGTYPE", "INV.RESERVE r# ITEMS WORD 1"),
@@ -479,7 +478,7 @@ const BY_HAND: &[Step] = &[
         ("EXPIRED", "INV.COMMIT e#"),
         ("ok", "INV.RESERVE f# EX 900 ITEMS P 1 W 1"),
         ("ok", "GETEX reservation:f# PX 1"),
-        // In a script, without blanks: these words are one.
+        // The script has no blanks, so that it is one word.
         ("ok", "EVAL return{redis.call('INV.RESERVE',KEYS[1],'PX','1000','ITEMS','P','1')} 1 g#"),
         ("ok", "EVAL return{redis.pcall('INV.COMMIT',KEYS[1])} 1 nobody#"),
         ("ok", "EVAL redis.call('DEL',KEYS[1]) 1 reservation:g#"),
@@ -521,7 +520,7 @@ const BY_HAND: &[Step] = &[
     &[("ok", "INV.GET f#"), ("any", "INV.COMMIT f#")],
 ];
 
-/// Beside those, what is done now and then: it takes a while, or ends all reservations.
+/// Rare steps, because they are slow or end all reservations.
 const NOW_AND_THEN: &[Step] = &[
     &[
         ("ok", "CONFIG SET inv.hold-ttl-ms 900001"),
@@ -545,7 +544,7 @@ const NOW_AND_THEN: &[Step] = &[
         ("any", "BGREWRITEAOF"),
         ("ok", "CONFIG SET maxmemory 1"),
         ("any", "INV.RESERVE oom# ITEMS P 1"),
-        // Reservations, outcomes and alerts are what has a deadline.
+        // Reservations, outcomes and alerts have a deadline.
         ("ok", "CONFIG SET maxmemory-policy volatile-ttl"),
         ("any", "INV.RESERVE oom# ITEMS P 1"),
         ("ok", "CONFIG SET maxmemory-policy noeviction"),
@@ -556,7 +555,7 @@ const NOW_AND_THEN: &[Step] = &[
     &[("ok", "FLUSHALL"), ("ok", "INV.STOCK P")],
 ];
 
-/// On one of two nodes of a cluster: it has the slot of P, and has begun to import that of `<far>`.
+/// For one of two nodes of a cluster: it has the slot of P and is importing that of `<far>`.
 const IN_A_CLUSTER: Step = &[
     ("ok", "INV.ADJUST P 2"),
     ("ok", "INV.ADJUST {P}:Q 1"),
@@ -585,7 +584,7 @@ const IN_A_CLUSTER: Step = &[
     ("ok", "EXEC"),
 ];
 
-/// The words of a command, the time of this number.
+/// The words of a command in this repetition.
 fn words(command: &str, number: usize, far: &str) -> Vec<Vec<u8>> {
     let word = |word: &str| match word {
         "<items>" => (0..129).flat_map(|n| [format!("P{n}").into_bytes(), b"1".to_vec()]).collect(),
@@ -611,7 +610,7 @@ fn text(word: &str, number: usize, far: &str) -> Vec<u8> {
 struct Load {
     shop: Client,
     far: String,
-    /// What the next time is numbered.
+    /// The number of the next repetition.
     next: usize,
 }
 
@@ -624,7 +623,7 @@ impl Load {
         self.repeat(&[step], 1);
     }
 
-    /// Each step so often.
+    /// Repeats the steps.
     fn repeat(&mut self, steps: &[&[Line]], times: usize) {
         for (number, step) in steps.iter().enumerate() {
             if number > 0 {
@@ -643,7 +642,7 @@ impl Load {
         self.next += times;
     }
 
-    /// Each step as often as asked for, in parts; `between` comes behind each part.
+    /// Repeats the steps as often as configured, in parts; `between` runs after each part.
     fn run(&mut self, steps: &[&[Line]], mut between: impl FnMut(&mut Self)) {
         let lines: usize = steps.iter().map(|step| step.len()).max().unwrap_or(1);
         let part = (AT_ONCE / lines).max(1);
@@ -654,7 +653,7 @@ impl Load {
         }
     }
 
-    /// Behind some parts the sweep has been there, behind the others the next command meets what is due.
+    /// After some parts the sweep has run; after the others, the next command meets overdue reservations.
     fn let_deadlines_pass(&mut self) {
         let deadline = self.shop.now() + 1;
         wait_until("a deadline has passed", LATER, || self.shop.now() > deadline);
@@ -663,7 +662,7 @@ impl Load {
         }
     }
 
-    /// Tells how often each command was called, before the server ends.
+    /// Writes how often each command was called, before the server ends.
     fn tell(&mut self) {
         let Some(folder) = std::env::var_os("INV_MEMCHECK_CALLS") else { return };
         let id = self.shop.info("server", "run_id");
@@ -682,11 +681,11 @@ fn fits(answer: &str, reply: &Json) -> bool {
     }
 }
 
-/// Outcomes live for some time: long enough for the next line, and not all of them to the end.
+/// Outcomes live long enough for the next line, but do not pile up.
 const FORGETFUL: &str = "inv.outcome-ttl-ms 60000";
 
 #[test]
-fn each_command_stands_in_enough_lines() {
+fn each_command_is_in_enough_lines() {
     let server = Server::start();
     let commands = server.connect().ask("COMMAND LIST FILTERBY MODULE inv");
     let slips = SLIPS.iter().map(|command| ("ERR", *command));
@@ -702,10 +701,10 @@ fn each_command_stands_in_enough_lines() {
     };
     let commands = commands.as_array().expect("an array").iter();
     let commands = commands.map(|command| command.as_str().expect("a name").to_uppercase());
-    // INV.APPLY is the master's own, and never carried out for a client.
+    // INV.APPLY comes from a master only and is always refused to clients.
     let counts = commands.filter(|command| command != "INV.APPLY").map(|command| (count(&command), command));
     let short: Vec<_> = counts.filter(|((done, refused), _)| *done.min(refused) < LINES).collect();
-    assert!(short.is_empty(), "these are done and refused in too few lines: {short:?}");
+    assert!(short.is_empty(), "these have too few lines that succeed or are refused: {short:?}");
 }
 
 #[test]
@@ -765,7 +764,7 @@ fn records_that_others_touch() {
     });
     load.repeat(BY_HAND, 1);
     load.tell();
-    // Starts from the AOF as it was written, from a dump, and from an AOF that begins with one.
+    // Starts from the AOF as written, from an RDB, and from an AOF that begins with an RDB.
     server.shut_down();
     server.start_again();
     let mut shop = server.connect();
@@ -775,7 +774,7 @@ fn records_that_others_touch() {
     server.rewrite("BGREWRITEAOF");
     server.shut_down();
     server.start_again();
-    // The walk of a module that comes later goes in slices, and commands in between.
+    // A module loaded later walks over the keys in slices, with commands in between.
     let mut load = Load::of(&server);
     load.shop.ask("CONFIG SET inv.outcome-ttl-ms 3600000");
     for n in 0..times().min(10_000) {
@@ -796,7 +795,7 @@ fn records_that_others_touch() {
 
 #[test]
 fn a_node_of_a_cluster() {
-    // Under valgrind a node may not have the time to say that it is there.
+    // Under valgrind, a node may be too slow for a short timeout.
     let lines = ["inv.outcome-ttl-ms 1000", "cluster-node-timeout 600000"];
     let cluster = Cluster::start_with(2, 0, &lines);
     let home = cluster.owner("P");

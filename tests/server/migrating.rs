@@ -1,4 +1,4 @@
-//! The steps of docs/migrating-from-lua.md, with the scripts that shops run, on servers that begin without the module.
+//! The steps of docs/migrating-from-lua.md, with the usual scripts, on servers that start without the module.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -16,12 +16,12 @@ use crate::harness::{
 use crate::scripts::{LUA_COMMIT, LUA_RESERVE, LUA_ROLLBACK};
 use crate::shop::{Dice, let_the_sweep_pass};
 
-/// A server as the scripts have it: without the module.
+/// A server without the module, as the scripts use it.
 fn without_module(options: &[&str]) -> Server {
     Server::start_without_module(server_program(), options)
 }
 
-/// Runs a script as an application does: by its number, and with its text where the server does not know it (any more).
+/// Runs a script as applications do: by its hash, and with its text if the server does not know it.
 fn run(client: &mut Client, script: &str, sku: &str, id: &str, arguments: &[&str]) -> Json {
     let keys =
         [format!("stock:available:{sku}"), format!("stock:reserved:{sku}"), format!("reservation:{id}")];
@@ -48,7 +48,7 @@ fn roll_back(client: &mut Client, sku: &str, id: &str, units: i64) {
     run(client, LUA_ROLLBACK, sku, id, &[&units.to_string()]);
 }
 
-/// MODULE LOADEX, as the document has it.
+/// Runs MODULE LOADEX as in the document.
 fn load(server: &Server) {
     let path = module().display().to_string();
     let load = ["MODULE", "LOADEX", &path, "CONFIG", "inv.load-repair", "report"];
@@ -60,7 +60,7 @@ fn wait_for_index(server: &Server) {
     server.wait_for_info("inv", "inv_index_ready", "1");
 }
 
-/// SCAN … MATCH reservation:* to its end.
+/// Runs SCAN … MATCH reservation:* to its end.
 fn walk_over_records(client: &mut Client) {
     let mut cursor = "0".to_owned();
     loop {
@@ -72,7 +72,7 @@ fn walk_over_records(client: &mut Client) {
     }
 }
 
-/// What `INV.AUDITSCAN` names, to its end: the drift of each sku.
+/// The drift of each sku according to a complete `INV.AUDITSCAN` walk.
 fn drifts(client: &mut Client) -> BTreeMap<String, i64> {
     let (mut cursor, mut found) = ("0".to_owned(), BTreeMap::new());
     loop {
@@ -88,38 +88,38 @@ fn drifts(client: &mut Client) -> BTreeMap<String, i64> {
     }
 }
 
-// --- the whole move ---
+// --- the whole migration ---
 
-/// What there is to buy, of one little enough to be sold out.
+/// The products for sale, one of them few enough to be sold out.
 const GOODS: [(&str, i64); 3] = [("SHOE", 20_000), ("SOCK", 20_000), ("RARE", 60)];
 
-/// A customer between the reservation and its end.
+/// A customer between reserving and paying.
 struct Order {
     id: String,
     by_module: bool,
     product: usize,
     units: i64,
     pays: bool,
-    /// Its time may be over when it is ended.
+    /// It may have expired before it is ended.
     late: bool,
 }
 
-/// What the customers know, and nobody told the server.
+/// What the customers know independently of the server.
 #[derive(Default)]
 struct Known {
     sold: [i64; GOODS.len()],
-    /// Units that the scripts hold, or have lost.
+    /// Units that the scripts hold or have lost.
     scripts: [i64; GOODS.len()],
     open: Vec<Order>,
 }
 
-/// The instances of an application that has learned both ways, and their customers.
+/// The instances of an application that can use scripts and the module, and their customers.
 struct Shop {
     port: u16,
-    /// For each instance: whether it reserves by the module.
+    /// For each instance: whether it reserves through the module.
     switches: [AtomicBool; 4],
     known: Mutex<Known>,
-    /// Held by each step for reading, so that whoever holds it for writing sees no step half done.
+    /// Each step holds this for reading, so that a writer sees no incomplete step.
     quiet: RwLock<()>,
     steps: AtomicU64,
     refused: [AtomicUsize; 2],
@@ -139,7 +139,7 @@ impl Shop {
         }
     }
 
-    /// An instance: one step of one customer after the other, until the shop closes.
+    /// Runs an instance: one step of one customer after the other, until the shop closes.
     fn serve(&self, instance: usize) {
         let mut client = Client::at(self.port).expect("the server takes connections");
         let mut dice = Dice::new(instance as u64);
@@ -152,13 +152,13 @@ impl Shop {
                 (is_to_end && !known.open.is_empty()).then(|| known.open.swap_remove(which))
             };
             match open {
-                // Whichever instance is asked, the side that made it ends it.
+                // Whichever instance handles it, an order is ended in the way it was reserved.
                 Some(order) => self.end(&mut client, &order),
                 None => self.begin(&mut client, &mut dice, instance),
             }
             self.steps.fetch_add(1, Ordering::Relaxed);
             drop(step);
-            // So that the others get a turn on a machine of two cores.
+            // Lets the other threads run on a machine with two cores.
             thread::yield_now();
         }
     }
@@ -215,11 +215,11 @@ impl Shop {
                 Ok(reply) => assert_eq!(reply, "OK", "{id}"),
                 Err(error) => assert!(*pays && *late && code(error) == "EXPIRED", "{command} {id}: {error}"),
             }
-            // A retry after a timeout, say.
+            // For example a retry after a timeout.
             assert_eq!(client.try_ask(format!("{command} {id}")).is_ok(), ended.is_ok(), "{id}");
             *pays && ended.is_ok()
         } else {
-            // Also where its time is over: that is how the cleanup job of the scripts does it.
+            // The scripts' cleanup job also does this after the record has expired.
             let script = if *pays { LUA_COMMIT } else { LUA_ROLLBACK };
             run(client, script, sku, id, &[&units.to_string()]);
             *pays
@@ -233,13 +233,15 @@ impl Shop {
         }
     }
 
-    /// Lets the customers take so many steps.
+    /// Waits until the customers have taken this many steps.
     fn sell(&self, steps: u64) {
         let before = self.steps.load(Ordering::Relaxed);
-        wait_until("the customers buy", LATER, || self.steps.load(Ordering::Relaxed) >= before + steps);
+        wait_until("the customers make progress", LATER, || {
+            self.steps.load(Ordering::Relaxed) >= before + steps
+        });
     }
 
-    /// Holds all instances between two steps, and compares what the counters and the audit say with what the customers
+    /// Stops all instances between two steps, and compares the counters and the audit with what the customers
     /// know.
     fn compare(&self, client: &mut Client, is_loaded: bool) {
         let _quiet = self.quiet.write().expect("no instance has failed");
@@ -260,13 +262,13 @@ impl Shop {
     }
 }
 
-/// Both counters of one moment.
+/// Both counters at the same moment.
 fn at_once(client: &mut Client, sku: &str) -> [i64; 2] {
     let both = client.ask(format!("MGET stock:available:{sku} stock:reserved:{sku}"));
     [0, 1].map(|which| both[which].as_str().map_or(0, |units| units.parse().expect("an integer")))
 }
 
-/// Ends the customers also where the test fails: they would be waited for for ever.
+/// Stops the customers even if the test fails: otherwise it would hang.
 struct Closing<'a>(&'a Shop);
 
 impl Drop for Closing<'_> {
@@ -315,9 +317,9 @@ fn a_shop_moves_while_customers_buy_on_both_sides_and_every_unit_is_accounted_fo
             assert_eq!(counted(&mut client, "inv_panics_total"), 0, "instance {instance}");
         }
 
-        // The last ids of the scripts end. What was vanished from is over behind a second.
+        // The last reservations of the scripts end. Abandoned ones expire within a second.
         wait_until("the scripts hold nothing", LATER, || shop.scripts_hold_nothing());
-        wait_until("no record of theirs is left", LATER, || {
+        wait_until("no record of the scripts is left", LATER, || {
             walk_over_records(&mut client);
             counted(&mut client, "inv_foreign_records") == 0
         });
@@ -325,7 +327,7 @@ fn a_shop_moves_while_customers_buy_on_both_sides_and_every_unit_is_accounted_fo
         let lost: BTreeMap<String, i64> =
             GOODS.iter().zip(lost).map(|((sku, _), units)| ((*sku).to_owned(), units)).collect();
         assert!(lost.values().all(|units| *units > 0), "{lost:?}");
-        assert_eq!(drifts(&mut client), lost, "leaks found are leaks made");
+        assert_eq!(drifts(&mut client), lost, "the audit finds exactly the units that were lost");
         for (sku, units) in &lost {
             assert_eq!(client.ask(["INV.REPAIR", sku, "FORCE"])["drift"], *units, "{sku}");
         }
@@ -344,7 +346,7 @@ fn a_shop_moves_while_customers_buy_on_both_sides_and_every_unit_is_accounted_fo
         assert!(sold > 0, "{sku}");
     }
     for (side, refused) in ["scripts", "module"].into_iter().zip(shop.refused) {
-        assert!(refused.into_inner() > 0, "nothing was short by the {side}");
+        assert!(refused.into_inner() > 0, "no shortage with the {side}");
     }
     assert_eq!(counted(&mut client, "inv_holds"), 0);
     assert_eq!(counted(&mut client, "inv_panics_total"), 0);
@@ -354,7 +356,7 @@ fn a_shop_moves_while_customers_buy_on_both_sides_and_every_unit_is_accounted_fo
     the_module_is_told_that_it_is_alone(&mut server);
 }
 
-/// The last step. From then on it gives back by itself what an RDB load drops.
+/// The last step. From then on, the module returns what an RDB load drops.
 fn the_module_is_told_that_it_is_alone(server: &mut Server) {
     let mut client = server.connect();
     let before = client.counters("SHOE");
@@ -388,7 +390,7 @@ fn loading_the_module_writes_nothing_and_takes_nothing_over() {
     assert_eq!(drifts(&mut client), [("P".to_owned(), 8)].into());
 }
 
-/// Waits until what the module finds at a load has been compared: the report is in the log.
+/// Waits until the comparison after a load is finished and logged.
 fn let_the_cron_pass(server: &Server) {
     wait_until("the load's repair is done", SOON, || {
         server.log().contains("none are returned (inv.load-repair)")
@@ -428,7 +430,7 @@ fn without_the_right_to_load_it_comes_with_restarts_the_replica_first() {
     reserve(&mut client, "P", "LOST", 3, 900);
     client.ask("EXPIRE reservation:LOST 0");
 
-    // The replica, while the master goes on.
+    // The replica restarts while the master keeps running.
     new.shut_down();
     add_lines(&new);
     reserve(&mut client, "P", "LIVE", 5, 900);
@@ -438,13 +440,13 @@ fn without_the_right_to_load_it_comes_with_restarts_the_replica_first() {
     new.wait_for_info("replication", "role", "master");
     old.wait_for_info("replication", "role", "slave");
 
-    // The application follows, and reserves by both.
+    // The application follows, and reserves in both ways.
     let mut client = new.connect();
     wait_for_index(&new);
     reserve(&mut client, "P", "LIVE-2", 4, 900);
     client.ask("INV.RESERVE inv-1 ITEMS P 2");
 
-    // The old master, which is a replica now: FAILOVER has not told its configuration.
+    // The old master is a replica now, but FAILOVER has not changed its configuration file.
     old.connect().ask("CONFIG REWRITE");
     old.shut_down();
     add_lines(&old);
@@ -463,7 +465,7 @@ fn without_the_right_to_load_it_comes_with_restarts_the_replica_first() {
     assert_same_data(&mut client, &mut old.connect());
 }
 
-/// What is written into the configuration by hand.
+/// Adds the lines that an operator adds to the configuration.
 fn add_lines(server: &Server) {
     let mut file =
         std::fs::OpenOptions::new().append(true).open(server.configuration()).expect("a configuration file");
@@ -474,7 +476,7 @@ fn add_lines(server: &Server) {
     file.write_all(lines.as_bytes()).expect("it can be written");
 }
 
-// --- side by side; tests/server/dropin.rs has more of it ---
+// --- side by side; tests/server/dropin.rs has more tests ---
 
 /// A server on which the scripts hold 5 units of P for LIVE and have lost 3.
 fn with_the_scripts_alone() -> (Server, Client) {
@@ -487,7 +489,7 @@ fn with_the_scripts_alone() -> (Server, Client) {
     (server, client)
 }
 
-/// The same with the module beside them.
+/// The same, with the module next to them.
 fn beside_the_scripts() -> (Server, Client) {
     let (server, mut client) = with_the_scripts_alone();
     load(&server);
@@ -496,12 +498,12 @@ fn beside_the_scripts() -> (Server, Client) {
 }
 
 #[test]
-fn a_record_whose_time_is_over_counts_as_foreign_until_a_walk_meets_it() {
+fn an_expired_record_counts_as_foreign_until_a_walk_meets_it() {
     let (_server, mut client) = beside_the_scripts();
     client.ask("DEBUG SET-ACTIVE-EXPIRE 0");
     let until = client.now() + 20;
     client.ask(format!("PEXPIREAT reservation:LIVE {until}"));
-    wait_until("its time is over", SOON, || client.now() > until);
+    wait_until("it has expired", SOON, || client.now() > until);
     assert_eq!(counted(&mut client, "inv_foreign_records"), 1);
     assert_eq!(code(&client.refusal("INV.REPAIR P")), "FOREIGN");
     walk_over_records(&mut client);
@@ -540,14 +542,14 @@ fn a_restart_during_the_move_gives_nothing_back_that_a_script_may_hold() {
     sleep_past(made["expires_at"].as_i64().expect("a time"));
     server.start_again();
     let mut client = server.connect();
-    // An AOF brings back what fell due, and it is the module's.
+    // After an AOF load, what expired in the meantime is released, and it belongs to the module.
     wait_for("the module's own are back", SOON, (90, 10), || client.counters("P"));
     commit(&mut client, "P", "LIVE", 5);
     assert_eq!(client.ask("INV.COMMIT inv-1"), "OK");
     assert_eq!(client.ask("INV.REPAIR P FORCE")["drift"], 3);
     assert_eq!(client.counters("P"), (93, 0));
 
-    // The next start finds every counter right, and nobody beside the module.
+    // The next start finds every counter correct, and no other program.
     assert_eq!(client.ask("EXISTS inventory:managed"), 0);
     server.shut_down();
     server.start_again();
@@ -558,7 +560,7 @@ fn a_restart_during_the_move_gives_nothing_back_that_a_script_may_hold() {
     assert_eq!(client.ask("GET inventory:managed"), "plain");
 }
 
-/// What is around the functions of the document: an instance whose switch is off, and one whose switch is on.
+/// The code around the functions of the document: one instance with its switch off, and one with it on.
 const PYTHON: &str = "
 import sys, redis
 server = redis.Redis(port=int(sys.argv[1]))
@@ -601,17 +603,17 @@ fn the_python_of_the_document_reserves_and_sells_on_both_sides() {
 
 // --- going back ---
 
-/// What the document says of it, on one server.
+/// Removes the module from one server as the document describes.
 fn take_the_module_out(server: &Server) {
     let mut client = server.connect();
     client.ask("DEL inventory:managed");
-    // Refused for a moment while a release is queued.
+    // It is refused for a moment while a release is queued.
     wait_until("the module is unloaded", SOON, || client.try_ask("MODULE UNLOAD inv").is_ok());
     assert_eq!(client.ask("CONFIG REWRITE"), "OK");
     server.rewrite("BGREWRITEAOF");
 }
 
-/// The next start is without the module.
+/// Restarts it without the module.
 fn start_anew(server: &mut Server) -> Client {
     server.shut_down();
     server.start_again();
@@ -634,7 +636,7 @@ fn taken_out_before_it_reserved_anything_the_module_leaves_no_trace() {
 }
 
 #[test]
-fn in_good_order_the_scripts_go_on_with_what_they_hold_on_master_and_replica() {
+fn after_a_proper_removal_the_scripts_keep_what_they_hold_on_master_and_replica() {
     let (mut server, mut client) = beside_the_scripts();
     let master = format!("replicaof 127.0.0.1 {}", server.port());
     let replica = without_module(&["enable-module-command yes", &master]);
@@ -643,9 +645,9 @@ fn in_good_order_the_scripts_go_on_with_what_they_hold_on_master_and_replica() {
     client.ask("INV.RESERVE inv-1 EX 900 ITEMS P 2");
     client.ask("INV.RESERVE inv-2 PX 100 ITEMS P 4");
     reserve(&mut client, "P", "LIVE-2", 1, 900);
-    // The switches are off, and the last ids of the module end.
+    // The switches are off, and the last reservations of the module end.
     assert_eq!(client.ask("INV.COMMIT inv-1"), "OK");
-    wait_for("it holds nothing", SOON, 0, || counted(&mut client, "inv_holds"));
+    wait_for("the module holds nothing", SOON, 0, || counted(&mut client, "inv_holds"));
     take_the_module_out(&server);
     replica.catch_up_with(&server);
     assert_eq!(replica.connect().ask("MODULE UNLOAD inv"), "OK");
@@ -675,24 +677,24 @@ fn in_haste_the_scripts_end_what_the_module_held_and_a_later_load_finds_the_rest
     commit(&mut client, "P", "LIVE", 5);
     assert_eq!(client.counters("P"), (69, 16));
 
-    // Two that nobody ends: one that the server takes away, and one that it does not come across.
+    // Two abandoned reservations: the server deletes one, and does not come across the other.
     let until = client.now() + 100;
     for id in ["inv-lost", "inv-due"] {
         client.ask(format!("PEXPIREAT reservation:{id} {until}"));
     }
-    wait_until("their time is over", SOON, || client.now() > until);
+    wait_until("they have expired", SOON, || client.now() > until);
     assert_eq!(client.ask("EXISTS reservation:inv-lost"), 0);
-    assert_eq!(client.counters("P"), (69, 16), "nobody is there who gives them back");
+    assert_eq!(client.counters("P"), (69, 16), "nothing returns them");
     load(&server);
-    wait_for("what is still there is given back", SOON, (76, 9), || client.counters("P"));
+    wait_for("the units of the remaining record are back", SOON, (76, 9), || client.counters("P"));
     assert_eq!(drifts(&mut client), [("P".to_owned(), 6 + 3)].into());
     assert_eq!(client.ask("INV.REPAIR P FORCE")["drift"], 9);
     assert_eq!(client.counters("P"), (85, 0), "100, of which 15 are sold");
 }
 
-// --- what goes wrong otherwise ---
+// --- other faults ---
 
-/// The module's reservation of 4 units has run out, and they are back. Scripts hold nothing.
+/// A reservation of 4 units has expired and returned them. The scripts hold nothing.
 fn run_out() -> (Server, Client) {
     let server = Server::start();
     let mut client = server.connect();
@@ -704,7 +706,7 @@ fn run_out() -> (Server, Client) {
 }
 
 #[test]
-fn a_script_that_ends_an_id_of_the_module_behind_its_deadline_is_mended_by_a_repair() {
+fn a_script_that_ends_an_id_of_the_module_after_its_deadline_is_corrected_by_a_repair() {
     let (_server, mut client) = run_out();
     roll_back(&mut client, "P", "inv-1", 4);
     assert_eq!(client.counters("P"), (104, -4), "back twice");
@@ -723,7 +725,7 @@ fn a_job_that_sets_the_reserved_counter_takes_the_modules_units_out_of_it() {
     let (_server, mut client) = beside_the_scripts();
     client.ask("INV.RESERVE inv-1 EX 900 ITEMS P 12");
     assert_eq!(client.counters("P"), (80, 20));
-    // The sum of the records that the job knows, which gives back what the scripts have lost as well.
+    // The job sums up the records that it knows, and so also returns what the scripts have lost.
     client.ask("SET stock:reserved:P 5");
     client.ask("INCRBY stock:available:P 3");
     let refusal = client.refusal("INV.COMMIT inv-1");
@@ -750,7 +752,7 @@ fn force_and_return_give_away_what_a_script_holds() {
     server.shut_down();
     server.start_again();
     let mut client = server.connect();
-    wait_for("they are given away", SOON, (100, 0), || client.counters("P"));
+    wait_for("they are returned", SOON, (100, 0), || client.counters("P"));
 }
 
 #[test]
@@ -761,7 +763,7 @@ fn a_commit_script_that_ran_twice_takes_units_that_only_a_count_finds() {
         commit(&mut client, "P", "LIVE-2", 2);
     }
     commit(&mut client, "P", "LIVE", 5);
-    // 3 were lost and 2 are missing.
+    // 3 units were lost and 2 are missing.
     assert_eq!(client.ask("INV.REPAIR P FORCE")["drift"], 1);
     assert_eq!(client.counters("P"), (91, 0), "of 100, 7 are sold");
     client.ask("INV.RESERVE inv-1 ITEMS P 10");

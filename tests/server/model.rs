@@ -1,15 +1,14 @@
-//! Random histories on a real master with its replica, against the naive model of `common/model.rs`: the lines of
+//! Compares a real master and its replica with the naive model of `common/model.rs`, in random histories: the lines of
 //! `common/lines.rs`, with short deadlines, pauses, restarts and promotions.
 //!
-//! On a real server time goes on by itself, and the cron and the server's own search for keys that are due come when they
-//! come. So each unit of work is sent together with a look at all books before it and behind it, which nothing comes
-//! between. The look before it tells what has ended meanwhile; whether the cron has been there is not always seen, and then
-//! the model goes on both ways, until a look or an answer speaks against one of them. Which millisecond it was is found
-//! likewise. If no way is left, the contract is broken. At checkpoints all that is due has ended, and the replica has the same.
+//! On a real server, time passes, and the cron and the server's own expiry run at any moment. So each unit of work is sent
+//! together with a read of all books before and after it, without anything in between. The first read shows what has ended since.
+//! Whether the cron has run cannot always be seen; then the model follows both possibilities until a read or a reply contradicts
+//! one. It finds the exact millisecond in the same way. If no possibility is left, the contract is broken. At a checkpoint,
+//! everything overdue has ended, and the replica has the same data.
 //!
-//! `INV_MODEL_RUNS=100x60` runs that many histories of so many steps, `INV_MODEL_FIRST=500` begins with that seed, and
-//! `INV_MODEL_SEED=7` runs one of them. Waits and clocks are real, so a seed repeats what is done, and not always what it
-//! meets.
+//! `INV_MODEL_RUNS=100x60` runs 100 histories of 60 steps, `INV_MODEL_FIRST=500` starts with that seed, and `INV_MODEL_SEED=7`
+//! runs one of them. Because waits and clocks are real, a seed repeats the actions, but not always their results.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -23,16 +22,16 @@ use crate::replies;
 /// Units of each sku at the beginning.
 const STOCK: i64 = 20;
 
-/// So long after a deadline the units are back at the latest, ms, on a machine that is not late itself.
+/// How soon after a deadline the units must be back, in ms, on a machine that is not late itself.
 const LATE: u64 = 2500;
 
-/// A wait for something that nothing should keep from happening.
+/// The limit for what nothing should delay.
 const LONG: Duration = Duration::from_secs(10);
 
 /// `inv.outcome-ttl-ms`.
 const OUTCOME_TTL: i64 = 86_400_000;
 
-/// More ways than these are not followed at a time.
+/// The number of possibilities that are followed at a time.
 const MOST_WAYS: usize = 8;
 
 const MIX: Mix<'static> = Mix {
@@ -43,8 +42,8 @@ const MIX: Mix<'static> = Mix {
     orders: &[(3, "PAUSE"), (2, "RESTART"), (2, "FAILOVER"), (1, "RELOAD"), (1, "FLUSH"), (1, "CHECKPOINT")],
 };
 
-/// All books at one moment. KEYS does not name what is due, and leaves it where it is. While writes are paused the script
-/// waits, as any command that may write.
+/// Reads all books at one moment. KEYS skips overdue keys without deleting them. While writes are paused, the script waits, like
+/// any command that may write.
 const LOOK: &str = "
 local time = redis.call('TIME')
 local found = {time[1] * 1000 + math.floor(time[2] / 1000)}
@@ -62,7 +61,7 @@ struct Look {
     counters: Vec<[Option<i64>; 2]>,
     /// How each reservation ended.
     endings: BTreeMap<String, String>,
-    /// What is readable under the names of reservations, and until when.
+    /// The readable values under the names of reservations, and their deadlines.
     records: BTreeMap<String, (String, Option<i64>)>,
     is_marked: bool,
 }
@@ -97,13 +96,13 @@ impl Look {
         look
     }
 
-    /// What has ended since the model last knew.
+    /// What has ended since the model's last state.
     fn ended(&self, model: &Model) -> BTreeSet<String> {
         let known = model.endings();
         self.endings.keys().filter(|id| !known.contains_key(*id)).cloned().collect()
     }
 
-    /// What is different from the model's books.
+    /// The first difference from the model's books.
     fn differs_from(&self, model: &Model) -> Option<String> {
         for (sku, name) in SKUS.iter().enumerate() {
             let [available, reserved] = self.counters[sku];
@@ -119,7 +118,7 @@ impl Look {
         if endings != self.endings {
             return Some(format!("ended are {:?}, not {endings:?}", self.endings));
         }
-        // At the very moment at which a record falls due it may be there or not.
+        // In the millisecond of its deadline, a record may or may not exist.
         let is_clear = |until: Option<i64>| until.is_none_or(|until| (until - self.now).abs() > 1);
         let expected =
             model.slots.iter().filter(|(_, slot)| slot.until.is_none_or(|until| self.now <= until));
@@ -132,7 +131,7 @@ impl Look {
     }
 }
 
-/// This machine's clock, which is the servers' clock: Unix ms.
+/// This machine's clock, which the servers share, in Unix ms.
 fn clock() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time after 1970");
     i64::try_from(since.as_millis()).expect("a time")
@@ -142,14 +141,14 @@ struct History {
     seed: u64,
     dice: Dice,
     lines: Lines,
-    /// The ways in which all may have come so far, mostly one.
+    /// The possible states of the model, usually one.
     ways: Vec<Model>,
     master: Server,
     replica: Server,
     shop: Client,
-    /// Restarts read an AOF, not an RDB.
+    /// Restarts load an AOF rather than an RDB.
     aof: bool,
-    /// SCAN takes away what is due.
+    /// SCAN deletes overdue keys.
     walks_expire: bool,
     /// The latest record of each id, as text.
     copies: BTreeMap<String, String>,
@@ -169,7 +168,7 @@ impl History {
     fn begin(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let aof = dice.roll(2) == 0;
-        // Jobs without a limit of time leave nothing for the cron.
+        // With such a budget, a job leaves nothing for the next run of the cron.
         let mut options = vec!["inv.sweep-budget-us 1000000"];
         if aof {
             options.push("appendonly yes");
@@ -203,7 +202,7 @@ impl History {
         history
     }
 
-    /// An empty database, and what there is for sale.
+    /// Empties the database and adds stock.
     fn stock_up(&mut self) {
         let mut model = Model::new(clock(), OUTCOME_TTL, None);
         for (sku, name) in SKUS[..SKUS.len() - 1].iter().enumerate() {
@@ -221,7 +220,7 @@ impl History {
     }
 
     fn run(seed: u64, steps: usize) {
-        // Shown when the test fails, and with --nocapture.
+        // Visible if the test fails, or with --nocapture.
         println!("INV_MODEL_SEED={seed}");
         let mut history = Self::begin(seed);
         for _ in 0..steps {
@@ -244,16 +243,16 @@ impl History {
                 while calls.len() < 4 && self.dice.one_in(4) {
                     calls.push(self.lines.call(&mut self.dice));
                 }
-                // What is due is looked for there, and which of it comes first is chance.
+                // On these servers, it deletes overdue keys, in an unpredictable order.
                 calls.retain(|call| !self.walks_expire || call[0] != "INV.AUDITSCAN");
                 self.calls(&calls);
             }
-            // Time is what this step is about.
+            // This step is about time.
             ["WAIT", ms] => {
                 let ms = ms.parse::<u64>().expect("a number").min(40);
                 std::thread::sleep(Duration::from_millis(ms));
             }
-            // They come by themselves; and nobody can tell a server to evict a key.
+            // The server does these by itself, and no command evicts a chosen key.
             ["SWEEP" | "CYCLE"] | ["EVICT", _] => {}
             ["PAUSE"] => {
                 self.note("CLIENT PAUSE");
@@ -278,7 +277,7 @@ impl History {
 
     // --- units of work ---
 
-    /// Calls of the module as one unit of work, with a look behind each.
+    /// Runs calls of the module as one unit of work, with a read after each.
     fn calls(&mut self, calls: &[Line]) {
         if calls.is_empty() {
             return;
@@ -331,7 +330,7 @@ impl History {
         }
     }
 
-    /// Another program writes.
+    /// Runs writes of another program.
     fn hands(&mut self, drawn: &Line) {
         let words: Vec<&str> = drawn.iter().map(String::as_str).collect();
         let copies = self.copies.clone();
@@ -356,7 +355,7 @@ impl History {
         });
     }
 
-    /// Sends lines with a look before them, all at once. The look, and the replies.
+    /// Sends the lines after a read of the books, all at once. Returns the read and the replies.
     fn send(&mut self, lines: &[Line], as_one: bool) -> (Look, Vec<Json>) {
         let shown: Vec<String> =
             lines.iter().filter(|line| line[0] != "EVAL").map(|line| line.join(" ")).collect();
@@ -380,7 +379,7 @@ impl History {
         (before, replies)
     }
 
-    /// Follows each way through a unit of work, at each moment at which it may have been, and keeps those that lead to what was
+    /// Applies a unit of work to each possible state, at each possible moment, and keeps the states that match what was
     /// found.
     #[track_caller]
     fn follow(&mut self, before: &Look, after: &Look, work: impl Fn(&mut Model) -> Result<(), String>) {
@@ -390,7 +389,7 @@ impl History {
                 let mut model = way.clone();
                 (model.now, model.is_marked) = (now, before.is_marked);
                 work(&mut model)?;
-                // What a reader has found over it leaves to the cron.
+                // After the deadline, a reader leaves the release to the cron.
                 model.finish(is_alone, |id| !after.endings.contains_key(&crate::lines::id(id)));
                 model.now = after.now;
                 match after.differs_from(&model) {
@@ -400,7 +399,7 @@ impl History {
             };
             let alone = [after.is_marked, before.is_marked];
             for is_alone in &alone[..if alone[0] == alone[1] { 1 } else { 2 }] {
-                // The moment that the answer tells, or any: a millisecond decides nothing else.
+                // The moment in the reply, or any: nothing else depends on the millisecond.
                 let found = (before.now - 1..=after.now + 1).find_map(|now| {
                     try_at(now, *is_alone)
                         .map_err(|difference| wrong.push(format!("at {now}: {difference}")))
@@ -415,18 +414,23 @@ impl History {
                 true => format!("before: {:?}", before.differs_from(way)),
                 false => "after".to_owned(),
             });
-            panic!("no way leads there: {:#?}\n{:#?}\n{:#?}", ways.collect::<Vec<_>>(), wrong, self.ways);
+            panic!(
+                "no possible state matches: {:#?}\n{:#?}\n{:#?}",
+                ways.collect::<Vec<_>>(),
+                wrong,
+                self.ways
+            );
         }
         self.ways = left;
     }
 
-    /// Until it is sure that the cron has been there, twice.
+    /// Waits until the cron has certainly run, twice.
     fn let_the_cron_come(&mut self) {
         std::thread::sleep(Duration::from_millis(250));
         self.rest(|_| true);
     }
 
-    /// Waits until the cron has been there after all that is due, as this says.
+    /// Waits until the cron has released everything that is overdue, according to this condition.
     fn rest(&mut self, is_enough: impl Fn(&Model) -> bool) {
         let (begun, machine) = (clock(), Machine::watch());
         loop {
@@ -437,7 +441,7 @@ impl History {
             for mut way in ways {
                 let mut again = way.clone();
                 again.sweep(look.is_marked);
-                // The cron finds nothing to do.
+                // The cron has nothing left to do.
                 if look.differs_from(&again).is_none() && is_enough(&again) {
                     way = again;
                     way.is_marked = look.is_marked;
@@ -467,7 +471,7 @@ impl History {
     // --- what happens to servers ---
 
     fn restart(&mut self) {
-        // One that was a replica may still be writing its first AOF.
+        // A former replica may still be writing its first AOF.
         for field in ["aof_rewrite_scheduled", "aof_rewrite_in_progress"] {
             self.master.wait_for_info("persistence", field, "0");
         }
@@ -485,7 +489,7 @@ impl History {
     }
 
     fn reload(&mut self) {
-        // What is due would be left out without a word to the replica: a matter of the server's.
+        // A full copy silently leaves out what is overdue; that is the server's behaviour.
         self.checkpoint();
         self.note("DEBUG RELOAD");
         let from = clock();
@@ -511,15 +515,15 @@ impl History {
             self.master.connect().ask(format!("REPLICAOF 127.0.0.1 {}", self.replica.port()));
         }
         std::mem::swap(&mut self.master, &mut self.replica);
-        // A restart is to find it so.
+        // Restarts should find these roles.
         for server in [&self.master, &self.replica] {
             server.connect().ask("CONFIG REWRITE");
         }
         self.back_again(from, Model::fail_over);
     }
 
-    /// Another server, or another process, is there now, since some moment after `from`. What had ended before it, the first
-    /// look tells.
+    /// Another server or process has been in use since some moment after `from`. The first read shows what had ended before
+    /// that.
     #[track_caller]
     fn back_again(&mut self, from: i64, come: impl Fn(&mut Model)) {
         let to = clock();
@@ -533,7 +537,7 @@ impl History {
             moments.retain(|moment| (from..=to).contains(moment));
             moments.extend([from, to]);
             for moment in moments {
-                // Some of it ended before, and the rest after; of what was only remembered nothing ends after.
+                // Some of it ended before and the rest after; what was only remembered cannot end after.
                 let ended = look.ended(way);
                 let mut before: Vec<BTreeSet<String>> = vec![];
                 for latest in ended.iter().map(|id| way.deadline_of(id)).chain([Some(0)]) {
@@ -557,7 +561,7 @@ impl History {
         }
         if left.is_empty() {
             let differences: Vec<_> = self.ways.iter().map(|way| look.differs_from(way)).collect();
-            panic!("no way leads there: {differences:#?}\n{:#?}", self.ways);
+            panic!("no possible state matches: {differences:#?}\n{:#?}", self.ways);
         }
         self.ways = left;
         self.note("there");
@@ -565,7 +569,7 @@ impl History {
 
     // --- what must be true ---
 
-    /// Lets everything that is due come to rest; then nothing is uncertain.
+    /// Waits until everything overdue has ended; after that, there is only one possible state.
     fn checkpoint(&mut self) {
         self.note("checkpoint");
         let soon = clock() + 1000;
@@ -580,7 +584,7 @@ impl History {
         self.replica.wait_for_master(&self.master);
         let mut reader = self.replica.connect();
         let (begun, machine) = (clock(), Machine::watch());
-        // A record that was renamed may run out between the two.
+        // A renamed record may expire between the two.
         while self.shop.ask("DEBUG DIGEST") != reader.ask("DEBUG DIGEST") {
             if clock() > begun + machine.limit_ms(LATE) {
                 assert_same(&self.shop.contents(), &reader.contents());
@@ -590,14 +594,14 @@ impl History {
         }
     }
 
-    /// All deadlines pass: no reservation is left, and every id is what the model says, on the replica as well.
+    /// Lets all deadlines pass, then checks that no reservation is left and that every id is as in the model, on the replica too.
     fn finish(&mut self) {
         let ids: Vec<String> = self.ways[0].slots.keys().map(|id| crate::lines::id(*id)).collect();
         for id in &ids {
             self.hands(&line(&format!("PEXPIRE reservation:{id} 50")));
         }
         self.checkpoint();
-        // What is remembered for long comes back now: a restart forgets it.
+        // A restart forgets remembered holds and so returns their units.
         self.restart();
         self.checkpoint();
         let mut reader = self.replica.connect();
@@ -623,7 +627,7 @@ fn look() -> Line {
     ["EVAL", LOOK, "0"].map(str::to_owned).to_vec()
 }
 
-/// What may have become of it until this look: what has ended has ended, and the cron has been there, or not.
+/// The possible states at this read: ended reservations have ended, and the cron has or has not run.
 fn meanwhile(model: &Model, look: &Look) -> Vec<Model> {
     let mut way = model.clone();
     (way.now, way.is_marked) = (look.now, look.is_marked);
@@ -640,7 +644,7 @@ fn meanwhile(model: &Model, look: &Look) -> Vec<Model> {
     ways
 }
 
-/// How many histories, and how many steps each.
+/// The number of histories and of their steps.
 fn runs() -> (u64, usize) {
     let wanted = std::env::var("INV_MODEL_RUNS").unwrap_or_else(|_| "5x60".to_owned());
     let (runs, steps) = wanted.split_once('x').unwrap_or((&wanted, "60"));
@@ -648,7 +652,7 @@ fn runs() -> (u64, usize) {
 }
 
 #[test]
-fn any_history_of_commands_hands_and_failures_leads_where_the_contract_says() {
+fn any_history_of_commands_other_clients_and_failures_ends_as_the_contract_says() {
     let (runs, steps) = runs();
     if let Ok(seed) = std::env::var("INV_MODEL_SEED") {
         return History::run(seed.parse().expect("a seed"), steps);

@@ -1,6 +1,6 @@
-//! MODULE LOAD and UNLOAD while the server runs, and servers that the module, or its configuration, is not for.
+//! MODULE LOAD and UNLOAD at run time, and servers or configurations that do not fit the module.
 //!
-//! The server's own search for expired keys is off where a deadline matters: what comes back, the module has released.
+//! Where a deadline matters, the server's own expiry is off, so that only the module can return units.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,13 @@ fn load() -> String {
     format!("MODULE LOAD {}", module().display())
 }
 
-/// A server without the module; before, it had it, and left 100 units of P with these reservations of one unit each.
+/// A server without the module. Before, it had the module, which left 100 units of P and these reservations of one unit each.
 fn left_behind(reservations: &[&str]) -> (Server, Client) {
     let (mut server, mut shop) = shop_with(&["appendonly yes", "enable-module-command yes"], &[("P", 100)]);
     for id in reservations {
         shop.ask(format!("INV.RESERVE {id} EX 900 ITEMS P 1"));
     }
-    // The module's own command in the AOF would not be known.
+    // Rewritten, because the server would not know the module's own command in the AOF.
     server.rewrite("BGREWRITEAOF");
     server.shut_down();
     server.start_again_without_module();
@@ -32,10 +32,10 @@ fn left_behind(reservations: &[&str]) -> (Server, Client) {
     (server, shop)
 }
 
-/// Lets the deadline of a reservation pass while nobody releases it.
+/// Lets the deadline of a reservation pass while nothing releases it.
 fn let_lapse(shop: &mut Client, id: &str) {
-    // By the server's clock: a moment that has passed when the command comes would make it delete the key at once. And nobody
-    // may look at the key after the deadline: the server would take it away.
+    // A duration rather than a time: the server would delete a key at once if its time had passed already. And nothing may read
+    // the key after its deadline, because the server would delete it.
     assert_eq!(shop.ask(format!("PEXPIRE reservation:{id} 50")), 1);
     let deadline = shop.now() + 50;
     wait_until("the deadline has passed", SOON, || shop.now() > deadline);
@@ -48,7 +48,7 @@ fn loaded_twice_and_unloaded_twice_it_keeps_the_deadlines_that_it_finds() {
         let (available, reserved) = shop.counters("P");
         assert!(shop.refusal("INV.STOCK P").contains("unknown command"));
         let_lapse(&mut shop, lapsed);
-        assert_eq!(shop.counters("P"), (available, reserved), "nobody is there who releases");
+        assert_eq!(shop.counters("P"), (available, reserved), "nothing releases them");
 
         assert_eq!(shop.ask(load()), "OK");
         wait_for("what lapsed before is back", SOON, (available + 1, reserved - 1), || shop.counters("P"));
@@ -83,14 +83,14 @@ fn a_deadline_that_the_first_load_made_is_kept_by_the_second() {
 #[test]
 fn names_in_the_log_are_text_whatever_they_spell() {
     let (server, mut shop) = left_behind(&[]);
-    // Reserved, and held by nothing: the walk reports the sku. In the other style: it reports the key.
+    // In this style, these units are reserved but not held, and the walk reports the sku. In the other style, it reports the key.
     shop.ask("SET stock:reserved:%s%s%s%s%n%n%n 3");
     shop.ask(vec![b"SET".to_vec(), b"stock:available:{Q}\0\n%n".to_vec(), b"5".to_vec()]);
     assert_eq!(shop.ask(load()), "OK");
     wait_for_index(&mut shop);
     wait_until("the sku is reported", SOON, || server.log().contains("%s%s%s%s%n%n%n: 3 units are reserved"));
     assert_eq!(shop.info("inv", "inv_panics_total"), "0");
-    // Evicted, it is named as well.
+    // If it is evicted, its name is logged as well.
     shop.ask("SET stock:available:%s%s%s%s%n%n%n 3");
     shop.ask(vec![b"SET".to_vec(), b"stock:available:N\0\n%n".to_vec(), b"5".to_vec()]);
     for option in ["maxmemory-policy allkeys-random", "maxmemory 1"] {
@@ -105,7 +105,7 @@ fn names_in_the_log_are_text_whatever_they_spell() {
     assert_eq!(shop.info("inv", "inv_panics_total"), "0");
 }
 
-/// MODULE LOAD in slices so small that the walk over many keys takes a while.
+/// Runs MODULE LOAD with slices so small that the walk over many keys takes a while.
 fn load_slowly(shop: &mut Client) {
     let path = module().display().to_string();
     let load = ["MODULE", "LOADEX", &path, "CONFIG", "inv.sweep-budget-us", "100"];
@@ -197,7 +197,7 @@ fn unload_is_refused_with_a_reason_while_a_release_is_queued() {
     assert_eq!(reasons, 2, "one line for each refusal");
 }
 
-/// Servers before Valkey 9.1 end in the middle of such an unload (valkey-io/valkey#2797).
+/// Before Valkey 9.1, servers crash during such an unload (valkey-io/valkey#2797).
 #[test]
 fn unload_is_refused_while_a_user_names_a_command() {
     let (server, mut shop) = left_behind(&[]);
@@ -219,16 +219,16 @@ fn unload_is_refused_while_a_user_names_a_command() {
         assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK", "{rules:?}");
         shop.ask("DEL inventory:outcome:R");
     }
-    // Categories, patterns and other commands are in nobody's way.
+    // Categories, patterns and other commands do not prevent an unload.
     shop.ask(load());
     shop.ask("ACL SETUSER inv.buyer on nopass ~+inv.get &-inv.get +@all -get");
     assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
     let refusals = server.log().matches("user buyer").count();
-    // Valkey 9.1 refuses by itself, before it asks the module.
+    // Valkey 9.1 refuses by itself before it asks the module.
     assert!(refusals == 6 || server.log().contains("unload blocked: An ACL user"), "{}", server.log());
 }
 
-/// Servers end when a command is carried out that was queued before its module went.
+/// Servers crash when a transaction runs a command whose module was unloaded.
 #[test]
 fn unload_is_refused_while_a_transaction_waits() {
     let (server, mut shop) = left_behind(&[]);
@@ -241,18 +241,18 @@ fn unload_is_refused_while_a_transaction_waits() {
     let replies = shop.burst(&["MULTI", "MODULE UNLOAD inv", "INV.STOCK P", "EXEC"]);
     assert!(replies[3][0].as_str().is_some_and(|text| text.starts_with("-ERR Error unloading module")));
     assert_eq!(replies[3][1][0]["available"], 100);
-    // An operator can end a connection that is named.
+    // The log names the connection, so that an operator can close it.
     let named = format!("client {} (127.0.0.1:", client_id(&mut other));
     assert!(server.log().contains(&named), "{named}: {}", server.log());
     assert_eq!(server.log().matches("is in a transaction, or paused").count(), 2);
-    // An empty one is harmless: what comes next is looked up when it comes.
+    // An empty transaction is harmless: later commands are looked up when they arrive.
     other.ask("MULTI");
     assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
     assert!(other.refusal("INV.STOCK P").contains("unknown command"));
     assert!(shop.ask("CLIENT LIST").as_str().is_some_and(|list| list.lines().count() == 2));
 }
 
-/// The same.
+/// The same, for the command of a blocked client.
 #[test]
 fn unload_is_refused_while_a_client_is_paused_with_a_command() {
     let (server, mut shop) = left_behind(&[]);
@@ -266,8 +266,8 @@ fn unload_is_refused_while_a_client_is_paused_with_a_command() {
     assert_eq!(other.reply(), 105);
 }
 
-/// The server keeps of each client which command was its last, and looks at it in CLIENT LIST. Valkey 9.1 looks up too what a
-/// client has sent behind a command that waits.
+/// The server stores each client's last command and shows it in CLIENT LIST. Valkey 9.1 also stores the commands that a client
+/// has sent after one that is blocked.
 #[test]
 fn an_unload_disconnects_clients_that_would_meet_commands_that_are_gone() {
     let (server, mut shop) = left_behind(&[]);
@@ -285,12 +285,12 @@ fn an_unload_disconnects_clients_that_would_meet_commands_that_are_gone() {
         wait_until("it waits", SOON, || shop.info("clients", "blocked_clients") == "1");
         assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
 
-        // What is freed is used again.
+        // Freed memory is used again.
         let noise: Vec<String> =
             (0..500).map(|number| format!("SET noise:{round}:{number} {number}")).collect();
         bystander.burst(&noise);
         let left = if is_valkey { 2 } else { 3 };
-        wait_for("those who used it are gone", SOON, left, || {
+        wait_for("the clients that used it are gone", SOON, left, || {
             let clients = shop.ask("CLIENT LIST");
             clients.as_str().map_or(0, |clients| clients.lines().count())
         });
@@ -308,11 +308,11 @@ fn client_id(client: &mut Client) -> String {
 }
 
 #[test]
-fn the_acl_category_works_also_after_a_second_load() {
+fn the_acl_category_works_after_a_second_load_too() {
     let (_server, mut shop) = left_behind(&[]);
     shop.ask(load());
     if !knows(&mut shop, "RedisModule_AddACLCategory") {
-        eprintln!("left out: this server knows no ACL categories of modules");
+        eprintln!("skipped: this server knows no ACL categories of modules");
         return;
     }
     for _ in 0..2 {
@@ -340,10 +340,10 @@ fn without_a_category_the_commands_are_granted_by_name() {
     assert!(shop.refusal("INV.ADJUST P 1").starts_with("NOPERM"));
 }
 
-/// Whether the module API of the running server has a function: the names of all are in its program.
+/// Whether the module API of the running server has a function: its program contains the names of all of them.
 fn knows(shop: &mut Client, function: &str) -> bool {
     let pid = shop.info("server", "process_id");
-    // A wrapper may have started it: what counts is what is in memory. Where there is no /proc, it is no wrapper.
+    // A wrapper may have started it, so use the mapped files. On a system without /proc, there is no wrapper.
     let files: BTreeSet<PathBuf> = std::fs::read_to_string(format!("/proc/{pid}/maps")).map_or_else(
         |_| [server_program().to_owned()].into(),
         |maps| maps.lines().filter_map(|line| Some(line[line.find('/')?..].into())).collect(),
@@ -362,7 +362,7 @@ fn options_of_the_module_without_the_module_end_the_start() {
     assert!(log.contains("Module Configuration detected without loadmodule directive"), "{log}");
 }
 
-/// A line of configuration that takes a command away, or gives it another name.
+/// A line of configuration that removes or renames a command.
 fn rename(command: &str, name: &str) -> String {
     format!("rename-command {command} \"{name}\"")
 }
@@ -375,7 +375,7 @@ fn a_server_that_has_renamed_what_the_module_sends_or_calls_does_not_start_with_
     let needed: Vec<&str> = sent.chain(["MULTI", "EXEC", "SCAN", "CLIENT", "ACL"]).collect();
     for (number, command) in needed.iter().enumerate() {
         let line = rename(command, if number % 2 == 0 { "" } else { "gone" });
-        // Wherever the line is in the file.
+        // The order of the lines does not matter.
         let lines = if number % 3 == 0 { [&*line, &*load] } else { [&*load, &*line] };
         let log = Server::refused_start(server_program(), &lines);
         let says = format!("<inv> inv is not loaded: this server has no {command} under its own name");
@@ -385,7 +385,7 @@ fn a_server_that_has_renamed_what_the_module_sends_or_calls_does_not_start_with_
     let lines = [load.clone(), rename("INCRBY", ""), rename("DEL", "gone")];
     let log = Server::refused_start(server_program(), &lines.each_ref().map(String::as_str));
     assert!(log.contains("this server has no DEL, INCRBY under its own name"), "{log}");
-    // In a cluster it asks more.
+    // In a cluster, the module needs more commands.
     for command in ["EXISTS", "CLUSTER"] {
         let port = format!("cluster-port {}", free_port());
         let lines = ["cluster-enabled yes", &port, &rename(command, ""), &load];
@@ -395,7 +395,7 @@ fn a_server_that_has_renamed_what_the_module_sends_or_calls_does_not_start_with_
 }
 
 #[test]
-fn a_running_server_that_has_renamed_what_the_module_sends_goes_on_without_it() {
+fn a_running_server_with_renamed_commands_refuses_the_module_and_keeps_running() {
     let options = ["enable-module-command yes", &rename("INCRBY", "")];
     let server = Server::start_without_module(server_program(), &options);
     let mut shop = server.connect();
@@ -431,10 +431,10 @@ fn too_old() -> PathBuf {
     program
 }
 
-/// What the module said there: one line, which names what it needs.
+/// Asserts that the module logged one line there, which names what it needs.
 fn assert_one_clear_line(log: &str) {
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("<inv>")).collect();
-    let [line] = lines[..] else { panic!("one line of ours is expected:\n{log}") };
+    let [line] = lines[..] else { panic!("the module should log one line:\n{log}") };
     assert!(line.contains("inv needs Redis 7.2, Valkey 7.2 or newer"), "{line}");
     assert!(!log.contains("REPORT"), "a crash:\n{log}");
 }
@@ -448,16 +448,13 @@ fn a_server_older_than_7_2_does_not_start_with_the_module_and_says_why() {
 }
 
 #[test]
-fn a_server_older_than_7_2_goes_on_without_the_module_and_says_why() {
+fn a_server_older_than_7_2_runs_without_the_module_and_says_why() {
     let server = Server::start_without_module(&too_old(), &["enable-module-command yes"]);
     let mut shop = server.connect();
     shop.ask("SET stock:available:P 100");
     assert!(shop.refusal(load()).contains("Error loading the extension"));
     assert_one_clear_line(&server.log());
-    assert!(
-        !knows(&mut shop, "RedisModule_AddPostNotificationJob"),
-        "what the module misses is told by name"
-    );
+    assert!(!knows(&mut shop, "RedisModule_AddPostNotificationJob"), "the line names what the module misses");
     assert_eq!(shop.ask("MODULE LIST"), json!([]));
     assert_eq!(shop.counters("P"), (100, 0));
 }

@@ -1,7 +1,7 @@
-//! A network between the nodes of a cluster that can be cut.
+//! A network between cluster nodes that can be interrupted.
 //!
-//! Each node tells the others to call a relay in its place, and calls from an address of its own, by which the relays know
-//! who calls.
+//! Each node announces the port of a relay instead of its own, and connects to others from its own address, by which the relays
+//! identify it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -12,22 +12,22 @@ use std::time::Duration;
 
 use crate::harness::free_port;
 
-/// The nodes of one cluster, by number; nobody is alone at first.
+/// The nodes of one cluster, by number. At first, none is isolated.
 #[derive(Clone, Default)]
 pub struct Network {
-    /// The number of the node that no other can talk to; 0: there is none.
+    /// The number of the isolated node; 0: none.
     alone: Arc<AtomicU8>,
 }
 
 impl Network {
-    /// The address from which the node of this number, from 1 on, calls others.
+    /// The address from which this node, counted from 1, connects to others.
     pub fn address(number: u8) -> Ipv4Addr {
         Ipv4Addr::new(127, 0, 0, 100 + number)
     }
 
-    /// Listens in the place of the node of this number, whose own port is `to`, and tells at which port.
+    /// Listens for the node with this number, whose own port is `to`, and returns the port.
     pub fn relay(&self, number: u8, to: u16) -> u16 {
-        // Another process may take a port that is free now.
+        // Another process may take a free port first.
         let mut ports = std::iter::repeat_with(free_port);
         let listener = ports.find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
         let listener = listener.expect("a free port");
@@ -42,12 +42,12 @@ impl Network {
         at
     }
 
-    /// From now on nobody can talk to the node of this number, nor it to them.
+    /// Isolates the node with this number in both directions.
     pub fn part(&self, number: u8) {
         self.alone.store(number, Ordering::Relaxed);
     }
 
-    /// Everybody can talk to everybody.
+    /// Ends the isolation.
     pub fn unite(&self) {
         self.alone.store(0, Ordering::Relaxed);
     }
@@ -82,7 +82,7 @@ impl Network {
                 Ok(_) | Err(_) => break,
             }
         }
-        // The other direction ends as well.
+        // End the other direction as well.
         for stream in [from, to] {
             let _ = stream.shutdown(Shutdown::Both);
         }

@@ -1,11 +1,11 @@
-//! ONCE: a command sent again with its token gets its first answer again, and nothing changes more.
+//! ONCE: a command that is sent again with its token gets the first answer again and changes nothing.
 
 use crate::harness::{Client, Json, SOON, assert_same, assert_same_data, code, json, wait_for, wait_until};
 use crate::shop::{between, shop, shop_with};
 
 const STOCK: &[(&str, i64)] = &[("P", 100), ("Q", 100)];
 
-/// Sends the command twice: the same answer, and nothing changed by the second.
+/// Sends the command twice, and asserts that the answer is the same and the second one changes nothing.
 fn twice(shop: &mut Client, command: &str) -> Json {
     let first = shop.ask(command);
     let between = shop.contents();
@@ -58,7 +58,7 @@ fn a_part_that_ended_the_reservation_still_answers_its_token() {
     shop.ask("INV.ROLLBACK R1 ONCE parcel-1 ITEMS P 2");
     shop.ask("INV.COMMIT R1 ONCE parcel-2 ITEMS P 3");
     assert_eq!(shop.counters("P"), (97, 0));
-    // The outcome says COMMITTED; the token was answered before.
+    // The state is COMMITTED by now, but the token has its own answer.
     assert_eq!(shop.ask("INV.ROLLBACK R1 ONCE parcel-1 ITEMS P 2"), "OK");
     assert_eq!(shop.ask("INV.COMMIT R1 ONCE parcel-2 ITEMS P 3"), "OK");
     assert_eq!(code(&shop.refusal("INV.ROLLBACK R1 ONCE parcel-3 ITEMS P 2")), "COMMITTED");
@@ -84,7 +84,9 @@ fn a_token_of_a_reservation_that_has_ended_answers_how() {
             let made = shop.ask(&*reserve)["reservation_id"].as_str().expect("an id").to_owned();
             if end.is_empty() {
                 shop.ask(format!("PEXPIRE reservation:{made} 1"));
-                wait_until("it is over", SOON, || shop.ask(format!("INV.GET {made}"))["state"] == "expired");
+                wait_until("it has expired", SOON, || {
+                    shop.ask(format!("INV.GET {made}"))["state"] == "expired"
+                });
             } else {
                 shop.ask(format!("INV.{end} {made}"));
             }
@@ -144,7 +146,7 @@ fn a_token_counts_for_one_command_and_one_id() {
     assert_eq!(shop.ask("INV.ADJUST Q 7 ONCE t"), 107);
     assert_eq!(shop.ask("INV.SET P AVAILABLE 50 ONCE t"), 50);
     assert_eq!(shop.ask("INV.ADJUST P 7 ONCE T"), 57);
-    // Ids and tokens of which the texts run together.
+    // Pairs of an id and a token whose concatenations are equal.
     assert_eq!(shop.ask("INV.ADJUST A 1 ONCE B:1"), 1);
     assert_eq!(shop.ask("INV.ADJUST A:B 2 ONCE 1"), 2);
     shop.ask("SELECT 1");
@@ -220,7 +222,7 @@ fn a_command_whose_reply_was_lost_is_sent_again_without_harm() {
         shop.ask("CONFIG RESETSTAT");
         let mut dying = server.connect();
         dying.send(command);
-        wait_until("the server has run it", SOON, || ran(&mut shop, command) > 0);
+        wait_until("the server has executed it", SOON, || ran(&mut shop, command) > 0);
         drop(dying);
         let held = shop.contents();
         shop.ask(command);
@@ -228,7 +230,7 @@ fn a_command_whose_reply_was_lost_is_sent_again_without_harm() {
     }
 }
 
-/// How often the server has run this command since CONFIG RESETSTAT.
+/// How often the server has executed this command since CONFIG RESETSTAT.
 fn ran(shop: &mut Client, command: &str) -> u64 {
     let name = command.split(' ').next().expect("a name");
     let statistics = shop.info("commandstats", &format!("cmdstat_{name}"));

@@ -1,5 +1,5 @@
-//! The procedures of docs/operations.md, each as it stands there: its blocks for the shell are run, with the paths and ports
-//! of the test in the place of those in the document; what it says in words (stop, start) the test does.
+//! The procedures of docs/operations.md: the shell blocks are run as they are in the document, with the paths and ports of the
+//! test. The test itself does what the document says in words (stop, start).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::shop::shop_with;
 
 const DOCUMENT: &str = include_str!("../../docs/operations.md");
 
-/// The blocks for the shell under a heading, all of them, in order.
+/// All shell blocks under a heading, in order.
 fn blocks<const N: usize>(heading: &str) -> [&'static str; N] {
     let section =
         DOCUMENT.split("\n## ").find_map(|section| section.strip_prefix(heading)?.strip_prefix('\n'));
@@ -29,7 +29,7 @@ fn blocks<const N: usize>(heading: &str) -> [&'static str; N] {
     found.try_into().unwrap_or_else(|found: Vec<_>| panic!("{heading} has {} blocks", found.len()))
 }
 
-/// What the document calls a machine: a folder for what is not the server's, and a cli that finds the servers.
+/// The machine in the document: a folder for files outside the server, and a cli that finds the servers.
 struct Machine {
     folder: TempDir,
 }
@@ -40,7 +40,7 @@ impl Machine {
         for name in ["bin", "backup", "module"] {
             fs::create_dir(folder.path().join(name)).expect("a folder");
         }
-        // An error is the end of a block, as it is for a person.
+        // An error ends a block, as it would for a person.
         let wrapper = format!(
             "#!/bin/sh\nport=6379\nif [ \"$1\" = -p ]; then port=$2; shift 2; fi\neval \"real=\\$PORT_$port\"\n\
              exec {} -e -p \"$real\" \"$@\"\n",
@@ -58,7 +58,7 @@ impl Machine {
         self.folder.path().join(name)
     }
 
-    /// A copy of the module, as it is installed; with this name.
+    /// Installs a copy of the module under this name.
     fn install(&self, name: &str) -> PathBuf {
         let path = self.path("module").join(name);
         fs::copy(module(), &path).expect("a copy of the module");
@@ -69,7 +69,7 @@ impl Machine {
         self.run_with(block, server, None);
     }
 
-    /// Runs a block on the machine of `server`; `replica` is the one at port 6380.
+    /// Runs a block on the machine of `server`; `replica` has the port 6380 in the document.
     fn run_with(&self, block: &str, server: &Server, replica: Option<&Server>) {
         let text = |path: &Path| path.display().to_string();
         let script = block
@@ -79,7 +79,7 @@ impl Machine {
             .replace("/backup", &text(&self.path("backup")))
             .replace("sleep 1", "sleep 0.05");
         let path = format!("{}:{}", text(&self.path("bin")), std::env::var("PATH").unwrap_or_default());
-        // What waits in vain ends.
+        // The timeout ends a block that would wait forever.
         let done = Command::new("timeout")
             .args(["60", "sh", "-eu", "-c", &script])
             .env("PATH", path)
@@ -93,13 +93,13 @@ impl Machine {
     }
 }
 
-/// A server as the document has it: with the AOF on, and a module of its own.
+/// A server as in the document: with an AOF and its own copy of the module.
 fn installed(machine: &Machine, options: &[&str]) -> Server {
     let own = ["appendonly yes", "appendfsync everysec", "enable-module-command yes"];
     Server::start_with_module(&machine.install("libredis_inventory.so"), &[&own, options].concat())
 }
 
-/// Sold, held for long, and held until the moment that is given back.
+/// One sale, one long reservation, and one that expires at the returned time.
 fn trade(shop: &mut Client, due_in: i64) -> i64 {
     shop.ask("SET stock:available:P 100");
     shop.ask("INV.RESERVE SOLD ITEMS P 3");
@@ -121,7 +121,7 @@ fn a_process_that_dies_loses_what_the_table_of_persistence_says() {
     ] {
         let (mut server, mut shop) = shop_with(options, &[("P", 100)]);
         shop.ask("INV.RESERVE HELD EX 900 ITEMS P 5");
-        // Without an AOF this is all that there is, or there is nothing.
+        // Without an AOF, the data are here or nowhere.
         if options.is_empty() && kept.is_some() {
             shop.ask("SAVE");
         }
@@ -140,7 +140,7 @@ fn a_process_that_dies_loses_what_the_table_of_persistence_says() {
     }
 }
 
-/// What was sold after the backup: once more, as the document says.
+/// Repeats the sales after the backup, as the document says.
 fn catch_up(shop: &mut Client) {
     assert_eq!(code(&shop.refusal("INV.COMMIT YOUNG")), "NOTFOUND");
     shop.ask("INV.RESERVE YOUNG ITEMS P 2");
@@ -150,18 +150,18 @@ fn catch_up(shop: &mut Client) {
     assert!(Books::read(shop).is_balanced());
 }
 
-/// Sales that the backup does not know.
+/// Sales that the backup does not contain.
 fn trade_on(shop: &mut Client) {
     shop.ask("INV.RESERVE YOUNG ITEMS P 2");
     shop.ask("INV.COMMIT YOUNG");
     shop.ask("INV.COMMIT HELD");
 }
 
-/// A backup, sales behind it, and then what was live in it falls due.
+/// Makes a backup, sells more, and then lets a reservation that was live in the backup expire.
 fn back_up_and_trade_on(machine: &Machine, server: &Server, shop: &mut Client, backup: &str) {
     let due = trade(shop, 1500);
     machine.run(backup, server);
-    assert_eq!(shop.counters("P"), (85, 12), "nothing was due before the backup");
+    assert_eq!(shop.counters("P"), (85, 12), "nothing was overdue before the backup");
     trade_on(shop);
     sleep_past(due);
 }
@@ -169,7 +169,7 @@ fn back_up_and_trade_on(machine: &Machine, server: &Server, shop: &mut Client, b
 #[test]
 fn a_backup_as_rdb_is_restored_as_the_document_says() {
     let (machine, [backup, _]) = (Machine::new(), blocks("Backup"));
-    let [before, behind, _] = blocks("Restore");
+    let [before, after, _] = blocks("Restore");
     let mut server = installed(&machine, &[]);
     let mut shop = server.connect();
     back_up_and_trade_on(&machine, &server, &mut shop, backup);
@@ -177,15 +177,15 @@ fn a_backup_as_rdb_is_restored_as_the_document_says() {
     machine.run(before, &server);
     server.start_again();
     let mut shop = server.connect();
-    // The load dropped what is due.
+    // The load dropped the overdue reservation.
     wait_for("its units are back", SOON, (92, 5), || shop.counters("P"));
     assert_eq!(counted(&mut shop, "inv_repaired_units"), 7);
     assert_eq!(code(&shop.refusal("INV.COMMIT DUE")), "NOTFOUND");
-    machine.run(behind, &server);
+    machine.run(after, &server);
     assert!(shop.ask("INV.AUDITSCAN 0")[1].as_array().expect("a list").is_empty());
     catch_up(&mut shop);
 
-    // The AOF is on again, and has it all.
+    // The AOF is on again, and complete.
     let contents = shop.contents();
     server.kill();
     server.start_again();
@@ -205,7 +205,7 @@ fn a_server_with_the_aof_on_does_not_look_at_an_rdb() {
     let careless: Vec<&str> = before.lines().filter(|line| !line.starts_with("sed ")).collect();
     machine.run(&careless.join("\n"), &server);
     server.start_again();
-    assert_eq!(server.connect().ask("DBSIZE"), 0, "that is why the document turns it off");
+    assert_eq!(server.connect().ask("DBSIZE"), 0, "this is why the document turns the AOF off");
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_replica_follows_its_restored_master() {
     assert_same_data(&mut server.connect(), &mut replica.connect());
 }
 
-/// The inode of the module that the server has its code from.
+/// The inode of the module file from which the server runs its code.
 fn mapped(server: &Server) -> Option<String> {
     let pid = server.connect().info("server", "process_id");
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
@@ -260,7 +260,7 @@ fn a_new_module_is_moved_beside_a_running_server_and_taken_by_a_restart_or_a_loa
     let mut shop = server.connect();
     let due = trade(&mut shop, 1000);
     let first = mapped(&server);
-    // The new version comes from the folder where the block is run; so does this copy.
+    // The new version is in the folder in which the block is run; so is this copy.
     let come = |name: &str| {
         fs::rename(machine.install("arrived"), machine.path("module").join(name)).expect("a file")
     };
@@ -270,7 +270,7 @@ fn a_new_module_is_moved_beside_a_running_server_and_taken_by_a_restart_or_a_loa
         machine.run(&block, server);
     };
     install(&server);
-    // The old code runs on, from the file that has no name any more.
+    // The old code keeps running from a file that has no name any more.
     assert_eq!(mapped(&server), first);
     wait_until("the deadline has passed", SOON, || shop.now() > due);
     wait_for("what was due is back", SOON, (92, 5), || shop.counters("P"));
@@ -292,7 +292,7 @@ fn a_new_module_is_moved_beside_a_running_server_and_taken_by_a_restart_or_a_loa
     assert_eq!(shop.ask("CONFIG GET inv.hold-ttl-ms")["inv.hold-ttl-ms"], "600000");
     wait_for("the index is complete", SOON, 1, || counted(&mut shop, "inv_index_ready"));
     assert_eq!(shop.ask("INV.COMMIT HELD"), "OK");
-    // Without a word of them the options are at their defaults, whatever the file says.
+    // Unless the load names them, options have their defaults, whatever the file says.
     shop.ask("MODULE UNLOAD inv");
     shop.ask(format!("MODULE LOAD {}", machine.path("module/libredis_inventory.so").display()));
     assert_eq!(shop.ask("CONFIG GET inv.hold-ttl-ms")["inv.hold-ttl-ms"], "900000");
@@ -310,7 +310,7 @@ fn a_replica_is_upgraded_and_takes_the_place_of_its_master() {
     let due = trade(&mut shop, 3000);
     replica.catch_up_with(&master);
 
-    // Each runs what it finds at its start. A server does not end while it writes its first AOF.
+    // Each uses the file that it finds when it starts. A server refuses to end while it writes its first AOF.
     replica.wait_for_info("persistence", "aof_rewrite_in_progress", "0");
     replica.shut_down();
     replica.start_again();
@@ -323,7 +323,7 @@ fn a_replica_is_upgraded_and_takes_the_place_of_its_master() {
     master.shut_down();
     master.start_again();
     master.wait_for_master(&replica);
-    assert_eq!(master.connect().info("replication", "role"), "slave", "also behind its restart");
+    assert_eq!(master.connect().info("replication", "role"), "slave", "even after its restart");
     wait_until("the deadline has passed", LATER, || promoted.now() > due);
     wait_for("what was due is back", SOON, (92, 0), || promoted.counters("P"));
     master.catch_up_with(&replica);
@@ -351,7 +351,7 @@ fn before_a_downgrade_the_aof_holds_plain_keys_alone() {
     }
 }
 
-/// The users of redis.conf that name commands of the module, active.
+/// The users of redis.conf with commands of the module, as active lines.
 fn users() -> Vec<String> {
     let hash = "0".repeat(64);
     let lines = include_str!("../../redis.conf").lines().filter_map(|line| line.strip_prefix("# user "));
@@ -373,7 +373,7 @@ fn it_is_uninstalled_as_the_document_says_and_leaves_every_unit_where_it_was() {
     shop.ask("INV.WAREHOUSES Q SET A 1");
     shop.ask("INV.ADJUST Q@A 10");
     shop.ask("INV.RESERVE PLACE ITEMS Q@A 2");
-    // More than a page of the walk, and an id with all that a shell could trip over.
+    // More reservations than a page of the walk, and an id with all characters that are special in a shell.
     shop.ask("INV.ADJUST S 5000");
     let many: Vec<String> = (0..1500).map(|n| format!("INV.RESERVE R{n} ITEMS S 1")).collect();
     shop.burst(&many);
@@ -387,7 +387,7 @@ fn it_is_uninstalled_as_the_document_says_and_leaves_every_unit_where_it_was() {
     machine.run(acl, &server);
     machine.run(unload, &server);
     machine.run(rewrite, &server);
-    // The unload has ended the connection of one whose last command was the module's.
+    // The unload has closed the connection of a client whose last command was the module's.
     let mut shop = server.connect();
     let contents = shop.contents();
     let left = contents
@@ -405,7 +405,7 @@ fn it_is_uninstalled_as_the_document_says_and_leaves_every_unit_where_it_was() {
     let mut shop = server.connect();
     assert!(shop.refusal("INV.STOCK P").contains("unknown command"));
     assert_same(&shop.contents(), &contents);
-    // The replica has the module still, and follows: nothing but plain commands comes.
+    // The replica still has the module, and follows: it receives only plain commands.
     replica.wait_for_master(&server);
     shop.ask("DECRBY stock:available:P 1");
     replica.catch_up_with(&server);
@@ -413,7 +413,7 @@ fn it_is_uninstalled_as_the_document_says_and_leaves_every_unit_where_it_was() {
 }
 
 #[test]
-fn config_rewrite_behind_an_unload_takes_out_what_would_end_the_start() {
+fn config_rewrite_after_an_unload_removes_what_would_prevent_a_start() {
     let (machine, [_, _, acl, unload, _, _]) = (Machine::new(), blocks("Uninstalling"));
     let users = users();
     let options: Vec<&str> =
@@ -436,7 +436,7 @@ fn with_its_lines_or_its_aof_left_the_server_does_not_start_without_the_module()
         let log = Server::refused_start(server_program(), &[line]);
         assert!(log.contains(said), "{line}: {log}");
     }
-    // The file that an AOF of the module is in.
+    // An AOF with the module's own command.
     let (mut server, mut shop) = shop_with(&["appendonly yes"], &[("P", 10)]);
     shop.ask("INV.RESERVE R ITEMS P 1");
     server.kill();
@@ -457,7 +457,7 @@ fn what_is_live_when_the_module_goes_stays_reserved_until_it_is_back() {
     wait_until("the record has gone", LATER, || shop.now() > due && shop.ask("EXISTS reservation:DUE") == 0);
     assert_eq!(shop.counters("P"), (85, 12));
     shop.ask(format!("MODULE LOAD {}", machine.path("module/libredis_inventory.so").display()));
-    // Who has written the counters meanwhile nobody knows: it is reported, and left to the operator.
+    // Another client may have written the counters in the meantime, so it is only reported, for the operator to decide.
     wait_for("it is reported", SOON, 7, || counted(&mut shop, "inv_unexplained_units"));
     assert_eq!(shop.ask("INV.AUDITSCAN 0")[1][0]["drift"], 7);
     shop.ask("INV.REPAIR P FORCE");
@@ -477,7 +477,7 @@ fn an_evicted_counter_is_set_right_by_a_count_and_a_repair() {
     }
 }
 
-/// What is used for one of these, in a server of their own: tables that grow for one would be counted for another.
+/// The memory of one item, measured in a separate server, so that growing hash tables of another kind are not counted.
 fn bytes_of_one(prepared: &dyn Fn(usize) -> String, command: &dyn Fn(usize) -> Vec<String>) -> i64 {
     const COUNT: usize = 20_000;
     let (_server, mut shop) = shop_with(&["inv.low-stock-threshold 0", "inv.alert-cooldown-ms 0"], &[]);
@@ -511,7 +511,7 @@ fn the_table_of_memory_is_what_is_used_or_a_bit_more() {
         panic!("eight rows: {rows:?}")
     };
     let nothing = |_: usize| "PING".to_owned();
-    // What was reserved once has a counter of 0.
+    // A product that was ever reserved has a reserved counter of 0.
     let both = |n: usize| format!("MSET stock:available:PROD-{n:06} 100 stock:reserved:PROD-{n:06} 0");
     let five = |n: usize| {
         vec![format!("INV.RESERVE FIVE-{n:06} EX 3600 ITEMS HOT-0 1 HOT-1 1 HOT-2 1 HOT-3 1 HOT-4 1")]

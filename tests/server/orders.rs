@@ -1,4 +1,4 @@
-//! An order over products in different slots, as examples/order.rs makes it: what is left wherever its client dies.
+//! An order over products in different slots, as in examples/order.rs, with a client that dies at any step.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -19,25 +19,25 @@ mod recipe;
 
 use recipe::{Order, Unsold, commit, finish, give_up, reserve};
 
-/// Products of three tags, each on a master of its own, in the order in which the recipe takes them.
+/// Products with three tags, each on another master, in the order in which the recipe reserves them.
 const PRODUCTS: [&str; 4] = ["BED", "CHAIR", "{shop7}:CUP", "{shop7}:PLATE"];
 
-/// What there is of each.
+/// Units of each product.
 const STOCK: i64 = 1000;
 
-/// What one order takes of each.
+/// Units of each product in one order.
 const EACH: [u64; 4] = [1, 2, 3, 4];
 
-/// Groups of an order.
+/// Groups in an order.
 const GROUPS: usize = 3;
 
-/// A deadline that no test sees pass.
+/// A deadline that passes in no test.
 const FAR: i64 = 600_000;
 
-/// A deadline that comes when a few dozen commands are answered for sure.
+/// A deadline that leaves enough time for a few dozen commands.
 const NEAR: i64 = 4_000;
 
-/// For a step that the cluster may answer late.
+/// The limit for a step that the cluster may answer late.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Shop {
@@ -59,14 +59,14 @@ impl Shop {
         Self { cluster, owners, client }
     }
 
-    /// An order that is held.
+    /// An order whose units are held.
     fn held(&mut self, id: impl Into<String>, ms: i64) -> Order {
         let order = new_order(&self.cluster, id, ms);
         reserve(&mut self.client, &order).expect("units for all");
         order
     }
 
-    /// How each group of an order stands.
+    /// The state of each group of an order.
     fn states(&self, order: &Order) -> Vec<Json> {
         order.groups().iter().map(|group| self.state(&group.reservation)).collect()
     }
@@ -75,7 +75,7 @@ impl Shop {
         self.ask("INV.GET", reservation)["state"].clone()
     }
 
-    /// Every product has what the groups of these orders leave: nothing is lost, nothing is sold twice.
+    /// Asserts that every product has the units that these orders leave: nothing is lost, and nothing is sold twice.
     #[track_caller]
     fn check(&self, orders: &[Order]) {
         let mut taken: BTreeMap<String, (i64, i64)> = BTreeMap::new();
@@ -92,13 +92,13 @@ impl Shop {
         }
         for product in PRODUCTS {
             let (held, sold) = taken.get(product).copied().unwrap_or_default();
-            // What is over says so by the clock; the units follow within a moment.
+            // The state of an overdue group is computed from the clock; its units follow within a moment.
             wait_for(product, SOON, (STOCK - held - sold, held), || self.units(product));
         }
         self.cluster.check_keys();
     }
 
-    /// Waits until nothing of an order is held any more.
+    /// Waits until no group of the order is held any more.
     fn wait_for_the_deadline(&self, order: &Order) {
         wait_until("the deadline", PATIENCE, || !self.states(order).contains(&json!("reserved")));
     }
@@ -110,7 +110,7 @@ impl Shop {
         (number("available"), number("reserved"))
     }
 
-    /// Asks the master of an id, and no other: one may be frozen.
+    /// Asks only the master of an id, because another one may be suspended.
     fn ask(&self, command: &str, id: &str) -> Json {
         let place =
             PRODUCTS.iter().position(|product| recipe::tag(product) == recipe::tag(id)).expect("of ours");
@@ -118,25 +118,25 @@ impl Shop {
     }
 }
 
-/// An order of all products that ends after so many ms.
+/// An order of all products that expires after this many ms.
 fn new_order(cluster: &Cluster, id: impl Into<String>, ms: i64) -> Order {
     let lines = PRODUCTS.iter().zip(EACH).map(|(&product, units)| (product.to_owned(), units));
     let deadline = cluster.masters[0].connect().now() + ms;
     Order { id: id.into(), lines: lines.collect(), deadline: deadline.cast_unsigned() }
 }
 
-/// When a client dies.
+/// When the client dies.
 #[derive(Clone, Copy, Debug)]
 enum Death {
-    /// The command is not sent any more.
+    /// Before it sends the command.
     BeforeItAsks,
-    /// It is carried out, and nobody hears the answer.
+    /// After it sends the command, but before the reply.
     BeforeTheAnswer,
 }
 
 const DEATHS: [Death; 2] = [Death::BeforeItAsks, Death::BeforeTheAnswer];
 
-/// A client that dies at a command, after it has done so many.
+/// A client that dies at a command, after it has completed this many.
 struct Mortal<'a> {
     client: &'a mut ClusterConnection,
     left: Option<usize>,
@@ -159,7 +159,7 @@ impl ConnectionLike for Mortal<'_> {
             Some(0) => {
                 self.left = None;
                 if matches!(self.death, Death::BeforeTheAnswer) {
-                    // Whatever it is, the client does not learn it.
+                    // Whatever the reply is, the client does not receive it.
                     let _ = self.client.req_command(command);
                 }
             }
@@ -197,7 +197,7 @@ fn urls(cluster: &Cluster) -> Vec<String> {
     cluster.masters.iter().map(|master| format!("redis://127.0.0.1:{}", master.port())).collect()
 }
 
-/// So many groups in the first state, the others in the second.
+/// This many groups in the first state, the others in the second.
 fn first(count: usize, one: Json, other: Json) -> Vec<Json> {
     (0..GROUPS).map(|group| if group < count { one.clone() } else { other.clone() }).collect()
 }
@@ -216,7 +216,7 @@ fn an_order_holds_and_sells_units_on_every_master() {
     assert_eq!(reservations, ["{BED}:ORDER-1", "{CHAIR}:ORDER-1", "{shop7}:ORDER-1"]);
     assert_eq!(shop.states(&order), first(0, json!(null), json!("reserved")));
     shop.check(std::slice::from_ref(&order));
-    // Sent again, as after a timeout.
+    // Sent again, for example after a timeout.
     reserve(&mut shop.client, &order).expect("the same reservations");
     shop.check(std::slice::from_ref(&order));
     for _ in 0..2 {
@@ -242,7 +242,7 @@ fn a_refused_group_rolls_the_others_back_and_its_refusal_is_handed_on() {
         assert_eq!(shop.states(&order), expected);
         shop.check(&[]);
     }
-    // A customer who changes his mind; twice, as after a timeout. What was given up is not held again.
+    // The customer cancels, twice because of a timeout. A cancelled order cannot be held again.
     let order = shop.held("ORDER-3", FAR);
     for _ in 0..2 {
         give_up(&mut shop.client, &order).expect("it is not sold");
@@ -255,7 +255,7 @@ fn a_refused_group_rolls_the_others_back_and_its_refusal_is_handed_on() {
 #[test]
 fn an_id_that_is_sold_or_of_another_order_is_not_rolled_back() {
     let mut shop = Shop::open();
-    // The order was paid and is sold in part: a second client that begins it anew must not take the rest away.
+    // The order was paid and is partly sold: a second client that starts it again must not roll back the rest.
     let order = shop.held("ORDER-1", FAR);
     cmd("INV.COMMIT").arg("{CHAIR}:ORDER-1").exec(&mut shop.client).expect("it is held");
     let refusal = reserve(&mut shop.client, &order).expect_err("it is sold");
@@ -278,7 +278,7 @@ fn what_a_client_holds_that_dies_before_the_payment_comes_back_at_the_deadline()
     let mut shop = Shop::open();
     let mut orders = Vec::new();
     for death in DEATHS {
-        // The last one dies when all is held.
+        // The last client dies after everything is held.
         for done in 0..=GROUPS {
             let order = new_order(&shop.cluster, format!("{death:?}-{done}"), NEAR);
             let mut client = Mortal::new(&mut shop.client, done, death);
@@ -293,7 +293,7 @@ fn what_a_client_holds_that_dies_before_the_payment_comes_back_at_the_deadline()
     for (order, held) in &orders {
         shop.wait_for_the_deadline(order);
         assert_eq!(shop.states(order), first(*held, json!("expired"), json!(null)), "{order:?}");
-        // Whoever comes too late with it, and has not seen that it is paid, gets nothing.
+        // A client that repeats the order too late, and does not know that it was paid, gets nothing.
         if *held > 0 {
             let refusal = reserve(&mut shop.client, order).expect_err("it is over");
             assert_eq!(refusal.code(), Some("EXPIRED"), "{refusal}");
@@ -303,7 +303,7 @@ fn what_a_client_holds_that_dies_before_the_payment_comes_back_at_the_deadline()
 }
 
 #[test]
-fn a_client_that_dies_while_it_reserves_can_be_followed_by_another_that_goes_on() {
+fn another_client_can_continue_after_one_that_dies_while_reserving() {
     let mut shop = Shop::open();
     let mut orders = Vec::new();
     for death in DEATHS {
@@ -323,13 +323,13 @@ fn what_a_client_holds_that_dies_while_it_rolls_back_comes_back_at_the_deadline(
     let mut shop = Shop::open();
     let mut orders = Vec::new();
     for death in DEATHS {
-        // Two reservations, the refusal, and three rollbacks, the last of what is not held.
+        // Two reservations, the refusal, and three rollbacks, the last one of a group that was never held.
         for done in 2..2 * GROUPS {
             let mut order = new_order(&shop.cluster, format!("{death:?}-{done}"), NEAR);
             order.lines[3].1 = STOCK.cast_unsigned() + 1;
             let mut client = Mortal::new(&mut shop.client, done, death);
             let error = reserve(&mut client, &order).expect_err("too much");
-            assert!(client.is_dead(), "{done} are not all");
+            assert!(client.is_dead(), "it should have more than {done} commands");
             assert_eq!(error.code(), (done > 2).then_some("INSUFFICIENT"), "{error}");
             let given_back =
                 done.saturating_sub(3) + usize::from(done > 2 && matches!(death, Death::BeforeTheAnswer));
@@ -347,7 +347,7 @@ fn what_a_client_holds_that_dies_while_it_rolls_back_comes_back_at_the_deadline(
 }
 
 #[test]
-fn a_half_sold_order_is_finished_by_whoever_finds_it_paid() {
+fn a_half_sold_order_is_finished_by_a_client_that_finds_it_paid() {
     let mut shop = Shop::open();
     let mut orders = Vec::new();
     for death in DEATHS {
@@ -375,9 +375,9 @@ fn a_half_sold_order_is_finished_by_whoever_finds_it_paid() {
 }
 
 #[test]
-fn a_half_sold_order_is_finished_behind_its_deadline_too() {
+fn a_half_sold_order_is_finished_after_its_deadline_too() {
     let mut shop = Shop::open();
-    // Sold in part before the deadline, by a client that dies there.
+    // Partly sold before the deadline, by a client that dies at that point.
     let mut orders = Vec::new();
     for done in 0..=GROUPS {
         let order = shop.held(format!("before-{done}"), NEAR);
@@ -388,7 +388,7 @@ fn a_half_sold_order_is_finished_behind_its_deadline_too() {
         shop.wait_for_the_deadline(order);
         assert_eq!(shop.states(order), first(*done, json!("committed"), json!("expired")), "{order:?}");
     }
-    // Or behind it, where every group takes two commands.
+    // Or after the deadline, when every group takes two commands.
     for death in DEATHS {
         for done in 0..2 * GROUPS {
             let order = shop.held(format!("{death:?}-{done}"), NEAR);
@@ -414,11 +414,11 @@ fn a_half_sold_order_is_finished_behind_its_deadline_too() {
 }
 
 #[test]
-fn what_others_got_behind_the_deadline_is_named_and_sold_once_there_is_more() {
+fn what_others_got_after_the_deadline_is_named_and_sold_once_there_is_more() {
     let mut shop = Shop::open();
     let slow = shop.held("SLOW", NEAR);
     shop.wait_for_the_deadline(&slow);
-    // Another takes all chairs.
+    // Another order takes all chairs.
     let mut quick = new_order(&shop.cluster, "QUICK", FAR);
     quick.lines = vec![("CHAIR".to_owned(), STOCK.cast_unsigned())];
     reserve(&mut shop.client, &quick).expect("all chairs are there");
@@ -458,7 +458,7 @@ fn a_commit_to_a_master_that_says_nothing_is_sent_again_until_it_answers() {
     let mut shop = Shop::open();
     let order = shop.held("ORDER-1", FAR);
     let mute = shop.cluster.owner("CHAIR");
-    // It is asked twice, and has both commands when it wakes up.
+    // It receives the command twice, and has both when it is resumed.
     let client = ClusterClient::builder(urls(&shop.cluster))
         .response_timeout(Duration::from_millis(300))
         .retries(1)
@@ -468,10 +468,10 @@ fn a_commit_to_a_master_that_says_nothing_is_sent_again_until_it_answers() {
     shop.cluster.masters[mute].freeze();
     let error = commit(&mut client, &order).expect_err("one group does not answer");
     assert!(error.is_timeout() || error.is_io_error(), "{error}");
-    // The others did not wait for it.
+    // The other groups did not wait for it.
     assert_eq!(shop.state("{BED}:ORDER-1"), "committed");
     assert_eq!(shop.state("{shop7}:ORDER-1"), "committed");
-    // Longer, so that the other masters call the cluster down: every command is refused by then.
+    // So long that the other masters consider the cluster down and refuse every command.
     let other = &shop.cluster.masters[(mute + 1) % GROUPS];
     let is_down = |server: &Server| {
         let info = server.connect().ask("CLUSTER INFO");
@@ -506,10 +506,10 @@ fn an_order_waits_for_a_slot_that_is_being_moved() {
                     _ => assert_sold(finish(&mut client, order, PATIENCE)),
                 }
             });
-            wait_until("the client has been turned away for a while", PATIENCE, || {
+            wait_until("the client has been redirected for a while", PATIENCE, || {
                 redirects(from, to) > met + 10 || customer.is_finished()
             });
-            assert!(!customer.is_finished(), "the move was no obstacle");
+            assert!(!customer.is_finished(), "the move should have delayed the customer");
             for node in [from, to] {
                 node.connect().ask(format!("CLUSTER SETSLOT {slot} STABLE"));
             }
@@ -521,7 +521,7 @@ fn an_order_waits_for_a_slot_that_is_being_moved() {
     shop.check(&[placed, paid]);
 }
 
-/// How often these nodes have turned a client away.
+/// How often these nodes have redirected a client.
 fn redirects(from: &Server, to: &Server) -> u64 {
     let count = |client: &mut Client, code: &str| {
         let found = client.info("errorstats", &format!("errorstat_{code}"));
@@ -552,7 +552,7 @@ fn many_customers_at_once_some_of_whom_die_lose_and_double_nothing() {
             let is_held = reserve(&mut Mortal::new(&mut client, commands(), death), &order).is_ok();
             let is_paid = is_held && commands() > 2;
             rows.lock().expect("rows").push((order.clone(), is_paid));
-            // It may die in the middle of it.
+            // It may die during this.
             let mut client = Mortal::new(&mut client, commands(), death);
             if is_paid {
                 let _ = commit(&mut client, &order);
@@ -571,7 +571,7 @@ fn many_customers_at_once_some_of_whom_die_lose_and_double_nothing() {
     let orders: Vec<Order> = rows.iter().map(|(order, _)| order.clone()).collect();
     let paid: Vec<&Order> = rows.iter().filter(|row| row.1).map(|row| &row.0).collect();
     assert!((10..90).contains(&paid.len()), "{} of {} are paid", paid.len(), orders.len());
-    // Some are finished before the short deadlines are over, some behind them.
+    // Some are finished before the short deadlines pass, some after that.
     let (soon, later) = paid.split_at(paid.len() / 2);
     for order in soon {
         assert_sold(finish(&mut shop.client, order, PATIENCE));
@@ -594,6 +594,6 @@ fn many_customers_at_once_some_of_whom_die_lose_and_double_nothing() {
 #[test]
 fn the_example_tells_its_story() {
     let cluster = Cluster::start(3);
-    recipe::tell(&urls(&cluster)).expect("the story has an end");
+    recipe::tell(&urls(&cluster)).expect("the demonstration succeeds");
     cluster.check_keys();
 }

@@ -1,10 +1,10 @@
-//! Beside other programs that keep holds of their own in the same counters: nothing that the module does by itself gives
-//! their units away.
+//! Other programs that hold units in the same counters: the module must never return their units by
+//! itself.
 
 use crate::harness::{Client, LATER, SOON, Server, code, module, wait_for};
 use crate::shop::let_pass;
 
-/// How another program takes three units of A for itself.
+/// How another program holds three units of A.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     IncrBy,
@@ -40,7 +40,7 @@ impl Way {
     }
 }
 
-/// A shop of ten units of A: the module holds one of them, another program three, whichever came first.
+/// A shop with ten units of A. The module holds one of them and another program three; either may come first.
 fn two_programs(server: &Server, way: Way, other_first: bool) -> Client {
     let mut shop = server.connect();
     shop.ask("SET stock:available:A 10");
@@ -56,7 +56,7 @@ fn two_programs(server: &Server, way: Way, other_first: bool) -> Client {
     shop
 }
 
-/// After the event the other program's units are reported and still its own.
+/// Asserts that after the event, the other program's units are reported and still held.
 fn assert_theirs(shop: &mut Client, what: &str) {
     wait_for(&format!("{what}: it is reported"), LATER, "3".to_owned(), || {
         shop.info("inv", "inv_unexplained_units")
@@ -72,7 +72,7 @@ fn assert_theirs(shop: &mut Client, what: &str) {
     assert_eq!(shop.ask("EXISTS inventory:managed"), 0, "{what}");
 }
 
-/// Plays each way of writing the hold, before and after the module's first reservation.
+/// Tests each way of writing the hold, before and after the module's first reservation.
 fn in_each_way(options: &[&str], event: impl Fn(&mut Server, &mut Client) -> Option<Server>) {
     for way in WAYS {
         for other_first in [true, false] {
@@ -182,7 +182,7 @@ fn a_write_that_leaves_what_is_held_takes_no_mark_away() {
     shop.burst(&transaction);
     assert_eq!(shop.counters("A"), (8, 2));
     assert_eq!(shop.ask("GET inventory:managed"), "plain");
-    // Expiry is no write.
+    // An expiry is not a client's write.
     shop.ask("INV.RESERVE s PX 30 ITEMS A 1");
     wait_for("the unit is back", SOON, (8, 2), || shop.counters("A"));
     assert_eq!(shop.ask("GET inventory:managed"), "plain");
@@ -208,7 +208,7 @@ fn an_unload_takes_the_mark_away_since_nobody_watches_after_it() {
         shop.ask("SELECT 0");
         replica.catch_up_with(&server);
         assert_eq!(replica.connect().ask("EXISTS inventory:managed"), 0);
-        // While nobody watches, another program takes units.
+        // Another program takes units while the module is not loaded.
         Way::IncrBy.hold(&mut shop);
         shop.ask(load());
         assert_theirs(&mut shop, "written while the module was unloaded");
@@ -256,7 +256,7 @@ fn a_mark_that_was_there_when_the_module_was_loaded_proves_nothing() {
     shop.ask("INV.RESERVE m EX 900 ITEMS A 1");
     server.rewrite("BGREWRITEAOF");
     server.shut_down();
-    // Started without the module: nobody sees what is written.
+    // Without the module, nothing notices what is written.
     server.start_again_without_module();
     let mut shop = server.connect();
     assert_eq!(shop.ask("GET inventory:managed"), "plain");
@@ -274,7 +274,7 @@ fn the_mark_comes_back_after_a_clean_walk_or_when_an_operator_sets_it() {
     shop.ask("INCRBY stock:reserved:A 3");
     shop.ask("DECRBY stock:reserved:A 3");
     shop.ask("INV.RESERVE n EX 900 ITEMS A 1");
-    assert_eq!(shop.ask("EXISTS inventory:managed"), 0, "only a walk can tell");
+    assert_eq!(shop.ask("EXISTS inventory:managed"), 0, "only a walk can find out");
     server.kill();
     server.start_again();
     let mut shop = server.connect();
@@ -294,7 +294,7 @@ fn a_repair_of_units_that_another_program_may_hold_wants_force() {
     let mut shop = server.connect();
     shop.ask("SET stock:available:A 10");
     shop.ask("INV.RESERVE m EX 900 ITEMS A 1");
-    // In the transaction of the foreign write the mark is still there.
+    // Within the transaction of the foreign write, the mark still exists.
     shop.ask("MULTI");
     shop.ask("INCRBY stock:reserved:A 3");
     shop.ask("INV.REPAIR A");
@@ -305,7 +305,7 @@ fn a_repair_of_units_that_another_program_may_hold_wants_force() {
     assert_eq!(shop.counters("A"), (9, 4));
     assert_eq!(shop.ask("INV.REPAIR A FORCE")["drift"], 3);
     assert_eq!(shop.counters("A"), (12, 1));
-    // Units that are missing from reserved are nobody's: no force is needed.
+    // Units missing from the reserved counter belong to no program, so the repair needs no FORCE.
     shop.ask("DECRBY stock:reserved:A 1");
     assert_eq!(shop.ask("INV.REPAIR A")["drift"], -1);
     assert_eq!(shop.counters("A"), (11, 1));
@@ -322,7 +322,7 @@ fn a_record_that_a_script_settles_next_to_a_foreign_hold_gives_nothing_of_it_bac
         shop.ask(format!("DECRBY stock:available:A {foreign}"));
         shop.ask(format!("INCRBY stock:reserved:A {foreign}"));
         shop.ask(format!("SET hold:77 {foreign}"));
-        // The usual script settles our record with commands of its own.
+        // The usual script ends the module's record with its own commands.
         let settle = "redis.call('DECRBY', KEYS[1], 1) redis.call('DEL', KEYS[2]) \
                       if ARGV[1] == '1' then redis.call('INCRBY', KEYS[3], 1) end";
         let words = ["3", "stock:reserved:A", "reservation:m", "stock:available:A"];
@@ -335,7 +335,7 @@ fn a_record_that_a_script_settles_next_to_a_foreign_hold_gives_nothing_of_it_bac
                 .collect::<Vec<_>>(),
         );
         let settled = shop.counters("A");
-        assert_eq!(settled.1, foreign, "their units are theirs");
+        assert_eq!(settled.1, foreign, "the other program's units are untouched");
         let_pass(&mut shop, &deadline);
         assert_eq!(shop.counters("A"), settled, "after the deadline");
     }
@@ -346,7 +346,7 @@ fn a_record_of_a_module_type_is_foreign_in_events_and_in_walks() {
     let server = Server::start_with(&["enable-module-command yes"]);
     let mut shop = server.connect();
     if shop.try_ask("VADD vectors VALUES 2 1 1 element").is_err() {
-        eprintln!("this server has no type of a module's own");
+        eprintln!("skipped: this server has no data type of a module");
         return;
     }
     shop.ask("SET stock:available:A 10");
@@ -366,7 +366,7 @@ fn a_record_of_a_module_type_is_foreign_in_events_and_in_walks() {
     assert_eq!(shop.info("inv", "inv_foreign_records"), "0");
 }
 
-/// A reservation of which three units were sold, and whose record came back as it was before; another customer holds five.
+/// A reservation of which three units were sold and whose old record was then restored; another customer holds five units.
 fn put_back(options: &[&str]) -> (Server, Client) {
     let server = Server::start_with(&[&["appendonly yes", "enable-module-command yes"], options].concat());
     let mut shop = server.connect();
@@ -375,7 +375,7 @@ fn put_back(options: &[&str]) -> (Server, Client) {
     (server, shop)
 }
 
-/// DUMP and RESTORE as a client that copies bytes.
+/// Copies a record with DUMP and RESTORE.
 fn dump_and_restore(shop: &mut Client, meanwhile: impl FnOnce(&mut Client)) {
     let script = "redis.call('SET', 'dump', redis.call('DUMP', KEYS[1]))";
     shop.ask(["EVAL", script, "1", "reservation:A"]);
@@ -384,7 +384,7 @@ fn dump_and_restore(shop: &mut Client, meanwhile: impl FnOnce(&mut Client)) {
     shop.ask(["EVAL", script, "1", "reservation:A"]);
 }
 
-/// What brings the module's memory to an end.
+/// Events after which the module has lost its memory.
 const ENDS: [&str; 4] = ["AOF", "rewritten AOF", "RDB", "UNLOAD"];
 
 fn end_memory(server: &mut Server, shop: &mut Client, how: &str) {
@@ -424,7 +424,7 @@ fn a_record_that_came_back_with_units_that_are_sold_sells_them_no_second_time_af
         }
         assert_eq!(shop.ask("INV.COMMIT B"), "OK", "{how}");
         assert_eq!(shop.counters("P"), (10, 2), "{how}");
-        assert_eq!(shop.ask("INV.ROLLBACK A ITEMS P 2"), "OK", "{how}: two are left of it");
+        assert_eq!(shop.ask("INV.ROLLBACK A ITEMS P 2"), "OK", "{how}: two units of it are left");
         assert_eq!(shop.counters("P"), (12, 0), "{how}");
     }
 }
@@ -472,7 +472,7 @@ fn a_copy_learns_with_the_record_that_it_came_back() {
 }
 
 #[test]
-fn a_release_that_a_broken_counter_blocks_is_logged_once_and_goes_through_when_it_is_mended() {
+fn a_release_blocked_by_a_broken_counter_is_logged_once_and_happens_after_the_repair() {
     for (kind, broken, mended, after) in [
         ("available", "10.0", "4", (10, 0)),
         ("reserved", "6.0", "6", (10, 0)),
@@ -497,7 +497,7 @@ fn a_release_that_a_broken_counter_blocks_is_logged_once_and_goes_through_when_i
         wait_for("the rest is back", SOON, after, || shop.counters("A"));
         assert_eq!(shop.info("inv", "inv_blocked_releases"), "0");
         assert_eq!(shop.info("inv", "inv_unexplained_units"), "0");
-        // All of it is back, so that a late payment can have all of it.
+        // All units have returned, so a late payment can take all of them.
         assert_eq!(shop.ask("INV.COMMIT two LATE"), "OK");
         assert_eq!(shop.counters("A"), (8, 0));
         assert_eq!(shop.counters("B"), (9, 0));
@@ -522,7 +522,7 @@ fn a_feed_whose_key_holds_something_else_is_told_of() {
     assert_eq!(shop.ask("XLEN inventory:feed"), 1);
     shop.ask("SET inventory:feed something");
     shop.ask("INV.COMMIT two");
-    assert_eq!(told(&server), 2, "a new fault is told of again");
+    assert_eq!(told(&server), 2, "a new fault is logged again");
 }
 
 #[test]

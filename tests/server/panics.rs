@@ -1,6 +1,6 @@
-//! A panic anywhere in the module is caught, logged with its place and answered, and the server goes on. The module of
-//! these tests is built with the feature `faults`: `inv.panic-in 7` makes its seventh call into the server from then on a
-//! panic.
+//! A panic anywhere in the module is caught, logged with its location and answered, and the server keeps running. These tests
+//! build the module with the feature `faults`: after `CONFIG SET inv.panic-in 7`, the module panics at its seventh call into the
+//! server.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::harness::{
     Client, Json, LATER, SOON, Server, code, server_program, wait_for, wait_until, wire_code,
 };
 
-/// The module with faults, built once for all of these tests, beside the one without.
+/// The module with faults, built once for all of these tests, next to the normal one.
 fn module() -> &'static Path {
     static MODULE: OnceLock<PathBuf> = OnceLock::new();
     MODULE.get_or_init(|| {
@@ -44,7 +44,7 @@ fn is_ready(shop: &mut Client) {
     wait_for("the index is rebuilt", LATER, "1".to_owned(), || shop.info("inv", "inv_index_ready"));
 }
 
-/// It knows its reservations again, sells, and gives back on time.
+/// Asserts that the module knows its reservations again, sells, and releases on time.
 #[track_caller]
 fn works(shop: &mut Client) {
     is_ready(shop);
@@ -57,7 +57,7 @@ fn works(shop: &mut Client) {
     wait_for("what was due is back", SOON, before, || shop.counters("PROOF"));
 }
 
-/// Each command, on a shop that is laid out anew for it.
+/// Each command, for a shop that is set up anew for it.
 const COMMANDS: [&str; 22] = [
     "INV.RESERVE R ITEMS P 2 Q 1",
     "INV.RESERVE R DATA text ONCE t ITEMS W 4 P 1",
@@ -101,16 +101,16 @@ fn lay_out(shop: &mut Client) {
     }
 }
 
-/// Runs `command` with a panic at the call of this number. The reply.
+/// Runs `command` with a panic at the call with this number. Returns the reply.
 fn run(shop: &mut Client, command: &str, call: i64) -> Json {
-    // In one transaction, so that nothing else makes calls between them.
+    // In one transaction, so that nothing else makes calls in between.
     let arm = format!("CONFIG SET inv.panic-in {call}");
     let replies = shop.burst(&["MULTI", &arm, command, "CONFIG SET inv.panic-in 0", "EXEC"]);
     replies[4][1].clone()
 }
 
 #[test]
-fn a_panic_at_any_call_of_any_command_is_answered_and_the_server_goes_on() {
+fn a_panic_at_any_call_of_any_command_is_answered_and_the_server_keeps_running() {
     let server = start(&["appendonly yes"]);
     let mut shop = server.connect();
     let (mut caught, mut answered) = (0, 0);
@@ -118,7 +118,7 @@ fn a_panic_at_any_call_of_any_command_is_answered_and_the_server_goes_on() {
         lay_out(&mut shop);
         let good = run(&mut shop, command, 0);
         for call in 1.. {
-            assert!(call < 1000, "{command} makes no end of calls");
+            assert!(call < 1000, "{command} never stops making calls");
             lay_out(&mut shop);
             let before = panics(&mut shop);
             let reply = run(&mut shop, command, call);
@@ -129,13 +129,13 @@ fn a_panic_at_any_call_of_any_command_is_answered_and_the_server_goes_on() {
                 assert_eq!(wire_code(&reply), wire_code(&good), "{command}: {reply}");
                 break;
             }
-            // One behind the reply, as its keys are closed, does not show in it.
+            // A panic after the reply, while its keys are closed, does not show in it.
             if reply.to_string().contains("ERR a fault of the module") {
                 answered += 1;
             } else {
                 assert_eq!(wire_code(&reply), wire_code(&good), "{command}, call {call}: {reply}");
             }
-            // Nothing is doubled, whatever was half done.
+            // No unit is duplicated, whatever was interrupted.
             let more = match command {
                 "INV.ADJUST P 5" => 5,
                 "INV.SET P ONHAND 50" => 30,
@@ -169,7 +169,7 @@ fn a_panic_in_the_midst_of_a_reply_leaves_the_connection_in_step() {
         for call in 1..200 {
             lay_out(&mut shop);
             shop.burst(&[&format!("CONFIG SET inv.panic-in {call}"), command, "CONFIG SET inv.panic-in 0"]);
-            // What comes next is the answer to what is asked next.
+            // The connection is in sync: the next reply belongs to the next command.
             assert_eq!(shop.ask("ECHO next"), "next", "{command}, call {call}");
             let reply = run(&mut shop, command, call);
             if (reply.is_array() || reply.is_object()) && reply.to_string().contains("a fault of the module")
@@ -179,7 +179,7 @@ fn a_panic_in_the_midst_of_a_reply_leaves_the_connection_in_step() {
             assert_eq!(shop.ask("ECHO next"), "next", "{command}, call {call}");
         }
     }
-    assert!(mended > 5, "{mended} replies were mended");
+    assert!(mended > 5, "{mended} replies were replaced");
     works(&mut shop);
 }
 
@@ -206,11 +206,11 @@ fn a_panic_in_an_event_or_a_job_ends_neither_the_server_nor_what_the_module_know
             for command in commands {
                 shop.ask(command);
             }
-            // The cron makes calls as well: what the event does not reach is reached there.
+            // The cron makes calls as well, and reaches the panic if the event does not.
             wait_until(what, LATER, || shop.ask("CONFIG GET inv.panic-in")["inv.panic-in"] == "0");
             caught += 1;
             is_ready(&mut shop);
-            // A round of the cron goes well: several in a row that do not make the module rest.
+            // The cron succeeds once: only consecutive panics make the module pause.
             shop.ask("INV.SET PROOF AVAILABLE 1");
             shop.ask("INV.RESERVE proof PX 1 ITEMS PROOF 1");
             wait_for("what was due is back", SOON, (1, 0), || shop.counters("PROOF"));
@@ -226,7 +226,7 @@ fn a_panic_in_an_event_or_a_job_ends_neither_the_server_nor_what_the_module_know
     }
     lay_out(&mut shop);
     works(&mut shop);
-    // INV.AUDIT tells of what a half was done.
+    // INV.AUDIT shows a change that was only half done.
     assert_eq!(shop.ask("INV.AUDIT P")["drift"], 0);
 }
 
@@ -235,18 +235,18 @@ fn a_panic_that_comes_again_and_again_makes_the_module_rest_and_then_go_on() {
     let server = start(&["hz 100"]);
     let mut shop = server.connect();
     lay_out(&mut shop);
-    // Nobody else holds units here.
+    // No other program holds units here.
     shop.ask("DEL stock:reserved:DRIFT");
     shop.ask("SET inventory:managed plain");
     shop.ask("INV.RESERVE DUE PX 1 ITEMS P 1");
     let rests = |server: &Server| server.log().contains("this happens repeatedly");
-    // One after the other, as if the same were met each time.
+    // Consecutive panics, as if the cause were met each time.
     while !rests(&server) {
-        assert!(panics(&mut shop) < 100, "it does not rest");
+        assert!(panics(&mut shop) < 100, "it does not pause");
         shop.ask("CONFIG SET inv.panic-in 1");
         wait_until("it panics", LATER, || shop.ask("CONFIG GET inv.panic-in")["inv.panic-in"] == "0");
     }
-    assert_eq!(shop.ask("INV.COMMIT LIVE"), "OK", "commands go on");
+    assert_eq!(shop.ask("INV.COMMIT LIVE"), "OK", "commands still work");
     assert_eq!(code(&shop.refusal("INV.AUDIT P")), "TRYAGAIN");
     works(&mut shop);
     wait_for("what was due is back", SOON, (18, 0), || shop.counters("P"));
@@ -261,7 +261,7 @@ fn a_panic_in_a_script_is_an_error_of_its_call() {
     let script =
         "local reply = redis.pcall('INV.GET', KEYS[1]) return {reply.err or 'none', redis.call('PING')}";
     let reply = shop.ask(["EVAL", script, "1", "LIVE"]);
-    // The cron may have met it before.
+    // The cron may have reached it first.
     assert!(reply[0].as_str().is_some_and(|text| text.contains("a fault") || text == "none"), "{reply}");
     assert_eq!(panics(&mut shop), 1);
     works(&mut shop);

@@ -1,4 +1,4 @@
-//! COMMIT and ROLLBACK with ITEMS: the parcel that ships first, the item that the customer gives back.
+//! COMMIT and ROLLBACK with ITEMS: a parcel that ships first, or an item that the customer returns.
 
 use crate::harness::{SOON, assert_same, code, json, wait_for, wire_code};
 use crate::shop::{item, let_the_sweep_pass, shop, shop_with, stored};
@@ -98,7 +98,7 @@ fn the_deadline_returns_what_the_parts_have_left() {
 }
 
 #[test]
-fn reserve_again_after_parts_answers_as_it_stands() {
+fn reserve_again_after_parts_answers_with_the_current_state() {
     let (_server, mut shop) = shop(STOCK);
     let first = shop.ask("INV.RESERVE R1 ITEMS P 5 Q 2");
     shop.ask("INV.COMMIT R1 ITEMS P 3");
@@ -107,7 +107,7 @@ fn reserve_again_after_parts_answers_as_it_stands() {
     let again = shop.ask("INV.RESERVE R1 ITEMS P 5 Q 2");
     assert_eq!(again["expires_at"], first["expires_at"]);
     assert_eq!(again["items"], json!([item("P", 2)]));
-    // What was asked is compared, not what is left.
+    // The request is compared, not what is left of it.
     assert_eq!(code(&shop.refusal("INV.RESERVE R1 ITEMS P 2")), "MISMATCH");
     assert_same(&shop.contents(), &before);
 }
@@ -152,7 +152,7 @@ fn a_part_of_what_has_ended_is_refused_like_the_whole() {
 }
 
 #[test]
-fn a_part_of_a_reservation_whose_counters_were_lowered_by_hand_is_drift() {
+fn a_part_of_a_reservation_whose_counters_were_lowered_by_another_client_is_drift() {
     let (_server, mut shop) = shop(STOCK);
     shop.ask("INV.RESERVE R1 ITEMS P 5");
     shop.ask("SET stock:reserved:P 1");
@@ -233,7 +233,7 @@ fn what_was_sold_and_what_went_back_is_told_while_it_lives_and_afterwards() {
     assert_eq!(ended["returned"], json!([item("P", 3)]));
     assert_eq!(ended["data"], "cart");
 
-    // A whole step needs no lists: the state says it all.
+    // After a whole step, the state says everything, so there are no lists.
     shop.ask("INV.RESERVE R2 ITEMS P 4");
     shop.ask("INV.COMMIT R2");
     let whole = shop.ask("INV.GET R2");
@@ -254,7 +254,7 @@ fn of_one_that_expired_it_is_told_what_a_late_commit_would_not_take() {
 }
 
 #[test]
-fn what_was_asked_for_is_told_if_it_was_split_over_warehouses() {
+fn the_request_is_shown_if_it_was_split_over_warehouses() {
     let (_server, mut shop) = shop(&[]);
     shop.ask("INV.WAREHOUSES W SET A 1 B 2");
     shop.ask("INV.ADJUST W@A 1");

@@ -1,5 +1,5 @@
-//! `make run`: a server to play with, whose data and settings are kept. `make cluster` and `make cluster-stop`: a cluster,
-//! and nothing left of it.
+//! `make run`: a server to try the module with, which keeps its data and settings. `make cluster` and `make cluster-stop`: a
+//! cluster, and its complete removal.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -10,20 +10,20 @@ use tempfile::TempDir;
 use crate::harness::{Client, LATER, free_port, module, server_program, wait_for, wait_until};
 use crate::readme::{self, README};
 
-/// The configuration that all servers of the scripts begin with.
+/// The configuration with which all servers of the scripts start.
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/redis.conf");
 
-/// The ports that it takes: six nodes, and where they call each other.
+/// The number of ports of a cluster: for six nodes, and for their bus.
 const PORTS: u16 = 12;
 
-/// Dropping it ends what runs.
+/// A cluster of `make cluster`. Dropping it ends its nodes.
 struct Playground {
     port: u16,
     data: TempDir,
 }
 
 impl Playground {
-    /// A cluster that runs, and what was said of it. Another process may take one of the ports in the last moment.
+    /// Starts a cluster and returns the output. Another process may take one of its ports first.
     fn start() -> (Self, String) {
         loop {
             let playground = Self::new();
@@ -41,13 +41,13 @@ impl Playground {
                 .map(|number| TcpListener::bind(("127.0.0.1", first + number)))
                 .all(|bound| bound.is_ok())
         };
-        // Beside those that the other tests take.
+        // Other ports than those of the other tests.
         let spread = 17_000 + (std::process::id() % 200) as u16 * PORTS;
         let port = (spread..19_900).step_by(PORTS.into()).find(are_free).expect("free ports");
         Self { port, data: TempDir::new().expect("a temporary folder") }
     }
 
-    /// What is said by `make TARGET`, and whether it went well.
+    /// Runs `make TARGET`. Returns whether it succeeded, and its output.
     fn make(&self, target: &str) -> (bool, String) {
         let done = Command::new("make")
             .arg("-C")
@@ -80,7 +80,7 @@ impl Playground {
         words.query(&mut client.get_connection()?)
     }
 
-    /// The processes that its files name, of those that run. One that has ended, and that nobody has reaped, does not.
+    /// The running processes in the pid files, without those that have ended but were not reaped.
     fn processes(&self) -> Vec<String> {
         let mut found = Vec::new();
         let mut folders = vec![self.data.path().to_owned()];
@@ -99,7 +99,7 @@ impl Playground {
     }
 }
 
-/// Whether a process runs: its command can be read until it has ended.
+/// Whether a process runs: the command line of one that has ended is empty.
 fn runs(pid: &str) -> bool {
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| !command.is_empty())
 }
@@ -115,7 +115,7 @@ fn make_cluster_starts_six_nodes_and_make_cluster_stop_ends_just_those() {
     let (playground, said) = Playground::start();
     assert!(said.contains("INV.RESERVE"), "{said}");
     assert_eq!(playground.processes().len(), 6);
-    // Whichever node is asked, one has the product, and the others send there.
+    // One node has the product, and the others redirect.
     let has = (0..3).find(|node| playground.ask(*node, &["INV.ADJUST", "PROD-123", "10"]).is_ok());
     let has = has.expect("a master of PROD-123");
     assert!(said.contains(&format!("{}  master of PROD-123", playground.port + has)), "{said}");
@@ -127,7 +127,7 @@ fn make_cluster_starts_six_nodes_and_make_cluster_stop_ends_just_those() {
     }
     assert_eq!(fs::read_to_string(SHIPPED).expect("redis.conf"), shipped);
 
-    // It runs already; a killed node is started again.
+    // The cluster runs already; a killed node is started again.
     assert_eq!(playground.made("cluster").matches("runs already").count(), 1);
     let victim = playground.processes().pop().unwrap();
     assert!(Command::new("kill").args(["-9", &victim]).status().unwrap().success());
@@ -137,9 +137,9 @@ fn make_cluster_starts_six_nodes_and_make_cluster_stop_ends_just_those() {
 
     playground.made("cluster-stop");
     assert_eq!(playground.processes(), Vec::<String>::new());
-    // The data stay.
+    // The data are kept.
     playground.made("cluster");
-    // On a busy machine a replica may take its master's place: for a moment both answer then, or none.
+    // On a busy machine, a replica may take over from its master: for a moment both answer then, or neither.
     wait_for("its units are there", LATER, [redis::Value::BulkString(b"10".to_vec())].into(), || {
         let units =
             (0..6).filter_map(|node| playground.ask(node, &["GET", "stock:available:{PROD-123}"]).ok());
@@ -155,7 +155,7 @@ fn make_cluster_starts_six_nodes_and_make_cluster_stop_ends_just_those() {
     assert!(playground.made("cluster-stop").contains("nothing runs"));
 }
 
-/// A server of `make run`, with a folder of data of its own. Dropping it ends the server.
+/// A server of `make run` with its own data folder. Dropping it ends the server.
 struct Run {
     server: Option<Child>,
     port: u16,
@@ -167,11 +167,11 @@ impl Run {
         Self { server: None, port: free_port(), data: TempDir::new().expect("a temporary folder") }
     }
 
-    /// Starts it, and gives what was said until it was there, and a client.
+    /// Starts it, and returns the output until it was ready, and a client.
     fn start(&mut self, fresh: &str) -> (String, Client) {
         let said = self.data.path().join("said");
         let to = File::create(&said).expect("a file");
-        // The server takes the place of the script.
+        // The server replaces the script's process.
         let child = Command::new("scripts/run.sh")
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("PORT", self.port.to_string())
@@ -202,7 +202,7 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         if let Some(mut server) = self.server.take() {
-            // It may have ended by itself.
+            // It may already have ended.
             let _ = server.kill();
             let _ = server.wait();
         }
@@ -214,11 +214,11 @@ fn what_config_rewrite_saves_outlives_a_server_of_make_run_and_leaves_the_shippe
     let shipped = fs::read_to_string(SHIPPED).expect("redis.conf");
     let mut run = Run::new();
     let (_, mut client) = run.start("");
-    // One that is back at the server's default, one of the module, and a user who names commands of it.
+    // A setting that is back at the server's default, one of the module, and a user with one of its commands.
     client.ask("CONFIG SET appendonly no");
     client.ask("CONFIG SET inv.hold-ttl-ms 5000");
     client.ask("ACL SETUSER clerk on nopass ~* +inv.get");
-    // The module must not be loaded twice, however often that is done.
+    // The module must not be loaded twice, however often this is repeated.
     for _ in 0..3 {
         assert_eq!(client.ask("CONFIG REWRITE"), "OK");
         run.stop(client);
@@ -237,7 +237,7 @@ fn what_config_rewrite_saves_outlives_a_server_of_make_run_and_leaves_the_shippe
 }
 
 #[test]
-fn the_first_minute_can_be_run_again_on_data_that_begin_anew() {
+fn the_first_minute_can_be_run_again_on_fresh_data() {
     let (first_minute, _) = README.split_once("\n## Commands").expect("the first minute");
     let mut run = Run::new();
     let (said, client) = run.start("");
@@ -245,14 +245,14 @@ fn the_first_minute_can_be_run_again_on_data_that_begin_anew() {
     assert!(readme::run(first_minute, "127.0.0.1:6379> ", run.port) > 5);
     run.stop(client);
 
-    // With the data of before, an id that was used is used; the person is told what to do.
+    // With the earlier data, the id has already been used; the output says what to do.
     let (said, mut client) = run.start("");
-    assert!(said.contains(&format!("To begin empty: make run FRESH=1 PORT={}", run.port)), "{said}");
+    assert!(said.contains(&format!("To start empty: make run FRESH=1 PORT={}", run.port)), "{said}");
     assert!(client.refusal("INV.RESERVE RES-1 ITEMS PROD-123 2").starts_with("COMMITTED "));
     run.stop(client);
 
     let (said, client) = run.start("1");
-    assert!(said.contains("begins empty"), "{said}");
+    assert!(said.contains("starts empty"), "{said}");
     assert!(readme::run(first_minute, "127.0.0.1:6379> ", run.port) > 5);
     run.stop(client);
 }

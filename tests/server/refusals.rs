@@ -1,8 +1,8 @@
-//! What is refused, with which code, in which order; and that a refusal leaves no trace.
+//! What is refused, with which code, and in which order; a refusal changes nothing.
 
 use crate::harness::{Client, SOON, Server, assert_same, code, json, wait_until, wire_code};
 
-/// One reservation of each kind, and a key of each wrong kind. The refusals below are all of these.
+/// One reservation of each kind, and a key of each wrong kind, so that every refusal below can occur.
 const SETUP: &[&str] = &[
     "SET stock:available:P 10",
     "SET stock:available:Q 1",
@@ -14,7 +14,7 @@ const SETUP: &[&str] = &[
     "INV.COMMIT SOLD",
     "INV.RESERVE BACK ITEMS P 1",
     "INV.ROLLBACK BACK",
-    // More is held than its counter will say.
+    // More units are held than the counter will say.
     "SET stock:available:DRIFT 5",
     "INV.RESERVE DRIFTED ITEMS DRIFT 5",
     "SET stock:reserved:DRIFT 2",
@@ -39,7 +39,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("INV.COMMIT HASH", "FOREIGN"),
     ("INV.ROLLBACK HASH", "FOREIGN"),
     ("INV.RESERVE HASH ITEMS P 1", "FOREIGN"),
-    // A record under an id whose outcome is remembered is somebody else's.
+    // A record under an id with an outcome is foreign.
     ("INV.COMMIT SOLD", "FOREIGN"),
     ("INV.RESERVE SOLD ITEMS P 1", "FOREIGN"),
     ("INV.COMMIT BACK", "ROLLEDBACK"),
@@ -107,7 +107,7 @@ fn a_refusal_in_a_transaction_lets_the_others_through() {
     assert_eq!(replies[3][1], "OK");
 }
 
-/// Two reasons apply to each; the first of the two codes is said.
+/// There are two reasons for each refusal; the first of the two codes is returned.
 #[test]
 fn refusals_are_judged_in_the_order_of_the_contract() {
     let (_server, mut shop) = shop(&[]);
@@ -136,7 +136,7 @@ fn refusals_are_judged_in_the_order_of_the_contract() {
 fn a_retry_is_answered_before_anything_that_came_later_is_judged() {
     let (_server, mut shop) = shop(&[]);
     shop.ask("INV.RESERVE R1 EX 900 ITEMS Q 1");
-    // Nothing is left, and the limit on items, data and time is for new reservations.
+    // No units are left, and the limits on items, data and time are for new reservations only.
     assert_eq!(shop.ask("INV.RESERVE R1 EX 900 ITEMS Q 1")["reservation_id"], "R1");
     assert_eq!(shop.ask("INV.RESERVE R1 PXAT 1000 ITEMS Q 1")["reservation_id"], "R1");
 }
@@ -164,7 +164,7 @@ fn a_grammar_error_shows_the_grammar() {
 }
 
 #[test]
-fn an_option_behind_the_items_is_an_error_that_says_so() {
+fn an_option_after_the_items_is_an_error_that_says_so() {
     let (_server, mut shop) = shop(&[]);
     for command in ["INV.RESERVE R1 ITEMS P 5 EX 60", "INV.RESERVE R1 ITEMS P 5 data 60"] {
         let refusal = shop.refusal(command);
@@ -175,7 +175,7 @@ fn an_option_behind_the_items_is_an_error_that_says_so() {
 
 #[test]
 fn no_option_takes_the_word_items_as_its_value() {
-    // A cluster client finds the keys behind that word.
+    // A cluster client finds the keys after that word.
     let (_server, mut shop) = shop(&[]);
     for word in ["ITEMS", "items", "Items"] {
         let refusal = shop.refusal(format!("INV.RESERVE R1 DATA {word} ITEMS P 1"));
@@ -183,7 +183,7 @@ fn no_option_takes_the_word_items_as_its_value() {
     }
 }
 
-/// Each of these is one word short, or one too long.
+/// Each of these has one word too few, or one too many.
 #[test]
 fn a_call_with_too_few_or_too_many_words_is_answered_with_the_usage_line() {
     let (_server, mut shop) = shop(&[]);
@@ -282,7 +282,7 @@ fn a_number_that_is_refused_is_shown_and_the_form_that_is_wanted() {
             "{command}: {refusal}"
         );
     }
-    // A change has a sign by its nature.
+    // A difference naturally has a sign.
     assert_eq!(shop.ask("INV.ADJUST P +5 ONCE t"), shop.ask("INV.ADJUST P 5 ONCE t"));
 }
 
@@ -299,10 +299,10 @@ fn a_sku_that_does_not_exist_is_told_from_one_that_is_sold_out() {
         ),
         ("INV.RESERVE R1 ITEMS NOPE@A 2", "INSUFFICIENT NOPE@A requested 2, available 0 (unknown sku)"),
         ("INV.ADJUST NOPE -1", "INSUFFICIENT NOPE requested 1, available 0 (unknown sku)"),
-        // A warehouse that has never had a unit exists all the same, and so does its product.
+        // A warehouse exists even if it has never had a unit, and so does its product.
         ("INV.RESERVE R1 ITEMS W 1", "INSUFFICIENT W requested 1, available 0"),
         ("INV.RESERVE R1 ITEMS W@A 1", "INSUFFICIENT W@A requested 1, available 0"),
-        // Held, and no counter is left of it.
+        // Units are held, but both counters are gone.
         ("INV.RESERVE R1 ITEMS GONE 1", "INSUFFICIENT GONE requested 1, available 0"),
     ] {
         if command.contains("GONE") {
@@ -332,7 +332,7 @@ fn no_name_of_a_sku_can_pass_for_the_words_around_it() {
     );
     let refusal = shop.refusal("INV.COMMIT R1 ITEMS P 1");
     assert_eq!(refusal, "ERR P 1 is more than reservation R1 holds: \"P 2, Q\" 1");
-    // What is remembered under a token is compared as older versions have written it.
+    // The text that is stored with a token is the same as in older versions.
     shop.ask(["INV.COMMIT", "R1", "ONCE", "t", "ITEMS", "P 2, Q", "1"]);
     let remembered = shop.ask("GET inventory:once:commit:2:R1:t");
     assert!(remembered.as_str().is_some_and(|text| text.contains(r#""asked":"P 2, Q 1""#)), "{remembered}");
@@ -414,7 +414,7 @@ fn wrongtype_wins_over_foreign_and_drift_and_an_end_over_a_mismatch_of_the_token
     shop.ask("LPUSH inventory:once:commit:2:fo:t x");
     assert_eq!(code(&shop.refusal("INV.COMMIT fo ONCE t")), "WRONGTYPE");
 
-    // A retry while it lives is answered, whatever has become of the counter.
+    // A retry of a live reservation is answered, whatever has happened to the counter.
     let first = shop.ask("INV.RESERVE rf ONCE t ITEMS F 2");
     shop.ask(["SET", "stock:reserved:F", &(i64::MAX - 1).to_string()]);
     assert_eq!(shop.ask("INV.RESERVE rf ITEMS F 2"), first);

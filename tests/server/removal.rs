@@ -1,5 +1,5 @@
-//! Whatever takes a reservation's key away: its units come back, once. What is here completes expiry.rs (deadlines, TTLs
-//! moved by hand) and dropin.rs (scripts, copies under another name).
+//! Whatever removes a reservation's key, its units return once. expiry.rs has the deadlines and TTLs changed by other clients;
+//! dropin.rs has scripts and copies under another name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,15 +9,15 @@ use crate::shop::{let_pass, let_the_sweep_pass, shop, shop_with};
 
 const STOCK: &[(&str, i64)] = &[("P", 100), ("Q", 100)];
 
-/// Long enough for a few commands on a machine that has other things to do.
+/// Long enough for a few commands on a busy machine.
 const LIFE: &str = "PX 300";
 
-/// Selects a database; also where the last command has left the client in another one (Valkey 8.1, see expiry.rs).
+/// Selects a database, even if the last command has left the client in another one (Valkey 8.1, see expiry.rs).
 fn select(shop: &mut Client, database: u32) {
     shop.ask(format!("SELECT {database}"));
 }
 
-/// Every unit of `STOCK` is available in the end, and stays so.
+/// Asserts that every unit of `STOCK` becomes available, and stays so.
 fn all_is_back(shop: &mut Client, what: &str) {
     for (sku, units) in STOCK {
         wait_for(what, SOON, (*units, 0), || shop.counters(sku));
@@ -34,7 +34,7 @@ fn deadline(reply: &Json) -> i64 {
 }
 
 #[test]
-fn what_is_taken_away_by_hand_comes_back_at_the_deadline_and_not_before() {
+fn what_is_deleted_returns_at_the_deadline_and_not_before() {
     for by_hand in [
         "DEL reservation:A",
         "UNLINK reservation:A",
@@ -50,7 +50,7 @@ fn what_is_taken_away_by_hand_comes_back_at_the_deadline_and_not_before() {
         let until = deadline(&shop.ask(format!("INV.RESERVE A {LIFE} ITEMS P 5 Q 2")));
         shop.ask("INV.RESERVE OTHER EX 900 ITEMS P 7");
         if by_hand == "RESTORE" {
-            // With a deadline in the past: the server takes what is there away and puts nothing in its place.
+            // With a deadline in the past, the server deletes the existing key and creates none.
             keep_dump(&mut shop, "A");
             restore_dump(&mut shop, "A", 1);
         } else {
@@ -79,7 +79,7 @@ fn a_deadline_that_is_moved_into_the_past_has_passed() {
         assert_eq!(
             counted(&mut shop, "inv_expired_total"),
             2,
-            "{by_hand}: it, and the one that shows the sweep"
+            "{by_hand}: it, and the one that proves the sweep"
         );
     }
 }
@@ -114,7 +114,7 @@ fn its_own_text_set_anew_is_the_same_reservation() {
         assert_eq!(shop.ask("INV.GET A")["state"], "reserved", "{options}");
         assert_eq!(counted(&mut shop, "inv_holds"), 1, "{options}");
         if options == "EX 900" {
-            // The deadline moved with its TTL.
+            // Its TTL has moved the deadline.
             let_pass(&mut shop, &reply["expires_at"]);
             assert_eq!(shop.counters("P"), (95, 5), "{options}");
             assert_eq!(shop.ask("INV.ROLLBACK A"), "OK", "{options}");
@@ -230,7 +230,7 @@ fn a_copy_in_another_database_sells_and_returns_nothing_that_is_not_reserved_the
     let_pass(&mut shop, &reply["expires_at"]);
     all_is_back(&mut shop, "COPY to another database");
     select(&mut shop, 1);
-    wait_for("the copy is gone", SOON, json!(0), || shop.ask("EXISTS reservation:A"));
+    wait_for("the copy has expired", SOON, json!(0), || shop.ask("EXISTS reservation:A"));
     assert_eq!(shop.ask("EXISTS stock:available:P stock:reserved:P stock:available:Q"), 0);
 }
 
@@ -256,7 +256,7 @@ fn a_copy_in_another_database_leaves_what_is_held_there() {
 
 #[test]
 fn what_a_copy_in_another_database_sells_nobody_sells_again() {
-    // A copy under its own name cannot be told from a reservation that was moved there with its counters.
+    // A copy with the same name looks like a reservation that was moved there with its counters.
     let (_server, mut shop) = shop(STOCK);
     select(&mut shop, 1);
     shop.ask("SET stock:available:P 50");
@@ -318,13 +318,13 @@ fn a_record_that_is_moved_to_another_database_and_back_keeps_its_units_once() {
     }
 }
 
-/// Keeps the dump of a record; only a script can hand binary text on.
+/// Saves the dump of a record. Only a script can pass binary data on.
 fn keep_dump(shop: &mut Client, id: &str) {
     let keep = "return redis.call('SET', 'dump:' .. KEYS[1], redis.call('DUMP', KEYS[1]))";
     shop.ask(["EVAL", keep, "1", &format!("reservation:{id}")]);
 }
 
-/// Puts the kept dump in the place of whatever is there, until this deadline.
+/// Replaces whatever is there by the saved dump, with this deadline.
 fn restore_dump(shop: &mut Client, id: &str, until: i64) {
     let restore = "return redis.call('RESTORE', KEYS[1], ARGV[1], redis.call('GET', 'dump:' .. KEYS[1]), \
                    'REPLACE', 'ABSTTL')";
@@ -341,7 +341,7 @@ fn its_dump_restored_over_a_live_record_is_the_same_reservation() {
     assert_eq!(counted(&mut shop, "inv_holds"), 1);
     all_is_back(&mut shop, "RESTORE REPLACE");
 
-    // And under a deadline of its own.
+    // And with a different deadline.
     let until = deadline(&shop.ask(format!("INV.RESERVE B {LIFE} ITEMS P 5 Q 2")));
     keep_dump(&mut shop, "B");
     restore_dump(&mut shop, "B", until + 100_000);
@@ -402,7 +402,7 @@ fn a_dump_whose_outcome_is_not_remembered_takes_nothing_from_others_at_its_deadl
     assert_eq!(shop.counters("P"), (88, 0));
 }
 
-/// MIGRATE of these keys to the first database of another server.
+/// Migrates these keys to the first database of another server.
 fn migrate(shop: &mut Client, to: &Server, options: &str, keys: &str) {
     let port = to.port().to_string();
     let words = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000"];
@@ -456,7 +456,7 @@ fn migrated_as_a_copy_each_server_keeps_its_own_books() {
     let (_source, mut here) = shop(&[("P", 100)]);
     let target = Server::start();
     let mut there = target.connect();
-    // What is there is replaced, a live reservation of the same id too.
+    // Whatever is there is replaced, even a live reservation with the same id.
     there.ask("SET stock:available:P 50");
     there.ask("INV.RESERVE A EX 900 ITEMS P 1");
     let until = deadline(&here.ask("INV.RESERVE A PX 500 ITEMS P 5"));
@@ -496,7 +496,7 @@ fn a_flush_takes_the_reservations_of_the_databases_that_it_empties() {
         select(&mut shop, 1);
         let left = if others_live { 100 } else { 0 };
         wait_for(flush, SOON, (left, 0), || shop.counters("P"));
-        // A flushed database begins anew.
+        // A flushed database starts over.
         select(&mut shop, 0);
         shop.ask("SET stock:available:P 10");
         shop.ask("INV.RESERVE A ITEMS P 3");
@@ -530,10 +530,10 @@ fn a_swap_of_two_databases_takes_each_reservation_along_with_its_counters() {
 
 // --- eviction ---
 
-/// Skus that are reserved while the server evicts, and their stock.
+/// Skus that are reserved while the server evicts keys, and their stock.
 const HOT: [(&str, i64); 3] = [("H0", 100_000), ("H1", 100_000), ("H2", 100_000)];
 
-/// A server with this policy that has run full of reservations until `enough`; then it has memory again.
+/// A server with this policy that was full of reservations until `enough`, and now has enough memory again.
 fn evicting(policy: &str, mut enough: impl FnMut(&mut Client) -> bool) -> (Server, Client) {
     let options = [&*format!("maxmemory-policy {policy}"), "appendonly yes"];
     let (server, mut shop) = shop_with(&options, &HOT);
@@ -546,10 +546,10 @@ fn evicting(policy: &str, mut enough: impl FnMut(&mut Client) -> bool) -> (Serve
     wait_until("the server evicts", SOON * 5, || {
         for _ in 0..50 {
             let hot = n % 2;
-            // OOM, where there is nothing to evict at the moment.
+            // OOM, if there is nothing to evict at the moment.
             let asked = shop.try_ask(format!("INV.RESERVE R{n} EX 900 DATA {data} ITEMS H{hot} 2 H2 1"));
             if asked.is_err_and(|error| code(&error) == "INSUFFICIENT") {
-                // Their counters may be evicted themselves; without stock nothing would fill the memory any more.
+                // Their own counters may be evicted; without stock, nothing would fill the memory any more.
                 for sku in [&*format!("H{hot}"), "H2"] {
                     let _ = shop.try_ask(format!("INV.SET {sku} 100000 NX"));
                 }
@@ -562,7 +562,7 @@ fn evicting(policy: &str, mut enough: impl FnMut(&mut Client) -> bool) -> (Serve
     (server, shop)
 }
 
-/// The names of the counters that the log says were evicted, in order.
+/// The counters that were evicted according to the log, in order.
 fn evicted_counters(server: &Server) -> Vec<String> {
     let name = |line: &str| {
         let (_, rest) = line.split_once("the counter ")?;
@@ -571,7 +571,7 @@ fn evicted_counters(server: &Server) -> Vec<String> {
     server.log().lines().filter_map(name).collect()
 }
 
-/// Rolls every live reservation back.
+/// Rolls back every live reservation.
 fn roll_all_back(shop: &mut Client, books: &Books) {
     for id in &books.live {
         assert_eq!(shop.ask(format!("INV.ROLLBACK {id}")), "OK", "{id}");
@@ -594,7 +594,7 @@ fn an_eviction_among_the_volatile_keys_loses_no_unit() {
         assert_eq!(counted(&mut shop, "inv_unexplained_units"), 0, "{policy}");
         assert_eq!(counted(&mut shop, "inv_evicted_counters_total"), 0, "{policy}");
         assert_eq!(books.available.len(), 2000 + HOT.len(), "{policy}: no counter was evicted");
-        // The AOF tells the same.
+        // An AOF load gives the same result.
         server.kill();
         server.start_again();
         let mut shop = server.connect();
@@ -614,7 +614,7 @@ fn an_evicted_counter_is_logged_and_counted_and_the_others_lose_no_unit() {
         let (server, mut shop) = evicting(policy, enough);
         let evicted = evicted_counters(&server);
         let total = counted(&mut shop, "inv_evicted_counters_total");
-        assert_eq!(many(evicted.len()), total, "{policy}: one line for each");
+        assert_eq!(many(evicted.len()), total, "{policy}: one log line for each");
         let evicted: BTreeSet<&str> = evicted.iter().map(String::as_str).collect();
         let gone: BTreeSet<String> = (0..2000)
             .map(|n| format!("stock:available:C{n}"))
@@ -687,7 +687,7 @@ fn a_replica_that_will_not_swap_its_data_says_so_at_load_and_when_that_is_set() 
     let replica = master.replica_with(&["repl-diskless-load swapdb"]);
     let log = replica.log();
     assert_eq!(log.matches(line).count(), 1, "at load");
-    // The server's own word for it.
+    // This is the server's own message.
     assert!(log.contains("Skipping diskless-load"), "{log}");
     let log = master.replica_with(&["repl-diskless-load on-empty-db"]).log();
     assert!(!log.contains("Skipping diskless-load"), "{log}");
@@ -698,7 +698,7 @@ fn several_databases_in_a_cluster_of_valkey_9_are_warned_about() {
     let line = "cluster-databases is above 1";
     let version = Server::start().connect().info("server", "valkey_version");
     if !version.starts_with("9.") {
-        // No other server has the setting.
+        // Only one server has this setting.
         return;
     }
     for (options, warnings) in [
@@ -724,7 +724,7 @@ fn a_copy_in_another_database_takes_nothing_that_others_hold_there() {
     for command in ["INV.COMMIT A", "INV.ROLLBACK A", "INV.COMMIT A ITEMS P 1"] {
         assert_eq!(code(&shop.refusal(command)), "DRIFT", "{command}");
     }
-    // An extension does not make it more than it is.
+    // An extension does not add units.
     shop.ask("INV.EXTEND A PX 500");
     assert_eq!(code(&shop.refusal("INV.COMMIT A")), "DRIFT");
     assert_eq!(shop.ask("INV.COMMIT B"), "OK");
@@ -732,11 +732,11 @@ fn a_copy_in_another_database_takes_nothing_that_others_hold_there() {
 }
 
 #[test]
-fn a_record_whose_ttl_was_moved_by_hand_is_the_modules_still() {
+fn a_record_whose_ttl_another_client_has_changed_still_belongs_to_the_module() {
     let (_server, mut shop) = shop(STOCK);
     shop.ask(format!("INV.RESERVE A {LIFE} ITEMS P 5"));
     shop.ask("PEXPIRE reservation:A 900000");
-    // Someone has written the counter: who commits first gets what is there.
+    // Another client has lowered the counter: the first commit gets what is left.
     shop.ask("INV.RESERVE B ITEMS P 5");
     shop.ask("DECRBY stock:reserved:P 1");
     assert_eq!(shop.ask("INV.COMMIT A"), "OK");

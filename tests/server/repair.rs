@@ -1,8 +1,8 @@
-//! The repair: what an RDB load dropped comes back where the module alone reserves, and is reported elsewhere.
+//! The repair: returns what an RDB load dropped if only the module reserves in the database, and otherwise reports it.
 
 use crate::harness::{Client, SOON, Server, wait_for, wait_until};
 
-/// A server that was down while a reservation of 5 fell due, restarted from an RDB; `prepare` runs before.
+/// A server that was restarted from an RDB after a reservation of 5 units had expired; `prepare` runs before that.
 fn restarted(option: &str, prepare: impl FnOnce(&mut Client)) -> (Server, Client) {
     let mut server = Server::start_with(&[option]);
     let mut shop = server.connect();
@@ -23,7 +23,7 @@ fn counted(shop: &mut Client, field: &str) -> String {
 }
 
 #[test]
-fn what_an_rdb_load_dropped_is_given_back_once_where_the_module_is_alone() {
+fn what_an_rdb_load_dropped_is_returned_once_if_the_module_is_alone() {
     let (mut server, mut shop) = restarted("inv.load-repair auto", |_| ());
     wait_for("the units are back", SOON, (98, 2), || shop.counters("P"));
     assert_eq!(counted(&mut shop, "inv_repaired_units"), "5");
@@ -69,7 +69,7 @@ fn counters_of_scripts_keep_the_mark_away_and_a_foreign_record_takes_it_away() {
     wait_for("the mark is gone", SOON, 0.into(), || shop.ask("EXISTS inventory:managed"));
     shop.ask("DEL reservation:script");
     shop.ask("INV.RESERVE R2 ITEMS P 1");
-    assert_eq!(shop.ask("EXISTS inventory:managed"), 0, "only a new walk can tell");
+    assert_eq!(shop.ask("EXISTS inventory:managed"), 0, "only a new walk can find out");
     shop.ask("FLUSHALL");
     shop.ask("SET stock:available:P 100");
     shop.ask("INV.RESERVE R1 ITEMS P 1");

@@ -1,4 +1,4 @@
-//! Every copy the same: what each command propagates, word by word; and that master, replica and AOF agree.
+//! What each command propagates, word by word, and that master, replica and AOF agree.
 
 use crate::harness::{
     Client, Json, SOON, Server, assert_same, assert_same_data, code, server_program, wait_for, wait_until,
@@ -6,7 +6,7 @@ use crate::harness::{
 };
 use crate::shop::{shop_with, stored};
 
-/// A server with an AOF on which the first reservation, which may leave a mark of the module's own, has been.
+/// A server with an AOF after its first reservation, which may have added the module's mark.
 fn shop() -> (Server, Client) {
     let (server, mut shop) =
         shop_with(&["appendonly yes", "inv.alert-cooldown-ms 0"], &[("P", 100), ("Q", 100)]);
@@ -129,7 +129,7 @@ fn what_the_module_adds_to_a_command_or_does_by_itself_is_in_one_transaction_wit
     );
 }
 
-/// The server's threads free values without a lock on who holds them.
+/// The server frees values in background threads, which must not share memory with the module.
 #[test]
 fn a_stored_document_is_held_by_the_database_alone() {
     let (server, mut shop) = shop();
@@ -146,7 +146,7 @@ fn a_stored_document_is_held_by_the_database_alone() {
     }
 }
 
-/// What the end of R1, five units of P, propagates.
+/// What the expiry of R1, with five units of P, propagates.
 fn expiry_of_r1(shop: &mut Client) -> Vec<String> {
     let (outcome, until) = stored(shop, "inventory:outcome:R1");
     vec![
@@ -159,7 +159,7 @@ fn expiry_of_r1(shop: &mut Client) -> Vec<String> {
     ]
 }
 
-/// Valkey says UNLINK where Redis says DEL.
+/// Replaces UNLINK, which Valkey propagates where Redis propagates DEL.
 fn with_del(mut propagated: Vec<String>) -> Vec<String> {
     for command in &mut propagated {
         if let Some(key) = command.strip_prefix("UNLINK ") {
@@ -211,7 +211,7 @@ fn units_that_were_overdue_come_before_the_reservation_that_takes_them() {
         place("DECRBY stock:reserved:P 90"),
         place("INV.APPLY 1 HOLD R2"),
     ];
-    // The first MULTI is that of the alert beside R1.
+    // The first MULTI belongs to the alert of R1.
     assert!(order[1..].is_sorted(), "{propagated:#?}");
 }
 
@@ -240,7 +240,7 @@ fn the_propagated_form_is_refused_from_a_client() {
     assert_same(&shop.contents(), &before);
 }
 
-/// A course of events with every command in it; the live reservations that are left have hours to live.
+/// A history with every command. The reservations that are live at the end have hours to live.
 fn history(shop: &mut Client) {
     for sku in 0..8 {
         shop.ask(format!("SET stock:available:P{sku} {}", 5 + sku * 6));
@@ -249,7 +249,7 @@ fn history(shop: &mut Client) {
     shop.ask("SET stock:threshold:P3 20");
     let mut deadlines = 0;
     for n in 0..300_u32 {
-        // Each number in turn decides about a different thing; together they do not repeat for long.
+        // The numbers choose independently, so that the combinations do not repeat soon.
         let (sku, other, units, way) = (n % 8, n * 3 % 7, 1 + n % 5, n % 11);
         match way {
             0 => _ = shop.try_ask("SELECT 2"),
@@ -295,7 +295,7 @@ fn history(shop: &mut Client) {
         };
         _ = shop.try_ask(other_step);
         match n {
-            // One that comes back at its deadline. What a deleted record holds for longer, a restart gives back.
+            // This one returns at its deadline. A restart would release deleted records with later deadlines.
             146 => {
                 shop.ask("SET stock:available:SPARE 2");
                 shop.ask("INV.RESERVE SPARE PX 40 ITEMS SPARE 2");
@@ -306,8 +306,8 @@ fn history(shop: &mut Client) {
             _ => {}
         }
     }
-    assert!(deadlines > 5, "some were made to expire: {deadlines}");
-    // An overdue record is no longer listed, but counted until it is gone.
+    assert!(deadlines > 5, "some should expire: {deadlines}");
+    // An overdue record is not listed any more, but is counted until it is released.
     wait_until("what was made to expire has", SOON, || {
         (0..3).all(|database| {
             shop.ask(format!("SELECT {database}"));
@@ -320,7 +320,7 @@ fn history(shop: &mut Client) {
         })
     });
     shop.ask("SELECT 0");
-    wait_for("what was deleted by hand is back", SOON, (2, 0), || shop.counters("SPARE"));
+    wait_for("what was deleted is back", SOON, (2, 0), || shop.counters("SPARE"));
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn master_replica_and_the_server_restarted_from_its_aof_hold_the_same() {
     assert_same(&again.contents(), &before);
     assert_eq!(again.ask("DEBUG DIGEST"), digest);
 
-    // And after a power cut, and from a rewritten file.
+    // Also after a power failure, and from a rewritten file.
     server.rewrite("BGREWRITEAOF");
     server.kill();
     server.start_again();
@@ -378,7 +378,7 @@ fn a_replica_writes_the_same_into_its_own_aof_and_to_its_own_replicas() {
     assert_same_data(&mut shop, &mut last.connect());
 
     let before = replica.connect().contents();
-    // Its master gone, it has nothing but its own file.
+    // Without its master, it has only its own file.
     server.kill();
     replica.kill();
     replica.start_again();
@@ -413,7 +413,7 @@ fn a_replica_whose_master_is_gone_ends_nothing_by_itself() {
     server.kill();
 
     let mut reader = replica.connect();
-    wait_until("several sweeps would have been", SOON, || reader.now() > deadline + 350);
+    wait_until("several sweeps would have run", SOON, || reader.now() > deadline + 350);
     assert_eq!(reader.ask("GET reservation:R1"), Json::Null);
     assert_eq!(reader.ask("INV.GET R1")["state"], "expired");
     assert_eq!(reader.counters("P"), (95, 5));
@@ -436,7 +436,7 @@ fn a_reservation_that_was_loaded_ends_at_its_deadline() {
 }
 
 #[test]
-fn a_reservation_that_ran_out_while_the_server_was_down_gives_its_units_back() {
+fn a_reservation_that_expired_while_the_server_was_down_returns_its_units() {
     let (mut server, mut shop) = shop_with(&["appendonly yes"], &[("P", 100)]);
     shop.ask("INV.RESERVE R1 PX 20 ITEMS P 5");
     server.kill();
@@ -458,7 +458,7 @@ fn after_bgrewriteaof_the_data_loads_without_the_module() {
         server.shut_down();
         server.start_again_without_module();
         let mut plain = server.connect();
-        assert_eq!(code(&plain.refusal("INV.GET R1")), "ERR", "there is no such command");
+        assert_eq!(code(&plain.refusal("INV.GET R1")), "ERR", "the command does not exist");
         assert_same(&plain.contents(), &before);
     }
 }
@@ -496,7 +496,7 @@ fn units_that_come_back_in_two_databases_at_once_are_propagated_each_to_its_own(
         "SELECT 0",
         "EXEC",
     ]);
-    // Another connection: see expiry.rs on Valkey 8.1.
+    // A new connection: see expiry.rs about Valkey 8.1.
     let mut shop = server.connect();
     assert_eq!(shop.counters("P"), (100, 0));
     shop.ask("SELECT 1");

@@ -1,9 +1,9 @@
-//! What a real server answers to the module's commands, in the short form in which the simulation and the model answer:
-//! see `engine/calls.rs`.
+//! Converts a real server's replies to the short form of the simulation and the model: see
+//! `engine/calls.rs`.
 
 use crate::harness::Json;
 
-/// The answer to a call, or the refusal.
+/// The reply to a call, or the refusal.
 pub fn short(call: &[String], reply: &Json) -> Result<String, String> {
     if let Some(refusal) = reply.as_str().and_then(|text| text.strip_prefix('-')) {
         return Err(refusal.to_owned());
@@ -45,7 +45,7 @@ pub fn short(call: &[String], reply: &Json) -> Result<String, String> {
 }
 
 fn text(json: &Json) -> String {
-    json.as_str().unwrap_or_else(|| panic!("{json} is no text")).to_owned()
+    json.as_str().unwrap_or_else(|| panic!("{json} is not text")).to_owned()
 }
 
 fn items(lines: &Json) -> String {

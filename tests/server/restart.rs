@@ -1,5 +1,5 @@
-//! Restarts of every kind: what a data set held when it was written is there when it is loaded, and what fell due
-//! meanwhile comes back once.
+//! Restarts of every kind: what a data set contained when it was written is there after it is loaded, and what expired in between
+//! returns once.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,15 +11,15 @@ use crate::harness::{
 };
 use crate::shop::shop_with;
 
-/// A way to write a data set and to load it.
+/// A way to save and load a data set.
 struct Way {
     name: &'static str,
     options: &'static [&'static str],
-    /// What is done when half of the day is over.
+    /// What is done between the two halves of the day.
     midway: fn(&Server),
-    /// Writes the data set, lets the deadline pass and loads it.
+    /// Saves the data set, lets the deadline pass and loads it.
     restart: fn(&mut Server, i64),
-    /// What is due is dropped at the load, and its units are for the repair.
+    /// The load drops overdue records, and the repair returns their units.
     drops: bool,
 }
 
@@ -62,7 +62,7 @@ const WAYS: &[Way] = &[
         drops: false,
     },
     Way {
-        name: "an AOF of a server that ended in good order",
+        name: "an AOF of a server that was shut down",
         options: AOF,
         midway: |_| (),
         restart: |server, due| {
@@ -94,7 +94,7 @@ fn kill_and_wait(server: &mut Server, due: i64) {
     server.start_again();
 }
 
-/// Sleeps and loads in one burst, so that no sweep comes between.
+/// Sleeps and loads in one burst, so that no sweep runs in between.
 fn sleep_and(server: &Server, due: i64, command: &str) {
     let mut shop = server.connect();
     let left = (due - shop.now()).max(0) + 20;
@@ -102,13 +102,13 @@ fn sleep_and(server: &Server, due: i64, command: &str) {
     assert_eq!(replies[1], "OK");
 }
 
-/// The databases that the days use.
+/// The databases that are used.
 const DATABASES: [u32; 2] = [0, 1];
 
-/// Those of a day's reservations that are live at its end, and long after it.
+/// The reservations that are live at the end of the day and long after it.
 const LIVE: [&str; 6] = ["live", "part", "longer", "persisted", "moved", "late"];
 
-/// Those that fall due when the day is over, and their units.
+/// The reservations that expire at the end of the day, and their units.
 const DUE: [(&str, i64); 3] = [("due1", 8), ("due2", 2), ("due3", 3)];
 
 fn in_database(server: &Server, database: u32) -> Client {
@@ -117,7 +117,7 @@ fn in_database(server: &Server, database: u32) -> Client {
     shop
 }
 
-/// The first half: everything that can happen to a reservation.
+/// The first half of the day: everything that can happen to a reservation.
 fn morning(shop: &mut Client) {
     for command in [
         "MSET stock:available:P 100 stock:available:Q 40 stock:available:R 30",
@@ -145,11 +145,11 @@ fn morning(shop: &mut Client) {
     });
 }
 
-/// The second half, with what falls due soon after it; the last of these deadlines.
+/// The second half, with reservations that expire soon after it. Returns the last of their deadlines.
 fn evening(shop: &mut Client) -> i64 {
     shop.ask("INV.RESERVE late EX 900 ITEMS Q 1");
     shop.ask("INV.RESERVE due3 EX 900 ITEMS P 3");
-    // Time enough for a rewrite before it, on a machine that has other things to do.
+    // Enough time for a rewrite on a busy machine.
     let due = shop.now() + 600;
     shop.ask(format!("INV.RESERVE due1 PXAT {due} ITEMS P 7 Q 1"));
     shop.ask(format!("INV.RESERVE due2 PXAT {due} ITEMS R 2"));
@@ -198,12 +198,12 @@ fn whatever_way_a_data_set_is_loaded_every_unit_is_where_it_was_or_back() {
         assert_eq!(counted(&mut shop, "inv_repaired_units"), repaired, "{name}");
         assert_eq!(counted(&mut shop, "inv_unexplained_units"), 0, "{name}");
         assert_eq!(counted(&mut shop, "inv_holds"), many(LIVE.len()) * databases, "{name}");
-        // A load in the running server leaves the totals as they are.
+        // A load in a running server keeps the totals.
         let in_place = name.starts_with("DEBUG");
         let expired = expired + if in_place { ended_before } else { 0 };
         assert_eq!(counted(&mut shop, "inv_expired_total"), expired, "{name}");
 
-        // Once more: nothing comes back a second time.
+        // Once more: nothing returns a second time.
         if options.is_empty() {
             shop.ask("SAVE");
         }
@@ -237,7 +237,7 @@ fn what_an_rdb_load_dropped_is_told_sku_by_sku_and_not_known_by_id() {
     }
     assert_eq!(counted(&mut shop, "inv_repaired_units"), 11);
     assert_eq!(code(&shop.refusal("INV.COMMIT A")), "NOTFOUND");
-    // The id is free again.
+    // The id can be used again.
     shop.ask("INV.RESERVE A ITEMS P 2");
     assert_eq!(shop.counters("P"), (97, 3));
 }
@@ -276,7 +276,7 @@ fn each_database_is_repaired_or_reported_for_itself() {
 }
 
 #[test]
-fn what_a_record_held_that_was_deleted_by_hand_is_given_back_by_a_restart() {
+fn what_a_deleted_record_held_is_returned_by_a_restart() {
     for (options, save) in [(AOF, false), (&[][..], true)] {
         let (mut server, mut shop) = shop_with(options, &[("P", 100)]);
         shop.ask("INV.RESERVE A EX 900 ITEMS P 5");
@@ -293,8 +293,8 @@ fn what_a_record_held_that_was_deleted_by_hand_is_given_back_by_a_restart() {
     }
 }
 
-/// A server that has run without the module, with the stock and the reservations of a script: 5 of P for each of these
-/// records. Then it is given the module.
+/// A server that ran without the module, with stock and these records of a script, each of 5 units of P. Then the module is
+/// loaded.
 fn taken_over(records: &[&str], persist: &str, options: &[&str]) -> (Server, Client) {
     let mut server = Server::start_without_module(server_program(), options);
     let mut shop = server.connect();
@@ -304,7 +304,7 @@ fn taken_over(records: &[&str], persist: &str, options: &[&str]) -> (Server, Cli
     }
     shop.ask(persist);
     server.shut_down();
-    // The harness keeps a configuration that is there.
+    // The harness keeps an existing configuration.
     std::fs::remove_file(server.configuration()).expect("a configuration file");
     server.start_again();
     let shop = server.connect();
@@ -312,7 +312,7 @@ fn taken_over(records: &[&str], persist: &str, options: &[&str]) -> (Server, Cli
 }
 
 #[test]
-fn a_first_load_over_the_stock_of_a_script_gives_nothing_back_and_reports() {
+fn a_first_load_with_the_stock_of_a_script_returns_nothing_and_reports() {
     let records = [
         "SET reservation:L1 {\"product\":\"P\"} EX 900",
         "SET reservation:L2 text",
@@ -330,16 +330,16 @@ fn a_first_load_over_the_stock_of_a_script_gives_nothing_back_and_reports() {
                 format!("P: {reserved} units are reserved, {reserved} more than live reservations hold");
             assert!(server.log().contains(&line), "{}", server.log());
 
-            // Beside it the module's own come back, and no mark is set.
+            // The module's own units return, and no mark is set.
             shop.ask("INV.RESERVE OURS PX 50 ITEMS P 3");
-            wait_for("ours are back", SOON, (100, reserved), || shop.counters("P"));
+            wait_for("the module's units are back", SOON, (100, reserved), || shop.counters("P"));
             assert_eq!(shop.ask("EXISTS inventory:managed"), 0, "{persist}, {count} records");
         }
     }
 }
 
 #[test]
-fn a_module_loaded_at_run_time_over_the_stock_of_a_script_gives_nothing_back_and_reports() {
+fn a_module_loaded_at_run_time_with_the_stock_of_a_script_returns_nothing_and_reports() {
     let server = Server::start_without_module(server_program(), &["enable-module-command yes"]);
     let mut shop = server.connect();
     shop.ask("MSET stock:available:P 100 stock:reserved:P 5");
@@ -351,9 +351,9 @@ fn a_module_loaded_at_run_time_over_the_stock_of_a_script_gives_nothing_back_and
 }
 
 #[test]
-fn a_server_that_dies_again_right_behind_its_start_gives_units_back_once() {
-    // Jobs have time for all that a round ends: what they leave is released in a transaction of its own, and a kill between
-    // the two takes its outcome.
+fn a_server_that_dies_again_right_after_its_start_returns_units_once() {
+    // Jobs have enough time to release everything: otherwise the rest is released in another transaction, and a kill between the
+    // two would lose its outcome.
     let options = ["appendonly yes", "inv.sweep-budget-us 1000000"];
     for rewritten in [false, true] {
         let (mut server, mut shop) = shop_with(&options, &[("P", 100), ("Q", 100)]);
@@ -378,27 +378,27 @@ fn a_server_that_dies_again_right_behind_its_start_gives_units_back_once() {
     }
 }
 
-/// The folder of the AOF, whose last file is to be cut.
+/// The folder of the AOF, whose last file the test truncates.
 fn aof_folder(server: &Server) -> PathBuf {
     server.configuration().with_file_name("appendonlydir")
 }
 
-/// The file that commands are appended to.
+/// The file to which commands are appended.
 const TAIL: &str = "appendonly.aof.1.incr.aof";
 
-/// What that file holds now. The server writes it before it answers.
+/// The current content of that file. The server writes it before it answers.
 fn written(server: &Server) -> Vec<u8> {
     std::fs::read(aof_folder(server).join(TAIL)).expect("an AOF")
 }
 
-/// The files of an AOF as they are now, by name.
+/// The current files of an AOF, by name.
 fn files(server: &Server) -> Vec<(PathBuf, Vec<u8>)> {
     let files = std::fs::read_dir(aof_folder(server)).expect("an AOF");
     let paths = files.map(|file| file.expect("a file").path());
     paths.map(|path| (path.clone(), std::fs::read(&path).expect("a file"))).collect()
 }
 
-/// Starts the server, which is down, with these files, and so much of the last.
+/// Starts the stopped server with these files, the last one truncated to this length.
 fn start_with_cut(server: &mut Server, files: &[(PathBuf, Vec<u8>)], cut: usize) {
     let folder = aof_folder(server);
     std::fs::remove_dir_all(&folder).expect("a folder");
@@ -420,7 +420,7 @@ fn of_a_cut_aof_every_whole_step_is_there_and_no_half_one() {
         "INV.RESERVE A EX 900 ITEMS P 3 Q 2",
         "INV.RESERVE B EX 900 ITEMS P 2",
         "INV.COMMIT A ITEMS P 1",
-        // With an alert beside it, in one transaction.
+        // With an alert in the same transaction.
         "INV.RESERVE C EX 900 ITEMS P 10",
         "INV.EXTEND C EX 1800 ONCE e",
         "INV.COMMIT A",
@@ -432,7 +432,7 @@ fn of_a_cut_aof_every_whole_step_is_there_and_no_half_one() {
     }
     server.kill();
     let files = files(&server);
-    // Behind each step, one byte before its end, at its middle, and one byte into it.
+    // After each step: one byte before its end, in its middle, and after its first byte.
     let mut cuts = BTreeSet::new();
     for pair in points.windows(2) {
         let (start, end) = (pair[0].0, pair[1].0);
@@ -443,7 +443,7 @@ fn of_a_cut_aof_every_whole_step_is_there_and_no_half_one() {
         start_with_cut(&mut server, &files, cut);
         let mut shop = server.connect();
         let contents = shop.contents();
-        println!("cut at {cut}, behind the step that ends at {at}");
+        println!("cut at {cut}, after the step that ends at {at}");
         assert_same(&contents, expected);
         let books = Books::read(&mut shop);
         assert!(books.is_balanced(), "{books:?}");
@@ -464,7 +464,7 @@ fn a_release_that_was_cut_off_is_made_again_and_once() {
     server.kill();
     let (aof, files) = (written(&server), files(&server));
     let start = aof.windows(5).rposition(|word| word == b"MULTI").expect("a release") - 8;
-    // Within the transaction at a dozen places, and behind it.
+    // At a dozen positions within the transaction, and after it.
     let step = (aof.len() - start) / 12;
     let cuts = (0..12).map(|n| start + n * step).chain([aof.len() - 1, aof.len()]);
     for cut in cuts {
@@ -477,7 +477,7 @@ fn a_release_that_was_cut_off_is_made_again_and_once() {
         let expired = counted(&mut shop, "inv_expired_total");
         assert_eq!(expired, i64::from(cut < aof.len()), "cut at {cut}");
         assert_eq!(counted(&mut shop, "inv_repaired_units"), 0, "cut at {cut}");
-        // What it appended behind the cut is whole.
+        // What it appended after the cut is complete.
         kill_and_wait(&mut server, 0);
         let mut shop = server.connect();
         assert_eq!((shop.counters("P"), shop.counters("Q")), ((99, 1), (100, 0)), "cut at {cut}, again");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::harness::{Client, SOON, json, wait_for};
 use crate::shop::shop;
 
-/// All ids that a walk lists, in pages of `count`; `between` runs behind each page.
+/// All ids that a walk lists, in pages of `count`; `between` runs after each page.
 fn walk(shop: &mut Client, options: &str, mut between: impl FnMut(&mut Client)) -> Vec<String> {
     let (mut cursor, mut found) = ("0".to_owned(), Vec::new());
     loop {
@@ -37,19 +37,19 @@ fn live_reservations_are_listed_by_deadline() {
 }
 
 #[test]
-fn one_that_is_over_is_not_listed_before_the_sweep_either() {
+fn an_expired_reservation_is_not_listed_even_before_the_sweep() {
     let (_server, mut shop) = shop(&[("P", 10)]);
     let deadline = shop.now() + 30;
     shop.ask(format!("INV.RESERVE R1 PXAT {deadline} ITEMS P 1"));
     shop.ask("INV.RESERVE R2 ITEMS P 1");
-    wait_for("its time is over", SOON, json!(["0", ["R2"]]), || shop.ask("INV.SCAN 0"));
+    wait_for("it has expired", SOON, json!(["0", ["R2"]]), || shop.ask("INV.SCAN 0"));
 }
 
 #[test]
 fn what_is_live_and_not_moved_during_the_whole_walk_is_listed_once() {
     let (_server, mut shop) = shop(&[("P", 100_000)]);
     let deadline = shop.now() + 600_000;
-    // Three share each deadline.
+    // Three reservations share each deadline.
     for number in 0..300 {
         shop.ask(format!("INV.RESERVE stays-{number} PXAT {} ITEMS P 1", deadline + number / 3));
         shop.ask(format!("INV.RESERVE goes-{number} PXAT {} ITEMS P 1", deadline + number / 3));

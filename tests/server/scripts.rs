@@ -1,10 +1,10 @@
-//! The scripts that shops run today, as files of their own: docs/migrating-from-lua.md is about them.
+//! The scripts that shops commonly use, as files. docs/migrating-from-lua.md is about them.
 
-/// Holds the units.
+/// Holds units.
 pub const LUA_RESERVE: &str = include_str!("../lua/reserve.lua");
 
-/// Sells them.
+/// Sells held units.
 pub const LUA_COMMIT: &str = include_str!("../lua/commit.lua");
 
-/// Gives them back.
+/// Returns held units.
 pub const LUA_ROLLBACK: &str = include_str!("../lua/rollback.lua");

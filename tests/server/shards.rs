@@ -1,4 +1,4 @@
-//! Clusters of real servers, each node in a folder of its own, with the module.
+//! Clusters of real servers with the module, each node in its own folder.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,18 +8,18 @@ use redis_inventory::inventory::cluster_slot::Slot;
 use crate::harness::{Client, Server, wait_for, wait_until};
 use crate::network::Network;
 
-/// What needs the word of several nodes may take this long.
+/// The limit for what several nodes have to agree on.
 pub const GOSSIP: Duration = Duration::from_secs(30);
 
-/// All slots.
+/// The number of slots.
 const SLOTS: usize = 16_384;
 
-/// The lines of all nodes, and those of one.
+/// The lines of configuration of all nodes, followed by those of one.
 fn with(lines: &[&str], own: &[String]) -> Vec<String> {
     lines.iter().map(|&line| line.to_owned()).chain(own.iter().cloned()).collect()
 }
 
-/// A running cluster: its masters, each with an equal share of the slots, and the replicas of each.
+/// A running cluster: its masters, with equal shares of the slots, and the replicas of each.
 pub struct Cluster {
     pub masters: Vec<Server>,
     pub replicas: Vec<Vec<Server>>,
@@ -27,25 +27,25 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Of masters that run already.
+    /// Makes a cluster of running masters.
     pub fn of(masters: Vec<Server>) -> Self {
         Self { masters, replicas: Vec::new(), network: Network::default() }
     }
 
-    /// So many masters without replicas. Nobody could take their place, so that they are patient with each other: on a busy
-    /// machine one may say nothing for seconds.
+    /// This many masters without replicas. Since no replica could take over, they have a long node timeout: on a busy machine, a
+    /// node may be silent for seconds.
     pub fn start(masters: usize) -> Self {
         Self::start_with(masters, 0, &["cluster-node-timeout 20000"])
     }
 
-    /// So many masters, each with so many replicas, and further lines of configuration.
+    /// This many masters, each with this many replicas, and more lines of configuration.
     pub fn start_with(masters: usize, replicas: usize, options: &[&str]) -> Self {
         Self::form(masters, replicas, options, |lines| {
             Server::start_node(|port| (with(lines, &[format!("cluster-port {port}")]), port))
         })
     }
 
-    /// The same in a network that can be cut ([`Cluster::part`]).
+    /// The same in a network that can be interrupted ([`Cluster::part`]).
     pub fn start_apart(masters: usize, replicas: usize, options: &[&str]) -> Self {
         let network = Network::default();
         let mut number = 0;
@@ -66,13 +66,13 @@ impl Cluster {
         cluster
     }
 
-    /// This node and the others cannot talk to each other any more.
+    /// Isolates this node from the others.
     pub fn part(&self, node: &Server) {
         let place = self.nodes().position(|other| other.port() == node.port()).expect("a node of it");
         self.network.part(u8::try_from(place + 1).expect("a small number"));
     }
 
-    /// All can talk to each other again.
+    /// Ends the isolation.
     pub fn unite(&self) {
         self.network.unite();
     }
@@ -109,7 +109,7 @@ impl Cluster {
         cluster
     }
 
-    /// Every node that runs; those that began as masters first.
+    /// Every running node; those that started as masters first.
     pub fn nodes(&self) -> impl Iterator<Item = &Server> {
         self.masters.iter().chain(self.replicas.iter().flatten()).filter(|node| node.runs())
     }
@@ -119,18 +119,18 @@ impl Cluster {
         self.nodes().map(Server::port).collect()
     }
 
-    /// The nodes that have slots now, by their own word.
+    /// The nodes that have slots now, according to themselves.
     pub fn masters_now(&self) -> Vec<&Server> {
         self.nodes().filter(|node| !slots_of(&mut node.connect()).is_empty()).collect()
     }
 
-    /// Waits until every node knows every other and calls the cluster healthy.
+    /// Waits until every node knows all others and reports a healthy cluster.
     pub fn wait_until_up(&self) {
         let count = self.nodes().count();
         for node in self.nodes() {
             let mut client = node.connect();
             wait_until("the cluster is up", GOSSIP, || {
-                // One that has become a replica just now may be loading the data of its master.
+                // A new replica may be loading the data of its master.
                 let Ok(info) = client.try_ask("CLUSTER INFO") else { return false };
                 let info = info.as_str().expect("text");
                 let Ok(nodes) = client.try_ask("CLUSTER NODES") else { return false };
@@ -140,7 +140,7 @@ impl Cluster {
         }
     }
 
-    /// The number of the master that has the slot of this id, by its own word.
+    /// The number of the master that has the slot of this id, according to itself.
     pub fn owner(&self, id: &str) -> usize {
         let slot = Slot::of(id);
         let owns = |server: &Server| slots_of(&mut server.connect()).contains(&slot.number());
@@ -153,13 +153,13 @@ impl Cluster {
         self.nodes().find(has_slot).unwrap_or_else(|| panic!("no master has the slot of {id}")).connect()
     }
 
-    /// No node holds a key twice, and none a key of a slot that is not its own.
+    /// Asserts that no node has a key twice, or a key of a slot that it does not own.
     pub fn check_keys(&self) {
         for master in self.masters_now() {
             let mut client = master.connect();
             let slots = slots_of(&mut client);
             let mut keys = Vec::new();
-            // KEYS hides one that is due and not gone yet.
+            // KEYS skips keys that are overdue but not deleted yet.
             wait_for("keys that KEYS does not tell of, or tells of twice", GOSSIP, (0, 0), || {
                 keys = keys_of(&mut client);
                 let distinct = keys.iter().collect::<std::collections::BTreeSet<_>>().len();
@@ -167,7 +167,7 @@ impl Cluster {
                 (size - distinct as u64, keys.len() - distinct)
             });
             for key in &keys {
-                assert!(slots.contains(&Slot::of(key).number()), "{key} is on a node that has not its slot");
+                assert!(slots.contains(&Slot::of(key).number()), "{key} is on a node without its slot");
             }
         }
     }
@@ -179,12 +179,12 @@ pub fn keys_of(client: &mut Client) -> Vec<String> {
     keys.as_array().expect("an array").iter().map(|key| key.as_str().expect("text").to_owned()).collect()
 }
 
-/// Makes a node of one cluster with another.
+/// Introduces two nodes to each other, so that they form a cluster.
 fn meet(client: &mut Client, other: &Server) {
     client.ask(format!("CLUSTER MEET 127.0.0.1 {} {}", other.port(), other.bus_port()));
 }
 
-/// Makes a node a replica of another, and waits until it has what that has.
+/// Makes a node a replica of another, and waits until it is in sync.
 pub fn follow(replica: &Server, master: &Server) {
     let id = node_id(master);
     let mut client = replica.connect();
@@ -199,7 +199,7 @@ pub fn node_id(server: &Server) -> String {
     server.connect().ask("CLUSTER MYID").as_str().expect("text").to_owned()
 }
 
-/// The slots that a master has, by its own word.
+/// The slots that a master owns, according to itself.
 pub fn slots_of(client: &mut Client) -> BTreeSet<u16> {
     let nodes = client.ask("CLUSTER NODES");
     let line = nodes.as_str().expect("text").lines().find(|line| line.contains("myself")).expect("itself");
@@ -211,19 +211,19 @@ pub fn slots_of(client: &mut Client) -> BTreeSet<u16> {
     slots
 }
 
-/// Of each node that this one knows its id, its config epoch, and its slots.
+/// The id, config epoch and slots of each node that this one knows.
 fn view(node: &Server) -> BTreeSet<(String, String, Vec<String>)> {
     let nodes = node.connect().ask("CLUSTER NODES");
     let known = |line: &str| {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        // Behind the link's state; what is on its way only the node itself tells.
+        // They follow the state of the link. Moving slots are listed only by the node itself.
         let slots = words.iter().skip(8).filter(|word| !word.starts_with('[')).cloned().collect();
         (words[0].clone(), words[6].clone(), slots)
     };
     nodes.as_str().expect("text").lines().map(known).collect()
 }
 
-/// How the move of a slot stands.
+/// A slot that is being moved.
 pub struct Move<'a> {
     cluster: &'a Cluster,
     slot: Slot,
@@ -232,7 +232,7 @@ pub struct Move<'a> {
 }
 
 impl Cluster {
-    /// The slot of this id begins to move, key by key, from the master that has it to this one.
+    /// Begins to move the slot of this id, key by key, from its master to this one.
     pub fn begin_move(&self, id: &str, to: usize) -> Move<'_> {
         let (source, target) = (&self.masters[self.owner(id)], &self.masters[to]);
         let slot = Slot::of(id);
@@ -241,9 +241,9 @@ impl Cluster {
         Move { cluster: self, slot, source, target }
     }
 
-    /// Waits until every node says the same of all. Two that take slots before they have heard of each other may take the same
-    /// config epoch; the one that gives way takes a greater one, with the slots that it has not let go yet, and the new owner
-    /// of those deletes their keys.
+    /// Waits until all nodes report the same. Two nodes that take slots before they have heard of each other may choose the same
+    /// config epoch. One of them then chooses a greater epoch while it still claims slots that it has given away, and their new
+    /// owner deletes the keys.
     pub fn wait_until_agreed(&self) {
         wait_until("the nodes agree", GOSSIP, || {
             let views: BTreeSet<_> = self.nodes().map(view).collect();
@@ -258,19 +258,19 @@ impl Cluster {
 }
 
 impl Move<'_> {
-    /// Some keys of the slot that have not gone.
+    /// Some keys of the slot that have not been moved yet.
     pub fn left(&self) -> Vec<String> {
         let keys = self.source.connect().ask(format!("CLUSTER GETKEYSINSLOT {} 100", self.slot.number()));
         keys.as_array().expect("an array").iter().map(|key| key.as_str().expect("text").to_owned()).collect()
     }
 
-    /// This key goes. One that is not there any more is no error.
+    /// Moves this key. It is not an error if the key does not exist any more.
     pub fn take(&self, key: &str) {
         let port = self.target.port().to_string();
         self.source.connect().ask(["MIGRATE", "127.0.0.1", &port, key, "0", "5000", "REPLACE"]);
     }
 
-    /// The rest goes, until nothing is left, and then the slot does; and all are of one mind about it.
+    /// Moves all remaining keys, then the slot, and waits until all nodes agree.
     pub fn end(self) {
         loop {
             let left = self.left();
@@ -286,7 +286,7 @@ impl Move<'_> {
         self.cluster.wait_until_agreed();
     }
 
-    /// The slot stays where it was. Only before a key has gone: the source would send the first that comes back away.
+    /// Cancels the move. Call it only before a key has moved: the source would redirect a client to the first key that returns.
     pub fn call_off(self) {
         for node in [self.source, self.target] {
             node.connect().ask(format!("CLUSTER SETSLOT {} STABLE", self.slot.number()));

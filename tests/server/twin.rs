@@ -1,11 +1,11 @@
-//! The simulated server of the engine's tests beside a real one: the same random histories on both, step by step, give the
-//! same answers, the same keys, and the same to the copies. So that what the simulation shows is true of real servers.
+//! Compares the simulated server of the engine's tests with a real one: the same random histories must give the same answers,
+//! keys and propagated commands, step by step. This shows that the simulation's results are valid for real servers.
 //!
-//! The real clock moves on by itself: all deadlines lie on the beats of a metronome, and each round of calls lies between
-//! two beats. The server sleeps over the beat (DEBUG SLEEP), so that what has become due by then is met by the calls, and
-//! not by the cron before them.
+//! The real clock advances by itself, so all deadlines are multiples of a beat, and each round of calls is between two beats. The
+//! server sleeps through the beat (DEBUG SLEEP), so that the calls, and not the cron, are the first to meet what has become
+//! overdue.
 //!
-//! `INV_TWIN_HISTORIES=1000` runs more of them, `INV_TWIN_SEED=7` from this seed on.
+//! `INV_TWIN_HISTORIES=1000` runs 1000 histories, and `INV_TWIN_SEED=7` starts with this seed.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -17,10 +17,10 @@ use crate::lines::{Life, Line, Lines, PLACES, SKUS};
 use crate::replies;
 use crate::simulation::{Command, Simulation, Value};
 
-/// From beat to beat, ms: the cron comes ten times a second, and has to come between two.
+/// The time between two beats in ms. The cron, which runs ten times a second, has to run in between.
 const BEAT: i64 = 500;
 
-/// So long after a beat the calls begin, ms.
+/// How soon after a beat the calls begin, in ms.
 const AFTER: i64 = 20;
 
 const ROUNDS: i64 = 5;
@@ -32,27 +32,27 @@ struct Twins {
     simulation: Simulation,
     dice: Dice,
     lines: Lines,
-    /// When the first beat was.
+    /// The time of the first beat.
     begun: i64,
-    /// Commands of the server that were propagated and looked at.
+    /// The number of the server's propagated commands that have been compared.
     seen: usize,
     walks_expire: bool,
 }
 
-/// Whether SCAN takes away every due key that it meets, as Redis does from 8.2 on, and not only those that match its pattern.
+/// Whether SCAN deletes every overdue key that it meets, as in Redis from 8.2 on, rather than only keys that match its pattern.
 pub fn walks_expire(shop: &mut Client) -> bool {
-    // Valkey calls itself 7.2 there.
+    // Valkey reports 7.2 there.
     let version = shop.info("server", "redis_version");
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().expect("a number"));
     (numbers.next(), numbers.next()) >= (Some(8), Some(2))
 }
 
-/// Keys as both have them: without what is of the moment, with their deadlines where these are the clients' own.
+/// Keys of both servers without values that depend on the moment, with deadlines if clients have chosen them.
 type Keys = BTreeMap<String, (Json, Option<i64>)>;
 
 impl Twins {
     fn new(seed: u64) -> Self {
-        // The simulation's jobs have no limit of time. On a busy machine the server's would leave work for the cron.
+        // The simulation's jobs have no time limit. A busy real server would leave work for the cron.
         let unlimited = "inv.sweep-budget-us 1000000";
         let server = Server::start_with(&["appendonly yes", "inv.low-stock-threshold 3", unlimited]);
         let shop = server.connect();
@@ -92,7 +92,7 @@ impl Twins {
         self.begun + number * BEAT
     }
 
-    /// One round: units of work behind a beat, then what the cron does. False where the machine was too slow for it.
+    /// Runs one round: units of work after a beat, then the cron. Returns false if the machine was too slow.
     fn round(&mut self, number: i64, seed: u64) -> bool {
         let units: Vec<Vec<Line>> = (0..4 + self.dice.roll(8)).map(|_| self.unit(number)).collect();
         let mut lines: Vec<String> = Vec::new();
@@ -116,7 +116,7 @@ impl Twins {
         if self.shop.now() >= self.beat(number + 1) - BEAT / 2 {
             return false;
         }
-        // The same where nothing but the calls moves the clock.
+        // In the simulation, only the calls move the clock.
         self.simulation.clock = self.beat(number) + AFTER;
         let mut replies = replies.into_iter().skip(1);
         for unit in &units {
@@ -153,16 +153,16 @@ impl Twins {
                 for name in keys.keys().chain(found.keys()) {
                     assert_eq!(found.get(name), keys.get(name), "{at}: {name} of both, after {units:#?}");
                 }
-                assert_eq!(theirs, sent, "{at}: what the server and the simulation have sent");
-                assert_eq!(rest, swept, "{at}: what they have sent by themselves");
+                assert_eq!(theirs, sent, "{at}: what the server and the simulation have propagated");
+                assert_eq!(rest, swept, "{at}: what they have propagated by themselves");
             }
-            // Not too often: each is a look at every key.
+            // Not too often, because each comparison reads every key.
             thread::sleep(std::time::Duration::from_millis(10));
         }
     }
 
-    /// Calls, or something by other hands. They are drawn again where chance would decide what becomes of them: which of those
-    /// that are due at one moment the server meets first.
+    /// Calls, or writes of other clients. A line is drawn again if its result would depend on chance: on which of several overdue
+    /// reservations the server meets first.
     fn unit(&mut self, number: i64) -> Vec<Line> {
         let begun = self.begun;
         self.lines.set_life(move |dice| Life::Until(begun + (number + dice.up_to(4)) * BEAT));
@@ -173,9 +173,9 @@ impl Twins {
         loop {
             let line = self.lines.hands(&mut self.dice);
             let is_known = match line[0].as_str() {
-                // What the servers have no command for, and what the model of the histories makes of several.
+                // The server has no command for these, or the model replaces them by several.
                 "EVICT" | "RESTORE" | "SCRIPT" | "HOLD" => false,
-                // Never fewer reserved units: one of those that are due would miss them.
+                // Never fewer reserved units: one of several overdue reservations would miss them.
                 "DEL" | "UNLINK" => !line[1].starts_with("stock:reserved:"),
                 _ => true,
             };
@@ -189,9 +189,9 @@ impl Twins {
         loop {
             let line = self.lines.call(&mut self.dice);
             let is_known = match line[0].as_str() {
-                // It takes away what is due.
+                // It deletes overdue keys.
                 "INV.AUDITSCAN" => !self.walks_expire,
-                // Alerts are named by the moment.
+                // The names of alerts contain the time.
                 "INV.ALERTS" => false,
                 _ => true,
             };
@@ -201,8 +201,8 @@ impl Twins {
         }
     }
 
-    /// What the server has sent in this round: the first of it, and the rest in a fixed order, as it is the server's in which
-    /// those go that are due at one moment.
+    /// What the server has propagated in this round: the first commands, and the others in a fixed order, because the server
+    /// chooses the order of what expires at the same moment.
     fn sent_by_server(&self, first: usize) -> (Vec<String>, Vec<String>) {
         let propagated = self.server.propagated();
         let all = propagated[self.seen..].iter().map(|line| line.split(' ').map(str::to_owned).collect());
@@ -250,7 +250,7 @@ impl Twins {
     }
 }
 
-/// What can be compared of a key. Alerts are named by the moment.
+/// The comparable part of a key. The names of alerts contain the time.
 fn normal(name: &str, value: &str, until: Option<i64>) -> Option<(Json, Option<i64>)> {
     if name.starts_with("alert:") || name.starts_with("inventory:alert") {
         return None;
@@ -268,7 +268,7 @@ fn normal(name: &str, value: &str, until: Option<i64>) -> Option<(Json, Option<i
     Some((document, until.filter(|_| is_record)))
 }
 
-/// What the simulation answers: of a refusal the code.
+/// The simulation's answer; of a refusal, only the code.
 fn answer(server: &mut Simulation, line: &Line) -> String {
     let words: Vec<&str> = line.iter().map(String::as_str).collect();
     if line[0].starts_with("INV.") {
@@ -279,7 +279,7 @@ fn answer(server: &mut Simulation, line: &Line) -> String {
     String::new()
 }
 
-/// The same of the server. What it says of other commands is its own.
+/// The server's answer in the same form. Its answers to other commands are not compared.
 fn said(line: &Line, reply: &Json) -> String {
     if !line[0].starts_with("INV.") {
         return String::new();
@@ -290,7 +290,7 @@ fn said(line: &Line, reply: &Json) -> String {
     }
 }
 
-/// Lists in a fixed order.
+/// Sorts lists.
 fn normal_answer(line: &Line, answer: String) -> String {
     if !["INV.SCAN", "INV.AUDITSCAN"].contains(&line[0].as_str()) {
         return answer;
@@ -300,7 +300,7 @@ fn normal_answer(line: &Line, answer: String) -> String {
     entries.join("; ")
 }
 
-/// Of each command its name and key, of the module's own what it does to what.
+/// The name and key of each command; for the module's own, the effect and its subject.
 fn short(stream: Vec<Vec<Command>>) -> Vec<String> {
     let words = stream.into_iter().flatten();
     let shown = words.filter(|words| !["MULTI", "EXEC", "PUBLISH", "SELECT"].contains(&words[0].as_str()));
@@ -309,7 +309,7 @@ fn short(stream: Vec<Vec<Command>>) -> Vec<String> {
             let most = if words[0] == "INV.APPLY" { 4 } else { 2 };
             let name = if words[0] == "UNLINK" { "DEL" } else { &words[0] };
             let line = [&[name.to_owned()], &words[1..most.min(words.len())]].concat().join(" ");
-            // An alert's key ends with the moment.
+            // An alert's key ends with the time.
             line.rsplit_once(':')
                 .filter(|_| line.contains(" alert:"))
                 .map_or(line.clone(), |(line, _)| line.to_owned())
@@ -325,7 +325,7 @@ fn a_real_server_and_the_simulated_one_take_the_same_course() {
         let mut twins = Twins::new(seed);
         (1..=ROUNDS).take_while(|round| twins.round(*round, seed)).count()
     };
-    // Most of the time they wait for the next beat.
+    // Most of the time, they wait for the next beat.
     let rounds: usize = thread::scope(|scope| {
         let run = &run;
         let runs: Vec<_> = (0..4)
@@ -336,6 +336,6 @@ fn a_real_server_and_the_simulated_one_take_the_same_course() {
         runs.into_iter().map(|run| run.join().expect("they take the same course")).sum()
     });
     let all = usize::try_from(histories).expect("few") * usize::try_from(ROUNDS).expect("few");
-    eprintln!("{rounds} of {all} rounds were run to their end");
+    eprintln!("{rounds} of {all} rounds were completed");
     assert!(rounds * 4 >= all, "the machine is too slow: {rounds} of {all} rounds");
 }

@@ -1,4 +1,4 @@
-//! One product in several places: reserved by priority, sold and given back where it was taken.
+//! A product in several warehouses: reserved by priority, sold from and returned to where it was taken.
 
 use crate::harness::{
     Client, Json, SOON, Server, assert_same, assert_same_data, code, json, wait_for, wait_until,
@@ -63,7 +63,7 @@ fn a_rollback_and_the_deadline_return_each_line_to_its_own_warehouse() {
     let outcome = shop.document("inventory:outcome:R2");
     assert_eq!(outcome["state"], "expired");
     assert_eq!(outcome["returned"].as_array().map(Vec::len), Some(3));
-    // And so it can be sold late: from where it came.
+    // A late sale takes the units from the same warehouses.
     assert_eq!(shop.ask("INV.COMMIT R2 LATE"), "OK");
     assert_eq!((available(&mut shop), reserved(&mut shop)), ([0, 0, 190], [0, 0, 0]));
 }
@@ -78,7 +78,7 @@ fn split_says_how_a_line_may_be_split() {
         ("SPLIT none ITEMS PROD-123 60", vec![("B", 60)]),
         ("ITEMS PROD-123@C 60", vec![("C", 60)]),
         ("SPLIT none ITEMS PROD-123@C 60", vec![("C", 60)]),
-        // Named warehouses are taken first, wherever they stand.
+        // Named warehouses are taken first, in whatever position.
         ("ITEMS PROD-123 60 PROD-123@A 30", vec![("A", 50), ("B", 40)]),
         ("ITEMS PROD-123@A 30 PROD-123 60", vec![("A", 50), ("B", 40)]),
         ("SPLIT none ITEMS PROD-123 40 PROD-123@A 30", vec![("B", 40), ("A", 30)]),
@@ -133,13 +133,13 @@ fn a_retry_answers_the_same_whatever_is_left_where() {
     for words in ["ITEMS PROD-123 60", "SPLIT none ITEMS PROD-123 60", "ITEMS PROD-123 20 PROD-123 40"] {
         assert_eq!(shop.ask(format!("INV.RESERVE R1 {words}")), first, "{words}");
     }
-    // What was asked is compared, not what it was resolved to.
+    // The request is compared, not the lines that it was split into.
     for words in ["ITEMS PROD-123@A 50 PROD-123@B 10", "ITEMS PROD-123 59"] {
         assert_eq!(code(&shop.refusal(format!("INV.RESERVE R1 {words}"))), "MISMATCH", "{words}");
     }
     assert_same(&shop.contents(), &before);
 
-    // After a part has gone, and after an EXTEND, it is still what was asked.
+    // The request stays the same after a partial sale and an EXTEND.
     shop.ask("INV.COMMIT R1 ITEMS PROD-123@A 50");
     shop.ask("INV.EXTEND R1 EX 3600");
     assert_eq!(shop.ask("INV.RESERVE R1 ITEMS PROD-123 60")["items"], json!([at("PROD-123", "B", 10)]));
@@ -159,7 +159,7 @@ fn a_parcel_leaves_one_warehouse_while_the_others_hold_theirs() {
     let record = shop.document("reservation:R1");
     assert_eq!(record["items"], json!([at("PROD-123", "B", 100), at("PROD-123", "C", 10)]));
     assert_eq!(record["sold"], json!([at("PROD-123", "A", 50)]));
-    // Without a warehouse: from the lines of the record, in order.
+    // Without a warehouse, units are taken from the lines of the record in order.
     assert_eq!(shop.ask("INV.ROLLBACK R1 ITEMS PROD-123 105"), "OK");
     assert_eq!((available(&mut shop), reserved(&mut shop)), ([0, 100, 195], [0, 0, 5]));
     assert_eq!(code(&shop.refusal("INV.COMMIT R1 ITEMS PROD-123 6")), "ERR");
@@ -201,11 +201,11 @@ fn a_plain_zadd_works_as_well() {
         (&places[0]["priority"], &places[1]["priority"], &places[2]["priority"]),
         (&json!(0), &json!(1.5), &json!(2))
     );
-    // Equal priorities: by name. What cannot be a name is passed over.
+    // Equal priorities are ordered by name. Invalid names are skipped.
     shop.ask("ZADD stock:warehouses:P 0 A 0 B 0 C 0 x@y");
     assert_eq!(shop.ask("INV.RESERVE R3 ITEMS P 1")["items"], json!([at("P", "A", 1)]));
     assert_eq!(shop.ask("INV.STOCK P")[0]["warehouses"].as_array().map(Vec::len), Some(3));
-    // Taken away by hand, it is no warehouse, whatever it holds.
+    // After another client has removed it from the set, it is not a warehouse, whatever it holds.
     shop.ask("ZREM stock:warehouses:P A");
     assert_eq!(shop.ask("INV.RESERVE R4 ITEMS P 1")["items"], json!([at("P", "C", 1)]));
 }
@@ -219,7 +219,7 @@ fn warehouses_are_set_and_removed() {
         json!([["C", 0.0], ["A", 1.0], ["B", 2.0], ["D", 9.0]])
     );
     let before = shop.contents();
-    // The same again, and the removal of one that is not there, change nothing.
+    // Repeating this, or removing a warehouse that does not exist, changes nothing.
     assert_eq!(shop.ask("INV.WAREHOUSES PROD-123 SET C 0 A 1"), "OK");
     assert_eq!(
         shop.refusal("INV.WAREHOUSES PROD-123 DEL E"),
@@ -264,7 +264,7 @@ fn a_product_is_kept_under_its_name_or_in_warehouses_never_both() {
     shop.ask("INV.RESERVE R1 ITEMS P 5");
     refused(&mut shop, 0, 5);
     shop.ask("INV.COMMIT R1");
-    // Nothing is left of its own: in one step it goes to warehouses.
+    // It has no units of its own left: in one step it is moved to warehouses.
     assert_eq!(shop.ask("INV.WAREHOUSES P SET A 1"), "OK");
     assert_eq!(shop.ask("EXISTS stock:available:P stock:reserved:P"), 0);
     let before = shop.contents();
@@ -289,7 +289,7 @@ fn a_product_is_kept_under_its_name_or_in_warehouses_never_both() {
 }
 
 #[test]
-fn where_both_exist_by_hand_the_warehouses_win_and_the_audit_names_the_stray() {
+fn if_another_client_has_made_both_the_warehouses_win_and_the_audit_names_the_stray() {
     let (_server, mut shop) = three();
     shop.ask("SET stock:available:PROD-123 7");
     shop.ask("SET stock:available:PROD-123@Z 3");
@@ -319,7 +319,7 @@ fn a_place_that_is_no_warehouse_any_more_is_not_sold_from_and_its_holds_end_norm
     assert_eq!(shop.ask("INV.COMMIT R1 ITEMS PROD-123@B 2"), "OK");
     assert_eq!(shop.ask("INV.ROLLBACK R1"), "OK");
     assert_eq!((available(&mut shop), reserved(&mut shop)), ([50, 98, 200], [0, 0, 0]));
-    // It counts again when it is a warehouse again.
+    // It counts again once it is a warehouse again.
     shop.ask("INV.WAREHOUSES PROD-123 SET B 2");
     assert_eq!(shop.ask("INV.COMMIT R2 LATE"), "OK");
     assert_eq!(available(&mut shop), [50, 96, 200]);
@@ -347,7 +347,7 @@ fn a_transfer_moves_available_units_all_or_nothing() {
     assert_eq!(shop.ask(token), "OK");
     assert_eq!(available(&mut shop), [25, 115, 180]);
     assert_eq!(code(&shop.refusal("INV.TRANSFER PROD-123 C A 21 ONCE t")), "MISMATCH");
-    // The answer is the first one, though the warehouse is empty or gone meanwhile.
+    // The first answer is repeated, even if the warehouse is empty or removed by now.
     shop.ask("INV.SET PROD-123@C AVAILABLE 0");
     assert_eq!(shop.ask(token), "OK");
     shop.ask("INV.WAREHOUSES PROD-123 DEL C");
@@ -377,7 +377,7 @@ fn a_key_of_another_type_is_told_and_left_alone() {
         let refusal = shop.refusal(command);
         assert_eq!(code(&refusal), "WRONGTYPE", "{command}: {refusal}");
     }
-    // Of several products the others are answered.
+    // The other products are answered.
     shop.ask("INV.ADJUST GOOD 5");
     shop.ask("SET stock:available:HIGH 5");
     shop.ask("LPUSH stock:threshold:HIGH x");
@@ -409,7 +409,7 @@ fn a_transfer_of_a_product_without_warehouses_says_so() {
         "ERR P is not kept in warehouses: add them with INV.WAREHOUSES P SET warehouse priority"
     );
     assert_same(&shop.contents(), &before);
-    // Places can be stocked before there is a set: then it is the units that are missing.
+    // Warehouses can be stocked before the set exists: then the refusal is about missing units.
     shop.ask("INV.ADJUST Q@A 1");
     assert_eq!(shop.refusal("INV.TRANSFER Q A B 2"), "INSUFFICIENT Q@A requested 2, available 1");
     assert_eq!(shop.ask("INV.TRANSFER Q A B 1"), "OK");
@@ -423,7 +423,7 @@ fn overdue_units_of_every_warehouse_count_before_a_refusal() {
             shop.ask(format!("INV.RESERVE {split}:{warehouse} PX 1 ITEMS PROD-123@{warehouse} 50"));
         }
         let wanted = if split == "none" { 200 } else { 350 };
-        // In one unit of work with nothing of the cron between.
+        // In one unit of work, so that the cron does not run in between.
         let now = shop.now();
         wait_until("the deadlines have passed", SOON, || shop.now() > now + 2);
         let reserved = shop.ask(format!("INV.RESERVE R:{split} SPLIT {split} ITEMS PROD-123 {wanted}"));
@@ -445,7 +445,7 @@ fn alerts_are_of_the_sum() {
         };
         alerts.as_array().expect("alerts").iter().map(told).collect()
     };
-    // A whole warehouse empty is no alert.
+    // A single empty warehouse raises no alert.
     shop.ask("INV.RESERVE R1 ITEMS PROD-123 150");
     assert_eq!(kinds(&mut shop), []);
     shop.ask("INV.RESERVE R2 ITEMS PROD-123 190");
@@ -463,13 +463,13 @@ fn alerts_are_of_the_sum() {
     wait_for("the unit is out and back", SOON, 5, || kinds(&mut shop).len());
     assert_eq!(kinds(&mut shop), [back.clone(), out.clone(), back.clone(), out.clone(), low.clone()]);
 
-    // Stock that a new warehouse brings with it is back as well.
+    // Stock that comes with a new warehouse also counts as back in stock.
     shop.ask("INV.SET PROD-123@B AVAILABLE 0");
     shop.ask("SET stock:available:PROD-123@D 3");
     shop.ask("INV.WAREHOUSES PROD-123 SET A 5 D 4");
     let back_with = ("BACK_IN_STOCK".to_owned(), 3);
     assert_eq!(kinds(&mut shop)[..2], [back_with, out.clone()]);
-    // Below 0 by hand counts as 0: so much of a transfer fills the hole.
+    // A counter that another client has set below 0 counts as 0: a transfer first fills the hole.
     shop.ask("SET stock:available:PROD-123@A -5");
     shop.ask("INV.TRANSFER PROD-123 D A 3");
     assert_eq!(kinds(&mut shop)[0], out);
@@ -480,7 +480,7 @@ fn alerts_are_of_the_sum() {
 #[test]
 fn a_stray_warehouse_hides_no_alert_of_the_others() {
     let (_server, mut shop) = three();
-    // X is no warehouse of the product, whatever its counters hold.
+    // X is not a warehouse of the product, whatever its counters hold.
     shop.ask("SET stock:available:PROD-123@X 1000");
     shop.ask("INV.RESERVE R1 ITEMS PROD-123 350");
     assert_eq!(shop.ask("INV.ALERTS")[0]["type"], "OUT_OF_STOCK");
@@ -542,7 +542,7 @@ fn refusals_and_repetitions_replicate_nothing() {
 }
 
 #[test]
-fn a_watcher_is_told_of_what_changed_only() {
+fn a_watcher_is_notified_of_real_changes_only() {
     let (_server, mut shop) = three();
     for (key, command, answer) in [
         ("stock:warehouses:PROD-123", "INV.WAREHOUSES PROD-123 SET B 2", json!(["PONG"])),
@@ -581,18 +581,18 @@ fn a_thousand_warehouses_are_shown_and_reserved_from_and_more_are_refused() {
         assert_eq!(shop.ask(format!("INV.ROLLBACK {split}")), "OK");
     }
     assert_eq!(shop.ask("INV.STOCK P")[0]["available"], 1024);
-    // So many lines and no more.
+    // Exactly this many lines are allowed.
     shop.ask("SET stock:available:Q 1");
     let refusal = shop.refusal("INV.RESERVE R1 ITEMS P 1024 Q 1");
     assert_eq!(
         refusal,
         "ERR the items would be split into 1025 lines, but a reservation may have at most 1024"
     );
-    // So many places and no more.
+    // Exactly this many warehouses are allowed.
     let many = ["P"; 9].join(" ");
     let refusal = shop.refusal(format!("INV.STOCK {many}"));
     assert!(refusal.starts_with("ERR these products have more than 2048 warehouses"), "{refusal}");
-    // Made larger by hand, it is told and left alone; what was answered before is answered again.
+    // If another client has added more, the command is refused; earlier answers are still repeated.
     let done =
         ["INV.RESERVE R2 ITEMS P 1", "INV.ADJUST P@W0000 2 ONCE t", "INV.TRANSFER P W0000 W0001 1 ONCE t"];
     let answers = done.map(|command| shop.ask(command));
@@ -606,7 +606,7 @@ fn a_thousand_warehouses_are_shown_and_reserved_from_and_more_are_refused() {
     shop.ask("SET reservation:F text");
     assert_eq!(code(&shop.refusal("INV.RESERVE F ITEMS P 1")), "FOREIGN");
     shop.ask("ZREM stock:warehouses:P X W1023");
-    // What cannot be a name fills the set as well.
+    // Invalid names count towards the size of the set.
     shop.ask(["ZADD", "stock:warehouses:P", "1", "a name"]);
     assert_eq!(
         shop.refusal("INV.WAREHOUSES P SET X 1"),

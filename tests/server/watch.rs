@@ -1,4 +1,4 @@
-//! `make watch` in a real terminal, tmux, on a real server. What it keeps and draws is tested without both, in tests/watch/.
+//! `make watch` in a real terminal, tmux, on a real server. tests/watch/ tests its state and drawing without either.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -13,14 +13,14 @@ use tempfile::TempDir;
 use crate::harness::{Client, LATER, Server, wait_until};
 use crate::shards::Cluster;
 
-/// Where cargo builds.
+/// The folder of the build.
 fn target() -> PathBuf {
     let test = std::env::current_exe().expect("a path");
     // target/debug/deps/server-...
     test.ancestors().nth(3).expect("a target folder").to_owned()
 }
 
-/// The program, built together with the tests, or now where only the tests of one binary were.
+/// The program. It is built with the tests, or here if only this test binary was built.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -46,21 +46,21 @@ fn tmux() -> &'static OsStr {
                 .stderr(Stdio::inherit())
                 .output()
                 .expect("bash");
-            assert!(found.status.success(), "no tmux: a test without it fails");
+            assert!(found.status.success(), "tmux was not found, and the test needs it");
             String::from_utf8(found.stdout).expect("a path").into()
         })
     })
 }
 
-/// A terminal with the program in it. Dropping it ends both.
+/// A terminal that runs the program. Dropping it ends both.
 pub struct Terminal {
     folder: TempDir,
 }
 
-/// On a machine that is busy readings take long, and come seldom.
+/// On a busy machine, readings take long and are rare.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What the terminal's shell says when the program has ended, with its exit code.
+/// The shell's message after the program has ended, followed by the exit code.
 const ENDED: &str = "it has ended with";
 
 impl Terminal {
@@ -69,7 +69,7 @@ impl Terminal {
         Self::run(width, height, &[("INV_URL", &url), ("LC_ALL", "C.UTF-8")], "")
     }
 
-    /// Between two lines of a shell, and with the terminal's own settings behind it.
+    /// Runs it between two shell commands, the second of which shows the terminal's settings.
     fn run(width: u16, height: u16, variables: &[(&str, &str)], arguments: &str) -> Self {
         let program = program().display();
         let line = format!(
@@ -117,7 +117,7 @@ impl Terminal {
         self.ask(&["capture-pane", "-p"])
     }
 
-    /// Waits until the screen is as it should be.
+    /// Waits until the screen is right.
     pub fn wait(&self, what: &str, is_right: impl Fn(&str) -> bool) {
         wait_until(what, PATIENCE, || is_right(&self.screen()));
     }
@@ -126,22 +126,22 @@ impl Terminal {
         self.wait(text, |screen| screen.contains(text));
     }
 
-    /// The line that has this in it.
+    /// The line that contains this text.
     pub fn line(&self, text: &str) -> String {
         self.wait_for(text);
         let screen = self.screen();
         screen.lines().find(|line| line.contains(text)).unwrap_or_default().to_owned()
     }
 
-    /// The program has ended in this way, and the terminal is as it was.
+    /// Asserts that the program has ended with this code, and that the terminal is restored.
     fn assert_ended(&self, code: i32) {
         self.wait_for(&format!("{ENDED} {code}"));
-        self.wait("the screen and the settings of before", |screen| {
+        self.wait("the screen and settings are restored", |screen| {
             let lines: BTreeSet<&str> = screen.lines().collect();
             lines.is_superset(&BTreeSet::from(["before", "icanon", "echo"]))
         });
         let modes = self.ask(&["display-message", "-p", "#{alternate_on} #{cursor_flag}"]);
-        assert_eq!(modes.trim(), "0 1", "no other screen, and a cursor");
+        assert_eq!(modes.trim(), "0 1", "the main screen, and a cursor");
     }
 }
 
@@ -152,12 +152,12 @@ impl Drop for Terminal {
             let screen = screen.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
             eprintln!("--- the terminal ---\n{}---", screen.unwrap_or_default());
         }
-        // It has ended already where its only program has.
+        // tmux ends by itself when its only program ends.
         let _ = self.command().arg("kill-server").output();
     }
 }
 
-/// The seconds in front of a reservation.
+/// The seconds that a reservation has left.
 fn seconds(line: &str) -> i64 {
     let words: Vec<&str> = line.split_whitespace().collect();
     let unit = words.iter().position(|word| *word == "s").unwrap_or_else(|| panic!("no seconds: {line}"));
@@ -181,7 +181,7 @@ fn an_operator_watches_a_shop_through_a_restart() {
     });
     terminal.wait_for("1 held");
 
-    // An alert, and the rates.
+    // An alert and rates.
     shop.ask("INV.RESERVE R2 EX 800 ITEMS SHOE 55");
     terminal.wait_for("ago LOW_STOCK     SHOE    5 (threshold 10)");
     terminal.wait("the stock is low", |screen| {
@@ -193,7 +193,7 @@ fn an_operator_watches_a_shop_through_a_restart() {
     shop.ask("INV.COMMIT R2");
     terminal.wait("R2 is sold", |screen| !screen.contains(" R2 "));
 
-    // Another product, by the feed.
+    // A product that only the feed names.
     shop.ask("INV.ADJUST LACE 7");
     terminal.wait("a product of the feed", |screen| {
         screen.lines().any(|line| line.contains(" LACE ") && line.ends_with("7        0 LOW"))
@@ -201,7 +201,7 @@ fn an_operator_watches_a_shop_through_a_restart() {
 
     // Keys.
     terminal.press(&["?"]);
-    terminal.wait_for("any key goes on");
+    terminal.wait_for("press any key");
     terminal.press(&["x"]);
     terminal.press(&["End"]);
     terminal.press(&["Enter"]);
@@ -225,7 +225,7 @@ fn an_operator_watches_a_shop_through_a_restart() {
         screen.lines().any(|line| line.contains("1 Products") && line.contains("2 Reservations"))
     });
 
-    // The server goes, and comes back.
+    // The server ends and returns.
     server.shut_down();
     terminal.wait_for("not connected for");
     terminal.wait_for(" R1 ");
@@ -239,7 +239,7 @@ fn an_operator_watches_a_shop_through_a_restart() {
 }
 
 #[test]
-fn it_ends_by_signals_and_with_its_terminal_also_while_the_server_says_nothing() {
+fn it_ends_by_signals_and_with_its_terminal_even_if_the_server_does_not_answer() {
     let server = Server::start();
     let terminal = Terminal::open(&server, 80, 24);
     terminal.wait_for("None is live.");
@@ -250,7 +250,7 @@ fn it_ends_by_signals_and_with_its_terminal_also_while_the_server_says_nothing()
     drop(terminal);
     server.thaw();
 
-    // The program in the place of the shell, so that its number is known.
+    // exec replaces the shell, so that the process id is known.
     let start = || {
         let line = format!("exec '{}' redis://127.0.0.1:{}", program().display(), server.port());
         let terminal = Terminal::start(80, 24, &[("LC_ALL", "C.UTF-8")], &line);
@@ -268,7 +268,7 @@ fn it_ends_by_signals_and_with_its_terminal_also_while_the_server_says_nothing()
     wait_until("it ends with its terminal", LATER, || has_ended(pid));
 }
 
-/// Whether a process is gone, or is one that only its parent has not heard of yet.
+/// Whether a process has ended, even if its parent has not reaped it yet.
 fn has_ended(pid: u32) -> bool {
     let state = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output();
     match state {
@@ -276,7 +276,7 @@ fn has_ended(pid: u32) -> bool {
             let state = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             state.is_empty() || state.starts_with('Z')
         }
-        // A container may have no ps.
+        // A container may lack ps.
         Err(_) => {
             let state = std::fs::read_to_string(format!("/proc/{pid}/stat"));
             state.map_or(true, |state| state.contains(") Z "))
@@ -284,7 +284,7 @@ fn has_ended(pid: u32) -> bool {
     }
 }
 
-/// Sends to a server only what may be sent, and so much in a reading, however many reservations it has.
+/// It sends only allowed commands to a server, and a bounded number in a reading, however many reservations there are.
 #[test]
 fn a_large_shop_is_watched_in_small_steps() {
     let server = Server::start();
@@ -300,7 +300,7 @@ fn a_large_shop_is_watched_in_small_steps() {
     let terminal = Terminal::open(&server, 80, 24);
     terminal.wait_for("2 Reservations: showing 200 of 5,000, next deadline first");
     terminal.wait_for("of 5,000 reservations)");
-    terminal.wait("all products are met in the end", |screen| screen.contains("1 Products met: 600"));
+    terminal.wait("all products are found in the end", |screen| screen.contains("1 Products met: 600"));
     terminal.press(&["Enter"]);
     terminal.wait("those of one product", |screen| {
         screen.lines().any(|line| line.contains("2 Reservations of P-") && line.contains(" 8, "))
@@ -356,7 +356,7 @@ fn of_a_cluster_one_node_is_watched() {
     terminal.assert_ended(0);
 }
 
-/// How often each command was carried out.
+/// How often each command was executed.
 fn calls(shop: &mut Client) -> Vec<(String, u64)> {
     let stats = shop.ask("INFO commandstats");
     let call = |line: &str| {
@@ -407,10 +407,10 @@ fn a_user_sees_what_the_acl_lets_it_see_and_a_wrong_password_ends_it() {
     terminal.wait_for(&format!("clerk@127.0.0.1:{}", server.port()));
     let screen = terminal.ask(&["capture-pane", "-p", "-e"]);
     assert!(!screen.contains("shop2") && !screen.contains("one of"), "{screen}");
-    // Neither colours, but for the terminal's own, nor anything beyond ASCII.
+    // Neither colours, except the terminal's default, nor anything beyond ASCII.
     let plain = screen.replace("\u{1b}[39m", "").replace("\u{1b}[49m", "");
     assert!(plain.is_ascii() && !plain.contains("[3") && !plain.contains("[4"), "{screen}");
-    // What is refused is not asked for in every reading.
+    // A refused command is not sent again in every reading.
     let denied = calls(&mut shop).into_iter().find(|(name, _)| name == "xrevrange");
     assert!(denied.is_none_or(|(_, calls)| calls == 0));
     terminal.press(&["q"]);
@@ -418,7 +418,7 @@ fn a_user_sees_what_the_acl_lets_it_see_and_a_wrong_password_ends_it() {
 
     let terminal = open("another");
     terminal.wait_for("watch: clerk@127.0.0.1");
-    terminal.wait_for("does not let this user in");
+    terminal.wait_for("rejects this user");
     terminal.assert_ended(1);
 }
 
@@ -435,12 +435,12 @@ fn what_is_no_terminal_is_refused_with_a_word() {
         assert!(!done.status.success());
         [done.stdout, done.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
     };
-    assert_eq!(refused(&[]), "watch: this is no terminal\n");
+    assert_eq!(refused(&[]), "watch: this is not a terminal\n");
     assert!(refused(&["--colour"]).starts_with("usage: watch"));
     assert!(refused(&["http://127.0.0.1"]).starts_with("watch: "));
 }
 
-/// Where a key is hidden from the user others are shown all the same, of whatever names a reading is full.
+/// If the user may not see one key, the others are still shown, even if a reading is full of hidden ones.
 #[test]
 fn a_product_that_the_user_may_not_see_hides_no_other() {
     let server = Server::start_with(&["inv.feed-maxlen 1000"]);
@@ -464,7 +464,7 @@ fn a_product_that_the_user_may_not_see_hides_no_other() {
     });
     terminal.wait_for("this user may not see INFO");
     terminal.wait("both", |screen| screen.contains("1 Products met: 2,") && !screen.contains("INV.STOCK"));
-    // Its reservations are hidden too, and no others by that.
+    // Its reservations are hidden too, but no others.
     terminal.press(&["Home"]);
     terminal.press(&["Enter"]);
     terminal.wait_for("2 Reservations of shop2:P-7: 0");
@@ -473,7 +473,7 @@ fn a_product_that_the_user_may_not_see_hides_no_other() {
     terminal.wait_for(" shop1:R1 ");
     terminal.press(&["q"]);
     terminal.assert_ended(0);
-    // What is hidden is not asked for again.
+    // Hidden keys are not requested again.
     let stats = shop.ask("INFO commandstats");
     let refused = stats.as_str().expect("text").lines().find_map(|line| {
         line.to_ascii_lowercase()
@@ -498,7 +498,7 @@ fn in_tagged_key_style_it_says_that_it_reads_no_feed() {
     terminal.assert_ended(0);
 }
 
-/// Of the environment it takes INV_URL as it is, and no URL: that name is much used.
+/// From the environment it uses INV_URL unchanged, but not URL, which is a common name.
 #[test]
 fn make_watch_takes_its_url_from_inv_url_or_from_its_command_line() {
     let make = |variables: &[(&str, &str)], words: &[&str]| {
@@ -517,7 +517,7 @@ fn make_watch_takes_its_url_from_inv_url_or_from_its_command_line() {
         said.lines().find(|line| line.starts_with("watch: ")).map(str::to_owned).unwrap_or(said)
     };
     let (fine, unlike) =
-        ("watch: this is no terminal", "watch: URL=... is not like redis://user:password@host:6379/0");
+        ("watch: this is not a terminal", "watch: URL=... must look like redis://user:password@host:6379/0");
     assert_eq!(make(&[("URL", "http://x")], &[]), fine);
     assert_eq!(make(&[("INV_URL", "redis://:a$(b)$c'd@h")], &[]), fine);
     assert_eq!(make(&[("INV_URL", "http://x")], &[]), unlike);
@@ -525,7 +525,7 @@ fn make_watch_takes_its_url_from_inv_url_or_from_its_command_line() {
     assert_eq!(make(&[], &["URL=http://x"]), unlike);
     assert_eq!(make(&[], &["INV_URL=127.0.0.1:7800"]), unlike);
 
-    // A password reaches the server whole.
+    // A password reaches the server unchanged.
     let server = Server::start();
     server.connect().ask(["ACL", "SETUSER", "clerk", "on", ">a$(b)$c'd", "~*", "+@all"]);
     let url = format!("redis://clerk:a$(b)$c'd@127.0.0.1:{}", server.port());

@@ -1,4 +1,4 @@
-//! Watching stock with what the server itself has: keyspace notifications, and client-side caching.
+//! Watching stock with features of the server itself: keyspace notifications and client-side caching.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ const CHANGES: &[(&str, &[&str])] = &[
     ("INV.ROLLBACK R2", &["available", "reserved"]),
     ("INCRBY stock:reserved:P 3", &["reserved"]),
     ("INV.REPAIR P FORCE", &["available", "reserved"]),
-    // No change, no word.
+    // No change, no event.
     ("INV.SET P AVAILABLE 49", &[]),
     ("INV.ROLLBACK R2", &[]),
     ("INV.RESERVE R3 ITEMS P 5000", &[]),
@@ -25,7 +25,7 @@ const CHANGES: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn a_client_with_a_tracked_counter_is_told_of_every_change() {
+fn a_client_with_a_tracked_counter_is_notified_of_every_change() {
     let (server, mut shop) = shop_with(&[], &[("P", 40)]);
     let mut client = server.connect();
     client.ask("CLIENT TRACKING ON");
@@ -49,7 +49,7 @@ fn a_client_with_a_tracked_counter_is_told_of_every_change() {
     client.ask("MGET stock:available:P stock:reserved:P");
     told(&mut client);
     let mut heard = BTreeSet::new();
-    wait_until("the deadline is told", SOON, || {
+    wait_until("the deadline is announced", SOON, || {
         heard.extend(told(&mut client));
         heard.len() == 2
     });

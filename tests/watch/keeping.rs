@@ -36,9 +36,9 @@ fn products_are_known_by_reservations_alerts_the_feed_and_by_name() {
         BTreeSet::from_iter(ask.products.iter().map(String::as_str)),
         BTreeSet::from(["FAR", "FED", "HOUSED", "LOW", "NAMED", "NEAR"])
     );
-    assert_eq!((ask.walk.as_deref(), ask.since, ask.behind.as_deref()), (Some("7-7"), NOW, Some("1-0")));
+    assert_eq!((ask.walk.as_deref(), ask.since, ask.after.as_deref()), (Some("7-7"), NOW, Some("1-0")));
 
-    // One that the server does not know is shown only where somebody wants to see it.
+    // A product that the server does not know is shown only if the user has named it.
     state.take(answer(&ask, |name| (name == "NEAR").then(|| stock(5, 1))), NOW);
     assert_eq!(names(&state), ["NAMED", "NEAR"]);
     assert_eq!(state.ask(NOW).products.len(), 2);
@@ -65,7 +65,7 @@ fn the_least_available_stand_first_and_a_key_changes_the_order() {
 }
 
 #[test]
-fn a_chosen_product_stays_chosen_where_it_goes() {
+fn a_selected_product_stays_selected_when_its_row_changes() {
     let mut state = new_state(&[]);
     know(&mut state, &["A", "B", "C", "D"]);
     let ask = state.ask(NOW);
@@ -76,14 +76,14 @@ fn a_chosen_product_stays_chosen_where_it_goes() {
     state.take(answer(&ask, |name| Some(stock(-place(name), 0))), NOW);
     assert_eq!(names(&state), ["D", "C", "B", "A"]);
     assert_eq!(state.cursor(Panel::Products).at, 2, "B");
-    // The first row is no product that somebody has chosen.
+    // The first row is not a selected product.
     press(&mut state, KeyCode::Home);
     state.take(answer(&ask, |name| Some(stock(place(name), 0))), NOW);
     assert_eq!(state.cursor(Panel::Products).at, 0);
 }
 
 #[test]
-fn a_reading_asks_for_so_many_products_those_on_the_screen_first_and_the_others_in_turn() {
+fn a_reading_requests_a_bounded_number_of_products_those_on_the_screen_first_and_the_others_in_turn() {
     let mut state = new_state(&[]);
     let all: Vec<String> = (0..1000).map(|number| format!("P-{number:04}")).collect();
     know(&mut state, &all.iter().map(String::as_str).collect::<Vec<_>>());
@@ -105,7 +105,7 @@ fn a_reading_asks_for_so_many_products_those_on_the_screen_first_and_the_others_
 }
 
 #[test]
-fn no_more_products_and_alerts_are_kept_than_so_many() {
+fn the_number_of_products_and_alerts_that_are_kept_is_bounded() {
     let mut state = new_state(&[]);
     for page in 0..12 {
         let id = |number: i64| format!("P-{page}-{number}");
@@ -138,7 +138,7 @@ fn an_alert_is_listed_once_and_the_newest_first() {
 }
 
 #[test]
-fn rates_are_of_the_last_seconds_and_begin_anew_with_the_server() {
+fn rates_cover_the_last_seconds_and_start_over_with_the_server() {
     let mut state = new_state(&[]);
     let reading = |run: &str, reserved| {
         let totals = Totals { reserved, committed: 7, short: reserved / 10, ..Totals::default() };
@@ -147,8 +147,8 @@ fn rates_are_of_the_last_seconds_and_begin_anew_with_the_server() {
         Reading { info: Some(info), ..Reading::default() }
     };
     state.take(reading("one", 1_000_000), NOW);
-    assert_eq!(state.rates(), None, "one number is no rate");
-    // 100 a second, then 10.
+    assert_eq!(state.rates(), None, "a single sample gives no rate");
+    // 100 per second, then 10.
     for second in 1..=20 {
         let reserved = if second <= 10 { 100 * second } else { 1000 + 10 * (second - 10) };
         state.take(reading("one", 1_000_000 + reserved), NOW + i64::try_from(second).unwrap() * 1000);
@@ -189,17 +189,17 @@ fn without_info_the_feed_tells_rates_and_lines_of_one_reservation_are_one() {
         change(6, "expired", "P", Some("R2")),
     ];
     state.take(Reading { changes, are_changes_cut: true, ..Reading::default() }, NOW + 2000);
-    // 3, 2 and 1 in two seconds, counted from the first reading.
+    // 3, 2 and 1 in two seconds, relative to the first reading.
     let expected =
         Rates { reserved: 15, committed: 10, rolled_back: 0, expired: 5, short: None, are_at_least: true };
     assert_eq!(state.rates(), Some(expected));
 }
 
 #[test]
-fn what_reaches_its_deadline_between_two_readings_is_over() {
+fn what_reaches_its_deadline_between_two_readings_has_ended() {
     let mut state = new_state(&[]);
     state.ask(NOW);
-    // The third was due when it was read: a server that is paused gives nothing back.
+    // The third was overdue when it was read: a paused server releases nothing.
     let nearest = vec![reservation("R3", -5, &[]), reservation("R1", 1, &[]), reservation("R2", 60, &[])];
     state.take(Reading { nearest, ahead: Some(2), ..Reading::default() }, NOW);
     state.pass(NOW + 900);
@@ -210,7 +210,7 @@ fn what_reaches_its_deadline_between_two_readings_is_over() {
 }
 
 #[test]
-fn the_walk_goes_on_and_begins_anew_as_long_as_there_are_more_than_are_listed() {
+fn the_walk_continues_and_starts_over_while_there_are_more_than_are_listed() {
     let mut state = new_state(&[]);
     assert_eq!(state.ask(NOW).walk, None, "nothing is known yet");
     let page = |walk: Option<&str>, is_cut| Reading {
@@ -238,7 +238,7 @@ fn enter_searches_the_reservations_of_a_product_and_escape_ends_it() {
         Some(Search { product: "P".to_owned(), known, from: from.to_owned() })
     };
     assert_eq!(state.ask(NOW).of, search(&[], "0"));
-    // The reading before was asked for before.
+    // The earlier reading was requested before the selection.
     know(&mut state, &["X"]);
     assert!(state.nearest.is_empty() && state.is_searching);
     let found = |ids: &[&str], from: &str| Reading {
@@ -251,13 +251,13 @@ fn enter_searches_the_reservations_of_a_product_and_escape_ends_it() {
     assert_eq!(state.ask(NOW).of, search(&["R1"], "8-8"));
     state.take(found(&["R1", "R2"], "0"), NOW);
     assert!(!state.is_searching);
-    assert_eq!(state.ask(NOW).of, search(&["R1", "R2"], "0"), "and from the beginning");
+    assert_eq!(state.ask(NOW).of, search(&["R1", "R2"], "0"), "and from the start");
     state.take(found(&["R1", "R2"], "8-8"), NOW);
-    assert!(!state.is_searching, "it was at the end once");
+    assert!(!state.is_searching, "it has reached the end once");
 
     press(&mut state, KeyCode::Esc);
     assert_eq!((state.ask(NOW).of, state.nearest.len()), (None, 0));
-    // A second Enter ends it as well.
+    // A second Enter ends the selection as well.
     press(&mut state, KeyCode::Enter);
     press(&mut state, KeyCode::Enter);
     assert_eq!(state.of, None);
@@ -303,7 +303,7 @@ fn keys_move_in_the_list_that_has_them() {
         let cursor = state.cursor(Panel::Reservations);
         assert_eq!((cursor.at, cursor.top), (at, top), "{code:?}");
     }
-    // The list gets shorter.
+    // The list becomes shorter.
     press(&mut state, KeyCode::End);
     state.cursor(Panel::Reservations).fit(3, 10);
     assert_eq!(*state.cursor(Panel::Reservations), Cursor { at: 2, top: 0, height: 10 });
@@ -323,7 +323,7 @@ fn keys_move_in_the_list_that_has_them() {
 }
 
 #[test]
-fn q_and_ctrl_c_end_it_also_from_the_help() {
+fn q_and_ctrl_c_end_it_from_the_help_too() {
     let mut state = new_state(&[]);
     press(&mut state, KeyCode::Char('?'));
     assert!(state.is_help);

@@ -1,5 +1,5 @@
-//! The live view of examples/watch, without a server and without a terminal: what it reads of replies, what it keeps, what
-//! it draws on a screen of any size. tests/server/watch.rs runs all of it.
+//! Tests the live view of examples/watch without a server or a terminal: how it parses replies, what it keeps, and what it draws
+//! on screens of any size. tests/server/watch.rs tests the whole program.
 
 #[allow(dead_code, reason = "no server is connected to")]
 #[path = "../../examples/watch/source.rs"]
@@ -18,7 +18,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use source::{Absence, Alert, Ask, Info, Item, Reading, Reservation, Stock, Totals, Units};
 use state::State;
 
-/// A moment, by both clocks.
+/// The time by both clocks.
 const NOW: i64 = 1_763_820_000_000;
 
 fn new_state(named: &[&str]) -> State {
@@ -52,14 +52,14 @@ fn info(holds: u64, totals: Totals) -> Info {
     Info { server: "valkey 9.1.2".to_owned(), run: "one".to_owned(), holds, totals }
 }
 
-/// A server in which everything that is asked for has this stock.
+/// The answer of a server in which every requested product has this stock.
 fn answer(ask: &Ask, stock_of: impl Fn(&str) -> Option<Stock>) -> Reading {
     let stock =
         ask.products.iter().map(|name| (name.clone(), stock_of(name).ok_or(Absence::NotHere))).collect();
     Reading { stock, ..Reading::default() }
 }
 
-/// Makes these products known, by their reservations.
+/// Makes these products known through reservations.
 fn know(state: &mut State, products: &[&str]) {
     let nearest = products.iter().map(|name| reservation(name, 600, &[(name, 1)])).collect();
     state.take(Reading { nearest, ..Reading::default() }, NOW);

@@ -1,4 +1,4 @@
-//! Replies, as RESP2 and RESP3 bring them.
+//! Parsing replies in RESP2 and RESP3.
 
 use redis::Value;
 
@@ -13,7 +13,7 @@ fn text(text: &str) -> Value {
 
 type Map = Vec<(&'static str, Value)>;
 
-/// A map, once as RESP3 has it and once flat.
+/// A map as in RESP3, and as a flat array.
 fn both(fields: Map) -> [Value; 2] {
     let flat = fields.iter().flat_map(|(name, value)| [text(name), value.clone()]).collect();
     [Value::Map(fields.into_iter().map(|(name, value)| (text(name), value)).collect()), Value::Array(flat)]
@@ -45,7 +45,7 @@ fn a_reservation_is_read_in_both_protocols() {
         let expected =
             Reservation { id: "R".into(), expires_at: Some(9), items: vec![item], data: "cart 77".into() };
         assert_eq!(parse_reservation(reply("reserved")), Some(expected));
-        assert_eq!(parse_reservation(reply("committed")), None, "it is over");
+        assert_eq!(parse_reservation(reply("committed")), None, "it has ended");
     }
     assert_eq!(parse_reservation(Value::Nil), None);
     assert_eq!(parse_reservation(Value::Int(5)), None);
@@ -136,20 +136,20 @@ fn whether_there_are_feeds_of_tags_is_read_of_the_configuration() {
     assert_eq!(are_tagged("auto", "1000", "yes"), [true; 2]);
     assert_eq!(are_tagged("auto", "1000", "no"), [false; 2]);
     assert_eq!(are_tagged("plain", "1000", "no"), [false; 2]);
-    assert_eq!(are_tagged("tagged", "0", "no"), [false; 2], "there is none");
+    assert_eq!(are_tagged("tagged", "0", "no"), [false; 2], "there is no feed");
 }
 
 #[test]
 fn a_url_that_is_none_is_refused_without_its_password() {
     let refused = |url| Source::new(url).err().unwrap_or_default();
-    let unlike = "URL=... is not like redis://user:password@host:6379/0";
+    let unlike = "URL=... must look like redis://user:password@host:6379/0";
     for url in
         ["http://x", "127.0.0.1:7800", "redis://u:secret@", "redis://u:secret@host/db", "x://:secret@h", ""]
     {
         assert_eq!(refused(url), unlike, "{url}");
     }
     for url in ["rediss://:secret@host", "valkeys://:secret@host"] {
-        assert_eq!(refused(url), "no TLS: go through ssh -L");
+        assert_eq!(refused(url), "TLS is not supported: use an SSH tunnel (ssh -L)");
     }
     for url in ["redis://host", "redis://u:s$cr%40t@host:7800/5", "redis://127.0.0.1:6379"] {
         assert_eq!(refused(url), "");

@@ -1,4 +1,4 @@
-//! What is on the screen.
+//! What is drawn on the screen.
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -34,7 +34,7 @@ fn assert_shows(screen: &[String], text: &str) {
     assert!(screen.iter().any(|line| line.contains(text)), "{text:?} is not in\n{}", screen.join("\n"));
 }
 
-/// A shop with a little of everything.
+/// A shop with an example of everything.
 fn shop() -> State {
     let mut state = new_state(&["GHOST"]);
     let mut cart = reservation("R1", 62, &[("SHOE", 2), ("LACE@A", 1)]);
@@ -66,7 +66,7 @@ fn shop() -> State {
     state
 }
 
-/// All of a screen, but for the blanks at the ends of its lines.
+/// A whole screen, without the blanks at the ends of lines.
 #[test]
 fn at_80_by_24_everything_is_there() {
     let expected = include_str!("80x24.txt");
@@ -128,7 +128,7 @@ fn what_is_wrong_is_on_every_screen() {
 fn an_empty_shop_says_so() {
     let mut state = new_state(&[]);
     let before = screen(&mut state, 80, 24);
-    assert!(!before.join("").contains("None"), "before the first reading nothing is known");
+    assert!(!before.join("").contains("None"), "nothing is known before the first reading");
     state.take(Reading::default(), NOW);
     let screen = screen(&mut state, 80, 24);
     for text in ["None is known yet.", "None is live.", "None is stored.", "rates: not known yet"] {
@@ -144,7 +144,10 @@ fn without_a_server_it_says_how_to_start_one() {
     assert_shows(&screen(&mut state, 80, 24), text);
     state.take(Reading::default(), NOW);
     state.lose("Connection refused (os error 111)".to_owned(), NOW);
-    assert!(!screen(&mut state, 80, 24).join("").contains("make run"), "it was there, and may come back");
+    assert!(
+        !screen(&mut state, 80, 24).join("").contains("make run"),
+        "the server was there, and may return"
+    );
 }
 
 #[test]
@@ -152,7 +155,7 @@ fn of_a_product_without_stock_the_row_says_why() {
     let mut state = new_state(&["BROKEN", "GHOST", "HIDDEN"]);
     assert!(
         !screen(&mut state, 80, 24).join("").contains("no such"),
-        "before the first reading nothing is known"
+        "nothing is known before the first reading"
     );
     let absent = [("BROKEN", Absence::Unreadable), ("GHOST", Absence::NotHere), ("HIDDEN", Absence::Hidden)];
     let stock = absent.map(|(name, absence)| (name.to_owned(), Err(absence))).to_vec();
@@ -165,7 +168,7 @@ fn of_a_product_without_stock_the_row_says_why() {
     }
 }
 
-/// Ids and data of others, on a terminal that takes the second byte of some characters for a command.
+/// Ids and data from the server, on a terminal that takes the second byte of some characters for a command.
 #[test]
 fn what_the_terminal_cannot_show_does_not_reach_it() {
     let mut state = new_state(&["曛", "\u{202e}EOHS"]);
@@ -194,10 +197,10 @@ fn what_the_terminal_cannot_show_does_not_reach_it() {
 }
 
 #[test]
-fn the_help_lies_above_all() {
+fn the_help_covers_everything() {
     let mut state = shop();
     press(&mut state, KeyCode::Char('?'));
-    assert_shows(&screen(&mut state, 80, 24), "Enter       this product's reservations");
+    assert_shows(&screen(&mut state, 80, 24), "Enter       show this product's reservations");
     assert_shows(&screen(&mut state, 40, 10), "q, Ctrl-C   quit");
     press(&mut state, KeyCode::Char('?'));
     assert!(!screen(&mut state, 80, 24).join("").contains("Ctrl-C"));
@@ -212,12 +215,12 @@ fn without_colours_and_beyond_ascii_nothing_is_lost() {
     assert!(text.contains("# available = reserved . gone") && text.contains("LOW"), "{text}");
     let cells = &plain.buffer().content;
     assert!(cells.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
-    assert!(cells.iter().any(|cell| cell.modifier.contains(Modifier::REVERSED)), "the chosen row");
+    assert!(cells.iter().any(|cell| cell.modifier.contains(Modifier::REVERSED)), "the selected row");
     let coloured = drawn(&mut state, 80, 24, FULL);
     assert!(coloured.buffer().content.iter().any(|cell| cell.fg == Color::Yellow));
 }
 
-/// Ids and numbers as bad as they can be, at every size.
+/// Extreme ids and numbers, at every size.
 #[test]
 fn any_size_can_be_drawn() {
     let mut odd = shop();
@@ -252,14 +255,14 @@ fn any_size_can_be_drawn() {
 }
 
 #[test]
-fn a_bar_is_as_long_as_the_most_that_was_seen() {
+fn a_bar_is_as_long_as_the_largest_number_seen() {
     let parts = |available, reserved, most, width| bar_parts(Units { available, reserved }, most, width);
     assert_eq!(parts(50, 50, 100, 10), [5, 5]);
-    assert_eq!(parts(25, 25, 100, 20), [5, 5], "half of it is gone");
-    assert_eq!(parts(1, 0, 1000, 10), [1, 0], "what there is can be seen");
+    assert_eq!(parts(25, 25, 100, 20), [5, 5], "half of the units are gone");
+    assert_eq!(parts(1, 0, 1000, 10), [1, 0], "a single unit is visible");
     assert_eq!(parts(1000, 1, 1001, 10), [9, 1]);
     assert_eq!(parts(0, 0, 0, 10), [0, 0]);
-    assert_eq!(parts(-5, 3, 0, 10), [0, 10], "a counter that was written by hand");
+    assert_eq!(parts(-5, 3, 0, 10), [0, 10], "a counter that another client has written");
     assert_eq!(parts(i64::MAX, i64::MAX, i64::MAX, 10), [5, 5]);
     for width in 0..30 {
         for units in 0..200 {
@@ -293,6 +296,6 @@ fn what_is_too_long_loses_its_middle() {
     assert_eq!(fits("order-12345", 7), "ord…345");
     assert_eq!(fits("order-12345", 1), "…");
     assert_eq!(fits("order-12345", 0), "");
-    assert_eq!(fits("杯子杯子杯子", 6), "杯…子", "a character of two cells is not cut");
+    assert_eq!(fits("杯子杯子杯子", 6), "杯…子", "a character of two cells is not split");
     assert_eq!(fit("order-12345", 7, Look { is_utf8: false, is_coloured: true }), "ord~345");
 }
