@@ -36,10 +36,10 @@ struct Setting {
 
 /// What is played, line by line. Between MULTI and EXEC is one unit of work.
 #[derive(Clone)]
-struct Script(Vec<Line>);
+pub struct Script(pub Vec<Line>);
 
 impl Script {
-    fn of(text: &str) -> Self {
+    pub fn of(text: &str) -> Self {
         Self(text.lines().map(|line| lines::line(line.trim())).collect())
     }
 }
