@@ -1,22 +1,28 @@
-//! Command lines by chance: the one generator of what the random tests do. A line is what a client sends, word by word, or
-//! what time, the operator and other programs do meanwhile.
+//! The one generator of random command lines. A line is either a command that a client sends, word by word, or something
+//! that time, an operator or another program does.
 //!
-//! | line | what it does |
+//! | line | meaning |
 //! | --- | --- |
-//! | `INV.…` | a call of the module |
-//! | `GET`, `DEL`, `UNLINK`, `SET name text [PX ms]`, `HSET`, `PERSIST`, `PEXPIRE`, `RENAME`, `INCRBY`, `DECRBY`, `ZADD`, `ZREM` | other programs, on the module's keys |
-//! | `EVICT name` | memory pressure |
-//! | `RESTORE name [PX ms]` | a backup tool puts back the latest record that there ever was under this name |
-//! | `SCRIPT COMMIT id`, `SCRIPT ROLLBACK id` | a shop's own script ends a reservation of the module, whether it is there or not |
-//! | `HOLD sku units` | another program takes units for itself, or gives them back |
-//! | `WAIT ms` | time passes |
-//! | `SWEEP`, `CYCLE` | the cron; the server's own search for keys that are due |
-//! | `RESTART`, `RESTART RDB`, `FAILOVER`, `RELOAD` | the server starts again, its replica takes over, it loads what it has saved |
-//! | `LOAD`, `WALK keys`, `PAUSE`, `IMPORT`, `BUSY`, `GO` | the module is loaded anew, its walk goes on; keys that are due stay, jobs have no time, neither any more |
+//! | `INV.…` | A client calls the module. |
+//! | `GET`, `DEL`, `UNLINK`, `SET name text [PX ms]`, `HSET`, `PERSIST`, `PEXPIRE`, `RENAME`, `INCRBY`, `DECRBY`, `ZADD`, `ZREM` | Another program uses the module's keys. |
+//! | `EVICT name` | The server evicts a key under memory pressure. |
+//! | `RESTORE name [PX ms]` | A backup tool restores the latest record that was ever stored under this name. |
+//! | `SCRIPT COMMIT id`, `SCRIPT ROLLBACK id` | A shop's own script ends a reservation without checking that it exists. |
+//! | `HOLD sku units` | Another program takes units for itself, or returns them if the number is negative. |
+//! | `WAIT ms` | Time passes. |
+//! | `SWEEP`, `CYCLE` | The module's cron runs; the server's own expiry cycle runs. |
+//! | `RESTART`, `RESTART RDB`, `FAILOVER`, `RELOAD` | The server restarts; its replica is promoted; it reloads what it has just saved. |
+//! | `LOAD`, `WALK keys`, `PAUSE`, `IMPORT`, `BUSY`, `GO` | The module is loaded again; its walk advances; clients are paused; import mode begins; jobs get no time; all of these end. |
+//! | `MOVE`, `MIGRATE number`, `COPY number`, `ARRIVE`, `CALLOFF`, `UNASSIGN`, `ASSIGN`, `NODE number …` | A slot moves between two nodes of a cluster: see `engine/moving.rs`. |
 //!
-//! Who plays them: `engine/histories.rs` against the naive model, `engine/faults.rs` in worlds where everything fails,
-//! `fuzz/commands.rs` against what must always hold, `server/twin.rs` on a real server beside the simulated one,
-//! `server/model.rs` on real servers against the naive model.
+//! These tests draw their lines here:
+//!
+//! - `engine/histories.rs` and `server/model.rs` compare the simulated server and real servers with the naive model.
+//! - `engine/faults.rs` plays them in worlds in which everything fails.
+//! - `engine/moving.rs` plays them while a slot moves between nodes.
+//! - `fuzz/commands.rs` checks the invariants.
+//! - `server/twin.rs` compares a real server with the simulated one.
+//! - `server/soak.rs`, `server/crash.rs` and `server/race.rs` let several clients send them at the same time.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -25,55 +31,102 @@ use super::dice::Dice;
 /// The words of a line.
 pub type Line = Vec<String>;
 
-/// What there is in every shop: two products, and one that may be kept in three places.
+/// The skus of a shop: two products without warehouses, and one that may have up to three.
 pub const SKUS: [&str; 6] = ["P", "Q", "W@north", "W@south", "W@east", "W"];
 pub const PLACES: [&str; 3] = ["north", "south", "east"];
 
-/// Commands of the module that only read.
+/// The module's read-only commands.
 pub const READS: [&str; 6] = ["INV.GET", "INV.STOCK", "INV.AUDIT", "INV.AUDITSCAN", "INV.SCAN", "INV.ALERTS"];
 
-/// 2^53 - 1: the most units there can be.
+/// Every call, with its weight.
+pub const CALLS: &[(u64, &str)] = &[
+    (11, "RESERVE"),
+    (4, "COMMIT"),
+    (2, "COMMIT LATE"),
+    (3, "COMMIT ITEMS"),
+    (3, "ROLLBACK"),
+    (3, "ROLLBACK ITEMS"),
+    (3, "EXTEND"),
+    (2, "ADJUST"),
+    (2, "SET"),
+    (1, "TRANSFER"),
+    (1, "WAREHOUSES SET"),
+    (1, "WAREHOUSES DEL"),
+    (1, "THRESHOLD"),
+    (1, "REPAIR"),
+    (2, "GET"),
+    (1, "STOCK"),
+    (1, "AUDIT"),
+    (1, "AUDITSCAN"),
+    (1, "SCAN"),
+    (1, "ALERTS"),
+];
+
+/// The calls of a shop's customers. None of them counts stock or repairs a counter, so the units that are sold can be told
+/// from the units that are lost.
+pub const CUSTOMER_CALLS: &[(u64, &str)] = &[
+    (11, "RESERVE"),
+    (4, "COMMIT"),
+    (2, "COMMIT LATE"),
+    (3, "COMMIT ITEMS"),
+    (3, "ROLLBACK"),
+    (3, "ROLLBACK ITEMS"),
+    (3, "EXTEND"),
+    (1, "TRANSFER"),
+    (2, "GET"),
+    (1, "STOCK"),
+    (1, "AUDIT"),
+    (1, "SCAN"),
+    (1, "ALERTS"),
+];
+
+/// The largest number of units that the module accepts: 2^53 - 1.
 const MOST_UNITS: i64 = 9_007_199_254_740_991;
 
-/// How long something lives.
+/// The lifetime of a reservation or of a key.
 #[derive(Clone, Copy)]
 pub enum Life {
-    /// ms from now.
+    /// Milliseconds from now.
     For(i64),
-    /// Until this Unix time, ms.
+    /// A Unix time in milliseconds.
     Until(i64),
 }
 
-/// How often each sort of line is drawn.
+/// The weight of each sort of line.
 #[derive(Clone, Copy)]
 pub struct Mix<'a> {
     pub calls: u64,
     pub time: u64,
+    /// Other programs.
     pub hands: u64,
     pub operator: u64,
-    /// What the operator does, each with its weight.
+    /// The operator's lines, each with its weight. A random number replaces the word `#`.
     pub orders: &'a [(u64, &'a str)],
 }
 
-/// Draws lines, about the latest reservations most of the time.
+/// Draws lines. Most of them name one of the latest reservations.
 pub struct Lines {
-    /// Reservations are numbered: so many were asked for.
+    /// The number of ids that were drawn so far.
     count: u64,
-    /// Only so many ids are named, again and again; 0: ever new ones.
+    /// If this is not 0, all lines name one of this many ids.
     few: u64,
+    /// What every id begins with.
+    prefix: String,
+    skus: &'static [&'static str],
+    calls: &'static [(u64, &'static str)],
     life: Box<dyn Fn(&mut Dice) -> Life + Send>,
-    /// What each reservation was asked for, so that parts of it can be asked for.
+    /// The items of the latest RESERVE of each id, from which parts are drawn.
     asked: BTreeMap<String, Vec<(String, i64)>>,
-    /// The latest calls that change something, so that they can be sent again.
+    /// The latest calls that write, which may be sent again.
     latest: VecDeque<Line>,
 }
 
-/// The id of the reservation of this number. Some look like a sku in a warehouse.
+/// The id with this number. Every fifth id looks like a sku in a warehouse.
 pub fn id(number: u64) -> String {
     if number % 5 == 4 { format!("R{number}@shop") } else { format!("R{number}") }
 }
 
-/// Of which number this is the id.
+/// The number of this id.
 pub fn number_of(id: &str) -> Option<u64> {
     id.strip_prefix('R')?.trim_end_matches("@shop").parse().ok()
 }
@@ -89,23 +142,46 @@ fn items(lines: &[(String, i64)]) -> String {
 }
 
 impl Lines {
-    /// With ever new ids.
+    /// Lines of every call about [`SKUS`]. Most RESERVEs use a new id.
     pub fn new(life: impl Fn(&mut Dice) -> Life + Send + 'static) -> Self {
-        let (asked, latest) = (BTreeMap::new(), VecDeque::new());
-        Self { count: 0, few: 0, life: Box::new(life), asked, latest }
+        Self {
+            count: 0,
+            few: 0,
+            prefix: String::new(),
+            skus: &SKUS,
+            calls: CALLS,
+            life: Box::new(life),
+            asked: BTreeMap::new(),
+            latest: VecDeque::new(),
+        }
     }
 
-    /// About the same few reservations all the time.
+    /// Lines that name only this many ids.
     pub fn of_few(few: u64, life: impl Fn(&mut Dice) -> Life + Send + 'static) -> Self {
         Self { few, ..Self::new(life) }
     }
 
-    /// From now on they live for so long.
+    /// Lets every id begin with `prefix`.
+    pub fn with_prefix(self, prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into(), ..self }
+    }
+
+    /// Draws skus from this list alone.
+    pub fn with_skus(self, skus: &'static [&'static str]) -> Self {
+        Self { skus, ..self }
+    }
+
+    /// Draws calls from this list alone, with its weights.
+    pub fn with_calls(self, calls: &'static [(u64, &'static str)]) -> Self {
+        Self { calls, ..self }
+    }
+
+    /// Changes how the lifetimes of all further lines are drawn.
     pub fn set_life(&mut self, life: impl Fn(&mut Dice) -> Life + Send + 'static) {
         self.life = Box::new(life);
     }
 
-    /// A line of any sort.
+    /// Draws a line of any sort.
     pub fn draw(&mut self, dice: &mut Dice, mix: &Mix<'_>) -> Line {
         type Draw = fn(&mut Lines, &mut Dice) -> Line;
         let sorts: [(u64, Option<Draw>); 4] = [
@@ -116,49 +192,46 @@ impl Lines {
         ];
         match dice.weighted(&sorts) {
             Some(draw) => draw(self, dice),
-            None => line(dice.weighted(mix.orders)),
+            None => {
+                let order = dice.weighted(mix.orders);
+                match order.split_once('#') {
+                    Some((before, after)) => line(&format!("{before}{}{after}", dice.roll(1 << 16))),
+                    None => line(order),
+                }
+            }
         }
     }
 
-    /// One of the latest reservations, or one that is not there yet.
+    /// Draws one of the latest ids, or the one after them, which no RESERVE has used yet.
     pub fn recent(&self, dice: &mut Dice) -> String {
         match self.few {
-            0 => id((self.count + 1).saturating_sub(dice.roll(7))),
-            few => id(dice.roll(few)),
+            0 => self.id((self.count + 1).saturating_sub(dice.roll(7))),
+            few => self.id(dice.roll(few)),
         }
+    }
+
+    fn id(&self, number: u64) -> String {
+        format!("{}{}", self.prefix, id(number))
+    }
+
+    fn sku(&self, dice: &mut Dice) -> &'static str {
+        self.skus[dice.place(self.skus.len())]
+    }
+
+    /// The products among the skus.
+    fn products(&self) -> Vec<&'static str> {
+        self.skus.iter().copied().filter(|sku| !sku.contains('@')).collect()
     }
 
     // --- clients ---
 
-    /// A call of the module.
+    /// Draws a call of the module.
     pub fn call(&mut self, dice: &mut Dice) -> Line {
         if dice.one_in(6) && !self.latest.is_empty() {
             return self.latest[dice.place(self.latest.len())].clone();
         }
-        let sku = |dice: &mut Dice| *dice.pick(&SKUS.each_ref());
         let place = |dice: &mut Dice| *dice.pick(&PLACES.each_ref());
-        let verb = dice.weighted(&[
-            (11, "RESERVE"),
-            (4, "COMMIT"),
-            (2, "COMMIT LATE"),
-            (3, "COMMIT ITEMS"),
-            (3, "ROLLBACK"),
-            (3, "ROLLBACK ITEMS"),
-            (3, "EXTEND"),
-            (2, "ADJUST"),
-            (2, "SET"),
-            (1, "TRANSFER"),
-            (1, "WAREHOUSES SET"),
-            (1, "WAREHOUSES DEL"),
-            (1, "THRESHOLD"),
-            (1, "REPAIR"),
-            (2, "GET"),
-            (1, "STOCK"),
-            (1, "AUDIT"),
-            (1, "AUDITSCAN"),
-            (1, "SCAN"),
-            (1, "ALERTS"),
-        ]);
+        let verb = dice.weighted(self.calls);
         let call = match verb {
             "RESERVE" => self.reserve(dice),
             "COMMIT" => format!("INV.COMMIT {}{}", self.recent(dice), once(dice)),
@@ -172,15 +245,15 @@ impl Lines {
             }
             "EXTEND" => format!("INV.EXTEND {} {}{}", self.recent(dice), self.lifetime(dice), once(dice)),
             "ADJUST" => {
-                // Now and then as many as there can be.
+                // Some are close to the largest number of units.
                 let delta = match dice.roll(10) {
                     9 => MOST_UNITS - dice.up_to(20),
                     _ => dice.up_to(19) - 10,
                 };
-                format!("INV.ADJUST {} {delta}{}", sku(dice), once(dice))
+                format!("INV.ADJUST {} {delta}{}", self.sku(dice), once(dice))
             }
             "SET" => {
-                let (sku, measure) = (sku(dice), *dice.pick(&[&"AVAILABLE", &"ONHAND"]));
+                let (sku, measure) = (self.sku(dice), *dice.pick(&[&"AVAILABLE", &"ONHAND"]));
                 let (units, current) = (dice.roll(20), dice.roll(15));
                 let condition = if dice.one_in(3) { format!(" IFEQ {current}") } else { String::new() };
                 format!("INV.SET {sku} {measure} {units}{condition}{}", once(dice))
@@ -200,14 +273,18 @@ impl Lines {
                     1 => "off".to_owned(),
                     _ => dice.roll(6).to_string(),
                 };
-                format!("INV.THRESHOLD {} {units}", *dice.pick(&[&"P", &"Q", &"W"]))
+                let products = self.products();
+                format!("INV.THRESHOLD {} {units}", products[dice.place(products.len())])
             }
             "REPAIR" => {
-                format!("INV.REPAIR {}{}", sku(dice), *dice.pick(&[&"", &" FORCE"]))
+                format!("INV.REPAIR {}{}", self.sku(dice), *dice.pick(&[&"", &" FORCE"]))
             }
             "GET" => format!("INV.GET {}", self.recent(dice)),
-            "STOCK" => (*dice.pick(&[&"INV.STOCK P W", &"INV.STOCK Q P W"])).to_owned(),
-            "AUDIT" => format!("INV.AUDIT {}", sku(dice)),
+            "STOCK" => {
+                let products = self.products();
+                format!("INV.STOCK {}", products[dice.place(2.min(products.len()))..].join(" "))
+            }
+            "AUDIT" => format!("INV.AUDIT {}", self.sku(dice)),
             "AUDITSCAN" => "INV.AUDITSCAN 0 COUNT 100".to_owned(),
             "SCAN" => "INV.SCAN 0 COUNT 1000".to_owned(),
             "ALERTS" => "INV.ALERTS COUNT 1000".to_owned(),
@@ -233,25 +310,28 @@ impl Lines {
             self.recent(dice)
         } else {
             self.count += 1;
-            id(self.count)
+            self.id(self.count)
         };
         let lifetime = self.lifetime(dice);
         let split =
             dice.weighted(&[(1, ""), (1, " SPLIT priority"), (3, " SPLIT fewest"), (1, " SPLIT none")]);
         let once = once(dice);
-        // The same again, or something else.
+        let data = if dice.one_in(4) { " DATA cart" } else { "" };
+        // Most retries ask for the same items.
         let asked = match self.asked.get(&id) {
             Some(asked) if dice.roll(3) > 0 => asked.clone(),
-            _ => order(dice),
+            _ => self.order(dice),
         };
-        let text = format!("INV.RESERVE {id} {lifetime}{split}{once} ITEMS {}", items(&asked));
+        let text = format!("INV.RESERVE {id} {lifetime}{split}{once}{data} ITEMS {}", items(&asked));
         self.asked.insert(id, asked);
         text
     }
 
-    /// Some of what this reservation was asked for, most of the time.
+    /// Most of the time, draws a part of the items that the latest RESERVE of this id asked for.
     fn part(&self, dice: &mut Dice, id: &str) -> Vec<(String, i64)> {
-        let Some(asked) = self.asked.get(id).filter(|_| !dice.one_in(5)) else { return order(dice) };
+        let Some(asked) = self.asked.get(id).filter(|_| !dice.one_in(5)) else {
+            return self.order(dice);
+        };
         let mut part: Vec<(String, i64)> = Vec::new();
         for (name, units) in asked {
             if part.is_empty() || dice.one_in(2) {
@@ -259,6 +339,18 @@ impl Lines {
             }
         }
         part
+    }
+
+    /// Draws the items of a RESERVE.
+    fn order(&self, dice: &mut Dice) -> Vec<(String, i64)> {
+        let lines = 1 + dice.roll(6);
+        let line = |_| {
+            let name = self.sku(dice);
+            // Sometimes more than any single warehouse has.
+            let most = if name == "W" { 18 } else { 6 };
+            (name.to_owned(), dice.up_to(most))
+        };
+        (0..lines).map(line).collect()
     }
 
     // --- time, other programs ---
@@ -272,14 +364,14 @@ impl Lines {
         })
     }
 
-    /// What another program does to keys of the module.
+    /// Draws what another program does to the module's keys.
     pub fn hands(&mut self, dice: &mut Dice) -> Line {
         let id = self.recent(dice);
         let key = format!("reservation:{id}");
-        let sku = *dice.pick(&SKUS.each_ref());
+        let sku = self.sku(dice);
         let place = *dice.pick(&PLACES.each_ref());
         let life = (self.life)(dice);
-        // Without an end now and then.
+        // Some keys get no deadline.
         let until = match life {
             _ if dice.one_in(4) => String::new(),
             Life::For(ms) => format!(" PX {ms}"),
@@ -329,24 +421,13 @@ impl Lines {
     }
 }
 
-/// A token, now and then. There are few, so that they come again.
+/// Draws a token in one of five calls. There are only two tokens, so that they are used again.
 fn once(dice: &mut Dice) -> String {
     if dice.one_in(5) { format!(" ONCE t{}", dice.roll(2)) } else { String::new() }
 }
 
-/// What a RESERVE asks for.
-fn order(dice: &mut Dice) -> Vec<(String, i64)> {
-    let lines = 1 + dice.roll(6);
-    let line = |_| {
-        let name = *dice.pick(&SKUS.each_ref());
-        // More than one place has, now and then.
-        let most = if name == "W" { 18 } else { 6 };
-        (name.to_owned(), dice.up_to(most))
-    };
-    (0..lines).map(line).collect()
-}
-
-/// What a shop's script does that ends a reservation which held these lines: it never looks whether it is there.
+/// The commands with which a shop's own script ends a reservation of these lines. The script does not check that the
+/// reservation exists.
 pub fn script(id: &str, held: &[(&str, i64)], is_rollback: bool) -> Vec<Line> {
     let mut lines = Vec::new();
     for (sku, units) in held {
@@ -359,7 +440,7 @@ pub fn script(id: &str, held: &[(&str, i64)], is_rollback: bool) -> Vec<Line> {
     lines
 }
 
-/// Another program takes so many units of a sku, or gives them back: a record of its own says so, under a name of its own.
+/// The commands with which another program takes units of a sku, or returns them. It notes them under a key of its own.
 pub fn hold(sku: &str, units: i64) -> Vec<Line> {
     vec![
         line(&format!("INCRBY stock:available:{sku} {}", -units)),
@@ -368,7 +449,7 @@ pub fn hold(sku: &str, units: i64) -> Vec<Line> {
     ]
 }
 
-/// The same line with moments instead of lifetimes: how a server sends it to its copies. `None` if the lifetime is no number.
+/// The same line with deadlines instead of lifetimes, as a server replicates it. `None` if the lifetime is not a number.
 pub fn absolute(words: &[&str], now: i64) -> Option<Line> {
     let at = |ms: &str| Some(now.checked_add(ms.parse().ok()?)?.to_string());
     let words = match words {

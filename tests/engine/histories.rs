@@ -35,10 +35,10 @@ struct Setting {
 
 /// The lines to run. MULTI and EXEC enclose one unit of work.
 #[derive(Clone)]
-struct Script(Vec<Line>);
+pub struct Script(pub Vec<Line>);
 
 impl Script {
-    fn of(text: &str) -> Self {
+    pub fn of(text: &str) -> Self {
         Self(text.lines().map(|line| lines::line(line.trim())).collect())
     }
 }

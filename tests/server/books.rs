@@ -137,7 +137,11 @@ fn untagged(sku: &str) -> String {
 
 fn add(units: &mut Units, lines: &Json) {
     for line in lines.as_array().into_iter().flatten() {
-        let sku = line["product_id"].as_str().expect("a product").to_owned();
+        let product = line["product_id"].as_str().expect("a product");
+        let sku = match line["warehouse"].as_str() {
+            Some(warehouse) => format!("{product}@{warehouse}"),
+            None => product.to_owned(),
+        };
         *units.entry(sku).or_default() += line["quantity"].as_i64().expect("a number");
     }
 }

@@ -1,44 +1,54 @@
-//! Load, kill -9, restart, audit; again and again.
+//! Rounds of load, `kill -9`, restart and audit.
 //!
-//! `INV_CRASH_ROUNDS` says how often (20), `INV_CRASH_SEED` which course the clients take. The moment of each kill is the
-//! machine's, so a seed alone does not bring the same crash again.
+//! `INV_CRASH_ROUNDS` sets the number of rounds (20). `INV_CRASH_SEED` sets the calls that the clients send. The moment of a
+//! kill depends on the machine, so a seed alone does not reproduce a crash.
 
-use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
 use crate::books::{Books, Units, counted};
+use crate::customers::{self, Told};
 use crate::dice::{Dice, any_seed, number};
-use crate::harness::{Client, Json, Server, code};
+use crate::harness::{Client, Json, Server};
+use crate::lines::{Life, Lines};
 
 const CLIENTS: u64 = 3;
 
-/// Skus and their stock. Of the last so little that reservations wait for each other's deadlines; it is never sold.
-const STOCK: [(&str, i64); 4] = [("P", 1_000_000), ("Q", 1_000_000), ("R", 1_000_000), (RARE, 12)];
+/// The stock of each sku. There is so little of the rare one that reservations wait for each other's deadlines.
+const STOCK: [(&str, i64); 7] = [
+    ("P", 1_000_000),
+    ("Q", 1_000_000),
+    ("R", 1_000_000),
+    (RARE, RARE_UNITS),
+    ("W@north", 1_000_000),
+    ("W@south", 1_000_000),
+    ("W@east", 1_000_000),
+];
 const RARE: &str = "RARE";
+const RARE_UNITS: i64 = 12;
 
-/// What a crash may cost.
+/// What a crash preserves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Keeps {
-    /// All since the last snapshot, and the outcomes of what fell due while the server was down.
+    /// The last snapshot, without the outcomes of reservations that fell due while the server was down.
     Snapshots,
-    /// What was written last.
+    /// All but the latest writes.
     NearlyAll,
-    /// Nothing that was answered.
+    /// Every change that was answered.
     All,
 }
 
-/// A shop that goes through every third crash.
+/// A shop with one kind of persistence. Every third round is about the same shop.
 struct Site {
     keeps: Keeps,
     server: Server,
-    /// In the background now and then, and perhaps cut off by the kill.
-    now_and_then: &'static str,
+    /// Writes a file in the background. The kill may interrupt it.
+    rewrite: &'static str,
 }
 
 impl Site {
     fn open(keeps: Keeps) -> Self {
-        let (options, now_and_then): (&[&str], _) = match keeps {
+        let (options, rewrite): (&[&str], _) = match keeps {
             Keeps::Snapshots => (&[], "BGSAVE"),
             Keeps::NearlyAll => (&["appendonly yes", "appendfsync everysec"], "BGREWRITEAOF"),
             Keeps::All => (&["appendonly yes", "appendfsync always"], "BGREWRITEAOF"),
@@ -46,57 +56,67 @@ impl Site {
         let common = ["inv.outcome-ttl-ms 1000000000", "inv.feed-maxlen 1000000000", "inv.alert-ttl-ms 1000"];
         let server = Server::start_with(&[options, &common].concat());
         let mut shop = server.connect();
+        shop.ask("INV.WAREHOUSES W SET north 0 south 1 east 2");
         for (sku, units) in STOCK {
             shop.ask(format!("SET stock:available:{sku} {units}"));
         }
-        // The first reservation marks the database as the module's alone.
+        // The first reservation marks the database as the module's own.
         shop.ask("INV.RESERVE first EX 9000 ITEMS P 1 RARE 1");
         shop.ask("SAVE");
-        Self { keeps, server, now_and_then }
+        Self { keeps, server, rewrite }
     }
 
-    /// One round: load, kill, restart, audit. Gives a line that tells of it.
+    /// One round of load, kill, restart and audit. Returns a line for the report.
     fn crash(&mut self, round: u64, seed: u64) -> String {
         let mut dice = Dice::new(seed ^ (round << 8));
         let life = Duration::from_millis(50 + dice.roll(201));
         let clients = (0..CLIENTS).map(|n| {
             let (client, dice) = (self.server.connect(), Dice::new(seed ^ (round << 8) ^ (n + 1)));
-            Customer { client, dice, prefix: format!("{round}-{n}"), told: BTreeMap::new(), open: Vec::new() }
+            // Some reservations outlive the crash.
+            let life = |dice: &mut Dice| Life::For(if dice.one_in(5) { 2000 } else { dice.up_to(120) });
+            let lines = customers::lines(format!("{round}-{n}-"), life);
+            Customer { client, dice, lines, told: Told::default() }
         });
         let clients: Vec<Customer> = clients.collect();
         let mut clerk = self.server.connect();
-        let told: BTreeMap<String, &[&str]> = thread::scope(|scope| {
+        // The units that were sold are replaced.
+        clerk.ask(format!("INV.SET {RARE} AVAILABLE {RARE_UNITS}"));
+        let mut told = Told::default();
+        thread::scope(|scope| {
             let shopping: Vec<_> =
                 clients.into_iter().map(|client| scope.spawn(move || client.shop())).collect();
-            // How long it lives is what the round is about: there is nothing to wait for.
+            // The server lives for a random time, so there is no condition to wait for.
             let before = life.mul_f64(dice.roll(100) as f64 / 100.0);
             thread::sleep(before);
-            let began = if dice.roll(3) > 0 { clerk.try_ask(self.now_and_then) } else { Ok(Json::Null) };
+            let began = if dice.roll(3) > 0 { clerk.try_ask(self.rewrite) } else { Ok(Json::Null) };
             thread::sleep(life.saturating_sub(before));
-            // Before anything can fail: the clients go on until then.
+            // The kill comes first, because the clients run until then.
             self.server.kill();
             began.expect("it begins to write a file");
-            shopping.into_iter().flat_map(|client| client.join().expect("no client fails")).collect()
+            for client in shopping {
+                told.append(client.join().expect("no client fails"));
+            }
         });
         self.server.start_again();
         self.server.mend_aof();
         self.audit(&told)
     }
 
-    fn audit(&self, told: &BTreeMap<String, &[&str]>) -> String {
+    fn audit(&self, told: &Told) -> String {
         let mut shop = self.server.connect();
         let keeps = self.keeps;
         let books = Books::balanced(&mut shop);
-        let sold = sold_by_feed(&mut shop);
+        let [sold, counted_in] = units_by_feed(&mut shop);
         for (sku, units) in STOCK {
-            let all = books.on_hand()[sku] + sold.get(sku).copied().unwrap_or(0);
-            assert_eq!(all, units, "{keeps:?}: units of {sku}, of which these are sold: {sold:?}");
+            let of = |units: &Units| units.get(sku).copied().unwrap_or(0);
+            let all = books.on_hand()[sku] + of(&sold) - of(&counted_in);
+            assert_eq!(all, units, "{keeps:?}: units of {sku}; sold {sold:?}, counted in {counted_in:?}");
         }
         let repaired = counted(&mut shop, "inv_repaired_units");
         assert_eq!(counted(&mut shop, "inv_unexplained_units"), 0, "{keeps:?}");
         if keeps != Keeps::Snapshots {
-            // Of a reservation that an RDB load drops, nothing tells what was sold of it before.
-            assert_eq!(books.sold, sold, "{keeps:?}: the outcomes and the feed");
+            // An RDB load drops overdue reservations, and with them what was sold of them before.
+            assert_eq!(books.sold, sold, "{keeps:?}: by the outcomes and by the feed");
             assert_eq!(repaired, 0, "{keeps:?}");
         }
         if keeps == Keeps::All {
@@ -104,140 +124,69 @@ impl Site {
         }
         format!(
             "{keeps:?}: {} reservations, {} live and {} ended are kept, {repaired} units repaired",
-            told.len(),
+            told.ids().len(),
             books.live.len(),
             books.ended.len(),
         )
     }
 }
 
-/// Units that the feed says were sold. Summed up in the server: it grows with every round.
-fn sold_by_feed(shop: &mut Client) -> Units {
+/// By the feed, the units of each sku that were sold, and those that were counted in or transferred. The server computes the
+/// sums, because the feed grows with every round.
+fn units_by_feed(shop: &mut Client) -> [Units; 2] {
     const SUM: &str = "
-    local sold, found = {}, {}
+    local sums = {{}, {}}
     for _, entry in ipairs(redis.call('XRANGE', 'inventory:feed', '-', '+')) do
       local fields = {}
       for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
+      local sum = nil
       if fields.event == 'committed' or fields.event == 'committed_late' then
-        sold[fields.sku] = (sold[fields.sku] or 0) + tonumber(fields.quantity)
+        sum = sums[1]
+      elseif fields.event == 'set' or fields.event == 'transferred' then
+        sum = sums[2]
+      end
+      if sum then sum[fields.sku] = (sum[fields.sku] or 0) + tonumber(fields.quantity) end
+    end
+    local found = {{}, {}}
+    for i = 1, 2 do
+      for sku, units in pairs(sums[i]) do
+        table.insert(found[i], {sku, units})
       end
     end
-    for sku, units in pairs(sold) do
-      found[#found + 1] = {sku, units}
-    end
     return found";
-    let sold = shop.ask(["EVAL", SUM, "0"]);
+    let sums = shop.ask(["EVAL", SUM, "0"]);
     let pair = |pair: &Json| {
         (pair[0].as_str().expect("a sku").to_owned(), pair[1].as_i64().expect("a number of units"))
     };
-    sold.as_array().expect("an array").iter().map(pair).collect()
+    [0, 1].map(|sum| sums[sum].as_array().expect("an array").iter().map(pair).collect())
 }
 
-/// Each reservation is in one of the states that its client was told of.
-fn assert_all_known(shop: &mut Client, told: &BTreeMap<String, &[&str]>) {
-    let told: Vec<_> = told.iter().collect();
-    for part in told.chunks(100) {
-        let commands: Vec<String> = part.iter().map(|(id, _)| format!("INV.GET {id}")).collect();
-        let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
-        for ((id, states), found) in part.iter().zip(shop.burst(&commands)) {
-            let state = found["state"].as_str().unwrap_or("not there");
-            assert!(states.contains(&state), "{id} is {state}, its client was told {states:?}");
+/// Each reservation is in a state that its client could expect.
+fn assert_all_known(shop: &mut Client, told: &Told) {
+    for ids in told.ids().chunks(100) {
+        let commands: Vec<String> = ids.iter().map(|id| format!("INV.GET {id}")).collect();
+        for (id, found) in ids.iter().zip(shop.burst(&commands)) {
+            assert!(told.allows(id, &found), "{id} is {found}, of {}", told.states(id));
         }
     }
 }
 
-/// A client that goes on until its server dies.
+/// A client that sends calls until its server dies.
 struct Customer {
     client: Client,
     dice: Dice,
-    prefix: String,
-    /// The states that each reservation may be in, by the answers that came.
-    told: BTreeMap<String, &'static [&'static str]>,
-    /// Reservations that may be live, and the sku of their first line.
-    open: Vec<(String, &'static str)>,
+    lines: Lines,
+    told: Told,
 }
 
-const HELD: &[&str] = &["reserved", "expired"];
-
 impl Customer {
-    fn shop(mut self) -> BTreeMap<String, &'static [&'static str]> {
-        for n in 0.. {
-            if self.reserve(n).is_none() {
-                break;
-            }
-            if self.open.len() > 5 {
-                let at = usize::try_from(self.dice.roll(self.open.len() as u64)).expect("a small number");
-                let (id, sku) = self.open.swap_remove(at);
-                if self.go_on_with(id, sku).is_none() {
-                    break;
-                }
-            }
+    fn shop(mut self) -> Told {
+        loop {
+            let line = self.lines.call(&mut self.dice);
+            self.told.send(&line);
+            let Some(answer) = self.client.ask_if_alive(line.join(" ")) else { return self.told };
+            self.told.hear(&line, &answer).unwrap_or_else(|error| panic!("{error}"));
         }
-        self.told
-    }
-
-    fn reserve(&mut self, n: u64) -> Option<()> {
-        let id = format!("{}-{n}", self.prefix);
-        let (sku, other) = (*self.dice.pick(&[&"P", &"Q", &RARE]), *self.dice.pick(&[&"R", &"S"]));
-        // More than all parts of it that are asked for, so that no part ends it.
-        let units = 4 + self.dice.roll(3);
-        // Some outlive the crash, of the plentiful ones.
-        let outlives = sku != RARE && self.dice.roll(5) == 0;
-        let life = if outlives { 2000 } else { 1 + self.dice.roll(120) };
-        // There is no S: one line.
-        let second = if other == "R" { " R 1" } else { "" };
-        let command = format!("INV.RESERVE {id} PX {life} ITEMS {sku} {units}{second}");
-        match self.client.ask_if_alive(command)? {
-            Ok(_) => {
-                self.told.insert(id.clone(), HELD);
-                self.open.push((id, sku));
-            }
-            Err(refusal) => assert_eq!(code(&refusal), "INSUFFICIENT", "{refusal}"),
-        }
-        Some(())
-    }
-
-    fn go_on_with(&mut self, id: String, sku: &'static str) -> Option<()> {
-        let way = self.dice.roll(10);
-        let answer = match way {
-            _ if sku == RARE => self.ask(&id, "INV.ROLLBACK", "", &["rolled_back"])?,
-            0..3 => self.ask(&id, "INV.COMMIT", "", &["committed"])?,
-            3 => self.ask(&id, "INV.COMMIT", " LATE", &["committed"])?,
-            4..6 => self.ask(&id, "INV.ROLLBACK", "", &["rolled_back"])?,
-            6 => self.ask(&id, "INV.EXTEND", " PX 150 ONCE e", HELD)?,
-            7 => self.ask(&id, "INV.COMMIT", &format!(" ONCE p ITEMS {sku} 1"), HELD)?,
-            8 => {
-                // Both ways of a part, and then the rest.
-                self.ask(&id, "INV.COMMIT", &format!(" ITEMS {sku} 1"), HELD)?.ok();
-                self.ask(&id, "INV.ROLLBACK", &format!(" ONCE r ITEMS {sku} 1"), &[])?.ok();
-                self.ask(&id, "INV.COMMIT", "", &["committed"])?
-            }
-            // It is left to its deadline.
-            _ => return Some(()),
-        };
-        if let Err(refusal) = answer {
-            assert_eq!(code(&refusal), "EXPIRED", "{id}: {refusal}");
-            self.told.insert(id, &["expired"]);
-        } else if way == 6 || way == 7 {
-            self.open.push((id, sku));
-        }
-        Some(())
-    }
-
-    /// `None` where the server died; then the command may have had its effect.
-    fn ask(
-        &mut self,
-        id: &str,
-        command: &str,
-        rest: &str,
-        then: &'static [&'static str],
-    ) -> Option<Result<Json, String>> {
-        self.told.insert(id.to_owned(), &["reserved", "expired", "committed", "rolled_back"]);
-        let answer = self.client.ask_if_alive(format!("{command} {id}{rest}"))?;
-        if answer.is_ok() && !then.is_empty() {
-            self.told.insert(id.to_owned(), then);
-        }
-        Some(answer)
     }
 }
 

@@ -35,6 +35,7 @@ mod cluster_load;
 mod cluster_moves;
 mod config;
 mod crash;
+mod customers;
 mod declarations;
 mod demo;
 mod dropin;

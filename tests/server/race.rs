@@ -1,98 +1,70 @@
-//! Many clients at once, some of which die: nothing is sold twice, nothing is lost.
+//! Many clients at once, some of which disconnect before they read an answer: no unit is sold twice or lost.
 
-use std::collections::BTreeSet;
 use std::thread;
 
-use crate::harness::{Client, SOON, Server, code, json, wait_for};
-use crate::shop::{Dice, shop};
+use crate::books::Books;
+use crate::customers::Told;
+use crate::dice::Dice;
+use crate::harness::{SOON, Server, code, json, wait_for};
+use crate::lines::{Life, Lines};
+use crate::shop::shop;
 
 const CLIENTS: u64 = 50;
-const UNITS: i64 = 100;
-/// Reservations that each client makes, whether there is stock or not.
-const ROUNDS: u64 = 30;
+const UNITS: i64 = 300;
+/// The calls of each client.
+const CALLS: usize = 60;
 
-/// Reserves, and then commits, rolls back, forgets or dies; the ids whose COMMIT was answered `OK`.
-fn customer(server: &Server, number: u64) -> BTreeSet<String> {
+/// Sends calls about P, and disconnects after some of them without reading the answer. Returns what it was told, and the number
+/// of refusals for lack of stock.
+fn customer(server: &Server, number: u64) -> (Told, usize) {
     let mut dice = Dice::new(number);
     let mut client = server.connect();
-    let mut open: Vec<String> = Vec::new();
-    let mut sold = BTreeSet::new();
-    for round in 0..ROUNDS {
-        let id = format!("{number}-{round}");
-        let (life, units) = (5 + dice.roll(60), 1 + dice.roll(3));
-        match client.try_ask(format!("INV.RESERVE {id} PX {life} ITEMS P {units}")) {
-            Ok(_) => open.push(id),
-            Err(refusal) => assert_eq!(code(&refusal), "INSUFFICIENT", "{refusal}"),
-        }
-        if open.is_empty() || dice.roll(3) == 0 {
-            // It is settled later, perhaps too late.
+    let lines = Lines::new(|dice| Life::For(4 + dice.up_to(300))).with_prefix(format!("{number}-"));
+    let calls = &[(4, "RESERVE"), (2, "COMMIT"), (1, "COMMIT ITEMS"), (1, "ROLLBACK"), (1, "GET")];
+    let mut lines = lines.with_skus(&["P"]).with_calls(calls);
+    let (mut told, mut refused) = (Told::default(), 0);
+    for _ in 0..CALLS {
+        let line = lines.call(&mut dice);
+        told.send(&line);
+        if dice.one_in(6) {
+            // The server reads this call before anything that arrives through the new connection.
+            client.send(line.join(" "));
+            client = server.connect();
             continue;
         }
-        let id = open.swap_remove(usize::try_from(dice.roll(open.len() as u64)).expect("a small number"));
-        match dice.roll(20) {
-            0..4 => {
-                if client.try_ask(format!("INV.COMMIT {id}")).is_ok() {
-                    sold.insert(id);
-                }
-            }
-            4..11 => assert_eq!(client.ask(format!("INV.ROLLBACK {id}")), "OK"),
-            11..14 => {}
-            // It dies before it has read the answer, comes back and asks again.
-            14..16 => {
-                client = die_while(client, server, &format!("INV.COMMIT {id}"));
-                if client.try_ask(format!("INV.COMMIT {id}")).is_ok() {
-                    sold.insert(id);
-                }
-            }
-            16..18 => {
-                client = die_while(client, server, &format!("INV.ROLLBACK {id}"));
-                assert_eq!(client.ask(format!("INV.ROLLBACK {id}")), "OK");
-            }
-            // It dies and never asks.
-            18 => client = die_while(client, server, &format!("INV.COMMIT {id}")),
-            _ => client = die_while(client, server, &format!("INV.RESERVE {id}-again PX 20 ITEMS P 2")),
-        }
+        let answer = client.try_ask(line.join(" "));
+        refused += usize::from(answer.as_ref().is_err_and(|refusal| code(refusal) == "INSUFFICIENT"));
+        told.hear(&line, &answer).unwrap_or_else(|error| panic!("{error}"));
     }
-    sold
-}
-
-fn die_while(mut client: Client, server: &Server, command: &str) -> Client {
-    client.send(command);
-    drop(client);
-    server.connect()
+    (told, refused)
 }
 
 #[test]
-fn fifty_clients_racing_for_a_hundred_units_sell_or_leave_exactly_a_hundred() {
+fn fifty_clients_racing_for_few_units_sell_or_leave_exactly_these() {
     let (server, mut shop) = shop(&[("P", UNITS)]);
 
-    let sold: BTreeSet<String> = thread::scope(|scope| {
+    let (mut told, mut refused) = (Told::default(), 0);
+    thread::scope(|scope| {
         let server = &server;
         let customers: Vec<_> = (0..CLIENTS).map(|n| scope.spawn(move || customer(server, n))).collect();
-        customers.into_iter().flat_map(|customer| customer.join().expect("no customer fails")).collect()
+        for customer in customers {
+            let (of_one, refused_to_one) = customer.join().expect("no customer fails");
+            told.append(of_one);
+            refused += refused_to_one;
+        }
     });
-    wait_for("all that was abandoned is back", SOON, 0, || shop.counters("P").1);
+    wait_for("every abandoned reservation has expired", SOON, 0, || shop.counters("P").1);
     assert_eq!(shop.ask("KEYS reservation:*"), json!([]));
 
-    let (committed, units) = sales(&mut shop);
-    assert!(sold.is_subset(&committed), "sold, but not committed: {:?}", sold.difference(&committed));
-    let (available, reserved) = shop.counters("P");
-    assert_eq!((units + available, reserved), (UNITS, 0), "{units} sold, {available} available");
-    assert!(units > 0 && committed.len() > 10, "they did buy: {committed:?}");
-}
-
-/// All sales that are remembered: their ids, and the sum of their units.
-fn sales(shop: &mut Client) -> (BTreeSet<String>, i64) {
-    let mut ids = BTreeSet::new();
-    let mut units = 0;
-    for key in shop.ask("KEYS inventory:outcome:*").as_array().expect("an array") {
-        let outcome = shop.document(key.as_str().expect("a name"));
-        if outcome["state"] == "committed" {
-            ids.insert(outcome["reservation_id"].as_str().expect("an id").to_owned());
-            units += outcome["items"][0]["quantity"].as_i64().expect("a number");
-        }
+    for id in told.ids() {
+        let found = shop.ask(["INV.GET", id]);
+        assert!(told.allows(id, &found), "{id} is {found}, of {}", told.states(id));
     }
-    (ids, units)
+    let books = Books::read(&mut shop);
+    let (available, sold) = (books.available["P"], books.sold["P"]);
+    assert_eq!(available + sold, UNITS, "{sold} sold, {available} available");
+    let sales = books.ended.values().filter(|state| *state == "committed").count();
+    assert!(sales > 10 && refused > 10, "{sales} sales and {refused} refusals are no race");
 }
 
 #[test]
@@ -109,7 +81,7 @@ fn the_same_order_sent_by_many_is_one_order() {
         });
     };
     together("INV.RESERVE R1 EX 900 ITEMS P 5");
-    assert_eq!(shop.counters("P"), (95, 5));
+    assert_eq!(shop.counters("P"), (UNITS - 5, 5));
     together("INV.COMMIT R1");
-    assert_eq!(shop.counters("P"), (95, 0));
+    assert_eq!(shop.counters("P"), (UNITS - 5, 0));
 }

@@ -1,0 +1,216 @@
+//! What customers of a shop may conclude from the answers to their calls.
+//!
+//! When several customers send the lines of `common/lines.rs` at the same time, no model can know in which order the server
+//! carries them out. But each reservation has only one customer. So [`Told`] keeps the states in which each reservation may
+//! be: a call that is sent adds the states to which it may lead, and its answer excludes all other states.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::dice::Dice;
+use crate::harness::{Json, code};
+use crate::lines::{CUSTOMER_CALLS, Life, Line, Lines};
+
+/// The skus that customers ask for. W is kept in warehouses.
+pub const SKUS: &[&str] = &["P", "Q", "R", "RARE", "W@north", "W@south", "W@east", "W"];
+
+/// The calls of a customer whose ids all begin with `prefix`.
+pub fn lines(prefix: String, life: impl Fn(&mut Dice) -> Life + Send + 'static) -> Lines {
+    Lines::new(life).with_prefix(prefix).with_skus(SKUS).with_calls(CUSTOMER_CALLS)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    Absent,
+    Reserved,
+    Expired,
+    Committed,
+    RolledBack,
+}
+
+impl State {
+    const ALL: [Self; 5] = [Self::Absent, Self::Reserved, Self::Expired, Self::Committed, Self::RolledBack];
+
+    /// What INV.GET answers.
+    fn of(found: &Json) -> Self {
+        let name = found["state"].as_str();
+        let state = Self::ALL.into_iter().find(|state| state.name() == name);
+        state.unwrap_or_else(|| panic!("{found} is in an unknown state"))
+    }
+
+    fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Absent => return None,
+            Self::Reserved => "reserved",
+            Self::Expired => "expired",
+            Self::Committed => "committed",
+            Self::RolledBack => "rolled_back",
+        })
+    }
+
+    /// The code with which a call is refused that needs a live reservation.
+    fn refusal(self) -> &'static str {
+        match self {
+            Self::Absent => "NOTFOUND",
+            Self::Reserved => "MISMATCH",
+            Self::Expired => "EXPIRED",
+            Self::Committed => "COMMITTED",
+            Self::RolledBack => "ROLLEDBACK",
+        }
+    }
+}
+
+/// What is known of one reservation.
+#[derive(Clone, Debug)]
+struct Known {
+    /// Its possible states before the call that waits for its answer.
+    before: BTreeSet<State>,
+    /// Its possible states now.
+    now: BTreeSet<State>,
+    /// The units of its smallest RESERVE.
+    asked: i64,
+    /// The units of all parts that were asked for, answered or not.
+    parts: i64,
+}
+
+/// The possible states of each reservation.
+#[derive(Clone, Debug, Default)]
+pub struct Told(BTreeMap<String, Known>);
+
+impl Told {
+    /// A call is sent. From now on it may be carried out, even if no answer arrives.
+    pub fn send(&mut self, line: &Line) {
+        let Some(id) = id_of(line) else { return };
+        let absent = || BTreeSet::from([State::Absent]);
+        let known = self.0.entry(id.to_owned()).or_insert_with(|| Known {
+            before: absent(),
+            now: absent(),
+            asked: i64::MAX,
+            parts: 0,
+        });
+        match line[0].as_str() {
+            "INV.RESERVE" => known.asked = known.asked.min(units_of(line)),
+            _ => known.parts += units_of(line),
+        }
+        // A reservation expires by itself.
+        if known.now.contains(&State::Reserved) {
+            known.now.insert(State::Expired);
+        }
+        known.before = known.now.clone();
+        let ways = known.before.iter().flat_map(|state| ways(line, *state, known.parts >= known.asked));
+        known.now.extend(ways.map(|(_, next)| next));
+    }
+
+    /// The call that was sent last is answered. The error says that its customer could not expect this answer.
+    pub fn hear(&mut self, line: &Line, answer: &Result<Json, String>) -> Result<(), String> {
+        let short = match answer {
+            Err(refusal) => code(refusal),
+            Ok(found) if line[0] == "INV.GET" => State::of(found).name().unwrap_or("NOTFOUND"),
+            Ok(_) => "OK",
+        };
+        let call = line.join(" ");
+        let Some(known) = id_of(line).and_then(|id| self.0.get_mut(id)) else {
+            let is_expected = is_expected(line, short);
+            return is_expected.then_some(()).ok_or_else(|| format!("{call} was answered {answer:?}"));
+        };
+        let may_end = known.parts >= known.asked;
+        let after = |before: &BTreeSet<State>| -> BTreeSet<State> {
+            let ways = before.iter().flat_map(|state| ways(line, *state, may_end));
+            ways.filter(|(way, _)| *way == short).map(|(_, next)| next).collect()
+        };
+        known.now = after(&known.before);
+        if !known.now.is_empty() {
+            return Ok(());
+        }
+        // If the server has forgotten something, its answer is all that is known.
+        known.now = after(&State::ALL.into());
+        Err(format!("{call} was answered {answer:?}, but the reservation was {:?}", known.before))
+    }
+
+    /// What is known of a reservation, for messages.
+    pub fn states(&self, id: &str) -> String {
+        format!("{:?}", self.0.get(id))
+    }
+
+    /// The ids of all reservations that any call named.
+    pub fn ids(&self) -> Vec<&String> {
+        self.0.keys().collect()
+    }
+
+    /// Whether the answer to INV.GET shows a possible state.
+    pub fn allows(&self, id: &str, found: &Json) -> bool {
+        let (state, states) = (State::of(found), &self.0[id].now);
+        states.contains(&state) || (state == State::Expired && states.contains(&State::Reserved))
+    }
+
+    pub fn append(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+}
+
+/// The id of the reservation that a call names.
+fn id_of(line: &Line) -> Option<&str> {
+    let names_one =
+        ["INV.RESERVE", "INV.COMMIT", "INV.ROLLBACK", "INV.EXTEND", "INV.GET"].contains(&line[0].as_str());
+    names_one.then(|| line[1].as_str())
+}
+
+/// The units that the items of a call sum up to.
+fn units_of(line: &Line) -> i64 {
+    let items = line.iter().skip_while(|word| *word != "ITEMS").skip(1);
+    items.skip(1).step_by(2).map(|units| units.parse::<i64>().expect("a number of units")).sum()
+}
+
+/// The possible answers to a call about a reservation in this state, each with the state after it. `may_end`: the parts that
+/// were asked for may be all that the reservation held.
+fn ways(line: &Line, state: State, may_end: bool) -> Vec<(&'static str, State)> {
+    use State::{Absent, Committed, Expired, Reserved, RolledBack};
+    let has = |word: &str| line.iter().any(|known| known == word);
+    let verb = line[0].as_str();
+    let (is_part, has_token) = (has("ITEMS"), has("ONCE"));
+    let mut ways = match (verb, state) {
+        ("INV.GET", state) => return vec![(state.name().unwrap_or("NOTFOUND"), state)],
+        ("INV.RESERVE", Absent) => vec![("OK", Reserved), ("INSUFFICIENT", Absent)],
+        ("INV.RESERVE" | "INV.EXTEND", Reserved) => vec![("OK", Reserved)],
+        ("INV.COMMIT" | "INV.ROLLBACK", Reserved) if is_part => {
+            // ERR: the reservation does not hold this part.
+            let mut ways = vec![("OK", Reserved), ("ERR", Reserved)];
+            if may_end {
+                ways.push(("OK", if verb == "INV.COMMIT" { Committed } else { RolledBack }));
+            }
+            ways
+        }
+        ("INV.COMMIT", Reserved) => vec![("OK", Committed)],
+        ("INV.COMMIT", Expired) if has("LATE") => vec![("OK", Committed), ("INSUFFICIENT", Expired)],
+        ("INV.COMMIT", Committed) if !is_part => vec![("OK", Committed)],
+        ("INV.ROLLBACK", Reserved) => vec![("OK", RolledBack)],
+        ("INV.ROLLBACK", Expired | RolledBack) if !is_part => vec![("OK", RolledBack)],
+        (_, state) => vec![(state.refusal(), state)],
+    };
+    match verb {
+        // Other items than before, while the memory of the server is full or not.
+        "INV.RESERVE" if state == Reserved => ways.extend([("MISMATCH", state), ("OOM", state)]),
+        // Only a new hold or a longer one is refused while the memory of the server is full.
+        "INV.RESERVE" | "INV.EXTEND" => ways.push(("OOM", state)),
+        _ => {}
+    }
+    if has_token && state != Absent {
+        // A token that was used for another call.
+        ways.push(("MISMATCH", state));
+        // A repeated call with a token has the answer of the first one, whatever has happened since.
+        if verb == "INV.EXTEND" || (is_part && verb != "INV.RESERVE") {
+            ways.push(("OK", state));
+        }
+    }
+    ways
+}
+
+/// Whether this may be the answer to a call that names no reservation.
+fn is_expected(line: &Line, answer: &str) -> bool {
+    match line[0].as_str() {
+        // ERR: both warehouses are the same. MISMATCH: the token was used for another transfer.
+        "INV.TRANSFER" => ["OK", "INSUFFICIENT", "ERR", "MISMATCH", "OOM"].contains(&answer),
+        // W itself is no sku while it is kept in warehouses.
+        "INV.AUDIT" => answer == "OK" || (answer == "ERR" && line[1] == "W"),
+        _ => answer == "OK",
+    }
+}
