@@ -91,7 +91,7 @@ impl Report {
     fn write_head(&self, text: &mut String) -> std::fmt::Result {
         let (before, after) = &self.load;
         writeln!(text, "| | |\n| --- | --- |\n| machine | {} |", machine::machine())?;
-        writeln!(text, "| server | {} |\n| load (1 min) | {before} before, {behind} after |", self.server)?;
+        writeln!(text, "| server | {} |\n| load (1 min) | {before} before, {after} after |", self.server)?;
         writeln!(text, "| command | `{}` |\n", self.command)?;
         writeln!(
             text,
