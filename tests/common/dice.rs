@@ -1,27 +1,27 @@
-//! Chance that comes again: what the tests roll, and where they begin.
+//! Reproducible random numbers for the tests, and their seeds.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A number that is set for a run: `INV_SOAK_SEED=7`.
+/// A number from the environment, such as `INV_SOAK_SEED=7`.
 #[track_caller]
 pub fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable}={text} is not a number")))
 }
 
-/// Another one each time.
+/// A seed that differs between runs.
 pub fn any_seed() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
     u64::from(now.subsec_nanos())
 }
 
-/// What the tests roll: the same in every run for the same seed, or for the same numbers.
+/// A source of random numbers that repeats them for the same seed, or for the same draws.
 pub struct Dice(Source);
 
 enum Source {
-    /// Another course for each seed (xorshift64).
+    /// The state of a generator (xorshift64).
     Seed(u64),
-    /// What was drawn already, by proptest, which makes it less and smaller to find what a failure needs.
+    /// Numbers that proptest has drawn. It can shrink them to find a simple failure.
     Draws(std::vec::IntoIter<u16>),
 }
 
@@ -30,12 +30,12 @@ impl Dice {
         Self(Source::Seed(0x9E37_79B9_7F4A_7C15 ^ (seed + 1)))
     }
 
-    /// These numbers decide, a smaller one for a lower side. After the last of them every roll is 0.
+    /// These numbers decide the rolls: the smaller the number, the lower the side. After the last one, every roll is 0.
     pub fn drawn(draws: Vec<u16>) -> Self {
         Self(Source::Draws(draws.into_iter()))
     }
 
-    /// A number below `sides`.
+    /// A number from 0 to `sides - 1`.
     pub fn roll(&mut self, sides: u64) -> u64 {
         match &mut self.0 {
             Source::Seed(state) => {
@@ -48,7 +48,7 @@ impl Dice {
         }
     }
 
-    /// True once in `sides` rolls. It is what a roll of 0 is not: the simplest course is the one without.
+    /// True in one of `sides` rolls. A roll of 0 is false, so that shrunk draws leave out the special case.
     pub fn one_in(&mut self, sides: u64) -> bool {
         self.roll(sides) == sides - 1
     }
@@ -58,17 +58,17 @@ impl Dice {
         1 + i64::try_from(self.roll(most)).expect("a small number")
     }
 
-    /// A place in a list of `count`.
+    /// A position in a list of `count` elements.
     pub fn place(&mut self, count: usize) -> usize {
         usize::try_from(self.roll(count as u64)).expect("a small number")
     }
 
-    /// One of these.
+    /// One of these choices.
     pub fn pick<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
         choices[self.place(choices.len())]
     }
 
-    /// One of these, each as often as its weight says.
+    /// One of these choices, with probabilities in proportion to their weights.
     pub fn weighted<T: Copy>(&mut self, choices: &[(u64, T)]) -> T {
         let mut left = self.roll(choices.iter().map(|choice| choice.0).sum());
         for (weight, choice) in choices {

@@ -1,10 +1,8 @@
-//! The naive model: what the contract says that a history must lead to, in sets and sums, without keys, indexes or
-//! events. It takes the lines that `lines.rs` draws, and predicts replies and books, on the simulated server as on real
-//! ones.
+//! The naive model: what the contract says a history must lead to, as sets and sums, without keys, indexes or events. It takes
+//! the lines that `lines.rs` draws, and predicts the replies and the books of the simulated server and of real servers.
 //!
-//! It leaves open what the contract leaves open: which overdue reservations a command releases on its way, and what a
-//! job leaves to the cron. The model looks which records are gone, insists that their time was over, and says what
-//! that means.
+//! The contract does not say which overdue reservations a command releases, or what a job leaves to the cron. In these cases
+//! the model looks which records are gone, checks that they had expired, and predicts what follows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,37 +12,38 @@ use redis_inventory::inventory::quantity::{MAX_EXACT, UnixMs};
 
 use super::lines::{self, Line, PLACES, SKUS, number_of};
 
-/// The product that may be kept in warehouses, and its places.
+/// The product that may be kept in warehouses, and its skus there.
 const W: Sku = 5;
 const W_PLACES: [Sku; 3] = [2, 3, 4];
 
 pub type Id = u64;
 pub type Sku = usize;
-/// The mark of a database in which the module is alone.
+/// The mark of a database that only the module uses.
 pub const MARK: &str = "inventory:managed";
 
 pub type Lines = Vec<(Sku, i64)>;
-/// A line that is short, with what there is.
+/// A line that is short: sku, requested units, available units.
 type Short = (Sku, i64, i64);
 
-/// What a record says.
+/// The contents of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub lines: Lines,
-    /// What was asked for.
+    /// The items of its RESERVE.
     asked: Lines,
     pub sold: Lines,
     pub returned: Lines,
-    /// When it is over, if its key has no TTL.
+    /// Its deadline if its key has no TTL.
     pub expires_at: UnixMs,
-    /// It says that it came back while its units were others'.
+    /// Its mark: it was restored after its units had been taken.
     restored: bool,
-    /// It says that it came back after its end.
+    /// Its mark: it was restored after its end.
     ended: bool,
 }
 
 impl Held {
-    /// The part of its lines that `named` is: W, where it is not held so itself, is taken from its places in their order.
+    /// The held lines that `named` refers to. If W is not held under its own name, its units are taken from its warehouses in the
+    /// order of the lines.
     fn part(&self, named: &Lines) -> Option<Lines> {
         let mut left = self.lines.clone();
         let mut part = Lines::new();
@@ -62,7 +61,7 @@ impl Held {
         Some(part)
     }
 
-    /// All that it held in its life.
+    /// All lines that it ever held.
     fn whole(&self) -> Lines {
         sum(&[&self.lines, &self.sold, &self.returned])
     }
@@ -71,12 +70,12 @@ impl Held {
 /// The key `reservation:{id}`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slot {
-    /// What it says, where it is a record of this id.
+    /// The record, if the value is a record of this id.
     pub record: Option<Held>,
     pub until: Option<UnixMs>,
-    /// Not the module's: no record, or one that appeared under an id that had ended.
+    /// It does not belong to the module: it is no record, or it appeared after its id had ended.
     pub foreign: bool,
-    /// It came by hand: whether its units were taken, nobody knows.
+    /// Another client stored it. Whether its units were taken is unknown.
     pub by_hand: bool,
 }
 
@@ -85,47 +84,47 @@ impl Slot {
         self.until.or_else(|| self.record.as_ref().map(|record| record.expires_at))
     }
 
-    /// What it holds.
+    /// The record, if it holds units.
     fn held(&self) -> Option<&Held> {
         self.record.as_ref().filter(|_| !self.foreign)
     }
 }
 
-/// Something that is gone and not settled.
+/// A record that is gone but whose units are not settled yet.
 #[derive(Clone, Debug, PartialEq)]
 struct Gone {
     id: Id,
-    /// What its record said.
+    /// Its last contents.
     record: Held,
-    /// What is still held of it.
+    /// The lines that are still held.
     lines: Lines,
     deadline: UnixMs,
 }
 
-/// How a reservation ended, for as long as that is remembered.
+/// How a reservation ended, while that is remembered.
 #[derive(Clone, Debug, PartialEq)]
 struct Outcome {
     ending: Ending,
-    /// All that it held.
+    /// All lines that it held.
     asked: Lines,
     sold: Lines,
     returned: Lines,
-    /// What the deadline gave back of it.
+    /// The lines that were returned because it expired.
     overdue: Lines,
     until: UnixMs,
 }
 
-/// A `ONCE` token: what names it, and what was asked with it.
+/// A `ONCE` token: its full name, and the arguments that it was used with.
 #[derive(Clone, Debug)]
 struct Token {
     name: String,
     asked: String,
 }
 
-/// What a command answers, and whether it changes anything of its own.
+/// The answer to a command, and whether the command itself writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
-    /// The answer; of most refusals the code.
+    /// The answer. For most refusals, only the code.
     pub answer: String,
     pub writes: bool,
 }
@@ -147,7 +146,7 @@ impl Expected {
         Self { answer: answer.into(), writes: false }
     }
 
-    /// Whether this is what was said. Of most refusals the model knows the code alone.
+    /// Whether this answer was given. For most refusals, only the code is compared.
     pub fn fits(&self, said: &str) -> bool {
         let is_a_code = !self.answer.contains(' ') && said != self.answer;
         let said = if is_a_code { said.split(' ').next().unwrap_or_default() } else { said };
@@ -155,8 +154,8 @@ impl Expected {
     }
 }
 
-/// What is listed, in whatever order; and the skus that are short are all named, in which order nobody promises to a late
-/// commit.
+/// The parts of an answer in a fixed order. The order of lists is not part of the contract, nor is the order of the skus in a
+/// refusal for lack of stock.
 fn in_any_order(answer: &str) -> Vec<&str> {
     let mut parts: Vec<&str> = answer.trim_start_matches("INSUFFICIENT ").split("; ").collect();
     parts.sort_unstable();
@@ -166,7 +165,7 @@ fn in_any_order(answer: &str) -> Vec<&str> {
 enum State {
     Unknown,
     Live(Held, UnixMs),
-    /// Over, and no outcome tells of it.
+    /// Expired without an outcome.
     Lapsed,
     Ended(Outcome),
     Foreign,
@@ -175,73 +174,73 @@ enum State {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {
     pub now: UnixMs,
-    /// 0: outcomes are not kept.
+    /// 0 if outcomes are not kept.
     pub outcome_ttl: i64,
-    /// Whether the repair gives units back; `None`: if the module is alone.
+    /// Whether the repair returns units. `None`: only if no other program uses the database.
     pub repairs: Option<bool>,
-    /// Counters; one that is not here has no key.
+    /// The counters that have a key.
     pub available: BTreeMap<Sku, i64>,
     pub reserved: BTreeMap<Sku, i64>,
-    /// Available and reserved: moved by what was sold, by counts and by other hands, by nothing else.
+    /// Available plus reserved units. Only sales, stock counts and other clients change them.
     pub on_hand: BTreeMap<Sku, i64>,
-    /// The places of W, with their priorities; empty: W is kept under its own name.
+    /// The warehouses of W with their priorities. If there are none, W is kept under its own name.
     pub warehouses: BTreeMap<Sku, i64>,
     pub slots: BTreeMap<Id, Slot>,
-    /// Records that other hands renamed away.
+    /// Records that other clients renamed.
     backups: BTreeMap<Id, Slot>,
-    /// The latest record of each id that there ever was.
+    /// The latest record of each id, even if it is gone.
     copies: BTreeMap<Id, Held>,
-    /// What was set with INV.THRESHOLD.
+    /// The thresholds that INV.THRESHOLD has set.
     thresholds: BTreeMap<Sku, String>,
     outcomes: BTreeMap<Id, Outcome>,
-    /// What was asked and answered with a token, and until when that is known.
+    /// The arguments and the answer of each token, and the time until which it is known.
     once: BTreeMap<String, (String, String, UnixMs)>,
     pending: Vec<Gone>,
-    /// Taken away by hand in this unit.
+    /// Records that other clients took away in this unit of work.
     removed: Vec<Gone>,
-    /// Taken away by hand while nobody knew what other programs hold: nothing of it is held.
+    /// Records that other clients took away while it was unknown what other programs hold. They hold nothing.
     undecided: Vec<Gone>,
-    /// Came by hand in this unit.
+    /// Records that other clients stored in this unit of work.
     appeared: BTreeSet<Id>,
-    /// Their time was changed by hand in this unit.
+    /// Records whose TTL other clients changed in this unit of work.
     touched: BTreeSet<Id>,
-    /// Reserved counters that other clients have written in this unit.
+    /// Reserved counters that other clients wrote in this unit of work.
     pub written: BTreeSet<Sku>,
-    /// What is known of reserved counters that are not what is held: the difference.
+    /// The known differences between reserved counters and held units.
     drift_known: BTreeMap<Sku, i64>,
-    /// Counters that were written while nobody knew the difference.
+    /// Counters that were written while the difference was unknown.
     written_unknown: BTreeSet<Sku>,
-    /// The walk has not compared every counter.
+    /// The walk has not compared every counter yet.
     uncompared: bool,
-    /// The mark is there, at the beginning of this step.
+    /// The mark was there at the beginning of this step.
     pub is_marked: bool,
     remembered: Vec<Gone>,
-    /// An event on a reservation's key has asked for a job behind this unit.
+    /// An event on a reservation's key has requested a job after this unit of work.
     job: bool,
     /// The cron has to walk over the keys first.
     walk: bool,
-    /// Counters that a walk has found, to be compared with what is held.
+    /// Counters that the walk has found and that are to be compared with the held units.
     to_check: BTreeSet<Sku>,
 }
 
 impl Model {
-    /// Nothing has happened yet.
+    /// A model without any history.
     pub fn new(now: UnixMs, outcome_ttl: i64, repairs: Option<bool>) -> Self {
         Self { now, outcome_ttl, repairs, ..Self::default() }
     }
 
-    /// So many units are there before anything happens.
+    /// A sku has these units at the beginning.
     pub fn stock_up(&mut self, sku: Sku, units: i64) {
         self.available.insert(sku, units);
         self.on_hand.insert(sku, units);
     }
 
-    /// There is no key of this sku.
+    /// A sku has no counters at the beginning.
     pub fn stock_up_nothing(&mut self, sku: Sku) {
         self.on_hand.insert(sku, 0);
     }
 
-    // --- what can be asked of it ---
+    // --- queries ---
 
     fn outcome(&self, id: Id) -> Option<&Outcome> {
         self.outcomes.get(&id).filter(|outcome| self.now <= outcome.until)
@@ -251,20 +250,21 @@ impl Model {
         self.outcome(id).map(|outcome| outcome.ending)
     }
 
-    /// Units of `sku` that anything holds.
+    /// The units of `sku` that are held.
     pub fn held(&self, sku: Sku) -> i64 {
         let gone = self.pending.iter().chain(&self.removed).chain(&self.remembered).map(|gone| &gone.lines);
         gone.flatten().filter(|line| line.0 == sku).map(|line| line.1).sum::<i64>()
             + self.held_by_records(sku)
     }
 
-    /// Units of `sku` that records hold: all that a replica knows.
+    /// The units of `sku` that records hold. A replica knows no others.
     pub fn held_by_records(&self, sku: Sku) -> i64 {
         let lines = self.slots.values().filter_map(Slot::held).flat_map(|held| &held.lines);
         lines.filter(|line| line.0 == sku).map(|line| line.1).sum()
     }
 
-    /// Skus whose counter is not what is held, or whose units count for nothing: with the difference, and those units.
+    /// The skus whose reserved counter differs from the held units, or whose units cannot be sold: with the difference and with
+    /// those units.
     fn wrong(&self) -> BTreeSet<(String, i64, i64)> {
         let reserved = |sku: Sku| self.reserved.get(&sku).copied().unwrap_or(0);
         let stray = |sku: Sku| if self.counts(sku) { 0 } else { self.units(sku) + reserved(sku) };
@@ -273,28 +273,28 @@ impl Model {
         all.filter(|(_, drift, stray)| *drift != 0 || *stray != 0).collect()
     }
 
-    /// The ids of reservations whose time is not over.
+    /// The ids of all reservations that have not expired.
     fn live(&self) -> BTreeSet<String> {
         let live = self.slots.iter().filter(|(_, slot)| slot.held().is_some() && !self.is_overdue(slot));
         live.map(|(id, _)| lines::id(*id)).collect()
     }
 
-    /// How each reservation ended of which that is remembered.
+    /// How each remembered reservation ended.
     pub fn endings(&self) -> BTreeMap<String, Ending> {
         self.outcomes.keys().filter_map(|id| Some((lines::id(*id), self.ending(*id)?))).collect()
     }
 
-    /// Whether there is anything under this id.
+    /// Whether a key exists under this id.
     pub fn has(&self, id: &str) -> bool {
         number_of(id).is_some_and(|id| self.slots.contains_key(&id))
     }
 
-    /// Whether that says that it is a reservation of this id.
+    /// Whether that key is a record of this id.
     pub fn has_record(&self, id: &str) -> bool {
         number_of(id).and_then(|id| self.slots.get(&id)).is_some_and(|slot| slot.record.is_some())
     }
 
-    /// The ids under which there is something that is not the module's.
+    /// The ids whose keys do not belong to the module.
     pub fn foreign(&self) -> BTreeSet<String> {
         let foreign = self.slots.iter().filter(|(_, slot)| slot.foreign);
         foreign.map(|(id, _)| lines::id(*id)).collect()
@@ -312,7 +312,7 @@ impl Model {
         self.pending.len()
     }
 
-    /// Whether a command, on `id` if it names one, may find anything to settle.
+    /// Whether there is nothing that a command could settle. The command may name one id.
     pub fn is_quiet(&self, id: Option<Id>) -> bool {
         self.pending.is_empty()
             && self.remembered.iter().all(|gone| Some(gone.id) != id && self.now <= gone.deadline)
@@ -324,12 +324,12 @@ impl Model {
         slot.until.is_none_or(|until| self.now <= until)
     }
 
-    /// Whether nothing of this id waits for a command.
+    /// Whether no units of this id wait to be settled.
     fn is_settled(&self, id: Id) -> bool {
         self.pending.iter().all(|gone| gone.id != id)
     }
 
-    /// Whether other hands can put a record under this id without meeting units of it that wait for a command.
+    /// Whether other clients can store a record under this id without meeting units of it that wait to be settled.
     fn can_be_put(&self, id: Id) -> bool {
         self.is_settled(id) && self.slots.get(&id).is_none_or(|slot| self.is_readable(slot))
     }
@@ -338,7 +338,7 @@ impl Model {
         slot.deadline().is_some_and(|deadline| self.now > deadline)
     }
 
-    /// The module's reservations that are over and not gone, first those that were over first.
+    /// The reservations of the module that have expired and still have a key, by deadline.
     fn overdue(&self) -> Vec<Id> {
         let is_over = |slot: &Slot| slot.held().is_some() && self.is_overdue(slot);
         let over = self.slots.iter().filter(|(_, slot)| is_over(slot));
@@ -353,7 +353,7 @@ impl Model {
 
     // --- releases ---
 
-    /// CLAMP: what of `lines`, which are among the held, may go back.
+    /// The part of `lines` that may be returned without taking units from other holders.
     fn movable(&self, lines: &Lines) -> Lines {
         let part = |&(sku, quantity): &(Sku, i64)| {
             let reserved = *self.reserved.get(&sku)?;
@@ -363,7 +363,7 @@ impl Model {
         lines.iter().filter_map(part).collect()
     }
 
-    /// Gives back what `moved` says.
+    /// Returns the units of `moved`.
     fn give_back(&mut self, gone: &Gone, moved: &Lines, with_outcome: bool) {
         for &(sku, units) in moved {
             *self.available.entry(sku).or_default() += units;
@@ -374,7 +374,7 @@ impl Model {
         }
     }
 
-    /// The step that ended a reservation moved these lines.
+    /// Remembers the outcome. The step that ended the reservation moved these lines.
     fn end(&mut self, id: Id, record: &Held, ending: Ending, moved: &Lines) {
         let nothing = Lines::new();
         let (sold, returned) =
@@ -415,7 +415,7 @@ impl Model {
         }
     }
 
-    /// Takes note of the records that are gone because they were opened. `is_there` looks at the real keys.
+    /// Notes the records that are gone because the command opened them. `is_there` looks at the real keys.
     fn look_who_is_gone(&mut self, is_there: impl Fn(&str) -> bool) {
         for id in self.overdue() {
             if !is_there(&format!("reservation:{}", lines::id(id))) {
@@ -435,10 +435,10 @@ impl Model {
         Some(Gone { id, lines: record.lines.clone(), record, deadline: slot.deadline()? })
     }
 
-    /// The end of a unit: the job behind it, which may leave some of what is pending. Other hands on a counter ask for one
-    /// too, now and then.
+    /// The end of a unit of work: the job after it runs, and may leave some pending reservations. Writes of other clients to a
+    /// counter may request a job too.
     ///
-    /// `is_alone`: the mark says that the module is alone, before the job and behind it.
+    /// `is_alone`: the mark says that only the module uses the database, both before and after the job.
     pub fn finish(&mut self, is_alone: bool, is_left: impl Fn(Id) -> bool) {
         let ready: Vec<Id> = self.pending.iter().map(|gone| gone.id).filter(|id| !is_left(*id)).collect();
         for id in ready {
@@ -477,7 +477,7 @@ impl Model {
         !self.uncompared || (is_alone && self.foreign_count() == 0)
     }
 
-    /// What was taken away by hand, as soon as it is known what other programs hold.
+    /// Remembers the records that other clients took away, once it is known what other programs hold.
     fn remember_removed(&mut self, is_alone: bool) {
         if !self.knows_the_shared(is_alone) {
             self.undecided.append(&mut self.removed);
@@ -518,13 +518,13 @@ impl Model {
         self.drift_known.insert(sku, drift);
     }
 
-    /// Units of which nobody knows whether they are held.
+    /// The units of which it is unknown whether they are held.
     fn undecided(&self, sku: Sku) -> i64 {
         let lines = self.undecided.iter().flat_map(|gone| &gone.lines);
         lines.filter(|line| line.0 == sku).map(|line| line.1).sum()
     }
 
-    /// A record that came back says so where the counters contradict it, or its id had ended.
+    /// Marks a restored record if the counters contradict it or if its id had ended.
     fn say_that_it_came_back(&mut self, id: Id) {
         let ended = self.outcome(id).is_some();
         let Some(slot) = self.slots.get(&id) else { return };
@@ -550,7 +550,8 @@ impl Model {
         }
     }
 
-    /// The cron: everything that is over goes back; after a walk, what nothing holds as well, if that is the module's.
+    /// The cron returns the units of all expired reservations. After a walk it also returns the units that nothing holds, if they
+    /// are the module's.
     pub fn sweep(&mut self, is_alone: bool) {
         if std::mem::take(&mut self.walk) {
             self.begin_check();
@@ -580,7 +581,8 @@ impl Model {
         self.settle_remembered(|gone| now > gone.deadline, true);
     }
 
-    /// These have ended meanwhile, by the cron or by the server's own search for what is due. False if one of them cannot.
+    /// These reservations have ended meanwhile, by the cron or by the server's own expiry. Returns false if one of them cannot
+    /// have ended.
     pub fn end_meanwhile(&mut self, ended: &BTreeSet<String>) -> bool {
         for id in ended.iter().filter_map(|id| number_of(id)) {
             let now = self.now;
@@ -601,7 +603,7 @@ impl Model {
         true
     }
 
-    /// The cron, as it was at some moment before the first of those that are overdue and still there.
+    /// The cron, at some time before the first deadline of the overdue records that still exist.
     pub fn sweep_what_is_settled(&mut self, is_alone: bool) {
         let now = self.now;
         self.now = self.deadlines().into_iter().min().map_or(now, |first| first.min(now));
@@ -609,20 +611,20 @@ impl Model {
         self.now = now;
     }
 
-    /// When what is held, or remembered, falls due.
+    /// The deadlines of all held and remembered records.
     pub fn deadlines(&self) -> Vec<UnixMs> {
         let held = self.slots.values().filter(|slot| slot.held().is_some()).filter_map(Slot::deadline);
         held.chain(self.remembered.iter().map(|gone| gone.deadline)).collect()
     }
 
-    /// When what is there under this id, or remembered of it, falls due.
+    /// The deadline of the held or remembered record of this id.
     pub fn deadline_of(&self, id: &str) -> Option<UnixMs> {
         let id = number_of(id)?;
         let remembered = || self.remembered.iter().find(|gone| gone.id == id).map(|gone| gone.deadline);
         self.slots.get(&id).and_then(Slot::deadline).or_else(remembered)
     }
 
-    /// Whether this call asks for a life that is over already.
+    /// Whether this call asks for a deadline that has passed.
     pub fn is_too_late(&self, words: &[&str]) -> bool {
         Asked::read(words, self.now).until.is_some_and(|until| until <= self.now)
     }
@@ -636,9 +638,8 @@ impl Model {
 
     // --- the module's commands ---
 
-    /// What a call of the module is answered, and what it changes. `None` of one that only reads what the model does not
-    /// keep. `is_there` looks at the keys that are there after the call: which of those that were overdue it has
-    /// released on its way is left to it.
+    /// Carries out a call of the module, and predicts its answer. `None` for reads of what the model does not keep. `is_there`
+    /// looks at the keys after the call, because the call may choose which overdue reservations it releases.
     pub fn call(&mut self, words: &[&str], is_there: impl Fn(&str) -> bool) -> Option<Expected> {
         let asked = Asked::read(words, self.now);
         let token = asked.token.as_ref();
@@ -674,7 +675,7 @@ impl Model {
         Some(expected)
     }
 
-    /// What a reader answers.
+    /// The answer to a read-only call.
     fn read(&mut self, words: &[&str]) -> Option<String> {
         let name = words[1];
         Some(match words[0] {
@@ -720,14 +721,14 @@ impl Model {
         Expected::number("OK", before.as_ref() != self.thresholds.get(&product))
     }
 
-    /// The latest record of this id, which a backup tool may put back.
+    /// Keeps the latest record of this id, which a backup tool may restore.
     fn keep_copy(&mut self, id: Id) {
         if let Some(record) = self.slots.get(&id).and_then(|slot| slot.record.clone()) {
             self.copies.insert(id, record);
         }
     }
 
-    /// How `id` stands, after what was due of it has been settled.
+    /// The state of `id`, after all pending units have been settled.
     fn state(&mut self, id: Id) -> State {
         self.settle_pending();
         let mut lapsed = false;
@@ -752,8 +753,8 @@ impl Model {
         }
     }
 
-    /// What a command with this token was answered before. A token of other arguments gives way to the code `ended`, where
-    /// the command is refused because the reservation has ended.
+    /// The answer that a token has been given before. If the arguments differ, the refusal is `ended` for a reservation that has
+    /// ended, and MISMATCH otherwise.
     fn answered(&self, token: Option<&Token>, ended: Option<&str>) -> Option<Expected> {
         let token = token?;
         if self.outcome_ttl == 0 {
@@ -767,7 +768,7 @@ impl Model {
         })
     }
 
-    /// What a RESERVE is answered whose token was answered before: the same while the reservation lives, then how it ended.
+    /// The answer to a RESERVE whose token is known: the same answer while the reservation lives, then how it ended.
     fn answered_reserve(&self, state: &State, lines: &Lines, token: Option<&Token>) -> Option<Expected> {
         let ended = match state {
             State::Ended(outcome) => Some(code(outcome.ending)),
@@ -787,12 +788,12 @@ impl Model {
         None
     }
 
-    /// Remembers the answer to a command with a token: that is a change too.
+    /// Remembers the answer to a command with a token, which is a write too.
     fn remember(&mut self, token: Option<&Token>, expected: Expected) -> Expected {
         self.remember_from(self.now, token, expected)
     }
 
-    /// The same for as long as if it had been answered at that moment.
+    /// The same, but the token is kept as if the answer had been given at `last`.
     fn remember_from(&mut self, last: UnixMs, token: Option<&Token>, mut expected: Expected) -> Expected {
         if let Some(token) = token {
             let until = last + self.outcome_ttl;
@@ -827,7 +828,7 @@ impl Model {
         if lines.iter().any(|line| line.0 != W && !self.counts(line.0)) {
             return Expected::refused("ERR");
         }
-        // Whether they are another program's is not known: they stay reserved.
+        // They may be another program's units, so they stay reserved.
         while let Some(at) = self.undecided.iter().position(|gone| gone.id == id) {
             let gone = self.undecided.remove(at);
             gone.lines.iter().for_each(|line| self.compare(line.0));
@@ -858,8 +859,8 @@ impl Model {
         self.remember_from(expires_at, token, Expected::number(answer, true))
     }
 
-    /// What is taken for `lines`, or the refusal where they are not available though overdue reservations of their skus were
-    /// released. Without a split each line takes from its own sku, whatever warehouses there are.
+    /// The lines that are taken for `lines`, after the overdue reservations of short skus were released; or the refusal. Without a
+    /// split, each line takes from its own sku.
     fn take_overdue(
         &mut self,
         lines: &Lines,
@@ -884,7 +885,7 @@ impl Model {
         }
     }
 
-    /// What is taken when everything overdue of the short skus is back.
+    /// The lines that can be taken once all overdue units of the short skus are back.
     fn pick_later(&self, lines: &Lines, split: Option<Split>) -> Result<Lines, Vec<Short>> {
         let Err(shorts) = self.pick(lines, split) else { return Ok(vec![]) };
         let mut later = self.clone();
@@ -904,7 +905,7 @@ impl Model {
         split.is_some() && self.warehouses.contains_key(&sku)
     }
 
-    /// Unit by unit: named places first, and W from what they leave.
+    /// Takes named skus first, and W from what they leave.
     fn pick(&self, lines: &Lines, split: Option<Split>) -> Result<Lines, Vec<Short>> {
         let is_split = |sku: Sku| sku == W && split.is_some() && !self.warehouses.is_empty();
         let mut left: Vec<i64> = (0..SKUS.len()).map(|sku| self.units(sku)).collect();
@@ -930,7 +931,7 @@ impl Model {
                 sets(&stocked).into_iter().filter(|set| units(set) >= quantity).collect();
             let chosen = match split {
                 Split::Priority => enough.iter().find(|set| **set == stocked),
-                // The first of the smallest.
+                // The first one among the smallest.
                 Split::Fewest => enough.iter().min_by_key(|set| set.len()),
                 Split::None => enough.iter().find(|set| set.len() == 1),
             };
@@ -1072,7 +1073,7 @@ impl Model {
         self.slots.insert(id, Slot { record: Some(record), until: Some(until), foreign: false, by_hand });
     }
 
-    /// Sells or gives back a live reservation, or a part of it.
+    /// Commits or rolls back a live reservation, or a part of it.
     fn take(
         &mut self,
         id: Id,
@@ -1131,7 +1132,7 @@ impl Model {
         self.restock(sku, before + delta, token)
     }
 
-    /// SET. With `on_hand`, the number counts reserved units too.
+    /// INV.SET. With `on_hand`, the number includes reserved units.
     fn set(
         &mut self,
         sku: Sku,
@@ -1160,13 +1161,13 @@ impl Model {
         self.restock(sku, units - reserved, token)
     }
 
-    /// Whether so many available units would be more than there are, and too many beside what is reserved.
+    /// Whether this many available units, with the reserved ones, would exceed the largest number of units.
     fn is_beyond(&self, sku: Sku, units: i64) -> bool {
         let reserved = self.reserved.get(&sku).copied().unwrap_or(0).max(0);
         units > self.units(sku) && units + reserved > MAX_EXACT
     }
 
-    /// Whether units of this sku count: they may come and go by themselves, and be taken.
+    /// Whether units of this sku can be counted and reserved.
     fn counts(&self, sku: Sku) -> bool {
         let is_of_w = sku == W || W_PLACES.contains(&sku);
         !is_of_w || self.warehouses.is_empty() || self.warehouses.contains_key(&sku)
@@ -1176,7 +1177,7 @@ impl Model {
         self.units(sku) == 0 && self.reserved.get(&sku).copied().unwrap_or(0) == 0
     }
 
-    /// Deletes counters that hold nothing. Says whether there were any.
+    /// Deletes both counters of a sku. Returns whether there were any.
     fn clear(&mut self, sku: Sku) -> bool {
         self.available.remove(&sku).is_some() | self.reserved.remove(&sku).is_some()
     }
@@ -1235,7 +1236,7 @@ impl Model {
         self.remember(token, Expected::done())
     }
 
-    /// What INV.STOCK says of a product: available and reserved.
+    /// The available and reserved units that INV.STOCK shows for a product.
     fn stock(&self, product: Sku) -> Option<(i64, i64)> {
         let places: Vec<Sku> = self.warehouses.keys().copied().collect();
         let skus = if product == W && !places.is_empty() { places } else { vec![product] };
@@ -1245,7 +1246,7 @@ impl Model {
             .then(|| (skus.iter().map(|sku| self.units(*sku)).sum(), skus.iter().map(reserved).sum()))
     }
 
-    /// Whether there is such a sku: a counter, units that are held, a warehouse, or a product that has some.
+    /// Whether the sku is known: it has a counter, held units or a warehouse, or its product has warehouses.
     fn is_known(&self, sku: Sku) -> bool {
         self.available.contains_key(&sku)
             || self.reserved.contains_key(&sku)
@@ -1259,7 +1260,7 @@ impl Model {
         format!("{} requested {requested}, available {available}{note}", SKUS[sku])
     }
 
-    /// Makes reserved what is held. Answers what was reserved and held before.
+    /// Makes the reserved counter equal to the held units. Answers what was reserved and held before.
     fn repair(&mut self, sku: Sku, force: bool, is_alone: bool) -> Expected {
         self.settle_pending();
         let (reserved, held) = (self.reserved.get(&sku).copied().unwrap_or(0), self.held(sku));
@@ -1288,7 +1289,7 @@ impl Model {
         self.remember(token, Expected::number(units, before != Some(units)))
     }
 
-    /// What INV.GET says: a state, `FOREIGN`, or nothing.
+    /// The answer to INV.GET: a state, `FOREIGN`, or `None`.
     fn get(&self, id: Id) -> Option<&'static str> {
         let slot = self.slots.get(&id);
         if let Some(slot) = slot.filter(|slot| self.is_readable(slot)) {
@@ -1302,10 +1303,10 @@ impl Model {
         self.ending(id).map(Ending::name).or(waits.then_some("expired"))
     }
 
-    // --- other hands ---
+    // --- other clients ---
 
-    /// Another program writes to keys of the module: what it sends, or nothing, where the contract says nothing of it.
-    /// `copy` is the latest record of an id, as text.
+    /// Another program writes to the module's keys. Returns the commands to send; none if the contract does not cover them.
+    /// `copy` returns the latest record of an id as text.
     pub fn hands(&mut self, words: &[&str], copy: impl Fn(&str) -> Option<String>) -> Vec<Line> {
         let now = self.now;
         let sent: Line = words.iter().map(ToString::to_string).collect();
@@ -1327,7 +1328,7 @@ impl Model {
                 self.take_by_hand(id);
             }
             (["EVICT", _], Some(id)) => self.evict(id),
-            // What is no hash refuses it, and of a hash nothing becomes anything else.
+            // HSET fails on a string, and a field changes nothing in a hash.
             (["HSET", ..], Some(id)) if self.slots.get(&id).is_some_and(|slot| self.is_readable(slot)) => {
                 return vec![];
             }
@@ -1355,7 +1356,7 @@ impl Model {
                 }
             }
             (["PERSIST", _] | ["PEXPIRE" | "PEXPIREAT", _, _], Some(id)) => {
-                // Nobody does that to a record that is not the module's.
+                // These histories do not change the TTL of a foreign record.
                 if self.slots.get(&id).is_some_and(|slot| slot.foreign) {
                     return vec![];
                 }
@@ -1410,14 +1411,14 @@ impl Model {
         vec![sent]
     }
 
-    /// The server's own search takes away what is due by its TTL.
+    /// The server's own expiry cycle deletes all keys whose TTL has passed.
     pub fn expire_cycle(&mut self) {
         let due: Vec<Id> =
             self.slots.iter().filter(|(_, slot)| !self.is_readable(slot)).map(|(id, _)| *id).collect();
         due.into_iter().for_each(|id| self.expire(id));
     }
 
-    /// What a client's command finds: a record that is due by its TTL goes when it is looked at.
+    /// Whether a client's command finds the key. A record whose TTL has passed expires when it is opened.
     fn find_by_hand(&mut self, id: Id) -> bool {
         let Some(slot) = self.slots.get(&id) else { return false };
         if self.is_readable(slot) {
@@ -1427,7 +1428,7 @@ impl Model {
         false
     }
 
-    /// DEL, and the first half of an overwriting SET.
+    /// DEL, and the first half of a SET on an existing key.
     fn take_by_hand(&mut self, id: Id) -> Option<Slot> {
         if !self.find_by_hand(id) {
             return None;
@@ -1438,16 +1439,16 @@ impl Model {
         Some(slot)
     }
 
-    /// SET, RESTORE, RENAME onto the key.
+    /// SET, RESTORE, and RENAME to this key.
     fn put_by_hand(&mut self, id: Id, record: Option<Held>, until: Option<UnixMs>) {
         self.take_by_hand(id);
-        // It counts for nothing until the job has looked at it.
+        // It holds nothing until the job has judged it.
         self.slots.insert(id, Slot { record, until, foreign: true, by_hand: true });
         self.appeared.insert(id);
         self.job = true;
     }
 
-    /// PERSIST and PEXPIREAT. Nobody does that to a foreign record in these histories.
+    /// PERSIST and PEXPIREAT.
     fn set_ttl_by_hand(&mut self, id: Id, until: Option<UnixMs>) {
         if self.find_by_hand(id) {
             self.slots.get_mut(&id).unwrap().until = until;
@@ -1479,7 +1480,7 @@ impl Model {
         }
     }
 
-    /// Memory pressure takes a record, as if its time were over.
+    /// The server evicts a record. The module treats it as expired.
     fn evict(&mut self, id: Id) {
         if self.find_by_hand(id) {
             self.expire(id);
@@ -1490,7 +1491,7 @@ impl Model {
         self.outcomes.remove(&id);
     }
 
-    /// What waited or was remembered is known to nobody any more: it stays in `reserved`, for the repair.
+    /// Pending and remembered units are forgotten. They stay reserved until a repair.
     fn lose_memory(&mut self) {
         self.pending.clear();
         self.removed.clear();
@@ -1501,7 +1502,7 @@ impl Model {
         self.appeared.clear();
     }
 
-    /// The server starts again, and judges every record anew. An RDB leaves out what is due, without a word.
+    /// The server restarts and judges every record again. Loading an RDB silently drops expired keys.
     pub fn restart(&mut self, from_rdb: bool) {
         self.lose_memory();
         self.walk = false;
@@ -1513,13 +1514,13 @@ impl Model {
         for id in self.slots.keys().copied().collect::<Vec<_>>() {
             self.judge(id);
         }
-        // Where they came from only they themselves tell.
+        // Only the marks of the records tell which of them were restored.
         for slot in self.slots.values_mut() {
             slot.by_hand = slot.record.as_ref().is_some_and(|record| record.restored);
         }
     }
 
-    /// The replica becomes the master.
+    /// The replica is promoted.
     pub fn fail_over(&mut self) {
         self.lose_memory();
         self.begin_check();
@@ -1528,7 +1529,7 @@ impl Model {
     }
 }
 
-/// The refusal of a step that only a live reservation can take.
+/// The refusal of a call that needs a live reservation.
 fn refuse(state: &State) -> Expected {
     Expected::refused(match state {
         State::Unknown => "NOTFOUND",
@@ -1539,7 +1540,7 @@ fn refuse(state: &State) -> Expected {
     })
 }
 
-/// The code of a refusal for what only a live reservation can take.
+/// The same for a reservation that has ended, as a code.
 fn no_longer(state: &State) -> Option<&'static str> {
     match state {
         State::Ended(outcome) => Some(code(outcome.ending)),
@@ -1556,7 +1557,7 @@ fn code(ending: Ending) -> &'static str {
     }
 }
 
-/// Adds units to lines, in the order in which their skus came.
+/// Adds units to the line of their sku, or appends a line.
 fn add(lines: &mut Lines, sku: Sku, units: i64) {
     match lines.iter_mut().find(|line| line.0 == sku) {
         Some(line) => line.1 += units,
@@ -1569,7 +1570,7 @@ fn units_of(lines: &Lines, sku: Sku) -> i64 {
     lines.iter().filter(|line| line.0 == sku).map(|line| line.1).sum()
 }
 
-/// Lists of lines as one, by sku.
+/// The sum of these lines, one line for each sku.
 fn sum(lists: &[&Lines]) -> Lines {
     let mut sum = BTreeMap::new();
     for (sku, quantity) in lists.iter().copied().flatten() {
@@ -1578,7 +1579,7 @@ fn sum(lists: &[&Lines]) -> Lines {
     sum.into_iter().filter(|(_, quantity)| *quantity != 0).collect()
 }
 
-/// All sets of these, in the order of their places.
+/// All subsets, in the order of their elements.
 fn sets(of: &[Sku]) -> Vec<Vec<Sku>> {
     let Some((first, rest)) = of.split_first() else { return vec![vec![]] };
     let without = sets(rest);
@@ -1595,31 +1596,31 @@ fn integer(text: &str) -> i64 {
     text.parse().unwrap_or_else(|_| panic!("{text} is no integer"))
 }
 
-/// The number of a sku.
+/// The index of a sku.
 fn number(name: &str) -> Sku {
     SKUS.iter().position(|sku| *sku == name).unwrap_or_else(|| panic!("there is no {name}"))
 }
 
-/// The number of the sku that is W in this warehouse.
+/// The index of the sku of W in this warehouse.
 fn place(name: &str) -> Sku {
     let at = PLACES.iter().position(|place| *place == name);
     W_PLACES[at.unwrap_or_else(|| panic!("there is no warehouse {name}"))]
 }
 
-/// Of which sku this is a counter, and whether of its available units.
+/// The sku of a counter, and whether it is the available one.
 fn counter(key: &str) -> Option<(bool, Sku)> {
     let available = key.strip_prefix("stock:available:").map(|name| (true, number(name)));
     available.or_else(|| key.strip_prefix("stock:reserved:").map(|name| (false, number(name))))
 }
 
-/// What the options of a call say. It reads what the generator draws, and no more.
+/// The options of a call. Only what the generator draws is read.
 #[derive(Default)]
 struct Asked {
     until: Option<UnixMs>,
     split: Split,
     late: bool,
     if_equal: Option<i64>,
-    /// Each sku once.
+    /// One line for each sku.
     items: Lines,
     token: Option<Token>,
 }
@@ -1652,8 +1653,8 @@ impl Asked {
                 _ => {}
             }
         }
-        // What a token is for: a command and what it is about; the rest must be the same each time. RESERVE is known again
-        // by its items, wherever they come from and for how long they are held.
+        // A token belongs to a command and its subject, and every use must have the same arguments. For RESERVE, only the items
+        // are compared.
         asked.token = token.map(|token| Token {
             name: format!("{}:{}:{token}", words[0], words[1]),
             asked: match words[0] {

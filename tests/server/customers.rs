@@ -187,7 +187,7 @@ fn ways(line: &Line, state: State, may_end: bool) -> Vec<(&'static str, State)> 
         (_, state) => vec![(state.refusal(), state)],
     };
     match verb {
-        // Other items than before, while the memory of the server is full or not.
+        // MISMATCH: other items than before. OOM: the memory of the server is full.
         "INV.RESERVE" if state == Reserved => ways.extend([("MISMATCH", state), ("OOM", state)]),
         // Only a new hold or a longer one is refused while the memory of the server is full.
         "INV.RESERVE" | "INV.EXTEND" => ways.push(("OOM", state)),
