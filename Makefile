@@ -32,7 +32,8 @@ demo: ## a flash sale of 100 UNITS to 2,000 SHOPPERS: by a counter, by Lua scrip
 
 watch: ## the stock at PORT or URL, live; ARGS="PROD-1"; a password: INV_URL='redis://…'
 	@[ -e "$(WATCH_BUILT)" ] || echo "building; the first time this takes a minute or two" >&2
-	@INV_URL="$(WATCH_URL)" scripts/cargo.sh run --example watch -- $(ARGS)
+	@export INV_URL="$(WATCH_URL)"; \
+	    if [ -n "$$INV_WATCH" ]; then exec "$$INV_WATCH" $(ARGS); else exec scripts/cargo.sh run --example watch -- $(ARGS); fi
 
 cluster: ## three masters and three replicas with the module, in the background, from port 7001
 	@scripts/cluster.sh start

@@ -29,11 +29,11 @@ at_least() {
     ((10#$major > 10#$floor_major || (10#$major == 10#$floor_major && 10#$minor >= 10#$floor_minor)))
 }
 
-# Where the release build puts the module.
+# module_file [FOLDER]: where a build puts the module; the release build, or the one in this folder of target/.
 module_file() {
     local name=libredis_inventory.so
     [[ $(uname -s) != Darwin ]] || name=libredis_inventory.dylib
-    (cd "$root" && cd "${CARGO_TARGET_DIR:-target}/release" 2>/dev/null && printf '%s/%s\n' "$PWD" "$name")
+    (cd "$root" && cd "${CARGO_TARGET_DIR:-target}/${1:-release}" 2>/dev/null && printf '%s/%s\n' "$PWD" "$name")
 }
 
 # server_name PATH: valkey-9.1. Data are kept apart by it: none reads what a newer one has saved.
@@ -62,6 +62,21 @@ own_configuration() {
         {print}' "$own")
     [[ $kept == "$(cat "$own")" ]] || printf '%s\n' "$kept" >"$own"
     printf '%s\n' "$own"
+}
+
+# count_tests LOG: "PASSED FAILED", the sums over the lines with which nextest and cargo close each run. What was not run after a
+# failure has failed.
+count_tests() {
+    sed -E 's/\x1b\[[0-9;]*m//g' "$1" | awk '
+        /^ *Summary \[/ {
+            for (i = 2; i <= NF; i++) {
+                if ($i ~ /^tests?$/) {number = split($(i - 1), all, "/"); total = all[number]}
+                if ($i ~ /^passed/) good = $(i - 1)
+            }
+            passed += good; failed += total - good; good = total = 0
+        }
+        /^test result:/ {passed += $4; failed += $6}
+        END {print passed + 0, failed + 0}'
 }
 
 # short PATH: as a person would type it in the project's folder.
