@@ -49,13 +49,13 @@ dist: ## the package, in target/dist: the module, documents, checksums; tried on
 
 ## To work on it
 
-test: ## all tests, on SERVER or the server that is found
-	@scripts/test.sh
+test: ## all tests, on SERVER or the server that is found; ARGS="expiry::" for those with this in their names
+	@scripts/test.sh $(ARGS)
 
 servers: ## fetches Redis 8.0, 8.2 and Valkey 8.0, 8.1, 9.1 into .servers
 	@scripts/get-servers.sh
 
-test-all: ## the server tests on each of those servers
+test-all: ## the server tests on each of those servers; tests that do not depend on the server run in make test
 	@scripts/test-all.sh
 
 test-clients: ## the programs of docs/clients.md, on SERVER or one that is found; libraries go into .deps
@@ -82,10 +82,13 @@ audit: ## advisories, licences and sources of the libraries, with cargo-deny
 fuzz: ## each fuzz target for INV_FUZZ_SECONDS (600), with progress; first it builds cargo-fuzz
 	@scripts/fuzz.sh
 
+mutants: ## whether tests notice changes of the rules, with cargo-mutants; hours; ARGS="--shard 0/8" for a part
+	@scripts/mutants.sh $(ARGS)
+
 oldest-rust: ## builds the module with the oldest Rust that it promises, fetched by rustup
 	@scripts/oldest-rust.sh
 
-lint: ## format, clippy, shellcheck, ruff
+lint: ## format, clippy, rustdoc, shellcheck, ruff, typos
 	@scripts/lint.sh
 
 bench: ## the module against its rivals, on SERVER or the server that is found; ARGS="--rounds 5"

@@ -4,7 +4,7 @@
 set -uo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-cd "$root"
+cd "$root" || exit
 
 missing=0
 for command in get-servers.sh setup-redis-py.sh setup-tmux.sh setup-prometheus.sh "test-clients.sh --fetch"; do

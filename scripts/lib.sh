@@ -29,11 +29,12 @@ at_least() {
     ((10#$major > 10#$floor_major || (10#$major == 10#$floor_major && 10#$minor >= 10#$floor_minor)))
 }
 
-# module_file [FOLDER]: where a build puts the module; the release build, or the one in this folder of target/.
+# module_file [FOLDER [SUFFIX]]: where a build puts the module: the release build, or one in another folder of target/.
 module_file() {
-    local name=libredis_inventory.so
-    [[ $(uname -s) != Darwin ]] || name=libredis_inventory.dylib
-    (cd "$root" && cd "${CARGO_TARGET_DIR:-target}/${1:-release}" 2>/dev/null && printf '%s/%s\n' "$PWD" "$name")
+    local ending=so
+    [[ $(uname -s) != Darwin ]] || ending=dylib
+    (cd "$root" && cd "${CARGO_TARGET_DIR:-target}/${1:-release}" 2>/dev/null &&
+        printf '%s/libredis_inventory%s.%s\n' "$PWD" "${2:-}" "$ending")
 }
 
 # server_name PATH: valkey-9.1. Data are kept apart by it: none reads what a newer one has saved.

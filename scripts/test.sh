@@ -18,25 +18,30 @@ readonly too_old=too-old/redis-7.0
 readonly built=${CARGO_TARGET_DIR:-$root/target}
 readonly duration=$built/test.seconds
 
-# What the tests start is built before them: cargo beside them would take the processors.
+# What the tests start is built before them: cargo beside them would take the processors. `--build` does only this.
 build() {
+    scripts/cargo.sh nextest run --no-run
     scripts/cargo.sh build --example watch
-    CARGO_TARGET_DIR=$built/faults scripts/cargo.sh build --lib --features faults
-    export INV_WATCH=$built/debug/examples/watch
-    INV_FAULTS_MODULE=$(module_file faults/debug)
-    export INV_FAULTS_MODULE
+    # Beside the module without faults, under another name, so that they share the libraries.
+    scripts/cargo.sh rustc --lib --features faults --crate-type cdylib -- -C extra-filename=-faults
 }
 
-INV_SERVER=$(SERVER=${SERVER:-${INV_SERVER:-}} scripts/find-server.sh)
-export INV_SERVER
 exports=$(scripts/setup-nextest.sh)
 eval "$exports"
+if [[ ${1:-} == --build ]]; then
+    build
+    exit
+fi
+INV_SERVER=$(SERVER=${SERVER:-${INV_SERVER:-}} scripts/find-server.sh)
+export INV_SERVER
 # Without redis-py or tmux the tests through them fail, and say so.
 for setup in redis-py tmux; do
     exports=$(scripts/setup-$setup.sh) || exports=
     eval "$exports"
 done
 build
+INV_FAULTS_MODULE=$(module_file debug/deps -faults)
+export INV_FAULTS_MODULE INV_WATCH=$built/debug/examples/watch
 
 is_all=$(($# == 0))
 # The module says on an older server what it needs: some tests want one.
@@ -47,14 +52,11 @@ if [[ ! -d .servers/$too_old ]] && ! scripts/get-servers.sh "$too_old"; then
 fi
 ((is_all)) || exec scripts/cargo.sh nextest run "$@"
 
-scripts/cargo.sh nextest run --no-run
-begun=$SECONDS
-if [[ -e $duration ]]; then
-    say "the tests take about $((($(<"$duration") + 59) / 60)) minutes, as the last time"
-else
-    say "the tests take about 4 minutes"
-fi
+minutes=4
+[[ ! -e $duration ]] || minutes=$((($(<"$duration") + 59) / 60))
+say "the tests take about $minutes minutes"
 status=0
+begun=$SECONDS
 scripts/cargo.sh nextest run "$@" || status=$?
 ((status != 0)) || printf '%s\n' $((SECONDS - begun)) >"$duration"
 scripts/cargo.sh test --doc || status=$?
