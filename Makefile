@@ -32,7 +32,8 @@ demo: ## sell 100 UNITS to 2,000 SHOPPERS in a flash sale: with a counter, Lua s
 
 watch: ## show live stock of PORT or URL; ARGS="PROD-1"; with a password: INV_URL='redis://…'
 	@[ -e "$(WATCH_BUILT)" ] || echo "building; the first build takes a minute or two" >&2
-	@INV_URL="$(WATCH_URL)" scripts/cargo.sh run --example watch -- $(ARGS)
+	@export INV_URL="$(WATCH_URL)"; \
+	    if [ -n "$$INV_WATCH" ]; then exec "$$INV_WATCH" $(ARGS); else exec scripts/cargo.sh run --example watch -- $(ARGS); fi
 
 cluster: ## start three masters and three replicas with the module in the background, from port 7001
 	@scripts/cluster.sh start
@@ -48,13 +49,13 @@ dist: ## build the package in target/dist (module, documents, checksums) and try
 
 ## Work on the module
 
-test: ## run all tests, on SERVER or the server that is found
-	@scripts/test.sh
+test: ## run all tests, on SERVER or the server that is found; ARGS="expiry::" for tests whose names contain this
+	@scripts/test.sh $(ARGS)
 
 servers: ## fetch Redis 8.0, 8.2 and Valkey 8.0, 8.1, 9.1 into .servers
 	@scripts/get-servers.sh
 
-test-all: ## run the server tests on each of those servers
+test-all: ## run the server tests on each of those servers, except what does not depend on the server
 	@scripts/test-all.sh
 
 test-clients: ## run the programs of docs/clients.md, on SERVER or one that is found; fetches libraries into .deps
@@ -81,10 +82,13 @@ audit: ## check advisories, licences and sources of the libraries, with cargo-de
 fuzz: ## fuzz each target for INV_FUZZ_SECONDS (600), with progress; builds cargo-fuzz first
 	@scripts/fuzz.sh
 
+mutants: ## check with cargo-mutants whether tests notice changes of the rules (hours); ARGS="--shard 0/8"
+	@scripts/mutants.sh $(ARGS)
+
 oldest-rust: ## build the module with the oldest supported Rust, fetched by rustup
 	@scripts/oldest-rust.sh
 
-lint: ## check format, clippy, shellcheck and ruff
+lint: ## check format, clippy, rustdoc, shellcheck, ruff and typos
 	@scripts/lint.sh
 
 bench: ## compare the module with its rivals, on SERVER or the server that is found; ARGS="--rounds 5"

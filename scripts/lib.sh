@@ -29,11 +29,12 @@ at_least() {
     ((10#$major > 10#$floor_major || (10#$major == 10#$floor_major && 10#$minor >= 10#$floor_minor)))
 }
 
-# The path of the module that a release build produces.
+# module_file [FOLDER [SUFFIX]]: the path of the module that a release build, or a build in another folder of target/, produces.
 module_file() {
-    local name=libredis_inventory.so
-    [[ $(uname -s) != Darwin ]] || name=libredis_inventory.dylib
-    (cd "$root" && cd "${CARGO_TARGET_DIR:-target}/release" 2>/dev/null && printf '%s/%s\n' "$PWD" "$name")
+    local ending=so
+    [[ $(uname -s) != Darwin ]] || ending=dylib
+    (cd "$root" && cd "${CARGO_TARGET_DIR:-target}/${1:-release}" 2>/dev/null &&
+        printf '%s/libredis_inventory%s.%s\n' "$PWD" "${2:-}" "$ending")
 }
 
 # server_name PATH: prints for example valkey-9.1. Each version has its own data: an older server cannot read a newer one's.
@@ -62,6 +63,21 @@ own_configuration() {
         {print}' "$own")
     [[ $kept == "$(cat "$own")" ]] || printf '%s\n' "$kept" >"$own"
     printf '%s\n' "$own"
+}
+
+# count_tests LOG: "PASSED FAILED", the sums over the summary lines of nextest and cargo. Tests that were not run after a failure
+# count as failed.
+count_tests() {
+    sed -E 's/\x1b\[[0-9;]*m//g' "$1" | awk '
+        /^ *Summary \[/ {
+            for (i = 2; i <= NF; i++) {
+                if ($i ~ /^tests?$/) {number = split($(i - 1), all, "/"); total = all[number]}
+                if ($i ~ /^passed/) good = $(i - 1)
+            }
+            passed += good; failed += total - good; good = total = 0
+        }
+        /^test result:/ {passed += $4; failed += $6}
+        END {print passed + 0, failed + 0}'
 }
 
 # short PATH: the path as a person would type it in the project's folder.

@@ -1,22 +1,28 @@
 #!/usr/bin/env bash
-# Format, clippy, the lists of docs/supply-chain.md, and shellcheck and ruff where they are installed.
+# Format, clippy, rustdoc, the lists of docs/supply-chain.md, shellcheck, ruff and typos.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
 
+# A check whose tool cannot be had is left out, with a word.
+checked_by() {
+    have "$1" || {
+        say "!!! lint: $1 is not installed: $2 not checked"
+        return 1
+    }
+}
+
 scripts/cargo.sh fmt --check
 scripts/cargo.sh fmt --check --manifest-path fuzz/Cargo.toml
-scripts/cargo.sh clippy --all-targets -- -D warnings
-scripts/audit.sh lists
-if have shellcheck; then
-    shellcheck -x scripts/*.sh .ci/run
-else
-    say "lint: shellcheck is not installed, the scripts were not checked"
-fi
-if have ruff; then
+exports=$(scripts/setup-lint.sh)
+eval "$exports"
+if checked_by shellcheck "the scripts were"; then shellcheck -x scripts/*.sh .ci/run; fi
+if checked_by ruff "the Python was"; then
     ruff check examples tests
     ruff format --check examples tests
-else
-    say "lint: ruff is not installed, the Python was not checked"
 fi
+if checked_by typos "the spelling was"; then typos; fi
+scripts/audit.sh lists
+scripts/cargo.sh clippy --all-targets -- -D warnings
+RUSTDOCFLAGS="-D warnings" scripts/cargo.sh doc --no-deps --document-private-items

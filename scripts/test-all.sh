@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# The server tests on every server under .servers/ (see get-servers.sh) but the one that TESTED names, and a table at the end.
+# The server tests on every server under .servers/ (see get-servers.sh), and a table at the end. They are those of the profile
+# other-servers in .config/nextest.toml: what does not depend on the server is left to make test. The server that TESTED names
+# has had both, and is left out.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -9,38 +11,31 @@ readonly logs=$root/target/test-all
 failures=0
 rows=
 
-# count passed|failed LOG: the sum over what cargo says at the end of each test binary.
-count() { sed -nE "s/^test result:.* ([0-9]+) $1;.*/\1/p" "$2" | awk '{sum += $1} END {print sum + 0}'; }
-
 test_on() {
-    local server=$1 name version log start seconds passed failed
-    name=$(basename "$(dirname "$(dirname "$server")")")
-    version=$("$server" --version | sed -nE 's/.* v=([0-9.]+).*/\1/p')
+    local server=$1 name log start passed failed
+    name=$(server_name "$server")
     log=$logs/$name.log
     say ""
-    say "=== $name ($version)"
+    say "=== $name"
     start=$SECONDS
-    # A run of no test is no pass.
-    if ! SERVER=$server scripts/test.sh --test server 2>&1 | tee "$log" || [[ $(count passed "$log") == 0 ]]; then
-        failures=$((failures + 1))
-    fi
-    seconds=$((SECONDS - start))
-    passed=$(count passed "$log")
-    failed=$(count failed "$log")
-    rows+="$name $version $passed $failed $seconds"$'\n'
+    # A run of no test fails.
+    SERVER=$server scripts/test.sh --profile other-servers --test server 2>&1 | tee "$log" || failures=$((failures + 1))
+    read -r passed failed < <(count_tests "$log")
+    rows+="$name $passed $failed $((SECONDS - start))"$'\n'
 }
 
 scripts/get-servers.sh || say "!!! going on with the servers that are there"
 mkdir -p "$logs"
-scripts/cargo.sh test --test server --no-run
 
+tested=
+[[ -z ${TESTED:-} ]] || tested=$(server_name "$TESTED")
 for server in "$root"/.servers/{redis,valkey}-[0-9]*/bin/*-server; do
-    [[ ! -x $server || $server == "${TESTED:-}" ]] || test_on "$server"
+    [[ ! -x $server || $(server_name "$server") == "$tested" ]] || test_on "$server"
 done
-[[ -n $rows || -n ${TESTED:-} ]] || die "there is no server under .servers/"
+[[ -n $rows || -n $tested ]] || die "there is no server under .servers/"
 
-printf '\n%-12s %-10s %8s %8s %8s\n' server version passed failed seconds
-while read -r name version passed failed seconds; do
-    [[ -z $name ]] || printf '%-12s %-10s %8s %8s %8s\n' "$name" "$version" "$passed" "$failed" "$seconds"
+printf '\n%-12s %8s %8s %8s\n' server passed failed seconds
+while read -r name passed failed seconds; do
+    [[ -z $name ]] || printf '%-12s %8s %8s %8s\n' "$name" "$passed" "$failed" "$seconds"
 done <<<"$rows"
 ((failures == 0)) || die "the tests failed on $failures server(s); their output is in target/test-all/"

@@ -5,6 +5,7 @@
 #
 #     scripts/test-clients.sh                    all clients
 #     scripts/test-clients.sh ioredis hiredis    these clients
+#     scripts/test-clients.sh --fetch            only fetch the libraries
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -116,7 +117,13 @@ try() {
 }
 
 main() {
-    local program name
+    local program name command
+    if [[ ${1:-} == --fetch ]]; then
+        mkdir -p "$logs"
+        for name in "${all[@]}"; do set_up "$name" || failures=$((failures + 1)); done
+        ((failures == 0)) || die "$failures client(s) could not be had"
+        return
+    fi
     (($# > 0)) || set -- "${all[@]}"
     for name in "$@"; do
         [[ " ${all[*]} " == *" $name "* ]] || die "there is no client $name. The clients are: ${all[*]}"

@@ -10,24 +10,27 @@ use crate::harness::{
     Client, Json, LATER, SOON, Server, code, server_program, wait_for, wait_until, wire_code,
 };
 
-/// The module with faults, built once for all of these tests, next to the normal one.
+/// The module with faults. The scripts build it before the tests and pass its path; with plain cargo, the tests build it.
 fn module() -> &'static Path {
     static MODULE: OnceLock<PathBuf> = OnceLock::new();
-    MODULE.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let folder = root.join("target/faults");
-        let built = Command::new(root.join("scripts/cargo.sh"))
-            .args(["build", "--lib", "--features", "faults", "--target-dir"])
-            .arg(&folder)
-            .output()
-            .expect("a shell");
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        folder.join(format!(
-            "debug/{}redis_inventory{}",
-            std::env::consts::DLL_PREFIX,
-            std::env::consts::DLL_SUFFIX
-        ))
-    })
+    MODULE.get_or_init(|| std::env::var_os("INV_FAULTS_MODULE").map_or_else(build, PathBuf::from))
+}
+
+/// Builds it in a folder of its own, beside the module without faults.
+fn build() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join("target/faults");
+    let built = Command::new(root.join("scripts/cargo.sh"))
+        .args(["build", "--lib", "--features", "faults", "--target-dir"])
+        .arg(&folder)
+        .output()
+        .expect("a shell");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    folder.join(format!(
+        "debug/{}redis_inventory{}",
+        std::env::consts::DLL_PREFIX,
+        std::env::consts::DLL_SUFFIX
+    ))
 }
 
 fn start(options: &[&str]) -> Server {

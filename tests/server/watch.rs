@@ -20,19 +20,21 @@ fn target() -> PathBuf {
     test.ancestors().nth(3).expect("a target folder").to_owned()
 }
 
-/// The program. It is built with the tests, or here if only this test binary was built.
+/// The program. The scripts build it before the tests and pass its path; with plain cargo, the tests build it.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let target = target();
-        let built = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/cargo.sh"))
-            .args(["build", "--example", "watch", "--target-dir"])
-            .arg(&target)
-            .output()
-            .expect("a shell");
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        target.join("debug/examples/watch")
-    })
+    PROGRAM.get_or_init(|| std::env::var_os("INV_WATCH").map_or_else(build, PathBuf::from))
+}
+
+fn build() -> PathBuf {
+    let target = target();
+    let built = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/cargo.sh"))
+        .args(["build", "--example", "watch", "--target-dir"])
+        .arg(&target)
+        .output()
+        .expect("a shell");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    target.join("debug/examples/watch")
 }
 
 fn tmux() -> &'static OsStr {
