@@ -26,6 +26,9 @@ test_on() {
 
 scripts/get-servers.sh || say "!!! going on with the servers that are there"
 mkdir -p "$logs"
+scripts/test.sh --build
+INV_FAULTS_MODULE=$(module_file debug/deps -faults)
+export INV_FAULTS_MODULE INV_WATCH=${CARGO_TARGET_DIR:-$root/target}/debug/examples/watch
 
 tested=
 [[ -z ${TESTED:-} ]] || tested=$(server_name "$TESTED")

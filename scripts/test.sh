@@ -20,10 +20,11 @@ readonly duration=$built/test.seconds
 
 # What the tests start is built before them: cargo beside them would take the processors. `--build` does only this.
 build() {
-    scripts/cargo.sh nextest run --no-run
-    scripts/cargo.sh build --example watch
-    # Beside the module without faults, under another name, so that they share the libraries.
+    # Beside the module without faults, under another name, so that they share libraries. It comes first: cargo builds the other
+    # module anew after it.
     scripts/cargo.sh rustc --lib --features faults --crate-type cdylib -- -C extra-filename=-faults
+    scripts/cargo.sh build --example watch
+    scripts/cargo.sh nextest run --no-run
 }
 
 exports=$(scripts/setup-nextest.sh)
@@ -39,9 +40,12 @@ for setup in redis-py tmux; do
     exports=$(scripts/setup-$setup.sh) || exports=
     eval "$exports"
 done
-build
-INV_FAULTS_MODULE=$(module_file debug/deps -faults)
-export INV_FAULTS_MODULE INV_WATCH=$built/debug/examples/watch
+# test-all.sh names what it has built for all servers.
+if [[ -z ${INV_FAULTS_MODULE:-} ]]; then
+    build
+    INV_FAULTS_MODULE=$(module_file debug/deps -faults)
+    export INV_FAULTS_MODULE INV_WATCH=$built/debug/examples/watch
+fi
 
 is_all=$(($# == 0))
 # The module says on an older server what it needs: some tests want one.
