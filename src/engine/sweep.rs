@@ -42,8 +42,8 @@ pub enum Caller {
 /// milliseconds.
 const MOST_TOUCHED: usize = 1024;
 
-/// Settles what earlier commands of the same unit of work have left: a transaction, for example. Every write command
-/// does this first. If there is too much, it handles the newest notes and leaves the rest to the job.
+/// Settles what earlier commands of the same unit of work (a script or a transaction) have left. Every write command does
+/// this first. If there is too much, it handles the newest notes and leaves the rest to the job.
 pub fn catch_up<K: Keyspace>(keys: &mut K) {
     if keys.ledger(|ledger| ledger.is_behind()) {
         settle_pending(keys);
