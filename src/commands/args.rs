@@ -11,7 +11,7 @@ use crate::inventory::quantity::{MAX_EXACT, Quantity, parse_integer};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{InvalidText, KeyStyle, Sku, check_text, is_plain};
 
-/// Every option of a command with items. One of these words in the place of a sku is a mistake.
+/// The keywords of the commands with items. Such a word in the place of a sku is taken for a mistake.
 const OPTION_WORDS: [&str; 9] = ["ITEMS", "LATE", "EX", "PX", "EXAT", "PXAT", "DATA", "SPLIT", "ONCE"];
 
 /// The maximum number of arguments of a call: enough for the longest list of items or warehouses.
@@ -27,9 +27,12 @@ pub struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// Starts after the command's name. `ERR` if there are too many arguments, or one is not UTF-8 without control
-    /// characters: the server compares a keyword only up to a NUL, and a control character can disguise a name in a
-    /// log or a terminal.
+    /// Starts after the command's name.
+    ///
+    /// # Errors
+    ///
+    /// `ERR` if there are too many arguments, or if one is not UTF-8 or contains a control character. The server
+    /// compares a keyword only up to a NUL, and a control character can disguise a name in a log or a terminal.
     pub fn new(words: &'a [&'a [u8]], grammar: &'static str) -> Result<Self, Refusal> {
         let rest = words.get(1..).unwrap_or_default();
         if rest.len() > MOST_ARGUMENTS {
@@ -69,7 +72,7 @@ impl<'a> Args<'a> {
     }
 
     /// The value of an option. It cannot be `ITEMS` or `PRODUCT`: the server searches for these keywords to find the
-    /// keys, and would take the wrong arguments for keys.
+    /// keys, and would treat the wrong arguments as keys.
     pub fn value(&mut self, option: &str) -> Result<&'a [u8], Refusal> {
         let value = self.next(format_args!("the value of {option}"))?;
         if value.eq_ignore_ascii_case(b"ITEMS") || value.eq_ignore_ascii_case(b"PRODUCT") {
@@ -223,7 +226,7 @@ pub fn spell(lines: &[Line]) -> String {
     spelled.collect::<Vec<_>>().join(", ")
 }
 
-/// A hint for a number such as `+5` or `007` that is refused only for its notation: the notation that is accepted.
+/// A hint for a number that is refused only because of its notation, such as `+5` or `007`: the accepted notation.
 fn hint(value: &[u8], range: &RangeInclusive<i64>) -> String {
     let (sign, digits) = match value.split_first() {
         Some((b'+', digits)) => ("", digits),

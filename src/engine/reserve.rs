@@ -15,7 +15,7 @@ use crate::inventory::reservation::Record;
 use crate::inventory::sku::ReservationId;
 use crate::inventory::state::{Decision, State};
 
-/// The maximum number of lines of a reservation after its items were divided among warehouses.
+/// The maximum number of lines of a reservation after its items were split over warehouses.
 pub const MOST_LINES: usize = 1024;
 
 /// A request to hold stock.
@@ -27,7 +27,7 @@ pub struct ReserveRequest {
     pub lifetime: Lifetime,
     /// The client's free text.
     pub data: Option<String>,
-    /// How a line may be divided if it names a product with warehouses.
+    /// How a line may be split if it names a product with warehouses.
     pub split: Split,
     /// The requested lines. There is at least one, and each sku occurs once.
     pub items: Vec<Line>,
@@ -39,8 +39,8 @@ pub struct ReserveRequest {
 ///
 /// # Errors
 ///
-/// All that apply are compared, and the one with the lowest [`Rank`] is returned. Among them are `MISMATCH` if the id
-/// or token was used for something else, the code of the outcome if the reservation has ended, and `INSUFFICIENT`.
+/// Of all refusals that apply, the one with the lowest [`Rank`] is returned: for example, `MISMATCH` if the id or token
+/// was used for something else, the code of the outcome if the reservation has ended, or `INSUFFICIENT`.
 pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Reserved, Refusal> {
     let id = &request.id;
     let now = keys.now();
@@ -97,11 +97,11 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     Ok(reserved)
 }
 
-/// Answers a command whose token was answered with `reserved` before.
+/// Answers a command whose token was used before. Then the answer was `reserved`.
 ///
-/// While that reservation lives, the answer is the same. After it has ended, the answer is how it ended, because the
-/// customer no longer holds the stock. If nothing is known about it, the answer is `NOTFOUND`: it was held once and is
-/// not held again.
+/// While that reservation is live, the answer is the same. After it has ended, the answer is how it ended, because the
+/// customer no longer holds the stock. If nothing is known about it, the answer is `NOTFOUND`: the units were held
+/// once, and a retry must not hold them again.
 fn answer_again<K: Keyspace>(
     keys: &mut K,
     request: &ReserveRequest,
@@ -109,7 +109,7 @@ fn answer_again<K: Keyspace>(
     reserved: Reserved,
 ) -> Result<Reserved, Refusal> {
     let id = &reserved.id;
-    // A generated id differs each time. The remembered answer has the id that counts.
+    // A generated id is a new one in each retry, so the id of the stored answer decides.
     let state = if *id == request.id { state } else { settled_state(keys, id)? };
     match state {
         State::Live(..) => state.reserve(id, &request.items).map(|_| reserved),

@@ -2,7 +2,7 @@
 //!
 //! **Invariants:**
 //!
-//! - An event handler only takes notes ([`Ledger::note_leaving`], [`Ledger::touch_watched`]). The writes follow later.
+//! - An event handler only takes notes ([`Ledger::note_leaving`], [`Ledger::touch_watched`]) and never writes a key.
 //! - A note is settled once, by the first of these that runs: the write command whose read caused it, a later command,
 //!   the job after the event, or the cron.
 
@@ -42,8 +42,8 @@ pub enum Caller {
 /// milliseconds.
 const MOST_TOUCHED: usize = 1024;
 
-/// Settles what earlier commands of the same unit of work have left. Every write command does this first. If there is
-/// too much, the newest notes are handled and the rest is left to the job.
+/// Settles what earlier commands of the same unit of work (a script or a transaction) have left. Every write command does
+/// this first. If there is too much, it handles the newest notes and leaves the rest to the job.
 pub fn catch_up<K: Keyspace>(keys: &mut K) {
     if keys.ledger(|ledger| ledger.is_behind()) {
         settle_pending(keys);
@@ -65,7 +65,7 @@ pub(super) fn settled_state<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Re
     let found = keys.read(Key::Reservation(id));
     let lapsed = keys.ledger(|ledger| ledger.lapsed(id, now));
     settle_pending_of(keys, id);
-    // If a key has a TTL, the server decides whether it has expired, and the server has let us read it.
+    // The server decides whether a key with a TTL has expired. If it has let us read the key, the record is live.
     let without_ttl = matches!(found, Reading::Text(_, None));
     let state = judge(keys, id, found)?;
     if let State::Live(record, deadline) = &state
@@ -113,7 +113,7 @@ pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
 /// Settles as many pending reservations as a command has time for. If the index is not complete, nothing is settled,
 /// because it is not known what other reservations hold.
 pub fn settle_pending<K: Keyspace>(keys: &mut K) {
-    // The budget counts lines, because one reservation may have many.
+    // A limit on lines and not on reservations, because one reservation may have many lines.
     let mut left = 64_usize;
     let slot = keys.confined_to();
     let next = |ledger: &mut Ledger| ledger.is_complete().then(|| ledger.pending.take(slot)).flatten();
@@ -129,7 +129,7 @@ pub fn settle_pending<K: Keyspace>(keys: &mut K) {
 /// Releases one reservation that is pending or due and holds units of `sku`. Returns its units of `sku` and its number
 /// of lines, or `None` if there is no such reservation.
 ///
-/// If the server does not expire a due key, `can_expire` becomes false, so that it is not tried again.
+/// If the server does not expire the due key that is opened, `can_expire` becomes false, so that no other is opened.
 pub(super) fn release_one<K: Keyspace>(
     keys: &mut K,
     sku: &Sku,
@@ -156,7 +156,7 @@ pub(super) fn release_one<K: Keyspace>(
 }
 
 /// Settles and examines everything that was noted, until `time_is_up`. Returns whether work is left. The job after an
-/// event does this, and the cron does it first.
+/// event does only this; for the cron, it is the first step.
 pub fn work_off_notes<K: Keyspace>(keys: &mut K, caller: Caller, time_is_up: impl FnMut() -> bool) -> bool {
     judge_written(keys);
     let is_left = work_off_removals(keys, caller, time_is_up);
@@ -168,8 +168,8 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, caller: Caller, time_is_up: imp
 /// Compares the reserved counters that other clients have written, when their unit of work is complete. If one differs
 /// from what is held, another program uses it, and the mark is removed.
 ///
-/// This cannot be postponed: if this master fails, its replicas must already have lost the mark. Only for a master that
-/// may write now.
+/// This cannot be postponed: if this master fails, the mark must already be deleted on its replicas. Call it only on a
+/// master that may write now.
 pub fn judge_written<K: Keyspace>(keys: &mut K) {
     let written = keys.ledger(Ledger::take_written);
     if written.is_empty() {
@@ -189,7 +189,7 @@ fn work_off_removals<K: Keyspace>(
     mut time_is_up: impl FnMut() -> bool,
 ) -> bool {
     if keys.ledger(|ledger| ledger.is_complete()) {
-        // The number is fixed first, so that entries that are put back are not tried twice.
+        // Entries that are put back must not be tried again, so the number of attempts is fixed first.
         for _ in 0..keys.ledger(|ledger| ledger.pending.len()) {
             let Some(gone) = keys.ledger(|ledger| ledger.pending.take(None)) else { break };
             settle_here(keys, gone, caller);
@@ -226,7 +226,7 @@ fn remember_removed<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> b
 }
 
 /// Marks the records that other clients have put back as restored, so that this is still known after a restart. A live
-/// record is marked only if the counters contradict it, which means that less is reserved than is held.
+/// record is marked only if a counter contradicts it: fewer units are reserved than live reservations hold.
 fn mark_restored<K: Keyspace>(keys: &mut K) {
     let mut later = Vec::new();
     for (id, how) in keys.ledger(Ledger::take_restored) {
@@ -256,17 +256,17 @@ fn mark_restored<K: Keyspace>(keys: &mut K) {
     }
 }
 
-/// Whether a sku of this live reservation has less reserved than is held.
+/// Whether the reserved counter of one of this live reservation's skus is below what live reservations hold.
 fn is_contradicted<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     let lines = keys.ledger(|ledger| ledger.holds.lines(id)).unwrap_or_default();
     lines.iter().any(|line| load_repair::compare(keys, &line.sku).is_some_and(|drift| drift < 0))
 }
 
-/// Remembers the part of a deleted record that CLAMP would move now.
+/// Remembers the part of a deleted record that CLAMP (see docs/internals/releases.md) would move now.
 ///
 /// If the database contains a foreign record that may be a script's, nothing is remembered, because the script may have
-/// settled this record. The same applies to a sku of which another program may hold units: at the deadline those units
-/// would be mistaken for ours. Whatever is left shows up as drift.
+/// settled this record. Units of a sku of which another program may hold units are not remembered either: at the
+/// deadline, that program's units would be mistaken for ours. What is not remembered appears as drift.
 fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
     if !keys.is_slot_stable(gone.record.id.as_str()) {
         moving::drop_deleted(keys, gone);
@@ -296,7 +296,7 @@ fn may_meet_stale_key<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
 
 /// Does all the work that a database has without a command: handles the notes, settles remembered and blocked units,
 /// continues with what waits for its slot, opens due records, and compares the reserved counters. Stops when nothing is
-/// left or `time_is_up`, and returns whether work is left. Only for a master that may write now.
+/// left or `time_is_up`, and returns whether work is left. Call it only on a master that may write now.
 pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let now = keys.now();
     keys.ledger(Ledger::try_moving_slots_again);
@@ -352,8 +352,8 @@ fn tell_of_dropped<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bo
     false
 }
 
-/// Settles the remembered reservations that are due, until none is left or `time_is_up`, which is called with the
-/// number of lines of each. Returns whether there was any.
+/// Settles the remembered reservations that are due, until none is left or `time_is_up`. After each, `time_is_up` is
+/// called with its number of lines. Returns whether there was any.
 pub(super) fn settle_remembered_due<K: Keyspace>(
     keys: &mut K,
     mut time_is_up: impl FnMut(usize) -> bool,
@@ -384,7 +384,8 @@ fn settle_here<K: Keyspace>(keys: &mut K, gone: Gone, caller: Caller) {
     } else if caller == Caller::CommandOrCron || !may_meet_stale_key(keys, &gone) {
         settle(keys, &gone, true);
     } else {
-        // In a cluster a note would be lost if the slot left before the cron runs, so the record is written again.
+        // In a cluster, the slot may move before the cron runs, and the note would be lost. So the record is written
+        // again.
         let left = if keys.in_cluster() { moving::send_after(keys, gone) } else { Some(gone) };
         keys.ledger(|ledger| left.into_iter().for_each(|gone| ledger.pending.put_back(gone)));
     }
@@ -432,8 +433,8 @@ pub(super) fn end_overdue<K: Keyspace>(keys: &mut K, record: Record, deadline: U
     settle_pending_of(keys, &id);
 }
 
-/// Settles what is remembered of an id that is about to be reserved again. No outcome is written, since the new
-/// reservation will write its own. Returns whether there was anything.
+/// Settles what is remembered of an id that is about to be reserved again. No outcome is written, because the id is
+/// about to be live. Returns whether anything was remembered.
 pub(super) fn settle_remembered<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     // The record was deleted in this unit of work, and the job that would remember it has not run yet.
     while let Some(gone) = keys.ledger(|ledger| ledger.take_removed_of(id)) {
@@ -490,8 +491,8 @@ fn look_at_record<K: Keyspace>(keys: &mut K, id: &ReservationId) {
         let now = keys.now();
         keys.ledger(|ledger| {
             ledger.foreign.leave(name.as_bytes());
-            // The key has been deleted again, or is already due. If the index has a later deadline, the TTL was
-            // shortened.
+            // The key has been deleted again, or is already due. In the second case, a later deadline in the index
+            // means that the TTL was shortened.
             if ledger.holds.deadline(id).is_none_or(|deadline| now <= deadline) {
                 ledger.waiting.enter(Waits::Unread(id.clone(), now));
             }

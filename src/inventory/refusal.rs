@@ -356,8 +356,8 @@ impl fmt::Display for Refusal {
                 "key reservation:{id} is not a record of this module (it may be a script's, or a copy): end it with the program \
                  that created it, or use a new id"
             ),
-            // The message does not say how many units or whose they are, because not everyone who may repair may know.
-            // INFO shows it.
+            // The message does not say how many foreign records the database has, because not everyone who may repair
+            // may know that. INFO shows it.
             Self::ForeignHere { sku, units } => write!(
                 out,
                 "{units} reserved units of {sku} are in no reservation of this module, and another program may hold them: \

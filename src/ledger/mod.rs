@@ -98,9 +98,9 @@ pub struct Ledger {
     pub remembered: Remembered,
     /// Units that could not be returned.
     pub blocked: BlockedLines,
-    /// What waits for its slot to become stable.
+    /// Reservations and records that wait until their slot is stable.
     pub waiting: Waiting,
-    /// What has to be examined.
+    /// Keys that have to be examined, and other notes of event handlers.
     pub notes: Notes,
     /// The foreign `reservation:` keys.
     pub foreign: ForeignRecords,
@@ -167,7 +167,7 @@ impl Ledger {
         true
     }
 
-    /// Adds a key that a walk met and that is not urgent.
+    /// Adds a key that a walk has met and that may be examined later.
     pub fn learn(&mut self, key: Touched) {
         if let Touched::Alert(product, at) = &key {
             self.alerts.enter(product, *at, None);
@@ -192,8 +192,8 @@ impl Ledger {
         self.removed.enter(gone);
     }
 
-    /// Takes the unseen or undecided entry of an id whose record another client has deleted. Its lines are held on
-    /// return.
+    /// Takes the unseen or undecided entry (see [`Removed`]) of an id whose record another client has deleted. After
+    /// this, its lines count as held in either case.
     pub fn take_removed_of(&mut self, id: &ReservationId) -> Option<Gone> {
         if let Some(gone) = self.removed.take_unseen_of(id) {
             return Some(gone);
@@ -220,7 +220,8 @@ impl Ledger {
         }
     }
 
-    /// Remembers `gone` until its deadline, with the lines `cut` instead of its own, which are held on entry.
+    /// Remembers `gone` until its deadline, with the lines `cut` instead of its own. Its own lines must count as held
+    /// when this is called.
     pub fn remember(&mut self, mut gone: Gone, cut: Vec<Line>) {
         self.holds.unhold(&gone.lines);
         if cut.is_empty() {
@@ -234,7 +235,8 @@ impl Ledger {
         self.remembered.enter(gone);
     }
 
-    /// Adds units that cannot be returned now, and holds them. Returns whether they are the first of their sku.
+    /// Adds units that cannot be returned now, and counts them as held. Returns whether they are the first of their
+    /// sku.
     pub fn block(&mut self, line: &Line, blocked: Blocked) -> bool {
         self.holds.hold(std::slice::from_ref(line));
         self.blocked.enter(&line.sku, blocked)
@@ -280,8 +282,8 @@ impl Ledger {
         self.notes.try_moving_slots_again();
     }
 
-    /// Forgets what only a releasing master needs: notes of restored records, and everything waiting that is not a live
-    /// reservation.
+    /// Forgets what only a releasing master needs: notes of restored records, and everything that waits for its slot
+    /// except live reservations.
     pub fn forget_what_masters_need(&mut self) {
         self.notes.forget_restored();
         self.waiting.forget_all_but_parked();
@@ -308,7 +310,8 @@ impl Ledger {
 
     // --- the walk over the keys ---
 
-    /// Starts a walk over the keys. If the index is not complete, a walk for a check also rebuilds the index.
+    /// Starts a walk over the keys. If the index is not complete, a walk that was meant for a check rebuilds the index
+    /// too.
     pub fn begin_walk(&mut self, purpose: Purpose, now: UnixMs) {
         let is_check = purpose == Purpose::Check;
         self.walk = Some(if is_check && !self.is_complete() { Purpose::Index } else { purpose });
@@ -321,8 +324,8 @@ impl Ledger {
         self.walk = None;
     }
 
-    /// Whether every live reservation is known. Until then it is not known what other reservations hold of a sku
-    /// either, and overdue units wait.
+    /// Whether every live reservation is known. Until then, it is not known either how many units of a sku other
+    /// reservations hold, so overdue units wait.
     pub fn is_complete(&self) -> bool {
         match self.walk {
             None | Some(Purpose::Check) => true,
@@ -344,20 +347,20 @@ impl Ledger {
         self.standing.end_check(is_right, now);
     }
 
-    /// The units that a reserved counter has beyond what is held and what is undecided.
+    /// The difference between a reserved counter and what is held or undecided. Positive if the counter is higher.
     pub fn drift(&self, sku: &Sku, reserved: i64) -> i64 {
         reserved
             .saturating_sub(self.holds.held_by_others(sku, 0))
             .saturating_sub(self.removed.undecided_units(sku))
     }
 
-    /// Whether it is known of which skus another program holds units.
+    /// Whether the skus of which another program may hold units are known.
     pub fn knows_the_shared(&self) -> bool {
         self.is_alone() || (self.is_complete() && !self.comparison.is_incomplete)
     }
 
     /// Whether reserved units of this sku may belong to another program: its counter was found to be above what is
-    /// held, or that is not known.
+    /// held, or it is not known whether it is.
     pub fn may_be_shared(&self, sku: &Sku) -> bool {
         !self.knows_the_shared()
             || self.comparison.written_while_incomplete.contains(sku.as_str())
@@ -446,8 +449,8 @@ impl Ledger {
                     || is_due()))
     }
 
-    /// Whether nothing has to be done here until a command or an event arrives or [`Ledger::next_deadline`] passes. If
-    /// nothing is held, the memory of the index is freed.
+    /// Whether this database sleeps: nothing has to be done until a command or an event arrives or
+    /// [`Ledger::next_deadline`] passes. If nothing is held, frees the memory of the index.
     pub fn falls_asleep(&mut self, now: UnixMs) -> bool {
         let is_idle = self.walk.is_none() && !self.has_work(now, true);
         if is_idle && self.holds.is_empty() {
@@ -456,13 +459,13 @@ impl Ledger {
         is_idle
     }
 
-    /// The earliest deadline of anything live or remembered, if there is one. Without commands and events, there is no
-    /// work before it.
+    /// The earliest deadline of the live and remembered reservations, if there is one. Until then, only commands and
+    /// events cause work.
     pub fn next_deadline(&self) -> Option<UnixMs> {
         self.holds.next_wake().into_iter().chain(self.remembered.first_deadline()).min()
     }
 
-    /// Whether the ledger contains nothing that an empty database would not have.
+    /// Whether the ledger is like that of an empty database, so that it can be dropped.
     pub fn is_blank(&self) -> bool {
         self.walk.is_none()
             && !self.has_work(UnixMs::MAX, true)

@@ -77,20 +77,27 @@ impl<'a> ServerKeyspace<'a> {
     }
 
     /// In a cluster, confines the keyspace to the slot of this id, which the command names. The server expects every
-    /// key that a command opens to be in the slot of the command's declared keys. `TRYAGAIN` while some keys of the
-    /// slot are on another node.
+    /// key that a command opens to be in the slot of the command's declared keys.
+    ///
+    /// # Errors
+    ///
+    /// `TRYAGAIN` while some keys of the slot are on another node.
     pub fn confine(&mut self, id: &str) -> Result<(), Refusal> {
         if !self.settings.in_cluster {
             return Ok(());
         }
         let slot = Slot::of(id);
         self.slot = Some(slot);
-        // The reason does not matter here, and finding it would cost a CLUSTER NODES.
+        // The reason does not matter here, and finding it would cost a call of CLUSTER NODES.
         if self.is_slot_stable(id) { Ok(()) } else { Err(Refusal::SlotMoving(slot)) }
     }
 
-    /// Like [`confine`](Self::confine), for a command on a reservation and skus. `CROSSSLOT` if they are in different
-    /// slots: the server does not check the skus, which are declared in a second key specification.
+    /// Like [`confine`](Self::confine), for a command on a reservation and skus.
+    ///
+    /// # Errors
+    ///
+    /// `CROSSSLOT` if they are in different slots. The server does not check this, because the skus are declared in a
+    /// second key specification.
     pub fn confine_with(&mut self, id: &ReservationId, lines: &[Line]) -> Result<(), Refusal> {
         if self.settings.in_cluster {
             let slot = Slot::of(id.as_str());
@@ -101,8 +108,8 @@ impl<'a> ServerKeyspace<'a> {
         self.confine(id.as_str())
     }
 
-    /// Refuses a command that names no key and reads keys of any slot if it is in a transaction or a script in a
-    /// cluster. The server would expect those keys in the slot of the other commands.
+    /// In a cluster, refuses a command that reads keys of any slot if it is in a transaction or a script. The server
+    /// would expect those keys in the slot of the transaction or script.
     pub fn roam(&self, command: &str) -> Result<(), Refusal> {
         let in_others =
             self.ctx.flags() & (raw::REDISMODULE_CTX_FLAGS_MULTI | raw::REDISMODULE_CTX_FLAGS_LUA);
@@ -227,7 +234,8 @@ impl Keyspace for ServerKeyspace<'_> {
         let state = if self.is_slot_stable(id) {
             SlotState::Stable
         } else {
-            // If the node does not know, nothing may be dropped, so the slot is treated as if it were leaving.
+            // If CLUSTER NODES does not say, the slot is treated as if it were leaving, because then nothing is
+            // dropped.
             self.own_slots().state(slot).unwrap_or(SlotState::Migrating)
         };
         self.slots.insert(slot, state);
