@@ -1,9 +1,9 @@
 //! The ways in which a reservation can end.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// The step that ended a reservation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// The units were sold.
@@ -22,5 +22,12 @@ impl Ending {
             Ending::RolledBack => "rolled_back",
             Ending::Expired => "expired",
         }
+    }
+
+    /// The ending of this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        [Ending::Committed, Ending::RolledBack, Ending::Expired]
+            .into_iter()
+            .find(|ending| ending.name() == name)
     }
 }

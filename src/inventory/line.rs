@@ -59,14 +59,14 @@ const FEW: usize = 32;
 #[derive(Debug, Default)]
 pub struct Sum {
     lines: Vec<Line>,
-    /// The position of each sku in `lines`. Empty while there are few lines.
-    index: HashMap<Sku, usize>,
+    /// The position of each sku in `lines`. `None` while there are few lines.
+    index: Option<HashMap<Sku, usize>>,
 }
 
 impl Sum {
     /// Creates an empty sum with room for `capacity` lines.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { lines: Vec::with_capacity(capacity), index: HashMap::new() }
+        Self { lines: Vec::with_capacity(capacity), index: None }
     }
 
     /// Adds a line.
@@ -89,22 +89,21 @@ impl Sum {
     }
 
     fn find(&mut self, sku: &Sku) -> Option<&mut Line> {
-        if self.index.is_empty() {
-            return self.lines.iter_mut().find(|known| known.sku == *sku);
+        match &self.index {
+            None => self.lines.iter_mut().find(|known| known.sku == *sku),
+            Some(index) => index.get(sku).and_then(|place| self.lines.get_mut(*place)),
         }
-        self.index.get(sku).and_then(|place| self.lines.get_mut(*place))
     }
 
     /// Adds a line whose sku is not in the sum yet.
     fn push(&mut self, line: Line) {
         self.lines.push(line);
-        let new = match self.lines.len() {
-            0..=FEW => return,
-            _ if self.index.is_empty() => 0,
-            count => count.saturating_sub(1),
-        };
+        if self.lines.len() <= FEW {
+            return;
+        }
+        let new = if self.index.is_none() { 0 } else { self.lines.len().saturating_sub(1) };
         let places = self.lines.iter().enumerate().skip(new);
-        self.index.extend(places.map(|(place, line)| (line.sku.clone(), place)));
+        self.index.get_or_insert_default().extend(places.map(|(place, line)| (line.sku.clone(), place)));
     }
 }
 
@@ -153,10 +152,10 @@ pub(super) fn minus(lines: &[Line], part: &[Line]) -> Vec<Line> {
 #[serde(deny_unknown_fields)]
 pub(super) struct LineJson<'a> {
     #[serde(borrow)]
-    product_id: Cow<'a, str>,
+    pub(super) product_id: Cow<'a, str>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    warehouse: Option<Cow<'a, str>>,
-    quantity: i64,
+    pub(super) warehouse: Option<Cow<'a, str>>,
+    pub(super) quantity: i64,
 }
 
 impl<'a> LineJson<'a> {

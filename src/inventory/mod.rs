@@ -7,6 +7,7 @@ pub mod alert;
 pub mod allocation;
 pub mod cluster_slot;
 pub mod ending;
+mod json;
 pub mod key;
 pub mod lifetime;
 pub mod line;

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::ending::Ending;
+use super::json::{Reader, Writer};
 use super::line::{Line, LineJson, lines_from_json, minus, sum_lines, units_by_sku};
 use super::quantity::UnixMs;
 use super::refusal::Refusal;
-use super::reservation::{Record, to_json};
+use super::reservation::Record;
 use super::sku::{KeyStyle, ReservationId};
 
 /// The outcome of an ended reservation, as `inventory:outcome:{id}` stores it.
@@ -42,7 +43,7 @@ pub struct Parts {
     pub returned: Vec<Line>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OutcomeJson<'a> {
     #[serde(borrow)]
@@ -53,14 +54,89 @@ struct OutcomeJson<'a> {
     resolved_at: UnixMs,
     #[serde(borrow)]
     items: Vec<LineJson<'a>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     sold: Option<Vec<LineJson<'a>>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     returned: Option<Vec<LineJson<'a>>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     data: Option<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(borrow, default)]
     rolled_back: Vec<LineJson<'a>>,
+}
+
+impl<'a> OutcomeJson<'a> {
+    fn read(json: &'a [u8]) -> Option<Self> {
+        Self::read_exact(json).or_else(|| serde_json::from_slice(json).ok())
+    }
+
+    /// Reads what [`OutcomeJson::write`] writes; `None` for any other document, even if it is an outcome.
+    fn read_exact(json: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader::new(json);
+        reader.expect("{\"reservation_id\":")?;
+        let reservation_id = reader.text()?.into();
+        reader.expect(",\"state\":")?;
+        let state = Ending::named(reader.text()?)?;
+        reader.expect(",\"created_at\":")?;
+        let created_at = reader.number()?;
+        reader.expect(",\"expires_at\":")?;
+        let expires_at = reader.number()?;
+        reader.expect(",\"resolved_at\":")?;
+        let resolved_at = reader.number()?;
+        reader.expect(",\"items\":")?;
+        let items = reader.lines()?;
+        let sold = if reader.skip(",\"sold\":") { Some(reader.lines()?) } else { None };
+        let returned = if reader.skip(",\"returned\":") { Some(reader.lines()?) } else { None };
+        let data = if reader.skip(",\"data\":") { Some(reader.text()?.into()) } else { None };
+        let rolled_back = if reader.skip(",\"rolled_back\":") { reader.lines()? } else { Vec::new() };
+        reader.expect("}")?;
+        reader.end()?;
+        Some(Self {
+            reservation_id,
+            state,
+            created_at,
+            expires_at,
+            resolved_at,
+            items,
+            sold,
+            returned,
+            data,
+            rolled_back,
+        })
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.put("{\"reservation_id\":");
+        out.text(&self.reservation_id);
+        out.put(",\"state\":");
+        out.text(self.state.name());
+        out.put(",\"created_at\":");
+        out.number(self.created_at);
+        out.put(",\"expires_at\":");
+        out.number(self.expires_at);
+        out.put(",\"resolved_at\":");
+        out.number(self.resolved_at);
+        out.put(",\"items\":");
+        out.lines(&self.items);
+        if let Some(sold) = &self.sold {
+            out.put(",\"sold\":");
+            out.lines(sold);
+        }
+        if let Some(returned) = &self.returned {
+            out.put(",\"returned\":");
+            out.lines(returned);
+        }
+        if let Some(data) = &self.data {
+            out.put(",\"data\":");
+            out.text(data);
+        }
+        if !self.rolled_back.is_empty() {
+            out.put(",\"rolled_back\":");
+            out.lines(&self.rolled_back);
+        }
+        out.put("}");
+        out.end()
+    }
 }
 
 impl Outcome {
@@ -90,7 +166,7 @@ impl Outcome {
 
     /// Reads the outcome of `id` from its stored form. Returns `None` if `json` is not an outcome of this id.
     pub fn from_json(id: &ReservationId, json: &[u8], style: KeyStyle) -> Option<Self> {
-        let read: OutcomeJson<'_> = serde_json::from_slice(json).ok()?;
+        let read = OutcomeJson::read(json)?;
         if read.reservation_id != id.as_str() {
             return None;
         }
@@ -122,7 +198,7 @@ impl Outcome {
 
     /// The stored form: JSON.
     pub fn to_json(&self, id: &ReservationId) -> Vec<u8> {
-        let json = OutcomeJson {
+        OutcomeJson {
             reservation_id: id.as_str().into(),
             state: self.ending,
             created_at: self.created_at,
@@ -133,8 +209,8 @@ impl Outcome {
             returned: self.parts.as_ref().map(|parts| parts.returned.iter().map(LineJson::of).collect()),
             data: self.data.as_deref().map(Cow::from),
             rolled_back: self.rolled_back.iter().map(LineJson::of).collect(),
-        };
-        to_json(&json)
+        }
+        .write()
     }
 
     /// The outcome after these lines have been returned as well.

@@ -6,8 +6,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::json::{Reader, Writer};
 use super::line::{
     Line, LineJson, Sum, describe, lines_from_json, minus, same_lines, sum_lines, units_by_sku,
 };
@@ -55,7 +56,7 @@ pub struct Record {
 
 /// The state of a reservation when another client put its record back (RESTORE, RENAME, COPY). The module writes it
 /// into the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Restored {
     /// The reservation was live. Its record moves no units that another reservation holds.
@@ -64,7 +65,16 @@ pub enum Restored {
     Ended,
 }
 
-#[derive(Serialize, Deserialize)]
+impl Restored {
+    fn name(self) -> &'static str {
+        match self {
+            Restored::Live => "live",
+            Restored::Ended => "ended",
+        }
+    }
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RecordJson<'a> {
     #[serde(borrow)]
@@ -73,16 +83,87 @@ struct RecordJson<'a> {
     expires_at: UnixMs,
     #[serde(borrow)]
     items: Vec<LineJson<'a>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     asked: Option<Vec<LineJson<'a>>>,
-    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(borrow, default)]
     sold: Vec<LineJson<'a>>,
-    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(borrow, default)]
     returned: Vec<LineJson<'a>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     data: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     restored: Option<Restored>,
+}
+
+impl<'a> RecordJson<'a> {
+    fn read(json: &'a [u8]) -> Option<Self> {
+        Self::read_exact(json).or_else(|| serde_json::from_slice(json).ok())
+    }
+
+    /// Reads what [`RecordJson::write`] writes; `None` for any other document, even if it is a record.
+    fn read_exact(json: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader::new(json);
+        reader.expect("{\"reservation_id\":")?;
+        let reservation_id = reader.text()?.into();
+        reader.expect(",\"created_at\":")?;
+        let created_at = reader.number()?;
+        reader.expect(",\"expires_at\":")?;
+        let expires_at = reader.number()?;
+        reader.expect(",\"items\":")?;
+        let items = reader.lines()?;
+        let asked = if reader.skip(",\"asked\":") { Some(reader.lines()?) } else { None };
+        let sold = if reader.skip(",\"sold\":") { reader.lines()? } else { Vec::new() };
+        let returned = if reader.skip(",\"returned\":") { reader.lines()? } else { Vec::new() };
+        let data = if reader.skip(",\"data\":") { Some(reader.text()?.into()) } else { None };
+        reader.expect("}")?;
+        reader.end()?;
+        // A record that came back is rare, and left to serde_json.
+        Some(Self {
+            reservation_id,
+            created_at,
+            expires_at,
+            items,
+            asked,
+            sold,
+            returned,
+            data,
+            restored: None,
+        })
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.put("{\"reservation_id\":");
+        out.text(&self.reservation_id);
+        out.put(",\"created_at\":");
+        out.number(self.created_at);
+        out.put(",\"expires_at\":");
+        out.number(self.expires_at);
+        out.put(",\"items\":");
+        out.lines(&self.items);
+        if let Some(asked) = &self.asked {
+            out.put(",\"asked\":");
+            out.lines(asked);
+        }
+        if !self.sold.is_empty() {
+            out.put(",\"sold\":");
+            out.lines(&self.sold);
+        }
+        if !self.returned.is_empty() {
+            out.put(",\"returned\":");
+            out.lines(&self.returned);
+        }
+        if let Some(data) = &self.data {
+            out.put(",\"data\":");
+            out.text(data);
+        }
+        if let Some(restored) = self.restored {
+            out.put(",\"restored\":");
+            out.text(restored.name());
+        }
+        out.put("}");
+        out.end()
+    }
 }
 
 impl Record {
@@ -112,6 +193,9 @@ impl Record {
 
     /// All lines that the reservation ever held, including those that were sold or returned in parts.
     pub fn whole(&self) -> Vec<Line> {
+        if self.sold.is_empty() && self.returned.is_empty() {
+            return self.items.clone();
+        }
         sum_lines(&[&self.items, &self.sold, &self.returned])
     }
 
@@ -168,7 +252,7 @@ impl Record {
     /// Reads the record of `id` from its stored form. Returns `None` if `json` is foreign: not a live record of this
     /// id.
     pub fn from_json(id: &ReservationId, json: &[u8], style: KeyStyle) -> Option<Self> {
-        let read: RecordJson<'_> = serde_json::from_slice(json).ok()?;
+        let read = RecordJson::read(json)?;
         let has_ended = read.restored == Some(Restored::Ended);
         if read.reservation_id != id.as_str() || read.items.is_empty() || has_ended {
             return None;
@@ -192,19 +276,19 @@ impl Record {
     /// Marks the record in `json` as restored. Returns `None` if it is not a record of this id, or has this mark
     /// already.
     pub fn marked_restored(id: &ReservationId, json: &[u8], how: Restored) -> Option<Vec<u8>> {
-        let read: RecordJson<'_> = serde_json::from_slice(json).ok()?;
+        let read = RecordJson::read(json)?;
         let is_new = read.reservation_id == id.as_str() && read.restored.is_none_or(|known| known != how);
-        is_new.then(|| to_json(&RecordJson { restored: Some(how), ..read }))
+        is_new.then(|| RecordJson { restored: Some(how), ..read }.write())
     }
 
     /// Whether `json` is the record of an id other than `id`, the one in its key. RENAME and COPY have this effect.
     pub fn is_misnamed(id: &ReservationId, json: &[u8]) -> bool {
-        serde_json::from_slice::<RecordJson<'_>>(json).is_ok_and(|read| read.reservation_id != id.as_str())
+        RecordJson::read(json).is_some_and(|read| read.reservation_id != id.as_str())
     }
 
     /// The stored form: JSON.
     pub fn to_json(&self) -> Vec<u8> {
-        let json = RecordJson {
+        RecordJson {
             reservation_id: self.id.as_str().into(),
             created_at: self.created_at,
             expires_at: self.expires_at,
@@ -214,16 +298,7 @@ impl Record {
             returned: self.returned.iter().map(LineJson::of).collect(),
             data: self.data.as_deref().map(Cow::from),
             restored: self.restored.then_some(Restored::Live),
-        };
-        to_json(&json)
+        }
+        .write()
     }
-}
-
-/// The JSON of a record or an outcome.
-pub(super) fn to_json(document: &impl Serialize) -> Vec<u8> {
-    // A record or outcome with one line takes about 150 to 200 bytes.
-    let mut out = Vec::with_capacity(256);
-    // Strings and integers cannot fail to serialize.
-    let _ = serde_json::to_writer(&mut out, document);
-    out
 }
