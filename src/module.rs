@@ -96,7 +96,10 @@ fn load(context: &Context, module: &Module, arguments: &[Vec<u8>]) -> Result<(),
         }
     }
     ctx.register_info::<info::Section>();
-    if server_events::register_server_events(context).is_err() || !events::subscribe(ctx) {
+    if server_events::register_server_events(context).is_err()
+        || !events::subscribe(ctx)
+        || !events::meet_neighbours(ctx, module)
+    {
         return Err("the module cannot subscribe to the server's events".into());
     }
     // The keys that already exist are walked over in slices, so that the server keeps answering.

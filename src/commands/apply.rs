@@ -13,7 +13,7 @@ use crate::server::api::ctx::Ctx;
     {
         name: "INV.APPLY",
         flags: [Write],
-        arity: -6,
+        arity: -4,
         summary: "Internal: replicates a change to replicas and the AOF.",
         complexity: "O(N) where N is the number of effects.",
         since: "0.1.0",
@@ -26,16 +26,8 @@ use crate::server::api::ctx::Ctx;
             }
         ],
         args: [
-            { name: "version", arg_type: Integer },
-            {
-                name: "effect", arg_type: Block, flags: [Multiple],
-                subargs: [
-                    { name: "word", arg_type: String },
-                    { name: "id", arg_type: Key, key_spec_index: 0 },
-                    { name: "first", arg_type: Integer },
-                    { name: "second", arg_type: String }
-                ]
-            }
+            { name: "version", arg_type: String },
+            { name: "effect", arg_type: String, flags: [Multiple] }
         ]
     }
 )]

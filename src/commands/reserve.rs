@@ -122,10 +122,12 @@ pub(super) fn parse(
     let items = args.items(style, settings.max_items)?;
     // The token belongs to the id as the client gave it: with a star, a repeated token returns the reservation that
     // was made first, whatever id was generated.
-    let given = String::from_utf8_lossy(given);
-    let given = given.strip_suffix('*').map_or(id.as_str(), |_| &given);
-    let once =
-        args::token(token, |token| OnceName::new("reserve", given, token, style), || args::spell(&items))?;
+    let name = |token: &[u8]| {
+        let given = String::from_utf8_lossy(given);
+        let given = given.strip_suffix('*').map_or(id.as_str(), |_| &given);
+        OnceName::new("reserve", given, token, style)
+    };
+    let once = args::token(token, name, || args::spell(&items))?;
     let (lifetime, split) = (lifetime.unwrap_or(Lifetime::Default), split.unwrap_or_default());
     Ok(ReserveRequest { id, lifetime, data, split, items, once })
 }

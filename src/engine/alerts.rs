@@ -1,6 +1,6 @@
 //! Alerts: raised after every change of available units, and listed newest first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::keyspace::{Counter, Keyspace, Reading, Tally, is_free};
 use super::places::places;
@@ -48,7 +48,7 @@ impl Moves {
 /// Raises the alerts for these changes. For each alert a key is written and a message is published, both in the
 /// transaction of their cause. For a product that is neither low nor out of stock, no key is read.
 pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
-    let mut in_warehouses: HashMap<&str, Vec<&Move>> = HashMap::new();
+    let mut in_warehouses: BTreeMap<&str, Vec<&Move>> = BTreeMap::new();
     for moved in moves.0.iter().filter(|moved| moved.sku.warehouse().is_some()) {
         in_warehouses.entry(moved.sku.product()).or_default().push(moved);
     }

@@ -17,7 +17,8 @@ use crate::inventory::state::State;
 /// `WRONGTYPE` if the key of the outcome holds something else.
 pub(super) fn judge<K: Keyspace>(keys: &mut K, id: &ReservationId, found: Reading) -> Result<State, Refusal> {
     let style = keys.style();
-    let outcome = outcome(keys, id)?;
+    let is_live = matches!(found, Reading::Text(..)) && keys.ledger(|ledger| ledger.has_no_outcome(id));
+    let outcome = if is_live { None } else { outcome(keys, id)? };
     let name = || Key::Reservation(id).name(style);
     if found != Reading::Absent
         && keys.ledger(|ledger| !ledger.foreign.is_empty() && ledger.foreign.contains(name().as_bytes()))

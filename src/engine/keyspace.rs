@@ -144,6 +144,8 @@ pub enum Argument<'a> {
     Text(&'a [u8]),
     /// A number.
     Number(i64),
+    /// A word and a number, separated by a space.
+    Phrase(&'static str, i64),
 }
 
 /// A statistic that INFO shows.
@@ -211,6 +213,11 @@ pub trait Keyspace {
 
     /// Reads a key as a client's command would. A due key expires.
     fn read(&mut self, key: Key<'_>) -> Reading;
+
+    /// Reads a key that this command is about to write or remove, unless the command is refused.
+    fn read_to_change(&mut self, key: Key<'_>) -> Reading {
+        self.read(key)
+    }
 
     /// Reads a counter as a client's command would. A due key expires.
     fn read_counter(&mut self, key: Key<'_>) -> Counter {

@@ -7,9 +7,9 @@
 //! - The steps of commands: [`reserve`], [`resolve`], [`restock`], [`warehouses`], [`queries`], [`audit`].
 //! - What these share, and what happens without a command: `supply`, [`recover`], [`sweep`], [`moving`],
 //!   [`load_repair`].
-//! - The parts of a step: `settle`, `once`, `change`, [`shelves`], [`alerts`], [`feed`], [`effects`], [`places`],
-//!   `judge`.
-//! - The base: [`keyspace`], [`sent`].
+//! - The parts of a step: `settle`, `once`, `change`, [`shelves`], [`alerts`], [`feed`], [`effects`], [`forms`],
+//!   [`places`], `judge`.
+//! - The base: [`keyspace`], [`sent`], [`effect`].
 //!
 //! Terms used throughout:
 //!
@@ -32,8 +32,10 @@
 pub mod alerts;
 pub mod audit;
 mod change;
+pub mod effect;
 pub mod effects;
 pub mod feed;
+pub mod forms;
 mod judge;
 pub mod keyspace;
 pub mod load_repair;

@@ -42,6 +42,9 @@ pub struct Place {
 ///
 /// `WRONGTYPE` if the key holds another type, and `ERR` if it has more than [`MOST`] members.
 pub fn places<K: Keyspace>(keys: &mut K, product: &str) -> Result<Option<Vec<Place>>, Refusal> {
+    if keys.ledger(|ledger| ledger.has_no_warehouses(product)) {
+        return Ok(None);
+    }
     let key = Key::Warehouses(product);
     match keys.ranking(key, MOST) {
         Ranking::Absent => Ok(None),

@@ -147,9 +147,9 @@ pub fn scan<K: Keyspace>(
             }
             let Some((at, id, deadline)) = holds.after(position) else { return (None, found) };
             position = Some(at);
-            let is_wanted = query.product.as_ref().is_none_or(|product| holds.is_of(id, product.as_str()));
-            if deadline >= now && is_wanted && may_see(id) {
-                found.push(id.clone());
+            let is_wanted = query.product.as_ref().is_none_or(|product| holds.is_of(&id, product.as_str()));
+            if deadline >= now && is_wanted && may_see(&id) {
+                found.push(id);
             }
         }
         (position, found)

@@ -93,6 +93,7 @@ impl Walk {
                 Purpose::Index | Purpose::Check => ledger.standing.found_mark(self.now),
                 Purpose::IndexUnwatched => ledger.standing.found_unwatched_mark(self.now),
             },
+            Some(Watched::Warehouses(product)) => ledger.warehouse_sets.enter(product),
             Some(Watched::Available) | None => {}
         }
     }
@@ -101,7 +102,7 @@ impl Walk {
     /// `time_is_up`, and returns whether work is left.
     pub fn finish<K: Keyspace>(&mut self, keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
         while let Some(id) = self.with_stale_outcome.pop() {
-            keys.ledger(|ledger| ledger.holds.note_stale_outcome(&id));
+            keys.ledger(|ledger| ledger.holds.note_outcome(&id));
             if time_is_up() {
                 return true;
             }
@@ -164,8 +165,8 @@ pub fn note_dropped<K: Keyspace>(keys: &mut K, before: &Ledger) {
     let mut position = None;
     while let Some((at, id, deadline)) = before.holds.after(position) {
         position = Some(at);
-        if deadline <= now && keys.ledger(|ledger| ledger.holds.deadline(id).is_none()) {
-            keys.ledger(|ledger| ledger.notes.dropped.push(id.clone()));
+        if deadline <= now && keys.ledger(|ledger| ledger.holds.deadline(&id).is_none()) {
+            keys.ledger(|ledger| ledger.notes.dropped.push(id));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `INV.COMMIT`, `INV.ROLLBACK` and `INV.EXTEND`: the steps on a live reservation.
 
 use super::change::{Cause, Change, Writes};
-use super::effects::Effect;
+use super::effect::{Effect, units_of};
 use super::keyspace::{Keyspace, Tally, counter_to_change};
 use super::places::require_supply;
 use super::supply::Supply;
@@ -187,7 +187,7 @@ fn resolve<K: Keyspace>(
     // After this point nothing may fail. Besides one effect for each line there are the end of the reservation and
     // perhaps the answer to the token.
     let mut effects = Vec::with_capacity(lines.len().saturating_add(2));
-    effects.extend(lines.iter().map(|line| units_effect(line, ending)));
+    effects.extend(lines.iter().map(|line| units_of(line, ending)));
     let left = record.without(&lines);
     let ended = left.is_empty();
     effects.push(if ended {
@@ -265,15 +265,6 @@ fn check_counters<K: Keyspace>(
         moves.moved(sku, &available, units);
     }
     objections.unless_any(moves)
-}
-
-fn units_effect(line: &Line, ending: Ending) -> Effect {
-    let units = line.quantity.units();
-    let available = match ending {
-        Ending::Committed => 0,
-        Ending::RolledBack | Ending::Expired => units,
-    };
-    Effect::Units { sku: line.sku.clone(), available, reserved: units.saturating_neg() }
 }
 
 fn end_effect<K: Keyspace>(

@@ -62,7 +62,7 @@ pub fn catch_up<K: Keyspace>(keys: &mut K) {
 pub(super) fn settled_state<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<State, Refusal> {
     catch_up(keys);
     let now = keys.now();
-    let found = keys.read(Key::Reservation(id));
+    let found = keys.read_to_change(Key::Reservation(id));
     let lapsed = keys.ledger(|ledger| ledger.lapsed(id, now));
     settle_pending_of(keys, id);
     // The server decides whether a key with a TTL has expired. If it has let us read the key, the record is live.
@@ -146,7 +146,7 @@ pub(super) fn release_one<K: Keyspace>(
         return Some((units_of(&gone.lines), gone.lines.len()));
     }
     let (id, lines) = keys.ledger(|ledger| {
-        let id = ledger.holds.next_due_of(sku, now).cloned().filter(|_| *can_expire)?;
+        let id = ledger.holds.next_due_of(sku, now).filter(|_| *can_expire)?;
         let lines = ledger.holds.lines(&id).unwrap_or_default();
         Some((id, lines))
     })?;
@@ -314,7 +314,7 @@ pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) ->
     if moving::take_up_waiting(keys, &mut time_is_up) {
         return true;
     }
-    while let Some(id) = keys.ledger(|ledger| ledger.holds.next_due(now).cloned()) {
+    while let Some(id) = keys.ledger(|ledger| ledger.holds.next_due(now)) {
         if keys.is_slot_stable(id.as_str()) {
             open_due(keys, &id);
             settle_pending(keys);

@@ -165,15 +165,18 @@ pub enum Watched {
     Outcome(ReservationId),
     /// `stock:available:*`.
     Available,
+    /// `stock:warehouses:*`.
+    Warehouses(Product),
     /// `stock:reserved:*`.
     Reserved(Sku),
     /// `inventory:managed`.
     Managed,
 }
 
-/// Whether this name starts like the key of a reservation, even if the rest is not a valid id.
-pub fn is_reservation(name: &[u8]) -> bool {
-    name.starts_with(RESERVATION.as_bytes())
+/// Whether the event of a new key of this name matters, whatever its type: it starts like the key of a reservation, an outcome
+/// or a set of warehouses, even if the rest is not valid.
+pub fn is_watched_when_new(name: &[u8]) -> bool {
+    [RESERVATION, OUTCOME, WAREHOUSES].iter().any(|prefix| name.starts_with(prefix.as_bytes()))
 }
 
 /// Recognises the name of a key. Most keys of a server do not belong to the module, so the prefixes are compared before
@@ -203,6 +206,11 @@ pub fn watched(name: &[u8], style: KeyStyle) -> Option<Watched> {
     if let Some(rest) = name.strip_prefix(RESERVED.as_bytes()) {
         let sku = Sku::parse(rest, style).ok()?;
         return named_so(Key::Reserved(&sku), name, style).then_some(Watched::Reserved(sku));
+    }
+    if let Some(rest) = name.strip_prefix(WAREHOUSES.as_bytes()) {
+        let product = Product::parse(rest, style).ok()?;
+        return named_so(Key::Warehouses(product.as_str()), name, style)
+            .then_some(Watched::Warehouses(product));
     }
     if name.starts_with(AVAILABLE.as_bytes()) {
         return Some(Watched::Available);

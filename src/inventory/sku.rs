@@ -104,6 +104,11 @@ impl ReservationId {
         let text = check_id("reservation id", text, style)?;
         Ok(Self(canonical("reservation id", text, style)?.into()))
     }
+
+    /// The id whose [`ReservationId::as_str`] is `text`.
+    pub(crate) fn known(text: &str) -> Self {
+        Self(text.into())
+    }
 }
 
 impl Product {
@@ -114,7 +119,7 @@ impl Product {
     /// [`InvalidText`] if the text breaks the rules for ids or contains `@`.
     pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, InvalidText> {
         let text = check_id("product", text, style)?;
-        if text.contains('@') {
+        if text.as_bytes().contains(&b'@') {
             return Err(InvalidText(format!(
                 "product '{text}' contains '@': name the product without a warehouse"
             )));
@@ -131,7 +136,7 @@ impl Warehouse {
     /// [`InvalidText`] if the text breaks the rules for ids, contains `@` or, in tagged style, contains braces.
     pub fn parse(text: &[u8], style: KeyStyle) -> Result<Self, InvalidText> {
         let text = check_id("warehouse", text, style)?;
-        if text.contains('@') {
+        if text.as_bytes().contains(&b'@') {
             return Err(InvalidText(format!("warehouse '{text}' contains '@'")));
         }
         if style == KeyStyle::Tagged && text.contains(['{', '}']) {
@@ -191,7 +196,7 @@ impl Sku {
     /// Reads a sku in its replicated form, which is that of [`Sku::as_str`]: tagged style adds no braces to it.
     pub fn replicated(text: &[u8], style: KeyStyle) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
-        match text.split_once('@') {
+        match split_at_sign(text) {
             None => Self::from_parts(text, None, style).ok(),
             Some((product, warehouse)) => Self::from_parts(product, Some(warehouse), style).ok(),
         }
@@ -199,12 +204,12 @@ impl Sku {
 
     /// The product of this sku.
     pub fn product(&self) -> &str {
-        self.0.split_once('@').map_or(&self.0, |(product, _)| product)
+        split_at_sign(&self.0).map_or(&self.0, |(product, _)| product)
     }
 
     /// The warehouse, if the sku names one.
     pub fn warehouse(&self) -> Option<&str> {
-        self.0.split_once('@').map(|(_, warehouse)| warehouse)
+        split_at_sign(&self.0).map(|(_, warehouse)| warehouse)
     }
 }
 
@@ -235,6 +240,12 @@ impl fmt::Display for Listed<'_> {
         }
         out.write_str("\"")
     }
+}
+
+/// Splits a text at its first `@`, byte by byte: most skus are too short for a search to pay.
+fn split_at_sign(text: &str) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|byte| byte == b'@')?;
+    Some((text.get(..at)?, text.get(at.checked_add(1)?..)?))
 }
 
 impl From<&Product> for Sku {

@@ -134,6 +134,9 @@ impl GoneQueue {
     }
 
     fn number(&self, id: &ReservationId) -> Option<u64> {
+        if self.by_id.is_empty() {
+            return None;
+        }
         let (found, number) = self.by_id.range((id.clone(), 0)..).next()?;
         (found == id).then_some(*number)
     }

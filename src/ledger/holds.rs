@@ -1,13 +1,18 @@
-//! The index of live reservations: by id, by the time at which the sweep opens them, and by sku.
+//! The index of live reservations: by id, by the time at which the sweep opens them, and, once they are due, by sku.
 //!
-//! Each reservation is stored once, in a numbered place of a slab. The three orders contain numbers. Skus are numbered
-//! as well, and the units that are held are counted for each. A reservation therefore takes a small part of the memory
-//! that its keys take, and the first due reservation of a sku is found without visiting the others.
+//! Each reservation is stored once, in a numbered place of a slab. The orders contain numbers. Skus are numbered as well,
+//! and the units that are held are counted for each. A reservation therefore takes a small part of the memory that its
+//! keys take.
 //!
-//! **Invariant:** every reservation in the slab is in all three orders, and its lines are counted in the units held.
+//! Only a request that is short asks for the due reservations of a sku. So the order by sku contains only what was due when
+//! somebody last asked, and is extended by [`Holds::index_due`].
+//!
+//! **Invariant:** every reservation in the slab is in the orders by id and by time, and its lines are counted in the units
+//! held. It is in the order by sku if its position is before `due_until`.
+
+use std::collections::{BTreeSet, HashMap};
 
 use crate::inventory::line::Line;
-use std::collections::BTreeSet;
 
 use super::gone::Gone;
 use super::slab::{Names, Number, Slab};
@@ -24,22 +29,27 @@ pub type Position = (UnixMs, Number);
 /// A live reservation.
 #[derive(Debug)]
 struct Hold {
-    id: ReservationId,
+    id: Box<str>,
     deadline: UnixMs,
-    /// The time at which the sweep opens it next: its deadline, or later if it did not expire when it was opened.
-    wake: UnixMs,
     lines: Lines,
     /// Whether it appeared without a command of the module, so that it is not known whether its units were ever taken.
     by_hand: bool,
-    /// Whether an expired outcome for its id was found to exist still.
-    has_stale_outcome: bool,
+    /// Whether an outcome for its id was found, which may have expired, or another client has written one.
+    has_outcome: bool,
+}
+
+impl Hold {
+    fn id(&self) -> ReservationId {
+        ReservationId::known(&self.id)
+    }
 }
 
 /// The lines of a reservation. Most reservations have one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Lines {
     One(SkuNumber, Quantity),
-    Many(Box<[(SkuNumber, Quantity)]>),
+    /// Boxed twice, because a slice's pointer is twice as large as what one line needs.
+    Many(Box<Box<[(SkuNumber, Quantity)]>>),
 }
 
 impl Lines {
@@ -66,10 +76,15 @@ pub struct Overdue {
 pub struct Holds {
     slab: Slab<Hold>,
     by_id: Names,
+    /// All of them, by the time at which the sweep opens them next: the deadline, unless they are postponed.
     by_wake: BTreeSet<Position>,
-    /// Those that wake later than their deadline, ordered by deadline.
-    postponed: BTreeSet<Position>,
-    by_sku: BTreeSet<(SkuNumber, UnixMs, Number)>,
+    /// Those that did not expire when they were opened, with the time at which they are opened again.
+    postponed: HashMap<Number, UnixMs>,
+    /// The same, by deadline.
+    postponed_by_deadline: BTreeSet<Position>,
+    /// Those that are before `due_until` in the order by time.
+    due_by_sku: BTreeSet<(SkuNumber, UnixMs, Number)>,
+    due_until: Position,
     skus: Skus,
     /// The bytes that ids and lines take outside the slab.
     outside: usize,
@@ -79,13 +94,14 @@ impl Holds {
     /// Enters a live reservation that a command of the module has made or that a walk has met. It replaces any other
     /// entry of its id.
     pub fn enter(&mut self, record: &Record, deadline: UnixMs) {
-        self.put(record, deadline, record.restored);
+        self.put(record, deadline, record.restored, false);
     }
 
     /// Enters a new deadline or new lines of a live reservation. Its origin, as in [`Holds::is_by_hand`], does not
     /// change.
     pub fn enter_again(&mut self, record: &Record, deadline: UnixMs) {
-        self.put(record, deadline, self.is_by_hand(&record.id));
+        let has_outcome = self.has_outcome(&record.id);
+        self.put(record, deadline, self.is_by_hand(&record.id), has_outcome);
     }
 
     /// Enters a record that another client has touched. If it is live and has the same lines as before, only its TTL
@@ -93,24 +109,18 @@ impl Holds {
     pub fn enter_touched(&mut self, record: &Record, deadline: UnixMs) {
         let same = self.lines(&record.id).is_some_and(|lines| lines == record.items);
         let by_hand = !same || record.restored || self.is_by_hand(&record.id);
-        self.put(record, deadline, by_hand);
+        self.put(record, deadline, by_hand, self.has_outcome(&record.id));
     }
 
-    fn put(&mut self, record: &Record, deadline: UnixMs, by_hand: bool) {
+    fn put(&mut self, record: &Record, deadline: UnixMs, by_hand: bool, has_outcome: bool) {
         self.leave(&record.id);
         let mut lines = record.items.iter().map(|line| (self.skus.hold(line), line.quantity));
         let lines = match (lines.next(), lines.len()) {
             (Some((sku, quantity)), 0) => Lines::One(sku, quantity),
-            (first, _) => Lines::Many(first.into_iter().chain(lines).collect()),
+            (first, _) => Lines::Many(Box::new(first.into_iter().chain(lines).collect())),
         };
-        let hold = Hold {
-            id: record.id.clone(),
-            deadline,
-            wake: deadline,
-            lines,
-            by_hand,
-            has_stale_outcome: false,
-        };
+        let id = record.id.as_str().into();
+        let hold = Hold { id, deadline, lines, by_hand, has_outcome };
         let outside = outside(&hold);
         let Some(number) = self.slab.put(hold) else {
             // There are more than four billion. The keys are still correct, and the server's own expiry ends this
@@ -119,10 +129,40 @@ impl Holds {
         };
         self.outside = self.outside.saturating_add(outside);
         self.by_id.enter(record.id.as_str(), number);
-        self.by_wake.insert((deadline, number));
-        for (sku, _) in self.slab.get(number).into_iter().flat_map(|hold| hold.lines.iter()) {
-            self.by_sku.insert((sku, deadline, number));
+        self.enter_orders((deadline, number));
+    }
+
+    /// Enters a reservation of the slab into the orders at this position.
+    fn enter_orders(&mut self, position: Position) {
+        self.by_wake.insert(position);
+        if position < self.due_until {
+            self.enter_order_by_sku(position);
         }
+    }
+
+    fn enter_order_by_sku(&mut self, (wake, number): Position) {
+        for (sku, _) in self.slab.get(number).into_iter().flat_map(|hold| hold.lines.iter()) {
+            self.due_by_sku.insert((sku, wake, number));
+        }
+    }
+
+    /// Removes a reservation with these lines from the orders at this position.
+    fn leave_orders(&mut self, position: Position, lines: &Lines) {
+        self.by_wake.remove(&position);
+        if position < self.due_until {
+            let (wake, number) = position;
+            for (sku, _) in lines.iter() {
+                self.due_by_sku.remove(&(sku, wake, number));
+            }
+        }
+    }
+
+    /// The time at which the sweep opens a reservation next.
+    fn wake(&self, number: Number, deadline: UnixMs) -> UnixMs {
+        if self.postponed.is_empty() {
+            return deadline;
+        }
+        self.postponed.get(&number).copied().unwrap_or(deadline)
     }
 
     /// Removes a reservation.
@@ -131,12 +171,17 @@ impl Holds {
         let Some(number) = self.by_id.leave(id.as_str(), |number| id_of(slab, number)) else { return };
         let Some(hold) = self.slab.take(number) else { return };
         self.outside = self.outside.saturating_sub(outside(&hold));
-        self.by_wake.remove(&(hold.wake, number));
-        self.postponed.remove(&(hold.deadline, number));
+        self.leave_orders((self.wake(number, hold.deadline), number), &hold.lines);
+        if self.postponed.remove(&number).is_some() {
+            self.postponed_by_deadline.remove(&(hold.deadline, number));
+        }
         for (sku, quantity) in hold.lines.iter() {
-            self.by_sku.remove(&(sku, hold.wake, number));
             self.skus.unhold(sku, quantity);
         }
+    }
+
+    fn has_outcome(&self, id: &ReservationId) -> bool {
+        self.get(id).is_some_and(|hold| hold.has_outcome)
     }
 
     fn number(&self, id: &ReservationId) -> Option<Number> {
@@ -185,36 +230,39 @@ impl Holds {
         self.get(id).is_some_and(|hold| hold.by_hand)
     }
 
-    /// Whether an expired outcome for this id may still exist: one was found, or no RESERVE has examined this id. See
-    /// [`Gone::may_have_stale_outcome`].
-    pub fn may_have_stale_outcome(&self, id: &ReservationId) -> bool {
-        self.get(id).is_none_or(|hold| hold.by_hand || hold.has_stale_outcome)
+    /// Whether an outcome for this id may exist: one was found or written by another client, or no RESERVE has examined
+    /// this id. The outcome may have expired. Such a key reads as absent, and a job that overwrote it would delete it.
+    pub fn may_have_outcome(&self, id: &ReservationId) -> bool {
+        self.get(id).is_none_or(|hold| hold.by_hand || hold.has_outcome)
     }
 
-    /// Records that an expired outcome for this reservation still exists.
-    pub fn note_stale_outcome(&mut self, id: &ReservationId) {
+    /// Records that an outcome for this reservation exists, which may have expired.
+    pub fn note_outcome(&mut self, id: &ReservationId) {
         if let Some(number) = self.number(id)
             && let Some(hold) = self.slab.get_mut(number)
         {
-            hold.has_stale_outcome = true;
+            hold.has_outcome = true;
         }
     }
 
     /// The reservation to open first, if it is due.
-    pub fn next_due(&self, now: UnixMs) -> Option<&ReservationId> {
+    pub fn next_due(&self, now: UnixMs) -> Option<ReservationId> {
         let (wake, number) = self.by_wake.first()?;
-        (now > *wake).then(|| self.slab.get(*number)).flatten().map(|hold| &hold.id)
+        if now <= *wake {
+            return None;
+        }
+        self.slab.get(*number).map(Hold::id)
     }
 
     /// The reservations whose deadline has passed. The count stops at `most`.
     pub fn overdue(&self, now: UnixMs, most: usize) -> Overdue {
         let due = self.by_wake.range(..(now, Number::MIN));
-        let postponed = self.postponed.range(..(now, Number::MIN));
+        let postponed = self.postponed_by_deadline.range(..(now, Number::MIN));
         // All others wake at their deadline.
         let first_due =
             due.clone().next().and_then(|(_, number)| self.slab.get(*number)).map(|hold| hold.deadline);
         let first_postponed = postponed.clone().next().map(|(deadline, _)| *deadline);
-        let is_asleep = |(_, number): &&Position| self.slab.get(*number).is_some_and(|hold| hold.wake >= now);
+        let is_asleep = |(_, number): &&Position| self.postponed.get(number).is_some_and(|wake| *wake >= now);
         let due = due.take(most).count();
         let asleep = postponed.take(most.saturating_sub(due)).filter(is_asleep).count();
         Overdue {
@@ -228,33 +276,50 @@ impl Holds {
         self.by_wake.first().map(|(wake, _)| *wake)
     }
 
-    /// The reservation to open first among those that hold `sku`, if it is due.
-    pub fn next_due_of(&self, sku: &Sku, now: UnixMs) -> Option<&ReservationId> {
+    /// Extends the order by sku to everything that is due, but by `most` reservations only: the work is bounded. Returns
+    /// whether it contains everything that is due now.
+    pub fn index_due(&mut self, now: UnixMs, most: usize) -> bool {
+        let until = (now, Number::MIN);
+        if until <= self.due_until {
+            return true;
+        }
+        let mut due: Vec<Position> =
+            self.by_wake.range(self.due_until..until).take(most.saturating_add(1)).copied().collect();
+        // One more than is indexed shows where to continue.
+        let next = if due.len() > most { due.pop() } else { None };
+        for position in due {
+            self.enter_order_by_sku(position);
+        }
+        self.due_until = next.unwrap_or(until);
+        next.is_none()
+    }
+
+    /// The reservation to open first among those that hold `sku`, if it is due. [`Holds::index_due`] says whether every one
+    /// of them is considered.
+    pub fn next_due_of(&self, sku: &Sku, now: UnixMs) -> Option<ReservationId> {
         let sku = self.skus.number(sku)?;
         let (_, _, number) = self
-            .by_sku
+            .due_by_sku
             .range((sku, UnixMs::MIN, 0)..)
             .next()
             .filter(|(of, wake, _)| *of == sku && now > *wake)?;
-        self.slab.get(*number).map(|hold| &hold.id)
+        self.slab.get(*number).map(Hold::id)
     }
 
     /// Postpones a reservation that did not expire when it was opened. The sweep opens it again at `wake`.
     pub fn postpone(&mut self, id: &ReservationId, wake: UnixMs) {
         let Some(number) = self.number(id) else { return };
-        let Some(hold) = self.slab.get_mut(number) else { return };
-        self.by_wake.remove(&(hold.wake, number));
-        self.by_wake.insert((wake, number));
-        if wake > hold.deadline {
-            self.postponed.insert((hold.deadline, number));
+        let Some(hold) = self.slab.get(number) else { return };
+        let (deadline, lines) = (hold.deadline, hold.lines.clone());
+        self.leave_orders((self.wake(number, deadline), number), &lines);
+        if wake > deadline {
+            self.postponed.insert(number, wake);
+            self.postponed_by_deadline.insert((deadline, number));
         } else {
-            self.postponed.remove(&(hold.deadline, number));
+            self.postponed.remove(&number);
+            self.postponed_by_deadline.remove(&(deadline, number));
         }
-        for (sku, _) in hold.lines.iter() {
-            self.by_sku.remove(&(sku, hold.wake, number));
-            self.by_sku.insert((sku, wake, number));
-        }
-        hold.wake = wake;
+        self.enter_orders((wake, number));
     }
 
     /// Undoes the postponement of a reservation whose slot is stable again.
@@ -265,10 +330,10 @@ impl Holds {
     }
 
     /// The first reservation after `position`, with its own position and its deadline.
-    pub fn after(&self, position: Option<Position>) -> Option<(Position, &ReservationId, UnixMs)> {
+    pub fn after(&self, position: Option<Position>) -> Option<(Position, ReservationId, UnixMs)> {
         let from = position.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let next = self.by_wake.range((from, std::ops::Bound::Unbounded)).next()?;
-        self.slab.get(next.1).map(|hold| (*next, &hold.id, hold.deadline))
+        self.slab.get(next.1).map(|hold| (*next, hold.id(), hold.deadline))
     }
 
     /// Whether a reservation holds units of this product in any place.
@@ -319,8 +384,9 @@ impl Holds {
             self.slab.bytes(),
             self.by_id.bytes(),
             in_tree(self.by_wake.len(), size_of::<Position>()),
-            in_tree(self.postponed.len(), size_of::<Position>()),
-            in_tree(self.by_sku.len(), size_of::<(SkuNumber, UnixMs, Number)>()),
+            in_tree(self.postponed_by_deadline.len(), size_of::<Position>()),
+            self.postponed.capacity().saturating_mul(size_of::<Position>()),
+            in_tree(self.due_by_sku.len(), size_of::<(SkuNumber, UnixMs, Number)>()),
             self.outside,
         ]
         .into_iter()
@@ -329,7 +395,7 @@ impl Holds {
 }
 
 fn id_of(slab: &Slab<Hold>, number: Number) -> &str {
-    slab.get(number).map_or("", |hold| hold.id.as_str())
+    slab.get(number).map_or("", |hold| &hold.id)
 }
 
 /// The bytes that a reservation takes outside its place. Each allocation has a header and is rounded up to 16 bytes.
@@ -337,9 +403,11 @@ fn outside(hold: &Hold) -> usize {
     let allocation = |bytes: usize| bytes.saturating_add(8).next_multiple_of(16);
     let lines = match &hold.lines {
         Lines::One(..) => 0,
-        Lines::Many(lines) => allocation(size_of_val(&**lines)),
+        Lines::Many(lines) => {
+            allocation(size_of::<Box<[Line]>>()).saturating_add(allocation(size_of_val(&***lines)))
+        }
     };
-    allocation(hold.id.as_str().len()).saturating_add(lines)
+    allocation(hold.id.len()).saturating_add(lines)
 }
 
 /// The skus of which units are held, numbered.

@@ -16,6 +16,7 @@ pub mod standing;
 pub mod thresholds;
 pub mod waiting;
 pub mod walk;
+pub mod warehouse_sets;
 
 use crate::inventory::key::Watched;
 use crate::inventory::line::Line;
@@ -33,6 +34,7 @@ use standing::{Reason, Standing};
 use thresholds::Thresholds;
 use waiting::{Waiting, Waits};
 use walk::Purpose;
+use warehouse_sets::WarehouseSets;
 
 /// The way in which a key disappears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +114,8 @@ pub struct Ledger {
     pub alerts: AlertIndex,
     /// The thresholds of products that have their own.
     pub thresholds: Thresholds,
+    /// The products that may be kept in warehouses.
+    pub warehouse_sets: WarehouseSets,
     /// The purpose of the walk over the keys that is in progress, if there is one.
     walk: Option<Purpose>,
 }
@@ -161,7 +165,15 @@ impl Ledger {
                 self.note_written(sku);
                 return true;
             }
-            Watched::Outcome(_) | Watched::Available => return false,
+            Watched::Outcome(id) => {
+                self.holds.note_outcome(&id);
+                return false;
+            }
+            Watched::Warehouses(product) => {
+                self.warehouse_sets.enter(product);
+                return false;
+            }
+            Watched::Available => return false,
         };
         self.notes.touch(touched);
         true
@@ -179,7 +191,7 @@ impl Ledger {
 
     /// Adds a record that has expired or was evicted. Its units wait to be settled.
     pub fn pend(&mut self, mut gone: Gone) {
-        gone.may_have_stale_outcome = self.holds.may_have_stale_outcome(&gone.record.id);
+        gone.may_have_stale_outcome = self.holds.may_have_outcome(&gone.record.id);
         self.holds.leave(&gone.record.id);
         self.holds.hold(&gone.lines);
         self.pending.enter(gone);
@@ -247,6 +259,17 @@ impl Ledger {
         let blocked = self.blocked.take(sku)?;
         self.holds.unhold(&[Line { sku: sku.clone(), quantity: blocked.quantity }]);
         Some(blocked)
+    }
+
+    /// Whether it is certain that this product is not kept in warehouses.
+    pub fn has_no_warehouses(&self, product: &str) -> bool {
+        self.is_complete() && !self.warehouse_sets.may_have(product)
+    }
+
+    /// Whether it is certain that this reservation is live and has no outcome: RESERVE has found none, or a walk, and no
+    /// other client has written one since.
+    pub fn has_no_outcome(&self, id: &ReservationId) -> bool {
+        self.is_complete() && !self.holds.may_have_outcome(id)
     }
 
     /// The deadline of a reservation that is overdue in the index, or pending.
@@ -473,6 +496,7 @@ impl Ledger {
             && self.holds.is_empty()
             && self.alerts.is_empty()
             && self.thresholds.is_empty()
+            && self.warehouse_sets.is_empty()
             && !self.comparison.has_drift()
             && self.standing.is_blank()
     }

@@ -7,7 +7,8 @@ use redis_module::raw;
 
 use super::api::ctx::Ctx;
 use super::api::events::{
-    Cron, EventLoop, Flush, GoingKey, Hears, HearsOfKeys, KeyGoes, Loading, Notification, RoleChange, Swap,
+    Cron, EventLoop, Flush, GoingKey, Hears, HearsOfKeys, KeyGoes, Loading, ModuleChange, Notification,
+    RoleChange, Swap,
 };
 use super::api::key::OpenKey;
 use super::keyspace::ServerKeyspace;
@@ -17,13 +18,14 @@ use super::state::Module;
 use super::totals::increase;
 use super::{guard, walk};
 use crate::engine::recover;
-use crate::inventory::key::{Watched, is_reservation, watched};
+use crate::inventory::key::{Watched, is_watched_when_new, watched};
 use crate::inventory::reservation::Record;
 use crate::ledger::notes::Touched;
 use crate::ledger::walk::Purpose;
 use crate::ledger::{LeavingKey, Ledger, Removal};
 
-/// The event for every new key. For some types that other modules define, such as vector sets, it is the only event.
+/// The event for every new key. For some types that modules define, such as the vector sets of Redis 8, it is the only event.
+/// It costs every new key of the server a call of the module, so it is subscribed to only if such a type can exist.
 const NEW_KEYS: c_int = raw::REDISMODULE_NOTIFY_NEW;
 
 /// Subscribes to every event that the module needs. False if the server refuses a subscription.
@@ -36,8 +38,7 @@ pub fn subscribe(ctx: Ctx<'_>) -> bool {
         | raw::REDISMODULE_NOTIFY_SET
         | raw::REDISMODULE_NOTIFY_ZSET
         | raw::REDISMODULE_NOTIFY_STREAM
-        | raw::REDISMODULE_NOTIFY_MODULE
-        | NEW_KEYS;
+        | raw::REDISMODULE_NOTIFY_MODULE;
     ctx.subscribe::<KeyGoes, Watch>()
         && ctx.subscribe::<Cron, Watch>()
         && ctx.subscribe::<EventLoop, Watch>()
@@ -45,6 +46,7 @@ pub fn subscribe(ctx: Ctx<'_>) -> bool {
         && ctx.subscribe::<Swap, Watch>()
         && ctx.subscribe::<Loading, Watch>()
         && ctx.subscribe::<RoleChange, Watch>()
+        && ctx.subscribe::<ModuleChange, Watch>()
         && ctx.subscribe_keyspace::<Watch>(kinds)
 }
 
@@ -113,7 +115,11 @@ fn key_goes(ctx: Ctx<'_>, module: &Module, name: &[u8], key: &OpenKey<'_>, subev
                 "the counter {name} was evicted and its stock is lost: set maxmemory-policy to noeviction"
             ));
         }
-        Watched::Alert(..) | Watched::Outcome(_) | Watched::Available | Watched::Reserved(_) => {}
+        Watched::Alert(..)
+        | Watched::Outcome(_)
+        | Watched::Warehouses(_)
+        | Watched::Available
+        | Watched::Reserved(_) => {}
     }
 }
 
@@ -127,7 +133,7 @@ impl HearsOfKeys for Watch {
         module.trust.is_hearing.set(true);
         guard::event(module, ctx, "a keyspace notification", || {
             let name = notification.key();
-            if kind == NEW_KEYS && (!is_reservation(name) || module.own.is_write(name)) {
+            if kind == NEW_KEYS && (!is_watched_when_new(name) || module.own.is_write(name)) {
                 return;
             }
             key_changed(ctx, module, name, notification.event());
@@ -260,6 +266,44 @@ impl Hears<RoleChange> for Watch {
                 .change(|ledgers| ledgers.values_mut().for_each(Ledger::forget_unsettled));
             // A new master looks for units that the old one did not release.
             module.walks.want(Purpose::Check);
+        });
+    }
+}
+
+/// The name of this module.
+const OWN_NAME: &str = "inv";
+
+/// The vector sets of Redis 8, a module that is always loaded there and subscribes to nothing.
+const VECTOR_SETS: &str = "vectorset";
+
+/// Prepares for the other modules that are loaded already. False if the server refuses a subscription.
+pub fn meet_neighbours(ctx: Ctx<'_>, module: &Module) -> bool {
+    match ctx.module_names() {
+        Some(names) => names.iter().all(|name| meet_neighbour(ctx, module, name)),
+        // It is not known which there are.
+        None => meet_neighbour(ctx, module, ""),
+    }
+}
+
+/// Prepares for another module: it may have subscribed to keyspace notifications, and may define types of its own. Whether it is
+/// unloaded later does not matter.
+fn meet_neighbour(ctx: Ctx<'_>, module: &Module, name: &str) -> bool {
+    if name == OWN_NAME {
+        return true;
+    }
+    if name != VECTOR_SETS {
+        module.has_neighbours.set(true);
+    }
+    module.hears_of_new_keys.replace(true) || ctx.subscribe_keyspace::<Watch>(NEW_KEYS)
+}
+
+impl Hears<ModuleChange> for Watch {
+    fn hear(ctx: Ctx<'_>, _subevent: u64, name: &CStr) {
+        let module = &Module::current();
+        guard::event(module, ctx, "the load of another module", || {
+            if !meet_neighbour(ctx, module, &name.to_string_lossy()) {
+                ctx.warn("the module cannot subscribe to the event of new keys");
+            }
         });
     }
 }

@@ -40,22 +40,26 @@ pub struct ServerKeyspace<'a> {
     slots: BTreeMap<Slot, SlotState>,
     /// The answer of `CLUSTER NODES`, if it was requested.
     own_slots: Option<OwnSlots>,
-    held: VecDeque<OpenCounter<'a>>,
+    held: VecDeque<HeldKey<'a>>,
 }
 
-/// A counter that was read for a change. It stays open until it is changed, so that the server looks it up only once.
+/// A key that was read for a change: a counter, or the record of a reservation. It stays open until it is changed, so that
+/// the server looks it up only once.
 ///
-/// The key must not disappear meanwhile, or the handle would refer to a freed value. The keyspace therefore closes
-/// all of these handles before it does anything that can remove a key. While they are open, it only opens other
-/// counters and peeks at keys.
-struct OpenCounter<'a> {
+/// The value must not disappear meanwhile, or the handle would refer to freed memory. The keyspace therefore closes the
+/// handles before it does anything that can remove a key. While they are open, it only opens other keys of these kinds and
+/// peeks at keys. A record that does not exist has no value to lose, so its handle survives a reading.
+struct HeldKey<'a> {
     /// The hash of its name.
     hash: u64,
     name: Text,
     key: OpenKey<'a>,
+    /// The units of a counter, if it is one that exists.
+    units: Option<i64>,
+    is_absent_record: bool,
 }
 
-/// The maximum number of counters that are held open: enough for a common order.
+/// The maximum number of keys that are held open: enough for a common order.
 const MOST_OPEN: usize = 64;
 
 impl<'a> ServerKeyspace<'a> {
@@ -142,29 +146,76 @@ impl<'a> ServerKeyspace<'a> {
     }
 
     fn open(&mut self, key: Key<'_>, mode: Mode) -> OpenKey<'a> {
-        if mode != Mode::Peek {
-            self.held.clear();
+        match mode {
+            Mode::Peek => {}
+            Mode::Read => self.held.retain(|held| held.is_absent_record),
+            Mode::Write => self.held.clear(),
         }
         OpenKey::open(self.ctx, self.name(key), mode)
     }
 
-    /// The index of this counter's handle, if it is held open.
-    fn held_place(&mut self, key: Key<'_>) -> Option<usize> {
+    /// Takes the handle of this key, if it is held open.
+    fn take_held(&mut self, key: Key<'_>) -> Option<HeldKey<'a>> {
+        if self.held.is_empty() {
+            return None;
+        }
         let style = self.style;
         let kept = &self.module.names;
         let names = self.names.get_or_insert_with(|| kept.take().unwrap_or_default());
         let (name, hash) = names.name(key, style);
-        self.held.iter().position(|held| held.hash == hash && held.name.bytes() == name.bytes())
+        // Counters are changed in the order in which they were read, so this is usually one of the first.
+        let is_name = |held: &HeldKey<'_>| {
+            held.hash == hash && (held.name.is(name) || held.name.bytes() == name.bytes())
+        };
+        let at = self.held.iter().position(is_name)?;
+        self.held.remove(at)
+    }
+
+    /// Opens a key to change it, or takes the handle that is held open. The others are closed.
+    fn open_to_change(&mut self, key: Key<'_>) -> (Text, OpenKey<'a>) {
+        let held = self.take_held(key);
+        self.held.clear();
+        if let Some(HeldKey { name, key, .. }) = held {
+            return (name, key);
+        }
+        let name = self.name(key).clone();
+        let open = OpenKey::open(self.ctx, &name, Mode::Write);
+        (name, open)
+    }
+
+    /// Opens a key to change it later in this command. `read` reads it.
+    fn hold_open<T>(
+        &mut self,
+        key: Key<'_>,
+        read: impl FnOnce(&OpenKey<'a>) -> T,
+    ) -> (T, Option<&mut HeldKey<'a>>) {
+        if self.take_held(key).is_some() {
+            // Two handles of the same key would not see each other's changes.
+            self.held.clear();
+        }
+        let (ctx, style) = (self.ctx, self.style);
+        let (name, hash) = self.names().name(key, style);
+        let name = name.clone();
+        let key = OpenKey::open(ctx, &name, Mode::Write);
+        let found = read(&key);
+        if self.held.len() >= MOST_OPEN {
+            return (found, None);
+        }
+        self.held.push_back(HeldKey { hash, name, key, units: None, is_absent_record: false });
+        (found, self.held.back_mut())
     }
 
     fn look(&mut self, key: Key<'_>, mode: Mode) -> Reading {
-        let open = self.open(key, mode);
-        match open.key_type() {
-            KeyType::Absent => Reading::Absent,
-            KeyType::Other(kind) => Reading::Other(kind),
-            KeyType::SortedSet => Reading::Other("a sorted set"),
-            KeyType::String => Reading::Text(open.text().to_vec(), open.deadline()),
-        }
+        reading(&self.open(key, mode))
+    }
+}
+
+fn reading(open: &OpenKey<'_>) -> Reading {
+    match open.key_type() {
+        KeyType::Absent => Reading::Absent,
+        KeyType::Other(kind) => Reading::Other(kind),
+        KeyType::SortedSet => Reading::Other("a sorted set"),
+        KeyType::String => Reading::Text(open.text().to_vec(), open.deadline()),
     }
 }
 
@@ -180,11 +231,10 @@ fn counter(open: &OpenKey<'_>) -> Counter {
 /// Runs a write that may remove a value, and marks the event that it causes as the module's own.
 fn writing<T>(own: &Own, key: Key<'_>, name: &Text, write: impl FnOnce() -> T) -> T {
     match key {
-        Key::Reservation(_) | Key::Managed => own.writing(name.bytes(), write),
-        // Only events on reservations and the mark could be taken for changes by another client.
+        Key::Reservation(_) | Key::Outcome(_) | Key::Managed => own.writing(name.bytes(), write),
+        // Only events on those could be taken for changes by another client.
         Key::Available(_)
         | Key::Reserved(_)
-        | Key::Outcome(_)
         | Key::Warehouses(_)
         | Key::Threshold(_)
         | Key::Alert(..)
@@ -275,19 +325,19 @@ impl Keyspace for ServerKeyspace<'_> {
     }
 
     fn counter_to_change(&mut self, key: Key<'_>) -> Counter {
-        if self.held_place(key).is_some() {
-            // Two handles of the same key would not see each other's changes.
-            self.held.clear();
-        }
-        let (ctx, style) = (self.ctx, self.style);
-        let (name, hash) = self.names().name(key, style);
-        let name = name.clone();
-        let key = OpenKey::open(ctx, &name, Mode::Write);
-        let counter = counter(&key);
-        if self.held.len() < MOST_OPEN {
-            self.held.push_back(OpenCounter { hash, name, key });
+        let (counter, held) = self.hold_open(key, counter);
+        if let (Some(held), Counter::Units(units)) = (held, &counter) {
+            held.units = Some(*units);
         }
         counter
+    }
+
+    fn read_to_change(&mut self, key: Key<'_>) -> Reading {
+        let (found, held) = self.hold_open(key, reading);
+        if let Some(held) = held {
+            held.is_absent_record = found == Reading::Absent && matches!(key, Key::Reservation(_));
+        }
+        found
     }
 
     fn peek(&mut self, key: Key<'_>) -> Reading {
@@ -295,11 +345,9 @@ impl Keyspace for ServerKeyspace<'_> {
     }
 
     fn write(&mut self, key: Key<'_>, value: &[u8], until: Option<UnixMs>) {
-        self.held.clear();
-        let (ctx, own, text) = (self.ctx, &self.module.own, self.names().document(value));
-        let name = self.name(key);
-        writing(own, key, name, || {
-            let mut open = OpenKey::open(ctx, name, Mode::Write);
+        let text = self.names().document(value);
+        let (name, mut open) = self.open_to_change(key);
+        writing(&self.module.own, key, &name, move || {
             open.set(&text);
             if let Some(until) = until {
                 open.set_deadline(until);
@@ -312,14 +360,16 @@ impl Keyspace for ServerKeyspace<'_> {
     }
 
     fn add(&mut self, key: Key<'_>, delta: i64) -> i64 {
-        // Counters are changed in the order in which they were read, so this is usually the first.
-        let held = self.held_place(key).and_then(|at| self.held.remove(at));
-        let mut open = held.map_or_else(|| self.open(key, Mode::Write), |held| held.key);
-        if open.key_type() == KeyType::Absent {
+        let (mut open, units) = match self.take_held(key) {
+            Some(HeldKey { key, units, .. }) => (key, units),
+            None => (self.open(key, Mode::Write), None),
+        };
+        if units.is_none() && open.key_type() == KeyType::Absent {
             open.set(&Text::new(delta.to_string().as_bytes()));
             return delta;
         }
-        let sum = parse_integer(open.text()).unwrap_or_default().saturating_add(delta);
+        let units = units.unwrap_or_else(|| parse_integer(open.text()).unwrap_or_default());
+        let sum = units.saturating_add(delta);
         open.overwrite(itoa::Buffer::new().format(sum).as_bytes());
         sum
     }
@@ -388,10 +438,8 @@ impl Keyspace for ServerKeyspace<'_> {
     }
 
     fn remove(&mut self, key: Key<'_>) {
-        self.held.clear();
-        let (ctx, own) = (self.ctx, &self.module.own);
-        let name = self.name(key);
-        writing(own, key, name, || OpenKey::open(ctx, name, Mode::Write).delete());
+        let (name, mut open) = self.open_to_change(key);
+        writing(&self.module.own, key, &name, move || open.delete());
     }
 
     fn notify(&mut self, event: &'static CStr, key: Key<'_>) {
@@ -402,6 +450,9 @@ impl Keyspace for ServerKeyspace<'_> {
         } else {
             raw::REDISMODULE_NOTIFY_GENERIC
         };
+        if !self.module.is_anyone_notified(kind) {
+            return;
+        }
         self.held.clear();
         let (ctx, own) = (self.ctx, &self.module.own);
         let name = self.name(key);
@@ -414,7 +465,8 @@ impl Keyspace for ServerKeyspace<'_> {
             .iter()
             .map(|argument| match argument {
                 Argument::Key(key) => self.name(*key).clone(),
-                Argument::Word(word) => self.names().word(word),
+                Argument::Word(word) => self.names().word(word, None),
+                Argument::Phrase(word, number) => self.names().word(word, Some(*number)),
                 Argument::Text(text) => self.names().replicated(text),
                 Argument::Number(number) => Text::number(*number),
             })

@@ -16,6 +16,9 @@ use crate::inventory::sku::KeyStyle;
 /// dozens of lines.
 const NAMES: usize = 256;
 
+/// At most one more than this number of words is kept.
+const WORDS: usize = 32;
+
 /// The cached strings.
 pub struct Names {
     /// The style of the cached names.
@@ -27,7 +30,7 @@ pub struct Names {
     rare: Option<Text>,
     /// A buffer in which names are built.
     scratch: String,
-    words: Vec<(&'static str, Text)>,
+    words: Vec<(&'static str, Option<i64>, Text)>,
     /// The document that was stored last, because it is replicated as well.
     document: Option<Text>,
 }
@@ -114,13 +117,19 @@ impl Names {
         (&name.text, hash)
     }
 
-    /// The string for a word of a replicated command.
-    pub fn word(&mut self, word: &'static str) -> Text {
-        if let Some((_, known)) = self.words.iter().find(|(known, _)| *known == word) {
+    /// The string for a word of a replicated command, with a number if it has one. Few of them are in use at a time.
+    pub fn word(&mut self, word: &'static str, number: Option<i64>) -> Text {
+        let is_known = |known: &&(&'static str, Option<i64>, Text)| known.0 == word && known.1 == number;
+        if let Some((.., known)) = self.words.iter().find(is_known) {
             return known.clone();
         }
-        let text = Text::new(word.as_bytes());
-        self.words.push((word, text.clone()));
+        let text = match number {
+            Some(number) => Text::new(format!("{word} {number}").as_bytes()),
+            None => Text::new(word.as_bytes()),
+        };
+        // The numbers are settings, which may change now and then.
+        self.words.truncate(WORDS);
+        self.words.push((word, number, text.clone()));
         text
     }
 

@@ -10,9 +10,11 @@
 
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::VecDeque;
+use std::ffi::c_int;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::api::replication::notified_kinds;
 use super::api::scan::ScanCursor;
 use super::ledgers::{Db, Ledgers};
 use super::names::Names;
@@ -31,6 +33,10 @@ use crate::ledger::walk::Purpose;
 pub struct Module {
     /// The properties of this server.
     pub server: Cell<Server>,
+    /// Whether another module may be loaded that has subscribed to keyspace notifications.
+    pub has_neighbours: Cell<bool>,
+    /// Whether the module has subscribed to the event of every new key.
+    pub hears_of_new_keys: Cell<bool>,
     /// The ledgers of all databases.
     pub ledgers: RefCell<Ledgers>,
     /// Whether a data set is being loaded.
@@ -68,6 +74,12 @@ impl Module {
             Some(module) => Rc::clone(module),
             None => Self::begin(),
         }
+    }
+
+    /// Whether a keyspace notification of this kind would reach anyone: clients, if the server's `notify-keyspace-events` says
+    /// so, or another module. The module ignores its own notifications.
+    pub fn is_anyone_notified(&self, kind: c_int) -> bool {
+        self.has_neighbours.get() || notified_kinds() & kind != 0
     }
 
     #[cold]

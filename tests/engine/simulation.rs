@@ -537,7 +537,13 @@ impl Simulation {
                 self.counter_has_left = true;
                 self.job_queued = true;
             }
-            Some(Watched::Alert(..) | Watched::Outcome(_) | Watched::Available | Watched::Reserved(_))
+            Some(
+                Watched::Alert(..)
+                | Watched::Outcome(_)
+                | Watched::Warehouses(_)
+                | Watched::Available
+                | Watched::Reserved(_),
+            )
             | None => {}
         }
     }
@@ -905,6 +911,7 @@ impl Keyspace for Simulation {
         let words = arguments.iter().map(|argument| match argument {
             Argument::Key(key) => key.name(self.style),
             Argument::Word(word) => (*word).to_owned(),
+            Argument::Phrase(word, number) => format!("{word} {number}"),
             Argument::Text(text) => String::from_utf8(text.to_vec()).expect("the engine sends text"),
             Argument::Number(number) => number.to_string(),
         });

@@ -66,6 +66,11 @@ fn check_name(name: &[u8], style: KeyStyle) -> ReservationId {
             check_sku(&sku, style);
             any
         }
+        Some(Watched::Warehouses(product)) => {
+            spelled(Key::Warehouses(product.as_str()));
+            check_id(product.as_str());
+            any
+        }
         Some(Watched::Managed) => {
             spelled(Key::Managed);
             any

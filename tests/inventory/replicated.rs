@@ -65,6 +65,61 @@ fn version_2_names_the_keys_with_tags_and_spells_skus_as_users_see_them() {
 }
 
 #[test]
+fn a_document_that_says_everything_is_packed() {
+    let closed = outcome();
+    let sold = Effect::Units { sku: sku("P"), available: 0, reserved: -5 };
+    let returned = Effect::Units { sku: sku("P"), available: 5, reserved: -5 };
+    let rolled_back = Outcome { ending: Ending::RolledBack, ..closed.clone() };
+    let end = |outcome: &Outcome, deadline| Effect::End { id: id("R"), outcome: outcome.clone(), deadline };
+    let text = OUTCOME.replace("committed", "rolled_back");
+    let table: [(&[&str; 3], Vec<Effect>); 5] = [
+        (
+            &["3 HOLD", RECORD, "reservation:R"],
+            vec![Effect::Hold { record: record("R", "P 5"), deadline: 1900 }],
+        ),
+        (
+            &["3 RECORD", RECORD, "reservation:R"],
+            vec![Effect::Record { record: record("R", "P 5"), deadline: 1900 }],
+        ),
+        (&["3 CLOSE 100", OUTCOME, "reservation:R"], vec![sold.clone(), end(&closed, 1600)]),
+        (&["3 CLOSE 0", OUTCOME, "reservation:R"], vec![sold, end(&closed, 0)]),
+        (&["3 CLOSE 100", &text, "reservation:R"], vec![returned, end(&rolled_back, 1600)]),
+    ];
+    for (words, effects) in table {
+        assert_eq!(read(words), Ok(effects), "{words:?}");
+    }
+    let tagged: [&[u8]; 3] = [b"4 HOLD", RECORD.as_bytes(), b"reservation:{R}"];
+    assert_eq!(
+        parse(&tagged),
+        Ok((KeyStyle::Tagged, vec![Effect::Hold { record: record("R", "P 5"), deadline: 1900 }]))
+    );
+}
+
+#[test]
+fn what_is_packed_otherwise_is_refused() {
+    let refusal = Err("ERR INV.APPLY: unknown effect: this module may be older than its master's".to_owned());
+    for words in [
+        ["5 HOLD", RECORD, "reservation:R"],
+        ["3 SHIP", RECORD, "reservation:R"],
+        ["3  HOLD", RECORD, "reservation:R"],
+        ["3 HOLD ", RECORD, "reservation:R"],
+        ["3 HOLD 1", RECORD, "reservation:R"],
+        ["3 HOLD", RECORD, "reservation:S"],
+        ["3 HOLD", RECORD, "R"],
+        ["3 HOLD", OUTCOME, "reservation:R"],
+        ["4 HOLD", RECORD, "reservation:R"],
+        ["3 CLOSE", OUTCOME, "reservation:R"],
+        ["3 CLOSE -1", OUTCOME, "reservation:R"],
+        ["3 CLOSE 9223372036854775807", OUTCOME, "reservation:R"],
+        ["3 CLOSE 1 1", OUTCOME, "reservation:R"],
+        ["3 CLOSE 1", RECORD, "reservation:R"],
+        ["3 UNITS", "", "stock:available:P"],
+    ] {
+        assert_eq!(read(&words), refusal, "{words:?}");
+    }
+}
+
+#[test]
 fn another_version_is_refused() {
     let refusal =
         Err("ERR INV.APPLY: unknown version: this module may be older than its master's".to_owned());

@@ -112,6 +112,29 @@ fn the_events_are_those_of_the_scripts() {
 }
 
 #[test]
+fn events_are_sent_from_the_moment_at_which_the_server_sends_any() {
+    let server = Server::start();
+    let (mut shop, mut listener) = (server.connect(), server.connect());
+    shop.ask("SET stock:available:P 100");
+    listener.listen("__keyevent@0__:*");
+    shop.ask("INV.RESERVE R1 ITEMS P 5");
+    assert_eq!(events(&mut listener), [] as [String; 0]);
+    shop.ask("CONFIG SET notify-keyspace-events KEA");
+    shop.ask("INV.RESERVE R2 ITEMS P 5");
+    let heard: Vec<String> =
+        events(&mut listener).into_iter().filter(|event| !event.starts_with("new")).collect();
+    assert_eq!(
+        heard,
+        [
+            "incrby stock:available:P",
+            "incrby stock:reserved:P",
+            "set reservation:R2",
+            "expire reservation:R2",
+        ]
+    );
+}
+
+#[test]
 fn the_deadline_shows_as_expired_and_then_as_the_units_that_return() {
     let server = Server::start_with(&["notify-keyspace-events KEA"]);
     let (mut shop, mut listener) = (server.connect(), server.connect());

@@ -171,8 +171,8 @@ fn extend_propagates_the_record_with_its_new_deadline() {
     let propagated = server.propagated_by(|| {
         shop.ask("INV.EXTEND R1 EX 60");
     });
-    let (record, deadline) = stored(&mut shop, "reservation:R1");
-    assert_eq!(propagated, [format!("INV.APPLY 1 RECORD R1 {deadline} {record}")]);
+    let (record, _) = stored(&mut shop, "reservation:R1");
+    assert_eq!(propagated, [format!("INV.APPLY 3 RECORD {record} reservation:R1")]);
 }
 
 #[test]

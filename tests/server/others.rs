@@ -366,6 +366,50 @@ fn a_record_of_a_module_type_is_foreign_in_events_and_in_walks() {
     assert_eq!(shop.info("inv", "inv_foreign_records"), "0");
 }
 
+#[test]
+fn an_outcome_that_another_client_writes_makes_a_live_record_foreign() {
+    for way in [
+        &["COPY inventory:outcome:OLD inventory:outcome:R"] as &[&str],
+        &["RENAME inventory:outcome:OLD inventory:outcome:R"],
+        &["EVAL return(redis.call('SET','inventory:outcome:R',redis.call('GET','inventory:outcome:OLD'))) 0"],
+        &["COPY inventory:outcome:OLD inventory:outcome:R", "DEBUG RELOAD"],
+    ] {
+        for also in [None, Some("INV.EXTEND R EX 600")] {
+            let server = Server::start();
+            let mut shop = server.connect();
+            shop.ask("INV.ADJUST P 20");
+            shop.ask("INV.RESERVE OLD ITEMS P 5");
+            shop.ask("INV.COMMIT OLD");
+            shop.ask("INV.RESERVE R ITEMS P 5");
+            also.map(|command| shop.ask(command));
+            for step in way {
+                shop.ask(step);
+            }
+            // The outcome names another id, so it is not one of R.
+            let refusal = shop.refusal("INV.COMMIT R");
+            assert!(["FOREIGN", "WRONGTYPE"].contains(&code(&refusal)), "{way:?} {also:?}: {refusal}");
+            assert_eq!(shop.counters("P"), (10, 5), "{way:?} {also:?}");
+        }
+    }
+}
+
+#[test]
+fn a_type_of_a_module_in_place_of_an_outcome_or_a_set_is_noticed() {
+    let server = Server::start();
+    let mut shop = server.connect();
+    if shop.try_ask("VADD vectors VALUES 2 1 1 element").is_err() {
+        eprintln!("skipped: this server has no data type of a module");
+        return;
+    }
+    shop.ask("INV.ADJUST A 10");
+    shop.ask("INV.RESERVE m EX 900 ITEMS A 1");
+    shop.ask("VADD inventory:outcome:m VALUES 2 1 1 element");
+    assert_eq!(code(&shop.refusal("INV.COMMIT m")), "WRONGTYPE");
+    shop.ask("VADD stock:warehouses:A VALUES 2 1 1 element");
+    assert_eq!(code(&shop.refusal("INV.RESERVE n ITEMS A 1")), "WRONGTYPE");
+    assert_eq!(shop.counters("A"), (9, 1));
+}
+
 /// A reservation of which three units were sold and whose old record was then restored; another customer holds five units.
 fn put_back(options: &[&str]) -> (Server, Client) {
     let server = Server::start_with(&[&["appendonly yes", "enable-module-command yes"], options].concat());

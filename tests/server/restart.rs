@@ -453,6 +453,45 @@ fn of_a_cut_aof_every_whole_step_is_there_and_no_half_one() {
     }
 }
 
+/// What versions before the packed form have appended to an AOF.
+#[test]
+fn an_aof_of_an_older_version_is_read() {
+    let (mut server, mut shop) = shop_with(&["appendonly yes"], &[("P", 20)]);
+    let until = shop.now() + 1_000_000;
+    let record = |id: &str| {
+        format!(
+            r#"{{"reservation_id":"{id}","created_at":1000,"expires_at":{until},"items":[{{"product_id":"P","quantity":5}}]}}"#
+        )
+    };
+    let outcome = format!(
+        r#"{{"reservation_id":"SOLD","state":"committed","created_at":1000,"expires_at":{until},"resolved_at":1500,"items":[{{"product_id":"P","quantity":5}}]}}"#
+    );
+    let later = until + 1000;
+    let old = [
+        ["INV.APPLY", "1", "HOLD", "LIVE", &until.to_string(), &record("LIVE")].join("\0"),
+        ["INV.APPLY", "1", "HOLD", "SOLD", &until.to_string(), &record("SOLD")].join("\0"),
+        ["INV.APPLY", "1", "RECORD", "LIVE", &later.to_string(), &record("LIVE")].join("\0"),
+        ["INV.APPLY", "1", "UNITS", "P", "0", "-5", "END", "SOLD", &until.to_string(), &outcome].join("\0"),
+    ];
+    server.kill();
+    let mut files = files(&server);
+    let (_, tail) = files.iter_mut().find(|(path, _)| path.ends_with(TAIL)).expect("the file that grows");
+    for command in old {
+        let words: Vec<&str> = command.split('\0').collect();
+        tail.extend(format!("*{}\r\n", words.len()).bytes());
+        words.iter().for_each(|word| tail.extend(format!("${}\r\n{word}\r\n", word.len()).bytes()));
+    }
+    let length = tail.len();
+    start_with_cut(&mut server, &files, length);
+    let mut shop = server.connect();
+    assert_eq!(shop.counters("P"), (10, 5));
+    assert_eq!(shop.ask("INV.GET LIVE")["state"], "reserved");
+    assert_eq!(shop.ask("INV.GET LIVE")["expires_at"], later);
+    assert_eq!(shop.ask("INV.GET SOLD")["state"], "committed");
+    assert_eq!(shop.ask("INV.COMMIT LIVE"), "OK");
+    assert_eq!(shop.counters("P"), (10, 0));
+}
+
 #[test]
 fn a_release_that_was_cut_off_is_made_again_and_once() {
     let options = ["appendonly yes", "aof-load-truncated yes"];

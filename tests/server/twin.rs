@@ -300,12 +300,21 @@ fn normal_answer(line: &Line, answer: String) -> String {
     entries.join("; ")
 }
 
-/// The name and key of each command; for the module's own, the effect and its subject.
+/// The name and key of each command; for the module's own, the effect and its subject, without the document.
 fn short(stream: Vec<Vec<Command>>) -> Vec<String> {
     let words = stream.into_iter().flatten();
     let shown = words.filter(|words| !["MULTI", "EXEC", "PUBLISH", "SELECT"].contains(&words[0].as_str()));
     shown
         .map(|words| {
+            let whole = words.join(" ");
+            let document = if whole.starts_with("INV.APPLY 3 ") {
+                whole.find(" {").zip(whole.rfind("} "))
+            } else {
+                None
+            };
+            if let Some((start, end)) = document {
+                return whole[..start].to_owned() + &whole[end + 1..];
+            }
             let most = if words[0] == "INV.APPLY" { 4 } else { 2 };
             let name = if words[0] == "UNLINK" { "DEL" } else { &words[0] };
             let line = [&[name.to_owned()], &words[1..most.min(words.len())]].concat().join(" ");

@@ -190,6 +190,34 @@ fn stock_shows_the_sum_and_each_warehouse() {
 }
 
 #[test]
+fn a_set_of_warehouses_counts_at_once_however_it_comes() {
+    for way in [
+        &["ZADD stock:warehouses:P 1 A"] as &[&str],
+        &["ZADD other 1 A", "RENAME other stock:warehouses:P"],
+        &["ZADD other 1 A", "COPY other stock:warehouses:P"],
+        &["ZADD other 1 A", "ZUNIONSTORE stock:warehouses:P 1 other"],
+        &[
+            "ZADD other 1 A",
+            "EVAL return(redis.call('RESTORE','stock:warehouses:P',0,redis.call('DUMP','other'))) 0",
+        ],
+        &["SELECT 1", "ZADD stock:warehouses:P 1 A", "MOVE stock:warehouses:P 0", "SELECT 0"],
+        &["SELECT 1", "ZADD stock:warehouses:P 1 A", "SET stock:available:P@A 5", "SWAPDB 0 1", "SELECT 0"],
+        &["INV.WAREHOUSES P SET A 1"],
+        &["MULTI", "ZADD stock:warehouses:P 1 A", "EXEC"],
+        &["ZADD stock:warehouses:P 1 A", "DEBUG RELOAD"],
+        &["ZADD stock:warehouses:P 1 A", "DEL stock:warehouses:P", "ZADD stock:warehouses:P 1 A"],
+    ] {
+        let (_server, mut shop) = shop(&[("P@A", 5)]);
+        // The module has looked before, and there was none.
+        assert_eq!(code(&shop.refusal("INV.RESERVE R0 ITEMS P 1")), "INSUFFICIENT");
+        for step in way {
+            shop.ask(step);
+        }
+        assert_eq!(shop.ask("INV.RESERVE R1 ITEMS P 2")["items"], json!([at("P", "A", 2)]), "{way:?}");
+    }
+}
+
+#[test]
 fn a_plain_zadd_works_as_well() {
     let (_server, mut shop) = shop(&[("P@A", 5), ("P@B", 5), ("P@C", 5)]);
     assert_eq!(shop.ask("ZADD stock:warehouses:P 2 A 1.5 B"), 2);

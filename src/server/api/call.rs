@@ -105,6 +105,19 @@ impl Ctx<'_> {
             .collect()
     }
 
+    /// The names of the loaded modules; `None` if the server does not tell.
+    pub fn module_names(self) -> Option<Vec<String>> {
+        let Ok(RedisValue::Array(modules)) = Context::new(self.raw()).call("MODULE", &["LIST"]) else {
+            return None;
+        };
+        let name_of = |module: &RedisValue| {
+            // `name`, its value, and further fields.
+            let RedisValue::Array(fields) = module else { return None };
+            fields.get(1).and_then(bytes_of_reply).map(|name| String::from_utf8_lossy(name).into_owned())
+        };
+        modules.iter().map(name_of).collect()
+    }
+
     /// A setting of the server, as shown by `CONFIG GET`; `None` if there is no such setting.
     pub fn setting(self, name: &str) -> Option<String> {
         match Context::new(self.raw()).call("CONFIG", &["GET", name]) {

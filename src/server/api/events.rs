@@ -99,6 +99,21 @@ impl Event for Swap {
     }
 }
 
+/// Another module was loaded or unloaded, whose name is lent.
+pub struct ModuleChange;
+
+impl Event for ModuleChange {
+    const NUMBER: u64 = raw::REDISMODULE_EVENT_MODULE_CHANGE;
+    type Lent<'a> = &'a CStr;
+
+    unsafe fn lent<'a>(data: *mut c_void) -> Self::Lent<'a> {
+        // SAFETY: the server passes this structure to the handlers of this event.
+        let change = unsafe { &*data.cast::<raw::RedisModuleModuleChange>() };
+        // SAFETY: the name is lent with it and ends in NUL.
+        unsafe { CStr::from_ptr(change.module_name) }
+    }
+}
+
 /// Events that lend no data that the module needs.
 macro_rules! bare {
     ($($(#[$document:meta])* $name:ident: $number:ident),* $(,)?) => {

@@ -55,6 +55,7 @@ required!(
     RedisModule_GetModuleUserACLString,
     RedisModule_GetModuleUserFromUserName,
     RedisModule_GetMyClusterID,
+    RedisModule_GetNotifyKeyspaceEvents,
     RedisModule_GetSelectedDb,
     RedisModule_GetServerInfo,
     RedisModule_InfoAddFieldCString,

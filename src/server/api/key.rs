@@ -170,8 +170,10 @@ impl<'a> OpenKey<'a> {
     /// Overwrites a string in place and keeps the TTL.
     pub fn overwrite(&mut self, text: &[u8]) {
         self.changed = true;
-        // SAFETY: the handle is open for writing and holds a string.
-        let _ = unsafe { call!(RedisModule_StringTruncate(self.key, text.len())) };
+        if self.length() != text.len() {
+            // SAFETY: the handle is open for writing and holds a string.
+            let _ = unsafe { call!(RedisModule_StringTruncate(self.key, text.len())) };
+        }
         let mut length = 0;
         let write = raw::REDISMODULE_WRITE.cast_signed();
         // SAFETY: as above.

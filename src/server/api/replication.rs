@@ -54,3 +54,9 @@ pub fn avoid_traffic() -> bool {
     // SAFETY: it takes no arguments.
     unsafe { call!(RedisModule_AvoidReplicaTraffic()) != 0 }
 }
+
+/// The kinds of keyspace notifications (`REDISMODULE_NOTIFY_…`) that the server sends to clients.
+pub fn notified_kinds() -> c_int {
+    // SAFETY: it takes no arguments.
+    unsafe { call!(RedisModule_GetNotifyKeyspaceEvents()) }
+}

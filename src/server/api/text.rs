@@ -40,6 +40,11 @@ impl Text {
     }
 
     /// The bytes of the string.
+    /// Whether it is the very same string, and not only an equal one.
+    pub fn is(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: the module holds a reference, and other holders do not modify the string.
         unsafe { bytes_of(self.as_ptr()) }

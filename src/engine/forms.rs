@@ -1,0 +1,397 @@
+//! The forms in which effects are replicated.
+//!
+//! AOF files are kept for ever. So words and versions are added here, but never changed.
+
+use std::borrow::Cow;
+
+use super::effect::{Effect, moved, units_of};
+use super::keyspace::Argument;
+use crate::inventory::alert::OFF;
+use crate::inventory::key::{Key, OnceName, Watched, watched};
+use crate::inventory::line::Line;
+use crate::inventory::outcome::Outcome;
+use crate::inventory::quantity::parse_integer;
+use crate::inventory::refusal::Refusal;
+use crate::inventory::reservation::Record;
+use crate::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
+
+/// The effects of a command in the form in which they are replicated.
+pub(super) enum Forms<'a> {
+    /// All effects together, in the packed form.
+    Packed(Packed<'a>),
+    /// Each effect in the general form.
+    General(KeyStyle, Vec<Form<'a>>),
+}
+
+impl<'a> Forms<'a> {
+    /// The form of these effects: the packed form if they have one.
+    pub(super) fn of(effects: &'a [Effect], style: KeyStyle) -> Self {
+        match Packed::of(effects, style) {
+            Some(packed) => Self::Packed(packed),
+            None => Self::General(style, effects.iter().map(Effect::form).collect()),
+        }
+    }
+
+    /// The document that the effect with this index stores. Empty if it stores none.
+    pub(super) fn document(&self, index: usize) -> &[u8] {
+        match self {
+            Self::Packed(packed) if index == packed.last => &packed.document,
+            Self::Packed(_) => &[],
+            Self::General(_, forms) => match forms.get(index).map(|form| &form.second) {
+                Some(Second::Document(document)) => document,
+                Some(Second::Number(_)) | None => &[],
+            },
+        }
+    }
+
+    /// The arguments of `INV.APPLY`.
+    pub(super) fn arguments(&self) -> Vec<Argument<'_>> {
+        match self {
+            Self::Packed(Packed { header, document, id, .. }) => {
+                vec![*header, Argument::Text(document), Argument::Key(Key::Reservation(id))]
+            }
+            Self::General(style, forms) => {
+                let mut arguments = Vec::with_capacity(forms.len().saturating_mul(4).saturating_add(1));
+                arguments.push(Argument::Word(version(*style)));
+                for Form { word, subject, first, second } in forms {
+                    let second = match second {
+                        Second::Number(number) => Argument::Number(*number),
+                        Second::Document(document) => Argument::Text(document),
+                    };
+                    let subject = Argument::Text(subject.as_bytes());
+                    arguments.extend([
+                        Argument::Word(word.text()),
+                        subject,
+                        Argument::Number(*first),
+                        second,
+                    ]);
+                }
+                arguments
+            }
+        }
+    }
+}
+
+/// The effects that `INV.APPLY` carries out, as its arguments say.
+pub(super) struct Parsed<'a> {
+    /// How the keys are named.
+    pub(super) style: KeyStyle,
+    pub(super) effects: Vec<Effect>,
+    /// The document of each effect, as the master stored it. Not a document if the effect stores none.
+    pub(super) documents: Vec<&'a [u8]>,
+}
+
+impl<'a> Parsed<'a> {
+    /// Reads the arguments of `INV.APPLY`.
+    ///
+    /// # Errors
+    ///
+    /// `ERR` if the arguments are not in a form that this version knows.
+    pub(super) fn read(arguments: &[&'a [u8]]) -> Result<Self, Refusal> {
+        if let [header, document, key] = arguments
+            && header.contains(&b' ')
+        {
+            return Packed::read(header, document, key).ok_or_else(|| unreadable("unknown effect"));
+        }
+        let (number, mut rest) = arguments.split_first().ok_or_else(|| unreadable("no version"))?;
+        let style = [KeyStyle::Plain, KeyStyle::Tagged].into_iter();
+        let style = style.into_iter().find(|style| version(*style).as_bytes() == *number);
+        let style = style.ok_or_else(|| unreadable("unknown version"))?;
+        let (mut effects, mut documents) = (Vec::new(), Vec::new());
+        while let Some(([word, subject, first, second], behind)) = rest.split_first_chunk::<4>() {
+            let word = Word::ALL.into_iter().find(|known| known.text().as_bytes() == *word);
+            let effect = word
+                .zip(parse_integer(first))
+                .and_then(|(word, first)| word.read(subject, first, second, style));
+            effects.push(effect.ok_or_else(|| unreadable("unknown effect"))?);
+            documents.push(*second);
+            rest = behind;
+        }
+        if rest.is_empty() {
+            Ok(Self { style, effects, documents })
+        } else {
+            Err(unreadable("incomplete effect"))
+        }
+    }
+}
+
+/// Reads the arguments of `INV.APPLY`. Returns the key style and the effects.
+///
+/// # Errors
+///
+/// `ERR` if the arguments are not in a form that this version knows.
+pub fn parse(arguments: &[&[u8]]) -> Result<(KeyStyle, Vec<Effect>), Refusal> {
+    Parsed::read(arguments).map(|Parsed { style, effects, .. }| (style, effects))
+}
+
+fn unreadable(what: &str) -> Refusal {
+    Refusal::invalid(format!("INV.APPLY: {what}: this module may be older than its master's"))
+}
+
+/// The version of the general form: the first argument. The version also says how the keys are named, because a copy writes
+/// the keys that its master wrote, whatever its own configuration says.
+const fn version(style: KeyStyle) -> &'static str {
+    match style {
+        KeyStyle::Plain => "1",
+        KeyStyle::Tagged => "2",
+    }
+}
+
+/// The general form of one effect: a word, a subject, and two values.
+pub(super) struct Form<'a> {
+    word: Word,
+    subject: &'a str,
+    first: i64,
+    second: Second<'a>,
+}
+
+/// The second value of an effect.
+enum Second<'a> {
+    /// A number.
+    Number(i64),
+    /// The stored document. The same bytes are written to the key and replicated.
+    Document(Cow<'a, [u8]>),
+}
+
+/// The words of the replicated form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Hold,
+    Record,
+    Units,
+    End,
+    Once,
+    Threshold,
+    NoAlerts,
+    Rank,
+    Unrank,
+    Clear,
+    Outcome,
+}
+
+impl Word {
+    const ALL: [Word; 11] = [
+        Word::Hold,
+        Word::Record,
+        Word::Units,
+        Word::End,
+        Word::Once,
+        Word::Threshold,
+        Word::NoAlerts,
+        Word::Rank,
+        Word::Unrank,
+        Word::Clear,
+        Word::Outcome,
+    ];
+
+    fn text(self) -> &'static str {
+        match self {
+            Word::Hold => "HOLD",
+            Word::Record => "RECORD",
+            Word::Units => "UNITS",
+            Word::End => "END",
+            Word::Once => "ONCE",
+            Word::Threshold => "THRESHOLD",
+            Word::NoAlerts => "NOALERTS",
+            Word::Rank => "RANK",
+            Word::Unrank => "UNRANK",
+            Word::Clear => "CLEAR",
+            Word::Outcome => "OUTCOME",
+        }
+    }
+
+    /// Reads an effect with this word from the form that [`Effect::form`] writes. Returns `None` if a value is not
+    /// valid.
+    fn read(self, subject: &[u8], first: i64, second: &[u8], style: KeyStyle) -> Option<Effect> {
+        let reservation = || ReservationId::parse(subject, style).ok();
+        let record = || Record::from_json(&reservation()?, second, style);
+        let outcome = |id: &ReservationId| Outcome::from_json(id, second, style);
+        let sku = || Sku::replicated(subject, style);
+        let place = || sku().filter(|sku| sku.warehouse().is_some());
+        let product = || Product::parse(subject, style).ok();
+        let deadline = first;
+        Some(match self {
+            Word::Hold => Effect::Hold { record: record()?, deadline },
+            Word::Record => Effect::Record { record: record()?, deadline },
+            Word::Units => Effect::Units { sku: sku()?, available: first, reserved: parse_integer(second)? },
+            Word::End => {
+                let id = reservation()?;
+                Effect::End { outcome: outcome(&id)?, id, deadline }
+            }
+            Word::Outcome => {
+                let id = reservation()?;
+                Effect::Outcome { outcome: outcome(&id)?, id, deadline }
+            }
+            Word::Once => {
+                Effect::Once { name: OnceName::replicated(subject)?, deadline, answer: second.to_vec() }
+            }
+            Word::Threshold => {
+                Effect::Threshold { product: product()?, units: (first >= 0).then_some(first) }
+            }
+            Word::NoAlerts => Effect::Threshold { product: product()?, units: Some(OFF) },
+            Word::Rank => Effect::Rank { place: place()?, priority: first },
+            Word::Unrank => Effect::Unrank { place: place()? },
+            Word::Clear => Effect::Clear { sku: sku()? },
+        })
+    }
+}
+
+impl Effect {
+    /// The replicated form of the effect, which [`Word::read`] reads.
+    fn form(&self) -> Form<'_> {
+        let document = |json: Vec<u8>| Second::Document(json.into());
+        let number = Second::Number;
+        let (word, subject, first, second) = match self {
+            Effect::Hold { record, deadline } => {
+                (Word::Hold, record.id.as_str(), *deadline, document(record.to_json()))
+            }
+            Effect::Record { record, deadline } => {
+                (Word::Record, record.id.as_str(), *deadline, document(record.to_json()))
+            }
+            Effect::Units { sku, available, reserved } => {
+                (Word::Units, sku.as_str(), *available, number(*reserved))
+            }
+            Effect::End { id, outcome, deadline } => {
+                (Word::End, id.as_str(), *deadline, document(outcome.to_json(id)))
+            }
+            Effect::Outcome { id, outcome, deadline } => {
+                (Word::Outcome, id.as_str(), *deadline, document(outcome.to_json(id)))
+            }
+            Effect::Once { name, deadline, answer } => {
+                (Word::Once, name.as_str(), *deadline, Second::Document(answer.into()))
+            }
+            Effect::Threshold { product, units: Some(OFF) } => {
+                (Word::NoAlerts, product.as_str(), 0, number(0))
+            }
+            Effect::Threshold { product, units } => {
+                (Word::Threshold, product.as_str(), units.unwrap_or(-1), number(0))
+            }
+            Effect::Rank { place, priority } => (Word::Rank, place.as_str(), *priority, number(0)),
+            Effect::Unrank { place } => (Word::Unrank, place.as_str(), 0, number(0)),
+            Effect::Clear { sku } => (Word::Clear, sku.as_str(), 0, number(0)),
+        };
+        Form { word, subject, first, second }
+    }
+}
+
+/// The packed form of what the most frequent commands do to one reservation: a header, the stored document, and the
+/// reservation's key. The document says the rest. Fewer arguments, most of which are strings that the server has already,
+/// cost master and copies less than the general form.
+pub(super) struct Packed<'a> {
+    header: Argument<'static>,
+    document: Vec<u8>,
+    id: &'a ReservationId,
+    /// The index of the effect that stores the document.
+    last: usize,
+}
+
+/// What is packed. The header consists of the version, which also says how the keys are named, and a word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// `HOLD`: one [`Effect::Hold`] until the deadline in the record.
+    Hold,
+    /// `RECORD`: one [`Effect::Record`] with the deadline in the record.
+    Record,
+    /// `CLOSE ttl`: [`Effect::Units`] for each item of the outcome, as its ending says, and [`Effect::End`]. The outcome is
+    /// kept until `ttl` milliseconds after the end, or not at all if that is 0.
+    Close,
+}
+
+const HEADERS: [(&str, KeyStyle, Step); 6] = [
+    ("3 HOLD", KeyStyle::Plain, Step::Hold),
+    ("4 HOLD", KeyStyle::Tagged, Step::Hold),
+    ("3 RECORD", KeyStyle::Plain, Step::Record),
+    ("4 RECORD", KeyStyle::Tagged, Step::Record),
+    ("3 CLOSE", KeyStyle::Plain, Step::Close),
+    ("4 CLOSE", KeyStyle::Tagged, Step::Close),
+];
+
+impl<'a> Packed<'a> {
+    /// Packs the effects. Returns `None` if their document does not say everything.
+    fn of(effects: &'a [Effect], style: KeyStyle) -> Option<Self> {
+        let (effect, units) = effects.split_last()?;
+        let header = |step| {
+            HEADERS.iter().find(|(_, of, packs)| *of == style && *packs == step).map(|(text, ..)| *text)
+        };
+        let last = units.len();
+        match effect {
+            Effect::Hold { record, deadline } if units.is_empty() && record.expires_at == *deadline => {
+                let header = Argument::Word(header(Step::Hold)?);
+                Some(Self { header, document: record.to_json(), id: &record.id, last })
+            }
+            Effect::Record { record, deadline } if units.is_empty() && record.expires_at == *deadline => {
+                let header = Argument::Word(header(Step::Record)?);
+                Some(Self { header, document: record.to_json(), id: &record.id, last })
+            }
+            Effect::End { id, outcome, deadline } if closes(outcome, units) => {
+                let ttl = if *deadline == 0 { 0 } else { deadline.checked_sub(outcome.resolved_at)? };
+                // The ttl is a setting, so the header is the same again and again.
+                let header = Argument::Phrase(header(Step::Close)?, ttl);
+                Some(Self { header, document: outcome.to_json(id), id, last })
+            }
+            Effect::Hold { .. }
+            | Effect::Record { .. }
+            | Effect::End { .. }
+            | Effect::Units { .. }
+            | Effect::Once { .. }
+            | Effect::Threshold { .. }
+            | Effect::Rank { .. }
+            | Effect::Unrank { .. }
+            | Effect::Clear { .. }
+            | Effect::Outcome { .. } => None,
+        }
+    }
+
+    /// Reads the effects that [`Packed::of`] packs.
+    fn read<'b>(header: &[u8], document: &'b [u8], key: &[u8]) -> Option<Parsed<'b>> {
+        let (text, ttl) = match header.iter().rposition(|byte| *byte == b' ').map(|at| header.split_at(at)) {
+            Some((text, ttl)) if text.contains(&b' ') => (text, Some(parse_integer(ttl.get(1..)?)?)),
+            _ => (header, None),
+        };
+        let (_, style, step) = HEADERS.iter().find(|(known, ..)| known.as_bytes() == text)?;
+        let (style, step) = (*style, *step);
+        let Some(Watched::Reservation(Some(id))) = watched(key, style) else { return None };
+        let effects = match (step, ttl) {
+            (Step::Hold, None) => {
+                let record = Record::from_json(&id, document, style)?;
+                vec![Effect::Hold { deadline: record.expires_at, record }]
+            }
+            (Step::Record, None) => {
+                let record = Record::from_json(&id, document, style)?;
+                vec![Effect::Record { deadline: record.expires_at, record }]
+            }
+            (Step::Close, Some(ttl)) if ttl >= 0 => {
+                let outcome = Outcome::from_json(&id, document, style)?;
+                let deadline = if ttl == 0 { 0 } else { outcome.resolved_at.checked_add(ttl)? };
+                let units = outcome.items.iter().map(|line| units_of(line, outcome.ending));
+                let mut effects: Vec<Effect> = units.collect();
+                effects.push(Effect::End { id, outcome, deadline });
+                effects
+            }
+            (Step::Hold | Step::Record | Step::Close, _) => return None,
+        };
+        let documents = vec![document; effects.len()];
+        Some(Parsed { style, effects, documents })
+    }
+}
+
+/// Whether `units` are the moves of a reservation that ends with this outcome and never had parts.
+fn closes(outcome: &Outcome, units: &[Effect]) -> bool {
+    let is_move = |(line, effect): (&Line, &Effect)| match effect {
+        Effect::Units { sku, available, reserved } => {
+            *sku == line.sku && (*available, *reserved) == moved(line, outcome.ending)
+        }
+        Effect::Hold { .. }
+        | Effect::Record { .. }
+        | Effect::End { .. }
+        | Effect::Once { .. }
+        | Effect::Threshold { .. }
+        | Effect::Rank { .. }
+        | Effect::Unrank { .. }
+        | Effect::Clear { .. }
+        | Effect::Outcome { .. } => false,
+    };
+    outcome.parts.is_none()
+        && outcome.items.len() == units.len()
+        && outcome.items.iter().zip(units).all(is_move)
+}
