@@ -345,7 +345,7 @@ impl fmt::Display for Refusal {
             Self::Overdue(skus) => {
                 let skus: Vec<String> = skus.iter().map(|sku| sku.listed().to_string()).collect();
                 let skus = skus.join(", ");
-                write!(out, "more reservations of {skus} are overdue than one command releases: try again")
+                write!(out, "more reservations of {skus} are overdue than one command releases: try again, each try releases more")
             }
             Self::SlotMoving(slot) => {
                 write!(out, "slot {} is being moved between nodes: try again in a moment", slot.number())
@@ -353,14 +353,14 @@ impl fmt::Display for Refusal {
             Self::WrongType { key, found, wanted } => write!(out, "key {key} holds {found}, not {wanted}"),
             Self::Foreign(id) => write!(
                 out,
-                "key reservation:{id} is not a record of this module (it may be a script's, or a copy): end it with the program \
-                 that created it, or use a new id"
+                "the key of reservation {id} is not a record of this module, but perhaps one of a script, or a copy: end it with the \
+                 program that created it, or use a new id"
             ),
             // The message does not say how many foreign records the database has, because not everyone who may repair
             // may know that. INFO shows it.
             Self::ForeignHere { sku, units } => write!(
                 out,
-                "{units} reserved units of {sku} are in no reservation of this module, and another program may hold them: \
+                "{units} reserved units of {sku} belong to no reservation of this module, and another program may hold them: \
                  wait until it has released them, or return them with INV.REPAIR {sku} FORCE"
             ),
             Self::Ended { id, how, at } => {
@@ -369,13 +369,13 @@ impl fmt::Display for Refusal {
                     Ending::RolledBack => "was rolled back",
                     Ending::Expired => "expired",
                 };
-                write!(out, "reservation {id} {verb} at {at}: retry with a new id")?;
+                write!(out, "reservation {id} {verb} at {at}: ")?;
                 match how {
-                    Ending::Committed | Ending::RolledBack => Ok(()),
+                    Ending::Committed | Ending::RolledBack => out.write_str("use a new id for a new order"),
                     Ending::Expired => {
                         write!(
                             out,
-                            ", or sell its units with INV.COMMIT {id} LATE if they are still available"
+                            "retry with a new id, or sell its units with INV.COMMIT {id} LATE if they are still available"
                         )
                     }
                 }
@@ -400,17 +400,17 @@ impl fmt::Display for Refusal {
             ),
             Self::Drift { sku, held, reserved } => write!(
                 out,
-                "{sku} reserved {reserved}, but this reservation holds {held}: another client has written the counter. \
+                "the reserved counter of {sku} is {reserved}, but this reservation holds {held}: another client has written it. \
                  INV.AUDIT {sku} shows the difference, and INV.REPAIR {sku} corrects it"
             ),
             Self::NotAllBack { sku, held, known } => write!(
                 out,
-                "{sku} held {held}, but {known} came back at the deadline or were sold before: the reservation cannot \
-                 be committed late, reserve again with a new id"
+                "the reservation held {held} of {sku}, but only {known} were returned at the deadline or sold before: it cannot \
+                 be committed late. Reserve again with a new id"
             ),
             Self::Overcommitted { sku, on_hand, reserved } => write!(
                 out,
-                "{sku} counted {on_hand}, but {reserved} are reserved: commit or roll back reservations first"
+                "{sku} cannot have {on_hand} on hand, because {reserved} are reserved: commit or roll back reservations first"
             ),
             Self::Insufficient(shortages) => {
                 for (index, short) in shortages.iter().enumerate() {

@@ -135,7 +135,7 @@ fn reserve_all_of_many(shop: &mut Simulation) {
         let answer = shop.unit(|shop| shop.reserve("B", "MANY 1200", 100));
         assert_eq!(
             answer,
-            "TRYAGAIN more reservations of MANY are overdue than one command releases: try again"
+            "TRYAGAIN more reservations of MANY are overdue than one command releases: try again, each try releases more"
         );
         assert_eq!(shop.counters("MANY"), back);
     }

@@ -292,15 +292,15 @@ fn a_late_commit_of_a_release_that_was_cut_is_drift() {
     for (returned, refusal) in [
         (
             "P 4, Q 1",
-            "DRIFT P held 5, but 4 came back at the deadline or were sold before: the reservation cannot be committed late, reserve again with a new id",
+            "DRIFT the reservation held 5 of P, but only 4 were returned at the deadline or sold before: it cannot be committed late. Reserve again with a new id",
         ),
         (
             "P 5",
-            "DRIFT Q held 1, but 0 came back at the deadline or were sold before: the reservation cannot be committed late, reserve again with a new id",
+            "DRIFT the reservation held 1 of Q, but only 0 were returned at the deadline or sold before: it cannot be committed late. Reserve again with a new id",
         ),
         (
             "",
-            "DRIFT P held 5, but 0 came back at the deadline or were sold before: the reservation cannot be committed late, reserve again with a new id",
+            "DRIFT the reservation held 5 of P, but only 0 were returned at the deadline or sold before: it cannot be committed late. Reserve again with a new id",
         ),
     ] {
         let cut = Outcome::of(&record("R", "P 5, Q 1"), 1900, Ending::Expired, 2000, &lines(returned));

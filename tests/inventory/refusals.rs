@@ -25,7 +25,7 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         (Refusal::TryAgain, "TRYAGAIN the module is still indexing live reservations: try again in a moment"),
         (
             Refusal::Overdue(vec![sku("P"), sku("P, Q")]),
-            "TRYAGAIN more reservations of P, \"P, Q\" are overdue than one command releases: try again",
+            "TRYAGAIN more reservations of P, \"P, Q\" are overdue than one command releases: try again, each try releases more",
         ),
         (
             Refusal::SlotMoving(Slot::from(6901)),
@@ -41,20 +41,20 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         ),
         (
             Refusal::Foreign(id("RES-456")),
-            "FOREIGN key reservation:RES-456 is not a record of this module (it may be a script's, or a copy): end it with the program that created it, or use a new id",
+            "FOREIGN the key of reservation RES-456 is not a record of this module, but perhaps one of a script, or a copy: end it with the program that created it, or use a new id",
         ),
         (
             Refusal::ForeignHere { sku: sku("P"), units: 3 },
-            "FOREIGN 3 reserved units of P are in no reservation of this module, and another program may hold them: \
+            "FOREIGN 3 reserved units of P belong to no reservation of this module, and another program may hold them: \
              wait until it has released them, or return them with INV.REPAIR P FORCE",
         ),
         (
             ended(Ending::Committed, 7),
-            "COMMITTED reservation RES-456 was committed at 7: retry with a new id",
+            "COMMITTED reservation RES-456 was committed at 7: use a new id for a new order",
         ),
         (
             ended(Ending::RolledBack, 7),
-            "ROLLEDBACK reservation RES-456 was rolled back at 7: retry with a new id",
+            "ROLLEDBACK reservation RES-456 was rolled back at 7: use a new id for a new order",
         ),
         (
             ended(Ending::Expired, 1_763_820_900_000),
@@ -82,11 +82,11 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         (Refusal::impossible("P has no warehouse W"), "ERR P has no warehouse W"),
         (
             Refusal::Drift { sku: sku("P"), held: 5, reserved: 3 },
-            "DRIFT P reserved 3, but this reservation holds 5: another client has written the counter. INV.AUDIT P shows the difference, and INV.REPAIR P corrects it",
+            "DRIFT the reserved counter of P is 3, but this reservation holds 5: another client has written it. INV.AUDIT P shows the difference, and INV.REPAIR P corrects it",
         ),
         (
             Refusal::NotAllBack { sku: sku("P"), held: 5, known: 3 },
-            "DRIFT P held 5, but 3 came back at the deadline or were sold before: the reservation cannot be committed late, reserve again with a new id",
+            "DRIFT the reservation held 5 of P, but only 3 were returned at the deadline or sold before: it cannot be committed late. Reserve again with a new id",
         ),
         (
             Refusal::Insufficient(vec![short("PROD-123", 5, 1), short("PROD-9", 2, 0)]),
@@ -104,7 +104,7 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         ),
         (
             Refusal::Overcommitted { sku: sku("P"), on_hand: 3, reserved: 5 },
-            "OVERCOMMITTED P counted 3, but 5 are reserved: commit or roll back reservations first",
+            "OVERCOMMITTED P cannot have 3 on hand, because 5 are reserved: commit or roll back reservations first",
         ),
         (
             Refusal::TooMany { sku: sku("P"), available: 9_007_199_254_740_990, reserved: 1, more: 2 },

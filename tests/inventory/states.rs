@@ -33,9 +33,9 @@ fn lapsed(settled: bool) -> State {
 type Refused = (State, &'static str);
 
 const NOT_FOUND: &str = "NOTFOUND reservation R is unknown: it was never made, its key was deleted, or its outcome is no longer remembered (inv.outcome-ttl-ms). Check the order in your own database before you retry";
-const FOREIGN: &str = "FOREIGN key reservation:R is not a record of this module (it may be a script's, or a copy): end it with the program that created it, or use a new id";
-const COMMITTED: &str = "COMMITTED reservation R was committed at 2500: retry with a new id";
-const ROLLED_BACK: &str = "ROLLEDBACK reservation R was rolled back at 2500: retry with a new id";
+const FOREIGN: &str = "FOREIGN the key of reservation R is not a record of this module, but perhaps one of a script, or a copy: end it with the program that created it, or use a new id";
+const COMMITTED: &str = "COMMITTED reservation R was committed at 2500: use a new id for a new order";
+const ROLLED_BACK: &str = "ROLLEDBACK reservation R was rolled back at 2500: use a new id for a new order";
 const EXPIRED: &str = "EXPIRED reservation R expired at 1900: retry with a new id, or sell its units with INV.COMMIT R LATE if they are still available";
 
 #[test]
