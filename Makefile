@@ -103,6 +103,9 @@ bench-decision: ## measure the cost of a decision, without a server
 bench-instructions: ## count the instructions of each command with valgrind, to compare two commits
 	@scripts/bench-instructions.sh
 
+check-instructions: ## check the module's instructions a call against benches/instructions.budget, with valgrind
+	@scripts/bench-instructions.sh --check
+
 bench-expiry: ## measure how soon units return, on SERVER or the server that is found; ARGS="--rounds 5"
 	@scripts/bench.sh expiry $(ARGS)
 
