@@ -12,11 +12,12 @@ pub const AS_MUCH: &str = "Lua that does as much";
 pub const REMEMBERS: &str = "Lua that remembers";
 pub const SERVER: &str = "server";
 
-/// Operations with a target.
+/// Operations with a target or a bar in the charts.
 pub const RESERVE: &str = "RESERVE";
 pub const RESERVE_5: &str = "RESERVE, 5 lines";
 pub const RESERVE_MILLION: &str = "RESERVE, a million products";
 pub const COMMIT: &str = "COMMIT";
+pub const ROLLBACK: &str = "ROLLBACK";
 pub const PING: &str = "PING";
 
 /// The number of products over which the load is spread evenly.
@@ -144,21 +145,22 @@ pub fn contenders(plain: &mut Client) -> Vec<Contender> {
         "stock:available:L0 stock:reserved:L0 reservation:r__rand_int__",
         &["1", JSON, "900"],
     );
+    // Two numbers make an id that is not repeated, although there are few products.
     let lua_over_products = Step::script(
         &lua_sha,
-        "stock:available:__rand_int__ stock:reserved:__rand_int__ reservation:__rand_int__",
+        "stock:available:__rand_int__ stock:reserved:__rand_int__ reservation:__rand_int____rand_int__",
         &["1", JSON, "900"],
     );
     let lua_as_much = Step::script(
         &load(lua::RESERVE_AS_MUCH),
-        "reservation:r__rand_int__ outcome:r__rand_int__ deadlines stock:available:L0 stock:reserved:L0",
+        "reservation:r__rand_int__ deadlines stock:available:L0 stock:reserved:L0",
         &["1", "L0", "900"],
     );
     let mut usual_end = |text: &str| {
         Step::script(&load(text), "stock:available:L0 stock:reserved:L0 reservation:r__rand_int__", &["1"])
     };
     let (lua_commit, lua_rollback) = (usual_end(LUA_COMMIT), usual_end(LUA_ROLLBACK));
-    let remembered = "stock:reserved:L0 reservation:r__rand_int__ outcome:r__rand_int__";
+    let remembered = "stock:reserved:L0 reservation:r__rand_int__";
     let commit_remembers = Step::script(&load(lua::COMMIT_THAT_REMEMBERS), remembered, &["1"]);
     let rollback_remembers = Step::script(
         &load(lua::ROLLBACK_THAT_REMEMBERS),
@@ -188,9 +190,9 @@ pub fn contenders(plain: &mut Client) -> Vec<Contender> {
         new(COMMIT, REMEMBERS, &[&lua_reserve, &commit_remembers]),
         new("COMMIT again", MODULE, &[&own, &commit, &commit]),
         new("COMMIT again", REMEMBERS, &[&lua_reserve, &commit_remembers, &commit_remembers]),
-        new("ROLLBACK", MODULE, &[&own, &rollback]),
-        new("ROLLBACK", LUA, &[&lua_reserve, &lua_rollback]),
-        new("ROLLBACK", REMEMBERS, &[&lua_reserve, &rollback_remembers]),
+        new(ROLLBACK, MODULE, &[&own, &rollback]),
+        new(ROLLBACK, LUA, &[&lua_reserve, &lua_rollback]),
+        new(ROLLBACK, REMEMBERS, &[&lua_reserve, &rollback_remembers]),
         new("ROLLBACK again", MODULE, &[&own, &rollback, &rollback]),
         new("ROLLBACK again", REMEMBERS, &[&lua_reserve, &rollback_remembers, &rollback_remembers]),
         new("RESERVE and COMMIT", MODULE, &[&own, &commit]).all_steps(),
