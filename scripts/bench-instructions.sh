@@ -133,7 +133,7 @@ each_count() {
     done < <(commands)
 }
 
-row() { printf '| %s | `%s` | %d | %d | %d |\n' "$1" "$2" "$3" $(($3 - base)) "$4"; }
+row() { printf '| %s | %s | %d | %d | %d |\n' "$1" "$2" "$3" $(($3 - base)) "$4"; }
 
 # One line of the budget: name, instructions, allowed rise in percent.
 line() { printf '%-16s %6d %3d%%\n' "$1" "$4" "$allowed"; }
@@ -155,8 +155,8 @@ compare() {
 case $mode in
 "")
     read -r base own <<<"$(count PING)"
-    printf '| command | run | instructions | beyond PING | in the module |\n| --- | --- | ---: | ---: | ---: |\n'
-    printf '| PING | `PING` | %d | | %d |\n' "$base" "$own"
+    printf '| operation | command | instructions | beyond PING | in the module |\n| --- | --- | ---: | ---: | ---: |\n'
+    printf '| PING | PING | %d | | %d |\n' "$base" "$own"
     each_count row
     ;;
 --write)

@@ -4,7 +4,8 @@
 #     eval "$(scripts/setup-postgres.sh)"
 #
 # INV_POSTGRES is the folder of its programs. If it is set, it is kept. Otherwise an installed PostgreSQL is used, or the
-# distribution's package is unpacked into .deps/postgres (no root needed, and no service is started).
+# distribution's package is unpacked into .deps/postgres (no root needed, and no service is started). The unpacked programs need
+# INV_POSTGRES_LIBRARIES as their LD_LIBRARY_PATH.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -13,9 +14,13 @@ set -euo pipefail
 
 readonly postgres_folder=$root/.deps/postgres
 
+libraries=${INV_POSTGRES_LIBRARIES:-}
+
+run() { LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} "$@"; }
+
 works() {
     local program
-    for program in initdb postgres pgbench psql; do "$1/$program" --version >/dev/null 2>&1 || return 1; done
+    for program in initdb postgres pgbench psql; do run "$1/$program" --version >/dev/null 2>&1 || return 1; done
 }
 
 # newest_in FOLDER: sets `programs` to the folder of the newest version there.
@@ -26,12 +31,11 @@ newest_in() {
 
 # The programs of the unpacked package find their data beside them, and their libraries only if they are told where.
 use_unpacked() {
-    local folder libraries=
+    local folder
     newest_in "$postgres_folder/root" || return 1
     for folder in "$postgres_folder"/root/usr/lib/*-linux-gnu* "$postgres_folder"/root/lib/*-linux-gnu*; do
         [[ ! -d $folder ]] || libraries+=${libraries:+:}$folder
     done
-    export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     works "$programs"
 }
 
@@ -55,12 +59,12 @@ main() {
                 die "PostgreSQL is not installed (Debian, Ubuntu: postgresql; Fedora: postgresql-server postgresql-contrib)"
             fi
             unpack || die "the distribution's PostgreSQL could not be fetched"
-            use_unpacked || die "the distribution's PostgreSQL does not work: $("$programs/postgres" --version 2>&1 | head -n 5)"
+            use_unpacked || die "the distribution's PostgreSQL does not work: $(run "$programs/postgres" --version 2>&1 | head -n 5)"
         fi
     fi
     works "$programs" || die "INV_POSTGRES=$programs does not contain initdb, postgres, pgbench and psql that work"
     printf 'export INV_POSTGRES=%q\n' "$programs"
-    [[ -z ${LD_LIBRARY_PATH:-} ]] || printf 'export LD_LIBRARY_PATH=%q\n' "$LD_LIBRARY_PATH"
+    printf 'export INV_POSTGRES_LIBRARIES=%q\n' "$libraries"
 }
 
 main

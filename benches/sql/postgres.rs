@@ -64,8 +64,15 @@ impl Postgres {
         run(&mut self.psql(sql)).trim().lines().last().unwrap_or_default().to_owned()
     }
 
-    /// Runs the script on 50 connections. `:products` in it becomes the number of products.
-    pub fn load(&self, script: &str, products: usize, is_synchronous: bool, seconds: u64) -> Figures {
+    /// Runs the script on 50 connections and returns its figures and how often it ran. `:products` in it becomes the number of
+    /// products.
+    pub fn load(
+        &self,
+        script: &str,
+        products: usize,
+        is_synchronous: bool,
+        seconds: u64,
+    ) -> (Figures, usize) {
         let file = self.folder.path().join("script.sql");
         std::fs::write(&file, script).expect("a script");
         let logs = self.folder.path().join("latencies");
@@ -91,13 +98,14 @@ impl Postgres {
         let done = field("number of transactions actually processed:");
         let mut ms = self.take_latencies();
         ms.sort_by(f64::total_cmp);
-        Figures {
+        let figures = Figures {
             per_second: field("tps ="),
             p50_ms: ms[ms.len() / 2],
             p99_ms: ms[ms.len() * 99 / 100],
             us_a_call: 0.0,
             cpu_us: (self.cpu_seconds() - cpu_before) * 1e6 / done,
-        }
+        };
+        (figures, done as usize)
     }
 
     /// The milliseconds of all transactions, from the logs of pgbench, which it writes for each thread.
@@ -145,12 +153,17 @@ impl Drop for Postgres {
     }
 }
 
-/// A program of PostgreSQL, run in the folder of the programs, which every user may enter.
+/// A program of PostgreSQL, run in a folder that every user may enter.
 fn program(name: &str, user: Option<(u32, u32)>) -> Command {
     let folder =
         PathBuf::from(std::env::var_os("INV_POSTGRES").expect("INV_POSTGRES, see scripts/setup-postgres.sh"));
     let mut command = Command::new(folder.join(name));
     command.current_dir(Path::new("/"));
+    if let Some(libraries) =
+        std::env::var_os("INV_POSTGRES_LIBRARIES").filter(|libraries| !libraries.is_empty())
+    {
+        command.env("LD_LIBRARY_PATH", libraries);
+    }
     if let Some((user, group)) = user {
         command.uid(user).gid(group);
     }

@@ -24,7 +24,7 @@ pub struct Part {
     pub rows: Vec<Row>,
 }
 
-/// What is owed and aimed for: AOF, operation, rival, and how many times the processor time of the module the rival takes.
+/// What is owed and aimed for: AOF, operation, rival, and the processor time of the rival divided by that of the module.
 const TARGETS: [(&str, &str, &str, f64, f64); 9] = [
     ("no", RESERVE, LUA, 1.4, 1.8),
     ("everysec", RESERVE, LUA, 1.7, 2.2),
@@ -56,7 +56,7 @@ impl Part {
         self.rows.iter().find(|row| row.operation == operation && row.by == by)
     }
 
-    /// How many times the processor time of the module a rival takes for the same operation: the median of the ratios within
+    /// The processor time of a rival divided by that of the module for the same operation. It is the median of the ratios within
     /// a round, because the contenders of a round run at about the same time.
     fn ratio(&self, operation: &str, by: &str) -> Option<f64> {
         let (rival, own) = (self.row(operation, by)?, self.row(operation, MODULE)?);
