@@ -198,11 +198,11 @@ fn markdown(
     rows: &[Row],
 ) -> Result<String, std::fmt::Error> {
     let Options { rounds, seconds, requests } = options;
-    let [postgres, server] = names;
+    let [sql_server, server] = names;
     let mut text = String::from("# The module and PostgreSQL\n\nWritten by `make bench-sql`.\n\n");
     writeln!(
         text,
-        "| | |\n| --- | --- |\n| machine | {} |\n| servers | {server}, {postgres} |",
+        "| | |\n| --- | --- |\n| machine | {} |\n| servers | {server}, {sql_server} |",
         machine::machine()
     )?;
     writeln!(text, "| load (1 min) | {load_before} before, {} after |", machine::load())?;
@@ -252,8 +252,9 @@ fn markdown(
     }
     writeln!(
         text,
-        "## What PostgreSQL runs\n\nThe settings beside the defaults are in [postgres.rs](../sql/postgres.rs). The tables:\n\n\
-         ```sql{TABLES}\n```\n\nA row a product:\n\n```sql\n{COUNTERS}```\n\nA row a unit:\n\n```sql\n{UNIT_ROWS}```"
+        "## What PostgreSQL runs\n\nIt has its default settings, except `{}`. The tables:\n\n\
+         ```sql{TABLES}\n```\n\nA row a product:\n\n```sql\n{COUNTERS}```\n\nA row a unit:\n\n```sql\n{UNIT_ROWS}```",
+        postgres::SETTINGS.join("`, `")
     )?;
     Ok(text)
 }

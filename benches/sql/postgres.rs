@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::load::Figures;
 
 /// Beside the defaults: no checkpoint falls into a measurement, and the data fit into memory.
-const SETTINGS: [&str; 4] =
+pub const SETTINGS: [&str; 4] =
     ["shared_buffers=512MB", "max_wal_size=8GB", "checkpoint_timeout=1h", "max_connections=80"];
 /// Clients and threads of pgbench.
 const CLIENTS: &str = "50";
