@@ -94,6 +94,12 @@ lint: ## check format, clippy, rustdoc, shellcheck, ruff and typos
 bench: ## compare the module with its rivals, on SERVER or the server that is found; ARGS="--rounds 5"
 	@scripts/bench.sh throughput $(ARGS)
 
+bench-latency: ## measure latency at half of the server's capacity, on SERVER or the server that is found
+	@scripts/bench.sh open_loop $(ARGS)
+
+bench-sql: ## compare the module with PostgreSQL, which is found or fetched; ARGS="--rounds 5 --seconds 5"
+	@scripts/bench.sh sql $(ARGS)
+
 bench-cluster: ## measure clusters of 1 to 3 masters, on SERVER or the server that is found
 	@scripts/bench.sh cluster $(ARGS)
 
@@ -102,6 +108,9 @@ bench-decision: ## measure the cost of a decision, without a server
 
 bench-instructions: ## count the instructions of each command with valgrind, to compare two commits
 	@scripts/bench-instructions.sh
+
+check-instructions: ## check the module's instructions a call against benches/instructions.budget, with valgrind
+	@scripts/bench-instructions.sh --check
 
 bench-expiry: ## measure how soon units return, on SERVER or the server that is found; ARGS="--rounds 5"
 	@scripts/bench.sh expiry $(ARGS)

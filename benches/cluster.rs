@@ -2,21 +2,24 @@
 //!
 //! It starts temporary servers on free ports: clusters of 1, 2 and 3 masters and a standalone server, each with and without
 //! the module. The configurations take turns, round by round, and the table is saved in `benches/results/`. The load comes from
-//! this program, with a thread for each master; `cluster/wire.rs` explains why it does not come from the server's benchmark
+//! this program, with a thread for each master; `cluster/drive.rs` explains why it does not come from the server's benchmark
 //! program.
 
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use drive::{Lane, drive};
 use harness::{Client, Server, server_program};
 use hot::{Hot, Sale};
 use options::Options;
 use redis_inventory::inventory::cluster_slot::Slot;
 use report::{Figures, Idle, Report, Row};
 use shards::Cluster;
-use wire::{Batch, Lane, Line, drive};
+use wire::{Batch, Line};
 
+#[path = "cluster/drive.rs"]
+mod drive;
 #[path = "../tests/server/harness.rs"]
 #[allow(dead_code, unused_imports, reason = "only the tests use all of it")]
 mod harness;
@@ -30,13 +33,14 @@ mod network;
 #[path = "common/numbers.rs"]
 mod numbers;
 #[path = "common/options.rs"]
+#[allow(dead_code, reason = "only the other benchmarks use all of it")]
 mod options;
 #[path = "cluster/report.rs"]
 mod report;
 #[path = "../tests/server/shards.rs"]
 #[allow(dead_code, reason = "only the tests use all of it")]
 mod shards;
-#[path = "cluster/wire.rs"]
+#[path = "common/wire.rs"]
 mod wire;
 
 const SLOTS: usize = 16_384;
@@ -320,7 +324,7 @@ fn measure(options: &Options, sides: &[Side]) -> Vec<Row> {
                     let figures = side.measure(kind, requests, pipeline);
                     let side = side.name();
                     eprintln!(
-                        "  round {round}, pipeline {pipeline:>2}, {side:<10} {:<24} {:>4.0} thousand/s {:>6.2} us a call, \
+                        "  round {round}, pipeline {pipeline:>2}, {side:<10} {:<24} {:>4.0} thousand/s {:>6.2} µs a call, \
                          servers {:.2} cores, load {:.2}, others {:.2}",
                         kind.name(),
                         figures.per_second / 1000.0,

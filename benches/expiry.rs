@@ -3,15 +3,16 @@
 //! It starts temporary servers on free ports. It takes three to four minutes, reports its progress on stderr, and prints a
 //! Markdown table. The table and a chart are saved in `benches/results/`.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use chart::Line;
 use harness::{Client, Json, Server, server_program};
-use report::{Attempt, Latencies, OnTime, Report, Storm, median};
+use report::{Attempt, Latencies, Line, OnTime, Report, Storm, median};
 
+#[path = "common/chart.rs"]
+#[allow(dead_code, reason = "only the other benchmarks use all of it")]
+mod chart;
 #[path = "../tests/server/harness.rs"]
 #[allow(dead_code, unused_imports, reason = "only the tests use all of it")]
 mod harness;
@@ -21,8 +22,6 @@ mod machine;
 #[path = "common/numbers.rs"]
 mod numbers;
 
-#[path = "expiry/chart.rs"]
-mod chart;
 #[path = "expiry/report.rs"]
 mod report;
 
@@ -381,7 +380,7 @@ fn reserve_beside_due(options: &Options) -> Vec<[Attempt; 2]> {
         };
         let [other, due] = &round;
         eprintln!(
-            "  round {}: without overdue reservations {:.0} us ({}), with them {:.0} us ({}, released {})",
+            "  round {}: without overdue reservations {:.0} µs ({}), with them {:.0} µs ({}, released {})",
             rounds.len() + 1,
             other.server_us,
             other.reply,
@@ -418,9 +417,6 @@ fn main() {
     if options.quick {
         return;
     }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join("expiry.md"), text).expect("a table");
-    std::fs::write(folder.join("stock-back.svg"), report.chart()).expect("a picture");
-    eprintln!("saved in benches/results/: expiry.md, stock-back.svg");
+    chart::save_text("expiry.md", text.trim_end());
+    report.draw();
 }

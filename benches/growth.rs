@@ -4,10 +4,16 @@
 //! A table and a chart are saved in `benches/results/`.
 
 use std::fmt::Write;
-use std::path::Path;
 
+use chart::{Axes, Curve};
 use harness::{Client, Server, server_program};
 use load::{Figures, Load, MANY, fill_products, set_of_the_record, spread, words};
+use numbers::thousands;
+use plotters::prelude::IntoLogRange;
+
+#[path = "common/chart.rs"]
+#[allow(dead_code, reason = "only the other benchmarks use all of it")]
+mod chart;
 
 #[path = "../tests/server/harness.rs"]
 #[allow(dead_code, unused_imports, reason = "only the tests use all of it")]
@@ -17,6 +23,8 @@ mod harness;
 mod load;
 #[path = "common/machine.rs"]
 mod machine;
+#[path = "common/numbers.rs"]
+mod numbers;
 
 const RESERVATIONS: [usize; 5] = [1_000, 10_000, 100_000, 1_000_000, 3_000_000];
 const PRODUCTS: [usize; 5] = [1, 100, 10_000, 100_000, 1_000_000];
@@ -137,7 +145,7 @@ fn over_products(sides: &[Side; 2]) -> Vec<Step> {
 }
 
 fn table(text: &mut String, what: &str, plain: &str, steps: &[Step]) {
-    writeln!(text, "| {what} | RESERVE, us a call | p99 ms | {plain}, us a call | p99 ms |").unwrap();
+    writeln!(text, "| {what} | RESERVE, µs a call | p99 ms | {plain}, µs a call | p99 ms |").unwrap();
     writeln!(text, "| ---: | ---: | ---: | ---: | ---: |").unwrap();
     for step in steps {
         let [own, other] = step.us();
@@ -150,61 +158,26 @@ fn table(text: &mut String, what: &str, plain: &str, steps: &[Step]) {
 }
 
 /// Charts both kinds of growth side by side: microseconds over the size, on a log scale.
-fn chart(reservations: &[Step], products: &[Step]) -> String {
+fn draw(reservations: &[Step], products: &[Step]) {
     let all = reservations.iter().chain(products);
     let most = all.map(|step| step.us()[0].max(step.us()[1])).fold(1.0, f64::max).ceil();
-    let mut svg = String::from(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"720\" height=\"300\" viewBox=\"0 0 720 300\" \
-         font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n<title>Cost over size</title>\n\
-         <rect width=\"720\" height=\"300\" fill=\"#fff\"/>\n",
-    );
-    let panels = [(50.0, "live reservations", "SET", reservations), (400.0, "products", "DECRBY", products)];
-    for (left, what, plain, steps) in panels {
-        panel(&mut svg, left, what, plain, steps, most);
-    }
-    svg.push_str("</svg>\n");
-    svg
-}
-
-fn panel(svg: &mut String, left: f64, what: &str, plain: &str, steps: &[Step], most: f64) {
-    let (width, top, bottom) = (280.0, 40.0, 240.0);
-    let (first, last) = ((steps[0].size as f64).ln(), (steps[steps.len() - 1].size as f64).ln());
-    let x = |size: usize| left + width * ((size as f64).ln() - first) / (last - first);
-    let y = |us: f64| bottom - (bottom - top) * us / most;
-    for quarter in 0..=4 {
-        let us = most * f64::from(quarter) / 4.0;
-        writeln!(
-            svg,
-            "<path d=\"M{left} {:.1}h{width}\" stroke=\"#ddd\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{us:.1}</text>",
-            y(us),
-            left - 6.0,
-            y(us) + 4.0
-        )
-        .unwrap();
-    }
-    for step in steps {
-        let (x, size) = (x(step.size), step.size);
-        writeln!(svg, "<text x=\"{x:.1}\" y=\"258\" text-anchor=\"middle\">{size}</text>").unwrap();
-    }
-    writeln!(
-        svg,
-        "<text x=\"{}\" y=\"282\" text-anchor=\"middle\">{what} (log scale)</text>",
-        left + width / 2.0
-    )
-    .unwrap();
-    for (which, (name, colour)) in [("INV.RESERVE", "#0b7a4b"), (plain, "#94a3b8")].into_iter().enumerate() {
-        let points: Vec<String> =
-            steps.iter().map(|step| format!("{:.1},{:.1}", x(step.size), y(step.us()[which]))).collect();
-        let at = left + 140.0 * which as f64;
-        writeln!(
-            svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2.5\"/>\
-             <path d=\"M{at} 20h20\" stroke=\"{colour}\" stroke-width=\"2.5\"/><text x=\"{}\" y=\"24\">{name}, us a call</text>",
-            points.join(" "),
-            at + 26.0
-        )
-        .unwrap();
-    }
+    let kinds = [("live reservations", "SET of the record", reservations), ("products", "DECRBY", products)];
+    chart::panels("growth.svg", (460, 340), kinds.len(), |number, area| {
+        let (what, plain, steps) = kinds[number];
+        let curve = |which: usize, name: &str, colour| Curve {
+            name: name.to_owned(),
+            colour,
+            points: steps.iter().map(|step| (step.size as f64, step.us()[which])).collect(),
+        };
+        let axes = Axes {
+            x: (steps[0].size as f64..steps[steps.len() - 1].size as f64).log_scale(),
+            y: 0.0..most,
+            x_name: what,
+            y_name: "µs a call".to_owned(),
+        };
+        let curves = [curve(0, "INV.RESERVE", chart::OWN), curve(1, plain, chart::RIVAL)];
+        chart::curves(area, axes, &|size| thousands(*size as usize), &curves);
+    });
 }
 
 fn main() {
@@ -275,8 +248,6 @@ fn main() {
     )
     .unwrap();
     print!("{text}");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results");
-    std::fs::write(folder.join("growth.md"), text).expect("a table");
-    std::fs::write(folder.join("growth.svg"), chart(&reservations, &products)).expect("a picture");
-    eprintln!("saved in benches/results/: growth.md and .svg");
+    chart::save_text("growth.md", text.trim_end());
+    draw(&reservations, &products);
 }

@@ -124,7 +124,7 @@ fn main() {
              median of {ROUNDS} rounds of {TIMES} calls. The comparison is an MGET of the same number of keys in the \
              same round. Target: under 1000.\n"
     ).unwrap();
-    writeln!(text, "| command | us a call | MGET | target |\n| --- | ---: | ---: | --- |").unwrap();
+    writeln!(text, "| command | µs a call | MGET | target |\n| --- | ---: | ---: | --- |").unwrap();
     for ((question, _), (own, others)) in questions.iter().zip(costs) {
         let own = middle(own);
         let verdict = if own < 1000.0 { "met" } else { "not met" };

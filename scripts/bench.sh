@@ -5,6 +5,10 @@
 #                                  --quick (a hundredth of the load; saves no results)
 #     scripts/bench.sh throughput  the module compared with its rivals (benches/throughput.rs). Options: --rounds 5,
 #                                  --requests 200000
+#     scripts/bench.sh open_loop   latency at half of the server's capacity (benches/open_loop.rs). Options: --rounds 7,
+#                                  --seconds 5 for each command and round, --requests 200000 to measure the capacity
+#     scripts/bench.sh sql         the module compared with PostgreSQL (benches/sql.rs). Options: --rounds 5, --seconds 5 for
+#                                  PostgreSQL, --requests 200000 for the module
 #     scripts/bench.sh cluster     the module in clusters of 1 to 3 masters (benches/cluster.rs). Options: --rounds 3,
 #                                  --requests 200000
 #     scripts/bench.sh growth      how cost and memory grow with reservations and products (benches/growth.rs)
@@ -19,6 +23,10 @@ scripts/cargo.sh build --release
 INV_SERVER=$(scripts/find-server.sh)
 INV_MODULE=$(module_file)
 export INV_SERVER INV_MODULE
-name=${1:?name a benchmark: throughput, expiry, cluster, growth, readers, worst}
+name=${1:?name a benchmark: throughput, open_loop, sql, expiry, cluster, growth, readers, worst}
 shift
+if [[ $name == sql ]]; then
+    exports=$(scripts/setup-postgres.sh)
+    eval "$exports"
+fi
 exec scripts/cargo.sh bench --bench "$name" -- "$@"

@@ -50,7 +50,7 @@ packages_needed() {
     local server=$1
     shift
     apt-get "$@" install --simulate --no-install-recommends --yes "$server" |
-        awk '$1 == "Inst" && $2 ~ /^(lib.*|zlib1g|(redis|valkey)-.*)$/ && $2 !~ /^libjs-/ {print $2}'
+        awk '$1 == "Inst" && $2 ~ /^(lib.*|zlib1g|(redis|valkey)-.*|postgresql-(client-)?[0-9]+)$/ && $2 !~ /^libjs-/ {print $2}'
 }
 
 # unpack_server SERVER FOLDER [apt options]: downloads the package and its dependencies and unpacks them into FOLDER/root, with
@@ -82,8 +82,9 @@ unpack_packages() {
     for package in "$folder"/packages/*.deb; do
         dpkg -x "$package" "$folder/root" || return 1
     done
-    # Documentation and character sets take most of the space.
-    rm -rf "$folder/packages" "$folder/root/usr/share" "$folder"/root/usr/lib/*/gconv
+    # Documentation and character sets take most of the space. PostgreSQL has its data there as well.
+    find "$folder/root/usr/share" -mindepth 1 -maxdepth 1 ! -name postgresql -exec rm -rf {} + 2>/dev/null
+    rm -rf "$folder/packages" "$folder"/root/usr/lib/*/gconv
     write_wrappers "$folder"
 }
 

@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use redis_inventory::inventory::cluster_slot::Slot;
 
+use crate::drive::{cpu_of_this_thread, since};
 use crate::shards::Cluster;
-use crate::wire::{Batch, Line, cpu_of_this_thread, since};
+use crate::wire::{Batch, Line};
 use crate::{SLOTS, cpu_of, us_and_calls};
 
 /// Units of a product that is to be sold out.

@@ -128,7 +128,7 @@ impl Report {
             text,
             "## Ratios\n\nEach ratio is taken within a round; the table shows the median of the rounds, and the lowest and \
              highest. In a cluster the server looks up the slot of a command before the call, which is part of the \
-             throughput but not of us a call. *1000 a core* changes least if other work runs on the machine.\n"
+             throughput but not of µs a call. *1000 a core* changes least if other work runs on the machine.\n"
         )?;
         writeln!(text, "| | pipeline 32 | pipeline 1 |\n| --- | ---: | ---: |")?;
         let call: fn(&Figures) -> f64 = |figures| figures.us_a_call;
@@ -144,7 +144,7 @@ impl Report {
             writeln!(text, "| {what} | {many} | {single} |")
         };
         let core: fn(&Figures) -> f64 = Figures::per_core;
-        for (what, of) in [("us a call", call), ("throughput", rate), ("1000 a core", core)] {
+        for (what, of) in [("µs a call", call), ("throughput", rate), ("1000 a core", core)] {
             for kind in [Kind::Reserve, Kind::Get, Kind::Commit, Kind::Set] {
                 let what = format!("{what}, {}, 1 master / no cluster", kind.name());
                 line(what, (kind, "1 master"), (kind, ALONE), of)?;
@@ -168,7 +168,7 @@ impl Report {
         writeln!(text, "## Pipeline {pipeline}\n")?;
         writeln!(
             text,
-            "| | 1000/s, median | min | max | p50 ms | p99 ms | us a call | servers, cores | load, cores | 1000 a core |"
+            "| | 1000/s, median | min | max | p50 ms | p99 ms | µs a call | servers, cores | load, cores | 1000 a core |"
         )?;
         writeln!(text, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
         for kind in [Kind::Reserve, Kind::Get, Kind::Commit, Kind::Set] {
@@ -214,7 +214,7 @@ impl Report {
         )?;
         writeln!(
             text,
-            "| | 1000/s, median | min | max | us a call | masters, cores | shops, cores | 1000 a core |"
+            "| | 1000/s, median | min | max | µs a call | masters, cores | shops, cores | 1000 a core |"
         )?;
         writeln!(text, "| --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |")?;
         for one in [true, false] {
@@ -302,7 +302,7 @@ impl Report {
         let m = |rate: f64| format!("{:.1} million", rate / 1e6);
         writeln!(
             text,
-            "| one master, only the command itself | {} | 1 / {:.2} us a call: the limit of a core |",
+            "| one master, only the command itself | {} | 1 / {:.2} µs a call: the limit of a core |",
             k(inside(reserve)),
             reserve.middle(|figures| figures.us_a_call)
         )?;
@@ -374,7 +374,7 @@ impl Report {
         let messages = large.messages * more;
         writeln!(
             text,
-            "\nAccording to the last two lines, writing one message and reading another takes {:.0} us. At the default \
+            "\nAccording to the last two lines, writing one message and reading another takes {:.0} µs. At the default \
              timeout of 15 s, the number of messages of a node grows no faster than the number of nodes. Each message \
              describes a tenth of the nodes, and at least three: 104 bytes for each node after a header of 2,256 \
              bytes, so it is less than twice as long with {nodes} nodes. So with {nodes} nodes ({MANY} masters with a \

@@ -28,7 +28,23 @@ pub struct Figures {
     pub per_second: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
+    /// Wall-clock microseconds of a call, from INFO commandstats.
     pub us_a_call: f64,
+    /// Processor microseconds of the server's main thread for an operation, including reading it, replying, and the AOF.
+    pub cpu_us: f64,
+}
+
+impl Figures {
+    /// The figures of an operation of two commands.
+    pub fn followed_by(self, next: Self) -> Self {
+        Self {
+            per_second: 1.0 / (1.0 / self.per_second + 1.0 / next.per_second),
+            p50_ms: self.p50_ms + next.p50_ms,
+            p99_ms: self.p99_ms + next.p99_ms,
+            us_a_call: self.us_a_call + next.us_a_call,
+            cpu_us: self.cpu_us + next.cpu_us,
+        }
+    }
 }
 
 impl Load {
@@ -36,6 +52,7 @@ impl Load {
     pub fn run(&self, server: &Server, command: &[String], counted_as: &str) -> Figures {
         let mut client = server.connect();
         client.ask("CONFIG RESETSTAT");
+        let cpu_before = cpu_seconds(&mut client);
         let output = Command::new(program())
             .args(["-p", &server.port().to_string(), "-c", "50", "--csv"])
             .args(["-n", &self.requests.to_string(), "-P", &self.pipeline.to_string()])
@@ -43,6 +60,7 @@ impl Load {
             .args(command)
             .output()
             .expect("the benchmark program");
+        let cpu = cpu_seconds(&mut client) - cpu_before;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let line = text.lines().last().unwrap_or_default();
         let fields: Vec<f64> =
@@ -58,6 +76,7 @@ impl Load {
             p50_ms: fields[3],
             p99_ms: fields[1],
             us_a_call: us_a_call(&mut client, counted_as),
+            cpu_us: cpu * 1e6 / self.requests as f64,
         }
     }
 }
@@ -78,6 +97,33 @@ pub fn us_a_call(client: &mut Client, name: &str) -> f64 {
         command.eq_ignore_ascii_case(name).then(|| figure.parse().ok())?
     };
     stats.as_str().unwrap().lines().find_map(of).expect("a command that has run")
+}
+
+/// Processor seconds of the server's main thread since it started.
+pub fn cpu_seconds(client: &mut Client) -> f64 {
+    ["used_cpu_user_main_thread", "used_cpu_sys_main_thread"]
+        .map(|field| client.info("cpu", field).parse::<f64>().expect("seconds"))
+        .iter()
+        .sum()
+}
+
+/// The configuration of a server with AOF `no`, `everysec` or `always`. Its AOF is rewritten only by [`empty`], because a rewrite
+/// in the middle of a measurement would slow it down.
+pub fn configuration(aof: &str) -> Vec<String> {
+    let mut lines = vec!["save \"\"".to_owned()];
+    if aof != "no" {
+        lines.extend(["appendonly yes".to_owned(), format!("appendfsync {aof}")]);
+        lines.push("auto-aof-rewrite-percentage 0".to_owned());
+    }
+    lines
+}
+
+/// Removes all keys, and their commands from the AOF.
+pub fn empty(server: &Server) {
+    server.connect().ask("FLUSHALL SYNC");
+    if server.connect().info("persistence", "aof_enabled") == "1" {
+        server.rewrite("BGREWRITEAOF");
+    }
 }
 
 /// The words of a command.

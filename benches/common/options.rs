@@ -1,8 +1,9 @@
-//! The command-line options `--rounds N` and `--requests N`.
+//! The command-line options `--rounds N`, `--requests N` and `--seconds N`.
 
 pub struct Options {
     pub rounds: usize,
     pub requests: usize,
+    pub seconds: u64,
 }
 
 impl Options {
@@ -16,6 +17,7 @@ impl Options {
         words.iter().any(|word| word == "--bench").then(|| Self {
             rounds: value("--rounds").unwrap_or(rounds),
             requests: value("--requests").unwrap_or(200_000),
+            seconds: value("--seconds").map_or(5, |seconds| seconds as u64),
         })
     }
 }

@@ -1,15 +1,26 @@
 //! The results and their table.
 
-use crate::numbers::thousands;
 use std::fmt::Write;
 
-use crate::chart::{Chart, Line};
+use plotters::prelude::IntoLogRange;
+use plotters::style::RGBColor;
+
+use crate::chart::{self, Axes, Curve};
 use crate::machine;
+use crate::numbers::thousands;
+
+/// Each observed change: milliseconds after the deadline, and the units returned from then on.
+pub type Line = Vec<(f64, usize)>;
 
 /// The targets, in ms.
 const ON_TIME_MS: f64 = 150.0;
 const STORM_MS: f64 = 2_000.0;
 const P99_MS: f64 = 5.0;
+
+/// The start of the chart's log scale, in ms.
+const FIRST_MS: f64 = 1.0;
+/// The colour of the alternative without the module.
+const PLAIN: RGBColor = RGBColor(194, 65, 12);
 
 /// The results of the first part.
 pub struct OnTime {
@@ -86,21 +97,39 @@ impl Report {
         text
     }
 
-    /// The module's median round, and the alternative without the module.
-    pub fn chart(&self) -> String {
-        let middle = median(self.on_time.rounds.iter().map(back).collect());
-        let round = self.on_time.rounds.iter().find(|round| back(round) >= middle).unwrap();
-        let (all, seconds) = (self.on_time.rounds.len(), self.on_time.seconds);
-        let plain = &self.on_time.plain;
-        let lines = [
-            (format!("redis-inventory: all after {middle:.0} ms (median of {all} rounds)"), "#0b7a4b", round),
-            (
-                format!("plain TTL and a listener: {} after {seconds} s", units_at(plain, f64::INFINITY)),
-                "#c2410c",
-                plain,
-            ),
+    /// Draws the module's median round, and the alternative without the module: units back over the time, on a log scale.
+    pub fn draw(&self) {
+        let OnTime { count, rounds, plain, seconds, .. } = &self.on_time;
+        let middle = median(rounds.iter().map(back).collect());
+        let round = rounds.iter().find(|round| back(round) >= middle).unwrap();
+        let last_ms = *seconds as f64 * 1000.0;
+        let curves = [
+            Curve {
+                name: format!(
+                    "redis-inventory: all after {middle:.0} ms (median of {} rounds)",
+                    rounds.len()
+                ),
+                colour: chart::OWN,
+                points: steps(round, last_ms),
+            },
+            Curve {
+                name: format!(
+                    "plain TTL and a listener: {} after {seconds} s",
+                    units_at(plain, f64::INFINITY)
+                ),
+                colour: PLAIN,
+                points: steps(plain, last_ms),
+            },
         ];
-        Chart { units: self.on_time.count, last_ms: seconds as f64 * 1000.0, lines }.svg()
+        chart::panels("stock-back.svg", (760, 380), 1, |_, area| {
+            let axes = Axes {
+                x: (FIRST_MS..last_ms).log_scale(),
+                y: 0..*count,
+                x_name: "seconds after the deadline (log scale)",
+                y_name: format!("units back of {}", thousands(*count)),
+            };
+            chart::curves(area, axes, &|at_ms| (at_ms / 1000.0).to_string(), &curves);
+        });
     }
 
     fn write_machine(&self, text: &mut String) -> std::fmt::Result {
@@ -245,6 +274,19 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// The corners of a line whose units stay the same until the next observed change.
+fn steps(line: &Line, last_ms: f64) -> Vec<(f64, usize)> {
+    let mut points = vec![(FIRST_MS, 0)];
+    let mut units = 0;
+    for &(at_ms, next) in line {
+        let at_ms = at_ms.clamp(FIRST_MS, last_ms);
+        points.extend([(at_ms, units), (at_ms, next)]);
+        units = next;
+    }
+    points.push((last_ms, units));
+    points
 }
 
 /// When the last unit that returned was back.
