@@ -8,23 +8,30 @@ set -euo pipefail
 cd "$root"
 
 readonly logs=$root/target/test-all
-failures=0
-rows=
 
+# This number of servers is tested at the same time, because most tests wait most of the time.
+readonly together=2
+
+# The output goes to a file, and is shown when the tests are done.
 test_on() {
-    local server=$1 name log start passed failed
+    local server=$1 name start=$SECONDS status=passed passed failed
     name=$(server_name "$server")
-    log=$logs/$name.log
-    say ""
-    say "=== $name"
-    start=$SECONDS
     # A run of no test fails.
-    SERVER=$server scripts/test.sh --profile other-servers --test server 2>&1 | tee "$log" || failures=$((failures + 1))
-    read -r passed failed < <(count_tests "$log")
-    rows+="$name $passed $failed $((SECONDS - start))"$'\n'
+    SERVER=$server scripts/test.sh --profile other-servers --test server >"$logs/$name.log" 2>&1 || status=FAILED
+    read -r passed failed < <(count_tests "$logs/$name.log")
+    printf '%-12s %8s %8s %8s  %s\n' "$name" "$passed" "$failed" $((SECONDS - start)) "$status" >"$logs/$name.row"
 }
 
-scripts/get-servers.sh || say "!!! going on with the servers that are there"
+show() {
+    local name
+    for name in "$@"; do
+        say ""
+        say "=== $name"
+        cat "$logs/$name.log"
+    done
+}
+
+scripts/get-servers.sh || say "!!! only the servers that are already there are tested"
 mkdir -p "$logs"
 scripts/test.sh --build
 INV_FAULTS_MODULE=$(module_file debug/deps -faults)
@@ -32,13 +39,24 @@ export INV_FAULTS_MODULE INV_WATCH=${CARGO_TARGET_DIR:-$root/target}/debug/examp
 
 tested=
 [[ -z ${TESTED:-} ]] || tested=$(server_name "$TESTED")
+servers=()
 for server in "$root"/.servers/{redis,valkey}-[0-9]*/bin/*-server; do
-    [[ ! -x $server || $(server_name "$server") == "$tested" ]] || test_on "$server"
+    [[ ! -x $server || $(server_name "$server") == "$tested" ]] || servers+=("$server")
 done
-[[ -n $rows || -n $tested ]] || die "there is no server under .servers/"
+((${#servers[@]} > 0)) || [[ -n $tested ]] || die "there is no server under .servers/"
+
+rm -f "$logs"/*.row
+for ((at = 0; at < ${#servers[@]}; at += together)); do
+    names=()
+    for server in "${servers[@]:at:together}"; do
+        names+=("$(server_name "$server")")
+        say "testing ${names[-1]}"
+        test_on "$server" &
+    done
+    wait
+    show "${names[@]}"
+done
 
 printf '\n%-12s %8s %8s %8s\n' server passed failed seconds
-while read -r name passed failed seconds; do
-    [[ -z $name ]] || printf '%-12s %8s %8s %8s\n' "$name" "$passed" "$failed" "$seconds"
-done <<<"$rows"
-((failures == 0)) || die "the tests failed on $failures server(s); their output is in target/test-all/"
+cat "$logs"/*.row 2>/dev/null || true
+! grep -qs FAILED "$logs"/*.row || die "the tests failed; their output is in target/test-all/"
