@@ -29,12 +29,12 @@ at_least() {
     ((10#$major > 10#$floor_major || (10#$major == 10#$floor_major && 10#$minor >= 10#$floor_minor)))
 }
 
-# module_file [FOLDER [SUFFIX]]: the path of the module that a release build, or a build in another folder of target/, produces.
+# module_file [FOLDER]: the path of the module that a release build, or a build in another folder of target/, produces.
 module_file() {
     local ending=so
     [[ $(uname -s) != Darwin ]] || ending=dylib
     (cd "$root" && cd "${CARGO_TARGET_DIR:-target}/${1:-release}" 2>/dev/null &&
-        printf '%s/libredis_inventory%s.%s\n' "$PWD" "${2:-}" "$ending")
+        printf '%s/libredis_inventory.%s\n' "$PWD" "$ending")
 }
 
 # server_name PATH: prints for example valkey-9.1. Each version has its own data: an older server cannot read a newer one's.

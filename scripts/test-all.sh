@@ -33,9 +33,11 @@ show() {
 
 scripts/get-servers.sh || say "!!! only the servers that are already there are tested"
 mkdir -p "$logs"
-scripts/test.sh --build
-INV_FAULTS_MODULE=$(module_file debug/deps -faults)
-export INV_FAULTS_MODULE INV_WATCH=${CARGO_TARGET_DIR:-$root/target}/debug/examples/watch
+if [[ -z ${INV_FAULTS_MODULE:-} ]]; then
+    scripts/test.sh --build
+    INV_FAULTS_MODULE=$(module_file faults/debug)
+    export INV_FAULTS_MODULE INV_WATCH=${CARGO_TARGET_DIR:-$root/target}/debug/examples/watch
+fi
 
 tested=
 [[ -z ${TESTED:-} ]] || tested=$(server_name "$TESTED")

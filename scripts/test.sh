@@ -18,11 +18,10 @@ readonly too_old=too-old/redis-7.0
 readonly built=${CARGO_TARGET_DIR:-$root/target}
 readonly duration=$built/test.seconds
 
-# What the tests start is built before them: cargo beside them would take the processors. `--build` does only this.
+# What the tests start is built before them, because cargo would take the processors from them. `--build` does only this. The
+# module with faults has a folder of its own, or cargo would rebuild one of the two modules at each switch between them.
 build() {
-    # Beside the module without faults, under another name, so that they share libraries. It comes first: cargo builds the other
-    # module anew after it.
-    scripts/cargo.sh rustc --lib --features faults --crate-type cdylib -- -C extra-filename=-faults
+    scripts/cargo.sh build --lib --features faults --target-dir "$built/faults"
     scripts/cargo.sh build --example watch
     scripts/cargo.sh nextest run --no-run
 }
@@ -40,10 +39,10 @@ for setup in redis-py tmux; do
     exports=$(scripts/setup-$setup.sh) || exports=
     eval "$exports"
 done
-# test-all.sh names what it has built for all servers.
+# test-all.sh and .ci/run pass what they have built.
 if [[ -z ${INV_FAULTS_MODULE:-} ]]; then
     build
-    INV_FAULTS_MODULE=$(module_file debug/deps -faults)
+    INV_FAULTS_MODULE=$(module_file faults/debug)
     export INV_FAULTS_MODULE INV_WATCH=$built/debug/examples/watch
 fi
 
