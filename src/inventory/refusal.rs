@@ -345,7 +345,10 @@ impl fmt::Display for Refusal {
             Self::Overdue(skus) => {
                 let skus: Vec<String> = skus.iter().map(|sku| sku.listed().to_string()).collect();
                 let skus = skus.join(", ");
-                write!(out, "more reservations of {skus} are overdue than one command releases: try again, each try releases more")
+                write!(
+                    out,
+                    "more reservations of {skus} are overdue than one command releases: try again, each try releases more"
+                )
             }
             Self::SlotMoving(slot) => {
                 write!(out, "slot {} is being moved between nodes: try again in a moment", slot.number())
