@@ -18,14 +18,23 @@ readonly too_old=too-old/redis-7.0
 readonly built=${CARGO_TARGET_DIR:-$root/target}
 readonly duration=$built/test.seconds
 
-# What the tests start is built before them, because cargo would take the processors from them. `--build` does only this. The
-# module with faults has a folder of its own, or cargo would rebuild one of the two modules at each switch between them.
-build() {
+# The module with faults has a folder of its own, or cargo would rebuild one of the two modules at each switch between them.
+# `--build-faults` does only this.
+build_faults() {
     scripts/cargo.sh build --lib --features faults --target-dir "$built/faults"
+}
+
+# What the tests start is built before them, because cargo would take the processors from them. `--build` does only this.
+build() {
+    build_faults
     scripts/cargo.sh build --example watch
     scripts/cargo.sh nextest run --no-run
 }
 
+if [[ ${1:-} == --build-faults ]]; then
+    build_faults
+    exit
+fi
 exports=$(scripts/setup-nextest.sh)
 eval "$exports"
 if [[ ${1:-} == --build ]]; then
