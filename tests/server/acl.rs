@@ -717,7 +717,7 @@ fn a_user_has_the_commands_of_its_categories_after_another_load_too() {
         ("+@all -@inventory", false, false),
     ] {
         admin.ask(format!("ACL SETUSER clerk reset on nopass ~* {rules}"));
-        admin.ask("MODULE UNLOAD inv");
+        admin.unload();
         admin.ask(["MODULE", "LOAD", &module().display().to_string()]);
         let mut clerk = server.connect();
         clerk.ask("AUTH clerk any");

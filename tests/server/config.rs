@@ -293,6 +293,6 @@ fn loadex_takes_both_and_the_configuration_goes_first() {
         assert_eq!(client.ask(load(rest)), "OK", "{rest}");
         let shown = client.ask("CONFIG GET inv.hold-ttl-ms inv.max-items");
         assert_eq!(shown, json!({"inv.hold-ttl-ms": expected[0], "inv.max-items": expected[1]}), "{rest}");
-        client.ask("MODULE UNLOAD inv");
+        client.unload();
     }
 }

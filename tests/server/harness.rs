@@ -200,7 +200,13 @@ impl Server {
         std::fs::write(server.configuration(), lines.join("\n")).expect("a configuration file");
         let child = server.spawn();
         wait_until("the server ends", LATER, || child.try_wait().expect("a child of ours").is_some());
-        server.log()
+        let log = server.log();
+        // Another process may have taken the port.
+        if log.contains("Address already in use") {
+            Self::refused_start(program, lines.get(own.len()..).unwrap_or_default())
+        } else {
+            log
+        }
     }
 
     fn new(program: &Path, options: &[&str]) -> Self {
@@ -568,6 +574,19 @@ impl Client {
             Err(error) => error,
             Ok(reply) => panic!("{words}: not refused: {reply}"),
         }
+    }
+
+    /// Unloads the module. The module refuses while a release is queued, so this may take several attempts.
+    pub fn unload(&mut self) -> Json {
+        let mut reply = Json::Null;
+        wait_until("the module is unloaded", SOON, || match self.try_ask("MODULE UNLOAD inv") {
+            Ok(done) => {
+                reply = done;
+                true
+            }
+            Err(_) => false,
+        });
+        reply
     }
 
     /// The reply, or the text of the error.

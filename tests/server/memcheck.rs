@@ -781,7 +781,7 @@ fn records_that_others_touch() {
         load.shop.ask(format!("INV.RESERVE walk{n} EX 900 ITEMS P 1"));
     }
     for _ in 0..3 {
-        load.shop.ask("MODULE UNLOAD inv");
+        load.shop.unload();
         let path = module();
         let path = path.to_str().expect("a path");
         load.shop.ask(["MODULE", "LOADEX", path, "CONFIG", "inv.sweep-budget-us", "100"]);
@@ -789,7 +789,7 @@ fn records_that_others_touch() {
         wait_for("the index is complete", LATER, "1".to_owned(), || load.shop.info("inv", "inv_index_ready"));
     }
     load.tell();
-    load.shop.ask("MODULE UNLOAD inv");
+    load.shop.unload();
     server.shut_down();
 }
 

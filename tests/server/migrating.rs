@@ -650,7 +650,7 @@ fn after_a_proper_removal_the_scripts_keep_what_they_hold_on_master_and_replica(
     wait_for("the module holds nothing", SOON, 0, || counted(&mut client, "inv_holds"));
     take_the_module_out(&server);
     replica.catch_up_with(&server);
-    assert_eq!(replica.connect().ask("MODULE UNLOAD inv"), "OK");
+    assert_eq!(replica.connect().unload(), "OK");
     assert_same_data(&mut client, &mut replica.connect());
     let mut client = start_anew(&mut server);
     commit(&mut client, "P", "LIVE", 5);

@@ -63,7 +63,7 @@ fn loaded_twice_and_unloaded_twice_it_keeps_the_deadlines_that_it_finds() {
         if lapsed == "THIRD" {
             assert_eq!(shop.ask("INV.COMMIT SOLD"), "OK");
         }
-        assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
+        assert_eq!(shop.unload(), "OK");
     }
     assert_eq!(shop.counters("P"), (99, 0));
     assert!(shop.refusal("CONFIG SET inv.hold-ttl-ms 1").contains("Unknown"));
@@ -74,7 +74,7 @@ fn a_deadline_that_the_first_load_made_is_kept_by_the_second() {
     let (_server, mut shop) = left_behind(&[]);
     shop.ask(load());
     let deadline = shop.ask("INV.RESERVE R PX 300 ITEMS P 5")["expires_at"].as_i64().expect("a time");
-    shop.ask("MODULE UNLOAD inv");
+    shop.unload();
     shop.ask(load());
     wait_until("the deadline has passed", SOON, || shop.now() > deadline);
     wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
@@ -190,7 +190,7 @@ fn unload_is_refused_with_a_reason_while_a_release_is_queued() {
         assert_eq!(executed[0], Json::Null);
         assert!(executed[1].as_str().is_some_and(|text| text.starts_with("-ERR Error unloading module")));
         wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
-        assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
+        assert_eq!(shop.unload(), "OK");
         shop.ask("DEL inventory:outcome:R");
     }
     let reasons = server.log().lines().filter(|line| line.contains("a release is queued")).count();
@@ -216,13 +216,13 @@ fn unload_is_refused_while_a_user_names_a_command() {
         assert!(error.starts_with("ERR Error unloading module"), "{rules:?}: {error}");
         wait_for("the units are back", SOON, (100, 0), || shop.counters("P"));
         shop.ask("ACL DELUSER buyer");
-        assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK", "{rules:?}");
+        assert_eq!(shop.unload(), "OK", "{rules:?}");
         shop.ask("DEL inventory:outcome:R");
     }
     // Categories, patterns and other commands do not prevent an unload.
     shop.ask(load());
     shop.ask("ACL SETUSER inv.buyer on nopass ~+inv.get &-inv.get +@all -get");
-    assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
+    assert_eq!(shop.unload(), "OK");
     let refusals = server.log().matches("user buyer").count();
     // Valkey 9.1 refuses by itself before it asks the module.
     assert!(refusals == 6 || server.log().contains("unload blocked: An ACL user"), "{}", server.log());
@@ -247,7 +247,7 @@ fn unload_is_refused_while_a_transaction_waits() {
     assert_eq!(server.log().matches("is in a transaction, or paused").count(), 2);
     // An empty transaction is harmless: later commands are looked up when they arrive.
     other.ask("MULTI");
-    assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
+    assert_eq!(shop.unload(), "OK");
     assert!(other.refusal("INV.STOCK P").contains("unknown command"));
     assert!(shop.ask("CLIENT LIST").as_str().is_some_and(|list| list.lines().count() == 2));
 }
@@ -283,7 +283,7 @@ fn an_unload_disconnects_clients_that_would_meet_commands_that_are_gone() {
         waiting.send("BLPOP nothing 0");
         waiting.send("INV.STOCK P");
         wait_until("it waits", SOON, || shop.info("clients", "blocked_clients") == "1");
-        assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
+        assert_eq!(shop.unload(), "OK");
 
         // Freed memory is used again.
         let noise: Vec<String> =
@@ -321,7 +321,7 @@ fn the_acl_category_works_after_a_second_load_too() {
         assert!(allowed(&mut shop, "INV.STOCK P"));
         assert!(!allowed(&mut shop, "GET P"), "of another category");
         assert!(!allowed(&mut shop, "INV.APPLY 1 END R 0 0"), "not for clients");
-        shop.ask("MODULE UNLOAD inv");
+        shop.unload();
         shop.ask(load());
     }
     shop.ask("ACL SETUSER buyer reset on nopass +@inventory ~*");

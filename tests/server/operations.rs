@@ -293,7 +293,7 @@ fn a_new_module_is_moved_beside_a_running_server_and_taken_by_a_restart_or_a_loa
     wait_for("the index is complete", SOON, 1, || counted(&mut shop, "inv_index_ready"));
     assert_eq!(shop.ask("INV.COMMIT HELD"), "OK");
     // Unless the load names them, options have their defaults, whatever the file says.
-    shop.ask("MODULE UNLOAD inv");
+    shop.unload();
     shop.ask(format!("MODULE LOAD {}", machine.path("module/libredis_inventory.so").display()));
     assert_eq!(shop.ask("CONFIG GET inv.hold-ttl-ms")["inv.hold-ttl-ms"], "900000");
 }
@@ -453,7 +453,7 @@ fn what_is_live_when_the_module_goes_stays_reserved_until_it_is_back() {
     let server = installed(&machine, &[]);
     let mut shop = server.connect();
     let due = trade(&mut shop, 300);
-    shop.ask("MODULE UNLOAD inv");
+    shop.unload();
     wait_until("the record has gone", LATER, || shop.now() > due && shop.ask("EXISTS reservation:DUE") == 0);
     assert_eq!(shop.counters("P"), (85, 12));
     shop.ask(format!("MODULE LOAD {}", machine.path("module/libredis_inventory.so").display()));

@@ -92,7 +92,7 @@ fn load() -> String {
 #[test]
 fn their_units_outlive_an_unload_and_a_load() {
     in_each_way(&["enable-module-command yes"], |_, shop| {
-        shop.ask("MODULE UNLOAD inv");
+        shop.unload();
         shop.ask(load());
         None
     });
@@ -200,7 +200,7 @@ fn an_unload_takes_the_mark_away_since_nobody_watches_after_it() {
         shop.ask("SET stock:available:B 10");
         shop.ask("INV.RESERVE m EX 900 ITEMS B 1");
         shop.ask("SELECT 0");
-        shop.ask("MODULE UNLOAD inv");
+        shop.unload();
         for database in [0, 3] {
             shop.ask(format!("SELECT {database}"));
             assert_eq!(shop.ask("EXISTS inventory:managed"), 0, "{database}");
@@ -226,7 +226,7 @@ fn an_unload_while_writes_are_paused_is_refused_and_ends_no_server() {
     assert!(server.log().contains("inv is not unloaded: writes are paused"), "{}", server.log());
     shop.ask("CLIENT UNPAUSE");
     assert_eq!(shop.ask("GET inventory:managed"), "plain");
-    assert_eq!(shop.ask("MODULE UNLOAD inv"), "OK");
+    assert_eq!(shop.unload(), "OK");
     assert_eq!(shop.ask("EXISTS inventory:managed"), 0);
 }
 
@@ -239,7 +239,7 @@ fn a_replica_keeps_the_mark_of_its_master_through_an_unload() {
     shop.ask("INV.RESERVE m EX 900 ITEMS A 1");
     replica.catch_up_with(&master);
     let mut reader = replica.connect();
-    assert_eq!(reader.ask("MODULE UNLOAD inv"), "OK");
+    assert_eq!(reader.unload(), "OK");
     assert_eq!(reader.ask("GET inventory:managed"), "plain");
     assert_eq!(reader.ask(load()), "OK");
     shop.ask("INV.COMMIT m");
@@ -358,7 +358,7 @@ fn a_record_of_a_module_type_is_foreign_in_events_and_in_walks() {
     assert_eq!(code(&shop.refusal("INV.COMMIT lua")), "FOREIGN");
     shop.ask("SET stock:reserved:A 4");
     assert_eq!(code(&shop.refusal("INV.REPAIR A")), "FOREIGN");
-    shop.ask("MODULE UNLOAD inv");
+    shop.unload();
     shop.ask(load());
     wait_for("the walk finds it", SOON, "1".to_owned(), || shop.info("inv", "inv_foreign_records"));
     assert_eq!(shop.counters("A"), (9, 4));
@@ -434,7 +434,7 @@ const ENDS: [&str; 4] = ["AOF", "rewritten AOF", "RDB", "UNLOAD"];
 fn end_memory(server: &mut Server, shop: &mut Client, how: &str) {
     match how {
         "UNLOAD" => {
-            shop.ask("MODULE UNLOAD inv");
+            shop.unload();
             shop.ask(load());
         }
         "RDB" => {
@@ -578,7 +578,7 @@ fn a_second_load_counts_from_zero() {
     shop.ask("INV.COMMIT one");
     assert_eq!(shop.info("inv", "inv_committed_total"), "1");
     assert_eq!(code(&shop.refusal("INV.COMMIT unknown")), "NOTFOUND");
-    shop.ask("MODULE UNLOAD inv");
+    shop.unload();
     shop.ask(load());
     let text = shop.ask("INFO inv");
     for line in text.as_str().expect("text").lines() {
