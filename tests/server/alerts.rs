@@ -400,6 +400,8 @@ fn an_item_that_flaps_does_not_flood() {
         shop.ask(format!("INV.RESERVE R{n} ITEMS P 5"));
         shop.ask(format!("INV.ROLLBACK R{n}"));
     }
+    // The second alert may bear the next millisecond, if the first was raised in the same one.
+    tick(&mut shop);
     tick(&mut shop);
     // The cooldown of another product is independent.
     shop.ask("INV.RESERVE R9 ITEMS Q 5");

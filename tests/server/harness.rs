@@ -851,12 +851,28 @@ fn number_after(mark: u8, bytes: &mut &[u8]) -> Option<usize> {
     std::str::from_utf8(&line[1..]).ok()?.parse().ok()
 }
 
+/// The ports of a process: enough for all tests that run in it at a time.
+const PORTS: u16 = 200;
+
 /// A free port below the range that the system gives to clients, so that no connection of another test uses it.
+///
+/// Each process takes its ports from a block of its own, of which it holds the first port. Otherwise a test could start a
+/// server on the port of one that another test has just killed, and would be taken for it.
 pub fn free_port() -> u16 {
+    const BLOCKS: u16 = 60;
+    static BLOCK: OnceLock<TcpListener> = OnceLock::new();
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let spread = (std::process::id() % 120) as u16 * 100;
+    let block = BLOCK.get_or_init(|| {
+        let own = (std::process::id() % u32::from(BLOCKS)) as u16;
+        let first_ports = (own..own + BLOCKS).map(|block| 20_000 + block % BLOCKS * PORTS);
+        first_ports
+            .filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
+            .next()
+            .expect("a free block of ports")
+    });
+    let first = block.local_addr().expect("an address").port();
     loop {
-        let port = 20_000 + (spread + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let port = first + 1 + NEXT.fetch_add(1, Ordering::Relaxed) % (PORTS - 1);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
