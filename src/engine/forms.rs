@@ -1,6 +1,6 @@
 //! The forms in which effects are replicated.
 //!
-//! AOF files are kept for ever. So words and versions are added here, but never changed.
+//! AOF files are kept indefinitely, so words and versions may be added here but never changed.
 
 use std::borrow::Cow;
 
@@ -77,7 +77,7 @@ pub(super) struct Parsed<'a> {
     /// How the keys are named.
     pub(super) style: KeyStyle,
     pub(super) effects: Vec<Effect>,
-    /// The document of each effect, as the master stored it. Not a document if the effect stores none.
+    /// For each effect that stores a document, the document as the master stored it. The others ignore their entry.
     pub(super) documents: Vec<&'a [u8]>,
 }
 
@@ -94,8 +94,8 @@ impl<'a> Parsed<'a> {
             return Packed::read(header, document, key).ok_or_else(|| unreadable("unknown effect"));
         }
         let (number, mut rest) = arguments.split_first().ok_or_else(|| unreadable("no version"))?;
-        let style = [KeyStyle::Plain, KeyStyle::Tagged].into_iter();
-        let style = style.into_iter().find(|style| version(*style).as_bytes() == *number);
+        let mut styles = [KeyStyle::Plain, KeyStyle::Tagged].into_iter();
+        let style = styles.find(|style| version(*style).as_bytes() == *number);
         let style = style.ok_or_else(|| unreadable("unknown version"))?;
         let (mut effects, mut documents) = (Vec::new(), Vec::new());
         while let Some(([word, subject, first, second], behind)) = rest.split_first_chunk::<4>() {
@@ -275,8 +275,8 @@ impl Effect {
 }
 
 /// The packed form of what the most frequent commands do to one reservation: a header, the stored document, and the
-/// reservation's key. The document says the rest. Fewer arguments, most of which are strings that the server has already,
-/// cost master and copies less than the general form.
+/// reservation's key. The document says the rest. It costs less than the general form, because it has fewer arguments, and the
+/// module has made the strings of most of them before.
 pub(super) struct Packed<'a> {
     header: Argument<'static>,
     document: Vec<u8>,
@@ -314,32 +314,23 @@ impl<'a> Packed<'a> {
             HEADERS.iter().find(|(_, of, packs)| *of == style && *packs == step).map(|(text, ..)| *text)
         };
         let last = units.len();
-        match effect {
-            Effect::Hold { record, deadline } if units.is_empty() && record.expires_at == *deadline => {
-                let header = Argument::Word(header(Step::Hold)?);
-                Some(Self { header, document: record.to_json(), id: &record.id, last })
-            }
-            Effect::Record { record, deadline } if units.is_empty() && record.expires_at == *deadline => {
-                let header = Argument::Word(header(Step::Record)?);
-                Some(Self { header, document: record.to_json(), id: &record.id, last })
-            }
-            Effect::End { id, outcome, deadline } if closes(outcome, units) => {
-                let ttl = if *deadline == 0 { 0 } else { deadline.checked_sub(outcome.resolved_at)? };
-                // The ttl is a setting, so the header is the same again and again.
-                let header = Argument::Phrase(header(Step::Close)?, ttl);
-                Some(Self { header, document: outcome.to_json(id), id, last })
-            }
-            Effect::Hold { .. }
-            | Effect::Record { .. }
-            | Effect::End { .. }
-            | Effect::Units { .. }
-            | Effect::Once { .. }
-            | Effect::Threshold { .. }
-            | Effect::Rank { .. }
-            | Effect::Unrank { .. }
-            | Effect::Clear { .. }
-            | Effect::Outcome { .. } => None,
+        if let Effect::Hold { record, deadline } | Effect::Record { record, deadline } = effect
+            && units.is_empty()
+            && record.expires_at == *deadline
+        {
+            let step = if matches!(effect, Effect::Hold { .. }) { Step::Hold } else { Step::Record };
+            let header = Argument::Word(header(step)?);
+            return Some(Self { header, document: record.to_json(), id: &record.id, last });
         }
+        if let Effect::End { id, outcome, deadline } = effect
+            && closes(outcome, units)
+        {
+            let ttl = if *deadline == 0 { 0 } else { deadline.checked_sub(outcome.resolved_at)? };
+            // The ttl is a setting, so the header is nearly always the same.
+            let header = Argument::Phrase(header(Step::Close)?, ttl);
+            return Some(Self { header, document: outcome.to_json(id), id, last });
+        }
+        None
     }
 
     /// Reads the effects that [`Packed::of`] packs.
@@ -377,19 +368,9 @@ impl<'a> Packed<'a> {
 
 /// Whether `units` are the moves of a reservation that ends with this outcome and never had parts.
 fn closes(outcome: &Outcome, units: &[Effect]) -> bool {
-    let is_move = |(line, effect): (&Line, &Effect)| match effect {
-        Effect::Units { sku, available, reserved } => {
-            *sku == line.sku && (*available, *reserved) == moved(line, outcome.ending)
-        }
-        Effect::Hold { .. }
-        | Effect::Record { .. }
-        | Effect::End { .. }
-        | Effect::Once { .. }
-        | Effect::Threshold { .. }
-        | Effect::Rank { .. }
-        | Effect::Unrank { .. }
-        | Effect::Clear { .. }
-        | Effect::Outcome { .. } => false,
+    let is_move = |(line, effect): (&Line, &Effect)| {
+        matches!(effect, Effect::Units { sku, available, reserved }
+            if *sku == line.sku && (*available, *reserved) == moved(line, outcome.ending))
     };
     outcome.parts.is_none()
         && outcome.items.len() == units.len()

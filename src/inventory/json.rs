@@ -6,7 +6,7 @@
 
 use super::line::LineJson;
 
-/// Writes a document. What stands between the values is written by the caller, as [`Reader`] expects it.
+/// Writes a document. The caller also writes the text between the values, in the form that [`Reader`] expects.
 pub(super) struct Writer {
     out: Vec<u8>,
 }

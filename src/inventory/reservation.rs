@@ -117,7 +117,7 @@ impl<'a> RecordJson<'a> {
         let data = if reader.skip(",\"data\":") { Some(reader.text()?.into()) } else { None };
         reader.expect("}")?;
         reader.end()?;
-        // A record that came back is rare, and left to serde_json.
+        // Records with the field `restored` are rare, so serde_json reads them.
         Some(Self {
             reservation_id,
             created_at,

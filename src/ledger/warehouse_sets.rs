@@ -1,11 +1,11 @@
-//! The products that may be kept in warehouses, so that the others cost RESERVE no look at a key.
+//! The products that may be kept in warehouses. For the others, RESERVE does not read the key of their warehouses.
 
 use std::collections::HashSet;
 
 use crate::inventory::sku::Product;
 
 /// The products for which a key `stock:warehouses:{product}` may exist. Every event that can create such a key enters its
-/// product, and nothing removes it: the key says what is true.
+/// product. Nothing removes it, because the key itself is read afterwards.
 #[derive(Debug, Default)]
 pub struct WarehouseSets {
     products: HashSet<Product>,
