@@ -881,7 +881,10 @@ impl Model {
                 let shorts: Vec<String> = shorts.iter().map(tell).collect();
                 Err(Expected::refused(format!("INSUFFICIENT {}", shorts.join("; "))))
             }
-            None => Ok(self.pick(lines, split).expect("overdue units that are needed were released")),
+            // The reservations that `is_there` found cannot have been overdue at this moment, so no answer was given at it.
+            None => self
+                .pick(lines, split)
+                .map_err(|_| Expected::refused("no answer: overdue units that are needed are still held")),
         }
     }
 

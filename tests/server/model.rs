@@ -662,3 +662,18 @@ fn any_history_of_commands_other_clients_and_failures_ends_as_the_contract_says(
         History::run(seed, steps);
     }
 }
+
+/// The follower of a history tries each millisecond, among them some at which the answer cannot have been given.
+#[test]
+fn a_moment_at_which_needed_units_would_have_been_released_explains_no_answer() {
+    let mut model = Model::new(1_000, 0, None);
+    model.stock_up(0, 5);
+    let is_there = |_: &str| true;
+    let reserve = |id| ["INV.RESERVE", id, "PX", "10", "ITEMS", SKUS[0], "5"];
+    model.call(&reserve("R1"), is_there).expect("an answer");
+    model.now = 1_020;
+    let expected = model.call(&reserve("R2"), is_there).expect("an answer");
+    for said in [format!("OK 1030 {} 5", SKUS[0]), format!("INSUFFICIENT {} 5 0", SKUS[0])] {
+        assert!(!expected.fits(&said), "{said} fits {}", expected.answer);
+    }
+}
