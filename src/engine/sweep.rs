@@ -63,7 +63,7 @@ pub(super) fn settled_state<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Re
     catch_up(keys);
     let now = keys.now();
     let found = keys.read_to_change(Key::Reservation(id));
-    let lapsed = keys.ledger(|ledger| ledger.lapsed(id, now));
+    let lapsed = if found == Reading::Absent { keys.ledger(|ledger| ledger.lapsed(id, now)) } else { None };
     settle_pending_of(keys, id);
     // The server decides whether a key with a TTL has expired. If it has let us read the key, the record is live.
     let without_ttl = matches!(found, Reading::Text(_, None));

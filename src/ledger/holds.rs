@@ -10,10 +10,11 @@
 //! **Invariant:** every reservation in the slab is in the orders by id and by time, and its lines are counted in the units
 //! held. It is in the order by sku if its position is before `due_until`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::inventory::line::Line;
 
+use super::compact_id::CompactId;
 use super::gone::Gone;
 use super::slab::{Names, Number, Slab};
 use crate::inventory::quantity::{Quantity, UnixMs};
@@ -26,21 +27,20 @@ type SkuNumber = Number;
 /// A position in the order by deadline. A walk continues after the reservation at this position.
 pub type Position = (UnixMs, Number);
 
-/// A live reservation.
+/// A live reservation. It fills one line of the processor's cache, because with random ids each line that a command needs
+/// has to come from memory. What is true of few reservations is therefore kept elsewhere.
 #[derive(Debug)]
 struct Hold {
-    id: Box<str>,
+    id: CompactId,
     deadline: UnixMs,
     lines: Lines,
-    /// Whether it appeared without a command of the module, so that it is not known whether its units were ever taken.
-    by_hand: bool,
-    /// Whether an outcome for its id was found, which may have expired, or another client has written one.
-    has_outcome: bool,
 }
+
+const _: () = assert!(size_of::<Option<Hold>>() == 64, "a reservation fills one cache line");
 
 impl Hold {
     fn id(&self) -> ReservationId {
-        ReservationId::known(&self.id)
+        ReservationId::known(self.id.as_str())
     }
 }
 
@@ -82,6 +82,10 @@ pub struct Holds {
     postponed: HashMap<Number, UnixMs>,
     /// The same, by deadline.
     postponed_by_deadline: BTreeSet<Position>,
+    /// Those that appeared without a command of the module, so that it is not known whether their units were ever taken.
+    by_hand: HashSet<Number>,
+    /// Those for whose id an outcome was found, which may have expired, or another client has written one.
+    with_outcome: HashSet<Number>,
     /// Those that are before `due_until` in the order by time.
     due_by_sku: BTreeSet<(SkuNumber, UnixMs, Number)>,
     due_until: Position,
@@ -119,8 +123,7 @@ impl Holds {
             (Some((sku, quantity)), 0) => Lines::One(sku, quantity),
             (first, _) => Lines::Many(Box::new(first.into_iter().chain(lines).collect())),
         };
-        let id = record.id.as_str().into();
-        let hold = Hold { id, deadline, lines, by_hand, has_outcome };
+        let hold = Hold { id: record.id.as_str().into(), deadline, lines };
         let outside = outside(&hold);
         let Some(number) = self.slab.put(hold) else {
             // There are more than four billion. The keys are still correct, and the server's own expiry ends this
@@ -130,6 +133,12 @@ impl Holds {
         self.outside = self.outside.saturating_add(outside);
         self.by_id.enter(record.id.as_str(), number);
         self.enter_orders((deadline, number));
+        if by_hand {
+            self.by_hand.insert(number);
+        }
+        if has_outcome {
+            self.with_outcome.insert(number);
+        }
     }
 
     /// Enters a reservation of the slab into the orders at this position.
@@ -175,13 +184,20 @@ impl Holds {
         if self.postponed.remove(&number).is_some() {
             self.postponed_by_deadline.remove(&(hold.deadline, number));
         }
+        self.by_hand.remove(&number);
+        self.with_outcome.remove(&number);
         for (sku, quantity) in hold.lines.iter() {
             self.skus.unhold(sku, quantity);
         }
     }
 
     fn has_outcome(&self, id: &ReservationId) -> bool {
-        self.get(id).is_some_and(|hold| hold.has_outcome)
+        self.is_among(&self.with_outcome, id)
+    }
+
+    fn is_among(&self, some: &HashSet<Number>, id: &ReservationId) -> bool {
+        // It usually has no members.
+        !some.is_empty() && self.number(id).is_some_and(|number| some.contains(&number))
     }
 
     fn number(&self, id: &ReservationId) -> Option<Number> {
@@ -227,21 +243,20 @@ impl Holds {
 
     /// Whether the reservation appeared without a command of the module.
     pub fn is_by_hand(&self, id: &ReservationId) -> bool {
-        self.get(id).is_some_and(|hold| hold.by_hand)
+        self.is_among(&self.by_hand, id)
     }
 
     /// Whether an outcome for this id may exist: one was found or written by another client, or no RESERVE has examined
     /// this id. The outcome may have expired. Such a key reads as absent, and a job that overwrote it would delete it.
     pub fn may_have_outcome(&self, id: &ReservationId) -> bool {
-        self.get(id).is_none_or(|hold| hold.by_hand || hold.has_outcome)
+        let known = self.number(id);
+        known.is_none_or(|number| self.by_hand.contains(&number) || self.with_outcome.contains(&number))
     }
 
     /// Records that an outcome for this reservation exists, which may have expired.
     pub fn note_outcome(&mut self, id: &ReservationId) {
-        if let Some(number) = self.number(id)
-            && let Some(hold) = self.slab.get_mut(number)
-        {
-            hold.has_outcome = true;
+        if let Some(number) = self.number(id) {
+            self.with_outcome.insert(number);
         }
     }
 
@@ -386,6 +401,8 @@ impl Holds {
             in_tree(self.by_wake.len(), size_of::<Position>()),
             in_tree(self.postponed_by_deadline.len(), size_of::<Position>()),
             self.postponed.capacity().saturating_mul(size_of::<Position>()),
+            self.by_hand.capacity().saturating_mul(size_of::<Number>()),
+            self.with_outcome.capacity().saturating_mul(size_of::<Number>()),
             in_tree(self.due_by_sku.len(), size_of::<(SkuNumber, UnixMs, Number)>()),
             self.outside,
         ]
@@ -394,20 +411,20 @@ impl Holds {
     }
 }
 
-fn id_of(slab: &Slab<Hold>, number: Number) -> &str {
-    slab.get(number).map_or("", |hold| &hold.id)
+fn id_of(slab: &Slab<Hold>, number: Number) -> &[u8] {
+    slab.get(number).map_or(&[], |hold| hold.id.bytes())
 }
 
 /// The bytes that a reservation takes outside its place. Each allocation has a header and is rounded up to 16 bytes.
 fn outside(hold: &Hold) -> usize {
-    let allocation = |bytes: usize| bytes.saturating_add(8).next_multiple_of(16);
+    let allocation = |bytes: usize| if bytes == 0 { 0 } else { bytes.saturating_add(8).next_multiple_of(16) };
     let lines = match &hold.lines {
         Lines::One(..) => 0,
         Lines::Many(lines) => {
             allocation(size_of::<Box<[Line]>>()).saturating_add(allocation(size_of_val(&***lines)))
         }
     };
-    allocation(hold.id.len()).saturating_add(lines)
+    allocation(hold.id.outside()).saturating_add(lines)
 }
 
 /// The skus of which units are held, numbered.
@@ -456,13 +473,14 @@ impl Skus {
         entry.held = entry.held.saturating_sub(i128::from(quantity.units()));
         if entry.held <= 0 {
             let entries = &self.entries;
-            let name = sku_of(entries, number);
-            self.names.leave(name, |number| sku_of(entries, number));
+            if let Some(entry) = entries.get(number) {
+                self.names.leave(entry.sku.as_str(), |number| sku_of(entries, number));
+            }
             self.entries.take(number);
         }
     }
 }
 
-fn sku_of(entries: &Slab<HeldSku>, number: SkuNumber) -> &str {
-    entries.get(number).map_or("", |entry| entry.sku.as_str())
+fn sku_of(entries: &Slab<HeldSku>, number: SkuNumber) -> &[u8] {
+    entries.get(number).map_or(&[], |entry| entry.sku.as_str().as_bytes())
 }

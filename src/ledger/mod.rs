@@ -6,6 +6,7 @@
 
 pub mod alert_index;
 pub mod blocked;
+mod compact_id;
 pub mod comparison;
 pub mod foreign;
 pub mod gone;

@@ -134,9 +134,9 @@ impl Names {
     }
 
     /// The place with this name. `name_of` returns the name of a place.
-    pub fn find<'a>(&self, name: &str, name_of: impl Fn(Number) -> &'a str) -> Option<Number> {
+    pub fn find<'a>(&self, name: &str, name_of: impl Fn(Number) -> &'a [u8]) -> Option<Number> {
         let hash = self.hash(name);
-        let same = |entry: &Entry| entry.hash == hash.0 && name_of(entry.number) == name;
+        let same = |entry: &Entry| entry.hash == hash.0 && name_of(entry.number) == name.as_bytes();
         self.shards.get(hash.shard())?.find(hash.spread(), same).map(|entry| entry.number)
     }
 
@@ -155,9 +155,9 @@ impl Names {
     }
 
     /// Removes the place with this name, and returns it.
-    pub fn leave<'a>(&mut self, name: &str, name_of: impl Fn(Number) -> &'a str) -> Option<Number> {
+    pub fn leave<'a>(&mut self, name: &str, name_of: impl Fn(Number) -> &'a [u8]) -> Option<Number> {
         let hash = self.hash(name);
-        let same = |entry: &Entry| entry.hash == hash.0 && name_of(entry.number) == name;
+        let same = |entry: &Entry| entry.hash == hash.0 && name_of(entry.number) == name.as_bytes();
         let shard = self.shards.get_mut(hash.shard())?;
         let (entry, _) = shard.find_entry(hash.spread(), same).ok()?.remove();
         self.count = self.count.saturating_sub(1);

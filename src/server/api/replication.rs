@@ -19,19 +19,38 @@ impl Ctx<'_> {
 
     /// Sends a command to the replicas and, if `to_aof`, to the AOF.
     pub fn replicate(self, command: Sent, arguments: &[Text], to_aof: bool) {
-        let format = if to_aof { c"v" } else { c"Av" };
-        // A `Text` has the memory layout of the pointer it contains.
-        let strings = arguments.as_ptr().cast::<*mut raw::RedisModuleString>();
-        // SAFETY: `v` takes an array of strings and its length, and only reads them; the server adds its own
-        // references.
-        let _ = unsafe {
-            call!(RedisModule_Replicate(
-                self.raw(),
-                command.name().as_ptr(),
-                format.as_ptr(),
-                strings,
-                arguments.len()
-            ))
+        let (ctx, name) = (self.raw(), command.name().as_ptr());
+        // `A` keeps the command out of the AOF.
+        let format = |with_aof: &'static CStr, without: &'static CStr| {
+            if to_aof { with_aof.as_ptr() } else { without.as_ptr() }
+        };
+        // A few strings are passed one by one, because the server allocates the room for an array twice.
+        let _ = match arguments {
+            [a, b] => {
+                let format = format(c"ss", c"Ass");
+                // SAFETY: `s` takes a string, and only reads it; the server adds its own reference.
+                unsafe { call!(RedisModule_Replicate(ctx, name, format, a.as_ptr(), b.as_ptr())) }
+            }
+            [a, b, c] => {
+                let format = format(c"sss", c"Asss");
+                let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_ptr());
+                // SAFETY: as above.
+                unsafe { call!(RedisModule_Replicate(ctx, name, format, a, b, c)) }
+            }
+            [a, b, c, d] => {
+                let format = format(c"ssss", c"Assss");
+                let (a, b, c, d) = (a.as_ptr(), b.as_ptr(), c.as_ptr(), d.as_ptr());
+                // SAFETY: as above.
+                unsafe { call!(RedisModule_Replicate(ctx, name, format, a, b, c, d)) }
+            }
+            _ => {
+                // A `Text` has the memory layout of the pointer it contains.
+                let strings = arguments.as_ptr().cast::<*mut raw::RedisModuleString>();
+                let format = format(c"v", c"Av");
+                // SAFETY: `v` takes an array of strings and its length, and only reads them; the server adds its own
+                // references.
+                unsafe { call!(RedisModule_Replicate(ctx, name, format, strings, arguments.len())) }
+            }
         };
     }
 
