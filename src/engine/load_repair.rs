@@ -163,6 +163,15 @@ pub(super) fn unmark<K: Keyspace>(keys: &mut K) {
     }
 }
 
+/// Removes the mark, if there is one, until the reserved counters have been compared.
+pub(super) fn unmark_until_checked<K: Keyspace>(keys: &mut K) {
+    if marked(keys) {
+        let now = keys.now();
+        keys.ledger(|ledger| ledger.standing.doubt_until_checked(now));
+        remove_mark(keys);
+    }
+}
+
 /// Removes the mark, if there is one, because the module is being unloaded and will not see what other clients write.
 pub fn unmark_unwatched<K: Keyspace>(keys: &mut K) {
     if marked(keys) {

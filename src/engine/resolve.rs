@@ -229,7 +229,7 @@ fn rename_outcome<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: 
 ///
 /// # Errors
 ///
-/// `WRONGTYPE` if a counter is not an integer, `DRIFT` if a reserved counter is lower than the reservation requires,
+/// `TRYAGAIN` for such a record until every live reservation is known, `WRONGTYPE` if a counter is not an integer, `DRIFT` if a reserved counter is lower than the reservation requires,
 /// and `ERR` if an available counter would overflow.
 fn check_counters<K: Keyspace>(
     keys: &mut K,
@@ -239,7 +239,11 @@ fn check_counters<K: Keyspace>(
 ) -> Result<alerts::Moves, Refusal> {
     let mut moves = alerts::Moves::with_capacity(lines.len());
     let mut objections = Objections::default();
-    let by_hand = keys.ledger(|ledger| ledger.holds.is_by_hand(&record.id));
+    let by_hand = record.restored || keys.ledger(|ledger| ledger.holds.is_by_hand(&record.id));
+    if by_hand && !keys.ledger(|ledger| ledger.is_complete()) {
+        // It is not known yet what other reservations hold.
+        return Err(Refusal::TryAgain);
+    }
     for Line { sku, quantity } in lines {
         let units = quantity.units();
         let Some(mut reserved) = objections.check(counter_to_change(keys, Key::Reserved(sku))) else {

@@ -101,21 +101,24 @@ impl Supply {
     ///
     /// # Errors
     ///
-    /// `INSUFFICIENT` if that is not enough, and [`Refusal::Overdue`] (`TRYAGAIN`) if it would take too long for one
-    /// command.
+    /// `INSUFFICIENT` if that is not enough, and `TRYAGAIN` if it would take too long for one command
+    /// ([`Refusal::Overdue`]), or if it is not known yet which reservations are overdue.
     pub(super) fn pick<'a, K: Keyspace>(
         &mut self,
         keys: &mut K,
         asked: &'a [Line],
         split: Split,
     ) -> Result<Cow<'a, [Line]>, Refusal> {
-        let can_expire = keys.ledger(|ledger| ledger.is_complete());
-        let mut budget = Budget { can_expire, lines: MOST_RELEASED };
+        let is_index_complete = keys.ledger(|ledger| ledger.is_complete());
+        let mut budget = Budget { can_expire: is_index_complete, lines: MOST_RELEASED };
         loop {
             let shorts = match pick(asked, &self.stocks(), split) {
                 Ok(lines) => return Ok(lines),
                 Err(shorts) => shorts,
             };
+            if !is_index_complete && shorts.iter().any(|short| self.may_be_overdue(short)) {
+                return Err(Refusal::TryAgain);
+            }
             let now = keys.now();
             if budget.is_spent() || !keys.ledger(|ledger| ledger.holds.index_due(now, MOST_INDEXED)) {
                 let skus = shorts.into_iter().map(|(_, shortage)| shortage.sku);
@@ -143,6 +146,19 @@ impl Supply {
             }
             *self = self.again(keys, asked)?;
         }
+    }
+
+    /// Whether the shortage of a line could be covered if everything reserved were overdue.
+    fn may_be_overdue(&self, (line, shortage): &Short) -> bool {
+        let missing = shortage.requested.saturating_sub(shortage.available);
+        let reserved = match self.0.get(*line) {
+            Some(Source::Own(shelf)) => shelf.reserved,
+            Some(Source::Warehouses(places)) => {
+                places.iter().map(|(shelf, _)| shelf.reserved.max(0)).fold(0, i64::saturating_add)
+            }
+            None => 0,
+        };
+        reserved >= missing
     }
 
     /// Whether this line has warehouses or an available counter to take from.

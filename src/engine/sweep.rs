@@ -171,6 +171,11 @@ pub fn work_off_notes<K: Keyspace>(keys: &mut K, caller: Caller, time_is_up: imp
 /// This cannot be postponed: if this master fails, the mark must already be deleted on its replicas. Call it only on a
 /// master that may write now.
 pub fn judge_written<K: Keyspace>(keys: &mut K) {
+    if keys.ledger(|ledger| ledger.comparison.has_written() && !ledger.is_complete()) {
+        // What is held is not known yet. If this master failed before it is, its mark would vouch for units of another
+        // program.
+        load_repair::unmark_until_checked(keys);
+    }
     let written = keys.ledger(Ledger::take_written);
     if written.is_empty() {
         return;

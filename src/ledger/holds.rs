@@ -411,6 +411,36 @@ impl Holds {
     }
 }
 
+/// An index whose contents are not needed any more. With millions of reservations, giving back its memory takes longer
+/// than a command may wait, so it is done in parts.
+#[derive(Debug)]
+pub struct Remains(Holds);
+
+impl Holds {
+    /// The memory of this index; `None` if it has none.
+    pub fn into_remains(self) -> Option<Remains> {
+        (self.bytes() > 0).then_some(Remains(self))
+    }
+}
+
+impl Remains {
+    /// Gives back a part of the memory, in less than a millisecond. Returns whether something is left.
+    pub fn free_some(&mut self) -> bool {
+        const POSITIONS: usize = 1024;
+        let Self(Holds { slab, by_id, by_wake, postponed_by_deadline, due_by_sku, skus, .. }) = self;
+        if slab.free_chunk() || by_id.free_shard() || skus.entries.free_chunk() || skus.names.free_shard() {
+            return true;
+        }
+        for _ in 0..POSITIONS {
+            let is_left = by_wake.pop_first().is_some() | postponed_by_deadline.pop_first().is_some();
+            if !(due_by_sku.pop_first().is_some() | is_left) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
 fn id_of(slab: &Slab<Hold>, number: Number) -> &[u8] {
     slab.get(number).map_or(&[], |hold| hold.id.bytes())
 }

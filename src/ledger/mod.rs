@@ -29,7 +29,7 @@ use blocked::{Blocked, BlockedLines};
 use comparison::Comparison;
 use foreign::{Foreign, ForeignRecords};
 use gone::{Gone, Pending, Remembered, Removed};
-use holds::{Holds, Overdue};
+use holds::{Holds, Overdue, Remains};
 use notes::{Notes, Touched};
 use standing::{Reason, Standing};
 use thresholds::Thresholds;
@@ -474,13 +474,14 @@ impl Ledger {
     }
 
     /// Whether this database sleeps: nothing has to be done until a command or an event arrives or
-    /// [`Ledger::next_deadline`] passes. If nothing is held, frees the memory of the index.
-    pub fn falls_asleep(&mut self, now: UnixMs) -> bool {
-        let is_idle = self.walk.is_none() && !self.has_work(now, true);
-        if is_idle && self.holds.is_empty() {
-            self.holds = Holds::default();
-        }
-        is_idle
+    /// [`Ledger::next_deadline`] passes.
+    pub fn falls_asleep(&self, now: UnixMs) -> bool {
+        self.walk.is_none() && !self.has_work(now, true)
+    }
+
+    /// If nothing is held, takes the memory that the index has from earlier.
+    pub fn take_empty_index(&mut self) -> Option<Remains> {
+        if self.holds.is_empty() { std::mem::take(&mut self.holds).into_remains() } else { None }
     }
 
     /// The earliest deadline of the live and remembered reservations, if there is one. Until then, only commands and

@@ -73,6 +73,12 @@ impl<T> Slab<T> {
             .find_map(|(number, value)| Some((Number::try_from(number).ok()?, value.as_ref()?)))
     }
 
+    /// Gives back the memory of some places with their values. Returns whether there were any.
+    pub fn free_chunk(&mut self) -> bool {
+        self.free.clear();
+        self.chunks.pop().is_some()
+    }
+
     /// The bytes that the places take, used or not.
     pub fn bytes(&self) -> usize {
         let places = self.chunks.len().saturating_mul(CHUNK).saturating_mul(size_of::<Option<T>>());
@@ -162,6 +168,11 @@ impl Names {
         let (entry, _) = shard.find_entry(hash.spread(), same).ok()?.remove();
         self.count = self.count.saturating_sub(1);
         Some(entry.number)
+    }
+
+    /// Gives back the memory of one table. Returns whether there was one.
+    pub fn free_shard(&mut self) -> bool {
+        self.shards.pop().is_some()
     }
 
     /// The number of names.

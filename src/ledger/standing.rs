@@ -128,6 +128,13 @@ impl Standing {
         }
     }
 
+    /// Records that the mark proves nothing until all reserved counters have been compared.
+    pub fn doubt_until_checked(&mut self, now: UnixMs) {
+        if matches!(self.ownership, Ownership::Clean | Ownership::Managed) {
+            self.set(Ownership::Shared(Reason::Unchecked), now);
+        }
+    }
+
     /// Records that the mark exists, as met by a walk or after an event.
     pub fn found_mark(&mut self, now: UnixMs) {
         self.has_mark = true;

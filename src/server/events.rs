@@ -2,6 +2,7 @@
 //! cron, processes them.
 
 use std::ffi::{CStr, c_int};
+use std::time::{Duration, Instant};
 
 use redis_module::raw;
 
@@ -170,7 +171,7 @@ impl Hears<Cron> for Watch {
     fn hear(ctx: Ctx<'_>, _subevent: u64, (): ()) {
         let module = &Module::current();
         // The cron does not run during a load, so no load can need these ledgers any more.
-        drop(module.ledgers.borrow_mut().take_set_aside());
+        module.ledgers.borrow_mut().discard_set_aside();
         guard::round(module, ctx, "the cron", || schedule::tick(ctx, module));
     }
 }
@@ -197,7 +198,7 @@ impl Hears<Flush> for Watch {
             if db < 0 {
                 module.ledgers.borrow_mut().set_aside();
             } else {
-                module.ledgers.borrow_mut().change(|ledgers| ledgers.remove(&db));
+                module.ledgers.borrow_mut().flush(db);
             }
             module.walks.begin_again();
         });
@@ -217,6 +218,10 @@ impl Hears<Swap> for Watch {
         });
     }
 }
+
+/// How long the server may wait for the index after a load, before it answers clients. A common data set is indexed in
+/// this time.
+const WALK_AT_LOAD: Duration = Duration::from_millis(50);
 
 /// What the ledgers contain belongs to the previous data set.
 impl Hears<Loading> for Watch {
@@ -241,15 +246,17 @@ fn load(ctx: Ctx<'_>, module: &Module, subevent: u64) {
     module.walks.stop();
     module.is_loading.set(!ended && subevent != raw::REDISMODULE_SUBEVENT_LOADING_FAILED);
     if ended {
-        // The server does not answer clients yet, so the walk runs in one piece.
+        // The server answers clients as soon as this returns. What is left of the walk runs in slices.
+        let begun = Instant::now();
         walk::begin(ctx, module, Purpose::Index);
-        walk::advance(ctx, module, || false);
+        walk::advance(ctx, module, || begun.elapsed() >= WALK_AT_LOAD);
         let selected = ctx.selected_db();
         let set_aside = module.ledgers.borrow_mut().take_set_aside();
         for (db, before) in set_aside {
             if ctx.select_db(db) {
                 recover::note_dropped(&mut ServerKeyspace::new(ctx, module), &before);
             }
+            module.ledgers.borrow_mut().discard(before);
         }
         ctx.select_db(selected);
     }

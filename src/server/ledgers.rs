@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::inventory::quantity::UnixMs;
 use crate::ledger::Ledger;
+use crate::ledger::holds::Remains;
 
 /// The number of a database.
 pub type Db = i32;
@@ -23,6 +24,8 @@ pub struct Ledgers {
     /// The ledgers before a flush of all databases or the start of a load. Servers differ in the order of these two
     /// events.
     set_aside: BTreeMap<Db, Ledger>,
+    /// The indexes of data sets that no longer exist. Their memory is given back in slices.
+    discarded: Vec<Remains>,
 }
 
 impl Ledgers {
@@ -77,11 +80,12 @@ impl Ledgers {
     /// blank. If such a database is empty, its ledger is not needed.
     pub fn let_idle_fall_asleep(&mut self, now: UnixMs) -> Vec<Db> {
         let (mut blank, mut alarms) = (Vec::new(), Vec::new());
-        let Self { all, awake, .. } = self;
+        let Self { all, awake, discarded, .. } = self;
         awake.retain(|db| {
             let Some(ledger) = all.get_mut(db) else { return false };
             let sleeps = ledger.falls_asleep(now);
             if sleeps {
+                discarded.extend(ledger.take_empty_index());
                 alarms.push((*db, ledger.next_deadline()));
                 blank.extend(ledger.is_blank().then_some(*db));
             }
@@ -108,6 +112,39 @@ impl Ledgers {
         if !before.is_empty() {
             self.set_aside = before;
         }
+    }
+
+    /// Discards the ledgers that were set aside, if they have not been taken yet.
+    pub fn discard_set_aside(&mut self) {
+        for ledger in self.take_set_aside().into_values() {
+            self.discard(ledger);
+        }
+    }
+
+    /// Discards a ledger whose data set no longer exists.
+    pub fn discard(&mut self, ledger: Ledger) {
+        self.discarded.extend(ledger.holds.into_remains());
+    }
+
+    /// Discards the ledger of a database that is being flushed.
+    pub fn flush(&mut self, db: Db) {
+        if let Some(ledger) = self.change(|ledgers| ledgers.remove(&db)) {
+            self.discard(ledger);
+        }
+    }
+
+    /// Gives back the memory of discarded indexes until nothing is left or `time_is_up`. Returns whether something is
+    /// left.
+    pub fn free_discarded(&mut self, mut time_is_up: impl FnMut() -> bool) -> bool {
+        while let Some(remains) = self.discarded.last_mut() {
+            if !remains.free_some() {
+                self.discarded.pop();
+            }
+            if time_is_up() {
+                return !self.discarded.is_empty();
+            }
+        }
+        false
     }
 
     /// Takes the ledgers that were set aside, if they have not been taken yet.

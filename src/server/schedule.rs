@@ -141,6 +141,7 @@ fn slice(ctx: Ctx<'_>, module: &Module, length: Duration) {
         backlog |= recover::learn(keys, &mut time_is_up);
     });
     backlog |= walk::advance(ctx, module, &mut time_is_up);
+    backlog |= module.ledgers.borrow_mut().free_discarded(&mut time_is_up);
     module.schedule.has_backlog.set(backlog);
     if backlog {
         wake_soon(module);

@@ -1135,6 +1135,41 @@ fn while_a_walk_is_under_way_overdue_units_wait_and_a_commands_own_are_settled()
 }
 
 #[test]
+fn after_a_restart_commands_answer_while_the_walk_is_under_way() {
+    let mut shop = shop();
+    shop.unit(|shop| assert_eq!(shop.reserve("B", "P 2", 100), "OK"));
+    shop.advance(101);
+    shop.restart_in_slices();
+    // B is overdue, and nobody knows yet: it could be enough for one more request, but not for another.
+    let refusal = shop.unit(|shop| shop.reserve("C", "P 5", 100));
+    assert!(refusal.starts_with("TRYAGAIN the module is still indexing"), "{refusal}");
+    let refusal = shop.unit(|shop| shop.reserve("C", "P 11", 100));
+    assert_eq!(refusal, "INSUFFICIENT P requested 11, available 3");
+    assert_eq!(shop.unit(|shop| shop.reserve("C", "P 3", 100)), "OK");
+    assert_eq!(shop.unit(|shop| shop.commit("C")), "OK");
+    shop.walk_over(usize::MAX);
+    shop.sweep();
+    assert_eq!(shop.counters("P"), "7 0");
+    assert_eq!(shop.unit(|shop| shop.reserve("D", "P 2", 100)), "OK");
+}
+
+#[test]
+fn a_reserved_counter_that_another_client_writes_during_the_walk_removes_the_mark_until_it_is_compared() {
+    let mark = "inventory:managed";
+    for (write, is_right) in [("1", false), ("0", true)] {
+        let mut shop = shop();
+        assert!(shop.stored(mark).is_some());
+        shop.restart_in_slices();
+        shop.client(&["INCRBY", "stock:reserved:P", write]);
+        assert_eq!(shop.stored(mark), None, "a replica would repair what belongs to another program");
+        shop.walk_over(usize::MAX);
+        shop.sweep();
+        assert_eq!(shop.stored(mark).is_some(), is_right, "INCRBY {write}");
+        assert_eq!(shop.number("stock:reserved:P"), Some(if is_right { 5 } else { 6 }));
+    }
+}
+
+#[test]
 fn a_walk_takes_the_keys_as_they_change_under_it() {
     for slice in 1..6 {
         let mut shop = shop();

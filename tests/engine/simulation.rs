@@ -383,12 +383,21 @@ impl Simulation {
         recover::learn(self, || false);
     }
 
+    /// Restarts the server with the same keys, so many that the walk over them is in slices.
+    pub fn restart_in_slices(&mut self) {
+        (self.job_queued, self.walk_wanted) = (false, false);
+        self.begin_walk(Purpose::Index);
+    }
+
     /// Loads the module into a running server: a walk in slices begins.
     pub fn load_module(&mut self) {
+        self.begin_walk(Purpose::IndexUnwatched);
+    }
+
+    fn begin_walk(&mut self, purpose: Purpose) {
         self.ledger = Ledger::default();
-        self.ledger.begin_walk(Purpose::IndexUnwatched, self.clock);
+        self.ledger.begin_walk(purpose, self.clock);
         let names = self.data.keys().cloned().collect();
-        let purpose = Purpose::IndexUnwatched;
         let purpose = if self.role == Role::Replica { purpose.on_a_replica() } else { purpose };
         let walk = Walk::new(self.clock, self.style, self.settings.in_cluster, purpose);
         self.walk_under_way = Some((walk, names));

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use crate::books::{Books, Units, counted, many, sleep_past};
 use crate::harness::{
-    Client, Contents, SOON, Server, assert_same, assert_same_data, code, module, server_program, wait_for,
-    wait_until,
+    Client, Contents, LATER, SOON, Server, assert_same, assert_same_data, code, json, module, server_program,
+    wait_for, wait_until, wire_code,
 };
 use crate::shop::shop_with;
 
@@ -584,4 +584,61 @@ fn a_debug_reload_of_an_older_save_tells_the_copies_what_it_dropped_and_nothing_
     let deleted: BTreeSet<&str> = sent.iter().filter_map(|line| line.strip_prefix("DEL ")).collect();
     assert_eq!(deleted, ["reservation:OLD", "reservation:YOUNG"].into());
     assert_eq!(shop.ask("INV.GET KEPT")["expires_at"], due);
+}
+
+#[test]
+fn a_large_data_set_is_indexed_in_slices_after_a_start_and_commands_go_on_meanwhile() {
+    let (mut server, mut shop) = shop_with(&["inv.sweep-budget-us 100"], &[("P", 10), ("Q", 5), ("NONE", 0)]);
+    for reserve in ["OLD EX 900 ITEMS P 1", "ENDING EX 900 ITEMS P 2", "HELD EX 900 ITEMS P 6"] {
+        shop.ask(format!("INV.RESERVE {reserve}"));
+    }
+    shop.ask("DEBUG POPULATE 1000000 other");
+    shop.ask("SAVE");
+    server.kill();
+    server.start_again();
+    let mut shop = server.connect();
+    let replies = shop.burst(&[
+        "INFO inv",
+        "INV.AUDIT P",
+        "INV.SCAN 0",
+        "INV.RESERVE NEW EX 900 ITEMS Q 2",
+        "INV.EXTEND NEW EX 800",
+        "INV.COMMIT OLD",
+        "INV.GET HELD",
+        "INV.STOCK P",
+        "INV.RESERVE MORE ITEMS P 5",
+        "INV.RESERVE MORE ITEMS NONE 1",
+        "PEXPIRE reservation:ENDING 1",
+    ]);
+    assert!(replies[0].as_str().expect("text").contains("inv_index_ready:0"));
+    for reply in [&replies[1], &replies[2], &replies[8]] {
+        assert_eq!(wire_code(reply), "-TRYAGAIN", "{reply}");
+    }
+    assert_eq!(replies[3]["reservation_id"], "NEW");
+    assert!(replies[4].is_i64(), "{}", replies[4]);
+    assert_eq!(replies[5], "OK");
+    assert_eq!(replies[6]["state"], "reserved");
+    assert_eq!(replies[7][0]["reserved"], 8);
+    assert_eq!(wire_code(&replies[9]), "-INSUFFICIENT");
+    wait_for("the index is complete", LATER, "1".to_owned(), || shop.info("inv", "inv_index_ready"));
+    wait_for("what ended meanwhile is back", SOON, (3, 6), || shop.counters("P"));
+    assert_eq!(shop.ask("INV.SCAN 0 COUNT 10"), json!(["0", ["NEW", "HELD"]]));
+}
+
+#[test]
+fn the_memory_of_an_index_comes_back_after_a_flush() {
+    let (_server, mut shop) = shop_with(&["inv.sweep-budget-us 100"], &[("P", 1_000_000)]);
+    let used = |shop: &mut Client| shop.info("memory", "used_memory").parse::<i64>().expect("a number");
+    let before = used(&mut shop);
+    for flush in ["FLUSHALL ASYNC", "FLUSHDB ASYNC"] {
+        let reserves: Vec<String> = (0..20_000).map(|n| format!("INV.RESERVE R{n} ITEMS P 1")).collect();
+        shop.ask("INV.SET P AVAILABLE 1000000");
+        for reserves in reserves.chunks(500) {
+            shop.burst(reserves);
+        }
+        assert!(used(&mut shop) > before + 4_000_000);
+        shop.ask(flush);
+        wait_until("the memory is free", LATER, || used(&mut shop) < before + 1_000_000);
+        assert_eq!(shop.ask("INV.SCAN 0"), json!(["0", []]));
+    }
 }
