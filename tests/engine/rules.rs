@@ -24,7 +24,7 @@ fn id(text: &str) -> ReservationId {
 }
 
 fn whole(name: &str) -> ResolveRequest {
-    ResolveRequest { id: id(name), part: None, late: false, once: None }
+    ResolveRequest { id: id(name), part: None, late: false, fence: false, once: None }
 }
 
 /// `"P 5"`.

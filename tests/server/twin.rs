@@ -189,8 +189,8 @@ impl Twins {
         loop {
             let line = self.lines.call(&mut self.dice);
             let is_known = match line[0].as_str() {
-                // It deletes overdue keys.
-                "INV.AUDITSCAN" => !self.walks_expire,
+                // They delete overdue keys.
+                "INV.AUDITSCAN" | "INV.STOCKSCAN" => !self.walks_expire,
                 // The names of alerts contain the time.
                 "INV.ALERTS" => false,
                 _ => true,
@@ -292,7 +292,7 @@ fn said(line: &Line, reply: &Json) -> String {
 
 /// Sorts lists.
 fn normal_answer(line: &Line, answer: String) -> String {
-    if !["INV.SCAN", "INV.AUDITSCAN"].contains(&line[0].as_str()) {
+    if !["INV.SCAN", "INV.AUDITSCAN", "INV.STOCKSCAN"].contains(&line[0].as_str()) {
         return answer;
     }
     let mut entries: Vec<&str> = answer.split("; ").collect();
