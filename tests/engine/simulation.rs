@@ -744,11 +744,11 @@ impl Simulation {
 }
 
 impl Simulation {
-    /// A page of a SCAN. The cursor is the place in the order of the names.
+    /// A page of a SCAN, which names no key that is due. The cursor is the place in the order of the names.
     fn page(&self, cursor: u64, count: usize) -> (u64, Vec<String>) {
         let from = usize::try_from(cursor).unwrap();
         let mut names = self.data.keys().skip(from);
-        let page: Vec<String> = names.by_ref().take(count).cloned().collect();
+        let page = names.by_ref().take(count).filter(|name| !self.is_due(name)).cloned().collect();
         let next = if names.next().is_some() { from + count } else { 0 };
         (next as u64, page)
     }

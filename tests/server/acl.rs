@@ -58,6 +58,8 @@ const LINES: &[&str] = &[
     "INV.REPAIR shop1:drift FORCE",
     "INV.REPAIR shop1:p",
     "INV.AUDITSCAN 0",
+    "INV.STOCKSCAN 0",
+    "INV.ROLLBACK shop1:never FENCE",
 ];
 
 /// Walks over the node. Those with a cursor are followed to their end.
@@ -65,6 +67,11 @@ const WALKS: &[&str] = &[
     "INV.SCAN 0",
     "INV.SCAN 0 COUNT 1",
     "INV.SCAN 0 COUNT 1000",
+    "INV.SCAN 0 FULL",
+    "INV.SCAN 0 MATCH *:r FULL",
+    "INV.STOCKSCAN 0",
+    "INV.STOCKSCAN 0 COUNT 1 MATCH *",
+    "INV.STOCKSCAN 0 LOW",
     "INV.AUDITSCAN 0",
     "INV.AUDITSCAN 0 COUNT 1",
     "INV.AUDITSCAN 0 COUNT 1000",
@@ -414,6 +421,7 @@ fn a_user_of_one_shop_sees_nothing_of_another_on_a_walk() {
             .iter()
             .flat_map(|at| (0..6).map(move |slot| format!("INV.SCAN {at}-{slot}")))
             .chain((0..12).flat_map(|at| [format!("INV.AUDITSCAN c{at}"), format!("INV.AUDITSCAN h{at}")]))
+            .chain((0..12).flat_map(|at| [format!("INV.STOCKSCAN c{at}"), format!("INV.STOCKSCAN w{at}")]))
             .collect();
         for line in WALKS.iter().map(|&line| line.to_owned()).chain(forged) {
             let replies = clerk.burst(&["MULTI", &line, "EXEC"]);
@@ -550,7 +558,7 @@ fn a_user_who_may_only_read_cannot_write_and_one_who_may_only_write_cannot_read(
     for (rules, allowed) in [
         ("%R~shop1* +@inventory", &READERS[..]),
         // Its only reply is OK.
-        ("%W~shop1* +@inventory", &["INV.THRESHOLD", "INV.AUDITSCAN"]),
+        ("%W~shop1* +@inventory", &["INV.THRESHOLD", "INV.AUDITSCAN", "INV.STOCKSCAN"]),
     ] {
         let mut town = Town::new(false);
         let mut clerk = town.user(rules);
@@ -585,9 +593,13 @@ fn a_user_of_one_database_sees_what_is_in_it() {
     clerk.ask("SET stock:available:shop1:p 5");
     clerk.ask("SET stock:reserved:shop1:p 5");
     clerk.ask("AUTH clerk any");
-    // For the server, a command without keys belongs to no database.
-    for line in LINES.iter().chain(WALKS).filter(|line| !line.starts_with("INV.AUDITSCAN")) {
-        assert_eq!(code(&clerk.refusal(line)), "NOPERM", "{line}");
+    for line in LINES.iter().chain(WALKS) {
+        // For the server, a command without keys belongs to no database. The module shows nothing of this one.
+        if ["INV.AUDITSCAN", "INV.STOCKSCAN"].iter().any(|name| line.starts_with(name)) {
+            assert_eq!(walk(&mut clerk, &[], line), "[]", "{line}");
+        } else {
+            assert_eq!(code(&clerk.refusal(line)), "NOPERM", "{line}");
+        }
     }
 }
 
@@ -617,7 +629,8 @@ fn a_reservation_is_of_those_who_may_name_its_id() {
 }
 
 /// Commands that change nothing.
-const READERS: [&str; 6] = ["INV.GET", "INV.STOCK", "INV.ALERTS", "INV.SCAN", "INV.AUDIT", "INV.AUDITSCAN"];
+const READERS: [&str; 7] =
+    ["INV.GET", "INV.STOCK", "INV.STOCKSCAN", "INV.ALERTS", "INV.SCAN", "INV.AUDIT", "INV.AUDITSCAN"];
 
 /// Whether a command of this name is allowed.
 type Allowed = fn(&str) -> bool;
