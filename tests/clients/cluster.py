@@ -40,7 +40,7 @@ READERS = [
 ]
 
 # Reading commands that name neither.
-WALKS = ["INV.ALERTS", "INV.SCAN 0", "INV.AUDITSCAN 0"]
+WALKS = ["INV.ALERTS", "INV.SCAN 0", "INV.STOCKSCAN 0", "INV.AUDITSCAN 0"]
 
 
 class Shop:

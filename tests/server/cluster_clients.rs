@@ -403,7 +403,7 @@ fn replicas_answer_what_only_reads() {
         "INV.ALERTS PRODUCT PROD-1",
         "INV.SCAN 0 PRODUCT PROD-1",
     ];
-    let walks = ["INV.ALERTS", "INV.SCAN 0", "INV.AUDITSCAN 0"];
+    let walks = ["INV.ALERTS", "INV.SCAN 0", "INV.STOCKSCAN 0", "INV.AUDITSCAN 0"];
     let writers = [
         "INV.RESERVE {PROD-1}:R2 ITEMS PROD-1 1",
         "INV.COMMIT {PROD-1}:R1",

@@ -41,8 +41,9 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 #[test]
 fn a_walk_shows_each_product_once_as_inv_stock_does() {
     for style in ["plain", "tagged"] {
-        let style = format!("inv.key-style {style}");
-        let (_server, mut shop) = shop_with(&[&style, "inv.low-stock-threshold 7"], &[]);
+        let tagged = |name: &str| if style == "plain" { name.to_owned() } else { format!("{{{name}}}") };
+        let style_of_keys = format!("inv.key-style {style}");
+        let (_server, mut shop) = shop_with(&[&style_of_keys, "inv.low-stock-threshold 7"], &[]);
         for number in 0..300 {
             shop.ask(format!("INV.SET P-{number} AVAILABLE {number}"));
             shop.ask(format!("INV.THRESHOLD P-{number} {}", number % 9));
@@ -50,13 +51,12 @@ fn a_walk_shows_each_product_once_as_inv_stock_does() {
         shop.ask("INV.RESERVE R1 ITEMS P-17 3");
         for product in ["W-1", "W-2"] {
             shop.ask(format!("INV.WAREHOUSES {product} SET A 1 B 2"));
-            shop.ask(format!("INV.ADJUST {product}@A 5"));
+            shop.ask(format!("INV.ADJUST {}@A 5", tagged(product)));
         }
         shop.ask("INV.THRESHOLD W-2 OFF");
         // Units in a place that is not in the set, and a place of a product without a set: INV.STOCK shows neither.
-        shop.ask("INV.ADJUST STRAY@A 5");
-        let strange = if style.ends_with("plain") { "stock:reserved:ONLY" } else { "stock:reserved:{ONLY}" };
-        shop.ask(["SET", strange, "4"]);
+        shop.ask(format!("INV.ADJUST {}@A 5", tagged("STRAY")));
+        shop.ask(format!("SET stock:reserved:{} 4", tagged("ONLY")));
         for options in ["", "COUNT 1", "COUNT 7", "COUNT 1000"] {
             let entries = walk(&mut shop, options, |_| ());
             assert_eq!(entries.len(), 303, "{options}: nothing is repeated while the table of keys rests");
@@ -186,7 +186,7 @@ fn a_pattern_matches_what_the_servers_own_scan_matches() {
     for name in names {
         shop.ask(["SET", &format!("stock:available:{name}"), "5"]);
     }
-    let letters = ["a", "b", "c", "*", "?", "[", "]", "^", "-", "\\", "é", "[a-b]", "[^a]", "**"];
+    let letters = ["a", "b", "c", "*", "?", "[", "]", "^", "-", "\\", "[a-b]", "[^a]", "**"];
     for _ in 0..2000 {
         let pattern: String = (0..dice.up_to(6)).map(|_| *dice.pick(&letters.each_ref())).collect();
         let keys = shop.ask(["KEYS", &format!("stock:available:{pattern}")]);
@@ -260,8 +260,13 @@ fn a_user_of_one_database_sees_no_stock_of_another() {
     clerk.ask("SET stock:available:Q 5");
     clerk.ask("SET stock:reserved:Q 5");
     clerk.ask("AUTH clerk any");
-    assert_eq!(found(&mut clerk, ""), set(&[]));
-    assert_eq!(clerk.ask("INV.AUDITSCAN 0"), json!(["0", []]));
+    for walk in ["INV.STOCKSCAN 0", "INV.AUDITSCAN 0"] {
+        // Some servers refuse it, others run it.
+        match clerk.try_ask(walk) {
+            Ok(page) => assert_eq!(page, json!(["0", []]), "{walk}"),
+            Err(refusal) => assert_eq!(code(&refusal), "NOPERM", "{walk}"),
+        }
+    }
 }
 
 #[test]

@@ -234,6 +234,7 @@ impl Twins {
     fn simulated_keys(&self) -> Keys {
         let text = |value: &Value| match value {
             Value::Text(text) => text.clone(),
+            Value::Hash => "hash".to_owned(),
             Value::SortedSet(members) => {
                 let mut members: Vec<(i64, &String)> =
                     members.iter().map(|(name, score)| (*score, name)).collect();
@@ -263,6 +264,10 @@ fn normal(name: &str, value: &str, until: Option<i64>) -> Option<(Json, Option<i
     if let Some(fields) = document.as_object_mut() {
         for of_the_moment in ["created_at", "resolved_at", "timestamp"] {
             fields.remove(of_the_moment);
+        }
+        // A fence has no deadline, and has the time at which it was made instead.
+        if fields.get("items").is_some_and(|items| items.as_array().is_some_and(Vec::is_empty)) {
+            fields.remove("expires_at");
         }
     }
     Some((document, until.filter(|_| is_record)))

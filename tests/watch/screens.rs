@@ -78,7 +78,7 @@ fn at_80_by_24_everything_is_there() {
 fn a_small_screen_shows_the_list_that_has_the_keys() {
     let mut state = shop();
     let first = screen(&mut state, 40, 10);
-    assert_shows(&first, " 1 Products: 4 ─");
+    assert_shows(&first, " 1 Products: 4, least available first ─");
     assert_shows(&first, "1,200   300");
     assert!(!first.join("").contains("Reservations"));
     press(&mut state, KeyCode::Char('2'));
