@@ -1,5 +1,7 @@
 //! `INV.STOCKSCAN`: a walk over the stock of all products.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use super::keyspace::{Keyspace, Ranking, Reading};
 use super::places::{self, MOST, MOST_A_REQUEST, Standing};
 use super::queries::{Stocked, stock_of};
@@ -19,6 +21,19 @@ pub enum StockCursor {
     Counters(u64),
     /// Among the sets of warehouses, at this cursor.
     Warehouses(u64),
+    /// In the middle of what SCAN found among the sets.
+    Within(Within),
+}
+
+/// A position within what one SCAN has found. A cursor of SCAN cannot name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// The cursor of that SCAN, and the cursor that it returned. If it returns another one later, its products are not
+    /// the same, and all of them are listed again.
+    from: u64,
+    until: u64,
+    /// The hash of the last product that was listed. The products are listed in the order of their hashes.
+    after: u64,
 }
 
 impl StockCursor {
@@ -30,7 +45,14 @@ impl StockCursor {
         let text = std::str::from_utf8(text).ok()?;
         match text.split_at_checked(1)? {
             ("c", number) => number.parse().ok().map(Self::Counters),
-            ("w", number) => number.parse().ok().map(Self::Warehouses),
+            ("w", numbers) => match *numbers.split('-').collect::<Vec<_>>() {
+                [from] => from.parse().ok().map(Self::Warehouses),
+                [from, until, after] => {
+                    let (from, until) = (from.parse().ok()?, until.parse().ok()?);
+                    Some(Self::Within(Within { from, until, after: after.parse().ok()? }))
+                }
+                _ => None,
+            },
             _ => (text == "0").then_some(Self::START),
         }
     }
@@ -40,6 +62,7 @@ impl StockCursor {
         match self {
             Self::Counters(number) => format!("c{number}"),
             Self::Warehouses(number) => format!("w{number}"),
+            Self::Within(Within { from, until, after }) => format!("w{from}-{until}-{after}"),
         }
     }
 }
@@ -75,9 +98,6 @@ const FEWEST: usize = 16;
 /// The number of keys that one SCAN examines at most.
 const STEP: usize = 128;
 
-/// The same for sets of warehouses, each of which may have a thousand.
-const SETS: usize = 16;
-
 /// Returns the next page of a walk that finds every product that exists during the whole walk. A product may be found
 /// more than once. `may_see` decides which products the caller may see.
 ///
@@ -90,65 +110,97 @@ pub fn stock_scan<K: Keyspace>(
     may_see: impl Fn(&Product) -> bool,
 ) -> Result<StockPage, Refusal> {
     let mut page = StockPage { next: Some(query.cursor), found: Vec::new() };
-    let (mut looked_at, mut places, mut sets) = (0_usize, 0_usize, SETS);
-    let is_wanted = |product: &Product, looked_at: &mut usize| {
-        let Some(pattern) = &query.pattern else { return may_see(product) };
-        *looked_at = looked_at.saturating_add(pattern.work(product.as_str()));
-        pattern.matches(product.as_str()) && may_see(product)
-    };
+    let mut work = Work::default();
     while let Some(cursor) = page.next {
-        if looked_at >= KEYS_A_PAGE || page.found.len() >= query.count {
+        if work.keys >= KEYS_A_PAGE || page.found.len() >= query.count {
             break;
         }
-        let (mut products, next) = match cursor {
+        let step = query.count.saturating_sub(page.found.len()).clamp(FEWEST, STEP);
+        let within = match cursor {
             StockCursor::Counters(at) => {
-                let step = query.count.saturating_sub(page.found.len()).clamp(FEWEST, STEP);
                 let (next, counters) = keys.counters(at, step)?;
-                looked_at = looked_at.saturating_add(step.max(counters.len()));
-                let mut products: Vec<Product> = Vec::with_capacity(counters.len());
-                for counter in counters {
-                    products.extend(kept_under_its_name(keys, counter));
-                }
+                work.keys = work.keys.saturating_add(step.max(counters.len()));
                 let has_none = next == 0 && keys.ledger(|ledger| ledger.have_no_warehouses());
-                let next = match next {
+                page.next = match next {
                     0 if has_none => None,
                     0 => Some(StockCursor::Warehouses(0)),
                     next => Some(StockCursor::Counters(next)),
                 };
-                (products, next)
+                for counter in counters {
+                    if let Some(product) = kept_under_its_name(keys, counter)
+                        && work.is_wanted(query, &product)
+                        && may_see(&product)
+                    {
+                        page.list(keys, query, product);
+                    }
+                }
+                continue;
             }
-            StockCursor::Warehouses(at) => {
-                let (next, products) = keys.products_in_warehouses(at, sets)?;
-                looked_at = looked_at.saturating_add(FEWEST.max(products.len()));
-                (products, (next != 0).then_some(StockCursor::Warehouses(next)))
-            }
+            StockCursor::Warehouses(from) => Within { from, until: from, after: 0 },
+            StockCursor::Within(within) => within,
         };
-        products.retain(|product| is_wanted(product, &mut looked_at));
-        if let StockCursor::Warehouses(_) = cursor {
-            let here =
-                products.iter().map(|product| warehouses_of(keys, product)).fold(0, usize::saturating_add);
-            places = places.saturating_add(here);
-            if places > MOST_A_REQUEST {
-                if sets > 1 {
-                    // The same sets once more, fewer at a time.
-                    places = places.saturating_sub(here);
-                    sets = 1;
-                    continue;
-                }
-                if !page.found.is_empty() {
-                    break;
-                }
-            }
+        let (until, products) = keys.products_in_warehouses(within.from, step)?;
+        work.keys = work.keys.saturating_add(step.max(products.len()));
+        let mut products: Vec<(u64, Product)> =
+            products.into_iter().map(|product| (hash_of(&product), product)).collect();
+        products.sort_unstable();
+        if within.until == until {
+            products.retain(|(hash, _)| *hash > within.after);
         }
-        page.next = next;
-        for product in products {
-            let stocked = stock_now(keys, &product);
-            if is_listed(&stocked, query.low) {
-                page.found.push((product, stocked));
+        page.next = (until != 0).then_some(StockCursor::Warehouses(until));
+        let mut before = cursor;
+        for (hash, product) in products {
+            if !work.is_wanted(query, &product) || !may_see(&product) {
+                continue;
             }
+            if !work.has_room_for(warehouses_of(keys, &product)) {
+                page.next = Some(before);
+                return Ok(page);
+            }
+            page.list(keys, query, product);
+            before = StockCursor::Within(Within { from: within.from, until, after: hash });
         }
     }
     Ok(page)
+}
+
+impl StockPage {
+    /// Lists a product, if it is there and the query asks for it.
+    fn list<K: Keyspace>(&mut self, keys: &mut K, query: &StockScanQuery, product: Product) {
+        let stocked = stock_now(keys, &product);
+        if is_listed(&stocked, query.low) {
+            self.found.push((product, stocked));
+        }
+    }
+}
+
+/// What a page has examined so far.
+#[derive(Default)]
+struct Work {
+    keys: usize,
+    warehouses: usize,
+}
+
+impl Work {
+    /// Whether the product matches the pattern.
+    fn is_wanted(&mut self, query: &StockScanQuery, product: &Product) -> bool {
+        let Some(pattern) = &query.pattern else { return true };
+        self.keys = self.keys.saturating_add(pattern.work(product.as_str()));
+        pattern.matches(product.as_str())
+    }
+
+    /// Whether so many warehouses may be read for the page. The first product of a page always has room.
+    fn has_room_for(&mut self, warehouses: usize) -> bool {
+        self.warehouses = self.warehouses.saturating_add(warehouses);
+        self.warehouses <= MOST_A_REQUEST
+    }
+}
+
+/// A hash that is the same in every call.
+fn hash_of(product: &Product) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    product.as_str().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The product that the walk finds at this counter, if any: one that has no warehouses. A product with both counters is
