@@ -132,7 +132,6 @@ impl Site {
             "appendonly yes",
             "appendfsync always",
             "inv.outcome-ttl-ms 1000000000",
-            "inv.feed-maxlen 100",
             // So small that it is full after the first rounds, and the memory can be compared.
             "repl-backlog-size 1mb",
         ];
