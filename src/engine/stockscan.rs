@@ -89,8 +89,9 @@ pub struct StockPage {
     pub found: Vec<(Product, Stocked)>,
 }
 
-/// The number of keys that are examined for one page, whether their products are listed or not.
-const KEYS_A_PAGE: usize = 2048;
+/// The number of keys that are examined for one page, whether their products are listed or not. Each listed product costs
+/// three further reads.
+const KEYS_A_PAGE: usize = 1024;
 
 /// The number of keys that one SCAN examines at least. A SCAN costs about as much as examining so many.
 const FEWEST: usize = 16;

@@ -74,10 +74,10 @@ fn a_walk_shows_each_product_once_as_inv_stock_does() {
 fn a_page_holds_about_as_many_as_were_asked_for() {
     let (_server, mut shop) = shop(&[]);
     shop.burst(&(0..3000).map(|number| format!("INV.SET P-{number} AVAILABLE 9")).collect::<Vec<_>>());
-    for (count, most) in [(1, 60), (100, 220), (1000, 1150)] {
+    for (count, least, most) in [(1, 1, 60), (100, 100, 220), (1000, 900, 1150)] {
         let page = shop.ask(format!("INV.STOCKSCAN 0 COUNT {count}"));
         let found = page[1].as_array().map_or(0, Vec::len);
-        assert!((count..=most).contains(&found), "COUNT {count}: {found}");
+        assert!((least..=most).contains(&found), "COUNT {count}: {found}");
     }
 }
 
@@ -204,7 +204,7 @@ fn a_pattern_matches_what_the_servers_own_scan_matches() {
     let (_server, mut shop) = shop(&[]);
     let mut dice = Dice::new(7);
     let names =
-        ["a", "b", "ab", "ba", "aab", "abc", "a*b", "a-c", "[ab]", "c]", "\\a", "^a", "aaaaab", "é", "a?"];
+        ["a", "b", "ab", "b-a", "aab", "abc", "a*b", "a-c", "[ab]", "c]", "\\a", "^a", "aaaaab", "é", "a?"];
     for name in names {
         shop.ask(["SET", &format!("stock:available:{name}"), "5"]);
     }
