@@ -66,7 +66,8 @@ fn decisions(criterion: &mut Criterion) {
             let mut shop = shop_that_holds(lines);
             bencher.iter(|| shop.unit(|shop| reserve(shop, black_box(&asked))).unwrap());
         });
-        let whole = ResolveRequest { id: asked.id.clone(), part: None, late: false, once: None };
+        let whole =
+            ResolveRequest { id: asked.id.clone(), part: None, late: false, fence: false, once: None };
         group.bench_function(BenchmarkId::new("commit", lines), |bencher| {
             bencher.iter_batched(
                 || shop_that_holds(lines),

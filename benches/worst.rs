@@ -219,6 +219,30 @@ fn cases() -> Vec<Case> {
         case("STOCK of a million words", |_, _| format!("INV.STOCK{}", " P".repeat(MANY))),
         case("SCAN of a million reservations, the largest page", |_, _| "INV.SCAN 0 COUNT 1000".to_owned()),
         case("SCAN of a product with a million", |_, _| "INV.SCAN 0 PRODUCT BUSY COUNT 1000".to_owned()),
+        case("SCAN FULL of a million reservations, the largest page", |_, _| {
+            "INV.SCAN 0 COUNT 1000 FULL".to_owned()
+        }),
+        case("SCAN FULL of reservations of 128 lines with the longest names", |client, n| {
+            for number in 0..60 {
+                client.ask(format!("SET stock:available:{} 1000000", long("LONG", number)));
+                reserve(client, &long("F", n * 1000 + number), &items(|n| long("LONG", n), 1));
+            }
+            "INV.SCAN 0 COUNT 1000 FULL MATCH F*".to_owned()
+        }),
+        case("SCAN of a million reservations for a pattern with none", |_, _| {
+            "INV.SCAN 0 COUNT 1000 MATCH *b*b*b*b*b".to_owned()
+        }),
+        case("STOCKSCAN of a million products, the largest page", |_, _| {
+            "INV.STOCKSCAN 0 COUNT 1000".to_owned()
+        }),
+        case("STOCKSCAN LOW with none that is low", |client, _| {
+            client.ask("CONFIG SET inv.low-stock-threshold -1");
+            "INV.STOCKSCAN 0 COUNT 1000 LOW MATCH A*".to_owned()
+        }),
+        case("STOCKSCAN of products in 1,024 warehouses each", |client, _| {
+            client.ask("CONFIG SET inv.low-stock-threshold 10");
+            "INV.STOCKSCAN w0 COUNT 1000".to_owned()
+        }),
         case("SCAN of a product with none of a million", |_, _| {
             "INV.SCAN 0 PRODUCT NONE COUNT 1000".to_owned()
         }),

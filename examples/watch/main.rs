@@ -3,8 +3,8 @@
 //!     make watch
 //!     INV_URL='redis://user:password@host:6379/0' make watch ARGS="PROD-1 PROD-2"
 //!
-//! It only reads: with INV.SCAN, INV.GET, INV.STOCK and INV.ALERTS; from the feed, if there is one; and INFO, if the user may.
-//! It never iterates over the keys of the server. A reading takes a bounded number of commands, whatever the server holds
+//! It only reads: with INV.STOCKSCAN, INV.STOCK, INV.SCAN, INV.GET and INV.ALERTS; from the feed, if there is one; and INFO, if
+//! the user may. A reading takes a bounded number of commands, whatever the server holds
 //! (`source.rs`), and expensive ones are rare. In a cluster, it shows one node.
 //!
 //! `source.rs` reads, `state.rs` keeps what was read, and `view.rs` draws it.

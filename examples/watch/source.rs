@@ -9,7 +9,7 @@ use redis::{Client, Cmd, Connection, FromRedisValue, RedisError, RedisResult, Va
 /// Reservations that a reading lists, by deadline.
 pub const NEAREST: usize = 200;
 
-/// Further reservations that a reading inspects to find their products. The next reading continues from there.
+/// About how many products a page of the walk over all products has. The next reading continues from there.
 pub const WALKED: usize = 100;
 
 /// Products whose stock a reading requests.
@@ -30,21 +30,21 @@ const LINES: usize = 4000;
 /// The number of hidden products that are remembered.
 const HIDDEN: usize = 10_000;
 
-/// Pages of a walk. Some may be short if the user may not see all reservations.
+/// Pages of a walk in one reading. Some may be short if the user may not see everything.
 const PAGES: usize = 4;
 
 /// After this time without an answer, the connection is closed and opened again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a reading requests.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
     /// The products whose stock is requested.
     pub products: Vec<String>,
     /// Only reservations of this product.
     pub of: Option<Search>,
-    /// The cursor at which the walk continues; `None` if all reservations have been seen.
-    pub walk: Option<String>,
+    /// The cursor at which the walk over all products continues.
+    pub walk: String,
     /// Only alerts from this time on, in Unix ms.
     pub since: i64,
     /// The last entry of the feed that was seen.
@@ -69,7 +69,7 @@ pub struct Reading {
     pub ahead: Option<i64>,
     /// INFO, if the user may read it.
     pub info: Option<Info>,
-    /// The stock of the requested products.
+    /// The stock of the requested products, and of those that the walk has met.
     pub stock: Vec<(String, Result<Stock, Absence>)>,
     /// Reservations by deadline.
     pub nearest: Vec<Reservation>,
@@ -77,9 +77,7 @@ pub struct Reading {
     pub is_cut: bool,
     /// If only one product's reservations were requested: the product, and the cursor of the search; `0` at its end.
     pub of: Option<(String, String)>,
-    /// Later reservations.
-    pub walked: Vec<Reservation>,
-    /// The cursor at which the walk continues; `0` at its end.
+    /// The cursor at which the walk over all products continues; `0` at its end. `None` if the user may not walk.
     pub walk: Option<String>,
     /// Newest first.
     pub alerts: Vec<Alert>,
@@ -353,11 +351,34 @@ impl Link {
     }
 
     fn read_walk(&mut self, ask: &Ask, reading: &mut Reading) -> RedisResult<()> {
-        if let Some(from) = &ask.walk {
-            let (ids, cursor) = self.scan(from, WALKED, None, &mut reading.notes)?;
-            reading.walked = self.reservations(&ids)?;
-            reading.walk = Some(cursor);
+        let (mut cursor, mut lines) = (ask.walk.clone(), 0_usize);
+        for _ in 0..PAGES {
+            let mut command = cmd("INV.STOCKSCAN");
+            command.arg(&cursor).arg("COUNT").arg(WALKED);
+            let page = match self.one("INV.STOCKSCAN", &command) {
+                // An older module does not know the command.
+                Err(error) if error.code().is_some() => {
+                    reading.notes.push(text(&error));
+                    None
+                }
+                page => page?,
+            };
+            let Some(page) = page else { return Ok(()) };
+            let (next, found): (String, Vec<Value>) = from_redis_value(page)?;
+            cursor = next;
+            for (product, stock) in found.into_iter().filter_map(parse_entry) {
+                lines = lines.saturating_add(stock.as_ref().map_or(0, |stock| stock.warehouses.len()));
+                let stock = stock.map_err(|error| {
+                    reading.notes.push(error);
+                    Absence::Unreadable
+                });
+                reading.stock.push((product, stock));
+            }
+            if cursor == "0" || lines >= LINES {
+                break;
+            }
         }
+        reading.walk = Some(cursor);
         Ok(())
     }
 
@@ -593,16 +614,23 @@ fn parse_item(value: Value) -> Option<Item> {
 /// Parses the answer of INV.STOCK for one product; `None` if there is no such product, the error text if it cannot be read.
 pub fn parse_stock(value: Value) -> Option<Result<Stock, String>> {
     let answer: Vec<Value> = from_redis_value(value).ok()?;
-    let mut fields = fields(answer.into_iter().next()?)?;
+    parse_entry(answer.into_iter().next()?).map(|(_, stock)| stock)
+}
+
+/// Parses an entry of INV.STOCKSCAN: the product, and its stock or the error text.
+pub fn parse_entry(value: Value) -> Option<(String, Result<Stock, String>)> {
+    let mut fields = fields(value)?;
+    let product = take(&mut fields, "product_id")?;
     if let Some(error) = take(&mut fields, "error") {
-        return Some(Err(error));
+        return Some((product, Err(error)));
     }
     let warehouses: Vec<Value> = take(&mut fields, "warehouses").unwrap_or_default();
-    Some(Ok(Stock {
+    let stock = Stock {
         units: parse_units(&mut fields)?,
         threshold: take(&mut fields, "threshold").unwrap_or_default(),
         warehouses: warehouses.into_iter().filter_map(parse_warehouse).collect(),
-    }))
+    };
+    Some((product, Ok(stock)))
 }
 
 fn parse_warehouse(value: Value) -> Option<(String, Units)> {

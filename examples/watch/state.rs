@@ -208,9 +208,8 @@ pub struct State {
     sorted: Vec<String>,
     /// The cursor of the search for the reservations of one product.
     from: String,
-    walk: Option<String>,
-    /// The number of reservations seen since the walk began, and whether a walk has reached its end.
-    walked: usize,
+    /// The cursor of the walk over all products, and whether a walk has reached its end.
+    walk: String,
     is_walk_over: bool,
     /// The server's clock minus this machine's, ms.
     ahead: i64,
@@ -252,8 +251,7 @@ impl State {
             cursors: [Cursor::default(); 3],
             products: named.iter().take(MOST_PRODUCTS).map(product).collect(),
             sorted: Vec::new(),
-            walk: None,
-            walked: 0,
+            walk: "0".to_owned(),
             is_walk_over: false,
             ahead: 0,
             read_at: 0,
@@ -376,9 +374,9 @@ impl State {
         self.sorted.len()
     }
 
-    /// How many reservations were searched for their products; `None` if it was all of them.
-    pub fn looked_at(&self) -> Option<usize> {
-        (self.walk.is_some() && !self.is_walk_over).then_some(self.walked.max(self.nearest.len()))
+    /// Whether the first walk over all products has not reached its end.
+    pub const fn is_finding_products(&self) -> bool {
+        self.has_read() && !self.is_walk_over
     }
 
     /// The server's time, Unix ms.
@@ -512,11 +510,12 @@ impl State {
 
     /// Adds the products that a reading names, and continues the walk.
     fn meet(&mut self, reading: &Reading) {
-        let reservations = reading.nearest.iter().chain(&reading.walked);
-        let items = reservations.flat_map(|reservation| &reservation.items).map(|item| &item.product);
+        let items = reading.nearest.iter().flat_map(|reservation| &reservation.items);
+        let items = items.map(|item| &item.product);
         let alerts = reading.alerts.iter().map(|alert| &alert.product);
         let changes = reading.changes.iter().map(|change| &change.product);
-        for name in items.chain(alerts).chain(changes) {
+        let met = reading.stock.iter().filter(|(_, stock)| stock.is_ok()).map(|(name, _)| name);
+        for name in items.chain(alerts).chain(changes).chain(met) {
             if self.products.contains_key(name) {
                 continue;
             }
@@ -526,14 +525,9 @@ impl State {
                 self.are_products_cut = true;
             }
         }
-        self.walked += reading.walked.len();
-        if reading.walk.as_deref() == Some("0") {
-            self.is_walk_over = true;
-            self.walked = 0;
-        }
-        // The nearest reservations are all of them, unless the list is cut or is of one product.
-        let is_all_seen = reading.of.is_none() && !reading.is_cut;
-        self.walk = (!is_all_seen).then(|| reading.walk.clone().unwrap_or_else(|| "0".to_owned()));
+        // A user who may not walk finds no more products than these. After its end, the walk begins again.
+        self.is_walk_over |= reading.walk.as_deref().is_none_or(|walk| walk == "0");
+        self.walk = reading.walk.clone().unwrap_or_else(|| "0".to_owned());
     }
 
     fn look_at_stock(&mut self, stock: Vec<(String, Result<Stock, Absence>)>) {

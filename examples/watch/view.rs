@@ -274,22 +274,17 @@ impl Window {
 fn draw_products(frame: &mut Frame, state: &mut State, area: Rect, look: Look) {
     let many = count(state.count_of_products());
     let cut = if state.are_products_cut { ", more are not shown" } else { "" };
-    let seen = match (state.looked_at(), state.holds) {
-        (Some(seen), Some(holds)) => format!(" (seen {} of {} reservations)", count(seen), count(holds)),
-        _ => String::new(),
-    };
+    let seen = if state.is_finding_products() { " (still counting)" } else { "" };
     let titles = [
-        format!("Products met: {many}{cut}, {}{seen}", state.order.name()),
-        format!("Products met: {many}{cut}, {}", state.order.name()),
-        format!("Products met: {many}{cut}"),
+        format!("Products: {many}{cut}, {}{seen}", state.order.name()),
+        format!("Products: {many}{cut}, {}", state.order.name()),
+        format!("Products: {many}{cut}"),
     ];
     let block = titled(state, Panel::Products, &titles, area.width, look);
     let window = Window::new(frame, state, Panel::Products, block, area);
     if state.count_of_products() == 0 {
         if state.has_read() && state.knows_no_product() {
-            let text = "None is known yet. A product is, once it is in a reservation, an alert or the feed, or \
-                        named: make watch ARGS=\"PROD-1\"";
-            window.say(frame, text);
+            window.say(frame, "There is none yet. INV.ADJUST PROD-1 10 makes one.");
         } else if state.is_without_server() {
             window.say(frame, "No server with the module has answered yet. make run starts one.");
         }
@@ -539,7 +534,7 @@ const HELP: &[&str] = &[
     "Esc         show all reservations",
     "s           change the order of products",
     "",
-    "Products are found in reservations, alerts and the feed",
+    "All products are found, a few hundred at a time",
     "(not in tagged key style). A bar is as long as the most",
     "units on hand that were seen here; units sold since then",
     "are gone. OUT: none is available. LOW: at the threshold",

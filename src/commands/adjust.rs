@@ -4,14 +4,14 @@ use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
 
 use super::args::{self, Args};
-use super::call::run;
-use crate::engine::keyspace::Keyspace;
+use super::call::{run, sign};
+use crate::engine::keyspace::{Keyspace, Settings};
 use crate::engine::restock::{AdjustRequest, adjust};
 use crate::inventory::key::OnceName;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Sku};
 
-const GRAMMAR: &str = "INV.ADJUST sku delta [ONCE token]";
+const GRAMMAR: &str = "INV.ADJUST sku delta [ONCE token] [NOTE text]";
 
 #[command(
     {
@@ -32,29 +32,31 @@ const GRAMMAR: &str = "INV.ADJUST sku delta [ONCE token]";
         args: [
             { name: "sku", arg_type: Key, key_spec_index: 0 },
             { name: "delta", arg_type: Integer },
-            { name: "token", arg_type: String, token: "ONCE", flags: [Optional] }
+            { name: "token", arg_type: String, token: "ONCE", flags: [Optional] },
+            { name: "text", arg_type: String, token: "NOTE", flags: [Optional] }
         ]
     }
 )]
 fn inv_adjust(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     run(ctx, &args, |keys, words, _| {
-        let request = parse(words, keys.style())?;
+        let mut request = parse(words, keys.style(), &keys.settings())?;
+        sign(ctx, &mut request.note);
         keys.confine(request.sku.product())?;
         adjust(keys, &request).map(RedisValue::Integer)
     })
 }
 
-pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<AdjustRequest, Refusal> {
+pub(super) fn parse(words: &[&[u8]], style: KeyStyle, settings: &Settings) -> Result<AdjustRequest, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let sku = Sku::parse(args.next("the sku")?, style)?;
     let delta = args.delta("delta")?;
-    let mut token = None;
+    let (mut token, mut note) = (None, None);
     while let Some(word) = args.option() {
-        if !args.token(word, &mut token)? {
+        if !args.token(word, &mut token)? && !args.note(word, &mut note, settings)? {
             return Err(args.unknown(word));
         }
     }
     let once =
         args::token(token, |token| OnceName::of_sku("adjust", &sku, token, style), || delta.to_string())?;
-    Ok(AdjustRequest { sku, delta, once })
+    Ok(AdjustRequest { sku, delta, once, note })
 }

@@ -23,6 +23,7 @@ const GRAMMAR: &str = "INV.ALERTS [PRODUCT product] [TYPE type] [SINCE ms] [BEFO
         summary: "Lists low-stock, out-of-stock and back-in-stock alerts, newest first.",
         complexity: "O(N*log(M)) where N is the number of alerts examined and M the number of alerts stored.",
         since: "0.1.0",
+        tips: "nondeterministic_output request_policy:special response_policy:special",
         key_spec: [
             {
                 notes: "The product.",

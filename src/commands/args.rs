@@ -3,6 +3,8 @@
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 
+use crate::engine::feed::Note;
+use crate::engine::keyspace::Settings;
 use crate::inventory::key::OnceName;
 use crate::inventory::lifetime::Lifetime;
 use crate::inventory::line::{Line, Sum};
@@ -157,6 +159,23 @@ impl<'a> Args<'a> {
         Ok(true)
     }
 
+    /// Reads the value if `word` is `NOTE`. Returns whether it was.
+    pub fn note(
+        &mut self,
+        word: &[u8],
+        slot: &mut Option<Note>,
+        settings: &Settings,
+    ) -> Result<bool, Refusal> {
+        if !word.eq_ignore_ascii_case(b"NOTE") {
+            return Ok(false);
+        }
+        let text = self.value("NOTE")?;
+        check_data("NOTE", text, settings)?;
+        let text = String::from_utf8_lossy(text).into_owned();
+        self.set_once(slot, "NOTE", Note { text, user: None })?;
+        Ok(true)
+    }
+
     /// Reads `sku quantity …` to the end. The quantities of a sku that is repeated are added up.
     pub fn items(&mut self, style: KeyStyle, max: usize) -> Result<Vec<Line>, Refusal> {
         if self.rest.is_empty() {
@@ -203,6 +222,17 @@ impl<'a> Args<'a> {
     pub fn wrong(&self, what: impl Into<String>) -> Refusal {
         Refusal::Grammar { what: what.into(), grammar: self.grammar }
     }
+}
+
+/// Checks the length of a text that is stored.
+pub fn check_data(option: &str, text: &[u8], settings: &Settings) -> Result<(), Refusal> {
+    let (given, most) = (text.len(), settings.max_data_bytes);
+    if given <= most {
+        return Ok(());
+    }
+    Err(Refusal::invalid(format!(
+        "{option} has {given} bytes, but at most {most} are allowed (inv.max-data-bytes)"
+    )))
 }
 
 /// The request's `ONCE` token, if it has one. `name` builds the name of its key, and `asked` spells the rest of the

@@ -19,6 +19,7 @@ const GRAMMAR: &str = "INV.AUDITSCAN cursor [COUNT n]";
         summary: "Iterates over the skus whose reserved counter differs from what reservations hold, or that have stray units.",
         complexity: "O(N) where N is the number of keys examined for a page.",
         since: "0.1.0",
+        tips: "nondeterministic_output request_policy:special response_policy:special",
         key_spec: [],
         args: [
             { name: "cursor", arg_type: String },

@@ -3,7 +3,9 @@
 use redis_module::{Context, RedisError, RedisResult, RedisString, RedisValue};
 
 use super::reply::Reply;
+use crate::engine::feed::Note;
 use crate::inventory::refusal::Refusal;
+use crate::server::api::acl::user_name;
 use crate::server::api::ctx::Ctx;
 use crate::server::guard::{self, Panicked};
 use crate::server::keyspace::ServerKeyspace;
@@ -12,6 +14,13 @@ use crate::server::state::Module;
 /// The error that a client receives if the handler panics.
 const FAULT: &str =
     "ERR a fault of the module, see the server's log: check with INV.GET and INV.AUDIT what was changed";
+
+/// Enters the user who sends the command into its note, if it has one.
+pub fn sign(context: &Context, note: &mut Option<Note>) {
+    if let Some(note) = note {
+        note.user = user_name(Ctx::from(context));
+    }
+}
 
 /// Passes the words of a call, including the command's name, to its handler. The handler returns the reply or writes
 /// it itself. A refusal becomes an error and is counted for INFO.

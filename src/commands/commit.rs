@@ -61,5 +61,5 @@ pub(super) fn parse(
     style: KeyStyle,
     settings: &Settings,
 ) -> Result<ResolveRequest, Refusal> {
-    parts::parse(words, style, settings, "commit", true, GRAMMAR)
+    parts::parse(words, style, settings, "commit", parts::Whole::Late, GRAMMAR)
 }

@@ -45,8 +45,8 @@ fn inv_get(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     })
 }
 
-/// Unknown fields and empty lists are left out.
-fn write(reply: &Reply<'_>, id: &ReservationId, view: &ReservationView) {
+/// Writes what is known about a reservation. Unknown fields and empty lists are left out.
+pub(super) fn write(reply: &Reply<'_>, id: &ReservationId, view: &ReservationView) {
     let lists = [
         ("asked", &view.asked),
         ("sold", &view.sold),

@@ -4,7 +4,7 @@
 use super::warehouses::{self, Change};
 use super::{
     adjust, alerts, audit, auditscan, commit, extend, get, repair, reserve, rollback, scan, set, stock,
-    threshold, transfer,
+    stockscan, threshold, transfer,
 };
 use crate::engine::alerts::AlertQuery;
 use crate::engine::audit::AuditCursor;
@@ -13,6 +13,7 @@ use crate::engine::queries::ScanQuery;
 use crate::engine::reserve::ReserveRequest;
 use crate::engine::resolve::{ExtendRequest, ResolveRequest};
 use crate::engine::restock::{AdjustRequest, SetRequest};
+use crate::engine::stockscan::StockScanQuery;
 use crate::engine::warehouses::TransferRequest;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
@@ -78,7 +79,7 @@ macro_rules! commands {
 
 commands! {
     |words, style, settings|
-    Adjust(AdjustRequest) Write: adjust::parse(words, style).map(Self::Adjust);
+    Adjust(AdjustRequest) Write: adjust::parse(words, style, settings).map(Self::Adjust);
     Alerts(AlertQuery) Read: alerts::parse(words, style).map(Self::Alerts);
     Audit(Sku) Read: audit::parse(words, style).map(Self::Audit);
     /// The cursor, and the size of the page.
@@ -91,10 +92,11 @@ commands! {
     Reserve(ReserveRequest) Write: reserve::parse(words, style, settings).map(Self::Reserve);
     Rollback(ResolveRequest) Write: rollback::parse(words, style, settings).map(Self::Rollback);
     Scan(ScanQuery) Read: scan::parse(words, style).map(Self::Scan);
-    Set(SetRequest) Write: set::parse(words, style).map(Self::Set);
+    Set(SetRequest) Write: set::parse(words, style, settings).map(Self::Set);
     Stock(Vec<Product>) Read: stock::parse(words, style).map(Self::Stock);
+    StockScan(StockScanQuery) Read: stockscan::parse(words).map(Self::StockScan);
     /// Without a number, the product has no threshold of its own.
     Threshold(Product, Option<i64>) Write: threshold::parse(words, style).map(|(product, units)| Self::Threshold(product, units));
-    Transfer(TransferRequest) Write: transfer::parse(words, style).map(Self::Transfer);
+    Transfer(TransferRequest) Write: transfer::parse(words, style, settings).map(Self::Transfer);
     Warehouses(Product, Change) Write: warehouses::parse(words, style).map(|(product, change)| Self::Warehouses(product, change));
 }

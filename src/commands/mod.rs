@@ -26,6 +26,7 @@ mod rollback;
 mod scan;
 mod set;
 mod stock;
+mod stockscan;
 mod threshold;
 mod transfer;
 mod warehouses;

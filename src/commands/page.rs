@@ -1,10 +1,13 @@
 //! The parts that commands with pages have in common.
 
+use std::cell::Cell;
+
 use redis_module::{Context, RedisString};
 
 use super::args::Args;
+use crate::inventory::pattern::Pattern;
 use crate::inventory::refusal::Refusal;
-use crate::server::api::acl::Caller;
+use crate::server::api::acl::{Caller, Rights};
 use crate::server::api::ctx::Ctx;
 
 /// The default of COUNT.
@@ -37,6 +40,12 @@ pub fn count(args: &mut Args<'_>, slot: &mut Option<i64>) -> Result<(), Refusal>
     args.set_once(slot, "COUNT", size)
 }
 
+/// Reads the value of MATCH.
+pub fn pattern(args: &mut Args<'_>, slot: &mut Option<Pattern>) -> Result<(), Refusal> {
+    let pattern = Pattern::parse(args.value("MATCH")?)?;
+    args.set_once(slot, "MATCH", pattern)
+}
+
 /// The size of a page.
 pub fn size(count: Option<i64>) -> usize {
     usize::try_from(count.unwrap_or(DEFAULT_COUNT)).unwrap_or_default()
@@ -46,13 +55,29 @@ pub fn size(count: Option<i64>) -> usize {
 /// command for such a query, without the id, which is its last argument.
 pub fn sight(ctx: Ctx<'_>, question: &'static [&'static str]) -> impl Fn(&str) -> bool {
     let caller = Caller::of(ctx);
-    // Without selectors, a user who may send this command may query every key that its patterns allow.
-    let has_selectors = matches!(&caller, Caller::User(user) if user.has_selectors());
+    let rights = match &caller {
+        Caller::Server | Caller::Stranger => Rights::default(),
+        Caller::User(user) => user.rights(),
+    };
+    let database = ctx.selected_db();
+    // Without selectors, the rights to a command are the same for every id that the user may read.
+    let may_ask = Cell::new(None);
     move |id| match &caller {
         Caller::Server => true,
         Caller::Stranger => false,
         Caller::User(user) => {
-            user.may_read(id) && (!has_selectors || user.may_send(&[question, &[id]].concat()))
+            let asks = || user.may_send(&[question, &[id]].concat());
+            user.may_read(id)
+                && if rights.has_selectors {
+                    asks()
+                } else if let Some(databases) = &rights.databases {
+                    // The server would not say whether the user may ask in this database.
+                    databases.contains(&database)
+                } else {
+                    let may = may_ask.get().unwrap_or_else(asks);
+                    may_ask.set(Some(may));
+                    may
+                }
         }
     }
 }

@@ -101,13 +101,7 @@ pub(super) fn parse(
             break;
         } else if word.eq_ignore_ascii_case(b"DATA") {
             let text = args.value("DATA")?;
-            if text.len() > settings.max_data_bytes {
-                return Err(Refusal::invalid(format!(
-                    "DATA has {} bytes, but at most {} are allowed (inv.max-data-bytes)",
-                    text.len(),
-                    settings.max_data_bytes
-                )));
-            }
+            args::check_data("DATA", text, settings)?;
             args.set_once(&mut data, "DATA", String::from_utf8_lossy(text).into_owned())?;
         } else if word.eq_ignore_ascii_case(b"SPLIT") {
             let name = args.value("SPLIT")?;

@@ -10,7 +10,7 @@ use crate::engine::resolve::{ResolveRequest, rollback};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::KeyStyle;
 
-const GRAMMAR: &str = "INV.ROLLBACK id [ONCE token] [ITEMS sku quantity [sku quantity ...]]";
+const GRAMMAR: &str = "INV.ROLLBACK id [FENCE] [ONCE token] [ITEMS sku quantity [sku quantity ...]]";
 
 #[command(
     {
@@ -36,6 +36,7 @@ const GRAMMAR: &str = "INV.ROLLBACK id [ONCE token] [ITEMS sku quantity [sku qua
         ],
         args: [
             { name: "id", arg_type: Key, key_spec_index: 0 },
+            { name: "fence", arg_type: PureToken, token: "FENCE", flags: [Optional] },
             { name: "token", arg_type: String, token: "ONCE", flags: [Optional] },
             {
                 name: "item", arg_type: Block, token: "ITEMS", flags: [Optional, Multiple],
@@ -60,5 +61,5 @@ pub(super) fn parse(
     style: KeyStyle,
     settings: &Settings,
 ) -> Result<ResolveRequest, Refusal> {
-    parts::parse(words, style, settings, "rollback", false, GRAMMAR)
+    parts::parse(words, style, settings, "rollback", parts::Whole::Fence, GRAMMAR)
 }

@@ -5,23 +5,24 @@ use redis_module_macros::command;
 
 use super::args::{Args, Quoted};
 use super::call::run;
-use super::page;
+use super::{get, page};
 use crate::engine::keyspace::Keyspace;
-use crate::engine::queries::{ScanQuery, scan};
+use crate::engine::queries::{ScanQuery, Scanned, scan};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product};
 use crate::ledger::holds::Position;
 
-const GRAMMAR: &str = "INV.SCAN cursor [COUNT n] [PRODUCT product]";
+const GRAMMAR: &str = "INV.SCAN cursor [MATCH pattern] [PRODUCT product] [COUNT n] [FULL]";
 
 #[command(
     {
         name: "INV.SCAN",
         flags: [ReadOnly, GetkeysApi],
         arity: -1,
-        summary: "Iterates over the ids of live reservations, ordered by deadline.",
+        summary: "Iterates over live reservations, ordered by deadline.",
         complexity: "O(N*log(M)) for a page of N out of M live reservations.",
         since: "0.1.0",
+        tips: "nondeterministic_output request_policy:special response_policy:special",
         key_spec: [
             {
                 notes: "The product.",
@@ -32,8 +33,10 @@ const GRAMMAR: &str = "INV.SCAN cursor [COUNT n] [PRODUCT product]";
         ],
         args: [
             { name: "cursor", arg_type: String },
+            { name: "pattern", arg_type: Pattern, token: "MATCH", flags: [Optional] },
+            { name: "product", arg_type: Key, key_spec_index: 0, token: "PRODUCT", flags: [Optional] },
             { name: "count", arg_type: Integer, token: "COUNT", flags: [Optional] },
-            { name: "product", arg_type: Key, key_spec_index: 0, token: "PRODUCT", flags: [Optional] }
+            { name: "full", arg_type: PureToken, token: "FULL", flags: [Optional] }
         ]
     }
 )]
@@ -47,7 +50,8 @@ fn inv_scan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
             Some(product) => keys.confine(product.as_str())?,
             None => keys.roam("INV.SCAN without PRODUCT")?,
         }
-        let may_see = page::sight(ctx.into(), &["INV.SCAN", "0", "PRODUCT"]);
+        let question: &[&str] = if query.full { &["INV.GET"] } else { &["INV.SCAN", "0", "PRODUCT"] };
+        let may_see = page::sight(ctx.into(), question);
         let (next, found) = scan(keys, &query, |id| may_see(id.as_str()))?;
         reply.array(2);
         match next {
@@ -55,8 +59,11 @@ fn inv_scan(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
             None => reply.text("0"),
         }
         reply.array(found.len());
-        for id in &found {
-            reply.text(id.as_str());
+        for Scanned { id, view } in &found {
+            match view {
+                Some(view) => get::write(reply, id, view),
+                None => reply.text(id.as_str()),
+            }
         }
         reply.done()
     })
@@ -76,18 +83,20 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<ScanQuery, Refus
             ))
         })?)
     };
-    let (mut product, mut count) = (None, None);
+    let (mut product, mut pattern, mut count, mut full) = (None, None, None, None);
     while let Some(word) = args.option() {
         match word.to_ascii_uppercase().as_slice() {
             b"PRODUCT" => {
                 let named = Product::parse(args.value("PRODUCT")?, style)?;
                 args.set_once(&mut product, "PRODUCT", named)?;
             }
+            b"MATCH" => page::pattern(&mut args, &mut pattern)?,
             b"COUNT" => page::count(&mut args, &mut count)?,
+            b"FULL" => args.set_once(&mut full, "FULL", ())?,
             _ => return Err(args.unknown(word)),
         }
     }
-    Ok(ScanQuery { from, count: page::size(count), product })
+    Ok(ScanQuery { from, count: page::size(count), product, pattern, full: full.is_some() })
 }
 
 /// A cursor is the position of the last reservation that was looked at.

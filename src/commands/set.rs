@@ -4,14 +4,14 @@ use redis_module::{Context, RedisResult, RedisString, RedisValue};
 use redis_module_macros::command;
 
 use super::args::{self, Args};
-use super::call::run;
-use crate::engine::keyspace::Keyspace;
+use super::call::{run, sign};
+use crate::engine::keyspace::{Keyspace, Settings};
 use crate::engine::restock::{Measure, SetRequest, set};
 use crate::inventory::key::OnceName;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Sku};
 
-const GRAMMAR: &str = "INV.SET sku AVAILABLE | ONHAND n [IFEQ current] [ONCE token]";
+const GRAMMAR: &str = "INV.SET sku AVAILABLE | ONHAND n [IFEQ current] [ONCE token] [NOTE text]";
 
 #[command(
     {
@@ -39,22 +39,24 @@ const GRAMMAR: &str = "INV.SET sku AVAILABLE | ONHAND n [IFEQ current] [ONCE tok
                 ]
             },
             { name: "current", arg_type: Integer, token: "IFEQ", flags: [Optional] },
-            { name: "token", arg_type: String, token: "ONCE", flags: [Optional] }
+            { name: "token", arg_type: String, token: "ONCE", flags: [Optional] },
+            { name: "text", arg_type: String, token: "NOTE", flags: [Optional] }
         ]
     }
 )]
 fn inv_set(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
     run(ctx, &args, |keys, words, _| {
-        let request = parse(words, keys.style())?;
+        let mut request = parse(words, keys.style(), &keys.settings())?;
+        sign(ctx, &mut request.note);
         keys.confine(request.sku.product())?;
         set(keys, &request).map(|available| available.map_or(RedisValue::Null, RedisValue::Integer))
     })
 }
 
-pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<SetRequest, Refusal> {
+pub(super) fn parse(words: &[&[u8]], style: KeyStyle, settings: &Settings) -> Result<SetRequest, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let sku = Sku::parse(args.next("the sku")?, style)?;
-    let (mut count, mut if_equal, mut token) = (None, None, None);
+    let (mut count, mut if_equal, mut token, mut note) = (None, None, None, None);
     while let Some(word) = args.option() {
         match word.to_ascii_uppercase().as_slice() {
             b"AVAILABLE" => {
@@ -69,7 +71,7 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<SetRequest, Refu
                 let current = args.signed("the value of IFEQ")?;
                 args.set_once(&mut if_equal, "IFEQ", current)?;
             }
-            _ if args.token(word, &mut token)? => {}
+            _ if args.token(word, &mut token)? || args.note(word, &mut note, settings)? => {}
             _ => return Err(args.unknown(word)),
         }
     }
@@ -83,5 +85,5 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<SetRequest, Refu
         format!("{measure} {units}{condition}")
     };
     let once = args::token(token, |token| OnceName::of_sku("set", &sku, token, style), asked)?;
-    Ok(SetRequest { sku, measure, units, if_equal, once })
+    Ok(SetRequest { sku, measure, units, if_equal, once, note })
 }

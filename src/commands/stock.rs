@@ -7,7 +7,7 @@ use super::args::Args;
 use super::call::run;
 use super::reply::Reply;
 use crate::engine::keyspace::Keyspace;
-use crate::engine::queries::{StockView, stock};
+use crate::engine::queries::{StockView, Stocked, stock};
 use crate::engine::shelves::Units;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product};
@@ -42,17 +42,22 @@ fn inv_stock(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
         let found = stock(keys, &products)?;
         reply.array(found.len());
         for (product, stocked) in products.iter().zip(found) {
-            match stocked {
-                Ok(Some(view)) => write(reply, &view),
-                Ok(None) => reply.null(),
-                Err(refusal) => write_error(reply, product, &refusal),
-            }
+            write(reply, product, stocked);
         }
         reply.done()
     })
 }
 
-fn write(reply: &Reply<'_>, view: &StockView) {
+/// Writes the stock of a product.
+pub(super) fn write(reply: &Reply<'_>, product: &Product, stocked: Stocked) {
+    match stocked {
+        Ok(Some(view)) => write_view(reply, &view),
+        Ok(None) => reply.null(),
+        Err(refusal) => write_error(reply, product, &refusal),
+    }
+}
+
+fn write_view(reply: &Reply<'_>, view: &StockView) {
     reply.map(6);
     reply.text("product_id");
     reply.text(view.product.as_str());

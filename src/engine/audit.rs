@@ -72,7 +72,7 @@ pub fn look_at<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Finding>, 
 }
 
 /// Repairs the reserved counter of a sku. Positive drift is returned to available. Negative drift is taken from
-/// available as far as that has units, and the rest is reported in the log.
+/// available, which may become negative: then so many units are promised that do not exist.
 ///
 /// Returns the comparison from before the repair, or `None` if the sku is unknown.
 ///
@@ -93,29 +93,26 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Optio
     if drift > 0 && !is_alone && !force {
         objections.add(Refusal::ForeignHere { sku: sku.clone(), units: drift });
     }
-    if units.checked_add(drift.max(0)).is_none() {
+    if units.checked_add(drift).is_none() || drift == i64::MIN {
         objections.add(Refusal::Overflow { sku: sku.clone(), counter: "available" });
     }
     objections.unless_any(())?;
     // After this point nothing may fail.
-    let back = drift.max(units.max(0).saturating_neg());
-    if back != 0 {
-        let effect = Effect::Units { sku: sku.clone(), available: back, reserved: back.saturating_neg() };
-        keys.ledger(|ledger| ledger.comparison.set_drift(sku, drift.saturating_sub(back)));
+    if drift != 0 {
+        let effect = Effect::Units { sku: sku.clone(), available: drift, reserved: drift.saturating_neg() };
+        keys.ledger(|ledger| ledger.comparison.set_drift(sku, 0));
         Change {
             writes: Writes::Effects(vec![effect]),
-            cause: Cause::Units(feed::Event::Repaired, vec![(sku, back)]),
-            moves: alerts::Moves::of(sku, &available, back),
-            tally: Some((Tally::RepairedUnits, back.max(0))),
+            cause: Cause::Units(feed::Event::Repaired, vec![(sku, drift)], None),
+            moves: alerts::Moves::of(sku, &available, drift),
+            tally: Some((Tally::RepairedUnits, drift.max(0))),
         }
         .carry_out(keys);
-        keys.report(&format!("{sku}: INV.REPAIR moved {back} units from reserved to available"));
+        keys.report(&format!("{sku}: INV.REPAIR moved {drift} units from reserved to available"));
     }
-    if back != drift {
-        keys.report(&format!(
-            "{sku}: reservations hold {} units that are neither reserved nor available",
-            back.saturating_sub(drift)
-        ));
+    let left = units.saturating_add(drift);
+    if drift < 0 && left < 0 {
+        keys.report(&format!("{sku}: reservations hold {} more units than there are", left.saturating_neg()));
     }
     Ok(Some(audit))
 }

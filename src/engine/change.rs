@@ -5,7 +5,7 @@
 
 use super::alerts::{self, Moves};
 use super::effects::{self, Effect, Release};
-use super::feed::{self, Event};
+use super::feed::{self, Event, Note};
 use super::keyspace::{Keyspace, Tally};
 use crate::inventory::line::Line;
 use crate::inventory::sku::{ReservationId, Sku};
@@ -45,8 +45,8 @@ pub(super) enum Cause<'a> {
     None,
     /// These lines of a reservation moved.
     Reservation(Event, &'a ReservationId, &'a [Line]),
-    /// Units were added or removed without a reservation.
-    Units(Event, Vec<(&'a Sku, i64)>),
+    /// Units were added or removed without a reservation, perhaps with a note about the reason.
+    Units(Event, Vec<(&'a Sku, i64)>, Option<&'a Note>),
 }
 
 impl<'a> Change<'a> {
@@ -58,15 +58,17 @@ impl<'a> Change<'a> {
     /// Carries out the writes and their consequences.
     pub(super) fn carry_out<K: Keyspace>(self, keys: &mut K) {
         match &self.writes {
+            // A count that confirms the stock changes nothing, but may have a note.
+            Writes::Effects(effects) if effects.is_empty() => {}
             Writes::Effects(effects) => effects::write_all(keys, effects),
             Writes::Release(release) => release.write(keys),
         }
         match self.cause {
             Cause::None => {}
             Cause::Reservation(event, id, lines) => feed::tell_lines(keys, event, id, lines),
-            Cause::Units(event, units) => {
+            Cause::Units(event, units, note) => {
                 for (sku, units) in units {
-                    feed::tell_units(keys, event, sku, units);
+                    feed::tell_units(keys, event, sku, units, note);
                 }
             }
         }

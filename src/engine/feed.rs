@@ -5,6 +5,7 @@ use super::keyspace::{Counter, Keyspace};
 use crate::inventory::alert::Alert;
 use crate::inventory::key::Key;
 use crate::inventory::line::Line;
+use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{ReservationId, Sku};
 
 /// The cause of a change of stock.
@@ -47,19 +48,48 @@ impl Event {
     }
 }
 
+/// A note of the shop about a change: its reason, or the document behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The text.
+    pub text: String,
+    /// The ACL user who made the change. `None` if it was the server itself.
+    pub user: Option<String>,
+}
+
+/// Checks that a note can be kept.
+///
+/// # Errors
+///
+/// `ERR` if there is one and the feed is off.
+pub(super) fn check_note<K: Keyspace>(keys: &K, note: Option<&Note>) -> Result<(), Refusal> {
+    if note.is_some() && keys.settings().feed_maxlen == 0 {
+        return Err(Refusal::invalid(
+            "NOTE cannot be used while inv.feed-maxlen is 0: notes are kept in the change feed",
+        ));
+    }
+    Ok(())
+}
+
 /// Reports the lines of a reservation that moved.
 pub(super) fn tell_lines<K: Keyspace>(keys: &mut K, event: Event, id: &ReservationId, lines: &[Line]) {
     if keys.settings().feed_maxlen > 0 {
         for line in lines {
-            append(keys, event, Some(id), &line.sku, line.quantity.units());
+            append(keys, event, Some(id), &line.sku, line.quantity.units(), None);
         }
     }
 }
 
 /// Reports units that were added or removed without a reservation.
-pub(super) fn tell_units<K: Keyspace>(keys: &mut K, event: Event, sku: &Sku, units: i64) {
+pub(super) fn tell_units<K: Keyspace>(
+    keys: &mut K,
+    event: Event,
+    sku: &Sku,
+    units: i64,
+    note: Option<&Note>,
+) {
     if keys.settings().feed_maxlen > 0 {
-        append(keys, event, None, sku, units);
+        append(keys, event, None, sku, units, note);
     }
 }
 
@@ -81,7 +111,14 @@ pub(super) fn tell_alert<K: Keyspace>(keys: &mut K, alert: &Alert) {
     }
 }
 
-fn append<K: Keyspace>(keys: &mut K, event: Event, id: Option<&ReservationId>, sku: &Sku, quantity: i64) {
+fn append<K: Keyspace>(
+    keys: &mut K,
+    event: Event,
+    id: Option<&ReservationId>,
+    sku: &Sku,
+    quantity: i64,
+    note: Option<&Note>,
+) {
     let mut units = |key| match Counter::from(keys.peek(key)) {
         Counter::Units(units) => units,
         Counter::Absent | Counter::Broken(_) => 0,
@@ -97,6 +134,8 @@ fn append<K: Keyspace>(keys: &mut K, event: Event, id: Option<&ReservationId>, s
     fields.extend(id.map(|id| ("reservation_id", id.as_str())));
     fields.push(("sku", sku.as_str()));
     fields.extend(numbers.iter().map(|(name, number)| (*name, number.as_str())));
+    fields.extend(note.map(|note| ("note", note.text.as_str())));
+    fields.extend(note.and_then(|note| Some(("user", note.user.as_deref()?))));
     let most = keys.settings().feed_maxlen;
     keys.append(Key::Feed(sku.product()), &fields, most);
 }

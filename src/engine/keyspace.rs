@@ -8,7 +8,7 @@ use crate::inventory::key::{Counted, Key};
 use crate::inventory::lifetime::Lifetimes;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::refusal::Refusal;
-use crate::inventory::sku::KeyStyle;
+use crate::inventory::sku::{KeyStyle, Product};
 use crate::ledger::Ledger;
 
 /// The configuration, as one command sees it. Times are in milliseconds.
@@ -275,6 +275,9 @@ pub trait Keyspace {
     /// Returns some counters and the next cursor, starting at `cursor`. About `count` keys are examined. As with SCAN,
     /// cursor 0 starts the walk and marks its end.
     fn counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Counted>), Refusal>;
+
+    /// Returns some products that have a set of warehouses, and the next cursor, as [`Keyspace::counters`] does.
+    fn products_in_warehouses(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Product>), Refusal>;
 
     /// Calls `look` with the ledger of this database. No other method may be called meanwhile.
     fn ledger<T>(&mut self, look: impl FnOnce(&mut Ledger) -> T) -> T;

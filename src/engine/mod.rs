@@ -4,7 +4,8 @@
 //!
 //! Each module uses only modules of the levels below its own:
 //!
-//! - The steps of commands: [`reserve`], [`resolve`], [`restock`], [`warehouses`], [`queries`], [`audit`].
+//! - The steps of commands: [`reserve`], [`resolve`], [`restock`], [`warehouses`], [`queries`], [`stockscan`],
+//!   [`audit`].
 //! - What these share, and what happens without a command: `supply`, [`recover`], [`sweep`], [`moving`],
 //!   [`load_repair`].
 //! - The parts of a step: `settle`, `once`, `change`, [`shelves`], [`alerts`], [`feed`], [`effects`], [`forms`],
@@ -50,6 +51,7 @@ pub mod restock;
 pub mod sent;
 mod settle;
 pub mod shelves;
+pub mod stockscan;
 mod supply;
 pub mod sweep;
 pub mod warehouses;

@@ -10,11 +10,15 @@ use crate::inventory::ending::Ending;
 use crate::inventory::key::Key;
 use crate::inventory::line::Line;
 use crate::inventory::outcome::Parts;
+use crate::inventory::pattern::Pattern;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{Product, ReservationId, Sku};
 use crate::inventory::state::State;
 use crate::ledger::holds::Position;
+
+/// The state of a live reservation.
+const LIVE: &str = "reserved";
 
 /// What is known about a reservation. Unknown fields are `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +57,7 @@ pub fn get<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Reser
     let state = judge(keys, id, found)?;
     Ok(match state {
         State::Live(record, deadline) => Some(ReservationView {
-            state: if without_ttl && now > deadline { Ending::Expired.name() } else { "reserved" },
+            state: if without_ttl && now > deadline { Ending::Expired.name() } else { LIVE },
             created_at: Some(record.created_at),
             expires_at: deadline,
             resolved_at: None,
@@ -117,10 +121,27 @@ pub struct ScanQuery {
     pub count: usize,
     /// List only reservations that hold units of this product.
     pub product: Option<Product>,
+    /// List only reservations whose ids match.
+    pub pattern: Option<Pattern>,
+    /// Show each reservation as INV.GET does.
+    pub full: bool,
+}
+
+/// A reservation that a walk lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// Its id.
+    pub id: ReservationId,
+    /// What INV.GET shows, if that was asked for.
+    pub view: Option<ReservationView>,
 }
 
 /// The number of reservations that are examined for one page, whether they are listed or not.
 const HOLDS_A_PAGE: usize = 1024;
+
+/// The number of lines, and the bytes of `DATA`, after which a page of whole reservations ends.
+const LINES_A_PAGE: usize = 4096;
+const DATA_A_PAGE: usize = 262_144;
 
 /// Returns the next page of a walk over live reservations by deadline, and the position after it, or `None` at the end.
 ///
@@ -134,28 +155,52 @@ pub fn scan<K: Keyspace>(
     keys: &mut K,
     query: &ScanQuery,
     may_see: impl Fn(&ReservationId) -> bool,
-) -> Result<(Option<Position>, Vec<ReservationId>), Refusal> {
+) -> Result<(Option<Position>, Vec<Scanned>), Refusal> {
     sweep::look_at_touched(keys, || false);
     sweep::require_index(keys)?;
     let now = keys.now();
-    let (next, mut found) = keys.ledger(|ledger| {
+    let (mut next, met) = keys.ledger(|ledger| {
         let holds = &ledger.holds;
-        let (mut position, mut found) = (query.from, Vec::new());
-        for _ in 0..HOLDS_A_PAGE {
-            if found.len() >= query.count {
-                break;
-            }
+        let (mut position, mut found, mut looked_at) = (query.from, Vec::new(), 0_usize);
+        while looked_at < HOLDS_A_PAGE && found.len() < query.count {
             let Some((at, id, deadline)) = holds.after(position) else { return (None, found) };
             position = Some(at);
+            looked_at = looked_at.saturating_add(1);
             let is_wanted = query.product.as_ref().is_none_or(|product| holds.is_of(&id, product.as_str()));
-            if deadline >= now && is_wanted && may_see(&id) {
-                found.push(id);
+            let matches = |pattern: &Pattern| {
+                looked_at = looked_at.saturating_add(pattern.work(id.as_str()));
+                pattern.matches(id.as_str())
+            };
+            if deadline >= now && is_wanted && query.pattern.as_ref().is_none_or(matches) && may_see(&id) {
+                found.push((at, id));
             }
         }
         (position, found)
     });
-    // While a slot arrives as a whole, it still belongs to the other node.
-    found.retain(|id| keys.slot_state(id.as_str()) != SlotState::Elsewhere);
+    let mut found = Vec::with_capacity(met.len());
+    let (mut lines, mut data) = (0_usize, 0_usize);
+    let mut met = met.into_iter().peekable();
+    while let Some((at, id)) = met.next() {
+        // While a slot arrives as a whole, it still belongs to the other node.
+        if keys.slot_state(id.as_str()) == SlotState::Elsewhere {
+            continue;
+        }
+        if !query.full {
+            found.push(Scanned { id, view: None });
+            continue;
+        }
+        // A record that another client has just changed may not be readable. INV.GET explains why.
+        let view = get(keys, &id).ok().flatten().filter(|view| view.state == LIVE);
+        let Some(view) = view else { continue };
+        let lists = [&view.items, &view.asked, &view.sold, &view.returned];
+        lines = lists.into_iter().map(Vec::len).fold(lines, usize::saturating_add);
+        data = data.saturating_add(view.data.as_ref().map_or(0, String::len));
+        found.push(Scanned { id, view: Some(view) });
+        if (lines >= LINES_A_PAGE || data >= DATA_A_PAGE) && met.peek().is_some() {
+            next = Some(at);
+            break;
+        }
+    }
     Ok((next, found))
 }
 
@@ -195,7 +240,12 @@ pub fn stock<K: Keyspace>(keys: &mut K, products: &[Product]) -> Result<Vec<Stoc
     Ok(found)
 }
 
-fn stock_of<K: Keyspace>(keys: &mut K, product: &Product, places: Option<Vec<places::Place>>) -> Stocked {
+/// The stock of one product, which is kept in these places.
+pub(super) fn stock_of<K: Keyspace>(
+    keys: &mut K,
+    product: &Product,
+    places: Option<Vec<places::Place>>,
+) -> Stocked {
     let (units, warehouses) = match places {
         None => match units_of(keys, &Sku::from(product))? {
             None => return Ok(None),

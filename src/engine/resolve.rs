@@ -29,6 +29,8 @@ pub struct ResolveRequest {
     pub part: Option<Vec<Line>>,
     /// For a commit only: if the deadline has returned the units and they are still available, take them again.
     pub late: bool,
+    /// For a rollback only: if the id is unknown, remember it as rolled back.
+    pub fence: bool,
     /// The client's token.
     pub once: Option<Once>,
 }
@@ -105,16 +107,29 @@ fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Out
 /// Returns what the reservation holds, or a part of it. It has no effect on the stock if the reservation was rolled
 /// back before or if its deadline has returned the units.
 ///
+/// With [`fence`](ResolveRequest::fence), an unknown id is remembered as rolled back, so that a RESERVE which arrives
+/// later is refused.
+///
 /// # Errors
 ///
-/// As for [`commit`].
+/// As for [`commit`], and `ERR` for a fence while outcomes are not remembered.
 pub fn rollback<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(), Refusal> {
+    if request.fence && keys.settings().outcome_ttl_ms == 0 {
+        return Err(Refusal::invalid(
+            "FENCE cannot be used while inv.outcome-ttl-ms is 0: no outcomes are remembered",
+        ));
+    }
     let (state, seen) = open(keys, &request.id, request.once.as_ref())?;
     if let once::Seen::Answered(_) = seen {
         return Ok(());
     }
     let (record, deadline) = match &request.part {
         Some(_) => both(seen.unless_other(), state.live(&request.id))?.1,
+        None if request.fence && state.is_free() => {
+            seen.unless_other()?;
+            fence(keys, request);
+            return Ok(());
+        }
         None => match both(seen.unless_other(), state.rollback(&request.id))?.1 {
             Rollback::Already => {
                 once::remember_alone(keys, request.once.as_ref(), &Answer::Ok);
@@ -220,6 +235,16 @@ fn rename_outcome<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: 
         vec![Effect::Outcome { id: request.id.clone(), outcome: outcome.given_up(now), deadline }];
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
     Change { tally: Some((Tally::RolledBack, 1)), ..Change::of(effects) }.carry_out(keys);
+}
+
+/// Writes the outcome of a reservation that was never made, so that it cannot be made later.
+fn fence<K: Keyspace>(keys: &mut K, request: &ResolveRequest) {
+    let now = keys.now();
+    let deadline = now.saturating_add(keys.settings().outcome_ttl_ms);
+    let mut effects =
+        vec![Effect::Outcome { id: request.id.clone(), outcome: Outcome::fence(now), deadline }];
+    effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
+    Change::of(effects).carry_out(keys);
 }
 
 /// Checks that the counters allow the step. Returns the changes of available units.

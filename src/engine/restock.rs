@@ -2,6 +2,7 @@
 
 use super::change::{Cause, Change, Writes};
 use super::effects::Effect;
+use super::feed::Note;
 use super::keyspace::{Counter, Keyspace, Reading};
 use super::places::{Place, places, require_place};
 use super::shelves::{Shelf, is_known};
@@ -20,6 +21,8 @@ pub struct AdjustRequest {
     pub delta: i64,
     /// The client's token.
     pub once: Option<Once>,
+    /// A note for the feed.
+    pub note: Option<Note>,
 }
 
 /// The number that a count sets.
@@ -44,6 +47,8 @@ pub struct SetRequest {
     pub if_equal: Option<i64>,
     /// The client's token.
     pub once: Option<Once>,
+    /// A note for the feed.
+    pub note: Option<Note>,
 }
 
 /// Adds to the available units. Returns the new number.
@@ -53,7 +58,8 @@ pub struct SetRequest {
 /// `INSUFFICIENT` if the number would become negative, and `ERR` if the sku would have too many units or its product is
 /// kept in other places.
 pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64, Refusal> {
-    let AdjustRequest { sku, delta, once } = request;
+    let AdjustRequest { sku, delta, once, note } = request;
+    feed::check_note(keys, note.as_ref())?;
     sweep::catch_up(keys);
     let (shelf, places, answered) = open(keys, sku, once.as_ref())?;
     if let Some(answer) = answered {
@@ -72,7 +78,7 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
     }
     objections.check(shelf.check_bound(sku, *delta));
     objections.unless_any(())?;
-    restock(keys, sku, &shelf, sum, feed::Event::Adjusted, once.as_ref())?;
+    restock(keys, sku, &shelf, sum, feed::Event::Adjusted, once.as_ref(), note.as_ref())?;
     Ok(sum)
 }
 
@@ -83,7 +89,8 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
 ///
 /// `OVERCOMMITTED` if the units on hand would be less than the reserved units, and `ERR` as for [`adjust`].
 pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64>, Refusal> {
-    let SetRequest { sku, measure, units, if_equal, once } = request;
+    let SetRequest { sku, measure, units, if_equal, once, note } = request;
+    feed::check_note(keys, note.as_ref())?;
     sweep::catch_up(keys);
     let (shelf, places, answered) = open(keys, sku, once.as_ref())?;
     let reserved = shelf.reserved;
@@ -104,7 +111,7 @@ pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64
     }
     objections.check(shelf.check_bound(sku, available.saturating_sub(shelf.units)));
     objections.unless_any(())?;
-    restock(keys, sku, &shelf, available, feed::Event::Set, once.as_ref())?;
+    restock(keys, sku, &shelf, available, feed::Event::Set, once.as_ref(), note.as_ref())?;
     Ok(Some(available))
 }
 
@@ -165,6 +172,7 @@ fn restock<K: Keyspace>(
     available: i64,
     event: feed::Event,
     token: Option<&Once>,
+    note: Option<&Note>,
 ) -> Result<(), Refusal> {
     let delta = available.checked_sub(shelf.units).ok_or_else(|| {
         Refusal::impossible(format!(
@@ -177,13 +185,13 @@ fn restock<K: Keyspace>(
         effects.push(Effect::Units { sku: sku.clone(), available: delta, reserved: 0 });
     }
     effects.extend(once::remember(keys, token, &Answer::Number(available)));
-    if effects.is_empty() {
+    if effects.is_empty() && note.is_none() {
         return Ok(());
     }
     // After this point nothing may fail.
     Change {
         writes: Writes::Effects(effects),
-        cause: Cause::Units(event, vec![(sku, delta)]),
+        cause: Cause::Units(event, vec![(sku, delta)], note),
         moves: alerts::Moves::of(sku, &shelf.available, delta),
         tally: None,
     }

@@ -106,8 +106,8 @@ impl Units {
         self.available.saturating_add(self.reserved)
     }
 
-    /// The sum with another place. As in a RESERVE, a negative available counter counts as 0. Only other clients can
-    /// make one negative.
+    /// The sum with another place. As in a RESERVE, a negative available counter counts as 0. Only other clients and
+    /// INV.REPAIR can make one negative.
     pub(super) fn plus(self, other: Self) -> Self {
         Self {
             available: self.available.saturating_add(other.available.max(0)),

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use super::change::{Cause, Change, Writes};
 use super::effects::Effect;
+use super::feed::Note;
 use super::keyspace::{Counter, Keyspace, Ranking, Reading};
 use super::places::{MOST, list_warehouses, places, require_place};
 use super::shelves::{Shelf, is_known};
@@ -128,6 +129,8 @@ pub struct TransferRequest {
     pub quantity: Quantity,
     /// The client's token.
     pub once: Option<Once>,
+    /// A note for the feed.
+    pub note: Option<Note>,
 }
 
 /// Moves available units from one warehouse of a product to another, all or nothing.
@@ -137,7 +140,8 @@ pub struct TransferRequest {
 /// `INSUFFICIENT` if the source does not have enough units, and `ERR` if one of the two is not a warehouse of the
 /// product.
 pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<(), Refusal> {
-    let TransferRequest { product, from, to, quantity, once } = request;
+    let TransferRequest { product, from, to, quantity, once, note } = request;
+    feed::check_note(keys, note.as_ref())?;
     if from == to {
         return Err(Refusal::invalid(format!(
             "{from} is both the source and the destination: name two different warehouses"
@@ -188,7 +192,11 @@ pub fn transfer<K: Keyspace>(keys: &mut K, request: &TransferRequest) -> Result<
     moves.moved(&to, &right.available, units);
     Change {
         writes: Writes::Effects(effects),
-        cause: Cause::Units(feed::Event::Transferred, vec![(&from, units.saturating_neg()), (&to, units)]),
+        cause: Cause::Units(
+            feed::Event::Transferred,
+            vec![(&from, units.saturating_neg()), (&to, units)],
+            note.as_ref(),
+        ),
         moves,
         tally: None,
     }

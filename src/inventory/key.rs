@@ -87,6 +87,9 @@ impl Key<'_> {
     /// A SCAN pattern that matches every counter and few other keys.
     pub const COUNTER_PATTERN: &'static str = "stock:[ar]*";
 
+    /// A SCAN pattern that matches the sets of warehouses, and nothing else.
+    pub const WAREHOUSES_PATTERN: &'static str = "stock:warehouses:*";
+
     /// Appends the name of the key to `out`.
     pub fn write_name(&self, style: KeyStyle, out: &mut String) {
         match self {

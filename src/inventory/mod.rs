@@ -13,6 +13,7 @@ pub mod lifetime;
 pub mod line;
 pub mod once;
 pub mod outcome;
+pub mod pattern;
 pub mod quantity;
 pub mod refusal;
 pub mod reservation;

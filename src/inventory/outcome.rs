@@ -164,6 +164,20 @@ impl Outcome {
         }
     }
 
+    /// The outcome of a reservation that is rolled back at `now` before it was made. It has no lines.
+    pub fn fence(now: UnixMs) -> Self {
+        Self {
+            ending: Ending::RolledBack,
+            created_at: now,
+            expires_at: now,
+            resolved_at: now,
+            items: Vec::new(),
+            parts: None,
+            rolled_back: Vec::new(),
+            data: None,
+        }
+    }
+
     /// Reads the outcome of `id` from its stored form. Returns `None` if `json` is not an outcome of this id.
     pub fn from_json(id: &ReservationId, json: &[u8], style: KeyStyle) -> Option<Self> {
         let read = OutcomeJson::read(json)?;

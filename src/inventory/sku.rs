@@ -29,7 +29,7 @@ impl KeyStyle {
 
 /// The error for a text that is not valid for its purpose. The message names the purpose and the fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidText(String);
+pub struct InvalidText(pub(super) String);
 
 impl fmt::Display for InvalidText {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,6 +125,13 @@ impl Product {
             )));
         }
         Ok(Self(canonical("product", text, style)?.into()))
+    }
+}
+
+impl Product {
+    /// The product of a sku.
+    pub fn of(sku: &Sku) -> Self {
+        if sku.warehouse().is_none() { Self(sku.0.clone()) } else { Self(sku.product().into()) }
     }
 }
 

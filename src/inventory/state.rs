@@ -50,6 +50,16 @@ impl State {
         }
     }
 
+    /// Whether nothing keeps the id from being reserved: it is unknown, or its end was not remembered.
+    pub fn is_free(&self) -> bool {
+        match self {
+            State::Unknown | State::Lapsed { settled: true, .. } => true,
+            State::Live(..) | State::Lapsed { settled: false, .. } | State::Ended(_) | State::Foreign => {
+                false
+            }
+        }
+    }
+
     /// Decides whether `id` may be reserved with the lines `asked`. If an equal request made the live record, returns
     /// the record and its deadline.
     ///

@@ -267,6 +267,11 @@ impl Ledger {
         self.is_complete() && !self.warehouse_sets.may_have(product)
     }
 
+    /// Whether it is certain that no product is kept in warehouses.
+    pub fn have_no_warehouses(&self) -> bool {
+        self.is_complete() && self.warehouse_sets.is_empty()
+    }
+
     /// Whether it is certain that this reservation is live and has no outcome: RESERVE has found none, or a walk, and no
     /// other client has written one since.
     pub fn has_no_outcome(&self, id: &ReservationId) -> bool {

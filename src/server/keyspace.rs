@@ -17,11 +17,11 @@ use super::state::{Module, Own};
 use crate::engine::keyspace::{Argument, Counter, Keyspace, Ranking, Reading, Settings, Tally};
 use crate::engine::sent::Sent;
 use crate::inventory::cluster_slot::{self, OwnSlots, Slot, SlotState};
-use crate::inventory::key::{Counted, Key};
+use crate::inventory::key::{Counted, Key, Watched, watched};
 use crate::inventory::line::Line;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::refusal::Refusal;
-use crate::inventory::sku::{KeyStyle, ReservationId};
+use crate::inventory::sku::{KeyStyle, Product, ReservationId};
 use crate::ledger::Ledger;
 
 /// The selected database of a context, for the duration of one callback.
@@ -203,6 +203,14 @@ impl<'a> ServerKeyspace<'a> {
         }
         self.held.push_back(HeldKey { hash, name, key, units: None, is_absent_record: false });
         (found, self.held.back_mut())
+    }
+
+    /// Runs the server's SCAN.
+    fn scan(&mut self, cursor: u64, pattern: &str, count: usize) -> Result<(u64, Vec<Vec<u8>>), Refusal> {
+        self.held.clear();
+        self.ctx
+            .scan_names(cursor, pattern, count)
+            .map_err(|reason| Refusal::invalid(format!("the keys cannot be scanned: {reason}")))
     }
 
     fn look(&mut self, key: Key<'_>, mode: Mode) -> Reading {
@@ -486,13 +494,18 @@ impl Keyspace for ServerKeyspace<'_> {
     }
 
     fn counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Counted>), Refusal> {
-        self.held.clear();
-        let (next, names) = self
-            .ctx
-            .scan_names(cursor, Key::COUNTER_PATTERN, count)
-            .map_err(|reason| Refusal::invalid(format!("the keys cannot be scanned: {reason}")))?;
+        let (next, names) = self.scan(cursor, Key::COUNTER_PATTERN, count)?;
         let counters = names.iter().filter_map(|name| Counted::parse(name, self.style));
         Ok((next, counters.collect()))
+    }
+
+    fn products_in_warehouses(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Product>), Refusal> {
+        let (next, names) = self.scan(cursor, Key::WAREHOUSES_PATTERN, count)?;
+        let products = names.iter().filter_map(|name| match watched(name, self.style) {
+            Some(Watched::Warehouses(product)) => Some(product),
+            _ => None,
+        });
+        Ok((next, products.collect()))
     }
 
     fn ledger<T>(&mut self, look: impl FnOnce(&mut Ledger) -> T) -> T {

@@ -36,7 +36,8 @@ pub const SKUS: [&str; 6] = ["P", "Q", "W@north", "W@south", "W@east", "W"];
 pub const PLACES: [&str; 3] = ["north", "south", "east"];
 
 /// The module's read-only commands.
-pub const READS: [&str; 6] = ["INV.GET", "INV.STOCK", "INV.AUDIT", "INV.AUDITSCAN", "INV.SCAN", "INV.ALERTS"];
+pub const READS: [&str; 7] =
+    ["INV.GET", "INV.STOCK", "INV.STOCKSCAN", "INV.AUDIT", "INV.AUDITSCAN", "INV.SCAN", "INV.ALERTS"];
 
 /// Every call, with its weight.
 pub const CALLS: &[(u64, &str)] = &[
@@ -46,6 +47,7 @@ pub const CALLS: &[(u64, &str)] = &[
     (3, "COMMIT ITEMS"),
     (3, "ROLLBACK"),
     (3, "ROLLBACK ITEMS"),
+    (1, "ROLLBACK FENCE"),
     (3, "EXTEND"),
     (2, "ADJUST"),
     (2, "SET"),
@@ -56,6 +58,7 @@ pub const CALLS: &[(u64, &str)] = &[
     (1, "REPAIR"),
     (2, "GET"),
     (1, "STOCK"),
+    (1, "STOCKSCAN"),
     (1, "AUDIT"),
     (1, "AUDITSCAN"),
     (1, "SCAN"),
@@ -71,10 +74,12 @@ pub const CUSTOMER_CALLS: &[(u64, &str)] = &[
     (3, "COMMIT ITEMS"),
     (3, "ROLLBACK"),
     (3, "ROLLBACK ITEMS"),
+    (1, "ROLLBACK FENCE"),
     (3, "EXTEND"),
     (1, "TRANSFER"),
     (2, "GET"),
     (1, "STOCK"),
+    (1, "STOCKSCAN"),
     (1, "AUDIT"),
     (1, "SCAN"),
     (1, "ALERTS"),
@@ -237,6 +242,8 @@ impl Lines {
             "COMMIT" => format!("INV.COMMIT {}{}", self.recent(dice), once(dice)),
             "COMMIT LATE" => format!("INV.COMMIT {} LATE{}", self.recent(dice), once(dice)),
             "ROLLBACK" => format!("INV.ROLLBACK {}{}", self.recent(dice), once(dice)),
+            // Some ids are not used before they are fenced.
+            "ROLLBACK FENCE" => format!("INV.ROLLBACK {} FENCE{}", self.recent(dice), once(dice)),
             "COMMIT ITEMS" | "ROLLBACK ITEMS" => {
                 let (verb, _) = verb.split_once(' ').expect("two words");
                 let id = self.recent(dice);
@@ -250,16 +257,17 @@ impl Lines {
                     9 => MOST_UNITS - dice.up_to(20),
                     _ => dice.up_to(19) - 10,
                 };
-                format!("INV.ADJUST {} {delta}{}", self.sku(dice), once(dice))
+                format!("INV.ADJUST {} {delta}{}{}", self.sku(dice), once(dice), note(dice))
             }
             "SET" => {
                 let (sku, measure) = (self.sku(dice), *dice.pick(&[&"AVAILABLE", &"ONHAND"]));
                 let (units, current) = (dice.roll(20), dice.roll(15));
                 let condition = if dice.one_in(3) { format!(" IFEQ {current}") } else { String::new() };
-                format!("INV.SET {sku} {measure} {units}{condition}{}", once(dice))
+                format!("INV.SET {sku} {measure} {units}{condition}{}{}", once(dice), note(dice))
             }
             "TRANSFER" => {
-                format!("INV.TRANSFER W {} {} {}{}", place(dice), place(dice), dice.up_to(8), once(dice))
+                let (from, to, units) = (place(dice), place(dice), dice.up_to(8));
+                format!("INV.TRANSFER W {from} {to} {units}{}{}", once(dice), note(dice))
             }
             "WAREHOUSES SET" => {
                 let (one, other) = (place(dice), place(dice));
@@ -286,7 +294,14 @@ impl Lines {
             }
             "AUDIT" => format!("INV.AUDIT {}", self.sku(dice)),
             "AUDITSCAN" => "INV.AUDITSCAN 0 COUNT 100".to_owned(),
-            "SCAN" => "INV.SCAN 0 COUNT 1000".to_owned(),
+            "STOCKSCAN" => {
+                let pattern = dice.pick(&[&"", &"", &" MATCH [PW]"]);
+                format!("INV.STOCKSCAN 0{pattern} COUNT 1000{}", *dice.pick(&[&"", &" LOW"]))
+            }
+            "SCAN" => {
+                let pattern = dice.pick(&[&"", &"", &" MATCH *@shop"]);
+                format!("INV.SCAN 0{pattern} COUNT 1000{}", *dice.pick(&[&"", &" FULL"]))
+            }
             "ALERTS" => "INV.ALERTS COUNT 1000".to_owned(),
             _ => unreachable!("{verb} is not drawn"),
         };
@@ -424,6 +439,11 @@ impl Lines {
 /// Draws a token in one of five calls. There are only two tokens, so that they are used again.
 fn once(dice: &mut Dice) -> String {
     if dice.one_in(5) { format!(" ONCE t{}", dice.roll(2)) } else { String::new() }
+}
+
+/// Draws a note in one of six calls.
+fn note(dice: &mut Dice) -> String {
+    if dice.one_in(6) { format!(" NOTE n{}", dice.roll(2)) } else { String::new() }
 }
 
 /// The commands with which a shop's own script ends a reservation of these lines. The script does not check that the

@@ -16,6 +16,9 @@ use super::lines::{self, Line, PLACES, SKUS, number_of};
 const W: Sku = 5;
 const W_PLACES: [Sku; 3] = [2, 3, 4];
 
+/// The low-stock threshold of products without one of their own, in all histories.
+pub const THRESHOLD: i64 = 3;
+
 pub type Id = u64;
 pub type Sku = usize;
 /// The mark of a database that only the module uses.
@@ -654,7 +657,7 @@ impl Model {
             "INV.COMMIT" if !lines.is_empty() => self.resolve_part(id(), lines, Ending::Committed, token),
             "INV.COMMIT" => self.commit(id(), asked.late, token, is_there),
             "INV.ROLLBACK" if !lines.is_empty() => self.resolve_part(id(), lines, Ending::RolledBack, token),
-            "INV.ROLLBACK" => self.rollback(id(), token),
+            "INV.ROLLBACK" => self.rollback(id(), asked.fence, token),
             "INV.EXTEND" => self.extend(id(), asked.until.expect("a lifetime"), token),
             "INV.ADJUST" => self.adjust(sku(), integer(words[2]), token),
             "INV.SET" => self.set(sku(), words[2] == "ONHAND", integer(words[3]), asked.if_equal, token),
@@ -708,9 +711,34 @@ impl Model {
                 let wrong = wrong.iter().map(|(sku, drift, stray)| format!("{sku} {drift} {stray}"));
                 wrong.collect::<Vec<_>>().join("; ")
             }
-            "INV.SCAN" => self.live().into_iter().collect::<Vec<_>>().join("; "),
+            "INV.SCAN" => {
+                // The only pattern that is drawn.
+                let is_wanted = |id: &String| !words.contains(&"MATCH") || id.ends_with("@shop");
+                self.live().into_iter().filter(is_wanted).collect::<Vec<_>>().join("; ")
+            }
+            "INV.STOCKSCAN" => self.scan_stock(words),
             _ => return None,
         })
+    }
+
+    /// All products with their units, or only those that are low, or whose names match the only pattern that is drawn.
+    fn scan_stock(&self, words: &[&str]) -> String {
+        let names: &[&str] = if words.contains(&"MATCH") { &["P", "W"] } else { &["P", "Q", "W"] };
+        let is_low = |product: Sku, units: i64| {
+            let threshold = match self.thresholds.get(&product).map(String::as_str) {
+                None => THRESHOLD,
+                Some("off") => 0,
+                Some(own) => integer(own),
+            };
+            units <= threshold
+        };
+        let tell = |name: &&str| {
+            let product = number(name);
+            let (available, reserved) = self.stock(product)?;
+            let is_wanted = !words.contains(&"LOW") || is_low(product, available);
+            is_wanted.then(|| format!("{name} {available} {reserved}"))
+        };
+        names.iter().filter_map(tell).collect::<Vec<_>>().join("; ")
     }
 
     fn set_threshold(&mut self, product: Sku, units: &str) -> Expected {
@@ -1016,7 +1044,10 @@ impl Model {
         self.remember(token, Expected::done())
     }
 
-    fn rollback(&mut self, id: Id, token: Option<&Token>) -> Expected {
+    fn rollback(&mut self, id: Id, fence: bool, token: Option<&Token>) -> Expected {
+        if fence && self.outcome_ttl == 0 {
+            return Expected::refused("ERR");
+        }
         let state = self.state(id);
         let ended = match &state {
             State::Ended(outcome) if outcome.ending == Ending::Committed => Some("COMMITTED"),
@@ -1026,6 +1057,13 @@ impl Model {
             return answer;
         }
         match state {
+            State::Unknown if fence => {
+                let until = self.now + self.outcome_ttl;
+                let [asked, sold, returned, overdue] = [(); 4].map(|()| Lines::new());
+                let ending = Ending::RolledBack;
+                self.outcomes.insert(id, Outcome { ending, asked, sold, returned, overdue, until });
+                self.remember(token, Expected::done())
+            }
             State::Lapsed => self.remember(token, Expected::already()),
             State::Ended(outcome) if outcome.ending == Ending::RolledBack => {
                 self.remember(token, Expected::already())
@@ -1245,8 +1283,11 @@ impl Model {
         let skus = if product == W && !places.is_empty() { places } else { vec![product] };
         let is_known = |sku: &Sku| self.available.contains_key(sku) || self.reserved.contains_key(sku);
         let reserved = |sku: &Sku| self.reserved.get(sku).copied().unwrap_or(0);
+        // In a sum, a negative number counts as 0.
+        let available =
+            |sku: &Sku| if skus == [product] { self.units(*sku) } else { self.units(*sku).max(0) };
         (skus != [product] || is_known(&product))
-            .then(|| (skus.iter().map(|sku| self.units(*sku)).sum(), skus.iter().map(reserved).sum()))
+            .then(|| (skus.iter().map(available).sum(), skus.iter().map(reserved).sum()))
     }
 
     /// Whether the sku is known: it has a counter, held units or a warehouse, or its product has warehouses.
@@ -1277,8 +1318,8 @@ impl Model {
         if reserved > held && !is_alone && !force {
             return Expected::refused("FOREIGN");
         }
-        let back = (reserved - held).max(-self.units(sku).max(0));
-        self.drift_known.insert(sku, reserved - held - back);
+        let back = reserved - held;
+        self.drift_known.insert(sku, 0);
         if back != 0 {
             *self.available.entry(sku).or_default() += back;
             *self.reserved.entry(sku).or_default() -= back;
@@ -1622,6 +1663,7 @@ struct Asked {
     until: Option<UnixMs>,
     split: Split,
     late: bool,
+    fence: bool,
     if_equal: Option<i64>,
     /// One line for each sku.
     items: Lines,
@@ -1631,7 +1673,7 @@ struct Asked {
 impl Asked {
     fn read(words: &[&str], now: UnixMs) -> Self {
         let mut asked = Self::default();
-        let (mut token, mut life) = (None, "");
+        let (mut token, mut life, mut note) = (None, "", None);
         let mut rest = words.iter().copied();
         while let Some(word) = rest.next() {
             let mut value = || rest.next().expect("a value");
@@ -1646,6 +1688,8 @@ impl Asked {
                 }
                 "SPLIT" => asked.split = Split::parse(value().as_bytes()).expect("a split"),
                 "LATE" => asked.late = true,
+                "FENCE" => asked.fence = true,
+                "NOTE" => note = Some(value()),
                 "IFEQ" => asked.if_equal = Some(integer(value())),
                 "ONCE" => token = Some(value()),
                 "ITEMS" => {
@@ -1663,8 +1707,16 @@ impl Asked {
             asked: match words[0] {
                 "INV.RESERVE" => show(&asked.items),
                 "INV.EXTEND" => life.to_owned(),
-                "INV.COMMIT" | "INV.ROLLBACK" => format!("{} {}", asked.late, show(&asked.items)),
-                _ => words[2..].iter().filter(|word| **word != token).map(ToString::to_string).collect(),
+                "INV.COMMIT" | "INV.ROLLBACK" => {
+                    format!("{} {} {}", asked.late, asked.fence, show(&asked.items))
+                }
+                // A note is not compared.
+                _ => {
+                    let is_compared = |word: &&&str| {
+                        **word != token && **word != "NOTE" && note.is_none_or(|note| **word != note)
+                    };
+                    words[2..].iter().filter(is_compared).map(ToString::to_string).collect()
+                }
             },
         });
         asked

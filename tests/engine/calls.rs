@@ -2,9 +2,10 @@
 
 use redis_inventory::commands::{Change, Request};
 use redis_inventory::engine::reserve::reserve;
-use redis_inventory::engine::{alerts, audit, queries, resolve, restock, warehouses};
+use redis_inventory::engine::{alerts, audit, queries, resolve, restock, stockscan, warehouses};
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::refusal::Refusal;
+use redis_inventory::inventory::sku::Product;
 
 use super::simulation::Simulation;
 
@@ -66,7 +67,15 @@ pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refu
             views.into_iter().map(units).collect::<Result<_, _>>().map(list)
         }),
         Request::Scan(query) => queries::scan(server, query, |_| true)
-            .map(|(_, ids)| list(ids.iter().map(|id| id.as_str().to_owned()).collect())),
+            .inspect(|(_, found)| assert!(found.iter().all(|one| one.view.is_some() == query.full)))
+            .map(|(_, found)| list(found.iter().map(|one| one.id.as_str().to_owned()).collect())),
+        Request::StockScan(query) => stockscan::stock_scan(server, query, |_| true).and_then(|page| {
+            let units = |(product, view): (Product, queries::Stocked)| {
+                let units = view?.map(|view| format!("{} {}", view.units.available, view.units.reserved));
+                Ok(format!("{product} {}", units.expect("a product that was found")))
+            };
+            page.found.into_iter().map(units).collect::<Result<_, _>>().map(list)
+        }),
         Request::Alerts(query) => {
             let listed = alerts::list(server, query, |_| true);
             assert!(listed.is_sorted_by(|newer, older| newer.timestamp >= older.timestamp));

@@ -24,7 +24,7 @@ fn id(text: &str) -> ReservationId {
 }
 
 fn whole(name: &str) -> ResolveRequest {
-    ResolveRequest { id: id(name), part: None, late: false, once: None }
+    ResolveRequest { id: id(name), part: None, late: false, fence: false, once: None }
 }
 
 /// `"P 5"`.
@@ -1066,13 +1066,13 @@ fn a_repair_returns_what_nothing_holds_and_leaves_what_is_remembered() {
 }
 
 #[test]
-fn a_repair_takes_what_the_counter_lacks_from_available_as_far_as_that_goes_and_reports_the_rest() {
+fn a_repair_takes_what_the_counter_lacks_from_available_even_below_0_and_reports_that() {
     let mut shop = shop();
     shop.client(&["SET", "stock:reserved:P", "1"]);
     shop.client(&["SET", "stock:available:P", "3"]);
     assert_eq!(repaired(&mut shop, "P", false), Ok(-4));
-    assert_eq!(shop.counters("P"), "0 4");
-    assert!(shop.log.iter().any(|line| line.contains("P: reservations hold 1 units")), "{:?}", shop.log);
+    assert_eq!(shop.counters("P"), "-1 5");
+    assert!(shop.log.iter().any(|line| line.contains("P: reservations hold 1 more units")), "{:?}", shop.log);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use redis_inventory::inventory::key::{Counted, Key, Watched, watched};
 use redis_inventory::inventory::quantity::UnixMs;
 use redis_inventory::inventory::refusal::Refusal;
 use redis_inventory::inventory::reservation::Record;
-use redis_inventory::inventory::sku::KeyStyle;
+use redis_inventory::inventory::sku::{KeyStyle, Product};
 use redis_inventory::ledger::notes::Touched;
 use redis_inventory::ledger::walk::Purpose;
 use redis_inventory::ledger::{LeavingKey, Ledger, Removal};
@@ -752,6 +752,17 @@ impl Simulation {
     }
 }
 
+impl Simulation {
+    /// A page of a SCAN, which names no key that is due. The cursor is the place in the order of the names.
+    fn page(&self, cursor: u64, count: usize) -> (u64, Vec<String>) {
+        let from = usize::try_from(cursor).unwrap();
+        let mut names = self.data.keys().skip(from);
+        let page = names.by_ref().take(count).filter(|name| !self.is_due(name)).cloned().collect();
+        let next = if names.next().is_some() { from + count } else { 0 };
+        (next as u64, page)
+    }
+}
+
 impl Keyspace for Simulation {
     fn now(&self) -> UnixMs {
         self.clock
@@ -936,12 +947,18 @@ impl Keyspace for Simulation {
     }
 
     fn counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Counted>), Refusal> {
-        let from = usize::try_from(cursor).unwrap();
-        let mut names = self.data.keys().skip(from);
-        let page: Vec<&String> = names.by_ref().take(count).collect();
-        let next = if names.next().is_some() { from + count } else { 0 };
-        let counted = page.iter().filter_map(|name| Counted::parse(name.as_bytes(), self.style));
-        Ok((next as u64, counted.collect()))
+        let (next, names) = self.page(cursor, count);
+        let counted = names.iter().filter_map(|name| Counted::parse(name.as_bytes(), self.style));
+        Ok((next, counted.collect()))
+    }
+
+    fn products_in_warehouses(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Product>), Refusal> {
+        let (next, names) = self.page(cursor, count);
+        let product = |name: &String| match watched(name.as_bytes(), self.style) {
+            Some(Watched::Warehouses(product)) => Some(product),
+            _ => None,
+        };
+        Ok((next, names.iter().filter_map(product).collect()))
     }
 
     fn ledger<T>(&mut self, look: impl FnOnce(&mut Ledger) -> T) -> T {

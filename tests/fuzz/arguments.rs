@@ -8,6 +8,7 @@ use std::fmt::Debug;
 
 use redis_inventory::commands::{Change, Request};
 use redis_inventory::engine::alerts::AlertQuery;
+use redis_inventory::engine::feed::Note;
 use redis_inventory::engine::keyspace::Settings;
 use redis_inventory::engine::reserve::ReserveRequest;
 use redis_inventory::engine::resolve::{ExtendRequest, ResolveRequest};
@@ -20,6 +21,7 @@ use redis_inventory::inventory::key::Key;
 use redis_inventory::inventory::lifetime::Lifetime;
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::once::Once;
+use redis_inventory::inventory::pattern::Pattern;
 use redis_inventory::inventory::quantity::MAX_EXACT;
 use redis_inventory::inventory::sku::{KeyStyle, MAX_ID_BYTES, Product, ReservationId, Sku, Warehouse};
 
@@ -91,9 +93,9 @@ fn check_limits(request: &Request, settings: &Settings) {
             }
         }
         Request::Commit(request) | Request::Rollback(request) => {
-            let ResolveRequest { id, part, late, once } = request;
+            let ResolveRequest { id, part, late, fence, once } = request;
             check_id(id.as_str());
-            assert!(!late || part.is_none());
+            assert!(part.is_none() || !(*late || *fence));
             part.iter().for_each(|part| check_items(part, settings));
             check_once(once.as_ref());
         }
@@ -103,23 +105,26 @@ fn check_limits(request: &Request, settings: &Settings) {
             check_lifetime(*lifetime);
             check_once(once.as_ref());
         }
-        Request::Adjust(AdjustRequest { sku, delta, once }) => {
+        Request::Adjust(AdjustRequest { sku, delta, once, note }) => {
             check_sku(sku);
             assert!(exact.contains(delta));
             check_once(once.as_ref());
+            check_note(note.as_ref(), settings);
         }
-        Request::Set(SetRequest { sku, measure: _, units, if_equal, once }) => {
+        Request::Set(SetRequest { sku, measure: _, units, if_equal, once, note }) => {
             check_sku(sku);
             assert!((0..=MAX_EXACT).contains(units));
             assert!(if_equal.is_none_or(|current| exact.contains(&current)));
             check_once(once.as_ref());
+            check_note(note.as_ref(), settings);
         }
-        Request::Transfer(TransferRequest { product, from, to, quantity, once }) => {
+        Request::Transfer(TransferRequest { product, from, to, quantity, once, note }) => {
             check_id(product.as_str());
             check_id(from.as_str());
             check_id(to.as_str());
             assert!((1..=MAX_EXACT).contains(&quantity.units()));
             check_once(once.as_ref());
+            check_note(note.as_ref(), settings);
         }
         Request::Warehouses(product, change) => {
             check_id(product.as_str());
@@ -152,6 +157,7 @@ fn check_limits(request: &Request, settings: &Settings) {
             query.product.iter().for_each(|product| check_id(product.as_str()));
             assert!(query.count > 0);
         }
+        Request::StockScan(query) => assert!(query.count > 0),
         Request::AuditScan(_, count) => assert!(*count > 0),
         Request::Get(id) => check_id(id.as_str()),
         Request::Audit(sku) | Request::Repair(sku, _) => check_sku(sku),
@@ -160,6 +166,14 @@ fn check_limits(request: &Request, settings: &Settings) {
 
 fn check_text(text: &str) {
     assert!(!text.chars().any(char::is_control), "{text:?}");
+}
+
+fn check_note(note: Option<&Note>, settings: &Settings) {
+    if let Some(Note { text, user }) = note {
+        check_text(text);
+        assert!(text.len() <= settings.max_data_bytes);
+        assert_eq!(*user, None, "the caller knows the user");
+    }
 }
 
 fn check_id(id: &str) {
@@ -216,6 +230,11 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
     let option =
         |name: &str, value: Option<String>| value.map_or(vec![], |value| vec![name.to_owned(), value]);
     let once = |once: &Option<Once>| option("once", once.as_ref().map(token));
+    let note = |note: &Option<Note>| option("note", note.as_ref().map(|note| note.text.clone()));
+    let flag = |name: &str, is_given: bool| if is_given { vec![name.to_owned()] } else { vec![] };
+    let pattern = |pattern: &Option<Pattern>| {
+        option("match", pattern.as_ref().map(|pattern| pattern.as_str().to_owned()))
+    };
     let lifetime = |lifetime: Lifetime| match lifetime {
         Lifetime::Default => vec![],
         // A time in seconds may be more milliseconds than PX accepts.
@@ -251,7 +270,8 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
             [
                 vec![word(command), id(&request.id)],
                 once(&request.once),
-                if request.late { vec![word("late")] } else { vec![] },
+                flag("late", request.late),
+                flag("fence", request.fence),
                 request.part.as_ref().map_or(vec![], |part| items(part)),
             ]
             .concat()
@@ -261,8 +281,8 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
                 .concat()
         }
         Request::Adjust(request) => {
-            [vec![word("inv.adjust"), sku(&request.sku), request.delta.to_string()], once(&request.once)]
-                .concat()
+            let words = vec![word("inv.adjust"), sku(&request.sku), request.delta.to_string()];
+            [words, once(&request.once), note(&request.note)].concat()
         }
         Request::Set(request) => {
             let measure = match request.measure {
@@ -273,6 +293,7 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
                 vec![word("inv.set"), sku(&request.sku)],
                 option("ifeq", request.if_equal.map(|current| current.to_string())),
                 once(&request.once),
+                note(&request.note),
                 option(measure, Some(request.units.to_string())),
             ]
             .concat()
@@ -281,6 +302,7 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
             vec![word("inv.transfer"), product(&request.product), name(&request.from), name(&request.to)],
             vec![request.quantity.units().to_string()],
             once(&request.once),
+            note(&request.note),
         ]
         .concat(),
         Request::Warehouses(of, Change::Remove(warehouse)) => {
@@ -316,17 +338,23 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
                 vec![word("inv.scan"), from],
                 option("product", query.product.as_ref().map(product)),
                 option("count", Some(query.count.to_string())),
+                pattern(&query.pattern),
+                flag("full", query.full),
             ]
             .concat()
         }
+        Request::StockScan(query) => [
+            vec![word("inv.stockscan"), query.cursor.spell()],
+            option("count", Some(query.count.to_string())),
+            pattern(&query.pattern),
+            flag("low", query.low),
+        ]
+        .concat(),
         Request::AuditScan(cursor, count) => {
             [vec![word("inv.auditscan"), cursor.spell()], option("count", Some(count.to_string()))].concat()
         }
         Request::Get(of) => vec![word("inv.get"), id(of)],
         Request::Audit(of) => vec![word("inv.audit"), sku(of)],
-        Request::Repair(of, force) => {
-            let force = if *force { vec![word("force")] } else { vec![] };
-            [vec![word("inv.repair"), sku(of)], force].concat()
-        }
+        Request::Repair(of, force) => [vec![word("inv.repair"), sku(of)], flag("force", *force)].concat(),
     }
 }

@@ -12,15 +12,15 @@ use redis_inventory::commands::Request;
 use redis_inventory::engine::effects::{self, Effect};
 use redis_inventory::engine::keyspace::{Counter, LoadRepair};
 use redis_inventory::engine::resolve::ResolveRequest;
-use redis_inventory::engine::{alerts, audit, queries};
+use redis_inventory::engine::{alerts, audit, queries, stockscan};
 use redis_inventory::inventory::ending::Ending;
-use redis_inventory::inventory::key::{Key, Watched, watched};
+use redis_inventory::inventory::key::{Counted, Key, Watched, watched};
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::outcome::Outcome;
 use redis_inventory::inventory::quantity::UnixMs;
 use redis_inventory::inventory::refusal::Refusal;
 use redis_inventory::inventory::reservation::Record;
-use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
+use redis_inventory::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
 
 use super::calls;
 use super::lines::{self, READS, absolute};
@@ -98,6 +98,8 @@ enum Moves {
     These(BTreeMap<Sku, i128>),
     /// These or nothing: the command has a token that may have been used before.
     TheseOrNothing(BTreeMap<Sku, i128>),
+    /// Nothing, but the available units of this sku may become negative: a repair.
+    Repaired(Sku),
 }
 
 impl Shop {
@@ -407,8 +409,18 @@ impl Shop {
                 queries::stock(server, products).map(|views| assert_eq!(views.len(), products.len()))
             }
             Request::Scan(query) => {
-                queries::scan(server, query, |_| true).map(|(_, ids)| assert!(ids.len() <= query.count))
+                queries::scan(server, query, |_| true).map(|(_, found)| assert!(found.len() <= query.count))
             }
+            Request::StockScan(query) => stockscan::stock_scan(server, query, |_| true).map(|page| {
+                for (product, stocked) in page.found {
+                    let Ok(view) = stocked else { continue };
+                    let view = view.expect("a product that was found");
+                    assert!(
+                        !query.low || view.units.available <= view.threshold.max(0),
+                        "{product} {view:?}"
+                    );
+                }
+            }),
             Request::Alerts(query) => {
                 let listed = alerts::list(server, query, |_| true);
                 assert!(listed.len() <= query.count);
@@ -439,6 +451,7 @@ impl Shop {
                 unless_seen(delta, request.once.is_some())
             }
             Request::Commit(request) => self.sold(request, before),
+            Request::Repair(sku, _) => Moves::Repaired(sku.clone()),
             _ => Moves::Nothing,
         }
     }
@@ -549,12 +562,15 @@ impl Shop {
             for (was, is, what) in
                 [(old.available, new.available, "available"), (old.reserved, new.reserved, "reserved")]
             {
-                assert!(is >= was.min(0), "{what} units of {sku}: {was}, then {is}");
+                let is_repaired = matches!(moves, Moves::Repaired(repaired) if repaired == sku);
+                assert!(is >= was.min(0) || is_repaired, "{what} units of {sku}: {was}, then {is}");
             }
             let delta = new.on_hand() - old.on_hand();
             let told = |moves: &BTreeMap<Sku, i128>| moves.get(sku).copied().unwrap_or(0);
             match moves {
-                Moves::Nothing => assert_eq!(delta, 0, "units of {sku} were lost or made: {old:?} {new:?}"),
+                Moves::Nothing | Moves::Repaired(_) => {
+                    assert_eq!(delta, 0, "units of {sku} were lost or made: {old:?} {new:?}")
+                }
                 Moves::These(moves) => assert_eq!(delta, told(moves), "units of {sku}: {old:?} {new:?}"),
                 Moves::TheseOrNothing(moves) => {
                     all_still &= delta == 0;
@@ -634,7 +650,8 @@ impl Shop {
         ledger.is_complete() && !ledger.is_behind() && !remembered && !ids.iter().any(is_over)
     }
 
-    /// A walk over live reservations finds each of them, and one over skus finds each that drifts.
+    /// A walk over live reservations finds each of them, one over products each that INV.STOCK knows, once, and one over
+    /// skus each that drifts.
     fn scan(&mut self) {
         let server = &mut self.master;
         if !server.memory().is_complete() {
@@ -642,9 +659,12 @@ impl Shop {
         }
         let (mut from, mut found) = (None, BTreeSet::new());
         loop {
-            let query = queries::ScanQuery { from, count: 1, product: None };
-            let (next, ids) = queries::scan(server, &query, |_| true).unwrap();
-            found.extend(ids);
+            // The page shows the whole reservations in every second step.
+            let full = found.len() % 2 == 0;
+            let query = queries::ScanQuery { from, count: 1, product: None, pattern: None, full };
+            let (next, page) = queries::scan(server, &query, |_| true).unwrap();
+            assert!(page.iter().all(|one| one.view.is_some() == full));
+            found.extend(page.into_iter().map(|one| one.id));
             from = next;
             if from.is_none() {
                 break;
@@ -656,6 +676,7 @@ impl Shop {
         let live: BTreeSet<ReservationId> =
             ids(&server.data, server.style).into_iter().filter(is_live).collect();
         assert_eq!(found, live, "INV.SCAN");
+        self.scan_stock();
         let (mut cursor, mut drifting) = (audit::AuditCursor::START, BTreeSet::new());
         loop {
             let page = audit::audit_scan(&mut self.master, cursor, 1, |_| true).unwrap();
@@ -673,6 +694,36 @@ impl Shop {
             }
         }
         self.finish();
+    }
+
+    fn scan_stock(&mut self) {
+        let (mut cursor, mut found) = (stockscan::StockCursor::START, BTreeMap::new());
+        loop {
+            let query = stockscan::StockScanQuery { cursor, count: 1, pattern: None, low: false };
+            let page = stockscan::stock_scan(&mut self.master, &query, |_| true).unwrap();
+            for (product, stocked) in page.found {
+                assert!(found.insert(product.clone(), stocked).is_none(), "{product} was found twice");
+            }
+            match page.next {
+                Some(next) => cursor = next,
+                None => break,
+            }
+        }
+        let style = self.master.style;
+        let of_key = |name: &String| match watched(name.as_bytes(), style) {
+            Some(Watched::Warehouses(product)) => Some(product),
+            _ => Counted::parse(name.as_bytes(), style).map(|counted| match counted {
+                Counted::Available(sku) | Counted::Reserved(sku) => Product::of(&sku),
+            }),
+        };
+        let products: BTreeSet<Product> = self.master.data.keys().filter_map(of_key).collect();
+        let products: Vec<Product> = products.into_iter().collect();
+        for few in products.chunks(1) {
+            let stocked = queries::stock(&mut self.master, few).unwrap().remove(0);
+            let found = found.remove(&few[0]);
+            assert_eq!(found, (stocked != Ok(None)).then_some(stocked), "INV.STOCKSCAN {}", few[0]);
+        }
+        assert!(found.is_empty(), "INV.STOCKSCAN {found:?}");
     }
 
     /// Each reservation ends at most once, according to the replication stream.

@@ -136,14 +136,21 @@ fn a_repair_returns_what_nothing_holds_and_the_copies_agree() {
 }
 
 #[test]
-fn a_repair_takes_a_negative_drift_from_available_and_reports_what_is_not_there() {
+fn a_repair_takes_a_negative_drift_from_available_below_0_too() {
     let (server, mut shop) = shop(&[("P", 10)]);
     shop.ask("INV.RESERVE R1 ITEMS P 6");
     shop.ask("DECRBY stock:reserved:P 5");
+    // It needs no FORCE: the units are held by reservations of the module.
+    shop.ask("SET reservation:script its-own EX 900");
     assert_eq!(shop.ask("INV.REPAIR P"), audited("P", 1, 6));
-    assert_eq!(shop.counters("P"), (0, 5));
-    assert!(server.log().contains("P: reservations hold 1 units that are neither reserved nor available"));
-    assert_eq!(code(&shop.refusal("INV.COMMIT R1")), "DRIFT");
+    assert_eq!(shop.counters("P"), (-1, 6));
+    assert!(server.log().contains("P: reservations hold 1 more units than there are"), "{}", server.log());
+    assert_eq!(shop.ask("INV.AUDIT P"), audited("P", 6, 6));
+    assert_eq!(shop.refusal("INV.RESERVE R2 ITEMS P 1"), "INSUFFICIENT P requested 1, available -1");
+    assert_eq!(shop.ask("INV.STOCK P")[0]["on_hand"], 5);
+    assert_eq!(shop.ask("INV.COMMIT R1"), "OK");
+    // A delivery covers what was promised.
+    assert_eq!(shop.ask("INV.ADJUST P 5"), 4);
 }
 
 #[test]

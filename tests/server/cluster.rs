@@ -107,7 +107,7 @@ fn what_a_command_does_not_name_is_left_alone_in_it() {
     wait_for("what was due is back", SOON, (100, 0), || shop.counters("{S}"));
     cluster.check_keys();
     // In a transaction, a walk over the node would be restricted to its slot.
-    for walk in ["INV.SCAN 0", "INV.AUDITSCAN 0", "INV.ALERTS"] {
+    for walk in ["INV.SCAN 0", "INV.STOCKSCAN 0", "INV.AUDITSCAN 0", "INV.ALERTS"] {
         let replies = shop.burst(&["MULTI", "GET {P}", walk, "EXEC"]);
         let walked = replies[3][1].as_str().unwrap_or_default();
         assert!(walked.starts_with("-ERR") && walked.contains("in a cluster"), "{walk}: {replies:?}");

@@ -184,6 +184,7 @@ fn ways(line: &Line, state: State, may_end: bool) -> Vec<(&'static str, State)> 
         ("INV.COMMIT", Committed) if !is_part => vec![("OK", Committed)],
         ("INV.ROLLBACK", Reserved) => vec![("OK", RolledBack)],
         ("INV.ROLLBACK", Expired | RolledBack) if !is_part => vec![("OK", RolledBack)],
+        ("INV.ROLLBACK", Absent) if has("FENCE") => vec![("OK", RolledBack)],
         (_, state) => vec![(state.refusal(), state)],
     };
     match verb {

@@ -22,7 +22,11 @@ const COMMANDS: &[(&str, bool, bool)] = &[
     ("INV.REPAIR", true, false),
     ("INV.WAREHOUSES", true, false),
     ("INV.TRANSFER", true, false),
+    ("INV.STOCKSCAN", false, false),
 ];
+
+/// The commands that walk over a node.
+const WALKS: &[&str] = &["INV.SCAN", "INV.STOCKSCAN", "INV.AUDITSCAN", "INV.ALERTS"];
 
 #[test]
 fn flags_and_arity_are_those_of_the_contract() {
@@ -37,6 +41,22 @@ fn flags_and_arity_are_those_of_the_contract() {
         assert_eq!(flags.contains("\"readonly\""), !writes, "{name}: {flags}");
         assert_eq!(flags.contains("\"denyoom\""), deny_oom, "{name}: {flags}");
         assert!(flags.contains("\"module\""), "{name}: {flags}");
+    }
+}
+
+/// Each node of a cluster has its own entries and cursors, as for SCAN.
+#[test]
+fn the_walks_have_tips_for_clients_of_a_cluster() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for &(name, ..) in COMMANDS {
+        let tips = &client.ask(["COMMAND", "INFO", name])[0][7];
+        let expected = if WALKS.contains(&name) {
+            json!(["nondeterministic_output", "request_policy:special", "response_policy:special"])
+        } else {
+            json!([])
+        };
+        assert_eq!(*tips, expected, "{name}");
     }
 }
 
@@ -85,20 +105,21 @@ fn the_cli_hints_at_the_whole_grammar() {
         "INV.RESERVE id [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds] [DATA text] \
          [SPLIT PRIORITY|FEWEST|NONE] [ONCE token] ITEMS sku quantity [sku quantity ...]",
         "INV.COMMIT id [LATE] [ONCE token] [ITEMS sku quantity [sku quantity ...]]",
-        "INV.ROLLBACK id [ONCE token] [ITEMS sku quantity [sku quantity ...]]",
+        "INV.ROLLBACK id [FENCE] [ONCE token] [ITEMS sku quantity [sku quantity ...]]",
         "INV.EXTEND id EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds [ONCE token]",
         "INV.GET id",
-        "INV.SCAN cursor [COUNT count] [PRODUCT product]",
+        "INV.SCAN cursor [MATCH pattern] [PRODUCT product] [COUNT count] [FULL]",
         "INV.STOCK product [product ...]",
-        "INV.ADJUST sku delta [ONCE token]",
-        "INV.SET sku AVAILABLE available|ONHAND on-hand [IFEQ current] [ONCE token]",
+        "INV.ADJUST sku delta [ONCE token] [NOTE text]",
+        "INV.SET sku AVAILABLE available|ONHAND on-hand [IFEQ current] [ONCE token] [NOTE text]",
         "INV.WAREHOUSES product SET warehouse priority [warehouse priority ...]|DEL warehouse",
-        "INV.TRANSFER product from to quantity [ONCE token]",
+        "INV.TRANSFER product from to quantity [ONCE token] [NOTE text]",
         "INV.THRESHOLD product n|OFF|DEFAULT",
         "INV.ALERTS [PRODUCT product] [TYPE LOW_STOCK|OUT_OF_STOCK|BACK_IN_STOCK] [SINCE since] [BEFORE before] [COUNT count]",
         "INV.AUDIT sku",
         "INV.AUDITSCAN cursor [COUNT count]",
         "INV.REPAIR sku [FORCE]",
+        "INV.STOCKSCAN cursor [MATCH pattern] [COUNT count] [LOW]",
     ];
     assert_eq!(HINTS.len(), COMMANDS.len());
     let server = Server::start();
@@ -150,6 +171,9 @@ fn the_keys_of_a_command_are_its_ids() {
         ("INV.COMMIT R1", json!(["R1"])),
         ("INV.COMMIT R1 ONCE t ITEMS P 1 Q 2", json!(["R1", "P", "Q"])),
         ("INV.ROLLBACK R1", json!(["R1"])),
+        ("INV.ROLLBACK R1 FENCE ONCE t", json!(["R1"])),
+        ("INV.ADJUST P 5 NOTE Q", json!(["P"])),
+        ("INV.SCAN 0 MATCH Q* PRODUCT P FULL", json!(["P"])),
         ("INV.ROLLBACK R1 ITEMS P 1", json!(["R1", "P"])),
         ("INV.EXTEND R1 EX 60", json!(["R1"])),
         ("INV.GET R1", json!(["R1"])),
@@ -207,6 +231,7 @@ fn no_value_of_an_option_hides_a_key() {
         "INV.ALERTS TYPE PRODUCT PRODUCT P",
         "INV.ALERTS PRODUCT product",
         "INV.SCAN 0 COUNT PRODUCT PRODUCT P",
+        "INV.SCAN 0 MATCH PRODUCT PRODUCT P",
     ] {
         let refusal = shop.refusal(command);
         assert_eq!(code(&refusal), "ERR", "{command}: {refusal}");

@@ -204,3 +204,90 @@ fn without_the_option_there_is_no_feed() {
     shop.ask("INV.ADJUST P 5");
     assert_eq!(shop.ask("EXISTS inventory:feed"), 0);
 }
+
+#[test]
+fn a_note_is_kept_with_the_name_of_the_user_who_wrote_it() {
+    let server = Server::start_with(&["inv.feed-maxlen 1000", "appendonly yes"]);
+    let mut shop = server.connect();
+    let replica = server.replica();
+    shop.ask("ACL SETUSER mia on nopass ~* &* +@all");
+    let mut mia = server.connect();
+    mia.ask("AUTH mia any");
+    mia.ask(["INV.ADJUST", "P", "5", "NOTE", "delivery 4711, box 2"]);
+    shop.ask("INV.SET P ONHAND 4 note count IFEQ 5");
+    shop.ask("INV.WAREHOUSES W SET A 1 B 2");
+    shop.ask("INV.ADJUST W@A 9");
+    mia.ask("INV.TRANSFER W A B 3 ONCE t1 NOTE refill");
+    mia.ask(["EVAL", "return redis.call('INV.ADJUST', 'P', '1', 'NOTE', 'script')", "0"]);
+    let noted = |client: &mut Client| -> Vec<[String; 4]> {
+        let fields = ["sku", "quantity", "note", "user"];
+        let entries = entries(client).into_iter().filter(|entry| entry["event"] != "alert");
+        entries.map(|entry| fields.map(|name| entry.get(name).cloned().unwrap_or_default())).collect()
+    };
+    let expected = [
+        ["P", "5", "delivery 4711, box 2", "mia"],
+        ["P", "-1", "count", "default"],
+        ["W@A", "9", "", ""],
+        ["W@A", "-3", "refill", "mia"],
+        ["W@B", "3", "refill", "mia"],
+        ["P", "1", "script", "mia"],
+    ];
+    assert_eq!(noted(&mut shop), expected);
+    replica.catch_up_with(&server);
+    assert_eq!(noted(&mut replica.connect()), expected);
+    assert_rebuilt(&mut shop);
+}
+
+/// A count that confirms the stock is worth a note as well.
+#[test]
+fn a_note_is_kept_even_if_nothing_changes() {
+    let server = Server::start_with(&["inv.feed-maxlen 1000", "appendonly yes"]);
+    let mut shop = server.connect();
+    shop.ask("INV.SET P AVAILABLE 5");
+    assert_eq!(server.propagated_by(|| _ = server.connect().ask("INV.SET P AVAILABLE 5")).len(), 0);
+    let sent = server.propagated_by(|| {
+        assert_eq!(server.connect().ask("INV.SET P AVAILABLE 5 NOTE counted"), 5);
+    });
+    assert!(sent.len() == 1 && sent[0].starts_with("XADD inventory:feed "), "{sent:?}");
+    let entry = entries(&mut shop).pop().expect("an entry");
+    assert_eq!((entry["quantity"].as_str(), entry["note"].as_str()), ("0", "counted"));
+    assert_eq!(shop.ask("INV.SET P AVAILABLE 9 IFEQ 1 NOTE nothing"), Json::Null);
+    assert_eq!(entries(&mut shop).len(), 2);
+    assert_rebuilt(&mut shop);
+}
+
+#[test]
+fn a_note_is_refused_while_the_feed_is_off_and_is_not_part_of_what_a_token_compares() {
+    let server = Server::start_with(&["inv.max-data-bytes 8", "appendonly yes"]);
+    let mut shop = server.connect();
+    shop.ask("INV.ADJUST P 10 ONCE t1");
+    shop.ask("INV.WAREHOUSES W SET A 1 B 2");
+    shop.ask("INV.ADJUST W@A 9");
+    let before = shop.contents();
+    for command in ["INV.ADJUST P 1 NOTE n", "INV.SET P AVAILABLE 1 NOTE n", "INV.TRANSFER W A B 1 NOTE n"] {
+        assert_eq!(
+            shop.refusal(command),
+            "ERR NOTE cannot be used while inv.feed-maxlen is 0: notes are kept in the change feed"
+        );
+    }
+    shop.ask("CONFIG SET inv.feed-maxlen 100");
+    assert_eq!(
+        shop.refusal("INV.ADJUST P 1 NOTE 123456789"),
+        "ERR NOTE has 9 bytes, but at most 8 are allowed (inv.max-data-bytes)"
+    );
+    for command in ["INV.ADJUST P 1 NOTE", "INV.ADJUST P 1 NOTE a NOTE b", "INV.THRESHOLD P 5 NOTE a"] {
+        assert!(shop.refusal(command).starts_with("ERR "), "{command}");
+    }
+    // The token was used without a note, before the feed was on.
+    assert_eq!(shop.ask("INV.ADJUST P 10 ONCE t1 NOTE again"), 10);
+    assert_eq!(shop.contents(), before);
+}
+
+#[test]
+fn in_tagged_style_a_note_is_in_the_feed_of_its_product() {
+    let server = Server::start_with(&["inv.feed-maxlen 100", "inv.key-style tagged"]);
+    let mut shop = server.connect();
+    shop.ask("INV.ADJUST {shop1}:p 10 NOTE first");
+    let entry = shop.ask("XRANGE inventory:feed:{shop1} - +")[0][1].to_string();
+    assert!(entry.contains("\"note\",\"first\",\"user\",\"default\""), "{entry}");
+}

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use crate::dice::Dice;
 use crate::harness::{Client, Json, Machine, Server, assert_same, wait_until};
 use crate::lines::{Life, Line, Lines, Mix, PLACES, SKUS, line, number_of};
-use crate::naive::{MARK, Model};
+use crate::naive::{MARK, Model, THRESHOLD};
 use crate::replies;
 
 /// Units of each sku at the beginning.
@@ -169,7 +169,8 @@ impl History {
         let mut dice = Dice::new(seed);
         let aof = dice.roll(2) == 0;
         // With such a budget, a job leaves nothing for the next run of the cron.
-        let mut options = vec!["inv.sweep-budget-us 1000000"];
+        let threshold = format!("inv.low-stock-threshold {THRESHOLD}");
+        let mut options = vec!["inv.sweep-budget-us 1000000", "inv.feed-maxlen 50", &threshold];
         if aof {
             options.push("appendonly yes");
         }
@@ -243,8 +244,9 @@ impl History {
                 while calls.len() < 4 && self.dice.one_in(4) {
                     calls.push(self.lines.call(&mut self.dice));
                 }
-                // On these servers, it deletes overdue keys, in an unpredictable order.
-                calls.retain(|call| !self.walks_expire || call[0] != "INV.AUDITSCAN");
+                // On these servers, they delete overdue keys, in an unpredictable order.
+                let walks = ["INV.AUDITSCAN", "INV.STOCKSCAN"];
+                calls.retain(|call| !self.walks_expire || !walks.contains(&call[0].as_str()));
                 self.calls(&calls);
             }
             // This step is about time.

@@ -133,6 +133,9 @@ fn what_a_running_server_has_is_found_in_slices_and_commands_go_on_meanwhile() {
         "INV.COMMIT LAPSED",
     ]);
     assert!(replies[0].as_str().expect("text").contains("inv_index_ready:0"));
+    // The stock is in the keys, so a walk over it needs no index.
+    let page = shop.ask("INV.STOCKSCAN 0 LOW");
+    assert!(page[0].is_string() && page[1].is_array(), "{page}");
     for reply in &replies[1..5] {
         assert_eq!(wire_code(reply), "-TRYAGAIN", "{reply}");
     }

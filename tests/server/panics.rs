@@ -61,7 +61,7 @@ fn works(shop: &mut Client) {
 }
 
 /// Each command, for a shop that is set up anew for it.
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 25] = [
     "INV.RESERVE R ITEMS P 2 Q 1",
     "INV.RESERVE R DATA text ONCE t ITEMS W 4 P 1",
     "INV.RESERVE LIVE ITEMS P 2 Q 1",
@@ -78,6 +78,9 @@ const COMMANDS: [&str; 22] = [
     "INV.ALERTS",
     "INV.AUDIT P",
     "INV.AUDITSCAN 0",
+    "INV.STOCKSCAN 0 LOW",
+    "INV.SCAN 0 MATCH * FULL",
+    "INV.ROLLBACK NEVER FENCE",
     "INV.REPAIR DRIFT FORCE",
     "INV.ADJUST P 5",
     "INV.SET P ONHAND 50",

@@ -223,6 +223,7 @@ fn a_call_with_too_few_or_too_many_words_is_answered_with_the_usage_line() {
         "INV.AUDIT",
         "INV.AUDIT P Q",
         "INV.AUDITSCAN",
+        "INV.STOCKSCAN",
         "INV.REPAIR",
     ] {
         let name = command.split(' ').next().expect("a name");

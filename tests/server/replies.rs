@@ -1,6 +1,8 @@
 //! Converts a real server's replies to the short form of the simulation and the model: see
 //! `engine/calls.rs`.
 
+use std::collections::BTreeSet;
+
 use crate::harness::Json;
 
 /// The reply to a call, or the refusal.
@@ -37,7 +39,18 @@ pub fn short(call: &[String], reply: &Json) -> Result<String, String> {
                     .collect(),
             )
         }
-        ("INV.SCAN", reply) => list(reply[1].as_array().expect("ids").iter().map(text).collect()),
+        ("INV.STOCKSCAN", reply) => {
+            let found = reply[1].as_array().expect("what was found").iter();
+            let units = |view: &Json| {
+                format!("{} {}", text(&view["product_id"]), of(view, ["available", "reserved"]))
+            };
+            // SCAN may find a key twice.
+            list(found.map(units).collect::<BTreeSet<_>>().into_iter().collect())
+        }
+        ("INV.SCAN", reply) => {
+            let id = |one: &Json| text(if one.is_object() { &one["reservation_id"] } else { one });
+            list(reply[1].as_array().expect("what was found").iter().map(id).collect())
+        }
         ("INV.ALERTS", reply) => reply.as_array().expect("alerts").len().to_string(),
         (_, Json::String(text)) => text.clone(),
         (_, reply) => reply.to_string(),

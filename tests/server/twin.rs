@@ -189,8 +189,8 @@ impl Twins {
         loop {
             let line = self.lines.call(&mut self.dice);
             let is_known = match line[0].as_str() {
-                // It deletes overdue keys.
-                "INV.AUDITSCAN" => !self.walks_expire,
+                // They delete overdue keys.
+                "INV.AUDITSCAN" | "INV.STOCKSCAN" => !self.walks_expire,
                 // The names of alerts contain the time.
                 "INV.ALERTS" => false,
                 _ => true,
@@ -234,6 +234,7 @@ impl Twins {
     fn simulated_keys(&self) -> Keys {
         let text = |value: &Value| match value {
             Value::Text(text) => text.clone(),
+            Value::Hash => "hash".to_owned(),
             Value::SortedSet(members) => {
                 let mut members: Vec<(i64, &String)> =
                     members.iter().map(|(name, score)| (*score, name)).collect();
@@ -264,6 +265,10 @@ fn normal(name: &str, value: &str, until: Option<i64>) -> Option<(Json, Option<i
         for of_the_moment in ["created_at", "resolved_at", "timestamp"] {
             fields.remove(of_the_moment);
         }
+        // A fence has no deadline, and has the time at which it was made instead.
+        if fields.get("items").is_some_and(|items| items.as_array().is_some_and(Vec::is_empty)) {
+            fields.remove("expires_at");
+        }
     }
     Some((document, until.filter(|_| is_record)))
 }
@@ -292,7 +297,7 @@ fn said(line: &Line, reply: &Json) -> String {
 
 /// Sorts lists.
 fn normal_answer(line: &Line, answer: String) -> String {
-    if !["INV.SCAN", "INV.AUDITSCAN"].contains(&line[0].as_str()) {
+    if !["INV.SCAN", "INV.AUDITSCAN", "INV.STOCKSCAN"].contains(&line[0].as_str()) {
         return answer;
     }
     let mut entries: Vec<&str> = answer.split("; ").collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::source::{Change, Reading, STOCKS, Search, Totals};
+use crate::source::{Absence, Change, Reading, STOCKS, Search, Totals};
 use crate::state::{Cursor, MOST_ALERTS, MOST_PRODUCTS, Panel, Rates};
 use crate::{NOW, alert, answer, info, know, names, new_state, press, reservation, stock};
 
@@ -19,11 +19,11 @@ fn change(number: i64, event: &str, product: &str, reservation: Option<&str>) ->
 }
 
 #[test]
-fn products_are_known_by_reservations_alerts_the_feed_and_by_name() {
+fn products_are_known_by_the_walk_reservations_alerts_the_feed_and_by_name() {
     let mut state = new_state(&["NAMED"]);
     let reading = Reading {
         nearest: vec![reservation("R1", 60, &[("NEAR", 1), ("HOUSED@A", 1)])],
-        walked: vec![reservation("R2", 600, &[("FAR", 1)])],
+        stock: vec![("FAR".to_owned(), Ok(stock(50, 0))), ("BROKEN".to_owned(), Err(Absence::Unreadable))],
         alerts: vec![alert("LOW", "LOW_STOCK", NOW)],
         changes: vec![change(1, "adjusted", "FED", None)],
         is_cut: true,
@@ -36,7 +36,7 @@ fn products_are_known_by_reservations_alerts_the_feed_and_by_name() {
         BTreeSet::from_iter(ask.products.iter().map(String::as_str)),
         BTreeSet::from(["FAR", "FED", "HOUSED", "LOW", "NAMED", "NEAR"])
     );
-    assert_eq!((ask.walk.as_deref(), ask.since, ask.after.as_deref()), (Some("7-7"), NOW, Some("1-0")));
+    assert_eq!((ask.walk.as_str(), ask.since, ask.after.as_deref()), ("7-7", NOW, Some("1-0")));
 
     // A product that the server does not know is shown only if the user has named it.
     state.take(answer(&ask, |name| (name == "NEAR").then(|| stock(5, 1))), NOW);
@@ -109,9 +109,9 @@ fn the_number_of_products_and_alerts_that_are_kept_is_bounded() {
     let mut state = new_state(&[]);
     for page in 0..12 {
         let id = |number: i64| format!("P-{page}-{number}");
-        let walked = (0..1000).map(|number| reservation("R", 9, &[(&id(number), 1)])).collect();
+        let met = (0..1000).map(|number| (id(number), Ok(stock(50, 1)))).collect();
         let alerts = (0..100).map(|number| alert("A", "LOW_STOCK", page * 1000 + number)).collect();
-        state.take(Reading { walked, alerts, ..Reading::default() }, NOW);
+        state.take(Reading { stock: met, alerts, ..Reading::default() }, NOW);
     }
     assert!(state.are_products_cut);
     assert_eq!(state.alerts.len(), MOST_ALERTS);
@@ -210,23 +210,21 @@ fn what_reaches_its_deadline_between_two_readings_has_ended() {
 }
 
 #[test]
-fn the_walk_continues_and_starts_over_while_there_are_more_than_are_listed() {
+fn the_walk_over_the_products_continues_and_begins_again_after_its_end() {
     let mut state = new_state(&[]);
-    assert_eq!(state.ask(NOW).walk, None, "nothing is known yet");
-    let page = |walk: Option<&str>, is_cut| Reading {
-        walked: vec![reservation("R", 9, &[]); 100],
-        walk: walk.map(str::to_owned),
-        is_cut,
-        ..Reading::default()
-    };
-    state.take(page(None, true), NOW);
-    assert_eq!(state.ask(NOW).walk.as_deref(), Some("0"));
-    state.take(page(Some("5-5"), true), NOW);
-    assert_eq!((state.ask(NOW).walk.as_deref(), state.looked_at()), (Some("5-5"), Some(200)));
-    state.take(page(Some("0"), true), NOW);
-    assert_eq!((state.ask(NOW).walk.as_deref(), state.looked_at()), (Some("0"), None));
-    state.take(page(Some("5-5"), false), NOW);
-    assert_eq!(state.ask(NOW).walk, None, "all are listed");
+    assert_eq!((state.ask(NOW).walk.as_str(), state.is_finding_products()), ("0", false), "not read yet");
+    let page = |walk: Option<&str>| Reading { walk: walk.map(str::to_owned), ..Reading::default() };
+    state.take(page(Some("c5")), NOW);
+    assert_eq!((state.ask(NOW).walk.as_str(), state.is_finding_products()), ("c5", true));
+    state.take(page(Some("0")), NOW);
+    assert_eq!((state.ask(NOW).walk.as_str(), state.is_finding_products()), ("0", false));
+    state.take(page(Some("c5")), NOW);
+    assert_eq!((state.ask(NOW).walk.as_str(), state.is_finding_products()), ("c5", false));
+
+    // A user who may not walk.
+    let mut state = new_state(&[]);
+    state.take(page(None), NOW);
+    assert_eq!((state.ask(NOW).walk.as_str(), state.is_finding_products()), ("0", false));
 }
 
 #[test]

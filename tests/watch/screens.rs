@@ -50,7 +50,7 @@ fn shop() -> State {
             info: Some(info(1_000_000, totals)),
             nearest: nearest.clone(),
             is_cut: true,
-            walk: Some("5-5".to_owned()),
+            walk: Some("c5".to_owned()),
             stock: vec![
                 ("SHOE".to_owned(), Ok(stock(1200, 300))),
                 ("LACE".to_owned(), Ok(laces)),
@@ -78,7 +78,7 @@ fn at_80_by_24_everything_is_there() {
 fn a_small_screen_shows_the_list_that_has_the_keys() {
     let mut state = shop();
     let first = screen(&mut state, 40, 10);
-    assert_shows(&first, " 1 Products met: 4 ─");
+    assert_shows(&first, " 1 Products: 4, least available first ─");
     assert_shows(&first, "1,200   300");
     assert!(!first.join("").contains("Reservations"));
     press(&mut state, KeyCode::Char('2'));
@@ -92,7 +92,7 @@ fn a_small_screen_shows_the_list_that_has_the_keys() {
 #[test]
 fn a_wide_screen_shows_the_lists_side_by_side() {
     let screen = screen(&mut shop(), 200, 50);
-    let line = screen.iter().find(|line| line.contains("1 Products met: 4, least available first")).unwrap();
+    let line = screen.iter().find(|line| line.contains("1 Products: 4, least available first")).unwrap();
     assert!(line.contains("2 Reservations"), "{line}");
     assert_shows(
         &screen,
@@ -131,7 +131,7 @@ fn an_empty_shop_says_so() {
     assert!(!before.join("").contains("None"), "nothing is known before the first reading");
     state.take(Reading::default(), NOW);
     let screen = screen(&mut state, 80, 24);
-    for text in ["None is known yet.", "None is live.", "None is stored.", "rates: not known yet"] {
+    for text in ["There is none yet.", "None is live.", "None is stored.", "rates: not known yet"] {
         assert_shows(&screen, text);
     }
 }

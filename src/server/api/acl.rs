@@ -26,14 +26,23 @@ impl Caller {
         if !has_user(ctx) {
             return Self::Server;
         }
-        // SAFETY: the context is valid and has a user. Servers before Valkey 9.1 access its name without checking
-        // that.
-        let name = unsafe { call!(RedisModule_GetCurrentUserName(ctx.raw())) };
-        let Some(name) = NonNull::new(name).map(Text) else { return Self::Stranger };
+        let Some(name) = current_name(ctx) else { return Self::Stranger };
         // SAFETY: the name is valid.
         let user = unsafe { call!(RedisModule_GetModuleUserFromUserName(name.as_ptr())) };
         NonNull::new(user).map_or(Self::Stranger, |user| Self::User(User(user)))
     }
+}
+
+/// The name of the user who sends the current command. `None` if it comes from the server itself.
+pub fn user_name(ctx: Ctx<'_>) -> Option<String> {
+    let name = if has_user(ctx) { current_name(ctx) } else { None };
+    name.map(|name| String::from_utf8_lossy(name.bytes()).into_owned())
+}
+
+/// The name of the current user. The context must have one.
+fn current_name(ctx: Ctx<'_>) -> Option<Text> {
+    // SAFETY: the context is valid and has a user. Servers before Valkey 9.1 access its name without checking that.
+    NonNull::new(unsafe { call!(RedisModule_GetCurrentUserName(ctx.raw())) }).map(Text)
 }
 
 /// Whether the current command comes from a user, whose rights the server has checked. A command that a module calls
@@ -77,12 +86,41 @@ impl User {
         status == OK
     }
 
-    /// Whether it has selectors: additional rule sets, each with commands and keys that apply only together.
-    pub fn has_selectors(&self) -> bool {
+    /// Its rights, as far as they matter for a walk.
+    pub fn rights(&self) -> Rights {
         // SAFETY: the user is valid.
         let rules = unsafe { call!(RedisModule_GetModuleUserACLString(self.0.as_ptr())) };
-        // Patterns contain no spaces.
-        NonNull::new(rules).map(Text).is_none_or(|rules| rules.bytes().windows(2).any(|pair| pair == b" ("))
+        NonNull::new(rules).map(Text).map_or(Rights::UNKNOWN, |rules| Rights::read(rules.bytes()))
+    }
+}
+
+/// The rights of a user, as far as they matter for a walk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// Whether it has selectors: additional rule sets, each with commands and keys that apply only together.
+    pub has_selectors: bool,
+    /// The databases to which it is restricted, on servers that know such rules. `None` if it is not restricted.
+    pub databases: Option<Vec<c_int>>,
+}
+
+impl Rights {
+    /// The rights of a user whose rules the server does not tell. Each question is then put to the server.
+    const UNKNOWN: Self = Self { has_selectors: true, databases: None };
+
+    /// Reads the rules of a user, as ACL LIST shows them.
+    fn read(rules: &[u8]) -> Self {
+        // Patterns contain no spaces, and the rules of selectors stand in parentheses after all others.
+        let mut rules = rules.split(|byte| *byte == b' ').peekable();
+        let mut rights = Self::default();
+        while let Some(rule) = rules.next_if(|rule| !rule.starts_with(b"(")) {
+            let numbers = rule.strip_prefix(b"db=").or((rule == b"resetdbs").then_some(&[]));
+            if let Some(numbers) = numbers.and_then(|numbers| std::str::from_utf8(numbers).ok()) {
+                let numbers = numbers.split(',').filter_map(|number| number.parse::<c_int>().ok());
+                rights.databases.get_or_insert_default().extend(numbers);
+            }
+        }
+        rights.has_selectors = rules.peek().is_some();
+        rights
     }
 }
 

@@ -22,7 +22,7 @@ pub enum Called {
     ClientKill,
     /// Lists the users and their rights before an unload.
     AclList,
-    /// Finds the keys for INV.AUDITSCAN.
+    /// Finds the keys for INV.AUDITSCAN and INV.STOCKSCAN.
     Scan,
 }
 
