@@ -108,9 +108,8 @@ impl Supply {
         keys: &mut K,
         asked: &'a [Line],
         split: Split,
+        budget: &mut Budget,
     ) -> Result<Cow<'a, [Line]>, Refusal> {
-        let can_expire = keys.ledger(|ledger| ledger.is_complete());
-        let mut budget = Budget { can_expire, lines: MOST_RELEASED };
         loop {
             let shorts = match pick(asked, &self.stocks(), split) {
                 Ok(lines) => return Ok(lines),
@@ -118,6 +117,8 @@ impl Supply {
             };
             let now = keys.now();
             if budget.is_spent() || !keys.ledger(|ledger| ledger.holds.index_due(now, MOST_INDEXED)) {
+                // The due reservations are not all indexed, which takes time as well.
+                budget.lines = 0;
                 let skus = shorts.into_iter().map(|(_, shortage)| shortage.sku);
                 return Err(Refusal::Overdue(skus.collect()));
             }
@@ -132,7 +133,7 @@ impl Supply {
             }
             let before = budget.lines;
             for short in &shorts {
-                self.release(keys, asked, short, split, &mut budget);
+                self.release(keys, asked, short, split, budget);
             }
             if budget.lines == before {
                 let shortages = shorts.into_iter().map(|(line, shortage)| {
@@ -201,7 +202,7 @@ impl Supply {
 }
 
 /// What one command may still release before it decides.
-struct Budget {
+pub(super) struct Budget {
     /// Whether the server expires due keys when they are opened. After one failure this is not tried again.
     can_expire: bool,
     /// The remaining number of lines.
@@ -209,6 +210,11 @@ struct Budget {
 }
 
 impl Budget {
+    /// The budget of a command that has released nothing yet.
+    pub(super) fn whole<K: Keyspace>(keys: &mut K) -> Self {
+        Self { can_expire: keys.ledger(|ledger| ledger.is_complete()), lines: MOST_RELEASED }
+    }
+
     /// Counts a released reservation with this number of lines. It counts as at least one.
     fn spend(&mut self, lines: usize) {
         self.lines = self.lines.saturating_sub(lines.max(1));

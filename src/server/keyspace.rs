@@ -112,6 +112,34 @@ impl<'a> ServerKeyspace<'a> {
         self.confine(id.as_str())
     }
 
+    /// Like [`confine`](Self::confine), for a command on several reservations, each with its lines.
+    ///
+    /// # Errors
+    ///
+    /// `CROSSSLOT` if not all of them are in one slot.
+    pub fn confine_all<'b>(
+        &mut self,
+        mut reservations: impl Iterator<Item = (&'b ReservationId, &'b [Line])>,
+    ) -> Result<(), Refusal> {
+        if !self.settings.in_cluster {
+            return Ok(());
+        }
+        let Some((first, lines)) = reservations.next() else { return Ok(()) };
+        self.confine_with(first, lines)?;
+        for (id, lines) in reservations {
+            if self.slot != Some(Slot::of(id.as_str())) {
+                return Err(Refusal::CrossSlots { first: first.clone(), other: id.clone() });
+            }
+            self.confine_with(id, lines)?;
+        }
+        Ok(())
+    }
+
+    /// Counts a refusal for INFO that is a part of an answer.
+    pub fn count_refusal(&self, refusal: &Refusal) {
+        self.module.totals.refuse(refusal.code());
+    }
+
     /// In a cluster, refuses a command that reads keys of any slot if it is in a transaction or a script. The server
     /// would expect those keys in the slot of the transaction or script.
     pub fn roam(&self, command: &str) -> Result<(), Refusal> {
