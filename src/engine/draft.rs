@@ -84,6 +84,7 @@ fn units_of(counter: &Counter) -> i64 {
 impl<'k, K: Keyspace> Draft<'k, K> {
     /// A draft without effects, for a call on about this many reservations.
     pub(super) fn new(keys: &'k mut K, reservations: usize) -> Self {
+        keys.expect_many(reservations);
         Self {
             keys,
             effects: Vec::with_capacity(reservations.saturating_mul(2)),
@@ -134,17 +135,17 @@ impl<'k, K: Keyspace> Draft<'k, K> {
 
     /// Adds to the counter that the draft shows.
     fn shift(&mut self, key: Key<'_>, delta: i64) {
-        if let Some(seen) = self.see(key) {
+        if let Some(seen) = self.see(key, K::counter_to_change) {
             seen.now = Counter::Units(units_of(&seen.now).saturating_add(delta));
         }
     }
 
     /// What is known of a counter, which is read if nothing is. `None` for every other key.
-    fn see(&mut self, key: Key<'_>) -> Option<&mut SeenCounter> {
+    fn see(&mut self, key: Key<'_>, read: impl FnOnce(&mut K, Key<'_>) -> Counter) -> Option<&mut SeenCounter> {
         let sku = sku_of(&key)?;
         let counter = self.shelves.entry_ref(sku).or_default().counter(&key);
         if counter.is_none() {
-            let found = self.keys.read_counter(key);
+            let found = read(self.keys, key);
             *counter = Some(SeenCounter { before: found.clone(), now: found });
         }
         counter.as_mut()
@@ -246,8 +247,15 @@ impl<K: Keyspace> Keyspace for Draft<'_, K> {
         }
     }
 
+    fn read_to_change(&mut self, key: Key<'_>) -> Reading {
+        match self.changed(key) {
+            Some(reading) => reading,
+            None => self.keys.read_to_change(key),
+        }
+    }
+
     fn read_counter(&mut self, key: Key<'_>) -> Counter {
-        match self.see(key) {
+        match self.see(key, K::counter_to_change) {
             Some(seen) => seen.now.clone(),
             None => self.keys.read_counter(key),
         }
@@ -257,7 +265,8 @@ impl<K: Keyspace> Keyspace for Draft<'_, K> {
         if let Some(reading) = self.changed(key) {
             return reading;
         }
-        match self.see(key).map(|seen| seen.now.clone()) {
+        let peek = |keys: &mut K, key: Key<'_>| Counter::from(keys.peek(key));
+        match self.see(key, peek).map(|seen| seen.now.clone()) {
             Some(Counter::Units(units)) => Reading::Text(units.to_string().into_bytes(), None),
             Some(Counter::Absent) => Reading::Absent,
             // The counter never changes, so the key says why.
@@ -274,10 +283,10 @@ impl<K: Keyspace> Keyspace for Draft<'_, K> {
     }
 
     fn add(&mut self, key: Key<'_>, delta: i64) -> i64 {
-        self.see(key);
+        self.see(key, K::counter_to_change);
         let sum = self.keys.add(key, delta);
         self.shift(key, delta);
-        self.see(key).map_or(sum, |seen| units_of(&seen.now))
+        self.see(key, K::counter_to_change).map_or(sum, |seen| units_of(&seen.now))
     }
 
     fn ranking(&mut self, key: Key<'_>, most: usize) -> Ranking {

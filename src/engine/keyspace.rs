@@ -218,6 +218,11 @@ pub trait Keyspace {
         false
     }
 
+    /// The command will read this many reservations to change them, and will change them only after it has read all.
+    fn expect_many(&mut self, reservations: usize) {
+        let _ = reservations;
+    }
+
     /// Reads a key as a client's command would. A due key expires.
     fn read(&mut self, key: Key<'_>) -> Reading;
 
