@@ -42,11 +42,7 @@ impl<'a> Args<'a> {
     /// # Errors
     ///
     /// As for [`Args::new`].
-    pub fn with_most(
-        words: &'a [&'a [u8]],
-        grammar: &'static str,
-        most: usize,
-    ) -> Result<Self, Refusal> {
+    pub fn with_most(words: &'a [&'a [u8]], grammar: &'static str, most: usize) -> Result<Self, Refusal> {
         let rest = words.get(1..).unwrap_or_default();
         if rest.len() > most {
             let given = rest.len();

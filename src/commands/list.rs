@@ -3,8 +3,8 @@
 
 use super::warehouses::{self, Change};
 use super::{
-    adjust, alerts, audit, auditscan, batch, commit, extend, get, mcommit, mreserve, mrollback, repair, reserve,
-    rollback, scan, set, stock, threshold, transfer,
+    adjust, alerts, audit, auditscan, batch, commit, extend, get, mcommit, mreserve, mrollback, repair,
+    reserve, rollback, scan, set, stock, threshold, transfer,
 };
 use crate::engine::alerts::AlertQuery;
 use crate::engine::audit::AuditCursor;

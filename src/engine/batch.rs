@@ -130,11 +130,7 @@ struct Work {
 
 impl Work {
     /// Reads the state of a reservation.
-    fn read<K: Keyspace>(
-        &mut self,
-        draft: &mut Draft<'_, K>,
-        id: &ReservationId,
-    ) -> Result<State, Refusal> {
+    fn read<K: Keyspace>(&mut self, draft: &mut Draft<'_, K>, id: &ReservationId) -> Result<State, Refusal> {
         if self.read > MOST_READ {
             return Err(Refusal::CallFull(id.clone()));
         }

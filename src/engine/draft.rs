@@ -141,7 +141,11 @@ impl<'k, K: Keyspace> Draft<'k, K> {
     }
 
     /// What is known of a counter, which is read if nothing is. `None` for every other key.
-    fn see(&mut self, key: Key<'_>, read: impl FnOnce(&mut K, Key<'_>) -> Counter) -> Option<&mut SeenCounter> {
+    fn see(
+        &mut self,
+        key: Key<'_>,
+        read: impl FnOnce(&mut K, Key<'_>) -> Counter,
+    ) -> Option<&mut SeenCounter> {
         let sku = sku_of(&key)?;
         let counter = self.shelves.entry_ref(sku).or_default().counter(&key);
         if counter.is_none() {
@@ -156,9 +160,11 @@ impl<'k, K: Keyspace> Draft<'k, K> {
         let (Key::Reservation(id) | Key::Outcome(id)) = key else { return None };
         let is_record = matches!(key, Key::Reservation(_));
         match self.effects.get(*self.changed.get(id)?)? {
-            Effect::Hold { record, deadline } => {
-                Some(if is_record { Reading::Text(record.to_json(), Some(*deadline)) } else { Reading::Absent })
-            }
+            Effect::Hold { record, deadline } => Some(if is_record {
+                Reading::Text(record.to_json(), Some(*deadline))
+            } else {
+                Reading::Absent
+            }),
             Effect::End { .. } if is_record => Some(Reading::Absent),
             Effect::End { id, outcome, deadline } | Effect::Outcome { id, outcome, deadline }
                 if !is_record && *deadline > 0 =>

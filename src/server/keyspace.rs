@@ -258,11 +258,7 @@ impl<'a> ServerKeyspace<'a> {
     }
 
     /// Opens a key to change it later in this command. `read` reads it.
-    fn hold_open<T>(
-        &mut self,
-        key: Key<'_>,
-        read: impl FnOnce(&OpenKey<'a>) -> T,
-    ) -> (T, HeldKey<'a>) {
+    fn hold_open<T>(&mut self, key: Key<'_>, read: impl FnOnce(&OpenKey<'a>) -> T) -> (T, HeldKey<'a>) {
         if self.take_held(key).is_some() {
             // Two handles of the same key would not see each other's changes.
             self.close_held();
