@@ -448,13 +448,19 @@ impl<'a> Packed<'a> {
             (Step::Holds, None) => {
                 for document in documents.split(|byte| *byte == BETWEEN) {
                     let record = Record::of_any_id(document, style)?;
+                    if parsed.effects.is_empty() && record.id != id {
+                        return None;
+                    }
                     parsed.add(Effect::Hold { deadline: record.expires_at, record }, document);
                 }
             }
             (Step::Closes, Some(ttl)) => {
                 for document in documents.split(|byte| *byte == BETWEEN) {
-                    let (id, outcome) = Outcome::of_any_id(document, style)?;
-                    parsed.close(id, outcome, ttl, document)?;
+                    let (of, outcome) = Outcome::of_any_id(document, style)?;
+                    if parsed.effects.is_empty() && of != id {
+                        return None;
+                    }
+                    parsed.close(of, outcome, ttl, document)?;
                 }
             }
             (Step::Hold | Step::Record | Step::Close | Step::Holds | Step::Closes, _) => return None,
