@@ -72,11 +72,8 @@ fn move_sums<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
     let mut places: HashMap<&Sku, [Option<usize>; 2]> = HashMap::with_capacity(effects.len());
     for effect in effects {
         effect.each_move(|key, delta| {
-            let (sku, which) = match key {
-                Key::Available(sku) => (sku, 0),
-                Key::Reserved(sku) => (sku, 1),
-                _ => return,
-            };
+            let (Key::Available(sku) | Key::Reserved(sku)) = key else { return };
+            let which = usize::from(matches!(key, Key::Reserved(_)));
             let known = places.entry(sku).or_default();
             let Some(place) = known.get_mut(which) else { return };
             match place.and_then(|place| sums.get_mut(place)) {

@@ -116,8 +116,11 @@ impl Told {
             Err(refusal) => vec![Err(refusal.clone()); elements.len()],
         };
         assert_eq!(answers.len(), elements.len(), "answers to {line:?}");
-        let heard = elements.iter().zip(&answers).map(|(element, answer)| self.hear_one(element, answer));
-        heard.fold(Ok(()), |all, one| all.and(one))
+        let mut heard = Ok(());
+        for (element, answer) in elements.iter().zip(&answers) {
+            heard = heard.and(self.hear_one(element, answer));
+        }
+        heard
     }
 
     fn hear_one(&mut self, line: &Line, answer: &Result<Json, String>) -> Result<(), String> {

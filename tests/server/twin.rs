@@ -240,7 +240,8 @@ impl Twins {
                 members.sort_unstable();
                 members.iter().map(|(score, name)| format!("{name} {score}")).collect::<Vec<_>>().join(" ")
             }
-            other => format!("{other:?}"),
+            Value::Hash => "hash".to_owned(),
+            Value::Stream(_) => "stream".to_owned(),
         };
         let entries = self.simulation.data.iter();
         let entry = |(name, entry): (&String, &crate::simulation::Entry)| {
