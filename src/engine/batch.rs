@@ -41,7 +41,7 @@ pub fn reserve_each<K: Keyspace>(
 ) -> Result<Vec<Result<UnixMs, Refusal>>, Refusal> {
     check_places(keys, requests)?;
     catch_up(keys);
-    let mut budget = Budget::whole(keys);
+    let mut budget = Budget::default();
     let mut work = Work::default();
     let mut draft = Draft::new(keys, requests.len());
     let mut holds = false;

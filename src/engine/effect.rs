@@ -121,7 +121,11 @@ impl Effect {
 }
 
 /// Whether several reservations begin or end, so that they may move units of the same skus.
+#[inline]
 pub(super) fn are_of_many(effects: &[Effect]) -> bool {
+    if effects.len() < 2 {
+        return false;
+    }
     let is_whole = |effect: &&Effect| matches!(effect, Effect::Hold { .. } | Effect::End { .. });
     effects.iter().filter(is_whole).nth(1).is_some()
 }

@@ -45,7 +45,7 @@ pub struct ReserveRequest {
 pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Reserved, Refusal> {
     let id = &request.id;
     let state = settled_state(keys, id).and_then(|state| state.ours(id));
-    let mut budget = Budget::whole(keys);
+    let mut budget = Budget::default();
     let (record, moves) = match decide(keys, request, state, &mut budget)? {
         Verdict::Answered(reserved) => return Ok(reserved),
         Verdict::Already(record, expires_at) => {
@@ -84,6 +84,7 @@ pub(super) enum Verdict {
 }
 
 /// Decides a request for an id in this state. Overdue units that it needs are released.
+#[inline]
 pub(super) fn decide<K: Keyspace>(
     keys: &mut K,
     request: &ReserveRequest,

@@ -78,7 +78,7 @@ fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Out
     objections.check(outcome.check_all_back());
     objections.unless_any(())?;
     let mut supply = Supply::of_lines(keys, &lines)?;
-    let mut budget = Budget::whole(keys);
+    let mut budget = Budget::default();
     supply.pick(keys, &lines, Split::default(), &mut budget)?;
     let shelves = supply.shelves(keys, &lines)?;
     // After this point nothing may fail.

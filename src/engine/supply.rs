@@ -110,6 +110,9 @@ impl Supply {
         split: Split,
         budget: &mut Budget,
     ) -> Result<Cow<'a, [Line]>, Refusal> {
+        if budget.can_expire.is_none() {
+            budget.can_expire = Some(keys.ledger(|ledger| ledger.is_complete()));
+        }
         loop {
             let shorts = match pick(asked, &self.stocks(), split) {
                 Ok(lines) => return Ok(lines),
@@ -203,18 +206,21 @@ impl Supply {
 
 /// What one command may still release before it decides.
 pub(super) struct Budget {
-    /// Whether the server expires due keys when they are opened. After one failure this is not tried again.
-    can_expire: bool,
+    /// Whether the server expires due keys when they are opened, or `None` if that has not been looked at yet. After one
+    /// failure this is not tried again.
+    can_expire: Option<bool>,
     /// The remaining number of lines.
     lines: usize,
 }
 
-impl Budget {
+impl Default for Budget {
     /// The budget of a command that has released nothing yet.
-    pub(super) fn whole<K: Keyspace>(keys: &mut K) -> Self {
-        Self { can_expire: keys.ledger(|ledger| ledger.is_complete()), lines: MOST_RELEASED }
+    fn default() -> Self {
+        Self { can_expire: None, lines: MOST_RELEASED }
     }
+}
 
+impl Budget {
     /// Counts a released reservation with this number of lines. It counts as at least one.
     fn spend(&mut self, lines: usize) {
         self.lines = self.lines.saturating_sub(lines.max(1));
@@ -228,7 +234,8 @@ impl Budget {
     /// still missing, which is 0 or less if there were enough.
     fn release<K: Keyspace>(&mut self, keys: &mut K, sku: &Sku, mut missing: i64) -> i64 {
         while missing > 0 && !self.is_spent() {
-            let Some((units, lines)) = sweep::release_one(keys, sku, &mut self.can_expire) else { break };
+            let can_expire = self.can_expire.get_or_insert(true);
+            let Some((units, lines)) = sweep::release_one(keys, sku, can_expire) else { break };
             missing = missing.saturating_sub(units);
             self.spend(lines);
         }

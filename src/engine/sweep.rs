@@ -65,6 +65,7 @@ pub(super) fn settled_state<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Re
 }
 
 /// The same for a command that has caught up already.
+#[inline]
 pub(super) fn settled_state_alone<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<State, Refusal> {
     let now = keys.now();
     let found = keys.read_to_change(Key::Reservation(id));

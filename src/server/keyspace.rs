@@ -257,8 +257,15 @@ impl<'a> ServerKeyspace<'a> {
         (name, open)
     }
 
-    /// Opens a key to change it later in this command. `read` reads it.
-    fn hold_open<T>(&mut self, key: Key<'_>, read: impl FnOnce(&OpenKey<'a>) -> T) -> (T, HeldKey<'a>) {
+    /// Opens a key to change it later in this command. `read` reads it, and `known` says from that which units of a counter
+    /// are known, and whether the key is a record that does not exist.
+    #[inline]
+    fn hold_open<T>(
+        &mut self,
+        key: Key<'_>,
+        read: impl FnOnce(&OpenKey<'a>) -> T,
+        known: impl FnOnce(&T) -> (Option<i64>, bool),
+    ) -> T {
         if self.take_held(key).is_some() {
             // Two handles of the same key would not see each other's changes.
             self.close_held();
@@ -267,16 +274,14 @@ impl<'a> ServerKeyspace<'a> {
         let (name, hash) = self.names().name(key, style);
         let name = name.clone();
         let key = OpenKey::open(ctx, &name, Mode::Write);
-        (read(&key), HeldKey { hash, name, key, units: None, is_absent_record: false })
-    }
-
-    /// Keeps a key open unless there are too many.
-    fn keep_open(&mut self, held: HeldKey<'a>) {
+        let found = read(&key);
+        let (units, is_absent_record) = known(&found);
         match &mut self.many {
-            Some(many) => many.push(held),
-            None if self.held.len() < MOST_OPEN => self.held.push_back(held),
-            None => {}
+            None if self.held.len() >= MOST_OPEN => {}
+            None => self.held.push_back(HeldKey { hash, name, key, units, is_absent_record }),
+            Some(many) => many.push(HeldKey { hash, name, key, units, is_absent_record }),
         }
+        found
     }
 
     fn look(&mut self, key: Key<'_>, mode: Mode) -> Reading {
@@ -404,19 +409,13 @@ impl Keyspace for ServerKeyspace<'_> {
     }
 
     fn counter_to_change(&mut self, key: Key<'_>) -> Counter {
-        let (counter, mut held) = self.hold_open(key, counter);
-        if let Counter::Units(units) = &counter {
-            held.units = Some(*units);
-        }
-        self.keep_open(held);
-        counter
+        let units = |found: &Counter| if let Counter::Units(units) = found { Some(*units) } else { None };
+        self.hold_open(key, counter, |found| (units(found), false))
     }
 
     fn read_to_change(&mut self, key: Key<'_>) -> Reading {
-        let (found, mut held) = self.hold_open(key, reading);
-        held.is_absent_record = found == Reading::Absent && matches!(key, Key::Reservation(_));
-        self.keep_open(held);
-        found
+        let is_record = matches!(key, Key::Reservation(_));
+        self.hold_open(key, reading, |found| (None, is_record && *found == Reading::Absent))
     }
 
     fn peek(&mut self, key: Key<'_>) -> Reading {
