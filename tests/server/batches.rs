@@ -173,13 +173,15 @@ fn transactions_and_scripts_may_contain_calls() {
     assert_eq!(each(&replies[1]), ["at", "-INSUFFICIENT"]);
     assert_eq!(each(&replies[2]), ["OK", "OK", "-NOTFOUND"]);
     assert_eq!(shop.counters("P"), (7, 0));
-    // A script finds the errors among the elements, as with the server's own EXEC.
+    // A script finds the errors among the elements. Valkey 9.1 shows it only the first error instead.
     const SCRIPT: &str = "
-    local made = redis.call('INV.MRESERVE', 2, KEYS[1], 1, 'P', 5, KEYS[2], 1, 'P', 5)
-    local sold = redis.call('INV.MCOMMIT', KEYS[1], KEYS[2])
+    local made = redis.pcall('INV.MRESERVE', 2, KEYS[1], 1, 'P', 5, KEYS[2], 1, 'P', 5)
+    local sold = redis.pcall('INV.MCOMMIT', KEYS[1], KEYS[2])
+    if made.err then return {'', made.err, '', sold.err} end
     return {type(made[1]), made[2].err, sold[1].ok, sold[2].err}";
     let found = shop.ask(["EVAL", SCRIPT, "2", "S1", "S2"]);
-    assert_eq!((&found[0], &found[2]), (&json!("number"), &json!("OK")));
+    assert!([json!("number"), json!("")].contains(&found[0]), "{found}");
+    assert!([json!("OK"), json!("")].contains(&found[2]), "{found}");
     assert!(found[1].as_str().is_some_and(|text| text.starts_with("INSUFFICIENT P requested 5")), "{found}");
     assert!(found[3].as_str().is_some_and(|text| text.starts_with("NOTFOUND ")), "{found}");
     assert_eq!(shop.counters("P"), (2, 0));
