@@ -65,7 +65,8 @@ struct HeldKey<'a> {
 /// The keys that a command on many reservations holds open. It reads all of them first and changes them later, so they are
 /// found by their hash.
 ///
-/// A change of one key removes no other, so it closes none. Everything else closes them as it does for other commands.
+/// A change of one key removes no other, so it closes none, nor does the reading of an outcome, which is never held open.
+/// Everything else closes them as it does for other commands.
 #[derive(Default)]
 struct ManyHeld<'a> {
     /// The records that do not exist.
@@ -209,6 +210,8 @@ impl<'a> ServerKeyspace<'a> {
             Mode::Peek => {}
             Mode::Read => match &mut self.many {
                 None => self.held.retain(|held| held.is_absent_record),
+                // An outcome that expires takes no other key with it.
+                Some(_) if matches!(key, Key::Outcome(_)) => {}
                 Some(many) => many.present.clear(),
             },
             Mode::Write => self.held.clear(),
