@@ -208,6 +208,59 @@ fn cases() -> Vec<Case> {
             client.ask(format!("INV.RESERVE more-{n} EX 3600 ITEMS THIN 1024"));
             format!("INV.EXTEND more-{n} EX 7200")
         }),
+        case("MRESERVE of 1,000 reservations of as many skus, the longest ids", |client, n| {
+            let of = |number: usize| format!("{} 1 A{number} 1", long(&format!("M{n}-"), number));
+            let fill = "for n = 0, 999 do redis.call('SET', 'stock:available:A' .. n, 1000000) end";
+            client.ask(["EVAL", fill, "0"]);
+            format!("INV.MRESERVE EX 3600 1000 {}", (0..1000).map(of).collect::<Vec<_>>().join(" "))
+        }),
+        case("MRESERVE again, 1,000 reservations", |_, n| {
+            let of = |number: usize| format!("{} 1 A{number} 1", long(&format!("M{n}-"), number));
+            format!("INV.MRESERVE EX 3600 1000 {}", (0..1000).map(of).collect::<Vec<_>>().join(" "))
+        }),
+        case("MCOMMIT of 1,000 reservations of as many skus, the longest ids", |_, n| {
+            let of = |number: usize| long(&format!("M{n}-"), number);
+            format!("INV.MCOMMIT {}", (0..1000).map(of).collect::<Vec<_>>().join(" "))
+        }),
+        case("MRESERVE of which all 1,000 are refused", |_, n| {
+            let of = |number: usize| format!("N{n}-{number} 1 A{number} 9000000000");
+            format!("INV.MRESERVE EX 3600 1000 {}", (0..1000).map(of).collect::<Vec<_>>().join(" "))
+        }),
+        case("MRESERVE of 2 items of products in 1,024 warehouses, and 998 others", |client, n| {
+            fill_thin(client);
+            let thin = (0..2).map(|number| format!("T{n}-{number} 1 THIN 512"));
+            let all = thin.chain((2..1000).map(|number| format!("T{n}-{number} 1 BUSY 1")));
+            format!("INV.MRESERVE EX 3600 1000 {}", all.collect::<Vec<_>>().join(" "))
+        }),
+        case("MRESERVE of one product whose 20,000 reservations have become due", |client, n| {
+            client.ask("SET stock:available:DUE 20000");
+            let at = client.now() + 1500;
+            let script = format!(
+                "for n = 1, {DUE} do redis.call('INV.RESERVE', 'mdue-{n}-' .. n, 'PXAT', {at}, 'ITEMS', 'DUE', 1) end"
+            );
+            client.ask(["EVAL", &script, "0"]);
+            let left = (at + 5 - client.now()).max(0);
+            client.ask(format!("DEBUG SLEEP {}", left as f64 / 1000.0));
+            let of = |number: usize| format!("all-{n}-{number} 1 DUE 1");
+            format!("INV.MRESERVE PX 1 1000 {}", (0..1000).map(of).collect::<Vec<_>>().join(" "))
+        }),
+        case("MROLLBACK of 1,000 reservations with DATA", |client, n| {
+            let data = "d".repeat(4096);
+            let commands: Vec<String> = (0..1000)
+                .map(|number| format!("INV.RESERVE D{n}-{number} EX 3600 DATA {data} ITEMS A{number} 1"))
+                .collect();
+            client.burst(&commands);
+            let ids: Vec<String> = (0..1000).map(|number| format!("D{n}-{number}")).collect();
+            format!("INV.MROLLBACK {}", ids.join(" "))
+        }),
+        case("MCOMMIT of reservations of 1,024 lines", |client, n| {
+            for number in 0..4 {
+                fill_thin(client);
+                client.ask(format!("INV.RESERVE many-{n}-{number} ITEMS THIN 1024"));
+            }
+            let ids: Vec<String> = (0..4).map(|number| format!("many-{n}-{number}")).collect();
+            format!("INV.MCOMMIT {}", ids.join(" "))
+        }),
         case("GET of 1,024 lines", |_, _| "INV.GET more-1".to_owned()),
         case("STOCK of 2,112 products, the most words", |_, _| {
             let products: Vec<String> = (0..2112).map(|n| format!("A{}", n % 1000)).collect();

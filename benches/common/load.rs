@@ -47,6 +47,19 @@ impl Figures {
     }
 }
 
+impl Figures {
+    /// The figures of one operation, if each call carries out this many.
+    pub fn of_each(self, in_a_call: usize) -> Self {
+        let each = in_a_call as f64;
+        Self {
+            per_second: self.per_second * each,
+            us_a_call: self.us_a_call / each,
+            cpu_us: self.cpu_us / each,
+            ..self
+        }
+    }
+}
+
 impl Load {
     /// Sends the command on 50 connections. `counted_as` is its name in INFO commandstats.
     pub fn run(&self, server: &Server, command: &[String], counted_as: &str) -> Figures {

@@ -20,6 +20,9 @@ pub const COMMIT: &str = "COMMIT";
 pub const ROLLBACK: &str = "ROLLBACK";
 pub const PING: &str = "PING";
 
+/// The number of reservations in a call on many.
+const BATCH: usize = 1000;
+
 /// The number of products over which the load is spread evenly.
 const PRODUCTS: usize = 1_000_000;
 
@@ -37,6 +40,9 @@ impl Step {
             "INV.RESERVE" => "INV.RESERVE",
             "INV.COMMIT" => "INV.COMMIT",
             "INV.ROLLBACK" => "INV.ROLLBACK",
+            "INV.MRESERVE" => "INV.MRESERVE",
+            "INV.MCOMMIT" => "INV.MCOMMIT",
+            "INV.MROLLBACK" => "INV.MROLLBACK",
             "INCRBY" => "incrby",
             "INCREX" => "increx",
             "PING" => "ping",
@@ -71,6 +77,8 @@ pub struct Contender {
     steps: Vec<Step>,
     measured: Measured,
     over_products: bool,
+    /// The number of operations in one call. Calls on many are sent without a pipeline.
+    in_a_call: usize,
     /// Whether it is measured with pipeline 32 and AOF off or everysec only.
     pub is_special: bool,
 }
@@ -83,12 +91,17 @@ impl Contender {
             steps: steps.iter().map(|&step| step.clone()).collect(),
             measured: Measured::Last,
             over_products: false,
+            in_a_call: 1,
             is_special: false,
         }
     }
 
     fn special(self) -> Self {
         Self { is_special: true, ..self }
+    }
+
+    fn in_calls_of(self, in_a_call: usize) -> Self {
+        Self { in_a_call, ..self }
     }
 
     fn all_steps(self) -> Self {
@@ -109,9 +122,11 @@ impl Contender {
             fill_products(&mut client, PRODUCTS);
         }
         let range = if self.over_products { PRODUCTS } else { MANY };
-        let load = Load { requests, pipeline, range, seed };
-        let figures: Vec<Figures> =
-            self.steps.iter().map(|step| load.run(server, &step.command, step.counted_as)).collect();
+        let calls = (requests / self.in_a_call).max(1);
+        let pipeline = if self.in_a_call > 1 { 1 } else { pipeline };
+        let load = Load { requests: calls, pipeline, range, seed };
+        let run = |step: &Step| load.run(server, &step.command, step.counted_as).of_each(self.in_a_call);
+        let figures: Vec<Figures> = self.steps.iter().map(run).collect();
         match self.measured {
             Measured::Last => figures[figures.len() - 1],
             Measured::All => figures.into_iter().reduce(Figures::followed_by).unwrap(),
@@ -168,6 +183,10 @@ pub fn contenders(plain: &mut Client) -> Vec<Contender> {
         &["1"],
     );
 
+    let reserve_many =
+        Step::new(&format!("INV.MRESERVE EX 900 {BATCH}{}", " r__rand_int__ 1 L0 1".repeat(BATCH)));
+    let many = |command: &str| Step::new(&format!("{command}{}", " r__rand_int__".repeat(BATCH)));
+    let (commit_many, roll_back_many) = (many("INV.MCOMMIT"), many("INV.MROLLBACK"));
     let own = reserve(1);
     let commit = Step::new("INV.COMMIT r__rand_int__");
     let rollback = Step::new("INV.ROLLBACK r__rand_int__");
@@ -176,6 +195,9 @@ pub fn contenders(plain: &mut Client) -> Vec<Contender> {
         new(RESERVE, MODULE, &[&own]),
         new(RESERVE, LUA, &[&lua_reserve]),
         new(RESERVE, AS_MUCH, &[&lua_as_much]),
+        new("RESERVE, in calls of 1,000", MODULE, &[&reserve_many]).in_calls_of(BATCH),
+        new("COMMIT, in calls of 1,000", MODULE, &[&reserve_many, &commit_many]).in_calls_of(BATCH),
+        new("ROLLBACK, in calls of 1,000", MODULE, &[&reserve_many, &roll_back_many]).in_calls_of(BATCH),
         new(RESERVE_5, MODULE, &[&reserve(5)]),
         new(RESERVE_5, LUA, &[&lua_lines(5)]),
         new("RESERVE, 20 lines", MODULE, &[&reserve(20)]).special(),

@@ -36,11 +36,20 @@ impl<'a> Args<'a> {
     /// `ERR` if there are too many arguments, or if one is not UTF-8 or contains a control character. The server
     /// compares a keyword only up to a NUL, and a control character can disguise a name in a log or a terminal.
     pub fn new(words: &'a [&'a [u8]], grammar: &'static str) -> Result<Self, Refusal> {
+        Self::with_most(words, grammar, MOST_ARGUMENTS)
+    }
+
+    /// The same for a command that takes more arguments than others.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Args::new`].
+    pub fn with_most(words: &'a [&'a [u8]], grammar: &'static str, most: usize) -> Result<Self, Refusal> {
         let rest = words.get(1..).unwrap_or_default();
-        if rest.len() > MOST_ARGUMENTS {
+        if rest.len() > most {
             let given = rest.len();
             return Err(Refusal::invalid(format!(
-                "{given} arguments are given, but at most {MOST_ARGUMENTS} are allowed"
+                "{given} arguments are given, but at most {most} are allowed"
             )));
         }
         let bytes = rest.iter().map(|word| word.len()).fold(0, usize::saturating_add);
@@ -194,14 +203,43 @@ impl<'a> Args<'a> {
                     self.wrong(format!("{option} is given in the place of a sku: put options before ITEMS"))
                 );
             }
-            let quantity = self.next(format_args!("the quantity of {}", Quoted(sku)))?;
-            let sku = Sku::parse(sku, style)?;
-            let quantity = Quantity::parse(quantity).ok_or_else(|| {
-                self.no_integer(format_args!("the quantity of {}", sku.listed()), quantity, 1)
-            })?;
-            items.add(Line { sku, quantity })?;
+            items.add(self.line(sku, style)?)?;
         }
         Ok(items.into_lines())
+    }
+
+    /// Reads `sku quantity` this many times. The quantities of a sku that is repeated are added up.
+    pub fn counted_items(&mut self, style: KeyStyle, count: usize) -> Result<Vec<Line>, Refusal> {
+        let mut items = Sum::with_capacity(count);
+        for _ in 0..count {
+            let sku = self.next("a sku")?;
+            items.add(self.line(sku, style)?)?;
+        }
+        Ok(items.into_lines())
+    }
+
+    /// Reads the quantity after `sku`.
+    fn line(&mut self, sku: &[u8], style: KeyStyle) -> Result<Line, Refusal> {
+        let quantity = self.next(format_args!("the quantity of {}", Quoted(sku)))?;
+        let sku = Sku::parse(sku, style)?;
+        let quantity = Quantity::parse(quantity)
+            .ok_or_else(|| self.no_integer(format_args!("the quantity of {}", sku.listed()), quantity, 1))?;
+        Ok(Line { sku, quantity })
+    }
+
+    /// The next argument, which stays the next one.
+    pub fn peek(&self) -> Option<&'a [u8]> {
+        self.rest.first().copied()
+    }
+
+    /// Reads the number of the `what` that follow, from 1 to `most`, which `limit` explains.
+    pub fn count(&mut self, what: &str, most: usize, limit: &str) -> Result<usize, Refusal> {
+        let given = self.next(format_args!("the number of {what}"))?;
+        let count = parse_integer(given).filter(|count| (1..=MAX_EXACT).contains(count));
+        let count = count.ok_or_else(|| self.no_integer(format_args!("the number of {what}"), given, 1))?;
+        usize::try_from(count).ok().filter(|count| *count <= most).ok_or_else(|| {
+            Refusal::invalid(format!("{count} {what} are given, but at most {most} are allowed{limit}"))
+        })
     }
 
     /// Checks that no argument is left.

@@ -3,8 +3,8 @@
 
 use super::warehouses::{self, Change};
 use super::{
-    adjust, alerts, audit, auditscan, commit, extend, get, repair, reserve, rollback, scan, set, stock,
-    stockscan, threshold, transfer,
+    adjust, alerts, audit, auditscan, batch, commit, extend, get, mcommit, mreserve, mrollback, repair,
+    reserve, rollback, scan, set, stock, stockscan, threshold, transfer,
 };
 use crate::engine::alerts::AlertQuery;
 use crate::engine::audit::AuditCursor;
@@ -87,6 +87,9 @@ commands! {
     Commit(ResolveRequest) Write: commit::parse(words, style, settings).map(Self::Commit);
     Extend(ExtendRequest) Write: extend::parse(words, style).map(Self::Extend);
     Get(ReservationId) Read: get::parse(words, style).map(Self::Get);
+    MCommit(Vec<ReservationId>) Write: batch::ids(words, style, settings, mcommit::GRAMMAR).map(Self::MCommit);
+    MReserve(Vec<ReserveRequest>) Write: mreserve::parse(words, style, settings).map(Self::MReserve);
+    MRollback(Vec<ReservationId>) Write: batch::ids(words, style, settings, mrollback::GRAMMAR).map(Self::MRollback);
     /// The sku, and whether the repair is forced.
     Repair(Sku, bool) Dangerous: repair::parse(words, style).map(|(sku, force)| Self::Repair(sku, force));
     Reserve(ReserveRequest) Write: reserve::parse(words, style, settings).map(Self::Reserve);

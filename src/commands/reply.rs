@@ -78,6 +78,18 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// An error.
+    pub fn error(&self, refusal: &Refusal) {
+        self.wrote(0);
+        self.ctx.reply_with_error(&refusal.to_string());
+    }
+
+    /// `OK`.
+    pub fn ok(&self) {
+        self.wrote(0);
+        self.ctx.reply_with_ok();
+    }
+
     /// A null.
     pub fn null(&self) {
         self.wrote(0);

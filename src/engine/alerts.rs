@@ -48,6 +48,9 @@ impl Moves {
 /// Raises the alerts for these changes. For each alert a key is written and a message is published, both in the
 /// transaction of their cause. For a product that is neither low nor out of stock, no key is read.
 pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
+    if keys.is_draft() {
+        return;
+    }
     let mut in_warehouses: BTreeMap<&str, Vec<&Move>> = BTreeMap::new();
     for moved in moves.0.iter().filter(|moved| moved.sku.warehouse().is_some()) {
         in_warehouses.entry(moved.sku.product()).or_default().push(moved);

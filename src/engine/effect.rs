@@ -92,7 +92,7 @@ pub enum Effect {
 impl Effect {
     /// Calls `meet` for each counter that the effect adds to, with the number to add. The number is 0 for an available
     /// counter that is only created.
-    pub(super) fn each_move(&self, mut meet: impl FnMut(Key<'_>, i64)) {
+    pub(super) fn each_move<'a>(&'a self, mut meet: impl FnMut(Key<'a>, i64)) {
         match self {
             Effect::Hold { record, .. } => {
                 for Line { sku, quantity } in &record.items {
@@ -118,6 +118,16 @@ impl Effect {
             | Effect::Outcome { .. } => {}
         }
     }
+}
+
+/// Whether several reservations begin or end, so that they may move units of the same skus.
+#[inline]
+pub(super) fn are_of_many(effects: &[Effect]) -> bool {
+    if effects.len() < 2 {
+        return false;
+    }
+    let is_whole = |effect: &&Effect| matches!(effect, Effect::Hold { .. } | Effect::End { .. });
+    effects.iter().filter(is_whole).nth(1).is_some()
 }
 
 /// The units that a line of a reservation that ends adds to the available and to the reserved counter.

@@ -5,6 +5,8 @@
 //! versions are in docs/internals/replicated-form.md. AOF files are kept indefinitely, so words may be added here but
 //! never changed.
 
+use hashbrown::HashMap;
+
 use super::forms::{Forms, Parsed};
 use super::keyspace::{Argument, Keyspace, counter, is_free};
 use super::places::check_set;
@@ -15,24 +17,78 @@ use crate::inventory::quantity::UnixMs;
 use crate::inventory::refusal::{Objections, Refusal};
 use crate::inventory::sku::{Product, ReservationId, Sku};
 
+use super::effect::are_of_many;
+
 pub use super::effect::Effect;
 pub use super::forms::parse;
 
 /// Carries out the effects of a command and replicates them. After this point nothing may fail.
 pub fn write_all<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
+    write_with(keys, effects, Upkeep::Due);
+}
+
+/// The same for effects that are in the ledger already.
+pub(super) fn write_entered<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
+    write_with(keys, effects, Upkeep::Done);
+}
+
+fn write_with<K: Keyspace>(keys: &mut K, effects: &[Effect], upkeep: Upkeep) {
     let forms = Forms::of(effects, keys.style());
-    carry_out_all(keys, effects, |index| forms.document(index));
+    carry_out_all(keys, effects, |index| forms.document(index), upkeep);
     keys.replicate(Sent::Apply, &forms.arguments());
+}
+
+/// Whether reservations that begin or end still have to be entered in the ledger.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Upkeep {
+    Due,
+    Done,
 }
 
 /// Carries out effects. The counters come first, because their keys are still open since they were read.
 ///
 /// Subtractions come before additions. If a fault of the module stops the work half way, units may be missing, but none
 /// exists twice.
-fn carry_out_all<'a, K: Keyspace>(keys: &mut K, effects: &[Effect], document: impl Fn(usize) -> &'a [u8]) {
-    move_units(keys, effects);
+fn carry_out_all<'a, K: Keyspace>(
+    keys: &mut K,
+    effects: &[Effect],
+    document: impl Fn(usize) -> &'a [u8],
+    upkeep: Upkeep,
+) {
+    if are_of_many(effects) {
+        move_sums(keys, effects);
+    } else {
+        move_units(keys, effects);
+    }
     for (index, effect) in effects.iter().enumerate() {
-        carry_out(keys, effect, document(index));
+        carry_out(keys, effect, document(index), upkeep);
+    }
+}
+
+/// Moves the units of many reservations. Each counter is written once, with the sum of its moves.
+fn move_sums<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
+    let mut sums: Vec<(Key<'_>, i64)> = Vec::with_capacity(effects.len());
+    // The places of the available and of the reserved counter of each sku.
+    let mut places: HashMap<&Sku, [Option<usize>; 2]> = HashMap::with_capacity(effects.len());
+    for effect in effects {
+        effect.each_move(|key, delta| {
+            let (Key::Available(sku) | Key::Reserved(sku)) = key else { return };
+            let which = usize::from(matches!(key, Key::Reserved(_)));
+            let known = places.entry(sku).or_default();
+            let Some(place) = known.get_mut(which) else { return };
+            match place.and_then(|place| sums.get_mut(place)) {
+                Some((_, sum)) => *sum = sum.saturating_add(delta),
+                None => {
+                    *place = Some(sums.len());
+                    sums.push((key, delta));
+                }
+            }
+        });
+    }
+    for takes in [true, false] {
+        for (key, sum) in sums.iter().filter(|(_, sum)| (*sum < 0) == takes) {
+            keys.add(*key, *sum);
+        }
     }
 }
 
@@ -50,13 +106,15 @@ fn move_units<K: Keyspace>(keys: &mut K, effects: &[Effect]) {
 
 /// Carries out one effect whose counters have already moved: writes the keys, sends the keyspace notifications that the
 /// Lua scripts' commands would send, and updates the ledger.
-fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
+fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8], upkeep: Upkeep) {
     // The server reports DECRBY as `incrby` as well.
     effect.each_move(|key, _| keys.notify(c"incrby", key));
     match effect {
         Effect::Hold { record, deadline } => {
             write(keys, Key::Reservation(&record.id), document, *deadline);
-            keys.ledger(|ledger| ledger.holds.enter(record, *deadline));
+            if upkeep == Upkeep::Due {
+                keys.ledger(|ledger| ledger.holds.enter(record, *deadline));
+            }
         }
         Effect::Record { record, deadline } => {
             write(keys, Key::Reservation(&record.id), document, *deadline);
@@ -104,7 +162,9 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8]) {
         }
         Effect::End { id, deadline, .. } => {
             keys.remove(Key::Reservation(id));
-            keys.ledger(|ledger| ledger.holds.leave(id));
+            if upkeep == Upkeep::Due {
+                keys.ledger(|ledger| ledger.holds.leave(id));
+            }
             keys.notify(c"del", Key::Reservation(id));
             if *deadline > 0 {
                 write(keys, Key::Outcome(id), document, *deadline);
@@ -186,7 +246,8 @@ fn replay_effects<K: Keyspace>(keys: &mut K, effects: &[Effect], documents: &[&[
     for effect in effects {
         check_replayed(keys, effect)?;
     }
-    carry_out_all(keys, effects, |index| documents.get(index).copied().unwrap_or_default());
+    let document = |index: usize| documents.get(index).copied().unwrap_or_default();
+    carry_out_all(keys, effects, document, Upkeep::Due);
     Ok(())
 }
 

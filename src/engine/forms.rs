@@ -3,14 +3,15 @@
 //! AOF files are kept indefinitely, so words and versions may be added here but never changed.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use super::effect::{Effect, moved, units_of};
+use super::effect::{Effect, are_of_many, moved, units_of};
 use super::keyspace::Argument;
 use crate::inventory::alert::OFF;
 use crate::inventory::key::{Key, OnceName, Watched, watched};
 use crate::inventory::line::Line;
 use crate::inventory::outcome::Outcome;
-use crate::inventory::quantity::parse_integer;
+use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
@@ -35,8 +36,7 @@ impl<'a> Forms<'a> {
     /// The document that the effect with this index stores. Empty if it stores none.
     pub(super) fn document(&self, index: usize) -> &[u8] {
         match self {
-            Self::Packed(packed) if index == packed.last => &packed.document,
-            Self::Packed(_) => &[],
+            Self::Packed(packed) => packed.document(index),
             Self::General(_, forms) => match forms.get(index).map(|form| &form.second) {
                 Some(Second::Document(document)) => document,
                 Some(Second::Number(_)) | None => &[],
@@ -47,8 +47,8 @@ impl<'a> Forms<'a> {
     /// The arguments of `INV.APPLY`.
     pub(super) fn arguments(&self) -> Vec<Argument<'_>> {
         match self {
-            Self::Packed(Packed { header, document, id, .. }) => {
-                vec![*header, Argument::Text(document), Argument::Key(Key::Reservation(id))]
+            Self::Packed(Packed { header, documents, id, .. }) => {
+                vec![*header, Argument::Text(documents), Argument::Key(Key::Reservation(id))]
             }
             Self::General(style, forms) => {
                 let mut arguments = Vec::with_capacity(forms.len().saturating_mul(4).saturating_add(1));
@@ -274,15 +274,25 @@ impl Effect {
     }
 }
 
-/// The packed form of what the most frequent commands do to one reservation: a header, the stored document, and the
-/// reservation's key. The document says the rest. It costs less than the general form, because it has fewer arguments, and the
-/// module has made the strings of most of them before.
+/// The packed form of what the most frequent commands do: a header, the stored document, and the reservation's key. The
+/// document says the rest. It costs less than the general form, because it has fewer arguments, and the module has made the
+/// strings of most of them before.
+///
+/// What such commands do to many reservations is packed as well: the documents in one argument, separated by line feeds, and
+/// the key of the first. A document contains no line feed, because JSON escapes it.
 pub(super) struct Packed<'a> {
     header: Argument<'static>,
-    document: Vec<u8>,
+    documents: Vec<u8>,
     id: &'a ReservationId,
-    /// The index of the effect that stores the document.
-    last: usize,
+    places: Places,
+}
+
+/// Where the document of an effect is.
+enum Places {
+    /// The effect with this index stores the only document.
+    One(usize),
+    /// For each effect, the range of its document. It is empty if the effect stores none.
+    Many(Vec<Range<usize>>),
 }
 
 /// What is packed. The header consists of the version, which also says how the keys are named, and a word.
@@ -295,46 +305,126 @@ enum Step {
     /// `CLOSE ttl`: [`Effect::Units`] for each item of the outcome, as its ending says, and [`Effect::End`]. The outcome is
     /// kept until `ttl` milliseconds after the end, or not at all if that is 0.
     Close,
+    /// `HOLDS`: the same as `HOLD` for each record.
+    Holds,
+    /// `CLOSES ttl`: the same as `CLOSE` for each outcome.
+    Closes,
 }
 
-const HEADERS: [(&str, KeyStyle, Step); 6] = [
+const HEADERS: [(&str, KeyStyle, Step); 10] = [
     ("3 HOLD", KeyStyle::Plain, Step::Hold),
     ("4 HOLD", KeyStyle::Tagged, Step::Hold),
     ("3 RECORD", KeyStyle::Plain, Step::Record),
     ("4 RECORD", KeyStyle::Tagged, Step::Record),
     ("3 CLOSE", KeyStyle::Plain, Step::Close),
     ("4 CLOSE", KeyStyle::Tagged, Step::Close),
+    ("3 HOLDS", KeyStyle::Plain, Step::Holds),
+    ("4 HOLDS", KeyStyle::Tagged, Step::Holds),
+    ("3 CLOSES", KeyStyle::Plain, Step::Closes),
+    ("4 CLOSES", KeyStyle::Tagged, Step::Closes),
 ];
 
+/// The separator of packed documents.
+const BETWEEN: u8 = b'\n';
+
+/// The maximum size of packed documents in bytes. The server reads a longer argument than 512 MB only from its master.
+const MOST_PACKED: usize = 256 << 20;
+
+fn header(of: Step, named: KeyStyle) -> Option<&'static str> {
+    HEADERS.iter().find(|(_, style, step)| *style == named && *step == of).map(|(text, ..)| *text)
+}
+
+/// How long an outcome is kept that expires at `deadline`; 0 if it is not kept.
+fn ttl_of(outcome: &Outcome, deadline: UnixMs) -> Option<i64> {
+    if deadline == 0 { Some(0) } else { deadline.checked_sub(outcome.resolved_at) }
+}
+
 impl<'a> Packed<'a> {
-    /// Packs the effects. Returns `None` if their document does not say everything.
+    /// Packs the effects. Returns `None` if their documents do not say everything.
     fn of(effects: &'a [Effect], style: KeyStyle) -> Option<Self> {
         let (effect, units) = effects.split_last()?;
-        let header = |step| {
-            HEADERS.iter().find(|(_, of, packs)| *of == style && *packs == step).map(|(text, ..)| *text)
-        };
-        let last = units.len();
+        let places = Places::One(units.len());
         if let Effect::Hold { record, deadline } | Effect::Record { record, deadline } = effect
             && units.is_empty()
             && record.expires_at == *deadline
         {
             let step = if matches!(effect, Effect::Hold { .. }) { Step::Hold } else { Step::Record };
-            let header = Argument::Word(header(step)?);
-            return Some(Self { header, document: record.to_json(), id: &record.id, last });
+            let header = Argument::Word(header(step, style)?);
+            return Some(Self { header, documents: record.to_json(), id: &record.id, places });
         }
         if let Effect::End { id, outcome, deadline } = effect
             && closes(outcome, units)
         {
-            let ttl = if *deadline == 0 { 0 } else { deadline.checked_sub(outcome.resolved_at)? };
             // The ttl is a setting, so the header is nearly always the same.
-            let header = Argument::Phrase(header(Step::Close)?, ttl);
-            return Some(Self { header, document: outcome.to_json(id), id, last });
+            let header = Argument::Phrase(header(Step::Close, style)?, ttl_of(outcome, *deadline)?);
+            return Some(Self { header, documents: outcome.to_json(id), id, places });
         }
-        None
+        if !are_of_many(effects) {
+            return None;
+        }
+        match effect {
+            Effect::Hold { .. } => Self::of_holds(effects, style),
+            Effect::End { .. } => Self::of_ends(effects, style),
+            Effect::Record { .. }
+            | Effect::Units { .. }
+            | Effect::Once { .. }
+            | Effect::Threshold { .. }
+            | Effect::Rank { .. }
+            | Effect::Unrank { .. }
+            | Effect::Clear { .. }
+            | Effect::Outcome { .. } => None,
+        }
+    }
+
+    /// Packs effects that hold stock for many reservations.
+    fn of_holds(effects: &'a [Effect], style: KeyStyle) -> Option<Self> {
+        let mut many = Many::with_capacity(effects.len());
+        let mut first = None;
+        for effect in effects {
+            let Effect::Hold { record, deadline } = effect else { return None };
+            if record.expires_at != *deadline {
+                return None;
+            }
+            first = first.or(Some(&record.id));
+            many.add(&record.to_json())?;
+        }
+        many.packed(Argument::Word(header(Step::Holds, style)?), first?)
+    }
+
+    /// Packs effects that end many reservations.
+    fn of_ends(effects: &'a [Effect], style: KeyStyle) -> Option<Self> {
+        let mut many = Many::with_capacity(effects.len());
+        let mut first = None;
+        let mut units = 0..0;
+        for (index, effect) in effects.iter().enumerate() {
+            match effect {
+                Effect::Units { .. } => many.skip(),
+                Effect::End { id, outcome, deadline } => {
+                    units.end = index;
+                    let ttl = ttl_of(outcome, *deadline)?;
+                    let (_, known) = *first.get_or_insert((id, ttl));
+                    if ttl != known || !closes(outcome, effects.get(units.clone())?) {
+                        return None;
+                    }
+                    units.start = index.checked_add(1)?;
+                    many.add(&outcome.to_json(id))?;
+                }
+                Effect::Hold { .. }
+                | Effect::Record { .. }
+                | Effect::Once { .. }
+                | Effect::Threshold { .. }
+                | Effect::Rank { .. }
+                | Effect::Unrank { .. }
+                | Effect::Clear { .. }
+                | Effect::Outcome { .. } => return None,
+            }
+        }
+        let (id, ttl) = first?;
+        many.packed(Argument::Phrase(header(Step::Closes, style)?, ttl), id)
     }
 
     /// Reads the effects that [`Packed::of`] packs.
-    fn read<'b>(header: &[u8], document: &'b [u8], key: &[u8]) -> Option<Parsed<'b>> {
+    fn read<'b>(header: &[u8], documents: &'b [u8], key: &[u8]) -> Option<Parsed<'b>> {
         let (text, ttl) = match header.iter().rposition(|byte| *byte == b' ').map(|at| header.split_at(at)) {
             Some((text, ttl)) if text.contains(&b' ') => (text, Some(parse_integer(ttl.get(1..)?)?)),
             _ => (header, None),
@@ -342,27 +432,108 @@ impl<'a> Packed<'a> {
         let (_, style, step) = HEADERS.iter().find(|(known, ..)| known.as_bytes() == text)?;
         let (style, step) = (*style, *step);
         let Some(Watched::Reservation(Some(id))) = watched(key, style) else { return None };
-        let effects = match (step, ttl) {
+        let mut parsed = Parsed { style, effects: Vec::new(), documents: Vec::new() };
+        match (step, ttl) {
             (Step::Hold, None) => {
-                let record = Record::from_json(&id, document, style)?;
-                vec![Effect::Hold { deadline: record.expires_at, record }]
+                let record = Record::from_json(&id, documents, style)?;
+                parsed.add(Effect::Hold { deadline: record.expires_at, record }, documents);
             }
             (Step::Record, None) => {
-                let record = Record::from_json(&id, document, style)?;
-                vec![Effect::Record { deadline: record.expires_at, record }]
+                let record = Record::from_json(&id, documents, style)?;
+                parsed.add(Effect::Record { deadline: record.expires_at, record }, documents);
             }
-            (Step::Close, Some(ttl)) if ttl >= 0 => {
-                let outcome = Outcome::from_json(&id, document, style)?;
-                let deadline = if ttl == 0 { 0 } else { outcome.resolved_at.checked_add(ttl)? };
-                let units = outcome.items.iter().map(|line| units_of(line, outcome.ending));
-                let mut effects: Vec<Effect> = units.collect();
-                effects.push(Effect::End { id, outcome, deadline });
-                effects
+            (Step::Close, Some(ttl)) => {
+                parsed.close(id.clone(), Outcome::from_json(&id, documents, style)?, ttl, documents)?;
             }
-            (Step::Hold | Step::Record | Step::Close, _) => return None,
+            (Step::Holds, None) => {
+                for document in documents.split(|byte| *byte == BETWEEN) {
+                    let record = Record::of_any_id(document, style)?;
+                    if parsed.effects.is_empty() && record.id != id {
+                        return None;
+                    }
+                    parsed.add(Effect::Hold { deadline: record.expires_at, record }, document);
+                }
+            }
+            (Step::Closes, Some(ttl)) => {
+                for document in documents.split(|byte| *byte == BETWEEN) {
+                    let (of, outcome) = Outcome::of_any_id(document, style)?;
+                    if parsed.effects.is_empty() && of != id {
+                        return None;
+                    }
+                    parsed.close(of, outcome, ttl, document)?;
+                }
+            }
+            (Step::Hold | Step::Record | Step::Close | Step::Holds | Step::Closes, _) => return None,
+        }
+        Some(parsed)
+    }
+
+    /// The document that the effect with this index stores. Empty if it stores none.
+    fn document(&self, index: usize) -> &[u8] {
+        match &self.places {
+            Places::One(last) if index == *last => &self.documents,
+            Places::One(_) => &[],
+            Places::Many(places) => {
+                let place = places.get(index).cloned().unwrap_or_default();
+                self.documents.get(place).unwrap_or_default()
+            }
+        }
+    }
+}
+
+/// The documents of many reservations.
+struct Many {
+    documents: Vec<u8>,
+    places: Vec<Range<usize>>,
+}
+
+impl Many {
+    fn with_capacity(effects: usize) -> Self {
+        // With one line, a document takes 150 to 200 bytes.
+        let documents = Vec::with_capacity(effects.saturating_mul(200));
+        Self { documents, places: Vec::with_capacity(effects) }
+    }
+
+    /// Passes over an effect that stores no document.
+    fn skip(&mut self) {
+        self.places.push(0..0);
+    }
+
+    /// Adds the document of the next effect. `None` if there are too many bytes.
+    fn add(&mut self, document: &[u8]) -> Option<()> {
+        if !self.documents.is_empty() {
+            self.documents.push(BETWEEN);
+        }
+        let start = self.documents.len();
+        self.documents.extend_from_slice(document);
+        self.places.push(start..self.documents.len());
+        (self.documents.len() <= MOST_PACKED).then_some(())
+    }
+
+    fn packed<'a>(self, header: Argument<'static>, id: &'a ReservationId) -> Option<Packed<'a>> {
+        let Self { documents, places } = self;
+        Some(Packed { header, documents, id, places: Places::Many(places) })
+    }
+}
+
+impl<'a> Parsed<'a> {
+    fn add(&mut self, effect: Effect, document: &'a [u8]) {
+        self.effects.push(effect);
+        self.documents.push(document);
+    }
+
+    /// Adds the effects of a reservation that ends. `None` if `ttl` is not valid.
+    fn close(&mut self, id: ReservationId, outcome: Outcome, ttl: i64, document: &'a [u8]) -> Option<()> {
+        let deadline = match ttl {
+            0 => 0,
+            1.. => outcome.resolved_at.checked_add(ttl)?,
+            _ => return None,
         };
-        let documents = vec![document; effects.len()];
-        Some(Parsed { style, effects, documents })
+        for line in &outcome.items {
+            self.add(units_of(line, outcome.ending), &[]);
+        }
+        self.add(Effect::End { id, outcome, deadline }, document);
+        Some(())
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Settings {
     pub max_items: usize,
     /// The maximum length of `DATA`, in bytes.
     pub max_data_bytes: usize,
+    /// The maximum number of reservations in one call.
+    pub max_batch: usize,
 }
 
 impl Settings {
@@ -210,6 +212,16 @@ pub trait Keyspace {
     /// The slot to which the current command is confined, or `None` if it may open any key. In a cluster the server
     /// assumes that every key a command opens is in the slot of the keys that it names.
     fn confined_to(&self) -> Option<Slot>;
+
+    /// Whether changes of this keyspace are still being collected. Their alerts are raised later, for all of them together.
+    fn is_draft(&self) -> bool {
+        false
+    }
+
+    /// The command will read this many reservations to change them, and will change them only after it has read all.
+    fn expect_many(&mut self, reservations: usize) {
+        let _ = reservations;
+    }
 
     /// Reads a key as a client's command would. A due key expires.
     fn read(&mut self, key: Key<'_>) -> Reading;

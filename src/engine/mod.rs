@@ -4,6 +4,7 @@
 //!
 //! Each module uses only modules of the levels below its own:
 //!
+//! - The commands on many reservations: [`batch`], with `draft`.
 //! - The steps of commands: [`reserve`], [`resolve`], [`restock`], [`warehouses`], [`queries`], [`stockscan`],
 //!   [`audit`].
 //! - What these share, and what happens without a command: `supply`, [`recover`], [`sweep`], [`moving`],
@@ -32,7 +33,9 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod batch;
 mod change;
+mod draft;
 pub mod effect;
 pub mod effects;
 pub mod feed;

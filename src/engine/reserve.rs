@@ -3,13 +3,14 @@
 use super::change::{Cause, Change, Writes};
 use super::effects::Effect;
 use super::keyspace::{Keyspace, Tally};
-use super::supply::Supply;
+use super::supply::{Budget, Supply};
 use super::sweep::settled_state;
-use super::{feed, load_repair, once, sweep};
+use super::{alerts, feed, load_repair, once, sweep};
 use crate::inventory::allocation::Split;
 use crate::inventory::lifetime::Lifetime;
 use crate::inventory::line::Line;
 use crate::inventory::once::{Answer, Once, Reserved};
+use crate::inventory::quantity::UnixMs;
 use crate::inventory::refusal::{Rank, Refusal, both, put_off};
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::ReservationId;
@@ -43,44 +44,19 @@ pub struct ReserveRequest {
 /// was used for something else, the code of the outcome if the reservation has ended, or `INSUFFICIENT`.
 pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Reserved, Refusal> {
     let id = &request.id;
-    let now = keys.now();
     let state = settled_state(keys, id).and_then(|state| state.ours(id));
-    let supply = put_off(Rank::Foreign, Supply::read(keys, &request.items));
-    let seen = once::look_up(keys, request.once.as_ref());
-    let ((state, supply), seen) = both(both(state, supply), seen)?;
-    match seen {
-        once::Seen::Answered(Answer::Reserved(reserved)) => {
-            return answer_again(keys, request, state, reserved);
+    let mut budget = Budget::default();
+    let (record, moves) = match decide(keys, request, state, &mut budget)? {
+        Verdict::Answered(reserved) => return Ok(reserved),
+        Verdict::Already(record, expires_at) => {
+            let reserved = Reserved { id: record.id, expires_at, items: record.items };
+            once::remember_alone(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone()));
+            return Ok(reserved);
         }
-        once::Seen::Answered(other @ (Answer::Ok | Answer::Number(_))) => {
-            return Err(once::unexpected(&other));
-        }
-        once::Seen::New | once::Seen::Other(_) => {}
-    }
-    let ((), decision) = both(seen.unless_other(), state.reserve(id, &request.items))?;
-    if let Decision::Already((record, expires_at)) = decision {
-        let reserved = Reserved { id: record.id, expires_at, items: record.items };
-        once::remember_alone(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone()));
-        return Ok(reserved);
-    }
-    let deadline = request.lifetime.deadline(now, now, keys.settings().lifetimes());
-    let (mut supply, deadline) = both(supply, deadline)?;
-    if sweep::settle_remembered(keys, id) {
-        supply = Supply::read(keys, &request.items)?;
-    }
-    let lines = supply.pick(keys, &request.items, request.split)?;
-    if lines.len() > MOST_LINES {
-        return Err(Refusal::impossible(format!(
-            "the items would be split into {} lines, but a reservation may have at most {MOST_LINES}",
-            lines.len()
-        )));
-    }
-    let shelves = supply.shelves(keys, &lines)?;
-    shelves.check_room(&lines)?;
+        Verdict::Hold(record, moves) => (record, moves),
+    };
     // After this point nothing may fail.
-    let moves = shelves.moves(&lines);
-    let record = Record::new(id.clone(), now, deadline, lines.into_owned(), request.data.clone())
-        .asked_for(&request.items);
+    let deadline = record.expires_at;
     let reserved = Reserved { id: id.clone(), expires_at: deadline, items: record.items.clone() };
     let mut effects = vec![Effect::Hold { record, deadline }];
     if request.once.is_some() {
@@ -95,6 +71,62 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     .carry_out(keys);
     load_repair::mark(keys);
     Ok(reserved)
+}
+
+/// What a request leads to.
+pub(super) enum Verdict {
+    /// The token has this answer, and nothing is left to do.
+    Answered(Reserved),
+    /// An equal request made this live reservation, whose deadline is given.
+    Already(Record, UnixMs),
+    /// Hold the stock of this record, with these changes of available units. Its deadline is the one in the record.
+    Hold(Record, alerts::Moves),
+}
+
+/// Decides a request for an id in this state. Overdue units that it needs are released.
+#[inline]
+pub(super) fn decide<K: Keyspace>(
+    keys: &mut K,
+    request: &ReserveRequest,
+    state: Result<State, Refusal>,
+    budget: &mut Budget,
+) -> Result<Verdict, Refusal> {
+    let id = &request.id;
+    let now = keys.now();
+    let supply = put_off(Rank::Foreign, Supply::read(keys, &request.items));
+    let seen = once::look_up(keys, request.once.as_ref());
+    let ((state, supply), seen) = both(both(state, supply), seen)?;
+    match seen {
+        once::Seen::Answered(Answer::Reserved(reserved)) => {
+            return answer_again(keys, request, state, reserved).map(Verdict::Answered);
+        }
+        once::Seen::Answered(other @ (Answer::Ok | Answer::Number(_))) => {
+            return Err(once::unexpected(&other));
+        }
+        once::Seen::New | once::Seen::Other(_) => {}
+    }
+    let ((), decision) = both(seen.unless_other(), state.reserve(id, &request.items))?;
+    if let Decision::Already((record, expires_at)) = decision {
+        return Ok(Verdict::Already(record, expires_at));
+    }
+    let deadline = request.lifetime.deadline(now, now, keys.settings().lifetimes());
+    let (mut supply, deadline) = both(supply, deadline)?;
+    if sweep::settle_remembered(keys, id) {
+        supply = Supply::read(keys, &request.items)?;
+    }
+    let lines = supply.pick(keys, &request.items, request.split, budget)?;
+    if lines.len() > MOST_LINES {
+        return Err(Refusal::impossible(format!(
+            "the items would be split into {} lines, but a reservation may have at most {MOST_LINES}",
+            lines.len()
+        )));
+    }
+    let shelves = supply.shelves(keys, &lines)?;
+    shelves.check_room(&lines)?;
+    let moves = shelves.moves(&lines);
+    let record = Record::new(id.clone(), now, deadline, lines.into_owned(), request.data.clone())
+        .asked_for(&request.items);
+    Ok(Verdict::Hold(record, moves))
 }
 
 /// Answers a command whose token was used before. Then the answer was `reserved`.

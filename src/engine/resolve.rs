@@ -4,7 +4,7 @@ use super::change::{Cause, Change, Writes};
 use super::effect::{Effect, units_of};
 use super::keyspace::{Keyspace, Tally, counter_to_change};
 use super::places::require_supply;
-use super::supply::Supply;
+use super::supply::{Budget, Supply};
 use super::sweep::settled_state;
 use super::{alerts, feed, once};
 use crate::inventory::allocation::Split;
@@ -80,7 +80,8 @@ fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Out
     objections.check(outcome.check_all_back());
     objections.unless_any(())?;
     let mut supply = Supply::of_lines(keys, &lines)?;
-    supply.pick(keys, &lines, Split::default())?;
+    let mut budget = Budget::default();
+    supply.pick(keys, &lines, Split::default(), &mut budget)?;
     let shelves = supply.shelves(keys, &lines)?;
     // After this point nothing may fail.
     let now = keys.now();
@@ -225,14 +226,18 @@ fn resolve<K: Keyspace>(
     Ok(())
 }
 
-/// Rolls back after the deadline. The units have already been returned, and from now on no late commit can take them
-/// for this id.
-fn rename_outcome<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Outcome) {
+/// The effect of a rollback after the deadline. The units have already been returned, and from now on no late commit can
+/// take them for this id.
+pub(super) fn rename_effect<K: Keyspace>(keys: &K, id: &ReservationId, outcome: Outcome) -> Effect {
     let now = keys.now();
     // If outcomes have been turned off since this one was written, it gets the shortest possible TTL.
     let deadline = now.saturating_add(keys.settings().outcome_ttl_ms.max(1));
-    let mut effects =
-        vec![Effect::Outcome { id: request.id.clone(), outcome: outcome.given_up(now), deadline }];
+    Effect::Outcome { id: id.clone(), outcome: outcome.given_up(now), deadline }
+}
+
+/// Rolls back after the deadline.
+fn rename_outcome<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Outcome) {
+    let mut effects = vec![rename_effect(keys, &request.id, outcome)];
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
     Change { tally: Some((Tally::RolledBack, 1)), ..Change::of(effects) }.carry_out(keys);
 }
@@ -256,7 +261,7 @@ fn fence<K: Keyspace>(keys: &mut K, request: &ResolveRequest) {
 ///
 /// `TRYAGAIN` for such a record until every live reservation is known, `WRONGTYPE` if a counter is not an integer, `DRIFT` if a reserved counter is lower than the reservation requires,
 /// and `ERR` if an available counter would overflow.
-fn check_counters<K: Keyspace>(
+pub(super) fn check_counters<K: Keyspace>(
     keys: &mut K,
     record: &Record,
     lines: &[Line],
@@ -296,7 +301,8 @@ fn check_counters<K: Keyspace>(
     objections.unless_any(moves)
 }
 
-fn end_effect<K: Keyspace>(
+/// The effect that ends a reservation whose units have moved, of which the step moved `lines`.
+pub(super) fn end_effect<K: Keyspace>(
     keys: &K,
     record: &Record,
     deadline: UnixMs,

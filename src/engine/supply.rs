@@ -108,9 +108,10 @@ impl Supply {
         keys: &mut K,
         asked: &'a [Line],
         split: Split,
+        budget: &mut Budget,
     ) -> Result<Cow<'a, [Line]>, Refusal> {
         let is_index_complete = keys.ledger(|ledger| ledger.is_complete());
-        let mut budget = Budget { can_expire: is_index_complete, lines: MOST_RELEASED };
+        budget.can_expire.get_or_insert(is_index_complete);
         loop {
             let shorts = match pick(asked, &self.stocks(), split) {
                 Ok(lines) => return Ok(lines),
@@ -121,6 +122,8 @@ impl Supply {
             }
             let now = keys.now();
             if budget.is_spent() || !keys.ledger(|ledger| ledger.holds.index_due(now, MOST_INDEXED)) {
+                // The due reservations are not all indexed, which takes time as well.
+                budget.lines = 0;
                 let skus = shorts.into_iter().map(|(_, shortage)| shortage.sku);
                 return Err(Refusal::Overdue(skus.collect()));
             }
@@ -135,7 +138,7 @@ impl Supply {
             }
             let before = budget.lines;
             for short in &shorts {
-                self.release(keys, asked, short, split, &mut budget);
+                self.release(keys, asked, short, split, budget);
             }
             if budget.lines == before {
                 let shortages = shorts.into_iter().map(|(line, shortage)| {
@@ -217,11 +220,19 @@ impl Supply {
 }
 
 /// What one command may still release before it decides.
-struct Budget {
-    /// Whether the server expires due keys when they are opened. After one failure this is not tried again.
-    can_expire: bool,
+pub(super) struct Budget {
+    /// Whether the server expires due keys when they are opened, or `None` if that has not been looked at yet. After one
+    /// failure this is not tried again.
+    can_expire: Option<bool>,
     /// The remaining number of lines.
     lines: usize,
+}
+
+impl Default for Budget {
+    /// The budget of a command that has released nothing yet.
+    fn default() -> Self {
+        Self { can_expire: None, lines: MOST_RELEASED }
+    }
 }
 
 impl Budget {
@@ -238,7 +249,8 @@ impl Budget {
     /// still missing, which is 0 or less if there were enough.
     fn release<K: Keyspace>(&mut self, keys: &mut K, sku: &Sku, mut missing: i64) -> i64 {
         while missing > 0 && !self.is_spent() {
-            let Some((units, lines)) = sweep::release_one(keys, sku, &mut self.can_expire) else { break };
+            let can_expire = self.can_expire.get_or_insert(true);
+            let Some((units, lines)) = sweep::release_one(keys, sku, can_expire) else { break };
             missing = missing.saturating_sub(units);
             self.spend(lines);
         }

@@ -61,6 +61,12 @@ pub fn catch_up<K: Keyspace>(keys: &mut K) {
 /// Settles everything that is due for a reservation id, and returns its state. For commands that write.
 pub(super) fn settled_state<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<State, Refusal> {
     catch_up(keys);
+    settled_state_alone(keys, id)
+}
+
+/// The same for a command that has caught up already.
+#[inline]
+pub(super) fn settled_state_alone<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<State, Refusal> {
     let now = keys.now();
     let found = keys.read_to_change(Key::Reservation(id));
     let lapsed = if found == Reading::Absent { keys.ledger(|ledger| ledger.lapsed(id, now)) } else { None };

@@ -184,6 +184,17 @@ impl Outcome {
         if read.reservation_id != id.as_str() {
             return None;
         }
+        Self::from_read(read, style)
+    }
+
+    /// Reads an outcome whose id is not known yet. Returns the id as well.
+    pub fn of_any_id(json: &[u8], style: KeyStyle) -> Option<(ReservationId, Self)> {
+        let read = OutcomeJson::read(json)?;
+        let id = ReservationId::parse(read.reservation_id.as_bytes(), style).ok()?;
+        Some((id, Self::from_read(read, style)?))
+    }
+
+    fn from_read(read: OutcomeJson<'_>, style: KeyStyle) -> Option<Self> {
         let parts = match (read.sold, read.returned) {
             (None, None) => None,
             (sold, returned) => Some(Parts {

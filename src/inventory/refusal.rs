@@ -41,10 +41,19 @@ pub enum Refusal {
         /// The sku.
         sku: Sku,
     },
+    /// `CROSSSLOT`: in a cluster, two reservations of one call are in different slots.
+    CrossSlots {
+        /// The first reservation of the call.
+        first: ReservationId,
+        /// One in another slot.
+        other: ReservationId,
+    },
     /// `TRYAGAIN`: the module has just been loaded and has not found all live reservations yet.
     TryAgain,
     /// `TRYAGAIN`: more reservations of these skus are overdue than one command releases.
     Overdue(Vec<Sku>),
+    /// `TRYAGAIN`: the earlier reservations of the same call are all that one call has time for.
+    CallFull(ReservationId),
     /// `TRYAGAIN`: in a cluster, the slot of this command is moving, and not all of its keys are on this node.
     SlotMoving(Slot),
     /// `WRONGTYPE`: a key holds a value that this command cannot use.
@@ -223,8 +232,8 @@ impl Refusal {
     pub fn rank(&self) -> Rank {
         match self {
             Self::Grammar { .. } | Self::Invalid(_) => Rank::Words,
-            Self::CrossSlot { .. } => Rank::CrossSlot,
-            Self::TryAgain | Self::Overdue(_) | Self::SlotMoving(_) => Rank::NotNow,
+            Self::CrossSlot { .. } | Self::CrossSlots { .. } => Rank::CrossSlot,
+            Self::TryAgain | Self::Overdue(_) | Self::CallFull(_) | Self::SlotMoving(_) => Rank::NotNow,
             Self::WrongType { .. } => Rank::WrongType,
             Self::Foreign(_) | Self::ForeignHere { .. } => Rank::Foreign,
             Self::Ended { .. } => Rank::Ended,
@@ -246,8 +255,8 @@ impl Refusal {
             | Self::Impossible(_)
             | Self::TooMany { .. }
             | Self::Overflow { .. } => "ERR",
-            Self::CrossSlot { .. } => "CROSSSLOT",
-            Self::TryAgain | Self::Overdue(_) | Self::SlotMoving(_) => "TRYAGAIN",
+            Self::CrossSlot { .. } | Self::CrossSlots { .. } => "CROSSSLOT",
+            Self::TryAgain | Self::Overdue(_) | Self::CallFull(_) | Self::SlotMoving(_) => "TRYAGAIN",
             Self::WrongType { .. } => "WRONGTYPE",
             Self::Foreign(_) | Self::ForeignHere { .. } => "FOREIGN",
             Self::Ended { how: Ending::Committed, .. } => "COMMITTED",
@@ -338,6 +347,14 @@ impl fmt::Display for Refusal {
             Self::CrossSlot { id, sku } => write!(
                 out,
                 "Keys in request don't hash to the same slot: reservation {id} and {sku} need the same hash tag in braces"
+            ),
+            Self::CrossSlots { first, other } => write!(
+                out,
+                "Keys in request don't hash to the same slot: reservations {first} and {other} need the same hash tag in braces"
+            ),
+            Self::CallFull(id) => write!(
+                out,
+                "the earlier reservations of this call have as many lines as one call may have: send {id} in another call"
             ),
             Self::TryAgain => {
                 out.write_str("the module is still indexing live reservations: try again in a moment")

@@ -253,12 +253,26 @@ impl Record {
     /// id.
     pub fn from_json(id: &ReservationId, json: &[u8], style: KeyStyle) -> Option<Self> {
         let read = RecordJson::read(json)?;
+        if read.reservation_id != id.as_str() {
+            return None;
+        }
+        Self::from_read(id.clone(), read, style)
+    }
+
+    /// Reads a record whose id is not known yet.
+    pub fn of_any_id(json: &[u8], style: KeyStyle) -> Option<Self> {
+        let read = RecordJson::read(json)?;
+        let id = ReservationId::parse(read.reservation_id.as_bytes(), style).ok()?;
+        Self::from_read(id, read, style)
+    }
+
+    fn from_read(id: ReservationId, read: RecordJson<'_>, style: KeyStyle) -> Option<Self> {
         let has_ended = read.restored == Some(Restored::Ended);
-        if read.reservation_id != id.as_str() || read.items.is_empty() || has_ended {
+        if read.items.is_empty() || has_ended {
             return None;
         }
         Some(Self {
-            id: id.clone(),
+            id,
             created_at: read.created_at,
             expires_at: read.expires_at,
             items: lines_from_json(read.items, style)?,

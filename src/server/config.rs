@@ -35,9 +35,10 @@ static ALERT_COOLDOWN_MS: Number = number(c"alert-cooldown-ms", 60_000, 0, CENTU
 static FEED_MAXLEN: Number = number(c"feed-maxlen", 0, 0, 1_000_000_000);
 static MAX_ITEMS: Number = number(c"max-items", 128, 1, 1024);
 static MAX_DATA_BYTES: Number = number(c"max-data-bytes", 4096, 0, 1_048_576);
+static MAX_BATCH: Number = number(c"max-batch", 1000, 1, 1000);
 static SWEEP_BUDGET_US: Number = number(c"sweep-budget-us", 2000, 100, 1_000_000);
 
-static NUMBERS: [&Number; 10] = [
+static NUMBERS: [&Number; 11] = [
     &HOLD_TTL_MS,
     &MAX_HOLD_MS,
     &OUTCOME_TTL_MS,
@@ -47,6 +48,7 @@ static NUMBERS: [&Number; 10] = [
     &FEED_MAXLEN,
     &MAX_ITEMS,
     &MAX_DATA_BYTES,
+    &MAX_BATCH,
     &SWEEP_BUDGET_US,
 ];
 
@@ -207,6 +209,7 @@ pub fn settings(module: &Module) -> Settings {
         feed_maxlen: get(&FEED_MAXLEN),
         max_items: usize::try_from(get(&MAX_ITEMS)).unwrap_or(usize::MAX),
         max_data_bytes: usize::try_from(get(&MAX_DATA_BYTES)).unwrap_or(usize::MAX),
+        max_batch: usize::try_from(get(&MAX_BATCH)).unwrap_or(usize::MAX),
     }
 }
 

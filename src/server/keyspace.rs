@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CStr;
 
+use hashbrown::HashTable;
 use redis_module::raw;
 
 use super::api::cluster::Service;
@@ -41,6 +42,8 @@ pub struct ServerKeyspace<'a> {
     /// The answer of `CLUSTER NODES`, if it was requested.
     own_slots: Option<OwnSlots>,
     held: VecDeque<HeldKey<'a>>,
+    /// Used instead of `held` by a command on many reservations.
+    many: Option<ManyHeld<'a>>,
 }
 
 /// A key that was read for a change: a counter, or the record of a reservation. It stays open until it is changed, so that
@@ -57,6 +60,34 @@ struct HeldKey<'a> {
     /// The units of a counter, if it is one that exists.
     units: Option<i64>,
     is_absent_record: bool,
+}
+
+/// The keys that a command on many reservations holds open. It reads all of them first and changes them later, so they are
+/// found by their hash.
+///
+/// A change of one key removes no other, so it closes none, nor does the reading of an outcome, which is never held open.
+/// Everything else closes them as it does for other commands.
+#[derive(Default)]
+struct ManyHeld<'a> {
+    /// The records that do not exist.
+    absent: HashTable<HeldKey<'a>>,
+    /// All other keys.
+    present: HashTable<HeldKey<'a>>,
+}
+
+impl<'a> ManyHeld<'a> {
+    fn push(&mut self, held: HeldKey<'a>) {
+        let keys = if held.is_absent_record { &mut self.absent } else { &mut self.present };
+        keys.insert_unique(held.hash, held, |held| held.hash);
+    }
+
+    fn take(&mut self, hash: u64, name: &str) -> Option<HeldKey<'a>> {
+        let is_it = |held: &HeldKey<'_>| held.hash == hash && held.name.bytes() == name.as_bytes();
+        let found = [&mut self.absent, &mut self.present]
+            .into_iter()
+            .find_map(|keys| keys.find_entry(hash, is_it).ok());
+        found.map(|entry| entry.remove().0)
+    }
 }
 
 /// The maximum number of keys that are held open: enough for a common order.
@@ -77,6 +108,7 @@ impl<'a> ServerKeyspace<'a> {
             slots: BTreeMap::new(),
             own_slots: None,
             held: VecDeque::new(),
+            many: None,
         }
     }
 
@@ -110,6 +142,34 @@ impl<'a> ServerKeyspace<'a> {
             }
         }
         self.confine(id.as_str())
+    }
+
+    /// Like [`confine`](Self::confine), for a command on several reservations, each with its lines.
+    ///
+    /// # Errors
+    ///
+    /// `CROSSSLOT` if not all of them are in one slot.
+    pub fn confine_all<'b>(
+        &mut self,
+        mut reservations: impl Iterator<Item = (&'b ReservationId, &'b [Line])>,
+    ) -> Result<(), Refusal> {
+        if !self.settings.in_cluster {
+            return Ok(());
+        }
+        let Some((first, lines)) = reservations.next() else { return Ok(()) };
+        self.confine_with(first, lines)?;
+        for (id, lines) in reservations {
+            if self.slot != Some(Slot::of(id.as_str())) {
+                return Err(Refusal::CrossSlots { first: first.clone(), other: id.clone() });
+            }
+            self.confine_with(id, lines)?;
+        }
+        Ok(())
+    }
+
+    /// Counts a refusal for INFO that is a part of an answer.
+    pub fn count_refusal(&self, refusal: &Refusal) {
+        self.module.totals.refuse(refusal.code());
     }
 
     /// In a cluster, refuses a command that reads keys of any slot if it is in a transaction or a script. The server
@@ -148,7 +208,12 @@ impl<'a> ServerKeyspace<'a> {
     fn open(&mut self, key: Key<'_>, mode: Mode) -> OpenKey<'a> {
         match mode {
             Mode::Peek => {}
-            Mode::Read => self.held.retain(|held| held.is_absent_record),
+            Mode::Read => match &mut self.many {
+                None => self.held.retain(|held| held.is_absent_record),
+                // An outcome that expires takes no other key with it.
+                Some(_) if matches!(key, Key::Outcome(_)) => {}
+                Some(many) => many.present.clear(),
+            },
             Mode::Write => self.held.clear(),
         }
         OpenKey::open(self.ctx, self.name(key), mode)
@@ -156,12 +221,16 @@ impl<'a> ServerKeyspace<'a> {
 
     /// Takes the handle of this key, if it is held open.
     fn take_held(&mut self, key: Key<'_>) -> Option<HeldKey<'a>> {
-        if self.held.is_empty() {
+        if self.held.is_empty() && self.many.is_none() {
             return None;
         }
         let style = self.style;
         let kept = &self.module.names;
         let names = self.names.get_or_insert_with(|| kept.take().unwrap_or_default());
+        if let Some(many) = &mut self.many {
+            let (hash, name) = names.plain_name(key, style)?;
+            return many.take(hash, name);
+        }
         let (name, hash) = names.name(key, style);
         // Counters are changed in the order in which they were read, so this is usually one of the first.
         let is_name = |held: &HeldKey<'_>| {
@@ -169,6 +238,14 @@ impl<'a> ServerKeyspace<'a> {
         };
         let at = self.held.iter().position(is_name)?;
         self.held.remove(at)
+    }
+
+    /// Closes the keys that are held open.
+    fn close_held(&mut self) {
+        self.held.clear();
+        if let Some(many) = &mut self.many {
+            *many = ManyHeld::default();
+        }
     }
 
     /// Opens a key to change it, or takes the handle that is held open. The others are closed.
@@ -183,31 +260,36 @@ impl<'a> ServerKeyspace<'a> {
         (name, open)
     }
 
-    /// Opens a key to change it later in this command. `read` reads it.
+    /// Opens a key to change it later in this command. `read` reads it, and `known` says from that which units of a counter
+    /// are known, and whether the key is a record that does not exist.
+    #[inline]
     fn hold_open<T>(
         &mut self,
         key: Key<'_>,
         read: impl FnOnce(&OpenKey<'a>) -> T,
-    ) -> (T, Option<&mut HeldKey<'a>>) {
+        known: impl FnOnce(&T) -> (Option<i64>, bool),
+    ) -> T {
         if self.take_held(key).is_some() {
             // Two handles of the same key would not see each other's changes.
-            self.held.clear();
+            self.close_held();
         }
         let (ctx, style) = (self.ctx, self.style);
         let (name, hash) = self.names().name(key, style);
         let name = name.clone();
         let key = OpenKey::open(ctx, &name, Mode::Write);
         let found = read(&key);
-        if self.held.len() >= MOST_OPEN {
-            return (found, None);
+        let (units, is_absent_record) = known(&found);
+        match &mut self.many {
+            None if self.held.len() >= MOST_OPEN => {}
+            None => self.held.push_back(HeldKey { hash, name, key, units, is_absent_record }),
+            Some(many) => many.push(HeldKey { hash, name, key, units, is_absent_record }),
         }
-        self.held.push_back(HeldKey { hash, name, key, units: None, is_absent_record: false });
-        (found, self.held.back_mut())
+        found
     }
 
     /// Runs the server's SCAN.
     fn scan(&mut self, cursor: u64, pattern: &str, count: usize) -> Result<(u64, Vec<Vec<u8>>), Refusal> {
-        self.held.clear();
+        self.close_held();
         self.ctx
             .scan_names(cursor, pattern, count)
             .map_err(|reason| Refusal::invalid(format!("the keys cannot be scanned: {reason}")))
@@ -324,6 +406,11 @@ impl Keyspace for ServerKeyspace<'_> {
         self.slot
     }
 
+    fn expect_many(&mut self, reservations: usize) {
+        let absent = HashTable::with_capacity(reservations);
+        self.many = Some(ManyHeld { absent, ..ManyHeld::default() });
+    }
+
     fn read(&mut self, key: Key<'_>) -> Reading {
         self.look(key, Mode::Read)
     }
@@ -333,19 +420,13 @@ impl Keyspace for ServerKeyspace<'_> {
     }
 
     fn counter_to_change(&mut self, key: Key<'_>) -> Counter {
-        let (counter, held) = self.hold_open(key, counter);
-        if let (Some(held), Counter::Units(units)) = (held, &counter) {
-            held.units = Some(*units);
-        }
-        counter
+        let units = |found: &Counter| if let Counter::Units(units) = found { Some(*units) } else { None };
+        self.hold_open(key, counter, |found| (units(found), false))
     }
 
     fn read_to_change(&mut self, key: Key<'_>) -> Reading {
-        let (found, held) = self.hold_open(key, reading);
-        if let Some(held) = held {
-            held.is_absent_record = found == Reading::Absent && matches!(key, Key::Reservation(_));
-        }
-        found
+        let is_record = matches!(key, Key::Reservation(_));
+        self.hold_open(key, reading, |found| (None, is_record && *found == Reading::Absent))
     }
 
     fn peek(&mut self, key: Key<'_>) -> Reading {
@@ -417,7 +498,7 @@ impl Keyspace for ServerKeyspace<'_> {
     }
 
     fn append(&mut self, key: Key<'_>, fields: &[(&str, &str)], most: i64) {
-        self.held.clear();
+        self.close_held();
         let name = self.name(key).clone();
         let texts: Vec<Text> = fields
             .iter()
@@ -461,14 +542,14 @@ impl Keyspace for ServerKeyspace<'_> {
         if !self.module.is_anyone_notified(kind) {
             return;
         }
-        self.held.clear();
+        self.close_held();
         let (ctx, own) = (self.ctx, &self.module.own);
         let name = self.name(key);
         own.notifying(|| ctx.notify(kind, event, name));
     }
 
     fn replicate(&mut self, command: Sent, arguments: &[Argument<'_>]) {
-        self.held.clear();
+        self.close_held();
         let texts: Vec<Text> = arguments
             .iter()
             .map(|argument| match argument {
@@ -483,7 +564,7 @@ impl Keyspace for ServerKeyspace<'_> {
     }
 
     fn publish(&mut self, channel: &'static str, message: &[u8]) {
-        self.held.clear();
+        self.close_held();
         let (channel, message) = (Text::new(channel.as_bytes()), Text::new(message));
         self.ctx.publish(&channel, &message);
         if !is_in_cluster(self.ctx) {

@@ -117,6 +117,15 @@ impl Names {
         (&name.text, hash)
     }
 
+    /// The hash that [`Names::name`] returns, and the name itself. No string of the server is made. `None` for a kind that
+    /// is not cached.
+    pub fn plain_name(&mut self, key: Key<'_>, style: KeyStyle) -> Option<(u64, &str)> {
+        let (prefix, id) = parts(&key)?;
+        self.scratch.clear();
+        key.write_name(style, &mut self.scratch);
+        Some((self.hasher.hash_one(id).wrapping_add(prefix as u64), &self.scratch))
+    }
+
     /// The string for a word of a replicated command, with a number if it has one. Few of them are in use at a time.
     pub fn word(&mut self, word: &'static str, number: Option<i64>) -> Text {
         let is_known = |known: &&(&'static str, Option<i64>, Text)| known.0 == word && known.1 == number;

@@ -170,6 +170,15 @@ def a_product_is_reserved_and_sold(shop: Shop, p: str) -> None:
         assert made.startswith(star[:-1]) and len(made) == len(star) + 35, made
         check(shop.ask(f"INV.ROLLBACK {made}"), "OK")
     check(units(shop.ask(f"INV.STOCK {p}")[0]), (50, 0))
+    # The client asks the server where the keys of these calls are.
+    one, two, three = (f"{{{p}}}:M{number}" for number in (1, 2, 3))
+    made = shop.ask(
+        f"INV.MRESERVE EX 600 3 {one} 1 {p} 1 {two} 1 {p} 2 {three} 1 {p} 99"
+    )
+    check([type(answer) for answer in made], [int, int, ResponseError])
+    check(shop.ask(f"INV.MCOMMIT {one} {one}"), ["OK", "OK"])
+    check(shop.ask(f"INV.MROLLBACK {two}"), ["OK"])
+    check(shop.ask(f"INV.ADJUST {p} 1"), 50)
     # A pipeline sends each command to the node of its ids.
     pipeline = shop.cluster.pipeline()
     pipeline.execute_command("INV.RESERVE", f"{{{p}}}:R5", "ITEMS", p, 1)

@@ -49,6 +49,9 @@ pub const CALLS: &[(u64, &str)] = &[
     (3, "ROLLBACK ITEMS"),
     (1, "ROLLBACK FENCE"),
     (3, "EXTEND"),
+    (3, "MRESERVE"),
+    (2, "MCOMMIT"),
+    (1, "MROLLBACK"),
     (2, "ADJUST"),
     (2, "SET"),
     (1, "TRANSFER"),
@@ -76,6 +79,9 @@ pub const CUSTOMER_CALLS: &[(u64, &str)] = &[
     (3, "ROLLBACK ITEMS"),
     (1, "ROLLBACK FENCE"),
     (3, "EXTEND"),
+    (3, "MRESERVE"),
+    (2, "MCOMMIT"),
+    (1, "MROLLBACK"),
     (1, "TRANSFER"),
     (2, "GET"),
     (1, "STOCK"),
@@ -140,6 +146,35 @@ pub fn number_of(id: &str) -> Option<u64> {
 pub fn line(text: &str) -> Line {
     text.split(' ').map(str::to_owned).collect()
 }
+
+/// The calls on one reservation each that this call stands for. A call that is not about many stands for itself.
+pub fn elements(call: &[String]) -> Vec<Line> {
+    let word = |text: &str| text.to_owned();
+    match call[0].as_str() {
+        "INV.MRESERVE" => {
+            let (lifetime, rest) = call[1..].split_at(2);
+            let (mut elements, mut rest) = (Vec::new(), &rest[1..]);
+            while let [id, count, behind @ ..] = rest {
+                let (items, behind) = behind.split_at(2 * count.parse::<usize>().expect("a number"));
+                let head = [vec![word("INV.RESERVE"), id.clone()], lifetime.to_vec(), vec![word("ITEMS")]];
+                elements.push([head.concat(), items.to_vec()].concat());
+                rest = behind;
+            }
+            elements
+        }
+        "INV.MCOMMIT" => call[1..].iter().map(|id| vec![word("INV.COMMIT"), id.clone()]).collect(),
+        "INV.MROLLBACK" => call[1..].iter().map(|id| vec![word("INV.ROLLBACK"), id.clone()]).collect(),
+        _ => vec![call.to_vec()],
+    }
+}
+
+/// The subjects of a call: a reservation or a sku, or several reservations.
+pub fn subjects(call: &[String]) -> Vec<String> {
+    elements(call).iter().filter_map(|element| element.get(1).cloned()).collect()
+}
+
+/// What separates the answers of a call on many reservations.
+pub const BETWEEN: &str = " | ";
 
 fn items(lines: &[(String, i64)]) -> String {
     let lines: Vec<String> = lines.iter().map(|(name, units)| format!("{name} {units}")).collect();
@@ -250,6 +285,8 @@ impl Lines {
                 let part = self.part(dice, &id);
                 format!("INV.{verb} {id}{} ITEMS {}", once(dice), items(&part))
             }
+            "MRESERVE" => self.reserve_many(dice),
+            "MCOMMIT" | "MROLLBACK" => format!("INV.{verb} {}", self.many(dice).join(" ")),
             "EXTEND" => format!("INV.EXTEND {} {}{}", self.recent(dice), self.lifetime(dice), once(dice)),
             "ADJUST" => {
                 // Some are close to the largest number of units.
@@ -339,6 +376,48 @@ impl Lines {
         };
         let text = format!("INV.RESERVE {id} {lifetime}{split}{once}{data} ITEMS {}", items(&asked));
         self.asked.insert(id, asked);
+        text
+    }
+
+    /// Draws up to four recent ids. If there are only a few, one may be drawn twice.
+    fn many(&self, dice: &mut Dice) -> Vec<String> {
+        let mut ids: Vec<String> = Vec::new();
+        for _ in 0..=dice.roll(4) {
+            let id = self.recent(dice);
+            if self.few > 0 || !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids
+    }
+
+    /// Most of the ids are new. A product in warehouses is named with its place: which units an element finds depends on what
+    /// the elements before it released, and no test can know that of all places.
+    fn reserve_many(&mut self, dice: &mut Dice) -> String {
+        let mut ids = if dice.one_in(3) { self.many(dice) } else { Vec::new() };
+        if self.few == 0 {
+            ids.retain(|id| *id != self.id(self.count + 1));
+            for _ in 0..=dice.roll(3) {
+                self.count += 1;
+                ids.push(self.id(self.count));
+            }
+        } else if ids.is_empty() {
+            ids = self.many(dice);
+        }
+        let lifetime = self.lifetime(dice);
+        let mut text = format!("INV.MRESERVE {lifetime} {}", ids.len());
+        for id in ids {
+            let mut asked = match self.asked.get(&id) {
+                Some(asked) if dice.roll(3) > 0 => asked.clone(),
+                _ => self.order(dice),
+            };
+            asked.retain(|(name, _)| name != "W");
+            if asked.is_empty() {
+                asked.push((self.skus[0].to_owned(), dice.up_to(6)));
+            }
+            text += &format!(" {id} {} {}", asked.len(), items(&asked));
+            self.asked.insert(id, asked);
+        }
         text
     }
 

@@ -151,6 +151,12 @@ impl Expected {
 
     /// Whether this answer was given. For most refusals, only the code is compared.
     pub fn fits(&self, said: &str) -> bool {
+        if self.answer.contains(lines::BETWEEN) {
+            let (expected, said) = (self.answer.split(lines::BETWEEN), said.split(lines::BETWEEN));
+            let one = |answer: &str| Self::refused(answer);
+            return expected.clone().count() == said.clone().count()
+                && expected.zip(said).all(|(expected, said)| one(expected).fits(said));
+        }
         let is_a_code = !self.answer.contains(' ') && said != self.answer;
         let said = if is_a_code { said.split(' ').next().unwrap_or_default() } else { said };
         in_any_order(said) == in_any_order(&self.answer)
@@ -644,6 +650,35 @@ impl Model {
     /// Carries out a call of the module, and predicts its answer. `None` for reads of what the model does not keep. `is_there`
     /// looks at the keys after the call, because the call may choose which overdue reservations it releases.
     pub fn call(&mut self, words: &[&str], is_there: impl Fn(&str) -> bool) -> Option<Expected> {
+        if words[0].starts_with("INV.M") {
+            return Some(self.call_each(words, is_there));
+        }
+        self.call_one(words, &is_there)
+    }
+
+    /// The elements of a call on many reservations are carried out one after the other.
+    fn call_each(&mut self, words: &[&str], is_there: impl Fn(&str) -> bool) -> Expected {
+        let words: Line = words.iter().map(ToString::to_string).collect();
+        let elements = lines::elements(&words);
+        let (mut answers, mut writes) = (Vec::new(), false);
+        for (at, element) in elements.iter().enumerate() {
+            // If the record of a later element is overdue, that element releases it, unless an earlier one has.
+            let later: Vec<String> =
+                elements[at + 1..].iter().map(|element| format!("reservation:{}", element[1])).collect();
+            let is_there = |name: &str| is_there(name) && !later.iter().any(|later| later == name);
+            let element: Vec<&str> = element.iter().map(String::as_str).collect();
+            let expected = self.call_one(&element, &is_there).expect("a write");
+            writes |= expected.writes;
+            // The items are not answered.
+            answers.push(match expected.answer.strip_prefix("OK ") {
+                Some(reserved) => format!("OK {}", reserved.split(' ').next().unwrap_or_default()),
+                None => expected.answer,
+            });
+        }
+        Expected { answer: answers.join(lines::BETWEEN), writes }
+    }
+
+    fn call_one(&mut self, words: &[&str], is_there: &dyn Fn(&str) -> bool) -> Option<Expected> {
         let asked = Asked::read(words, self.now);
         let token = asked.token.as_ref();
         let name = words.get(1).copied().unwrap_or_default();

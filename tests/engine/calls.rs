@@ -2,7 +2,7 @@
 
 use redis_inventory::commands::{Change, Request};
 use redis_inventory::engine::reserve::reserve;
-use redis_inventory::engine::{alerts, audit, queries, resolve, restock, stockscan, warehouses};
+use redis_inventory::engine::{alerts, audit, batch, queries, resolve, restock, stockscan, warehouses};
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::refusal::Refusal;
 use redis_inventory::inventory::sku::Product;
@@ -17,7 +17,8 @@ pub fn call(server: &mut Simulation, words: &[&str]) -> Result<String, Refusal> 
 }
 
 /// Runs a request and returns the answer in a short form: of a reservation, its deadline and lines; of a list, its entries,
-/// separated by `; `.
+/// separated by `; `; of a call on many
+/// reservations, one for each, separated by ` | `.
 pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refusal> {
     let ok = |()| "OK".to_owned();
     let list = |entries: Vec<String>| entries.join("; ");
@@ -29,6 +30,11 @@ pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refu
             assert!(reserved.id == request.id || request.once.is_some(), "another reservation was answered");
             format!("OK {} {}", reserved.expires_at, items(&reserved.items))
         }),
+        Request::MReserve(requests) => {
+            batch::reserve_each(server, requests).map(|answers| each(answers, |at| format!("OK {at}")))
+        }
+        Request::MCommit(ids) => Ok(each(batch::commit_each(server, ids), ok)),
+        Request::MRollback(ids) => Ok(each(batch::roll_back_each(server, ids), ok)),
         Request::Commit(request) => resolve::commit(server, request).map(ok),
         Request::Rollback(request) => resolve::rollback(server, request).map(ok),
         Request::Extend(request) => resolve::extend(server, request).map(|at| at.to_string()),
@@ -82,6 +88,12 @@ pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refu
             Ok(listed.len().to_string())
         }
     }
+}
+
+/// The answers of a call on many reservations, as `lines::BETWEEN` separates them.
+fn each<T>(answers: Vec<Result<T, Refusal>>, show: impl Fn(T) -> String) -> String {
+    let answers = answers.into_iter().map(|answer| answer.map_or_else(|refusal| refusal.to_string(), &show));
+    answers.collect::<Vec<_>>().join(" | ")
 }
 
 fn items(lines: &[Line]) -> String {

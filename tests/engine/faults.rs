@@ -21,7 +21,7 @@ use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 
 use super::calls::call;
 use super::dice::{Dice, any_seed, number};
-use super::lines::{Life, Line as Words, Lines, PLACES, READS, SKUS};
+use super::lines::{Life, Line as Words, Lines, PLACES, READS, SKUS, subjects};
 use super::simulation::{Command, Data, Died, Role, Simulation};
 
 /// The number of steps in a world.
@@ -421,6 +421,9 @@ fn on_hand(server: &Simulation, sku: &str) -> i64 {
 /// Runs a call, checks how it changes the units on hand, and records that in the same unit of work: `put:{sku}` is the expected
 /// number, which is lost on a copy only together with the change.
 fn call_and_check(server: &mut Simulation, words: &[&str]) {
+    if words[0].starts_with("INV.M") {
+        return call_many_and_check(server, words);
+    }
     let before = SKUS.map(|sku| on_hand(server, sku));
     let record = words.get(1).and_then(|id| record(server, id));
     let known = words.get(1).is_some_and(|id| server.data.contains_key(&format!("inventory:outcome:{id}")));
@@ -471,6 +474,28 @@ fn call_and_check(server: &mut Simulation, words: &[&str]) {
     }
     for (sku, moved) in SKUS.iter().zip(moved).filter(|(_, moved)| *moved != 0) {
         server.execute(&["INCRBY", &format!("put:{sku}"), &moved.to_string()]);
+    }
+}
+
+/// The same for a call on many reservations. Only MCOMMIT takes units away: those of the records that it ends.
+fn call_many_and_check(server: &mut Simulation, words: &[&str]) {
+    let line: Words = words.iter().map(ToString::to_string).collect();
+    let before = SKUS.map(|sku| on_hand(server, sku));
+    let ids: std::collections::BTreeSet<String> = subjects(&line).into_iter().collect();
+    let live = |server: &Simulation, id: &str| {
+        record(server, id).filter(|(_, is_due)| !is_due).map(|(record, _)| record)
+    };
+    let records: Vec<(String, Record)> =
+        ids.into_iter().filter_map(|id| Some((id.clone(), live(server, &id)?))).collect();
+    call(server, words).expect("only elements are refused");
+    for (sku, before) in SKUS.iter().zip(before) {
+        let ended = records.iter().filter(|(id, _)| record(server, id).is_none());
+        let ended: i64 = ended.map(|(_, record)| units(Some(&record.items), sku)).sum();
+        let sold = if words[0] == "INV.MCOMMIT" { ended } else { 0 };
+        assert_eq!(on_hand(server, sku) - before, -sold, "{words:?} of {sku}");
+        if sold > 0 {
+            server.execute(&["INCRBY", &format!("put:{sku}"), &(-sold).to_string()]);
+        }
     }
 }
 

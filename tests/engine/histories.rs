@@ -168,8 +168,10 @@ impl History {
     /// Runs a call of the module and asserts that the model gives the same answer. A call that changes nothing replicates nothing
     /// of its own, and nothing at all if there was nothing to settle.
     fn call(&mut self, words: &[&str]) {
-        let id = words.get(1).copied().unwrap_or_default();
-        let was_quiet = self.model.is_quiet(lines::number_of(id));
+        let line: Line = words.iter().map(ToString::to_string).collect();
+        let subjects = lines::subjects(&line);
+        let was_quiet =
+            self.model.is_quiet(None) && subjects.iter().all(|id| self.model.is_quiet(lines::number_of(id)));
         let (before, sent, told) =
             (self.master.data.clone(), self.master.unit_so_far().len(), self.master.events.len());
         let bytes: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
@@ -182,10 +184,12 @@ impl History {
             Expected { answer: self.alerts().to_string(), writes: false }
         });
         assert!(expected.fits(&answer), "{words:?}: {answer}, not {}", expected.answer);
-        if self.model.has_record(id)
-            && let Some(json) = self.master.stored(&format!("reservation:{id}"))
-        {
-            self.copies.insert(id.to_owned(), json.to_owned());
+        for id in subjects {
+            if self.model.has_record(&id)
+                && let Some(json) = self.master.stored(&format!("reservation:{id}"))
+            {
+                self.copies.insert(id.clone(), json.to_owned());
+            }
         }
         let sent = &self.master.unit_so_far()[sent..];
         let own = sent.iter().filter(|command| command[0] == "INV.APPLY").count();

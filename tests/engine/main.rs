@@ -14,6 +14,7 @@ mod model;
 mod simulation;
 
 mod alert_index;
+mod batches;
 mod contract;
 mod faults;
 mod gone;

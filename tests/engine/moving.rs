@@ -609,7 +609,7 @@ impl Shards {
         let is_done = self.call(words).is_ok();
         let after = self.on_hand();
         match words[0] {
-            "INV.COMMIT" if is_done => {
+            "INV.COMMIT" | "INV.MCOMMIT" if is_done => {
                 let is_lower = |(name, units): (&&str, &i64)| *units <= before[name];
                 assert!(after.iter().all(is_lower), "{before:?}, then {after:?}, after {words:?}");
             }

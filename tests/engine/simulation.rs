@@ -130,6 +130,7 @@ pub fn settings() -> Settings {
         feed_maxlen: 0,
         max_items: 128,
         max_data_bytes: 4096,
+        max_batch: 1000,
     }
 }
 

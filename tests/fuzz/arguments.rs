@@ -8,6 +8,7 @@ use std::fmt::Debug;
 
 use redis_inventory::commands::{Change, Request};
 use redis_inventory::engine::alerts::AlertQuery;
+use redis_inventory::engine::batch::MOST_LINES;
 use redis_inventory::engine::feed::Note;
 use redis_inventory::engine::keyspace::Settings;
 use redis_inventory::engine::reserve::ReserveRequest;
@@ -32,7 +33,7 @@ use super::words::words;
 pub fn check(data: &[u8]) {
     let words = words(data);
     let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-    let narrow = Settings { max_items: 2, max_data_bytes: 8, ..settings() };
+    let narrow = Settings { max_items: 2, max_data_bytes: 8, max_batch: 2, ..settings() };
     for style in [KeyStyle::Plain, KeyStyle::Tagged] {
         for settings in [settings(), narrow] {
             match Request::read(&words, style, &settings) {
@@ -91,6 +92,20 @@ fn check_limits(request: &Request, settings: &Settings) {
                 check_text(data);
                 assert!(data.len() <= settings.max_data_bytes);
             }
+        }
+        Request::MReserve(requests) => {
+            assert!((1..=settings.max_batch).contains(&requests.len()));
+            assert!(requests.iter().map(|request| request.items.len()).sum::<usize>() <= MOST_LINES);
+            for ReserveRequest { id, lifetime, data, split: _, items, once } in requests {
+                check_id(id.as_str());
+                check_lifetime(*lifetime);
+                check_items(items, settings);
+                assert!(data.is_none() && once.is_none());
+            }
+        }
+        Request::MCommit(ids) | Request::MRollback(ids) => {
+            assert!((1..=settings.max_batch).contains(&ids.len()));
+            ids.iter().for_each(|id| check_id(id.as_str()));
         }
         Request::Commit(request) | Request::Rollback(request) => {
             let ResolveRequest { id, part, late, fence, once } = request;
@@ -263,6 +278,23 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
                 items(&request.items),
             ]
             .concat()
+        }
+        Request::MReserve(requests) => {
+            let one = |request: &ReserveRequest| {
+                let lines = items(&request.items);
+                [vec![id(&request.id), request.items.len().to_string()], lines[1..].to_vec()].concat()
+            };
+            [
+                vec![word("inv.mreserve")],
+                lifetime(requests[0].lifetime),
+                vec![requests.len().to_string()],
+                requests.iter().flat_map(one).collect(),
+            ]
+            .concat()
+        }
+        Request::MCommit(ids) | Request::MRollback(ids) => {
+            let command = if matches!(asked, Request::MCommit(_)) { "inv.mcommit" } else { "inv.mrollback" };
+            [vec![word(command)], ids.iter().map(&id).collect()].concat()
         }
         Request::Commit(request) | Request::Rollback(request) => {
             let is_sale = matches!(asked, Request::Commit(_));

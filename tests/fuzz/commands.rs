@@ -452,6 +452,20 @@ impl Shop {
             }
             Request::Commit(request) => self.sold(request, before),
             Request::Repair(sku, _) => Moves::Repaired(sku.clone()),
+            Request::MCommit(ids) => {
+                let mut sold = BTreeMap::new();
+                for id in ids.iter().collect::<BTreeSet<_>>() {
+                    let Some((record, until)) = self.record(before, id) else { continue };
+                    if until >= self.master.clock
+                        && !self.master.data.contains_key(&format!("reservation:{}", id.as_str()))
+                    {
+                        for line in record.items {
+                            *sold.entry(line.sku).or_insert(0) -= i128::from(line.quantity.units());
+                        }
+                    }
+                }
+                if sold.is_empty() { Moves::Nothing } else { Moves::These(sold) }
+            }
             _ => Moves::Nothing,
         }
     }

@@ -88,6 +88,26 @@ fn a_document_that_says_everything_is_packed() {
     for (words, effects) in table {
         assert_eq!(read(words), Ok(effects), "{words:?}");
     }
+    // Those of many reservations are separated by line feeds.
+    let other = RECORD.replace("\"R\"", "\"S\"");
+    let hold = |name: &str| Effect::Hold { record: record(name, "P 5"), deadline: 1900 };
+    assert_eq!(
+        read(&["3 HOLDS", &format!("{RECORD}\n{other}"), "reservation:R"]),
+        Ok(vec![hold("R"), hold("S")])
+    );
+    let (closed, rolled_back) = (OUTCOME, text.replace("\"R\"", "\"S\""));
+    let end_of = |name: &str, ending| Effect::End {
+        id: id(name),
+        outcome: Outcome::of(&record(name, "P 5"), 1900, ending, 1500, &lines("P 5")),
+        deadline: 1600,
+    };
+    let units = |available| Effect::Units { sku: sku("P"), available, reserved: -5 };
+    assert_eq!(
+        read(&["3 CLOSES 100", &format!("{closed}\n{rolled_back}"), "reservation:R"]),
+        Ok(vec![units(0), end_of("R", Ending::Committed), units(5), end_of("S", Ending::RolledBack)])
+    );
+    let tagged: [&[u8]; 3] = [b"4 HOLDS", RECORD.as_bytes(), b"reservation:{R}"];
+    assert_eq!(parse(&tagged), Ok((KeyStyle::Tagged, vec![hold("R")])));
     let tagged: [&[u8]; 3] = [b"4 HOLD", RECORD.as_bytes(), b"reservation:{R}"];
     assert_eq!(
         parse(&tagged),
@@ -114,6 +134,15 @@ fn what_is_packed_otherwise_is_refused() {
         ["3 CLOSE 1 1", OUTCOME, "reservation:R"],
         ["3 CLOSE 1", RECORD, "reservation:R"],
         ["3 UNITS", "", "stock:available:P"],
+        ["3 HOLDS", "", "reservation:R"],
+        ["3 HOLDS", RECORD, "reservation:S"],
+        ["3 HOLDS", &format!("{RECORD}\n"), "reservation:R"],
+        ["3 HOLDS", &format!("{RECORD}\n{OUTCOME}"), "reservation:R"],
+        ["3 HOLDS 1", RECORD, "reservation:R"],
+        ["3 CLOSES", OUTCOME, "reservation:R"],
+        ["3 CLOSES -1", OUTCOME, "reservation:R"],
+        ["3 CLOSES 1", OUTCOME, "reservation:S"],
+        ["3 CLOSES 1", &format!("{OUTCOME}\n{RECORD}"), "reservation:R"],
     ] {
         assert_eq!(read(&words), refusal, "{words:?}");
     }

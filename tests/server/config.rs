@@ -18,6 +18,7 @@ const OPTIONS: &[(&str, &str, &[&str], &[&str])] = &[
     ("feed-maxlen", "0", &["0", "1000"], &["-1"]),
     ("max-items", "128", &["1", "1024"], &["0", "1025"]),
     ("max-data-bytes", "4096", &["0", "100"], &["-1"]),
+    ("max-batch", "1000", &["1", "1000"], &["0", "1001"]),
     ("sweep-budget-us", "2000", &["1000"], &["-1"]),
     ("load-repair", "auto", &["return", "report", "auto"], &["never", ""]),
 ];

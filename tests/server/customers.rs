@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dice::Dice;
 use crate::harness::{Json, code};
-use crate::lines::{CUSTOMER_CALLS, Life, Line, Lines};
+use crate::lines::{CUSTOMER_CALLS, Life, Line, Lines, elements};
 
 /// The skus that customers ask for. W is kept in warehouses.
 pub const SKUS: &[&str] = &["P", "Q", "R", "RARE", "W@north", "W@south", "W@east", "W"];
@@ -79,6 +79,10 @@ pub struct Told(BTreeMap<String, Known>);
 impl Told {
     /// A call is sent. From now on it may be carried out, even if no answer arrives.
     pub fn send(&mut self, line: &Line) {
+        elements(line).iter().for_each(|element| self.send_one(element));
+    }
+
+    fn send_one(&mut self, line: &Line) {
         let Some(id) = id_of(line) else { return };
         let absent = || BTreeSet::from([State::Absent]);
         let known = self.0.entry(id.to_owned()).or_insert_with(|| Known {
@@ -102,6 +106,24 @@ impl Told {
 
     /// The call that was sent last is answered. The error says that its customer could not expect this answer.
     pub fn hear(&mut self, line: &Line, answer: &Result<Json, String>) -> Result<(), String> {
+        if !line[0].starts_with("INV.M") {
+            return self.hear_one(line, answer);
+        }
+        // Each element has its own answer, unless the whole call is refused. All of them are heard, whatever one of them says.
+        let elements = elements(line);
+        let answers: Vec<Result<Json, String>> = match answer {
+            Ok(answers) => answers.as_array().expect("an array").iter().map(of_element).collect(),
+            Err(refusal) => vec![Err(refusal.clone()); elements.len()],
+        };
+        assert_eq!(answers.len(), elements.len(), "answers to {line:?}");
+        let mut heard = Ok(());
+        for (element, answer) in elements.iter().zip(&answers) {
+            heard = heard.and(self.hear_one(element, answer));
+        }
+        heard
+    }
+
+    fn hear_one(&mut self, line: &Line, answer: &Result<Json, String>) -> Result<(), String> {
         let short = match answer {
             Err(refusal) => code(refusal),
             Ok(found) if line[0] == "INV.GET" => State::of(found).name().unwrap_or("NOTFOUND"),
@@ -144,6 +166,14 @@ impl Told {
 
     pub fn append(&mut self, other: Self) {
         self.0.extend(other.0);
+    }
+}
+
+/// An answer in the array that answers a call on many reservations.
+fn of_element(answer: &Json) -> Result<Json, String> {
+    match answer.as_str().and_then(|text| text.strip_prefix('-')) {
+        Some(refusal) => Err(refusal.to_owned()),
+        None => Ok(answer.clone()),
     }
 }
 

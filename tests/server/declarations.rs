@@ -21,6 +21,9 @@ const COMMANDS: &[(&str, bool, bool)] = &[
     ("INV.AUDITSCAN", false, false),
     ("INV.REPAIR", true, false),
     ("INV.WAREHOUSES", true, false),
+    ("INV.MRESERVE", true, true),
+    ("INV.MCOMMIT", true, false),
+    ("INV.MROLLBACK", true, false),
     ("INV.TRANSFER", true, false),
     ("INV.STOCKSCAN", false, false),
 ];
@@ -120,6 +123,10 @@ fn the_cli_hints_at_the_whole_grammar() {
         "INV.AUDITSCAN cursor [COUNT count]",
         "INV.REPAIR sku [FORCE]",
         "INV.STOCKSCAN cursor [MATCH pattern] [COUNT count] [LOW]",
+        "INV.MRESERVE [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds] numreservations \
+         id numitems sku quantity [sku quantity ...] [id numitems sku quantity [sku quantity ...] ...]",
+        "INV.MCOMMIT id [id ...]",
+        "INV.MROLLBACK id [id ...]",
     ];
     assert_eq!(HINTS.len(), COMMANDS.len());
     let server = Server::start();

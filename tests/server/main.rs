@@ -27,6 +27,7 @@ mod adjust;
 mod alerts;
 mod audit;
 mod bad_input;
+mod batches;
 mod books;
 mod cluster;
 mod cluster_clients;

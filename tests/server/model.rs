@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::dice::Dice;
 use crate::harness::{Client, Json, Machine, Server, assert_same, wait_until};
-use crate::lines::{Life, Line, Lines, Mix, PLACES, SKUS, line, number_of};
+use crate::lines::{BETWEEN, Life, Line, Lines, Mix, PLACES, SKUS, line, number_of, subjects};
 use crate::naive::{MARK, Model, THRESHOLD};
 use crate::replies;
 
@@ -305,7 +305,7 @@ impl History {
                 };
                 let words: Vec<&str> = call.iter().map(String::as_str).collect();
                 if model.is_too_late(&words) {
-                    if answer.starts_with("ERR") {
+                    if answer.split(BETWEEN).any(|answer| answer.starts_with("ERR")) {
                         continue;
                     } else {
                         return Err("it was too late".to_owned());
@@ -319,14 +319,13 @@ impl History {
             }
             Ok(())
         });
-        for call in calls {
-            let Some(id) = call.get(1) else { continue };
-            match after.records.get(id) {
-                Some((json, _)) if self.ways[0].has_record(id) => {
-                    self.copies.insert(id.clone(), json.clone());
+        for id in calls.iter().flat_map(|call| subjects(call)) {
+            match after.records.get(&id) {
+                Some((json, _)) if self.ways[0].has_record(&id) => {
+                    self.copies.insert(id, json.clone());
                 }
                 _ => {
-                    self.copies.remove(id);
+                    self.copies.remove(&id);
                 }
             }
         }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::harness::Json;
+use crate::lines::BETWEEN;
 
 /// The reply to a call, or the refusal.
 pub fn short(call: &[String], reply: &Json) -> Result<String, String> {
@@ -17,6 +18,13 @@ pub fn short(call: &[String], reply: &Json) -> Result<String, String> {
         (_, Json::Null) => "null".to_owned(),
         ("INV.RESERVE", reply) => {
             format!("OK {} {}", number(&reply["expires_at"]), items(&reply["items"]))
+        }
+        ("INV.MRESERVE" | "INV.MCOMMIT" | "INV.MROLLBACK", Json::Array(answers)) => {
+            let one = |answer: &Json| match answer.as_str() {
+                Some(text) => text.trim_start_matches('-').to_owned(),
+                None => format!("OK {}", number(answer)),
+            };
+            answers.iter().map(one).collect::<Vec<_>>().join(BETWEEN)
         }
         ("INV.GET", reply) => text(&reply["state"]),
         ("INV.STOCK", Json::Array(views)) => list(

@@ -13,7 +13,7 @@ use std::thread;
 use crate::calls::call;
 use crate::dice::{Dice, number};
 use crate::harness::{Client, Json, Server, code};
-use crate::lines::{Life, Line, Lines, PLACES, SKUS};
+use crate::lines::{BETWEEN, Life, Line, Lines, PLACES, SKUS};
 use crate::replies;
 use crate::simulation::{Command, Simulation, Value};
 
@@ -241,7 +241,7 @@ impl Twins {
                 members.sort_unstable();
                 members.iter().map(|(score, name)| format!("{name} {score}")).collect::<Vec<_>>().join(" ")
             }
-            other => format!("{other:?}"),
+            Value::Stream(_) => "stream".to_owned(),
         };
         let entries = self.simulation.data.iter();
         let entry = |(name, entry): (&String, &crate::simulation::Entry)| {
@@ -295,8 +295,13 @@ fn said(line: &Line, reply: &Json) -> String {
     }
 }
 
-/// Sorts lists.
+/// Sorts lists, and leaves only the code of a refusal.
 fn normal_answer(line: &Line, answer: String) -> String {
+    if line[0].starts_with("INV.M") {
+        let code =
+            |answer: &str| if answer.starts_with("OK") { answer.to_owned() } else { code(answer).to_owned() };
+        return answer.split(BETWEEN).map(code).collect::<Vec<_>>().join(BETWEEN);
+    }
     if !["INV.SCAN", "INV.AUDITSCAN", "INV.STOCKSCAN"].contains(&line[0].as_str()) {
         return answer;
     }

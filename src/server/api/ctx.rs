@@ -53,6 +53,20 @@ impl Ctx<'_> {
         unsafe { call!(RedisModule_SetModuleOptions(self.raw(), options)) };
     }
 
+    /// Whether the server only asks which arguments of a command are keys, and does not run it. It may ask on a thread
+    /// other than the main one, so nothing but the arguments may be used.
+    pub fn wants_keys(self) -> bool {
+        // SAFETY: the context is valid.
+        unsafe { call!(RedisModule_IsKeysPositionRequest(self.raw())) != 0 }
+    }
+
+    /// Says that the argument at this position is a key, which the command reads and writes.
+    pub fn declare_key(self, position: usize) {
+        let Ok(position) = c_int::try_from(position) else { return };
+        // SAFETY: the context is that of a question for keys; the position is that of an argument.
+        unsafe { call!(RedisModule_KeyAtPos(self.raw(), position)) };
+    }
+
     /// The selected database.
     pub fn selected_db(self) -> c_int {
         // SAFETY: the context is valid.

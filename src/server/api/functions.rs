@@ -63,6 +63,8 @@ required!(
     RedisModule_InfoAddSection,
     RedisModule_InfoBeginDictField,
     RedisModule_InfoEndDictField,
+    RedisModule_IsKeysPositionRequest,
+    RedisModule_KeyAtPos,
     RedisModule_KeyType,
     RedisModule_LoadConfigs,
     RedisModule_Log,

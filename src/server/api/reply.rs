@@ -38,6 +38,11 @@ impl Ctx<'_> {
         raw::reply_with_error(self.raw(), error.as_ptr());
     }
 
+    /// Writes `OK`.
+    pub fn reply_with_ok(self) {
+        raw::reply_with_simple_string(self.raw(), c"OK".as_ptr());
+    }
+
     /// Writes a null.
     pub fn reply_with_null(self) {
         raw::reply_with_null(self.raw());
