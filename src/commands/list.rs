@@ -3,13 +3,14 @@
 
 use super::warehouses::{self, Change};
 use super::{
-    adjust, alerts, audit, auditscan, commit, extend, get, repair, reserve, rollback, scan, set, stock,
-    threshold, transfer,
+    adjust, alerts, audit, auditscan, commit, extend, get, repair, replace, reserve, rollback, scan, set,
+    stock, threshold, transfer,
 };
 use crate::engine::alerts::AlertQuery;
 use crate::engine::audit::AuditCursor;
 use crate::engine::keyspace::Settings;
 use crate::engine::queries::ScanQuery;
+use crate::engine::replace::ReplaceRequest;
 use crate::engine::reserve::ReserveRequest;
 use crate::engine::resolve::{ExtendRequest, ResolveRequest};
 use crate::engine::restock::{AdjustRequest, SetRequest};
@@ -88,6 +89,7 @@ commands! {
     Get(ReservationId) Read: get::parse(words, style).map(Self::Get);
     /// The sku, and whether the repair is forced.
     Repair(Sku, bool) Dangerous: repair::parse(words, style).map(|(sku, force)| Self::Repair(sku, force));
+    Replace(ReplaceRequest) Write: replace::parse(words, style, settings).map(Self::Replace);
     Reserve(ReserveRequest) Write: reserve::parse(words, style, settings).map(Self::Reserve);
     Rollback(ResolveRequest) Write: rollback::parse(words, style, settings).map(Self::Rollback);
     Scan(ScanQuery) Read: scan::parse(words, style).map(Self::Scan);

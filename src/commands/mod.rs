@@ -20,6 +20,7 @@ pub(crate) mod list;
 mod page;
 mod parts;
 mod repair;
+mod replace;
 mod reply;
 mod reserve;
 mod rollback;

@@ -28,6 +28,9 @@ pub enum Event {
     Transferred,
     /// The repair returned units.
     Repaired,
+    /// A reservation was changed, or another one took its place. The quantity is by how much more is held, and negative
+    /// if less is.
+    Replaced,
 }
 
 impl Event {
@@ -43,6 +46,7 @@ impl Event {
             Event::Set => "set",
             Event::Transferred => "transferred",
             Event::Repaired => "repaired",
+            Event::Replaced => "replaced",
         }
     }
 }
@@ -51,7 +55,22 @@ impl Event {
 pub(super) fn tell_lines<K: Keyspace>(keys: &mut K, event: Event, id: &ReservationId, lines: &[Line]) {
     if keys.settings().feed_maxlen > 0 {
         for line in lines {
-            append(keys, event, Some(id), &line.sku, line.quantity.units());
+            append(keys, event, &[("reservation_id", id.as_str())], &line.sku, line.quantity.units());
+        }
+    }
+}
+
+/// Reports the net change of each sku when the reservation `new` takes the place of `old`.
+pub(super) fn tell_replaced<K: Keyspace>(
+    keys: &mut K,
+    old: &ReservationId,
+    new: &ReservationId,
+    changes: &[(&Sku, i64)],
+) {
+    if keys.settings().feed_maxlen > 0 {
+        let ids = [("reservation_id", new.as_str()), ("replaces", old.as_str())];
+        for (sku, units) in changes {
+            append(keys, Event::Replaced, &ids, sku, *units);
         }
     }
 }
@@ -59,7 +78,7 @@ pub(super) fn tell_lines<K: Keyspace>(keys: &mut K, event: Event, id: &Reservati
 /// Reports units that were added or removed without a reservation.
 pub(super) fn tell_units<K: Keyspace>(keys: &mut K, event: Event, sku: &Sku, units: i64) {
     if keys.settings().feed_maxlen > 0 {
-        append(keys, event, None, sku, units);
+        append(keys, event, &[], sku, units);
     }
 }
 
@@ -81,7 +100,7 @@ pub(super) fn tell_alert<K: Keyspace>(keys: &mut K, alert: &Alert) {
     }
 }
 
-fn append<K: Keyspace>(keys: &mut K, event: Event, id: Option<&ReservationId>, sku: &Sku, quantity: i64) {
+fn append<K: Keyspace>(keys: &mut K, event: Event, ids: &[(&str, &str)], sku: &Sku, quantity: i64) {
     let mut units = |key| match Counter::from(keys.peek(key)) {
         Counter::Units(units) => units,
         Counter::Absent | Counter::Broken(_) => 0,
@@ -94,7 +113,7 @@ fn append<K: Keyspace>(keys: &mut K, event: Event, id: Option<&ReservationId>, s
     ]
     .map(|(name, number)| (name, number.to_string()));
     let mut fields = vec![("event", event.name())];
-    fields.extend(id.map(|id| ("reservation_id", id.as_str())));
+    fields.extend_from_slice(ids);
     fields.push(("sku", sku.as_str()));
     fields.extend(numbers.iter().map(|(name, number)| (*name, number.as_str())));
     let most = keys.settings().feed_maxlen;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use super::effect::{Effect, moved, units_of};
 use super::keyspace::Argument;
 use crate::inventory::alert::OFF;
+use crate::inventory::ending::Ending;
 use crate::inventory::key::{Key, OnceName, Watched, watched};
 use crate::inventory::line::Line;
 use crate::inventory::outcome::Outcome;
@@ -352,7 +353,8 @@ impl<'a> Packed<'a> {
                 vec![Effect::Record { deadline: record.expires_at, record }]
             }
             (Step::Close, Some(ttl)) if ttl >= 0 => {
-                let outcome = Outcome::from_json(&id, document, style)?;
+                let outcome = Outcome::from_json(&id, document, style)
+                    .filter(|outcome| outcome.ending != Ending::Replaced)?;
                 let deadline = if ttl == 0 { 0 } else { outcome.resolved_at.checked_add(ttl)? };
                 let units = outcome.items.iter().map(|line| units_of(line, outcome.ending));
                 let mut effects: Vec<Effect> = units.collect();
@@ -372,7 +374,9 @@ fn closes(outcome: &Outcome, units: &[Effect]) -> bool {
         matches!(effect, Effect::Units { sku, available, reserved }
             if *sku == line.sku && (*available, *reserved) == moved(line, outcome.ending))
     };
-    outcome.parts.is_none()
+    // INV.REPLACE moves the difference to the successor, which no outcome tells.
+    outcome.ending != Ending::Replaced
+        && outcome.parts.is_none()
         && outcome.items.len() == units.len()
         && outcome.items.iter().zip(units).all(is_move)
 }

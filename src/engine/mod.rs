@@ -4,7 +4,7 @@
 //!
 //! Each module uses only modules of the levels below its own:
 //!
-//! - The steps of commands: [`reserve`], [`resolve`], [`restock`], [`warehouses`], [`queries`], [`audit`].
+//! - The steps of commands: [`reserve`], [`replace`], [`resolve`], [`restock`], [`warehouses`], [`queries`], [`audit`].
 //! - What these share, and what happens without a command: `supply`, [`recover`], [`sweep`], [`moving`],
 //!   [`load_repair`].
 //! - The parts of a step: `settle`, `once`, `change`, [`shelves`], [`alerts`], [`feed`], [`effects`], [`forms`],
@@ -44,6 +44,7 @@ mod once;
 pub mod places;
 pub mod queries;
 pub mod recover;
+pub mod replace;
 pub mod reserve;
 pub mod resolve;
 pub mod restock;

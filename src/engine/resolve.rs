@@ -4,10 +4,9 @@ use super::change::{Cause, Change, Writes};
 use super::effect::{Effect, units_of};
 use super::keyspace::{Keyspace, Tally, counter_to_change};
 use super::places::require_supply;
-use super::supply::Supply;
+use super::supply::{Supply, Terms};
 use super::sweep::settled_state;
 use super::{alerts, feed, once};
-use crate::inventory::allocation::Split;
 use crate::inventory::ending::Ending;
 use crate::inventory::key::Key;
 use crate::inventory::lifetime::Lifetime;
@@ -78,7 +77,7 @@ fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Out
     objections.check(outcome.check_all_back());
     objections.unless_any(())?;
     let mut supply = Supply::of_lines(keys, &lines)?;
-    supply.pick(keys, &lines, Split::default())?;
+    supply.pick(keys, &lines, &Terms::default())?;
     let shelves = supply.shelves(keys, &lines)?;
     // After this point nothing may fail.
     let now = keys.now();
@@ -198,7 +197,9 @@ fn resolve<K: Keyspace>(
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
     let (event, tally) = match ending {
         Ending::Committed => (feed::Event::Committed, Tally::Committed),
-        Ending::RolledBack | Ending::Expired => (feed::Event::RolledBack, Tally::RolledBack),
+        Ending::RolledBack | Ending::Expired | Ending::Replaced => {
+            (feed::Event::RolledBack, Tally::RolledBack)
+        }
     };
     Change {
         writes: Writes::Effects(effects),
@@ -288,7 +289,9 @@ fn shrunk(record: &Record, left: Vec<Line>, gone: &[Line], ending: Ending, deadl
     let mut shrunk = Record { items: left, expires_at: deadline, ..record.clone() };
     match ending {
         Ending::Committed => shrunk.sold = sum_lines(&[&record.sold, gone]),
-        Ending::RolledBack | Ending::Expired => shrunk.returned = sum_lines(&[&record.returned, gone]),
+        Ending::RolledBack | Ending::Expired | Ending::Replaced => {
+            shrunk.returned = sum_lines(&[&record.returned, gone])
+        }
     }
     shrunk
 }

@@ -112,6 +112,23 @@ impl<'a> ServerKeyspace<'a> {
         self.confine(id.as_str())
     }
 
+    /// Like [`confine_with`](Self::confine_with), for a command that replaces the reservation `old`.
+    ///
+    /// # Errors
+    ///
+    /// `CROSSSLOT` if the reservations or the skus are in different slots.
+    pub fn confine_all(
+        &mut self,
+        old: &ReservationId,
+        new: &ReservationId,
+        lines: &[Line],
+    ) -> Result<(), Refusal> {
+        if self.settings.in_cluster && Slot::of(old.as_str()) != Slot::of(new.as_str()) {
+            return Err(Refusal::CrossSlotIds { old: old.clone(), new: new.clone() });
+        }
+        self.confine_with(new, lines)
+    }
+
     /// In a cluster, refuses a command that reads keys of any slot if it is in a transaction or a script. The server
     /// would expect those keys in the slot of the transaction or script.
     pub fn roam(&self, command: &str) -> Result<(), Refusal> {
