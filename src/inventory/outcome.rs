@@ -303,12 +303,14 @@ impl Outcome {
     /// The outcome after a late commit at `now` has sold what the deadline had returned.
     pub fn sold_late(self, now: UnixMs) -> Self {
         let parts = Some(Parts { sold: minus(&self.items, &self.rolled_back), returned: self.rolled_back });
-        Self { ending: Ending::Committed, resolved_at: now, parts, rolled_back: Vec::new(), ..self }
+        let (ending, rolled_back, replaced_by) = (Ending::Committed, Vec::new(), None);
+        Self { ending, resolved_at: now, parts, rolled_back, replaced_by, ..self }
     }
 
     /// The outcome after a rollback at `now` has confirmed that what the deadline had returned stays returned.
     pub fn given_up(self, now: UnixMs) -> Self {
-        Self { ending: Ending::RolledBack, resolved_at: now, rolled_back: Vec::new(), ..self }
+        let (ending, rolled_back, replaced_by) = (Ending::RolledBack, Vec::new(), None);
+        Self { ending, resolved_at: now, rolled_back, replaced_by, ..self }
     }
 
     /// The refusal that reports this outcome.

@@ -85,8 +85,8 @@ impl State {
     ///
     /// # Errors
     ///
-    /// `FOREIGN`; `COMMITTED` if `old` was committed, and `REPLACED` if another reservation has replaced it; and the
-    /// refusals of [`State::reserve`] for `new`, unless both are live.
+    /// `FOREIGN`; `COMMITTED` if `old` was committed, `REPLACED` if another reservation has replaced it, and `EXPIRED` if
+    /// its units have not been returned yet; and the refusals of [`State::reserve`] for `new`, unless both are live.
     pub fn replace(
         self,
         old: &ReservationId,
@@ -137,7 +137,11 @@ impl State {
         match self {
             State::Live(record, deadline) => Ok(Former::Live(record, deadline)),
             State::Unknown => Ok(Former::Unknown(None)),
-            State::Lapsed { at, .. } => Ok(Former::Unknown(Some(at))),
+            State::Lapsed { at, settled: true } => Ok(Former::Unknown(Some(at))),
+            // The server does not expire keys now, so the record still exists.
+            State::Lapsed { at, settled: false } => {
+                Err(Refusal::Ended { id: old.clone(), how: Ending::Expired, at })
+            }
             State::Ended(outcome) => match outcome.ending {
                 Ending::Expired | Ending::RolledBack => Ok(Former::Ended(outcome)),
                 Ending::Replaced if outcome.replaced_by.as_ref() == Some(new) => {

@@ -1,9 +1,11 @@
 //! Runs commands of the module on the simulated server, through the real parsers.
 
 use redis_inventory::commands::{Change, Request};
+use redis_inventory::engine::replace::replace;
 use redis_inventory::engine::reserve::reserve;
 use redis_inventory::engine::{alerts, audit, queries, resolve, restock, warehouses};
 use redis_inventory::inventory::line::Line;
+use redis_inventory::inventory::once::Reserved;
 use redis_inventory::inventory::refusal::Refusal;
 
 use super::simulation::Simulation;
@@ -26,7 +28,11 @@ pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refu
         Request::Reserve(request) => reserve(server, request).map(|reserved| {
             // With a token, the answer has the id that was generated the first time.
             assert!(reserved.id == request.id || request.once.is_some(), "another reservation was answered");
-            format!("OK {} {}", reserved.expires_at, items(&reserved.items))
+            told(&reserved)
+        }),
+        Request::Replace(request) => replace(server, request).map(|reserved| {
+            assert_eq!(reserved.id, request.new, "another reservation was answered");
+            told(&reserved)
         }),
         Request::Commit(request) => resolve::commit(server, request).map(ok),
         Request::Rollback(request) => resolve::rollback(server, request).map(ok),
@@ -73,6 +79,14 @@ pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refu
             Ok(listed.len().to_string())
         }
     }
+}
+
+fn told(reserved: &Reserved) -> String {
+    let short = match reserved.short.as_slice() {
+        [] => String::new(),
+        short => format!(" short {}", items(short)),
+    };
+    format!("OK {} {}{short}", reserved.expires_at, items(&reserved.items))
 }
 
 fn items(lines: &[Line]) -> String {

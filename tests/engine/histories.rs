@@ -168,8 +168,8 @@ impl History {
     /// Runs a call of the module and asserts that the model gives the same answer. A call that changes nothing replicates nothing
     /// of its own, and nothing at all if there was nothing to settle.
     fn call(&mut self, words: &[&str]) {
-        let id = words.get(1).copied().unwrap_or_default();
-        let was_quiet = self.model.is_quiet(lines::number_of(id));
+        let ids = lines::ids_of(words);
+        let was_quiet = self.model.is_quiet(ids.last().and_then(|id| lines::number_of(id)));
         let (before, sent, told) =
             (self.master.data.clone(), self.master.unit_so_far().len(), self.master.events.len());
         let bytes: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
@@ -182,10 +182,12 @@ impl History {
             Expected { answer: self.alerts().to_string(), writes: false }
         });
         assert!(expected.fits(&answer), "{words:?}: {answer}, not {}", expected.answer);
-        if self.model.has_record(id)
-            && let Some(json) = self.master.stored(&format!("reservation:{id}"))
-        {
-            self.copies.insert(id.to_owned(), json.to_owned());
+        for id in ids {
+            if self.model.has_record(id)
+                && let Some(json) = self.master.stored(&format!("reservation:{id}"))
+            {
+                self.copies.insert((*id).to_owned(), json.to_owned());
+            }
         }
         let sent = &self.master.unit_so_far()[sent..];
         let own = sent.iter().filter(|command| command[0] == "INV.APPLY").count();
@@ -286,7 +288,8 @@ impl History {
                     let arguments: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
                     for effect in effects::parse(&arguments).unwrap().1 {
                         match effect {
-                            Effect::Hold { record, .. } => {
+                            // REPLACE writes the record of a new reservation without HOLD.
+                            Effect::Hold { record, .. } | Effect::Record { record, .. } => {
                                 self.open.insert(record.id.as_str().to_owned(), 1);
                             }
                             Effect::End { id, .. } => self.ends(id.as_str()),

@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use redis_inventory::commands::{Change, Request};
 use redis_inventory::engine::alerts::AlertQuery;
 use redis_inventory::engine::keyspace::Settings;
+use redis_inventory::engine::replace::ReplaceRequest;
 use redis_inventory::engine::reserve::ReserveRequest;
 use redis_inventory::engine::resolve::{ExtendRequest, ResolveRequest};
 use redis_inventory::engine::restock::{AdjustRequest, Measure, SetRequest};
@@ -80,7 +81,18 @@ fn assert_same(read: &impl Debug, request: &impl Debug, spelled: &[String]) {
 fn check_limits(request: &Request, settings: &Settings) {
     let exact = -MAX_EXACT..=MAX_EXACT;
     match request {
-        Request::Reserve(ReserveRequest { id, lifetime, data, split: _, items, once }) => {
+        Request::Replace(ReplaceRequest { old, new, lifetime, data, split: _, partial: _, items, once }) => {
+            check_id(old.as_str());
+            check_id(new.as_str());
+            check_lifetime(*lifetime);
+            check_items(items, settings);
+            check_once(once.as_ref());
+            if let Some(data) = data {
+                check_text(data);
+                assert!(data.len() <= settings.max_data_bytes);
+            }
+        }
+        Request::Reserve(ReserveRequest { id, lifetime, data, split: _, partial: _, items, once }) => {
             check_id(id.as_str());
             check_lifetime(*lifetime);
             check_items(items, settings);
@@ -228,23 +240,36 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
         let lines = items.iter().flat_map(|line| [sku(&line.sku), line.quantity.units().to_string()]);
         [word("items")].into_iter().chain(lines).collect()
     };
+    let split = |split: Split| {
+        let name = match split {
+            Split::Priority => "priority",
+            Split::Fewest => "fewest",
+            Split::None => "none",
+        };
+        option("split", Some(word(name)))
+    };
+    let partial = |partial: bool| if partial { vec![word("partial")] } else { vec![] };
     match asked {
-        Request::Reserve(request) => {
-            let split = match request.split {
-                Split::Priority => "priority",
-                Split::Fewest => "fewest",
-                Split::None => "none",
-            };
-            [
-                vec![word("inv.reserve"), id(&request.id)],
-                option("data", request.data.clone()),
-                option("split", Some(word(split))),
-                once(&request.once),
-                lifetime(request.lifetime),
-                items(&request.items),
-            ]
-            .concat()
-        }
+        Request::Replace(request) => [
+            vec![word("inv.replace"), id(&request.old), id(&request.new)],
+            option("data", request.data.clone()),
+            split(request.split),
+            partial(request.partial),
+            once(&request.once),
+            lifetime(request.lifetime),
+            items(&request.items),
+        ]
+        .concat(),
+        Request::Reserve(request) => [
+            vec![word("inv.reserve"), id(&request.id)],
+            option("data", request.data.clone()),
+            split(request.split),
+            partial(request.partial),
+            once(&request.once),
+            lifetime(request.lifetime),
+            items(&request.items),
+        ]
+        .concat(),
         Request::Commit(request) | Request::Rollback(request) => {
             let is_sale = matches!(asked, Request::Commit(_));
             let command = if is_sale { "inv.commit" } else { "inv.rollback" };

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::dice::Dice;
 use crate::harness::{Client, Json, Machine, Server, assert_same, wait_until};
-use crate::lines::{Life, Line, Lines, Mix, PLACES, SKUS, line, number_of};
+use crate::lines::{Life, Line, Lines, Mix, PLACES, SKUS, ids_of, line, number_of};
 use crate::naive::{MARK, Model};
 use crate::replies;
 
@@ -318,13 +318,15 @@ impl History {
             Ok(())
         });
         for call in calls {
-            let Some(id) = call.get(1) else { continue };
-            match after.records.get(id) {
-                Some((json, _)) if self.ways[0].has_record(id) => {
-                    self.copies.insert(id.clone(), json.clone());
-                }
-                _ => {
-                    self.copies.remove(id);
+            let words: Vec<&str> = call.iter().map(String::as_str).collect();
+            for id in ids_of(&words) {
+                match after.records.get(*id) {
+                    Some((json, _)) if self.ways[0].has_record(id) => {
+                        self.copies.insert((*id).to_owned(), json.clone());
+                    }
+                    _ => {
+                        self.copies.remove(*id);
+                    }
                 }
             }
         }
