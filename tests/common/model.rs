@@ -827,7 +827,7 @@ impl Model {
     }
 
     /// The answer to a RESERVE whose token is known: the same answer while the reservation lives, then how it ended.
-    fn answered_reserve(&self, state: &State, lines: &Lines, token: Option<&Token>) -> Option<Expected> {
+    fn answered_reserve(&self, state: &State, call: &Asked, token: Option<&Token>) -> Option<Expected> {
         let ended = match state {
             State::Ended(outcome) => Some(code(outcome.ending)),
             _ => None,
@@ -835,7 +835,10 @@ impl Model {
         if let Some(answer) = self.unless_foreign(state, token, ended) {
             let is_again = answer.answer.starts_with("OK");
             return Some(match state {
-                State::Live(held, _) if is_again && held.asked != sum(&[lines]) => {
+                // The id was reserved again meanwhile.
+                State::Live(held, _)
+                    if is_again && (held.asked != sum(&[&call.items]) || !held.is_enough(call.partial)) =>
+                {
                     Expected::refused("MISMATCH")
                 }
                 State::Live(..) => answer,
@@ -865,7 +868,7 @@ impl Model {
         let (lines, token) = (&call.items, call.token.as_ref());
         let expires_at = call.until.expect("a lifetime");
         let state = self.state(id);
-        if let Some(answer) = self.answered_reserve(&state, lines, token) {
+        if let Some(answer) = self.answered_reserve(&state, call, token) {
             return answer;
         }
         match state {
