@@ -109,8 +109,7 @@ fn proceed<K: Keyspace>(
     };
     let own = own_units(&freed);
     let may_move = check_freed(keys, &freed, &own);
-    let ((supply, deadline), ()) = both(both(supply, deadline), may_move)?;
-    let mut supply = supply;
+    let ((mut supply, deadline), ()) = both(both(supply, deadline), may_move)?;
     if live.is_none() && sweep::settle_remembered(keys, &request.new) {
         supply = Supply::read(keys, &request.items)?;
     }
