@@ -119,47 +119,51 @@ fn proceed<K: Keyspace>(
     let changes = changes(&lines, &freed, &own);
     let moves = check_room(keys, &changes)?;
     // After this point nothing may fail.
-    let data = request.data.clone().or_else(|| freed.iter().rev().find_map(|record| record.data.clone()));
-    let is_new = live.is_none();
-    let record = match &live {
-        Some((record, _)) => Record {
-            created_at,
-            expires_at: deadline,
-            items: lines.clone(),
-            data,
-            short: None,
-            ..record.clone()
-        },
-        None => Record::new(request.new.clone(), created_at, deadline, lines.clone(), data),
-    };
-    let mut record = record.asked_again_for(&request.items);
-    if request.partial {
-        record = record.partly(&request.items);
-    }
+    let record = changed(
+        request,
+        &freed,
+        live.as_ref(),
+        Record::new(request.new.clone(), created_at, deadline, lines.clone(), request.data.clone()),
+    );
     let reserved = Reserved::of(&record, deadline);
-    let mut effects: Vec<Effect> = changes.iter().map(|(sku, more)| moved_to_held(sku, *more)).collect();
+    let (is_new, is_gone) = (live.is_none(), !matches!(former, Former::Live(..) | Former::Same));
     let tally = matches!(former, Former::Live(..)).then_some((Tally::Replaced, 1));
-    let was_live = tally.is_some() || former == Former::Same;
+    let mut effects: Vec<Effect> = changes.iter().map(|(sku, more)| moved_to_held(sku, *more)).collect();
     effects.extend(end_of(keys, request, former.clone(), deadline));
     effects.push(Effect::Record { record, deadline });
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone())));
     let (old, new) = (&request.old, &request.new);
-    Change {
-        writes: Writes::Effects(effects),
-        cause: Cause::Replacement { old, new, changes: changes.clone() },
-        moves,
-        tally,
-    }
-    .carry_out(keys);
+    let cause = Cause::Replacement { old, new, changes: changes.clone() };
+    Change { writes: Writes::Effects(effects), cause, moves, tally }.carry_out(keys);
     if is_new {
         keys.tally(Tally::Reserved, 1);
     }
     load_repair::mark(keys);
-    if !was_live {
-        // Its record may have been deleted by another client. Now nobody waits for its deadline any more.
+    if is_gone {
+        // Another client may have deleted its record. The units need not wait for its deadline any more.
         sweep::settle_remembered(keys, old);
     }
     Ok(reserved)
+}
+
+/// The record of the new reservation, which is `made` unless it is `live` already. It keeps the text of the reservations that
+/// were live, and of its own what earlier parts have sold and returned.
+fn changed(
+    request: &ReplaceRequest,
+    freed: &[&Record],
+    live: Option<&(Record, UnixMs)>,
+    made: Record,
+) -> Record {
+    let data = made.data.clone().or_else(|| freed.iter().rev().find_map(|record| record.data.clone()));
+    let record = match live {
+        Some((record, _)) => {
+            let Record { sold, returned, restored, .. } = record.clone();
+            Record { data, sold, returned, restored, ..made }
+        }
+        None => Record { data, ..made },
+    };
+    let record = record.asked_again_for(&request.items);
+    if request.partial { record.partly(&request.items) } else { record }
 }
 
 /// The units of each sku that these reservations hold together.

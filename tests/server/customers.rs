@@ -221,7 +221,7 @@ fn units_of(line: &Line) -> i64 {
 /// The possible answers to a call about a reservation in this state, each with the state after it. `may_end`: the parts that
 /// were asked for may be all that the reservation held.
 fn ways(line: &Line, state: State, may_end: bool) -> Vec<(&'static str, State)> {
-    use State::{Absent, Committed, Expired, Reserved, RolledBack};
+    use State::{Absent, Committed, Expired, Replaced, Reserved, RolledBack};
     let has = |word: &str| line.iter().any(|known| known == word);
     let verb = line[0].as_str();
     let (is_part, has_token) = (has("ITEMS"), has("ONCE"));
@@ -255,7 +255,8 @@ fn ways(line: &Line, state: State, may_end: bool) -> Vec<(&'static str, State)> 
         // A token that was used for another call.
         ways.push(("MISMATCH", state));
         // A repeated call with a token has the answer of the first one, whatever has happened since.
-        if verb == "INV.EXTEND" || (is_part && verb != "INV.RESERVE") {
+        let was_answered_before_it_was_replaced = verb == "INV.ROLLBACK" && state == Replaced;
+        if verb == "INV.EXTEND" || (is_part && verb != "INV.RESERVE") || was_answered_before_it_was_replaced {
             ways.push(("OK", state));
         }
     }
