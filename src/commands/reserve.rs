@@ -83,6 +83,8 @@ fn inv_reserve(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
 }
 
 /// Writes a reservation. What `PARTIAL` left out is shown if the request allowed it, and if there is any.
+// Inlined, as what follows is: RESERVE then costs what it cost before REPLACE shared this with it.
+#[inline(always)]
 pub(super) fn write(reply: &Reply<'_>, reserved: &Reserved, partial: bool) -> Result<RedisValue, Refusal> {
     let Reserved { id, expires_at, items, short } = reserved;
     let shows_short = partial || !short.is_empty();
@@ -111,6 +113,8 @@ pub(super) struct ItemOptions<'a> {
 }
 
 impl<'a> ItemOptions<'a> {
+    /// Reads them to the end.
+    #[inline(always)]
     pub(super) fn read(args: &mut Args<'a>, style: KeyStyle, settings: &Settings) -> Result<Self, Refusal> {
         let (mut lifetime, mut data, mut split, mut partial, mut token) = (None, None, None, None, None);
         loop {

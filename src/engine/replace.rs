@@ -66,7 +66,7 @@ pub fn replace<K: Keyspace>(keys: &mut K, request: &ReplaceRequest) -> Result<Re
     let ((), decided) = both(seen.unless_other(), state.replace(old, state_of_new, new, &wish))?;
     match decided {
         Decided::Already { former, record, deadline } => {
-            let reserved = Reserved::of(&record, deadline);
+            let reserved = Reserved::of(record, deadline);
             let mut effects: Vec<Effect> = end_of(keys, request, former, deadline).into_iter().collect();
             effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone())));
             if !effects.is_empty() {
@@ -81,7 +81,7 @@ pub fn replace<K: Keyspace>(keys: &mut K, request: &ReplaceRequest) -> Result<Re
 /// Answers a command whose token was used before: how the new reservation, which is in this state, is now.
 fn answer_again(new: &ReservationId, state: State, answer: &Answer) -> Result<Reserved, Refusal> {
     match answer {
-        Answer::Reserved(_) => state.live(new).map(|(record, deadline)| Reserved::of(&record, deadline)),
+        Answer::Reserved(_) => state.live(new).map(|(record, deadline)| Reserved::of(record, deadline)),
         Answer::Ok | Answer::Number(_) => Err(once::unexpected(answer)),
     }
 }
@@ -125,7 +125,7 @@ fn proceed<K: Keyspace>(
         live.as_ref(),
         Record::new(request.new.clone(), created_at, deadline, lines.clone(), request.data.clone()),
     );
-    let reserved = Reserved::of(&record, deadline);
+    let reserved = Reserved::of(record.clone(), deadline);
     let (is_new, is_gone) = (live.is_none(), !matches!(former, Former::Live(..) | Former::Same));
     let tally = matches!(former, Former::Live(..)).then_some((Tally::Replaced, 1));
     let mut effects: Vec<Effect> = changes.iter().map(|(sku, more)| moved_to_held(sku, *more)).collect();

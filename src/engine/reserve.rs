@@ -58,7 +58,7 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     }
     let ((), decision) = both(seen.unless_other(), state.reserve(id, &request.items, request.partial))?;
     if let Decision::Already((record, expires_at)) = decision {
-        let reserved = Reserved::of(&record, expires_at);
+        let reserved = Reserved::of(record, expires_at);
         once::remember_alone(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone()));
         return Ok(reserved);
     }
@@ -78,7 +78,12 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     if request.partial {
         record = record.partly(&request.items);
     }
-    let reserved = Reserved::of(&record, deadline);
+    let reserved = Reserved {
+        id: id.clone(),
+        expires_at: deadline,
+        items: record.items.clone(),
+        short: record.missing().to_vec(),
+    };
     let mut effects = vec![Effect::Hold { record, deadline }];
     if request.once.is_some() {
         effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone())));

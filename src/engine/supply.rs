@@ -267,6 +267,7 @@ impl Supply {
 /// # Errors
 ///
 /// `ERR` if it is above [`MOST_LINES`].
+#[inline]
 fn check_number(lines: Cow<'_, [Line]>) -> Result<Cow<'_, [Line]>, Refusal> {
     if lines.len() <= MOST_LINES {
         return Ok(lines);

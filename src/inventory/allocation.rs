@@ -68,7 +68,7 @@ pub fn pick<'a>(
     split: Split,
 ) -> Result<Cow<'a, [Line]>, Vec<Short>> {
     let is_split = has_warehouses(stocks);
-    let (picks, shorts) = resolve(asked, stocks, split, is_split, false);
+    let (picks, shorts) = resolve::<false>(asked, stocks, split, is_split);
     if !shorts.is_empty() {
         return Err(shorts);
     }
@@ -78,22 +78,21 @@ pub fn pick<'a>(
 /// Like [`pick`], but takes of each line as much as there is, and with [`Split::None`] from the warehouse that has the
 /// most. Lines of which there is nothing are left out.
 pub fn pick_what_there_is(asked: &[Line], stocks: &[Stock<'_>], split: Split) -> Vec<Line> {
-    resolve(asked, stocks, split, true, true).0
+    resolve::<true>(asked, stocks, split, true).0
 }
 
 fn has_warehouses(stocks: &[Stock<'_>]) -> bool {
     stocks.iter().any(|stock| matches!(stock, Stock::Warehouses(_)))
 }
 
-/// The lines to take, which are collected only if `collects`, and the lines that cannot be covered. With `partly`, as much
+/// The lines to take, which are collected only if `collects`, and the lines that cannot be covered. With `PARTLY`, as much
 /// as there is of these is taken too.
 #[inline]
-fn resolve(
+fn resolve<const PARTLY: bool>(
     asked: &[Line],
     stocks: &[Stock<'_>],
     split: Split,
     collects: bool,
-    partly: bool,
 ) -> (Vec<Line>, Vec<Short>) {
     let mut shorts = Vec::new();
     let mut short = |index, line: &Line, available| {
@@ -113,7 +112,7 @@ fn resolve(
         match stock {
             Stock::Own(available) if *available < line.quantity.units() => {
                 short(index, line, *available);
-                if partly && let Some(quantity) = Quantity::new(*available) {
+                if PARTLY && let Some(quantity) = Quantity::new(*available) {
                     take(Line { sku: line.sku.clone(), quantity });
                 }
             }
@@ -133,7 +132,7 @@ fn resolve(
                 if found.is_none() {
                     let most = most(&left, split);
                     short(index, line, most);
-                    if partly {
+                    if PARTLY {
                         found = Quantity::new(most).and_then(|most| allocate(&left, most, split));
                     }
                 }

@@ -46,9 +46,9 @@ pub struct Reserved {
 
 impl Reserved {
     /// What the live `record` holds until `expires_at`.
-    pub fn of(record: &Record, expires_at: UnixMs) -> Self {
-        let short = record.missing().to_vec();
-        Self { id: record.id.clone(), expires_at, items: record.items.clone(), short }
+    pub fn of(record: Record, expires_at: UnixMs) -> Self {
+        let Record { id, items, short, .. } = record;
+        Self { id, expires_at, items, short: short.unwrap_or_default() }
     }
 }
 

@@ -322,6 +322,7 @@ impl Objections {
 }
 
 /// Combines two checks: returns the values of both, or the refusal with the lower rank.
+#[inline(always)]
 pub fn both<A, B>(first: Result<A, Refusal>, second: Result<B, Refusal>) -> Result<(A, B), Refusal> {
     match (first, second) {
         (Ok(first), Ok(second)) => Ok((first, second)),

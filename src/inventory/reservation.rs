@@ -234,12 +234,12 @@ impl Record {
     /// # Errors
     ///
     /// [`Refusal::CameShort`] (`MISMATCH`).
+    #[inline]
     pub fn check_short(&self, partial: bool) -> Result<(), Refusal> {
-        match self.missing() {
-            [] => Ok(()),
-            _ if partial => Ok(()),
-            short => Err(Refusal::CameShort { id: self.id.clone(), short: short.to_vec() }),
+        if partial || self.missing().is_empty() {
+            return Ok(());
         }
+        Err(Refusal::CameShort { id: self.id.clone(), short: self.missing().to_vec() })
     }
 
     /// The lines that were requested.
