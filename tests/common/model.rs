@@ -495,8 +495,10 @@ impl Model {
     /// `is_alone`: the mark says that only the module uses the database, both before and after the job.
     pub fn finish(&mut self, is_alone: bool, is_left: impl Fn(Id) -> bool) {
         let ready: Vec<Id> = self.pending.iter().map(|gone| gone.id).filter(|id| !is_left(*id)).collect();
-        for id in ready {
-            self.settle_pending_of(id);
+        // Counters that other clients wrote are compared first, and for that it must be known what is held.
+        let compares_first = self.job && !self.written.is_empty();
+        if !compares_first {
+            ready.iter().for_each(|id| self.settle_pending_of(*id));
         }
         if !std::mem::take(&mut self.job) {
             return;
@@ -520,6 +522,9 @@ impl Model {
         self.remember_removed(is_alone);
         for sku in std::mem::take(&mut self.written) {
             self.compare(sku);
+        }
+        if compares_first {
+            ready.iter().for_each(|id| self.settle_pending_of(*id));
         }
         for id in appeared.union(&touched) {
             self.say_that_it_came_back(*id);
