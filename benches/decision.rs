@@ -27,6 +27,7 @@ fn request(lines: usize) -> ReserveRequest {
         lifetime: Lifetime::Default,
         data: None,
         split: Split::default(),
+        partial: false,
         items: (0..lines).map(line).collect(),
         once: None,
     }

@@ -14,7 +14,8 @@ use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{InvalidText, KeyStyle, Sku, check_text, is_plain};
 
 /// The keywords of the commands with items. Such a word in the place of a sku is taken for a mistake.
-const OPTION_WORDS: [&str; 9] = ["ITEMS", "LATE", "EX", "PX", "EXAT", "PXAT", "DATA", "SPLIT", "ONCE"];
+const OPTION_WORDS: [&str; 10] =
+    ["ITEMS", "LATE", "EX", "PX", "EXAT", "PXAT", "DATA", "SPLIT", "ONCE", "PARTIAL"];
 
 /// The maximum number of arguments of a call: enough for the longest list of items or warehouses.
 const MOST_ARGUMENTS: usize = 2112;
@@ -292,6 +293,16 @@ pub fn spell(lines: &[Line]) -> String {
     lines.sort_by(|a, b| a.sku.cmp(&b.sku));
     let spelled = lines.iter().map(|Line { sku, quantity }| format!("{sku} {}", quantity.units()));
     spelled.collect::<Vec<_>>().join(", ")
+}
+
+/// Spells lines and whether `PARTIAL` is allowed. Without it, this is the spelling of the lines alone, as of versions
+/// that did not know it.
+pub fn spell_request(lines: &[Line], partial: bool) -> String {
+    let mut spelled = spell(lines);
+    if partial {
+        spelled.push_str(", PARTIAL");
+    }
+    spelled
 }
 
 /// A hint for a number that is refused only because of its notation, such as `+5` or `007`: the accepted notation.

@@ -52,9 +52,15 @@ pub(super) fn write(reply: &Reply<'_>, id: &ReservationId, view: &ReservationVie
         ("sold", &view.sold),
         ("returned", &view.returned),
         ("rolled_back", &view.rolled_back),
+        ("short", &view.short),
     ];
     let lists = lists.into_iter().filter(|(_, lines)| !lines.is_empty());
-    let optional = [view.created_at.is_some(), view.resolved_at.is_some(), view.data.is_some()];
+    let optional = [
+        view.created_at.is_some(),
+        view.resolved_at.is_some(),
+        view.data.is_some(),
+        view.replaced_by.is_some(),
+    ];
     let known = optional.into_iter().filter(|known| *known).count();
     reply.map(known.saturating_add(lists.clone().count()).saturating_add(4));
     reply.text("reservation_id");
@@ -80,6 +86,10 @@ pub(super) fn write(reply: &Reply<'_>, id: &ReservationId, view: &ReservationVie
     if let Some(data) = &view.data {
         reply.text("data");
         reply.text(data);
+    }
+    if let Some(successor) = &view.replaced_by {
+        reply.text("replaced_by");
+        reply.text(successor.as_str());
     }
 }
 

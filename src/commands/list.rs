@@ -4,12 +4,13 @@
 use super::warehouses::{self, Change};
 use super::{
     adjust, alerts, audit, auditscan, batch, commit, extend, get, mcommit, mreserve, mrollback, repair,
-    reserve, rollback, scan, set, stock, stockscan, threshold, transfer,
+    replace, reserve, rollback, scan, set, stock, stockscan, threshold, transfer,
 };
 use crate::engine::alerts::AlertQuery;
 use crate::engine::audit::AuditCursor;
 use crate::engine::keyspace::Settings;
 use crate::engine::queries::ScanQuery;
+use crate::engine::replace::ReplaceRequest;
 use crate::engine::reserve::ReserveRequest;
 use crate::engine::resolve::{ExtendRequest, ResolveRequest};
 use crate::engine::restock::{AdjustRequest, SetRequest};
@@ -92,6 +93,7 @@ commands! {
     MRollback(Vec<ReservationId>) Write: batch::ids(words, style, settings, mrollback::GRAMMAR).map(Self::MRollback);
     /// The sku, and whether the repair is forced.
     Repair(Sku, bool) Dangerous: repair::parse(words, style).map(|(sku, force)| Self::Repair(sku, force));
+    Replace(ReplaceRequest) Write: replace::parse(words, style, settings).map(Self::Replace);
     Reserve(ReserveRequest) Write: reserve::parse(words, style, settings).map(Self::Reserve);
     Rollback(ResolveRequest) Write: rollback::parse(words, style, settings).map(Self::Rollback);
     Scan(ScanQuery) Read: scan::parse(words, style).map(Self::Scan);

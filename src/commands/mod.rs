@@ -24,6 +24,7 @@ mod mrollback;
 mod page;
 mod parts;
 mod repair;
+mod replace;
 mod reply;
 mod reserve;
 mod rollback;

@@ -96,7 +96,7 @@ fn end<K: Keyspace>(
     let state = work.read(draft, id)?;
     let live = match ending {
         Ending::Committed => state.commit(id)?,
-        Ending::RolledBack | Ending::Expired => match state.rollback(id)? {
+        Ending::RolledBack | Ending::Expired | Ending::Replaced => match state.rollback(id)? {
             Rollback::Already => None,
             Rollback::Rename(outcome) => {
                 let renamed = rename_effect(draft, id, outcome);
@@ -113,7 +113,7 @@ fn end<K: Keyspace>(
     let end = end_effect(draft, &record, deadline, ending, lines);
     let told = match ending {
         Ending::Committed => (Event::Committed, Tally::Committed),
-        Ending::RolledBack | Ending::Expired => (Event::RolledBack, Tally::RolledBack),
+        Ending::RolledBack | Ending::Expired | Ending::Replaced => (Event::RolledBack, Tally::RolledBack),
     };
     draft.end(id, lines, lines.iter().map(|line| units_of(line, ending)), end, told);
     Ok(())

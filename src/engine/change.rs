@@ -45,6 +45,8 @@ pub(super) enum Cause<'a> {
     None,
     /// These lines of a reservation moved.
     Reservation(Event, &'a ReservationId, &'a [Line]),
+    /// The reservation `new` took the place of `old`, which may be the same. For each sku, by how much more is held.
+    Replacement { old: &'a ReservationId, new: &'a ReservationId, changes: Vec<(&'a Sku, i64)> },
     /// Units were added or removed without a reservation, perhaps with a note about the reason.
     Units(Event, Vec<(&'a Sku, i64)>, Option<&'a Note>),
 }
@@ -66,6 +68,7 @@ impl<'a> Change<'a> {
         match self.cause {
             Cause::None => {}
             Cause::Reservation(event, id, lines) => feed::tell_lines(keys, event, id, lines),
+            Cause::Replacement { old, new, changes } => feed::tell_replaced(keys, old, new, &changes),
             Cause::Units(event, units, note) => {
                 for (sku, units) in units {
                     feed::tell_units(keys, event, sku, units, note);

@@ -135,7 +135,7 @@ pub(super) fn moved(line: &Line, ending: Ending) -> (i64, i64) {
     let units = line.quantity.units();
     let available = match ending {
         Ending::Committed => 0,
-        Ending::RolledBack | Ending::Expired => units,
+        Ending::RolledBack | Ending::Expired | Ending::Replaced => units,
     };
     (available, units.saturating_neg())
 }

@@ -172,6 +172,8 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8], upkeep
         }
         Effect::Outcome { id, deadline, .. } => {
             write(keys, Key::Outcome(id), document, *deadline);
+            // The record may still exist although it has expired.
+            keys.ledger(|ledger| ledger.holds.note_outcome(id));
         }
     }
 }

@@ -29,6 +29,9 @@ pub enum Event {
     Transferred,
     /// The repair returned units.
     Repaired,
+    /// A reservation was changed, or another one took its place. The quantity is by how much more is held, and negative
+    /// if less is.
+    Replaced,
 }
 
 impl Event {
@@ -44,6 +47,7 @@ impl Event {
             Event::Set => "set",
             Event::Transferred => "transferred",
             Event::Repaired => "repaired",
+            Event::Replaced => "replaced",
         }
     }
 }
@@ -75,7 +79,22 @@ pub(super) fn check_note<K: Keyspace>(keys: &K, note: Option<&Note>) -> Result<(
 pub(super) fn tell_lines<K: Keyspace>(keys: &mut K, event: Event, id: &ReservationId, lines: &[Line]) {
     if keys.settings().feed_maxlen > 0 {
         for line in lines {
-            append(keys, event, Some(id), &line.sku, line.quantity.units(), None);
+            append(keys, event, &[("reservation_id", id.as_str())], &line.sku, line.quantity.units(), None);
+        }
+    }
+}
+
+/// Reports the net change of each sku when the reservation `new` takes the place of `old`.
+pub(super) fn tell_replaced<K: Keyspace>(
+    keys: &mut K,
+    old: &ReservationId,
+    new: &ReservationId,
+    changes: &[(&Sku, i64)],
+) {
+    if keys.settings().feed_maxlen > 0 {
+        let ids = [("reservation_id", new.as_str()), ("replaces", old.as_str())];
+        for (sku, units) in changes {
+            append(keys, Event::Replaced, &ids, sku, *units, None);
         }
     }
 }
@@ -89,7 +108,7 @@ pub(super) fn tell_units<K: Keyspace>(
     note: Option<&Note>,
 ) {
     if keys.settings().feed_maxlen > 0 {
-        append(keys, event, None, sku, units, note);
+        append(keys, event, &[], sku, units, note);
     }
 }
 
@@ -114,7 +133,7 @@ pub(super) fn tell_alert<K: Keyspace>(keys: &mut K, alert: &Alert) {
 fn append<K: Keyspace>(
     keys: &mut K,
     event: Event,
-    id: Option<&ReservationId>,
+    ids: &[(&str, &str)],
     sku: &Sku,
     quantity: i64,
     note: Option<&Note>,
@@ -131,7 +150,7 @@ fn append<K: Keyspace>(
     ]
     .map(|(name, number)| (name, number.to_string()));
     let mut fields = vec![("event", event.name())];
-    fields.extend(id.map(|id| ("reservation_id", id.as_str())));
+    fields.extend_from_slice(ids);
     fields.push(("sku", sku.as_str()));
     fields.extend(numbers.iter().map(|(name, number)| (*name, number.as_str())));
     fields.extend(note.map(|note| ("note", note.text.as_str())));

@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::effect::{Effect, are_of_many, moved, units_of};
 use super::keyspace::Argument;
 use crate::inventory::alert::OFF;
+use crate::inventory::ending::Ending;
 use crate::inventory::key::{Key, OnceName, Watched, watched};
 use crate::inventory::line::Line;
 use crate::inventory::outcome::Outcome;
@@ -524,6 +525,10 @@ impl<'a> Parsed<'a> {
 
     /// Adds the effects of a reservation that ends. `None` if `ttl` is not valid.
     fn close(&mut self, id: ReservationId, outcome: Outcome, ttl: i64, document: &'a [u8]) -> Option<()> {
+        // The units of a reservation that was replaced have moved to its successor, which this form does not name.
+        if outcome.ending == Ending::Replaced {
+            return None;
+        }
         let deadline = match ttl {
             0 => 0,
             1.. => outcome.resolved_at.checked_add(ttl)?,
@@ -543,7 +548,9 @@ fn closes(outcome: &Outcome, units: &[Effect]) -> bool {
         matches!(effect, Effect::Units { sku, available, reserved }
             if *sku == line.sku && (*available, *reserved) == moved(line, outcome.ending))
     };
-    outcome.parts.is_none()
+    // INV.REPLACE moves the difference to the successor, which no outcome tells.
+    outcome.ending != Ending::Replaced
+        && outcome.parts.is_none()
         && outcome.items.len() == units.len()
         && outcome.items.iter().zip(units).all(is_move)
 }

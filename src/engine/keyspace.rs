@@ -163,6 +163,8 @@ pub enum Tally {
     RepairedUnits,
     /// Reservations that a command returned.
     RolledBack,
+    /// Reservations that another one replaced.
+    Replaced,
     /// Reservations that ended at their deadline or because something else removed the record.
     Expired,
     /// Alerts that were raised.

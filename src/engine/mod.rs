@@ -5,8 +5,8 @@
 //! Each module uses only modules of the levels below its own:
 //!
 //! - The commands on many reservations: [`batch`], with `draft`.
-//! - The steps of commands: [`reserve`], [`resolve`], [`restock`], [`warehouses`], [`queries`], [`stockscan`],
-//!   [`audit`].
+//! - The steps of commands: [`reserve`], [`replace`], [`resolve`], [`restock`], [`warehouses`], [`queries`],
+//!   [`stockscan`], [`audit`].
 //! - What these share, and what happens without a command: `supply`, [`recover`], [`sweep`], [`moving`],
 //!   [`load_repair`].
 //! - The parts of a step: `settle`, `once`, `change`, [`shelves`], [`alerts`], [`feed`], [`effects`], [`forms`],
@@ -48,6 +48,7 @@ mod once;
 pub mod places;
 pub mod queries;
 pub mod recover;
+pub mod replace;
 pub mod reserve;
 pub mod resolve;
 pub mod restock;

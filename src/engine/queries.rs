@@ -23,7 +23,7 @@ const LIVE: &str = "reserved";
 /// What is known about a reservation. Unknown fields are `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReservationView {
-    /// `reserved`, `committed`, `rolled_back` or `expired`.
+    /// `reserved`, `committed`, `rolled_back`, `expired` or `replaced`.
     pub state: &'static str,
     /// The time at which the reservation was made.
     pub created_at: Option<UnixMs>,
@@ -41,8 +41,12 @@ pub struct ReservationView {
     pub returned: Vec<Line>,
     /// For an expired reservation, the lines that a rollback had returned before. They are part of `returned`.
     pub rolled_back: Vec<Line>,
+    /// The requested units that `PARTIAL` left out of a live reservation.
+    pub short: Vec<Line>,
     /// The client's free text.
     pub data: Option<String>,
+    /// The reservation that replaced this one.
+    pub replaced_by: Option<ReservationId>,
 }
 
 /// Returns what is known about a reservation, or `None` if the id is unknown.
@@ -66,7 +70,9 @@ pub fn get<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Reser
             sold: record.sold,
             returned: record.returned,
             rolled_back: Vec::new(),
+            short: record.short.unwrap_or_default(),
             data: record.data,
+            replaced_by: None,
         }),
         State::Ended(outcome) => {
             let Parts { sold, returned } = outcome.parts.unwrap_or_default();
@@ -80,7 +86,9 @@ pub fn get<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Reser
                 sold,
                 returned,
                 rolled_back: outcome.rolled_back,
+                short: Vec::new(),
                 data: outcome.data,
+                replaced_by: outcome.replaced_by,
             })
         }
         State::Unknown | State::Lapsed { .. } => overdue(keys, id, now),
@@ -107,7 +115,9 @@ fn overdue<K: Keyspace>(keys: &mut K, id: &ReservationId, now: UnixMs) -> Option
             sold: record.map(|record| record.sold.clone()).unwrap_or_default(),
             returned: record.map(|record| record.returned.clone()).unwrap_or_default(),
             rolled_back: Vec::new(),
+            short: record.map(|record| record.missing().to_vec()).unwrap_or_default(),
             data: record.and_then(|record| record.data.clone()),
+            replaced_by: None,
         })
     })
 }

@@ -3,7 +3,7 @@
 use super::change::{Cause, Change, Writes};
 use super::effects::Effect;
 use super::keyspace::{Keyspace, Tally};
-use super::supply::{Budget, Supply};
+use super::supply::{Budget, Supply, Terms};
 use super::sweep::settled_state;
 use super::{alerts, feed, load_repair, once, sweep};
 use crate::inventory::allocation::Split;
@@ -16,9 +16,6 @@ use crate::inventory::reservation::Record;
 use crate::inventory::sku::ReservationId;
 use crate::inventory::state::{Decision, State};
 
-/// The maximum number of lines of a reservation after its items were split over warehouses.
-pub const MOST_LINES: usize = 1024;
-
 /// A request to hold stock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReserveRequest {
@@ -30,6 +27,8 @@ pub struct ReserveRequest {
     pub data: Option<String>,
     /// How a line may be split if it names a product with warehouses.
     pub split: Split,
+    /// Whether to take as much of each line as there is.
+    pub partial: bool,
     /// The requested lines. There is at least one, and each sku occurs once.
     pub items: Vec<Line>,
     /// The client's token.
@@ -49,7 +48,7 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     let (record, moves) = match decide(keys, request, state, &mut budget)? {
         Verdict::Answered(reserved) => return Ok(reserved),
         Verdict::Already(record, expires_at) => {
-            let reserved = Reserved { id: record.id, expires_at, items: record.items };
+            let reserved = Reserved::of(record, expires_at);
             once::remember_alone(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone()));
             return Ok(reserved);
         }
@@ -57,7 +56,12 @@ pub fn reserve<K: Keyspace>(keys: &mut K, request: &ReserveRequest) -> Result<Re
     };
     // After this point nothing may fail.
     let deadline = record.expires_at;
-    let reserved = Reserved { id: id.clone(), expires_at: deadline, items: record.items.clone() };
+    let reserved = Reserved {
+        id: id.clone(),
+        expires_at: deadline,
+        items: record.items.clone(),
+        short: record.missing().to_vec(),
+    };
     let mut effects = vec![Effect::Hold { record, deadline }];
     if request.once.is_some() {
         effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone())));
@@ -105,7 +109,7 @@ pub(super) fn decide<K: Keyspace>(
         }
         once::Seen::New | once::Seen::Other(_) => {}
     }
-    let ((), decision) = both(seen.unless_other(), state.reserve(id, &request.items))?;
+    let ((), decision) = both(seen.unless_other(), state.reserve(id, &request.items, request.partial))?;
     if let Decision::Already((record, expires_at)) = decision {
         return Ok(Verdict::Already(record, expires_at));
     }
@@ -114,18 +118,16 @@ pub(super) fn decide<K: Keyspace>(
     if sweep::settle_remembered(keys, id) {
         supply = Supply::read(keys, &request.items)?;
     }
-    let lines = supply.pick(keys, &request.items, request.split, budget)?;
-    if lines.len() > MOST_LINES {
-        return Err(Refusal::impossible(format!(
-            "the items would be split into {} lines, but a reservation may have at most {MOST_LINES}",
-            lines.len()
-        )));
-    }
+    let terms = Terms { split: request.split, partial: request.partial, own: None };
+    let lines = supply.pick(keys, &request.items, &terms, budget)?;
     let shelves = supply.shelves(keys, &lines)?;
     shelves.check_room(&lines)?;
     let moves = shelves.moves(&lines);
-    let record = Record::new(id.clone(), now, deadline, lines.into_owned(), request.data.clone())
+    let mut record = Record::new(id.clone(), now, deadline, lines.into_owned(), request.data.clone())
         .asked_for(&request.items);
+    if request.partial {
+        record = record.partly(&request.items);
+    }
     Ok(Verdict::Hold(record, moves))
 }
 
@@ -144,7 +146,7 @@ fn answer_again<K: Keyspace>(
     // A generated id is a new one in each retry, so the id of the stored answer decides.
     let state = if *id == request.id { state } else { settled_state(keys, id)? };
     match state {
-        State::Live(..) => state.reserve(id, &request.items).map(|_| reserved),
+        State::Live(..) => state.reserve(id, &request.items, request.partial).map(|_| reserved),
         State::Unknown | State::Lapsed { .. } | State::Ended(_) | State::Foreign => {
             Err(state.live(id).err().unwrap_or_else(|| Refusal::NotFound(id.clone())))
         }

@@ -4,10 +4,10 @@ use super::change::{Cause, Change, Writes};
 use super::effect::{Effect, units_of};
 use super::keyspace::{Keyspace, Tally, counter_to_change};
 use super::places::require_supply;
-use super::supply::{Budget, Supply};
+use super::settle::is_clamped;
+use super::supply::{Budget, Supply, Terms};
 use super::sweep::settled_state;
 use super::{alerts, feed, once};
-use crate::inventory::allocation::Split;
 use crate::inventory::ending::Ending;
 use crate::inventory::key::Key;
 use crate::inventory::lifetime::Lifetime;
@@ -81,7 +81,7 @@ fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Out
     objections.unless_any(())?;
     let mut supply = Supply::of_lines(keys, &lines)?;
     let mut budget = Budget::default();
-    supply.pick(keys, &lines, Split::default(), &mut budget)?;
+    supply.pick(keys, &lines, &Terms::default(), &mut budget)?;
     let shelves = supply.shelves(keys, &lines)?;
     // After this point nothing may fail.
     let now = keys.now();
@@ -214,7 +214,9 @@ fn resolve<K: Keyspace>(
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
     let (event, tally) = match ending {
         Ending::Committed => (feed::Event::Committed, Tally::Committed),
-        Ending::RolledBack | Ending::Expired => (feed::Event::RolledBack, Tally::RolledBack),
+        Ending::RolledBack | Ending::Expired | Ending::Replaced => {
+            (feed::Event::RolledBack, Tally::RolledBack)
+        }
     };
     Change {
         writes: Writes::Effects(effects),
@@ -259,7 +261,7 @@ fn fence<K: Keyspace>(keys: &mut K, request: &ResolveRequest) {
 ///
 /// # Errors
 ///
-/// `TRYAGAIN` for such a record until every live reservation is known, `WRONGTYPE` if a counter is not an integer, `DRIFT` if a reserved counter is lower than the reservation requires,
+/// `TRYAGAIN` as [`is_clamped`] says, `WRONGTYPE` if a counter is not an integer, `DRIFT` if a reserved counter is lower than the reservation requires,
 /// and `ERR` if an available counter would overflow.
 pub(super) fn check_counters<K: Keyspace>(
     keys: &mut K,
@@ -269,11 +271,7 @@ pub(super) fn check_counters<K: Keyspace>(
 ) -> Result<alerts::Moves, Refusal> {
     let mut moves = alerts::Moves::with_capacity(lines.len());
     let mut objections = Objections::default();
-    let by_hand = record.restored || keys.ledger(|ledger| ledger.holds.is_by_hand(&record.id));
-    if by_hand && !keys.ledger(|ledger| ledger.is_complete()) {
-        // It is not known yet what other reservations hold.
-        return Err(Refusal::TryAgain);
-    }
+    let by_hand = is_clamped(keys, record)?;
     for Line { sku, quantity } in lines {
         let units = quantity.units();
         let Some(mut reserved) = objections.check(counter_to_change(keys, Key::Reserved(sku))) else {
@@ -323,7 +321,9 @@ fn shrunk(record: &Record, left: Vec<Line>, gone: &[Line], ending: Ending, deadl
     let mut shrunk = Record { items: left, expires_at: deadline, ..record.clone() };
     match ending {
         Ending::Committed => shrunk.sold = sum_lines(&[&record.sold, gone]),
-        Ending::RolledBack | Ending::Expired => shrunk.returned = sum_lines(&[&record.returned, gone]),
+        Ending::RolledBack | Ending::Expired | Ending::Replaced => {
+            shrunk.returned = sum_lines(&[&record.returned, gone])
+        }
     }
     shrunk
 }

@@ -13,6 +13,8 @@ use crate::inventory::key::Key;
 use crate::inventory::line::Line;
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::{Quantity, UnixMs};
+use crate::inventory::refusal::Refusal;
+use crate::inventory::reservation::Record;
 use crate::inventory::sku::ReservationId;
 use crate::ledger::blocked::Blocked;
 use crate::ledger::gone::Gone;
@@ -22,6 +24,20 @@ pub(super) fn settle_pending_of<K: Keyspace>(keys: &mut K, id: &ReservationId) {
     while let Some(gone) = keys.ledger(|ledger| ledger.pending.take_of(id)) {
         settle(keys, &gone, true);
     }
+}
+
+/// Whether a step on this live record moves only what no other reservation holds (CLAMP): another client has written the
+/// record, so it is not known whether its units were ever taken.
+///
+/// # Errors
+///
+/// `TRYAGAIN` for such a record until every live reservation is known.
+pub(super) fn is_clamped<K: Keyspace>(keys: &mut K, record: &Record) -> Result<bool, Refusal> {
+    let is_clamped = record.restored || keys.ledger(|ledger| ledger.holds.is_by_hand(&record.id));
+    if is_clamped && !keys.ledger(|ledger| ledger.is_complete()) {
+        return Err(Refusal::TryAgain);
+    }
+    Ok(is_clamped)
 }
 
 /// Returns the units of `gone` under CLAMP, writes an outcome if none is remembered, and replicates both as plain

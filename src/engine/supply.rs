@@ -1,12 +1,14 @@
 //! The stock that a request may take from, and the release of overdue units for it.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use super::keyspace::{Counter, Keyspace};
 use super::places::{Place, check_work, places, require_supply};
 use super::shelves::{Shelf, Shelves, is_known};
 use super::sweep;
-use crate::inventory::allocation::{Short, Split, Stock, pick};
+use crate::inventory::allocation::{Short, Split, Stock, pick, pick_what_there_is};
 use crate::inventory::line::{Line, units_by_sku};
 use crate::inventory::refusal::{Objections, Refusal, Shortage};
 use crate::inventory::sku::Sku;
@@ -26,17 +28,68 @@ enum Source {
     /// The counters of the line's own sku.
     Own(Shelf),
     /// The warehouses of the line's product, in order of priority.
-    Warehouses(Vec<(Shelf, Sku)>),
+    Warehouses(Vec<(Shelf, Place)>),
 }
 
 impl Source {
-    fn stock(&self) -> Stock<'_> {
+    /// The stock for a line of `sku`.
+    fn stock(&self, sku: &Sku, terms: &Terms<'_>) -> Stock<'_> {
         match self {
-            Source::Own(shelf) => Stock::Own(shelf.units),
+            Source::Own(shelf) => Stock::Own(terms.free(sku, shelf.units)),
+            Source::Warehouses(places) if terms.own.is_none() => {
+                Stock::Warehouses(places.iter().map(|(shelf, place)| (&place.sku, shelf.units)).collect())
+            }
             Source::Warehouses(places) => {
-                Stock::Warehouses(places.iter().map(|(shelf, sku)| (sku, shelf.units)).collect())
+                let mut places: Vec<&(Shelf, Place)> = places.iter().collect();
+                terms.prefer(&mut places);
+                let stock = |(shelf, place): &'_ (Shelf, Place)| terms.free(&place.sku, shelf.units);
+                Stock::Warehouses(places.into_iter().map(|found| (&found.1.sku, stock(found))).collect())
             }
         }
+    }
+}
+
+/// The maximum number of lines of a reservation after its items were split over warehouses.
+const MOST_LINES: usize = 1024;
+
+/// How a request takes its lines.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Terms<'a> {
+    /// How a line may be split over warehouses.
+    pub(super) split: Split,
+    /// Whether to take as much of each line as there is.
+    pub(super) partial: bool,
+    /// The units of each sku that the request itself frees. `None` if it frees none.
+    pub(super) own: Option<&'a Own<'a>>,
+}
+
+/// The units of each sku that the reservations which a request replaces hold.
+pub(super) type Own<'a> = HashMap<&'a Sku, i64>;
+
+impl Terms<'_> {
+    fn own(&self, sku: &Sku) -> i64 {
+        self.own.and_then(|own| own.get(sku)).copied().unwrap_or_default()
+    }
+
+    /// The units that the request may hold of a sku. It may always hold what it frees, even if the available counter is
+    /// negative.
+    fn free(&self, sku: &Sku, available: i64) -> i64 {
+        match self.own(sku) {
+            0 => available,
+            own => own.saturating_add(available.max(0)),
+        }
+    }
+
+    /// Puts the warehouses whose units the request frees first, among those that the split treats alike.
+    fn prefer(&self, places: &mut [&(Shelf, Place)]) {
+        let is_new = |(_, place): &(Shelf, Place)| self.own(&place.sku) == 0;
+        places.sort_by(|one, other| {
+            let by_priority = match self.split {
+                Split::Priority => one.1.priority.total_cmp(&other.1.priority),
+                Split::Fewest | Split::None => Ordering::Equal,
+            };
+            by_priority.then(is_new(one).cmp(&is_new(other)))
+        });
     }
 }
 
@@ -66,7 +119,7 @@ impl Supply {
                         objections.add(too_many);
                         break;
                     }
-                    let shelf = |place: Place| Ok((Shelf::read(keys, &place.sku)?, place.sku));
+                    let shelf = |place: Place| Ok((Shelf::read(keys, &place.sku)?, place));
                     places.into_iter().map(shelf).collect::<Result<_, Refusal>>().map(Source::Warehouses)
                 }
             };
@@ -90,8 +143,8 @@ impl Supply {
         self.0.iter().any(|source| matches!(source, Source::Warehouses(_)))
     }
 
-    fn stocks(&self) -> Vec<Stock<'_>> {
-        self.0.iter().map(Source::stock).collect()
+    fn stocks(&self, asked: &[Line], terms: &Terms<'_>) -> Vec<Stock<'_>> {
+        self.0.iter().zip(asked).map(|(source, line)| source.stock(&line.sku, terms)).collect()
     }
 
     /// Decides which lines to take.
@@ -101,20 +154,21 @@ impl Supply {
     ///
     /// # Errors
     ///
-    /// `INSUFFICIENT` if that is not enough, and `TRYAGAIN` if it would take too long for one command
-    /// ([`Refusal::Overdue`]), or if it is not known yet which reservations are overdue.
+    /// `ERR` if there would be too many lines, `INSUFFICIENT` if that is not enough, or with `PARTIAL` if there is nothing
+    /// of any line, and `TRYAGAIN` if it would take too long for one command ([`Refusal::Overdue`]), or if it is not
+    /// known yet which reservations are overdue.
     pub(super) fn pick<'a, K: Keyspace>(
         &mut self,
         keys: &mut K,
         asked: &'a [Line],
-        split: Split,
+        terms: &Terms<'_>,
         budget: &mut Budget,
     ) -> Result<Cow<'a, [Line]>, Refusal> {
         let is_index_complete = keys.ledger(|ledger| ledger.is_complete());
         budget.can_expire.get_or_insert(is_index_complete);
         loop {
-            let shorts = match pick(asked, &self.stocks(), split) {
-                Ok(lines) => return Ok(lines),
+            let shorts = match pick(asked, &self.stocks(asked, terms), terms.split) {
+                Ok(lines) => return check_number(lines),
                 Err(shorts) => shorts,
             };
             if !is_index_complete && shorts.iter().any(|short| self.may_be_overdue(short)) {
@@ -138,9 +192,15 @@ impl Supply {
             }
             let before = budget.lines;
             for short in &shorts {
-                self.release(keys, asked, short, split, budget);
+                self.release(keys, asked, short, terms, budget);
             }
             if budget.lines == before {
+                if terms.partial {
+                    let lines = pick_what_there_is(asked, &self.stocks(asked, terms), terms.split);
+                    if !lines.is_empty() {
+                        return check_number(Cow::Owned(lines));
+                    }
+                }
                 let shortages = shorts.into_iter().map(|(line, shortage)| {
                     let is_known = self.has_stock(line) || is_known(keys, &shortage.sku);
                     Shortage { is_known, ..shortage }
@@ -180,7 +240,7 @@ impl Supply {
         keys: &mut K,
         asked: &[Line],
         (line, shortage): &Short,
-        split: Split,
+        terms: &Terms<'_>,
         budget: &mut Budget,
     ) {
         let Shortage { sku, requested, available, .. } = shortage;
@@ -189,18 +249,19 @@ impl Supply {
             Some(Source::Own(_)) => {
                 budget.release(keys, sku, missing);
             }
-            Some(Source::Warehouses(places)) if split == Split::None => {
+            Some(Source::Warehouses(places)) if terms.split == Split::None => {
                 // One warehouse must supply everything, in addition to what lines take from it by name.
                 let named = units_by_sku(asked);
                 for (shelf, place) in places {
-                    let left = shelf.units.saturating_sub(named.get(place).copied().unwrap_or_default());
-                    if budget.release(keys, place, requested.saturating_sub(left)) <= 0 {
+                    let named = named.get(&place.sku).copied().unwrap_or_default();
+                    let left = terms.free(&place.sku, shelf.units).saturating_sub(named);
+                    if budget.release(keys, &place.sku, requested.saturating_sub(left)) <= 0 {
                         break;
                     }
                 }
             }
             Some(Source::Warehouses(places)) => {
-                places.iter().fold(missing, |missing, (_, place)| budget.release(keys, place, missing));
+                places.iter().fold(missing, |missing, (_, place)| budget.release(keys, &place.sku, missing));
             }
             None => {}
         }
@@ -208,7 +269,8 @@ impl Supply {
 
     /// The counters of the picked lines.
     pub(super) fn shelves<K: Keyspace>(self, keys: &mut K, lines: &[Line]) -> Result<Shelves, Refusal> {
-        if self.is_split() {
+        // With PARTIAL, some of the requested lines may not have been picked.
+        if self.is_split() || lines.len() != self.0.len() {
             return Shelves::read(keys, lines);
         }
         let own = |source| match source {
@@ -217,6 +279,22 @@ impl Supply {
         };
         Ok(Shelves(self.0.into_iter().filter_map(own).collect()))
     }
+}
+
+/// Checks the number of lines of a reservation.
+///
+/// # Errors
+///
+/// `ERR` if it is above [`MOST_LINES`].
+#[inline]
+fn check_number(lines: Cow<'_, [Line]>) -> Result<Cow<'_, [Line]>, Refusal> {
+    if lines.len() <= MOST_LINES {
+        return Ok(lines);
+    }
+    Err(Refusal::impossible(format!(
+        "the items would be split into {} lines, but a reservation may have at most {MOST_LINES}",
+        lines.len()
+    )))
 }
 
 /// What one command may still release before it decides.

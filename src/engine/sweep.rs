@@ -446,6 +446,7 @@ pub(super) fn end_overdue<K: Keyspace>(keys: &mut K, record: Record, deadline: U
 
 /// Settles what is remembered of an id that is about to be reserved again. No outcome is written, because the id is
 /// about to be live. Returns whether anything was remembered.
+#[inline(always)]
 pub(super) fn settle_remembered<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     // The record was deleted in this unit of work, and the job that would remember it has not run yet.
     while let Some(gone) = keys.ledger(|ledger| ledger.take_removed_of(id)) {

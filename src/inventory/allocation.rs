@@ -67,16 +67,42 @@ pub fn pick<'a>(
     stocks: &[Stock<'_>],
     split: Split,
 ) -> Result<Cow<'a, [Line]>, Vec<Short>> {
+    let is_split = has_warehouses(stocks);
+    let (picks, shorts) = resolve::<false>(asked, stocks, split, is_split);
+    if !shorts.is_empty() {
+        return Err(shorts);
+    }
+    Ok(if is_split { Cow::Owned(picks) } else { Cow::Borrowed(asked) })
+}
+
+/// Like [`pick`], but takes of each line as much as there is, and with [`Split::None`] from the warehouse that has the
+/// most. Lines of which there is nothing are left out.
+pub fn pick_what_there_is(asked: &[Line], stocks: &[Stock<'_>], split: Split) -> Vec<Line> {
+    resolve::<true>(asked, stocks, split, true).0
+}
+
+fn has_warehouses(stocks: &[Stock<'_>]) -> bool {
+    stocks.iter().any(|stock| matches!(stock, Stock::Warehouses(_)))
+}
+
+/// The lines to take, which are collected only if `collects`, and the lines that cannot be covered. With `PARTLY`, as much
+/// as there is of these is taken too.
+#[inline]
+fn resolve<const PARTLY: bool>(
+    asked: &[Line],
+    stocks: &[Stock<'_>],
+    split: Split,
+    collects: bool,
+) -> (Vec<Line>, Vec<Short>) {
     let mut shorts = Vec::new();
     let mut short = |index, line: &Line, available| {
         let (sku, requested) = (line.sku.clone(), line.quantity.units());
         let shortage = Shortage { sku, requested, available, is_known: true };
         shorts.push((index, shortage));
     };
-    let is_split = stocks.iter().any(|stock| matches!(stock, Stock::Warehouses(_)));
     let named: HashMap<&Sku, i64> = asked
         .iter()
-        .filter(|line| is_split && line.sku.warehouse().is_some())
+        .filter(|line| collects && line.sku.warehouse().is_some())
         .map(|line| (&line.sku, line.quantity.units()))
         .collect();
     let mut picks = Sum::with_capacity(asked.len());
@@ -84,9 +110,14 @@ pub fn pick<'a>(
     let mut take = |line| drop(picks.add(line));
     for (index, (line, stock)) in asked.iter().zip(stocks).enumerate() {
         match stock {
-            Stock::Own(available) if *available < line.quantity.units() => short(index, line, *available),
+            Stock::Own(available) if *available < line.quantity.units() => {
+                short(index, line, *available);
+                if PARTLY && let Some(quantity) = Quantity::new(*available) {
+                    take(Line { sku: line.sku.clone(), quantity });
+                }
+            }
             Stock::Own(_) => {
-                if is_split {
+                if collects {
                     take(line.clone());
                 }
             }
@@ -97,23 +128,23 @@ pub fn pick<'a>(
                     (*available).min(MAX_EXACT).saturating_sub(taken)
                 };
                 let left: Vec<i64> = places.iter().map(left).collect();
-                match allocate(&left, line.quantity, split) {
-                    None => short(index, line, most(&left, split)),
-                    Some(found) => {
-                        for (place, quantity) in found {
-                            if let Some((sku, _)) = places.get(place) {
-                                take(Line { sku: (*sku).clone(), quantity });
-                            }
-                        }
+                let mut found = allocate(&left, line.quantity, split);
+                if found.is_none() {
+                    let most = most(&left, split);
+                    short(index, line, most);
+                    if PARTLY {
+                        found = Quantity::new(most).and_then(|most| allocate(&left, most, split));
+                    }
+                }
+                for (place, quantity) in found.into_iter().flatten() {
+                    if let Some((sku, _)) = places.get(place) {
+                        take(Line { sku: (*sku).clone(), quantity });
                     }
                 }
             }
         }
     }
-    if !shorts.is_empty() {
-        return Err(shorts);
-    }
-    Ok(if is_split { Cow::Owned(picks.into_lines()) } else { Cow::Borrowed(asked) })
+    (picks.into_lines(), shorts)
 }
 
 /// The largest quantity that these warehouses could give.

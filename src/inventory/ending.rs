@@ -12,6 +12,8 @@ pub enum Ending {
     RolledBack,
     /// The deadline returned the units, or something else removed the record.
     Expired,
+    /// INV.REPLACE made another reservation of it. The outcome names the successor.
+    Replaced,
 }
 
 impl Ending {
@@ -21,12 +23,13 @@ impl Ending {
             Ending::Committed => "committed",
             Ending::RolledBack => "rolled_back",
             Ending::Expired => "expired",
+            Ending::Replaced => "replaced",
         }
     }
 
     /// The ending of this name.
     pub(super) fn named(name: &str) -> Option<Self> {
-        [Ending::Committed, Ending::RolledBack, Ending::Expired]
+        [Ending::Committed, Ending::RolledBack, Ending::Expired, Ending::Replaced]
             .into_iter()
             .find(|ending| ending.name() == name)
     }

@@ -44,8 +44,9 @@ impl Lifetime {
         let longest = lifetimes.longest_ms;
         if longest > 0 && deadline.saturating_sub(begun) > longest {
             // A request without a lifetime of its own is shortened to the limit instead of being refused.
-            if self == Lifetime::Default {
-                return Ok(begun.saturating_add(longest));
+            let last = begun.saturating_add(longest);
+            if self == Lifetime::Default && last > now {
+                return Ok(last);
             }
             return Err(too_far(now, begun, deadline, longest, "inv.max-hold-ms"));
         }

@@ -147,6 +147,35 @@ pub(super) fn minus(lines: &[Line], part: &[Line]) -> Vec<Line> {
     lines.iter().filter_map(rest).collect()
 }
 
+/// The units of `asked` that `given` does not cover. Lines that name a sku of `given` take from it first. Lines that name
+/// only a product take from the rest of the product.
+pub(super) fn missing(asked: &[Line], given: &[Line]) -> Vec<Line> {
+    let mut left = units_by_sku(given);
+    let mut lacks: Vec<i64> = asked.iter().map(|line| line.quantity.units()).collect();
+    for (line, lack) in asked.iter().zip(&mut lacks) {
+        if let Some(units) = left.get_mut(&line.sku) {
+            let taken = (*lack).min(*units);
+            *units = units.saturating_sub(taken);
+            *lack = lack.saturating_sub(taken);
+        }
+    }
+    let mut of_product: HashMap<&str, i64> = HashMap::new();
+    for (sku, units) in left {
+        let sum = of_product.entry(sku.product()).or_default();
+        *sum = sum.saturating_add(units);
+    }
+    for (line, lack) in asked.iter().zip(&mut lacks).filter(|(line, _)| line.sku.warehouse().is_none()) {
+        if let Some(units) = of_product.get_mut(line.sku.product()) {
+            let taken = (*lack).min(*units);
+            *units = units.saturating_sub(taken);
+            *lack = lack.saturating_sub(taken);
+        }
+    }
+    let lacking =
+        |(line, lack): (&Line, i64)| Some(Line { sku: line.sku.clone(), quantity: Quantity::new(lack)? });
+    asked.iter().zip(lacks).filter_map(lacking).collect()
+}
+
 /// A line as JSON, in records, outcomes and replies.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::key::OnceName;
 use super::line::{Line, LineJson, lines_from_json};
 use super::quantity::UnixMs;
+use super::reservation::Record;
 use super::sku::{KeyStyle, ReservationId};
 
 /// The token of a command, together with its request.
@@ -39,6 +40,16 @@ pub struct Reserved {
     pub expires_at: UnixMs,
     /// The lines that are held.
     pub items: Vec<Line>,
+    /// The requested units that `PARTIAL` left out.
+    pub short: Vec<Line>,
+}
+
+impl Reserved {
+    /// What the live `record` holds until `expires_at`.
+    pub fn of(record: Record, expires_at: UnixMs) -> Self {
+        let Record { id, items, short, .. } = record;
+        Self { id, expires_at, items, short: short.unwrap_or_default() }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,6 +71,8 @@ enum AnswerJson<'a> {
         expires_at: UnixMs,
         #[serde(borrow)]
         items: Vec<LineJson<'a>>,
+        #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+        short: Vec<LineJson<'a>>,
     },
 }
 
@@ -68,10 +81,11 @@ pub fn to_json(asked: &str, answer: &Answer) -> Vec<u8> {
     let answer = match answer {
         Answer::Ok => AnswerJson::Ok,
         Answer::Number(number) => AnswerJson::Number(*number),
-        Answer::Reserved(Reserved { id, expires_at, items }) => AnswerJson::Reserved {
+        Answer::Reserved(Reserved { id, expires_at, items, short }) => AnswerJson::Reserved {
             reservation_id: id.as_str().into(),
             expires_at: *expires_at,
             items: items.iter().map(LineJson::of).collect(),
+            short: short.iter().map(LineJson::of).collect(),
         },
     };
     // Strings and integers cannot fail to serialize.
@@ -84,10 +98,11 @@ pub fn from_json(json: &[u8], style: KeyStyle) -> Option<(String, Answer)> {
     let answer = match read.answer {
         AnswerJson::Ok => Answer::Ok,
         AnswerJson::Number(number) => Answer::Number(number),
-        AnswerJson::Reserved { reservation_id, expires_at, items } => Answer::Reserved(Reserved {
+        AnswerJson::Reserved { reservation_id, expires_at, items, short } => Answer::Reserved(Reserved {
             id: ReservationId::parse(reservation_id.as_bytes(), style).ok()?,
             expires_at,
             items: lines_from_json(items, style)?,
+            short: lines_from_json(short, style)?,
         }),
     };
     Some((read.asked.into_owned(), answer))

@@ -32,6 +32,8 @@ pub struct Outcome {
     pub rolled_back: Vec<Line>,
     /// The client's free text.
     pub data: Option<String>,
+    /// The reservation that replaced this one. Every outcome with the ending [`Ending::Replaced`] has one, and no other.
+    pub replaced_by: Option<ReservationId>,
 }
 
 /// Where the units of a reservation went.
@@ -62,6 +64,8 @@ struct OutcomeJson<'a> {
     data: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     rolled_back: Vec<LineJson<'a>>,
+    #[serde(borrow, default)]
+    replaced_by: Option<Cow<'a, str>>,
 }
 
 impl<'a> OutcomeJson<'a> {
@@ -88,7 +92,12 @@ impl<'a> OutcomeJson<'a> {
         let returned = if reader.skip(",\"returned\":") { Some(reader.lines()?) } else { None };
         let data = if reader.skip(",\"data\":") { Some(reader.text()?.into()) } else { None };
         let rolled_back = if reader.skip(",\"rolled_back\":") { reader.lines()? } else { Vec::new() };
-        reader.expect("}")?;
+        let mut replaced_by = None;
+        if !reader.skip("}") {
+            reader.expect(",\"replaced_by\":")?;
+            replaced_by = Some(reader.text()?.into());
+            reader.expect("}")?;
+        }
         reader.end()?;
         Some(Self {
             reservation_id,
@@ -101,6 +110,7 @@ impl<'a> OutcomeJson<'a> {
             returned,
             data,
             rolled_back,
+            replaced_by,
         })
     }
 
@@ -134,6 +144,10 @@ impl<'a> OutcomeJson<'a> {
             out.put(",\"rolled_back\":");
             out.lines(&self.rolled_back);
         }
+        if let Some(successor) = &self.replaced_by {
+            out.put(",\"replaced_by\":");
+            out.text(successor);
+        }
         out.put("}");
         out.end()
     }
@@ -141,11 +155,12 @@ impl<'a> OutcomeJson<'a> {
 
 impl Outcome {
     /// The outcome of `record`, which a step at `now` ends. `deadline` is the last deadline of the reservation, and
-    /// `moved` are the lines that the step sells or returns.
+    /// `moved` are the lines that the step sells or returns. INV.REPLACE ends a reservation with [`Outcome::replaced`].
     pub fn of(record: &Record, deadline: UnixMs, ending: Ending, now: UnixMs, moved: &[Line]) -> Self {
         let (sold, returned): (&[Line], &[Line]) = match ending {
             Ending::Committed => (moved, &[]),
             Ending::RolledBack | Ending::Expired => (&[], moved),
+            Ending::Replaced => (&[], &[]),
         };
         let in_parts = !record.sold.is_empty() || !record.returned.is_empty();
         let parts = (in_parts || ending == Ending::Expired).then(|| Parts {
@@ -161,6 +176,7 @@ impl Outcome {
             parts,
             rolled_back: if ending == Ending::Expired { record.returned.clone() } else { Vec::new() },
             data: record.data.clone(),
+            replaced_by: None,
         }
     }
 
@@ -175,7 +191,37 @@ impl Outcome {
             parts: None,
             rolled_back: Vec::new(),
             data: None,
+            replaced_by: None,
         }
+    }
+
+    /// The outcome of the live `record`, which `successor` replaces at `now`. What has not been sold or returned before
+    /// now belongs to the successor, so it is neither.
+    pub fn replaced(record: &Record, deadline: UnixMs, successor: &ReservationId, now: UnixMs) -> Self {
+        Self::of(record, deadline, Ending::Replaced, now, &[]).now_replaced_by(successor, now)
+    }
+
+    /// The outcome of an id of which nothing is known but perhaps its deadline, when `successor` takes its place.
+    pub fn replaced_unknown(deadline: Option<UnixMs>, successor: &ReservationId, now: UnixMs) -> Self {
+        let at = deadline.unwrap_or(now);
+        Self {
+            ending: Ending::Replaced,
+            created_at: at,
+            expires_at: at,
+            resolved_at: now,
+            items: Vec::new(),
+            parts: None,
+            rolled_back: Vec::new(),
+            data: None,
+            replaced_by: Some(successor.clone()),
+        }
+    }
+
+    /// The outcome after `successor` has taken the place of this reservation at `now`. What was returned stays returned, and
+    /// no late commit can take it again.
+    pub fn now_replaced_by(self, successor: &ReservationId, now: UnixMs) -> Self {
+        let replaced_by = Some(successor.clone());
+        Self { ending: Ending::Replaced, resolved_at: now, rolled_back: Vec::new(), replaced_by, ..self }
     }
 
     /// Reads the outcome of `id` from its stored form. Returns `None` if `json` is not an outcome of this id.
@@ -209,6 +255,13 @@ impl Outcome {
         if !rolled_back.iter().all(is_returned) {
             return None;
         }
+        let replaced_by = match read.replaced_by {
+            Some(successor) => Some(ReservationId::parse(successor.as_bytes(), style).ok()?),
+            None => None,
+        };
+        if replaced_by.is_some() != (read.state == Ending::Replaced) {
+            return None;
+        }
         Some(Self {
             ending: read.state,
             created_at: read.created_at,
@@ -218,6 +271,7 @@ impl Outcome {
             parts,
             rolled_back,
             data: read.data.map(Cow::into_owned),
+            replaced_by,
         })
     }
 
@@ -234,6 +288,7 @@ impl Outcome {
             returned: self.parts.as_ref().map(|parts| parts.returned.iter().map(LineJson::of).collect()),
             data: self.data.as_deref().map(Cow::from),
             rolled_back: self.rolled_back.iter().map(LineJson::of).collect(),
+            replaced_by: self.replaced_by.as_ref().map(|successor| successor.as_str().into()),
         }
         .write()
     }
@@ -274,18 +329,24 @@ impl Outcome {
     /// The outcome after a late commit at `now` has sold what the deadline had returned.
     pub fn sold_late(self, now: UnixMs) -> Self {
         let parts = Some(Parts { sold: minus(&self.items, &self.rolled_back), returned: self.rolled_back });
-        Self { ending: Ending::Committed, resolved_at: now, parts, rolled_back: Vec::new(), ..self }
+        let (ending, rolled_back, replaced_by) = (Ending::Committed, Vec::new(), None);
+        Self { ending, resolved_at: now, parts, rolled_back, replaced_by, ..self }
     }
 
     /// The outcome after a rollback at `now` has confirmed that what the deadline had returned stays returned.
     pub fn given_up(self, now: UnixMs) -> Self {
-        Self { ending: Ending::RolledBack, resolved_at: now, rolled_back: Vec::new(), ..self }
+        let (ending, rolled_back, replaced_by) = (Ending::RolledBack, Vec::new(), None);
+        Self { ending, resolved_at: now, rolled_back, replaced_by, ..self }
     }
 
     /// The refusal that reports this outcome.
     pub fn refusal(&self, id: &ReservationId) -> Refusal {
+        if let Some(successor) = &self.replaced_by {
+            let (id, by) = (id.clone(), successor.clone());
+            return Refusal::Replaced { id, by, at: self.resolved_at };
+        }
         let at = match self.ending {
-            Ending::Committed | Ending::RolledBack => self.resolved_at,
+            Ending::Committed | Ending::RolledBack | Ending::Replaced => self.resolved_at,
             Ending::Expired => self.expires_at,
         };
         Refusal::Ended { id: id.clone(), how: self.ending, at }

@@ -74,13 +74,22 @@ pub enum Refusal {
         /// The reserved units that no reservation of this module holds.
         units: i64,
     },
-    /// `COMMITTED`, `ROLLEDBACK` or `EXPIRED`: the reservation has ended.
+    /// `COMMITTED`, `ROLLEDBACK` or `EXPIRED`: the reservation has ended. [`Refusal::Replaced`] is the fourth way.
     Ended {
         /// The reservation.
         id: ReservationId,
         /// The way in which it ended.
         how: Ending,
         /// The time of the step that ended it, or its deadline if it expired.
+        at: UnixMs,
+    },
+    /// `REPLACED`: another reservation has replaced this one.
+    Replaced {
+        /// The reservation.
+        id: ReservationId,
+        /// The reservation that replaced it.
+        by: ReservationId,
+        /// The time at which it did.
         at: UnixMs,
     },
     /// `MISMATCH`: a reservation with other items already uses the id.
@@ -90,6 +99,15 @@ pub enum Refusal {
         /// The items for which that reservation was made.
         held: Vec<Line>,
     },
+    /// `MISMATCH`: with PARTIAL, the reservation came out short of the items, and this request asks for all of them.
+    CameShort {
+        /// The reservation.
+        id: ReservationId,
+        /// The lines that it is short of.
+        short: Vec<Line>,
+    },
+    /// `MISMATCH`: the reservation has these items, but another `DATA`.
+    OtherData(ReservationId),
     /// `MISMATCH`: the token was already used with other arguments.
     OtherOnce {
         /// The request of the command that used the token first.
@@ -202,7 +220,7 @@ pub struct Shortage {
 
 impl Refusal {
     /// All codes, each at the position of the lowest [`Rank`] that uses it.
-    pub const CODES: [&str; 13] = [
+    pub const CODES: [&str; 14] = [
         "ERR",
         "CROSSSLOT",
         "TRYAGAIN",
@@ -211,6 +229,7 @@ impl Refusal {
         "COMMITTED",
         "ROLLEDBACK",
         "EXPIRED",
+        "REPLACED",
         "MISMATCH",
         "NOTFOUND",
         "DRIFT",
@@ -236,8 +255,10 @@ impl Refusal {
             Self::TryAgain | Self::Overdue(_) | Self::CallFull(_) | Self::SlotMoving(_) => Rank::NotNow,
             Self::WrongType { .. } => Rank::WrongType,
             Self::Foreign(_) | Self::ForeignHere { .. } => Rank::Foreign,
-            Self::Ended { .. } => Rank::Ended,
-            Self::Mismatch { .. } | Self::OtherOnce { .. } => Rank::Mismatch,
+            Self::Ended { .. } | Self::Replaced { .. } => Rank::Ended,
+            Self::Mismatch { .. } | Self::CameShort { .. } | Self::OtherData(_) | Self::OtherOnce { .. } => {
+                Rank::Mismatch
+            }
             Self::NotFound(_) => Rank::NotFound,
             Self::Impossible(_) => Rank::Impossible,
             Self::Drift { .. } | Self::NotAllBack { .. } => Rank::Drift,
@@ -262,7 +283,10 @@ impl Refusal {
             Self::Ended { how: Ending::Committed, .. } => "COMMITTED",
             Self::Ended { how: Ending::RolledBack, .. } => "ROLLEDBACK",
             Self::Ended { how: Ending::Expired, .. } => "EXPIRED",
-            Self::Mismatch { .. } | Self::OtherOnce { .. } => "MISMATCH",
+            Self::Ended { how: Ending::Replaced, .. } | Self::Replaced { .. } => "REPLACED",
+            Self::Mismatch { .. } | Self::CameShort { .. } | Self::OtherData(_) | Self::OtherOnce { .. } => {
+                "MISMATCH"
+            }
             Self::NotFound(_) => "NOTFOUND",
             Self::Drift { .. } | Self::NotAllBack { .. } => "DRIFT",
             Self::Insufficient(_) => "INSUFFICIENT",
@@ -300,6 +324,7 @@ impl Objections {
 }
 
 /// Combines two checks: returns the values of both, or the refusal with the lower rank.
+#[inline(always)]
 pub fn both<A, B>(first: Result<A, Refusal>, second: Result<B, Refusal>) -> Result<(A, B), Refusal> {
     match (first, second) {
         (Ok(first), Ok(second)) => Ok((first, second)),
@@ -388,10 +413,13 @@ impl fmt::Display for Refusal {
                     Ending::Committed => "was committed",
                     Ending::RolledBack => "was rolled back",
                     Ending::Expired => "expired",
+                    Ending::Replaced => "was replaced",
                 };
                 write!(out, "reservation {id} {verb} at {at}: ")?;
                 match how {
-                    Ending::Committed | Ending::RolledBack => out.write_str("use a new id for a new order"),
+                    Ending::Committed | Ending::RolledBack | Ending::Replaced => {
+                        out.write_str("use a new id for a new order")
+                    }
                     Ending::Expired => {
                         write!(
                             out,
@@ -399,6 +427,17 @@ impl fmt::Display for Refusal {
                         )
                     }
                 }
+            }
+            Self::Replaced { id, by, at } => {
+                write!(out, "reservation {id} was replaced by {by} at {at}: use {by} instead")
+            }
+            Self::CameShort { id, short } => write!(
+                out,
+                "reservation {id} was made with PARTIAL and is short of {}: repeat PARTIAL to accept that, or use a new id",
+                describe(short)
+            ),
+            Self::OtherData(id) => {
+                write!(out, "reservation {id} already exists with these items but another DATA: use a new id")
             }
             Self::Mismatch { id, held } => {
                 write!(

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::json::{Reader, Writer};
 use super::line::{
-    Line, LineJson, Sum, describe, lines_from_json, minus, same_lines, sum_lines, units_by_sku,
+    Line, LineJson, Sum, describe, lines_from_json, minus, missing, same_lines, sum_lines, units_by_sku,
 };
 use super::quantity::{Quantity, UnixMs};
 use super::refusal::Refusal;
@@ -49,6 +49,8 @@ pub struct Record {
     pub returned: Vec<Line>,
     /// The client's free text.
     pub data: Option<String>,
+    /// If the request allowed `PARTIAL`, the requested units that were missing; an empty list if none were.
+    pub short: Option<Vec<Line>>,
     /// Whether another client has put the record back, so that its units may belong to others. Such a record moves no
     /// units that another reservation holds.
     pub restored: bool,
@@ -91,6 +93,8 @@ struct RecordJson<'a> {
     returned: Vec<LineJson<'a>>,
     #[serde(borrow, default)]
     data: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    short: Option<Vec<LineJson<'a>>>,
     #[serde(default)]
     restored: Option<Restored>,
 }
@@ -115,7 +119,12 @@ impl<'a> RecordJson<'a> {
         let sold = if reader.skip(",\"sold\":") { reader.lines()? } else { Vec::new() };
         let returned = if reader.skip(",\"returned\":") { reader.lines()? } else { Vec::new() };
         let data = if reader.skip(",\"data\":") { Some(reader.text()?.into()) } else { None };
-        reader.expect("}")?;
+        let mut short = None;
+        if !reader.skip("}") {
+            reader.expect(",\"short\":")?;
+            short = Some(reader.lines()?);
+            reader.expect("}")?;
+        }
         reader.end()?;
         // Records with the field `restored` are rare, so serde_json reads them.
         Some(Self {
@@ -127,6 +136,7 @@ impl<'a> RecordJson<'a> {
             sold,
             returned,
             data,
+            short,
             restored: None,
         })
     }
@@ -157,6 +167,10 @@ impl<'a> RecordJson<'a> {
             out.put(",\"data\":");
             out.text(data);
         }
+        if let Some(short) = &self.short {
+            out.put(",\"short\":");
+            out.lines(short);
+        }
         if let Some(restored) = self.restored {
             out.put(",\"restored\":");
             out.text(restored.name());
@@ -176,14 +190,56 @@ impl Record {
         data: Option<String>,
     ) -> Self {
         let (asked, sold, returned) = (None, Vec::new(), Vec::new());
-        let restored = false;
-        Self { id, created_at: now, expires_at: deadline, items, asked, sold, returned, data, restored }
+        let (short, restored) = (None, false);
+        Self {
+            id,
+            created_at: now,
+            expires_at: deadline,
+            items,
+            asked,
+            sold,
+            returned,
+            data,
+            short,
+            restored,
+        }
     }
 
     /// Keeps the requested lines `asked`, if they differ from the items.
     pub fn asked_for(self, asked: &[Line]) -> Self {
         let asked = (!same_lines(&self.items, asked)).then(|| asked.to_vec());
         Self { asked, ..self }
+    }
+
+    /// Keeps the requested lines `asked` of a change, if they differ from all that the reservation ever held.
+    pub fn asked_again_for(self, asked: &[Line]) -> Self {
+        let asked = (!same_lines(&self.whole(), asked)).then(|| asked.to_vec());
+        Self { asked, ..self }
+    }
+
+    /// The record after a request for the lines `asked` that allowed `PARTIAL` and was given the items.
+    pub fn partly(self, asked: &[Line]) -> Self {
+        let short = missing(asked, &self.items);
+        Self { short: Some(short), ..self }
+    }
+
+    /// The requested units that `PARTIAL` left out.
+    pub fn missing(&self) -> &[Line] {
+        self.short.as_deref().unwrap_or_default()
+    }
+
+    /// Checks that a request for the same items is a retry of the one that made this reservation. Only a request that
+    /// allows `PARTIAL` can be, if the reservation came out short.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::CameShort`] (`MISMATCH`).
+    #[inline]
+    pub fn check_short(&self, partial: bool) -> Result<(), Refusal> {
+        if partial || self.missing().is_empty() {
+            return Ok(());
+        }
+        Err(Refusal::CameShort { id: self.id.clone(), short: self.missing().to_vec() })
     }
 
     /// The lines that were requested.
@@ -283,6 +339,10 @@ impl Record {
             sold: lines_from_json(read.sold, style)?,
             returned: lines_from_json(read.returned, style)?,
             data: read.data.map(Cow::into_owned),
+            short: match read.short {
+                Some(short) => Some(lines_from_json(short, style)?),
+                None => None,
+            },
             restored: read.restored.is_some(),
         })
     }
@@ -311,6 +371,7 @@ impl Record {
             sold: self.sold.iter().map(LineJson::of).collect(),
             returned: self.returned.iter().map(LineJson::of).collect(),
             data: self.data.as_deref().map(Cow::from),
+            short: self.short.as_ref().map(|short| short.iter().map(LineJson::of).collect()),
             restored: self.restored.then_some(Restored::Live),
         }
         .write()

@@ -45,6 +45,7 @@ fn write(info: InfoCtx<'_>, module: &Module) {
         (c"committed_total", totals.committed.get()),
         (c"rolled_back_total", totals.rolled_back.get()),
         (c"expired_total", totals.expired.get()),
+        (c"replaced_total", totals.replaced.get()),
         (c"late_commits_total", totals.late_commits.get()),
         (c"alerts_total", totals.alerts.get()),
         (c"alerts_held_back_total", totals.alerts_held_back.get()),

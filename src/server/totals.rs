@@ -22,6 +22,8 @@ pub struct Totals {
     pub rolled_back: Cell<i64>,
     /// Reservations released at their deadline.
     pub expired: Cell<i64>,
+    /// Reservations replaced by another one.
+    pub replaced: Cell<i64>,
     /// Alerts raised.
     pub alerts: Cell<i64>,
     /// Alerts suppressed by the cooldown.
@@ -49,6 +51,7 @@ impl Totals {
             Tally::LateCommits => &self.late_commits,
             Tally::RepairedUnits => &self.repaired_units,
             Tally::RolledBack => &self.rolled_back,
+            Tally::Replaced => &self.replaced,
             Tally::Expired => &self.expired,
             Tally::Alerts => &self.alerts,
             Tally::AlertsHeldBack => &self.alerts_held_back,

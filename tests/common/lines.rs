@@ -42,6 +42,7 @@ pub const READS: [&str; 7] =
 /// Every call, with its weight.
 pub const CALLS: &[(u64, &str)] = &[
     (11, "RESERVE"),
+    (5, "REPLACE"),
     (4, "COMMIT"),
     (2, "COMMIT LATE"),
     (3, "COMMIT ITEMS"),
@@ -72,6 +73,7 @@ pub const CALLS: &[(u64, &str)] = &[
 /// from the units that are lost.
 pub const CUSTOMER_CALLS: &[(u64, &str)] = &[
     (11, "RESERVE"),
+    (5, "REPLACE"),
     (4, "COMMIT"),
     (2, "COMMIT LATE"),
     (3, "COMMIT ITEMS"),
@@ -170,6 +172,9 @@ pub fn elements(call: &[String]) -> Vec<Line> {
 
 /// The subjects of a call: a reservation or a sku, or several reservations.
 pub fn subjects(call: &[String]) -> Vec<String> {
+    if call[0] == "INV.REPLACE" {
+        return call[1..3].to_vec();
+    }
     elements(call).iter().filter_map(|element| element.get(1).cloned()).collect()
 }
 
@@ -274,6 +279,7 @@ impl Lines {
         let verb = dice.weighted(self.calls);
         let call = match verb {
             "RESERVE" => self.reserve(dice),
+            "REPLACE" => self.replace(dice),
             "COMMIT" => format!("INV.COMMIT {}{}", self.recent(dice), once(dice)),
             "COMMIT LATE" => format!("INV.COMMIT {} LATE{}", self.recent(dice), once(dice)),
             "ROLLBACK" => format!("INV.ROLLBACK {}{}", self.recent(dice), once(dice)),
@@ -369,12 +375,13 @@ impl Lines {
             dice.weighted(&[(1, ""), (1, " SPLIT priority"), (3, " SPLIT fewest"), (1, " SPLIT none")]);
         let once = once(dice);
         let data = if dice.one_in(4) { " DATA cart" } else { "" };
+        let partial = if dice.one_in(6) { " PARTIAL" } else { "" };
         // Most retries ask for the same items.
         let asked = match self.asked.get(&id) {
             Some(asked) if dice.roll(3) > 0 => asked.clone(),
             _ => self.order(dice),
         };
-        let text = format!("INV.RESERVE {id} {lifetime}{split}{once}{data} ITEMS {}", items(&asked));
+        let text = format!("INV.RESERVE {id} {lifetime}{split}{partial}{once}{data} ITEMS {}", items(&asked));
         self.asked.insert(id, asked);
         text
     }
@@ -418,6 +425,49 @@ impl Lines {
             text += &format!(" {id} {} {}", asked.len(), items(&asked));
             self.asked.insert(id, asked);
         }
+        text
+    }
+
+    /// Draws a change in place, or another reservation that takes the place of one: a new one, or one that may be live.
+    fn replace(&mut self, dice: &mut Dice) -> String {
+        let old = self.recent(dice);
+        let new = match dice.roll(3) {
+            0 => old.clone(),
+            1 if self.few == 0 => {
+                self.count += 1;
+                self.id(self.count)
+            }
+            _ => self.recent(dice),
+        };
+        // A change in place may keep the deadline. Deadlines are written out where another one could not be predicted.
+        let lifetime = match self.lifetime(dice) {
+            lifetime if lifetime.starts_with("PX ") && new == old && dice.one_in(2) => String::new(),
+            lifetime => format!(" {lifetime}"),
+        };
+        let split =
+            dice.weighted(&[(2, ""), (1, " SPLIT priority"), (2, " SPLIT fewest"), (2, " SPLIT none")]);
+        let partial = if dice.one_in(4) { " PARTIAL" } else { "" };
+        let once = once(dice);
+        let data = dice.weighted(&[(4, ""), (1, " DATA cart"), (1, " DATA gift")]);
+        // Most of the time, the old items with one change.
+        let asked = match self.asked.get(&old) {
+            Some(asked) if !dice.one_in(3) => {
+                let mut asked = asked.clone();
+                let at = dice.place(asked.len());
+                match dice.roll(4) {
+                    0 => asked[at].1 += 1,
+                    1 if asked[at].1 > 1 => asked[at].1 -= 1,
+                    2 if asked.len() > 1 => drop(asked.remove(at)),
+                    3 => asked.push((self.sku(dice).to_owned(), dice.up_to(3))),
+                    _ => {}
+                }
+                asked
+            }
+            _ => self.order(dice),
+        };
+        let text =
+            format!("INV.REPLACE {old} {new}{lifetime}{split}{partial}{once}{data} ITEMS {}", items(&asked));
+        self.asked.insert(new, asked);
         text
     }
 

@@ -32,8 +32,11 @@ type Short = (Sku, i64, i64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub lines: Lines,
-    /// The items of its RESERVE.
+    /// The items of its RESERVE, or of the latest REPLACE.
     asked: Lines,
+    /// With PARTIAL, the items that were missing.
+    short: Option<Lines>,
+    data: Option<String>,
     pub sold: Lines,
     pub returned: Lines,
     /// Its deadline if its key has no TTL.
@@ -62,6 +65,44 @@ impl Held {
             }
         }
         Some(part)
+    }
+
+    /// What this call makes of these lines.
+    fn of(call: &Asked, lines: Lines, expires_at: UnixMs) -> Self {
+        let missing = |&(sku, units): &(Sku, i64)| {
+            let held = if sku == W && !lines.iter().any(|line| line.0 == W) {
+                // The named warehouses take first.
+                let named = |place: Sku| units_of(&call.items, place).min(units_of(&lines, place));
+                W_PLACES.iter().map(|place| units_of(&lines, *place) - named(*place)).sum()
+            } else {
+                units_of(&lines, sku)
+            };
+            (sku, (units - held).max(0))
+        };
+        let short: Lines = call.items.iter().map(missing).filter(|line| line.1 > 0).collect();
+        Self {
+            asked: sum(&[&call.items]),
+            short: call.partial.then_some(short),
+            data: call.data.clone(),
+            lines,
+            sold: vec![],
+            returned: vec![],
+            expires_at,
+            restored: false,
+            ended: false,
+        }
+    }
+
+    /// Whether it holds all that was asked for, or the call accepts less.
+    fn is_enough(&self, partial: bool) -> bool {
+        partial || self.short.iter().all(Vec::is_empty)
+    }
+
+    /// The answer to the call that made it.
+    fn told(&self, deadline: UnixMs) -> String {
+        let short = self.short.iter().filter(|short| !short.is_empty());
+        let short: String = short.map(|short| format!(" short {}", show(short))).collect();
+        format!("OK {deadline} {}{short}", show(&self.lines))
     }
 
     /// All lines that it ever held.
@@ -114,7 +155,19 @@ struct Outcome {
     returned: Lines,
     /// The lines that were returned because it expired.
     overdue: Lines,
+    /// The reservation that replaced it.
+    successor: Option<Id>,
     until: UnixMs,
+}
+
+/// How a call takes its lines.
+#[derive(Clone, Default)]
+struct Way {
+    /// Without one, each line takes from its own sku.
+    split: Option<Split>,
+    partial: bool,
+    /// The units that the call itself frees.
+    own: Lines,
 }
 
 /// A `ONCE` token: its full name, and the arguments that it was used with.
@@ -396,6 +449,7 @@ impl Model {
                 sold: sum(&[&record.sold, sold]),
                 returned: sum(&[&record.returned, returned]),
                 overdue: if ending == Ending::Expired { moved.clone() } else { nothing.clone() },
+                successor: None,
                 until: self.now + self.outcome_ttl,
             };
             self.outcomes.insert(id, outcome);
@@ -450,8 +504,10 @@ impl Model {
     /// `is_alone`: the mark says that only the module uses the database, both before and after the job.
     pub fn finish(&mut self, is_alone: bool, is_left: impl Fn(Id) -> bool) {
         let ready: Vec<Id> = self.pending.iter().map(|gone| gone.id).filter(|id| !is_left(*id)).collect();
-        for id in ready {
-            self.settle_pending_of(id);
+        // Counters that other clients wrote are compared first, and for that it must be known what is held.
+        let compares_first = self.job && !self.written.is_empty();
+        if !compares_first {
+            ready.iter().for_each(|id| self.settle_pending_of(*id));
         }
         if !std::mem::take(&mut self.job) {
             return;
@@ -475,6 +531,9 @@ impl Model {
         self.remember_removed(is_alone);
         for sku in std::mem::take(&mut self.written) {
             self.compare(sku);
+        }
+        if compares_first {
+            ready.iter().for_each(|id| self.settle_pending_of(*id));
         }
         for id in appeared.union(&touched) {
             self.say_that_it_came_back(*id);
@@ -686,8 +745,12 @@ impl Model {
         let sku = || number(name);
         let lines = &asked.items;
         let expected = match words[0] {
-            "INV.RESERVE" => {
-                self.reserve(id(), lines, asked.split, asked.until.expect("a lifetime"), token, is_there)
+            "INV.RESERVE" => self.reserve(id(), &asked, is_there),
+            "INV.REPLACE" => {
+                let new = number_of(words[2]).expect("a reservation");
+                let expected = self.replace(id(), new, &asked, is_there);
+                self.keep_copy(new);
+                expected
             }
             "INV.COMMIT" if !lines.is_empty() => self.resolve_part(id(), lines, Ending::Committed, token),
             "INV.COMMIT" => self.commit(id(), asked.late, token, is_there),
@@ -832,7 +895,7 @@ impl Model {
     }
 
     /// The answer to a RESERVE whose token is known: the same answer while the reservation lives, then how it ended.
-    fn answered_reserve(&self, state: &State, lines: &Lines, token: Option<&Token>) -> Option<Expected> {
+    fn answered_reserve(&self, state: &State, call: &Asked, token: Option<&Token>) -> Option<Expected> {
         let ended = match state {
             State::Ended(outcome) => Some(code(outcome.ending)),
             _ => None,
@@ -840,7 +903,10 @@ impl Model {
         if let Some(answer) = self.unless_foreign(state, token, ended) {
             let is_again = answer.answer.starts_with("OK");
             return Some(match state {
-                State::Live(held, _) if is_again && held.asked != sum(&[lines]) => {
+                // The id was reserved again meanwhile.
+                State::Live(held, _)
+                    if is_again && (held.asked != sum(&[&call.items]) || !held.is_enough(call.partial)) =>
+                {
                     Expected::refused("MISMATCH")
                 }
                 State::Live(..) => answer,
@@ -866,23 +932,17 @@ impl Model {
         expected
     }
 
-    fn reserve(
-        &mut self,
-        id: Id,
-        lines: &Lines,
-        split: Split,
-        expires_at: UnixMs,
-        token: Option<&Token>,
-        is_there: impl Fn(&str) -> bool,
-    ) -> Expected {
+    fn reserve(&mut self, id: Id, call: &Asked, is_there: impl Fn(&str) -> bool) -> Expected {
+        let (lines, token) = (&call.items, call.token.as_ref());
+        let expires_at = call.until.expect("a lifetime");
         let state = self.state(id);
-        if let Some(answer) = self.answered_reserve(&state, lines, token) {
+        if let Some(answer) = self.answered_reserve(&state, call, token) {
             return answer;
         }
         match state {
             State::Ended(outcome) => return Expected::refused(code(outcome.ending)),
-            State::Live(held, deadline) if held.asked == sum(&[lines]) => {
-                let answer = Expected::number(format!("OK {deadline} {}", show(&held.lines)), false);
+            State::Live(held, deadline) if held.asked == sum(&[lines]) && held.is_enough(call.partial) => {
+                let answer = Expected::number(held.told(deadline), false);
                 return self.remember_from(deadline.max(self.now), token, answer);
             }
             State::Live(..) => return Expected::refused("MISMATCH"),
@@ -891,13 +951,9 @@ impl Model {
         if lines.iter().any(|line| line.0 != W && !self.counts(line.0)) {
             return Expected::refused("ERR");
         }
-        // They may be another program's units, so they stay reserved.
-        while let Some(at) = self.undecided.iter().position(|gone| gone.id == id) {
-            let gone = self.undecided.remove(at);
-            gone.lines.iter().for_each(|line| self.compare(line.0));
-        }
-        self.settle_remembered(|gone| gone.id == id, false);
-        let picks = match self.take_overdue(lines, Some(split), is_there) {
+        self.settle_removed(id);
+        let way = Way { split: Some(call.split), partial: call.partial, own: vec![] };
+        let picks = match self.take_overdue(lines, &way, is_there) {
             Ok(picks) => picks,
             Err(refusal) => return refusal,
         };
@@ -905,39 +961,184 @@ impl Model {
             *self.available.entry(sku).or_default() -= quantity;
             *self.reserved.entry(sku).or_default() += quantity;
         }
-        let record = Held {
-            lines: picks,
-            asked: sum(&[lines]),
-            sold: vec![],
-            returned: vec![],
-            expires_at,
-            restored: false,
-            ended: false,
-        };
+        let record = Held::of(call, picks, expires_at);
+        let answer = record.told(expires_at);
         self.slots.insert(
             id,
             Slot { record: Some(record), until: Some(expires_at), foreign: false, by_hand: false },
         );
-        let answer = format!("OK {expires_at} {}", show(&self.slots[&id].record.as_ref().unwrap().lines));
         self.remember_from(expires_at, token, Expected::number(answer, true))
     }
 
-    /// The lines that are taken for `lines`, after the overdue reservations of short skus were released; or the refusal. Without a
-    /// split, each line takes from its own sku.
+    /// Settles what is left of a record of this id that another client deleted.
+    fn settle_removed(&mut self, id: Id) {
+        // They may be another program's units, so they stay reserved.
+        while let Some(at) = self.undecided.iter().position(|gone| gone.id == id) {
+            let gone = self.undecided.remove(at);
+            gone.lines.iter().for_each(|line| self.compare(line.0));
+        }
+        self.settle_remembered(|gone| gone.id == id, false);
+    }
+
+    /// `new` holds exactly the items, with the units of `old` and its own.
+    fn replace(&mut self, old: Id, new: Id, call: &Asked, is_there: impl Fn(&str) -> bool) -> Expected {
+        let (lines, token) = (&call.items, call.token.as_ref());
+        let in_place = old == new;
+        let state_of_old = self.state(old);
+        let state = self.state(new);
+        if matches!(state_of_old, State::Foreign) && !(token.is_some() && self.outcome_ttl == 0) {
+            return Expected::refused("FOREIGN");
+        }
+        // Who has ended may not be used, unless it makes room for the new one.
+        let ended_old = match &state_of_old {
+            State::Ended(outcome) if !in_place => match outcome.ending {
+                Ending::Committed => Some("COMMITTED"),
+                Ending::Replaced if outcome.successor != Some(new) => Some("REPLACED"),
+                _ => None,
+            },
+            _ => None,
+        };
+        let ended_new = match &state {
+            State::Ended(outcome) => Some(code(outcome.ending)),
+            _ => None,
+        };
+        let was_replaced =
+            matches!(&state_of_old, State::Ended(outcome) if outcome.ending == Ending::Replaced);
+        let is_gone = matches!(state, State::Unknown | State::Lapsed);
+        let ended = ended_old.or(ended_new).or((was_replaced && is_gone && !in_place).then_some("REPLACED"));
+        if let Some(answer) = self.unless_foreign(&state, token, ended) {
+            return match state {
+                _ if !answer.answer.starts_with("OK") => answer,
+                State::Live(held, deadline) => Expected::number(held.told(deadline), false),
+                state => refuse(&state),
+            };
+        }
+        if let Some(ended) = ended {
+            return Expected::refused(ended);
+        }
+        let former = match state_of_old {
+            State::Live(held, deadline) if !in_place => Some((held, deadline)),
+            _ => None,
+        };
+        let live = match state {
+            State::Live(held, deadline) => Some((held, deadline)),
+            _ => None,
+        };
+        if let (Some((held, deadline)), None) = (&live, &former) {
+            let is_same = held.asked == sum(&[lines]) && (call.data.is_none() || call.data == held.data);
+            let is_retry = match in_place {
+                true => is_same && held.short.is_some() == call.partial,
+                false => is_same && held.is_enough(call.partial),
+            };
+            if is_retry {
+                let fences = !in_place && self.replaced(old, new, None, *deadline);
+                let answer = Expected::number(held.told(*deadline), fences);
+                return self.remember_from((*deadline).max(self.now), token, answer);
+            }
+            if !in_place {
+                return Expected::refused("MISMATCH");
+            }
+        }
+        if lines.iter().any(|line| line.0 != W && !self.counts(line.0)) {
+            return Expected::refused("ERR");
+        }
+        let freed: Vec<(Id, &Lines)> = [(old, &former), (new, &live)]
+            .into_iter()
+            .filter_map(|(id, held)| Some((id, &held.as_ref()?.0.lines)))
+            .collect();
+        let own = sum(&freed.iter().map(|(_, lines)| *lines).collect::<Vec<_>>());
+        for (id, lines) in &freed {
+            for (sku, _) in *lines {
+                let by_hand = self.slots[id].by_hand;
+                let held = units_of(&own, *sku);
+                let others = if by_hand { (self.held(*sku) - held).max(0) } else { 0 };
+                if self.reserved.get(sku).copied().unwrap_or(0) - others < held {
+                    return Expected::refused("DRIFT");
+                }
+            }
+        }
+        if live.is_none() {
+            self.settle_removed(new);
+        }
+        let way = Way { split: Some(call.split), partial: call.partial, own: own.clone() };
+        let picks = match self.take_overdue(lines, &way, is_there) {
+            Ok(picks) => picks,
+            Err(refusal) => return refusal,
+        };
+        for sku in 0..SKUS.len() {
+            let more = units_of(&picks, sku) - units_of(&own, sku);
+            if more != 0 {
+                *self.available.entry(sku).or_default() -= more;
+                *self.reserved.entry(sku).or_default() += more;
+            }
+        }
+        let deadline = match (call.until, &live) {
+            (Some(until), _) => until,
+            (None, Some((_, deadline))) => *deadline,
+            (None, None) => self.now + 900_000,
+        };
+        let data = |held: &Option<(Held, UnixMs)>| held.as_ref().and_then(|(held, _)| held.data.clone());
+        let made = Held::of(call, picks, deadline);
+        let made = Held { data: made.data.clone().or(data(&live)).or(data(&former)), ..made };
+        let made = match live {
+            Some((held, _)) => {
+                Held { sold: held.sold, returned: held.returned, restored: held.restored, ..made }
+            }
+            None => made,
+        };
+        let answer = made.told(deadline);
+        let is_end = !in_place && former.is_some();
+        if !in_place {
+            self.slots.remove(&old);
+            self.replaced(old, new, former.map(|(held, _)| held), deadline);
+        }
+        self.put(new, made, deadline);
+        if !in_place && !is_end {
+            self.settle_removed(old);
+        }
+        self.remember_from(deadline, token, Expected::number(answer, true))
+    }
+
+    /// Notes that `new`, which has this deadline, has replaced `old`, which may have been live. Returns false if that is known,
+    /// or if nothing is remembered.
+    fn replaced(&mut self, old: Id, new: Id, record: Option<Held>, deadline: UnixMs) -> bool {
+        let known = self.outcome(old).cloned();
+        if known.as_ref().is_some_and(|outcome| outcome.ending == Ending::Replaced) {
+            return false;
+        }
+        self.outcomes.remove(&old);
+        if self.outcome_ttl == 0 && known.is_none() {
+            return false;
+        }
+        let (asked, sold, returned) = match (record, known) {
+            (Some(record), _) => (record.whole(), record.sold, record.returned),
+            (None, Some(outcome)) => (outcome.asked, outcome.sold, outcome.returned),
+            (None, None) => Default::default(),
+        };
+        let until = deadline + self.outcome_ttl;
+        let (ending, overdue, successor) = (Ending::Replaced, vec![], Some(new));
+        self.outcomes.insert(old, Outcome { ending, asked, sold, returned, overdue, successor, until });
+        true
+    }
+
+    /// The lines that are taken for `lines`, after the overdue reservations of short skus were released; or the refusal.
     fn take_overdue(
         &mut self,
         lines: &Lines,
-        split: Option<Split>,
+        way: &Way,
         is_there: impl Fn(&str) -> bool,
     ) -> Result<Lines, Expected> {
         let now = self.now;
-        if self.pick(lines, split).is_err() {
+        // What comes back first is all that is there, even for a request that takes less than it asks for.
+        let whole = &Way { partial: false, ..way.clone() };
+        if self.pick(lines, whole).is_err() {
             self.settle_remembered(|gone| now > gone.deadline, true);
         }
-        let refused = self.pick_later(lines, split).err();
+        let refused = self.pick_later(lines, whole).err();
         self.look_who_is_gone(is_there);
         self.settle_pending();
         match refused {
+            Some(_) if way.partial && self.pick(lines, way).is_ok() => Ok(self.pick(lines, way).unwrap()),
             Some(shorts) => {
                 let tell =
                     |(sku, quantity, available): &(Sku, i64, i64)| self.shortage(*sku, *quantity, *available);
@@ -946,17 +1147,17 @@ impl Model {
             }
             // The reservations that `is_there` found cannot have been overdue at this moment, so no answer was given at it.
             None => self
-                .pick(lines, split)
+                .pick(lines, whole)
                 .map_err(|_| Expected::refused("no answer: overdue units that are needed are still held")),
         }
     }
 
     /// The lines that can be taken once all overdue units of the short skus are back.
-    fn pick_later(&self, lines: &Lines, split: Option<Split>) -> Result<Lines, Vec<Short>> {
-        let Err(shorts) = self.pick(lines, split) else { return Ok(vec![]) };
+    fn pick_later(&self, lines: &Lines, way: &Way) -> Result<Lines, Vec<Short>> {
+        let Err(shorts) = self.pick(lines, way) else { return Ok(vec![]) };
         let mut later = self.clone();
         let is_short = |sku: Sku| {
-            shorts.iter().any(|short| short.0 == sku || (short.0 == W && self.is_place(sku, split)))
+            shorts.iter().any(|short| short.0 == sku || (short.0 == W && self.is_place(sku, way.split)))
         };
         for id in self.overdue() {
             if self.slots[&id].held().unwrap().lines.iter().any(|line| is_short(line.0)) {
@@ -964,7 +1165,7 @@ impl Model {
             }
         }
         later.settle_pending();
-        later.pick(lines, split)
+        later.pick(lines, way)
     }
 
     fn is_place(&self, sku: Sku, split: Option<Split>) -> bool {
@@ -972,9 +1173,10 @@ impl Model {
     }
 
     /// Takes named skus first, and W from what they leave.
-    fn pick(&self, lines: &Lines, split: Option<Split>) -> Result<Lines, Vec<Short>> {
+    fn pick(&self, lines: &Lines, way: &Way) -> Result<Lines, Vec<Short>> {
+        let Way { split, partial, own } = way;
         let is_split = |sku: Sku| sku == W && split.is_some() && !self.warehouses.is_empty();
-        let mut left: Vec<i64> = (0..SKUS.len()).map(|sku| self.units(sku)).collect();
+        let mut left: Vec<i64> = (0..SKUS.len()).map(|sku| self.units(sku) + units_of(own, sku)).collect();
         let (mut picks, mut shorts) = (Lines::new(), vec![]);
         for &(sku, quantity) in lines.iter().filter(|line| !is_split(line.0)) {
             if left[sku] < quantity {
@@ -982,16 +1184,28 @@ impl Model {
             }
             left[sku] -= quantity;
         }
-        let mut places: Vec<(i64, &str, Sku)> =
-            self.warehouses.iter().map(|(sku, priority)| (*priority, SKUS[*sku], *sku)).collect();
+        let place = |(sku, priority): (&Sku, &i64)| {
+            let is_new = units_of(own, *sku) == 0;
+            // Among equal choices, the places that hold already win.
+            let (first, then) = match split {
+                Some(Split::Fewest | Split::None) => (i64::from(is_new), *priority),
+                Some(Split::Priority) | None => (*priority, i64::from(is_new)),
+            };
+            (first, then, SKUS[*sku], *sku)
+        };
+        let mut places: Vec<(i64, i64, &str, Sku)> = self.warehouses.iter().map(place).collect();
         places.sort_unstable();
         for &(sku, quantity) in lines {
             if !is_split(sku) {
-                add(&mut picks, sku, quantity);
+                // What is missing has made the rest negative.
+                let missing = if *partial { (-left[sku]).clamp(0, quantity) } else { 0 };
+                if missing < quantity {
+                    add(&mut picks, sku, quantity - missing);
+                }
                 continue;
             }
             let split = split.unwrap();
-            let stocked: Vec<Sku> = places.iter().map(|place| place.2).filter(|sku| left[*sku] > 0).collect();
+            let stocked: Vec<Sku> = places.iter().map(|place| place.3).filter(|sku| left[*sku] > 0).collect();
             let units = |skus: &[Sku]| skus.iter().map(|sku| left[*sku]).sum::<i64>();
             let enough: Vec<Vec<Sku>> =
                 sets(&stocked).into_iter().filter(|set| units(set) >= quantity).collect();
@@ -1007,6 +1221,15 @@ impl Model {
                     Split::None => stocked.iter().map(|sku| left[*sku]).max().unwrap_or(0),
                 };
                 shorts.push((sku, quantity, most));
+                if *partial && most > 0 {
+                    // The place with most, or all of them.
+                    let mut takes = stocked.clone();
+                    if split == Split::None {
+                        takes.retain(|sku| left[*sku] == most);
+                        takes.truncate(1);
+                    }
+                    takes.iter().for_each(|place| add(&mut picks, *place, left[*place]));
+                }
                 continue;
             };
             let mut missing = quantity;
@@ -1019,7 +1242,7 @@ impl Model {
                 }
             }
         }
-        if shorts.is_empty() { Ok(picks) } else { Err(shorts) }
+        if shorts.is_empty() || (*partial && !picks.is_empty()) { Ok(picks) } else { Err(shorts) }
     }
 
     fn commit(
@@ -1062,7 +1285,7 @@ impl Model {
         if sum(&[&outcome.sold, &outcome.returned]) != outcome.asked {
             return Expected::refused("DRIFT");
         }
-        if let Err(refusal) = self.take_overdue(&outcome.overdue, None, is_there) {
+        if let Err(refusal) = self.take_overdue(&outcome.overdue, &Way::default(), is_there) {
             return refusal;
         }
         for &(sku, quantity) in &outcome.overdue {
@@ -1074,7 +1297,8 @@ impl Model {
         let asked = outcome.asked.clone();
         let earlier = |line: &(Sku, i64)| (line.0, line.1 - units_of(&outcome.overdue, line.0));
         let returned = sum(&[&outcome.returned.iter().map(earlier).collect()]);
-        let sold = Outcome { ending: Ending::Committed, asked, sold, returned, overdue: vec![], until };
+        let ending = Ending::Committed;
+        let sold = Outcome { ending, asked, sold, returned, overdue: vec![], successor: None, until };
         self.outcomes.insert(id, sold);
         self.remember(token, Expected::done())
     }
@@ -1085,7 +1309,9 @@ impl Model {
         }
         let state = self.state(id);
         let ended = match &state {
-            State::Ended(outcome) if outcome.ending == Ending::Committed => Some("COMMITTED"),
+            State::Ended(outcome) if [Ending::Committed, Ending::Replaced].contains(&outcome.ending) => {
+                Some(code(outcome.ending))
+            }
             _ => None,
         };
         if let Some(answer) = self.unless_foreign(&state, token, ended) {
@@ -1096,7 +1322,8 @@ impl Model {
                 let until = self.now + self.outcome_ttl;
                 let [asked, sold, returned, overdue] = [(); 4].map(|()| Lines::new());
                 let ending = Ending::RolledBack;
-                self.outcomes.insert(id, Outcome { ending, asked, sold, returned, overdue, until });
+                let fence = Outcome { ending, asked, sold, returned, overdue, successor: None, until };
+                self.outcomes.insert(id, fence);
                 self.remember(token, Expected::done())
             }
             State::Lapsed => self.remember(token, Expected::already()),
@@ -1633,6 +1860,7 @@ fn code(ending: Ending) -> &'static str {
         Ending::Committed => "COMMITTED",
         Ending::RolledBack => "ROLLEDBACK",
         Ending::Expired => "EXPIRED",
+        Ending::Replaced => "REPLACED",
     }
 }
 
@@ -1697,6 +1925,8 @@ fn counter(key: &str) -> Option<(bool, Sku)> {
 struct Asked {
     until: Option<UnixMs>,
     split: Split,
+    partial: bool,
+    data: Option<String>,
     late: bool,
     fence: bool,
     if_equal: Option<i64>,
@@ -1722,6 +1952,8 @@ impl Asked {
                     asked.until = Some(integer(life));
                 }
                 "SPLIT" => asked.split = Split::parse(value().as_bytes()).expect("a split"),
+                "PARTIAL" => asked.partial = true,
+                "DATA" => asked.data = Some(value().to_owned()),
                 "LATE" => asked.late = true,
                 "FENCE" => asked.fence = true,
                 "NOTE" => note = Some(value()),
@@ -1738,9 +1970,11 @@ impl Asked {
         // A token belongs to a command and its subject, and every use must have the same arguments. For RESERVE, only the items
         // are compared.
         asked.token = token.map(|token| Token {
-            name: format!("{}:{}:{token}", words[0], words[1]),
+            // A token of REPLACE belongs to the new reservation.
+            name: format!("{}:{}:{token}", words[0], words[if words[0] == "INV.REPLACE" { 2 } else { 1 }]),
             asked: match words[0] {
-                "INV.RESERVE" => show(&asked.items),
+                "INV.RESERVE" => format!("{} {}", asked.partial, show(&asked.items)),
+                "INV.REPLACE" => format!("{} {} {}", words[1], asked.partial, show(&sum(&[&asked.items]))),
                 "INV.EXTEND" => life.to_owned(),
                 "INV.COMMIT" | "INV.ROLLBACK" => {
                     format!("{} {} {}", asked.late, asked.fence, show(&asked.items))

@@ -1,9 +1,11 @@
 //! Runs commands of the module on the simulated server, through the real parsers.
 
 use redis_inventory::commands::{Change, Request};
+use redis_inventory::engine::replace::replace;
 use redis_inventory::engine::reserve::reserve;
 use redis_inventory::engine::{alerts, audit, batch, queries, resolve, restock, stockscan, warehouses};
 use redis_inventory::inventory::line::Line;
+use redis_inventory::inventory::once::Reserved;
 use redis_inventory::inventory::refusal::Refusal;
 use redis_inventory::inventory::sku::Product;
 
@@ -28,7 +30,11 @@ pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refu
         Request::Reserve(request) => reserve(server, request).map(|reserved| {
             // With a token, the answer has the id that was generated the first time.
             assert!(reserved.id == request.id || request.once.is_some(), "another reservation was answered");
-            format!("OK {} {}", reserved.expires_at, items(&reserved.items))
+            told(&reserved)
+        }),
+        Request::Replace(request) => replace(server, request).map(|reserved| {
+            assert_eq!(reserved.id, request.new, "another reservation was answered");
+            told(&reserved)
         }),
         Request::MReserve(requests) => {
             batch::reserve_each(server, requests).map(|answers| each(answers, |at| format!("OK {at}")))
@@ -94,6 +100,14 @@ pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refu
 fn each<T>(answers: Vec<Result<T, Refusal>>, show: impl Fn(T) -> String) -> String {
     let answers = answers.into_iter().map(|answer| answer.map_or_else(|refusal| refusal.to_string(), &show));
     answers.collect::<Vec<_>>().join(" | ")
+}
+
+fn told(reserved: &Reserved) -> String {
+    let short = match reserved.short.as_slice() {
+        [] => String::new(),
+        short => format!(" short {}", items(short)),
+    };
+    format!("OK {} {}{short}", reserved.expires_at, items(&reserved.items))
 }
 
 fn items(lines: &[Line]) -> String {

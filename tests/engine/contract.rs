@@ -25,8 +25,11 @@ fn ask(server: &mut Simulation, words: &str) -> String {
         };
         let ok = |()| "OK".to_owned();
         let done = match &request {
-            Request::Reserve(request) => reserve(server, request)
-                .map(|Reserved { id, expires_at, items }| format!("{id} {expires_at} {}", describe(&items))),
+            Request::Reserve(request) => {
+                reserve(server, request).map(|Reserved { id, expires_at, items, .. }| {
+                    format!("{id} {expires_at} {}", describe(&items))
+                })
+            }
             Request::Commit(request) => resolve::commit(server, request).map(ok),
             Request::Rollback(request) => resolve::rollback(server, request).map(ok),
             Request::Extend(request) => resolve::extend(server, request).map(|at| at.to_string()),

@@ -22,4 +22,5 @@ mod histories;
 mod index;
 mod moving;
 mod refusals;
+mod replace;
 mod rules;

@@ -57,6 +57,8 @@ fn node() -> Simulation {
     node.settings.low_stock_threshold = -1;
     node.settings.in_cluster = true;
     node.style = KeyStyle::Tagged;
+    // A REPLACE without a lifetime may make a reservation. It ends before the script does.
+    node.settings.hold_ttl_ms = 5000;
     node
 }
 

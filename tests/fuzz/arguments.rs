@@ -11,6 +11,7 @@ use redis_inventory::engine::alerts::AlertQuery;
 use redis_inventory::engine::batch::MOST_LINES;
 use redis_inventory::engine::feed::Note;
 use redis_inventory::engine::keyspace::Settings;
+use redis_inventory::engine::replace::ReplaceRequest;
 use redis_inventory::engine::reserve::ReserveRequest;
 use redis_inventory::engine::resolve::{ExtendRequest, ResolveRequest};
 use redis_inventory::engine::restock::{AdjustRequest, Measure, SetRequest};
@@ -83,7 +84,18 @@ fn assert_same(read: &impl Debug, request: &impl Debug, spelled: &[String]) {
 fn check_limits(request: &Request, settings: &Settings) {
     let exact = -MAX_EXACT..=MAX_EXACT;
     match request {
-        Request::Reserve(ReserveRequest { id, lifetime, data, split: _, items, once }) => {
+        Request::Replace(ReplaceRequest { old, new, lifetime, data, split: _, partial: _, items, once }) => {
+            check_id(old.as_str());
+            check_id(new.as_str());
+            check_lifetime(*lifetime);
+            check_items(items, settings);
+            check_once(once.as_ref());
+            if let Some(data) = data {
+                check_text(data);
+                assert!(data.len() <= settings.max_data_bytes);
+            }
+        }
+        Request::Reserve(ReserveRequest { id, lifetime, data, split: _, partial: _, items, once }) => {
             check_id(id.as_str());
             check_lifetime(*lifetime);
             check_items(items, settings);
@@ -96,11 +108,11 @@ fn check_limits(request: &Request, settings: &Settings) {
         Request::MReserve(requests) => {
             assert!((1..=settings.max_batch).contains(&requests.len()));
             assert!(requests.iter().map(|request| request.items.len()).sum::<usize>() <= MOST_LINES);
-            for ReserveRequest { id, lifetime, data, split: _, items, once } in requests {
+            for ReserveRequest { id, lifetime, data, split: _, partial, items, once } in requests {
                 check_id(id.as_str());
                 check_lifetime(*lifetime);
                 check_items(items, settings);
-                assert!(data.is_none() && once.is_none());
+                assert!(data.is_none() && once.is_none() && !partial);
             }
         }
         Request::MCommit(ids) | Request::MRollback(ids) => {
@@ -262,23 +274,36 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
         let lines = items.iter().flat_map(|line| [sku(&line.sku), line.quantity.units().to_string()]);
         [word("items")].into_iter().chain(lines).collect()
     };
+    let split = |split: Split| {
+        let name = match split {
+            Split::Priority => "priority",
+            Split::Fewest => "fewest",
+            Split::None => "none",
+        };
+        option("split", Some(word(name)))
+    };
+    let partial = |partial: bool| if partial { vec![word("partial")] } else { vec![] };
     match asked {
-        Request::Reserve(request) => {
-            let split = match request.split {
-                Split::Priority => "priority",
-                Split::Fewest => "fewest",
-                Split::None => "none",
-            };
-            [
-                vec![word("inv.reserve"), id(&request.id)],
-                option("data", request.data.clone()),
-                option("split", Some(word(split))),
-                once(&request.once),
-                lifetime(request.lifetime),
-                items(&request.items),
-            ]
-            .concat()
-        }
+        Request::Replace(request) => [
+            vec![word("inv.replace"), id(&request.old), id(&request.new)],
+            option("data", request.data.clone()),
+            split(request.split),
+            partial(request.partial),
+            once(&request.once),
+            lifetime(request.lifetime),
+            items(&request.items),
+        ]
+        .concat(),
+        Request::Reserve(request) => [
+            vec![word("inv.reserve"), id(&request.id)],
+            option("data", request.data.clone()),
+            split(request.split),
+            partial(request.partial),
+            once(&request.once),
+            lifetime(request.lifetime),
+            items(&request.items),
+        ]
+        .concat(),
         Request::MReserve(requests) => {
             let one = |request: &ReserveRequest| {
                 let lines = items(&request.items);

@@ -126,6 +126,9 @@ impl Shop {
                     let name = String::from_utf8_lossy(words[0]).to_ascii_uppercase();
                     self.call(&request, READS.contains(&name.as_str()));
                     self.keep_copy(words.get(1).copied().unwrap_or_default());
+                    if matches!(request, Request::Replace(_)) {
+                        self.keep_copy(words.get(2).copied().unwrap_or_default());
+                    }
                 }
                 Err(refusal) => assert_eq!(refusal.code(), "ERR"),
             }
@@ -599,7 +602,14 @@ impl Shop {
         }
         for (id, now) in &after.endings {
             let was = before.endings.get(id).copied().unwrap_or(Ending::Expired);
-            assert!(was == Ending::Expired || was == *now, "reservation {id} was {was:?}, then {now:?}");
+            let is_later = match now {
+                Ending::Replaced => was == Ending::RolledBack,
+                Ending::Committed | Ending::RolledBack | Ending::Expired => false,
+            };
+            assert!(
+                was == Ending::Expired || was == *now || is_later,
+                "reservation {id} was {was:?}, then {now:?}"
+            );
         }
         assert!(all_still || all_moved, "a part was moved: {before:?} {after:?}");
         self.known = Some(after);
@@ -749,7 +759,8 @@ impl Shop {
                     let arguments: Vec<&[u8]> = arguments.iter().map(|word| word.as_bytes()).collect();
                     for effect in effects::parse(&arguments).unwrap().1 {
                         match effect {
-                            Effect::Hold { record, .. } => {
+                            // REPLACE writes the record of a new reservation without HOLD.
+                            Effect::Hold { record, .. } | Effect::Record { record, .. } => {
                                 self.open.insert(record.id.as_str().to_owned(), 1);
                             }
                             Effect::End { id, .. } => self.ends(&id),

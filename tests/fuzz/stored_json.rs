@@ -134,6 +134,7 @@ fn check_documents(id: &ReservationId, json: &[u8], style: KeyStyle) {
         if let Answer::Reserved(reserved) = &answer {
             check_id(reserved.id.as_str());
             check_lines(&reserved.items, style);
+            check_lines(&reserved.short, style);
         }
         assert_eq!(once::from_json(&once::to_json(&asked, &answer), style), Some((asked, answer)));
     }
@@ -143,9 +144,9 @@ fn check_documents(id: &ReservationId, json: &[u8], style: KeyStyle) {
 }
 
 fn check_record(record: &Record, style: KeyStyle) {
-    let Record { id, items, asked, sold, returned, .. } = record;
+    let Record { id, items, asked, short, sold, returned, .. } = record;
     assert!(!items.is_empty(), "a record that holds nothing");
-    for lines in [items, sold, returned, asked.as_ref().unwrap_or(items)] {
+    for lines in [items, sold, returned, asked.as_ref().unwrap_or(items), short.as_ref().unwrap_or(items)] {
         check_lines(lines, style);
     }
     assert_eq!(Record::from_json(id, &record.to_json(), style).as_ref(), Some(record));
@@ -185,7 +186,12 @@ fn check_outcome(id: &ReservationId, outcome: &Outcome, style: KeyStyle) {
     if let Err(refusal) = outcome.check_all_back() {
         assert_eq!(refusal.code(), "DRIFT");
     }
-    for later in [outcome.clone().sold_late(7), outcome.clone().given_up(7)] {
+    if let Some(successor) = &outcome.replaced_by {
+        check_id(successor.as_str());
+    }
+    for later in
+        [outcome.clone().sold_late(7), outcome.clone().given_up(7), outcome.clone().now_replaced_by(id, 7)]
+    {
         assert_eq!(Outcome::from_json(id, &later.to_json(id), style), Some(later));
     }
     assert!(outcome.refusal(id).to_string().starts_with(outcome.refusal(id).code()));

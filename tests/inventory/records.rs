@@ -191,6 +191,7 @@ fn an_outcome_is_stored_with_how_and_when_it_ended() {
             parts: None,
             rolled_back: Vec::new(),
             data: None,
+            replaced_by: None,
         };
         let json = outcome.to_json(&id("R"));
         assert_eq!(
@@ -205,6 +206,49 @@ fn an_outcome_is_stored_with_how_and_when_it_ended() {
         );
         assert_eq!(Outcome::from_json(&id("R"), &json, Plain), Some(outcome));
     }
+}
+
+#[test]
+fn an_outcome_that_was_replaced_names_its_successor_and_no_other_outcome_does() {
+    let held = Record { sold: lines("Q 1"), ..record("R", "P 5") };
+    let outcome = Outcome::replaced(&held, 1900, &id("S"), 1500);
+    let json = outcome.to_json(&id("R"));
+    let expected = concat!(
+        r#"{"reservation_id":"R","state":"replaced","created_at":1000,"expires_at":1900,"resolved_at":1500,"#,
+        r#""items":[{"product_id":"P","quantity":5},{"product_id":"Q","quantity":1}],"#,
+        r#""sold":[{"product_id":"Q","quantity":1}],"returned":[],"replaced_by":"S"}"#
+    );
+    assert_eq!(String::from_utf8(json.clone()).unwrap(), expected);
+    assert_eq!(Outcome::from_json(&id("R"), &json, Plain), Some(outcome));
+    // The fields contradict each other, or there is no such id.
+    for broken in [
+        expected.replace(r#""state":"replaced""#, r#""state":"committed""#),
+        expected.replace(r#","replaced_by":"S""#, ""),
+        expected.replace(r#""S""#, "7"),
+    ] {
+        assert_eq!(Outcome::from_json(&id("R"), broken.as_bytes(), Plain), None, "{broken}");
+    }
+    // Nothing was known of this id.
+    let unknown = Outcome::replaced_unknown(None, &id("S"), 1500);
+    assert_eq!(Outcome::from_json(&id("R"), &unknown.to_json(&id("R")), Plain), Some(unknown));
+}
+
+#[test]
+fn a_record_keeps_what_partial_left_out() {
+    let asked = lines("P@A 3, P 6, Q 2, S 1");
+    let held = record("R", "P@A 4, P@B 3, S 1").asked_for(&asked).partly(&asked);
+    assert_eq!(held.short, Some(lines("P 2, Q 2")));
+    let json = held.to_json();
+    let text = String::from_utf8(json.clone()).unwrap();
+    let short = r#","short":[{"product_id":"P","quantity":2},{"product_id":"Q","quantity":2}]}"#;
+    assert!(text.ends_with(short), "{text}");
+    assert_eq!(Record::from_json(&id("R"), &json, Plain), Some(held.clone()));
+    assert_eq!(held.check_short(true), Ok(()));
+    assert!(held.check_short(false).is_err());
+    // It was allowed, but nothing was missing.
+    let whole = record("R", "P 5").partly(&lines("P 5"));
+    assert_eq!((whole.short.as_deref(), whole.check_short(false)), (Some(&[][..]), Ok(())));
+    assert_eq!(Record::from_json(&id("R"), &whole.to_json(), Plain), Some(whole));
 }
 
 #[test]

@@ -61,6 +61,10 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
             "EXPIRED reservation RES-456 expired at 1763820900000: retry with a new id, or sell its units with INV.COMMIT RES-456 LATE if they are still available",
         ),
         (
+            Refusal::Replaced { id: id("RES-456"), by: id("RES-457"), at: 7 },
+            "REPLACED reservation RES-456 was replaced by RES-457 at 7: use RES-457 instead",
+        ),
+        (
             Refusal::Mismatch { id: id("RES-456"), held: lines("P 5, Q@north 1") },
             "MISMATCH reservation RES-456 already exists with other items (P 5, Q@north 1): use a new id",
         ),
@@ -70,6 +74,14 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
                 held: vec![Line { sku: sku("P 5, Q"), ..lines("P 1").remove(0) }, lines("Q 2").remove(0)],
             },
             "MISMATCH reservation RES-456 already exists with other items (\"P 5, Q\" 1, Q 2): use a new id",
+        ),
+        (
+            Refusal::CameShort { id: id("RES-456"), short: lines("P 5, Q@north 1") },
+            "MISMATCH reservation RES-456 was made with PARTIAL and is short of P 5, Q@north 1: repeat PARTIAL to accept that, or use a new id",
+        ),
+        (
+            Refusal::OtherData(id("RES-456")),
+            "MISMATCH reservation RES-456 already exists with these items but another DATA: use a new id",
         ),
         (
             Refusal::OtherOnce { asked: "P 5".to_owned() },

@@ -41,14 +41,14 @@ const EXPIRED: &str = "EXPIRED reservation R expired at 1900: retry with a new i
 #[test]
 fn an_id_that_is_free_can_be_reserved() {
     for state in [State::Unknown, lapsed(true)] {
-        assert_eq!(state.reserve(&id("R"), &lines("P 5")), Ok(Decision::Proceed));
+        assert_eq!(state.reserve(&id("R"), &lines("P 5"), false), Ok(Decision::Proceed));
     }
 }
 
 #[test]
 fn the_same_items_again_are_answered_from_the_live_reservation() {
     for asked in ["P 5, Q 1", "Q 1, P 5"] {
-        let answer = live().reserve(&id("R"), &lines(asked));
+        let answer = live().reserve(&id("R"), &lines(asked), false);
         assert_eq!(answer, Ok(Decision::Already((held(), DEADLINE))), "{asked}");
     }
 }
@@ -56,9 +56,9 @@ fn the_same_items_again_are_answered_from_the_live_reservation() {
 #[test]
 fn the_same_items_again_are_those_that_were_asked_whatever_parts_have_gone() {
     let left = Record { sold: lines("P 2"), returned: lines("Q 1"), ..record("R", "P 3") };
-    let answer = State::Live(left.clone(), DEADLINE).reserve(&id("R"), &lines("P 5, Q 1"));
+    let answer = State::Live(left.clone(), DEADLINE).reserve(&id("R"), &lines("P 5, Q 1"), false);
     assert_eq!(answer, Ok(Decision::Already((left.clone(), DEADLINE))));
-    let refusal = State::Live(left, DEADLINE).reserve(&id("R"), &lines("P 3")).unwrap_err();
+    let refusal = State::Live(left, DEADLINE).reserve(&id("R"), &lines("P 3"), false).unwrap_err();
     assert_eq!(
         refusal.to_string(),
         "MISMATCH reservation R already exists with other items (P 5, Q 1): use a new id"
@@ -79,7 +79,7 @@ fn an_id_is_used_once() {
     ];
     for (state, refusal) in refused {
         for asked in ["P 5", "P 5, Q 2", "P 5, Q@north 1", "P 5, Q 1, S 1"] {
-            let answer = state.clone().reserve(&id("R"), &lines(asked));
+            let answer = state.clone().reserve(&id("R"), &lines(asked), false);
             assert_eq!(answer.unwrap_err().to_string(), refusal, "{asked}");
         }
     }

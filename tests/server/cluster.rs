@@ -200,6 +200,7 @@ fn while_a_slot_moves_key_by_key_its_commands_are_to_be_sent_again() {
         "INV.COMMIT {P}:R2",
         "INV.ROLLBACK {P}:R1",
         "INV.EXTEND {P}:R1 EX 60",
+        "INV.REPLACE {P}:R1 {P}:R3 ITEMS P 1",
         "INV.RESERVE {P}:R3 ITEMS P 1",
         "INV.ADJUST P 1",
         "INV.SET P AVAILABLE 1",

@@ -53,7 +53,13 @@ impl Site {
             Keeps::NearlyAll => (&["appendonly yes", "appendfsync everysec"], "BGREWRITEAOF"),
             Keeps::All => (&["appendonly yes", "appendfsync always"], "BGREWRITEAOF"),
         };
-        let common = ["inv.outcome-ttl-ms 1000000000", "inv.feed-maxlen 1000000000", "inv.alert-ttl-ms 1000"];
+        let common = [
+            "inv.outcome-ttl-ms 1000000000",
+            "inv.feed-maxlen 1000000000",
+            "inv.alert-ttl-ms 1000",
+            // A REPLACE without a lifetime may make a reservation.
+            "inv.hold-ttl-ms 1500",
+        ];
         let server = Server::start_with(&[options, &common].concat());
         let mut shop = server.connect();
         shop.ask("INV.WAREHOUSES W SET north 0 south 1 east 2");

@@ -25,10 +25,12 @@ pub enum State {
     Expired,
     Committed,
     RolledBack,
+    Replaced,
 }
 
 impl State {
-    const ALL: [Self; 5] = [Self::Absent, Self::Reserved, Self::Expired, Self::Committed, Self::RolledBack];
+    const ALL: [Self; 6] =
+        [Self::Absent, Self::Reserved, Self::Expired, Self::Committed, Self::RolledBack, Self::Replaced];
 
     /// What INV.GET answers.
     fn of(found: &Json) -> Self {
@@ -44,6 +46,7 @@ impl State {
             Self::Expired => "expired",
             Self::Committed => "committed",
             Self::RolledBack => "rolled_back",
+            Self::Replaced => "replaced",
         })
     }
 
@@ -55,6 +58,7 @@ impl State {
             Self::Expired => "EXPIRED",
             Self::Committed => "COMMITTED",
             Self::RolledBack => "ROLLEDBACK",
+            Self::Replaced => "REPLACED",
         }
     }
 }
@@ -83,7 +87,30 @@ impl Told {
     }
 
     fn send_one(&mut self, line: &Line) {
+        if line[0] == "INV.REPLACE" {
+            for (id, next) in [(&line[1], State::Replaced), (&line[2], State::Reserved)] {
+                let known = self.open(id);
+                if next == State::Reserved {
+                    known.asked = known.asked.min(units_of(line));
+                }
+                if next == State::Reserved || line[1] != line[2] {
+                    known.now.insert(next);
+                }
+            }
+            return;
+        }
         let Some(id) = id_of(line) else { return };
+        let known = self.open(id);
+        match line[0].as_str() {
+            "INV.RESERVE" => known.asked = known.asked.min(units_of(line)),
+            _ => known.parts += units_of(line),
+        }
+        let ways = known.before.iter().flat_map(|state| ways(line, *state, known.parts >= known.asked));
+        known.now.extend(ways.map(|(_, next)| next));
+    }
+
+    /// What is known of a reservation when a call about it is sent.
+    fn open(&mut self, id: &str) -> &mut Known {
         let absent = || BTreeSet::from([State::Absent]);
         let known = self.0.entry(id.to_owned()).or_insert_with(|| Known {
             before: absent(),
@@ -91,17 +118,37 @@ impl Told {
             asked: i64::MAX,
             parts: 0,
         });
-        match line[0].as_str() {
-            "INV.RESERVE" => known.asked = known.asked.min(units_of(line)),
-            _ => known.parts += units_of(line),
-        }
         // A reservation expires by itself.
         if known.now.contains(&State::Reserved) {
             known.now.insert(State::Expired);
         }
         known.before = known.now.clone();
-        let ways = known.before.iter().flat_map(|state| ways(line, *state, known.parts >= known.asked));
-        known.now.extend(ways.map(|(_, next)| next));
+        known
+    }
+
+    /// INV.REPLACE is answered: with success, it tells the states of both reservations.
+    fn hear_of_replaced(&mut self, line: &Line, short: &str) -> bool {
+        let (old, new) = (&line[1], &line[2]);
+        let (before_old, before_new) = (self.0[old].before.clone(), self.0[new].before.clone());
+        let may_be = |states: &BTreeSet<State>, all: &[State]| all.iter().any(|state| states.contains(state));
+        if short == "OK" {
+            let known = self.0.get_mut(new).expect("it was sent");
+            known.now = BTreeSet::from([State::Reserved]);
+            if old == new {
+                return may_be(&before_new, &[State::Absent, State::Reserved]);
+            }
+            self.0.get_mut(old).expect("it was sent").now = BTreeSet::from([State::Replaced]);
+            let others = [State::Absent, State::Reserved, State::Expired, State::RolledBack, State::Replaced];
+            return may_be(&before_new, &[State::Absent, State::Reserved]) && may_be(&before_old, &others);
+        }
+        for (id, before) in [(old, &before_old), (new, &before_new)] {
+            self.0.get_mut(id).expect("it was sent").now = before.clone();
+        }
+        let has_token = line.iter().any(|word| word == "ONCE");
+        let is_code_of = |state: &State| state.refusal() == short && (*state != State::Absent || has_token);
+        ["INSUFFICIENT", "OOM"].contains(&short)
+            || (short == "MISMATCH" && has_token)
+            || before_old.iter().chain(&before_new).any(is_code_of)
     }
 
     /// The call that was sent last is answered. The error says that its customer could not expect this answer.
@@ -130,6 +177,13 @@ impl Told {
             Ok(_) => "OK",
         };
         let call = line.join(" ");
+        if line[0] == "INV.REPLACE" {
+            let states = format!("{} and {}", self.states(&line[1]), self.states(&line[2]));
+            let is_expected = self.hear_of_replaced(line, short);
+            return is_expected.then_some(()).ok_or_else(|| {
+                format!("{call} was answered {answer:?}, but the reservations were {states}")
+            });
+        }
         let Some(known) = id_of(line).and_then(|id| self.0.get_mut(id)) else {
             let is_expected = is_expected(line, short);
             return is_expected.then_some(()).ok_or_else(|| format!("{call} was answered {answer:?}"));
@@ -186,6 +240,10 @@ fn id_of(line: &Line) -> Option<&str> {
 
 /// The units that the items of a call sum up to.
 fn units_of(line: &Line) -> i64 {
+    // PARTIAL may hold less.
+    if line.iter().any(|word| word == "PARTIAL") {
+        return 1;
+    }
     let items = line.iter().skip_while(|word| *word != "ITEMS").skip(1);
     items.skip(1).step_by(2).map(|units| units.parse::<i64>().expect("a number of units")).sum()
 }
@@ -193,7 +251,7 @@ fn units_of(line: &Line) -> i64 {
 /// The possible answers to a call about a reservation in this state, each with the state after it. `may_end`: the parts that
 /// were asked for may be all that the reservation held.
 fn ways(line: &Line, state: State, may_end: bool) -> Vec<(&'static str, State)> {
-    use State::{Absent, Committed, Expired, Reserved, RolledBack};
+    use State::{Absent, Committed, Expired, Replaced, Reserved, RolledBack};
     let has = |word: &str| line.iter().any(|known| known == word);
     let verb = line[0].as_str();
     let (is_part, has_token) = (has("ITEMS"), has("ONCE"));
@@ -228,7 +286,8 @@ fn ways(line: &Line, state: State, may_end: bool) -> Vec<(&'static str, State)> 
         // A token that was used for another call.
         ways.push(("MISMATCH", state));
         // A repeated call with a token has the answer of the first one, whatever has happened since.
-        if verb == "INV.EXTEND" || (is_part && verb != "INV.RESERVE") {
+        let was_answered_before_it_was_replaced = verb == "INV.ROLLBACK" && state == Replaced;
+        if verb == "INV.EXTEND" || (is_part && verb != "INV.RESERVE") || was_answered_before_it_was_replaced {
             ways.push(("OK", state));
         }
     }

@@ -7,6 +7,7 @@ use crate::watch::Terminal;
 /// Name, whether it writes, and whether a full server refuses it.
 const COMMANDS: &[(&str, bool, bool)] = &[
     ("INV.RESERVE", true, true),
+    ("INV.REPLACE", true, true),
     ("INV.COMMIT", true, false),
     ("INV.ROLLBACK", true, false),
     ("INV.EXTEND", true, true),
@@ -106,7 +107,9 @@ fn hint(arguments: &Json, between: &str) -> String {
 fn the_cli_hints_at_the_whole_grammar() {
     const HINTS: &[&str] = &[
         "INV.RESERVE id [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds] [DATA text] \
-         [SPLIT PRIORITY|FEWEST|NONE] [ONCE token] ITEMS sku quantity [sku quantity ...]",
+         [SPLIT PRIORITY|FEWEST|NONE] [PARTIAL] [ONCE token] ITEMS sku quantity [sku quantity ...]",
+        "INV.REPLACE old new [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds] [DATA text] \
+         [SPLIT PRIORITY|FEWEST|NONE] [PARTIAL] [ONCE token] ITEMS sku quantity [sku quantity ...]",
         "INV.COMMIT id [LATE] [ONCE token] [ITEMS sku quantity [sku quantity ...]]",
         "INV.ROLLBACK id [FENCE] [ONCE token] [ITEMS sku quantity [sku quantity ...]]",
         "INV.EXTEND id EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds [ONCE token]",
@@ -175,6 +178,9 @@ fn the_keys_of_a_command_are_its_ids() {
         ("INV.RESERVE R1 ITEMS P 1", json!(["R1", "P"])),
         ("INV.RESERVE R1 EX 60 DATA text items P 1 Q 2 S 3", json!(["R1", "P", "Q", "S"])),
         ("INV.RESERVE ITEMS ITEMS P 1", json!(["ITEMS", "P"])),
+        ("INV.REPLACE R1 R2 ITEMS P 1", json!(["R1", "R2", "P"])),
+        ("INV.REPLACE R1 R1 EX 60 DATA text PARTIAL items P 1 Q 2", json!(["R1", "R1", "P", "Q"])),
+        ("INV.REPLACE ITEMS ITEMS ITEMS P 1", json!(["ITEMS", "ITEMS", "P"])),
         ("INV.COMMIT R1", json!(["R1"])),
         ("INV.COMMIT R1 ONCE t ITEMS P 1 Q 2", json!(["R1", "P", "Q"])),
         ("INV.ROLLBACK R1", json!(["R1"])),
@@ -233,6 +239,8 @@ fn no_value_of_an_option_hides_a_key() {
         "INV.RESERVE R1 DATA ITEMS ITEMS P 1",
         "INV.RESERVE R1 ONCE items ITEMS P 1",
         "INV.RESERVE R1 DATA Items ONCE t ITEMS P 1",
+        "INV.REPLACE LIVE R1 DATA ITEMS ITEMS P 1",
+        "INV.REPLACE LIVE R1 ONCE items PARTIAL ITEMS P 1",
         "INV.COMMIT LIVE ONCE ITEMS ITEMS P 1",
         "INV.ROLLBACK LIVE ONCE ITEMS",
         "INV.ALERTS TYPE PRODUCT PRODUCT P",
@@ -260,6 +268,7 @@ fn the_category_inventory_holds_all_commands() {
     for command in [
         "INV.RESERVE R1 ITEMS P 3",
         "INV.EXTEND R1 EX 60",
+        "INV.REPLACE R1 R1 ITEMS P 2",
         "INV.COMMIT R1 ITEMS P 1",
         "INV.ROLLBACK R1",
         "INV.GET R1",
@@ -292,6 +301,9 @@ fn key_patterns_of_a_user_see_the_ids() {
         "INV.RESERVE shop1:x ITEMS shop2:p 1",
         "INV.RESERVE shop1:x ITEMS shop1:p 1 shop2:p 1",
         "INV.RESERVE shop2:x ITEMS shop1:p 1",
+        "INV.REPLACE shop2:r shop1:x ITEMS shop1:p 1",
+        "INV.REPLACE shop1:x shop2:r ITEMS shop1:p 1",
+        "INV.REPLACE shop1:x shop1:x ITEMS shop2:p 1",
         "INV.COMMIT shop2:r",
         "INV.ROLLBACK shop2:r",
         "INV.GET shop2:r",
@@ -319,9 +331,13 @@ fn a_full_server_still_sells_and_releases() {
     shop.ask("INV.RESERVE R1 ITEMS P 1");
     shop.ask("INV.RESERVE R2 ITEMS P 1");
     shop.ask("CONFIG SET maxmemory 1");
-    for command in
-        ["INV.RESERVE R3 ITEMS P 1", "INV.EXTEND R1 EX 60", "INV.ADJUST P 1", "INV.SET P AVAILABLE 1"]
-    {
+    for command in [
+        "INV.RESERVE R3 ITEMS P 1",
+        "INV.REPLACE R1 R1 ITEMS P 2",
+        "INV.EXTEND R1 EX 60",
+        "INV.ADJUST P 1",
+        "INV.SET P AVAILABLE 1",
+    ] {
         assert_eq!(code(&shop.refusal(command)), "OOM", "{command}");
     }
     for command in ["INV.COMMIT R1", "INV.ROLLBACK R2"] {

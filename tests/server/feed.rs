@@ -31,7 +31,9 @@ fn assert_rebuilt(shop: &mut Client) {
         let quantity: i64 = entry["quantity"].parse().unwrap();
         let (available, reserved) = counters.entry(entry["sku"].clone()).or_default();
         match entry["event"].as_str() {
-            "reserved" => (*available, *reserved) = (*available - quantity, *reserved + quantity),
+            "reserved" | "replaced" => {
+                (*available, *reserved) = (*available - quantity, *reserved + quantity)
+            }
             "committed" => *reserved -= quantity,
             "committed_late" => *available -= quantity,
             "rolled_back" | "expired" | "repaired" => {
@@ -61,6 +63,15 @@ fn the_counters_can_be_rebuilt_from_the_feed_alone() {
         shop.ask(format!("INV.RESERVE a{round} ITEMS P 2 Q 1"));
         shop.ask(format!("INV.RESERVE b{round} PX 30 ITEMS R 1"));
         shop.ask(format!("INV.COMMIT a{round} ITEMS P 1"));
+        shop.ask(format!("INV.REPLACE a{round} a{round} ITEMS P 1 Q 3"));
+        if round % 2 == 0 {
+            shop.ask(format!("INV.REPLACE a{round} c{round} PARTIAL ITEMS P 2 Q 500"));
+            shop.ask(format!("INV.REPLACE c{round} d{round} ITEMS P 1 Q 1"));
+            shop.ask(format!("INV.RESERVE e{round} ITEMS P 1"));
+            shop.ask(format!("INV.REPLACE d{round} e{round} ITEMS P 1 Q 1"));
+            shop.ask(format!("INV.ROLLBACK e{round}"));
+            continue;
+        }
         match round % 3 {
             0 => shop.ask(format!("INV.COMMIT a{round}")),
             1 => shop.ask(format!("INV.ROLLBACK a{round}")),

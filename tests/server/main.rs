@@ -63,6 +63,7 @@ mod readme;
 mod refusals;
 mod removal;
 mod repair;
+mod replace;
 mod replication;
 mod restart;
 mod scan;

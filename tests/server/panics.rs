@@ -61,11 +61,14 @@ fn works(shop: &mut Client) {
 }
 
 /// Each command, for a shop that is set up anew for it.
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 28] = [
     "INV.RESERVE R ITEMS P 2 Q 1",
     "INV.RESERVE R DATA text ONCE t ITEMS W 4 P 1",
     "INV.RESERVE LIVE ITEMS P 2 Q 1",
     "INV.RESERVE R ITEMS P 1000",
+    "INV.REPLACE LIVE LIVE ITEMS P 3 W 2",
+    "INV.REPLACE LIVE R DATA text PARTIAL ONCE t ITEMS P 1 Q 9 NONE 1",
+    "INV.REPLACE NOBODY R ITEMS P 1",
     "INV.COMMIT LIVE",
     "INV.COMMIT LIVE ITEMS P 1",
     "INV.COMMIT NOBODY",

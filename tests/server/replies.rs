@@ -16,8 +16,12 @@ pub fn short(call: &[String], reply: &Json) -> Result<String, String> {
     let of = |field: &Json, names: [&str; 2]| names.map(|name| number(&field[name])).join(" ");
     Ok(match (call[0].as_str(), reply) {
         (_, Json::Null) => "null".to_owned(),
-        ("INV.RESERVE", reply) => {
-            format!("OK {} {}", number(&reply["expires_at"]), items(&reply["items"]))
+        ("INV.RESERVE" | "INV.REPLACE", reply) => {
+            let short = match reply["short"].as_array() {
+                Some(short) if !short.is_empty() => format!(" short {}", items(&reply["short"])),
+                Some(_) | None => String::new(),
+            };
+            format!("OK {} {}{short}", number(&reply["expires_at"]), items(&reply["items"]))
         }
         ("INV.MRESERVE" | "INV.MCOMMIT" | "INV.MROLLBACK", Json::Array(answers)) => {
             let one = |answer: &Json| match answer.as_str() {

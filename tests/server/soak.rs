@@ -132,6 +132,8 @@ impl Site {
             "appendonly yes",
             "appendfsync always",
             "inv.outcome-ttl-ms 1000000000",
+            // A REPLACE without a lifetime may make a reservation.
+            "inv.hold-ttl-ms 1500",
             // So small that it is full after the first rounds, and the memory can be compared.
             "repl-backlog-size 1mb",
         ];

@@ -1,0 +1,255 @@
+//! INV.REPLACE and PARTIAL in real servers: replies, copies, clusters, and many clients at once. Their rules are tested one by one
+//! in `engine/replace.rs`.
+
+use std::thread;
+
+use crate::books::Books;
+use crate::dice::Dice;
+use crate::harness::{SOON, Server, assert_same, assert_same_data, code, json, wait_for};
+use crate::shards::Cluster;
+use crate::shop::{item, shop, shop_with, stored};
+
+#[test]
+fn the_reply_is_that_of_a_reserve_and_get_names_the_successor() {
+    let (_server, mut shop) = shop(&[("P", 5), ("Q", 1)]);
+    shop.ask("INV.RESERVE cart DATA gift ITEMS P 2");
+    let reply = shop.ask("INV.REPLACE cart order EX 60 ITEMS P 3 Q 1");
+    let until = &reply["expires_at"];
+    let items = json!([item("P", 3), item("Q", 1)]);
+    assert_eq!(reply, json!({"reservation_id": "order", "expires_at": until, "items": items}));
+    let order = shop.ask("INV.GET order");
+    assert_eq!(
+        [&order["state"], &order["data"], &order["items"]],
+        [&json!("reserved"), &json!("gift"), &items]
+    );
+    let cart = shop.ask("INV.GET cart");
+    assert_eq!([&cart["state"], &cart["replaced_by"]], ["replaced", "order"]);
+    assert_eq!((&cart["items"], &cart["returned"]), (&json!([item("P", 2)]), &json!(null)));
+    let refusal = shop.refusal("INV.COMMIT cart");
+    assert_eq!(
+        refusal,
+        format!(
+            "REPLACED reservation cart was replaced by order at {}: use order instead",
+            cart["resolved_at"]
+        )
+    );
+    assert_eq!(
+        ["replaced_total", "reserved_total", "refused_replaced_total"]
+            .map(|field| shop.info("inv", &format!("inv_{field}"))),
+        ["1", "2", "1"]
+    );
+    assert_eq!((shop.counters("P"), shop.counters("Q")), ((2, 3), (0, 1)));
+}
+
+#[test]
+fn with_partial_the_reply_has_what_is_short_beside_the_items() {
+    let (_server, mut shop) = shop(&[("P", 5)]);
+    let reply = shop.ask("INV.RESERVE R1 PARTIAL ITEMS P 7 Q 1");
+    assert_eq!(
+        [&reply["items"], &reply["short"]],
+        [&json!([item("P", 5)]), &json!([item("P", 2), item("Q", 1)])]
+    );
+    assert_eq!(shop.ask("INV.GET R1")["short"], reply["short"]);
+    shop.ask("INV.ADJUST P 5");
+    let reply = shop.ask("INV.REPLACE R1 R2 PARTIAL ITEMS P 7");
+    assert_eq!([&reply["items"], &reply["short"]], [&json!([item("P", 7)]), &json!([])]);
+    assert_eq!(shop.ask("INV.GET R2")["short"], json!(null));
+    assert_eq!(shop.ask("INV.REPLACE R1 R2 ITEMS P 7").as_object().map(serde_json::Map::len), Some(3));
+}
+
+#[test]
+fn the_stored_forms_have_new_fields_only_where_they_are_used() {
+    let (_server, mut shop) = shop(&[("P", 5)]);
+    shop.ask("INV.RESERVE R1 PARTIAL ITEMS P 7");
+    let (record, _) = stored(&mut shop, "reservation:R1");
+    assert!(record.ends_with(r#","short":[{"product_id":"P","quantity":2}]}"#), "{record}");
+    shop.ask("INV.REPLACE R1 R2 ITEMS P 5");
+    let (record, _) = stored(&mut shop, "reservation:R2");
+    assert!(!record.contains("short") && !record.contains("asked"), "{record}");
+    let (outcome, _) = stored(&mut shop, "inventory:outcome:R1");
+    assert!(
+        outcome.contains(r#""state":"replaced""#) && outcome.ends_with(r#","replaced_by":"R2"}"#),
+        "{outcome}"
+    );
+}
+
+#[test]
+fn a_replacement_is_one_command_for_replicas_and_the_aof_and_survives_a_restart() {
+    let (mut server, mut shop) =
+        shop_with(&["appendonly yes", "inv.alert-cooldown-ms 0"], &[("P", 99), ("Q", 99)]);
+    let replica = server.replica();
+    shop.ask("INV.RESERVE A ITEMS P 5");
+    let propagated = server.propagated_by(|| {
+        shop.ask("INV.REPLACE A B EX 600 ITEMS P 3 Q 1");
+    });
+    let (outcome, ends) = stored(&mut shop, "inventory:outcome:A");
+    let (record, until) = stored(&mut shop, "reservation:B");
+    let whole =
+        format!("INV.APPLY 1 UNITS P 2 -2 UNITS Q -1 1 END A {ends} {outcome} RECORD B {until} {record}");
+    assert_eq!(propagated, [whole]);
+    assert_eq!(ends.as_i64(), until.as_i64().map(|until| until + 86_400_000));
+    // A change in place of the text alone takes the packed form.
+    let propagated = server.propagated_by(|| {
+        shop.ask("INV.REPLACE B B DATA x ITEMS P 3 Q 1");
+    });
+    let (record, _) = stored(&mut shop, "reservation:B");
+    assert_eq!(propagated, [format!("INV.APPLY 3 RECORD {record} reservation:B")]);
+    shop.ask("INV.REPLACE unknown C ITEMS P 1");
+    // Neither a refusal nor a retry is propagated.
+    let propagated = server.propagated_by(|| {
+        assert_eq!(code(&shop.refusal("INV.REPLACE B B ITEMS P 999")), "INSUFFICIENT");
+        assert_eq!(code(&shop.refusal("INV.REPLACE A C ITEMS P 1")), "REPLACED");
+        shop.ask("INV.REPLACE A B ITEMS P 3 Q 1");
+    });
+    assert_eq!(propagated, Vec::<String>::new());
+
+    replica.catch_up_with(&server);
+    assert_same_data(&mut shop, &mut replica.connect());
+    let before = shop.contents();
+    drop(shop);
+    server.shut_down();
+    server.start_again();
+    let mut shop = server.connect();
+    assert_same(&shop.contents(), &before);
+    assert_eq!(code(&shop.refusal("INV.COMMIT A")), "REPLACED");
+    assert_eq!(code(&shop.refusal("INV.RESERVE unknown ITEMS P 1")), "REPLACED");
+    shop.ask("INV.COMMIT B");
+    assert_eq!((shop.counters("P"), shop.counters("Q")), ((95, 1), (98, 0)));
+}
+
+#[test]
+fn a_refused_change_does_not_break_a_watch_and_a_transaction_may_contain_changes() {
+    let (server, mut shop) = shop(&[("P", 3)]);
+    shop.ask("INV.RESERVE A ITEMS P 2");
+    shop.ask("WATCH stock:available:P reservation:A");
+    assert_eq!(code(&server.connect().refusal("INV.REPLACE A A ITEMS P 9")), "INSUFFICIENT");
+    shop.ask("MULTI");
+    shop.ask("INV.REPLACE A B ITEMS P 3");
+    shop.ask("INV.REPLACE B C ITEMS P 1");
+    shop.ask("INV.COMMIT C");
+    let replies = shop.ask("EXEC");
+    assert_eq!((replies.as_array().map(Vec::len), &replies[2]), (Some(3), &json!("OK")));
+    assert_eq!((shop.counters("P"), &shop.ask("INV.GET A")["replaced_by"]), ((2, 0), &json!("B")));
+}
+
+#[test]
+fn the_deadline_of_the_successor_returns_everything() {
+    let (_server, mut shop) = shop(&[("P", 5), ("Q", 5)]);
+    shop.ask("INV.RESERVE A EX 900 ITEMS P 2");
+    shop.ask("INV.REPLACE A B PX 60 ITEMS P 1 Q 4");
+    wait_for("all units are back", SOON, ((5, 0), (5, 0)), || (shop.counters("P"), shop.counters("Q")));
+    assert_eq!(shop.ask("INV.GET B")["state"], "expired");
+    assert_eq!(code(&shop.refusal("INV.COMMIT A LATE")), "REPLACED");
+    assert_eq!(shop.ask("INV.COMMIT B LATE"), "OK");
+    assert_eq!((shop.counters("P"), shop.counters("Q")), ((4, 0), (1, 0)));
+}
+
+#[test]
+fn in_a_cluster_both_reservations_and_all_skus_have_one_tag() {
+    let cluster = Cluster::start(2);
+    let mut shop = cluster.shop("P");
+    shop.ask("INV.ADJUST P 5");
+    shop.ask("INV.RESERVE {P}:cart ITEMS P 2");
+    for call in [
+        "INV.REPLACE {P}:cart {Q}:order ITEMS P 1",
+        "INV.REPLACE {Q}:cart {P}:order ITEMS P 1",
+        "INV.REPLACE {P}:cart {P}:order ITEMS P 1 Q 1",
+    ] {
+        assert_eq!(code(&shop.refusal(call)), "CROSSSLOT", "{call}");
+    }
+    shop.ask("INV.REPLACE {P}:cart {P}:order ITEMS P 3");
+    assert_eq!(code(&shop.refusal("INV.COMMIT {P}:cart")), "REPLACED");
+    cluster.check_keys();
+    // The outcome moves with its slot.
+    let home = cluster.owner("P");
+    cluster.move_slot("P", 1 - home);
+    let mut shop = cluster.shop("P");
+    assert_eq!(shop.ask("INV.GET {P}:cart")["replaced_by"], "{P}:order");
+    assert_eq!(shop.ask("INV.COMMIT {P}:order"), "OK");
+    assert_eq!(shop.ask("INV.STOCK P")[0]["on_hand"], 2);
+    cluster.check_keys();
+}
+
+const CLIENTS: u64 = 40;
+const CALLS: usize = 120;
+const UNITS: i64 = 400;
+
+/// Calls about a few carts that all clients share. Others follow, because an id that has ended cannot be used again.
+fn call(dice: &mut Dice, number: u64, step: usize) -> String {
+    let cart = |dice: &mut Dice| format!("cart{}-{}", step / 4, dice.roll(8));
+    let new = format!("{number}-{step}");
+    let items = match dice.roll(3) {
+        0 => format!("P {}", dice.up_to(5)),
+        1 => format!("Q {}", dice.up_to(5)),
+        _ => format!("P {} Q {}", dice.up_to(4), dice.up_to(4)),
+    };
+    let partial = if dice.one_in(3) { " PARTIAL" } else { "" };
+    let once = if dice.one_in(5) { format!(" ONCE t{}", dice.roll(3)) } else { String::new() };
+    match dice.roll(12) {
+        0..5 => format!("INV.RESERVE {}{partial} PX 300 ITEMS {items}", cart(dice)),
+        5..7 => {
+            let cart = cart(dice);
+            format!("INV.REPLACE {cart} {cart} PX 300{partial}{once} ITEMS {items}")
+        }
+        7 => format!("INV.REPLACE {} {new}{partial} PX 200 ITEMS {items}", cart(dice)),
+        8 => format!("INV.REPLACE {} {} PX 300{partial}{once} ITEMS {items}", cart(dice), cart(dice)),
+        9 => format!("INV.COMMIT {}", cart(dice)),
+        10 => format!("INV.COMMIT {} ITEMS P 1", cart(dice)),
+        _ => format!("INV.ROLLBACK {}", cart(dice)),
+    }
+}
+
+#[test]
+fn forty_clients_that_replace_commit_and_roll_back_the_same_carts_lose_and_make_no_unit() {
+    let (server, mut shop) = shop(&[("P", UNITS), ("Q", UNITS)]);
+    shop.ask("CONFIG SET inv.feed-maxlen 1000000");
+    let run = |server: &Server, number: u64| {
+        let mut dice = Dice::new(number);
+        let mut client = server.connect();
+        let mut done = 0;
+        for step in 0..CALLS {
+            let call = call(&mut dice, number, step);
+            match client.try_ask(call.clone()) {
+                Ok(_) => done += usize::from(call.starts_with("INV.REPLACE")),
+                Err(refusal) => {
+                    let known = [
+                        "INSUFFICIENT",
+                        "MISMATCH",
+                        "NOTFOUND",
+                        "EXPIRED",
+                        "COMMITTED",
+                        "ROLLEDBACK",
+                        "REPLACED",
+                        "ERR",
+                    ];
+                    assert!(known.contains(&code(&refusal)), "{call}: {refusal}");
+                    assert!(code(&refusal) != "ERR" || call.contains("ITEMS P 1"), "{call}: {refusal}");
+                }
+            }
+        }
+        done
+    };
+    let done: usize = thread::scope(|scope| {
+        let (server, run) = (&server, &run);
+        let clients: Vec<_> = (0..CLIENTS).map(|number| scope.spawn(move || run(server, number))).collect();
+        clients.into_iter().map(|client| client.join().expect("no client fails")).sum()
+    });
+    wait_for("every reservation has ended", SOON, (0, 0), || (shop.counters("P").1, shop.counters("Q").1));
+    assert!(done > 100, "{done} replacements");
+    assert_eq!((shop.ask("KEYS reservation:*"), Books::read(&mut shop).is_balanced()), (json!([]), true));
+    // What the feed says was sold is what is missing.
+    const SOLD: &str = "local sold = {P = 0, Q = 0}
+    for _, entry in ipairs(redis.call('XRANGE', 'inventory:feed', '-', '+')) do
+      local fields = {}
+      for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
+      if fields.event == 'committed' then sold[fields.sku] = sold[fields.sku] + fields.quantity end
+    end
+    return {sold.P, sold.Q}";
+    let sold = shop.ask(["EVAL", SOLD, "0"]);
+    for (sku, sold) in ["P", "Q"].into_iter().zip(sold.as_array().expect("two numbers")) {
+        assert_eq!(shop.counters(sku), (UNITS - sold.as_i64().expect("units"), 0), "{sku}");
+    }
+    assert_eq!(shop.info("inv", "inv_unexplained_units"), "0");
+    let reply = shop.ask("INV.AUDITSCAN 0");
+    assert_eq!(reply[1], json!([]));
+}
