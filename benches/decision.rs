@@ -26,6 +26,7 @@ fn request(lines: usize) -> ReserveRequest {
         id: ReservationId::parse(b"RES-456", KeyStyle::Plain).unwrap(),
         lifetime: Lifetime::Default,
         data: None,
+        buyer: None,
         split: Split::default(),
         partial: false,
         items: (0..lines).map(line).collect(),

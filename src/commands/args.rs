@@ -14,8 +14,8 @@ use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{InvalidText, KeyStyle, Sku, check_text, is_plain};
 
 /// The keywords of the commands with items. Such a word in the place of a sku is taken for a mistake.
-const OPTION_WORDS: [&str; 10] =
-    ["ITEMS", "LATE", "EX", "PX", "EXAT", "PXAT", "DATA", "SPLIT", "ONCE", "PARTIAL"];
+const OPTION_WORDS: [&str; 11] =
+    ["ITEMS", "LATE", "EX", "PX", "EXAT", "PXAT", "DATA", "SPLIT", "ONCE", "PARTIAL", "BUYER"];
 
 /// The maximum number of arguments of a call: enough for the longest list of items or warehouses.
 const MOST_ARGUMENTS: usize = 2112;

@@ -59,6 +59,7 @@ pub(super) fn write(reply: &Reply<'_>, id: &ReservationId, view: &ReservationVie
         view.created_at.is_some(),
         view.resolved_at.is_some(),
         view.data.is_some(),
+        view.buyer.is_some(),
         view.replaced_by.is_some(),
     ];
     let known = optional.into_iter().filter(|known| *known).count();
@@ -86,6 +87,10 @@ pub(super) fn write(reply: &Reply<'_>, id: &ReservationId, view: &ReservationVie
     if let Some(data) = &view.data {
         reply.text("data");
         reply.text(data);
+    }
+    if let Some(buyer) = &view.buyer {
+        reply.text("buyer");
+        reply.text(buyer);
     }
     if let Some(successor) = &view.replaced_by {
         reply.text("replaced_by");

@@ -130,7 +130,16 @@ pub(super) fn parse(
         }
         let items = args.counted_items(style, items)?;
         let split = Split::default();
-        requests.push(ReserveRequest { id, lifetime, data: None, split, partial: false, items, once: None });
+        requests.push(ReserveRequest {
+            id,
+            lifetime,
+            data: None,
+            buyer: None,
+            split,
+            partial: false,
+            items,
+            once: None,
+        });
     }
     args.end()?;
     Ok(requests)

@@ -12,7 +12,7 @@ use crate::inventory::key::OnceName;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, ReservationId};
 
-const GRAMMAR: &str = "INV.REPLACE old new [EX s | PX ms | EXAT s | PXAT ms] [DATA text] [SPLIT priority | fewest | none] [PARTIAL] [ONCE token] ITEMS sku quantity [sku quantity ...]";
+const GRAMMAR: &str = "INV.REPLACE old new [EX s | PX ms | EXAT s | PXAT ms] [DATA text] [SPLIT priority | fewest | none] [PARTIAL] [BUYER buyer] [ONCE token] ITEMS sku quantity [sku quantity ...]";
 
 #[command(
     {
@@ -58,6 +58,7 @@ const GRAMMAR: &str = "INV.REPLACE old new [EX s | PX ms | EXAT s | PXAT ms] [DA
                 ]
             },
             { name: "partial", arg_type: PureToken, token: "PARTIAL", flags: [Optional] },
+            { name: "buyer", arg_type: String, token: "BUYER", flags: [Optional] },
             { name: "token", arg_type: String, token: "ONCE", flags: [Optional] },
             {
                 name: "item", arg_type: Block, token: "ITEMS", flags: [Multiple],
@@ -93,9 +94,9 @@ pub(super) fn parse(
         );
     }
     let new = ReservationId::parse(given, style)?;
-    let ItemOptions { lifetime, data, split, partial, token, items } =
+    let ItemOptions { lifetime, data, buyer, split, partial, token, items } =
         ItemOptions::read(&mut args, style, settings)?;
     let asked = || format!("{old}: {}", args::spell_request(&items, partial));
     let once = args::token(token, |token| OnceName::new("replace", new.as_str(), token, style), asked)?;
-    Ok(ReplaceRequest { old, new, lifetime, data, split, partial, items, once })
+    Ok(ReplaceRequest { old, new, lifetime, data, buyer, split, partial, items, once })
 }

@@ -15,9 +15,9 @@ use crate::inventory::lifetime::Lifetime;
 use crate::inventory::line::Line;
 use crate::inventory::once::Reserved;
 use crate::inventory::refusal::Refusal;
-use crate::inventory::sku::{KeyStyle, ReservationId};
+use crate::inventory::sku::{KeyStyle, ReservationId, check_id};
 
-const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text] [SPLIT priority | fewest | none] [PARTIAL] [ONCE token] ITEMS sku quantity [sku quantity ...]";
+const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text] [SPLIT priority | fewest | none] [PARTIAL] [BUYER buyer] [ONCE token] ITEMS sku quantity [sku quantity ...]";
 
 #[command(
     {
@@ -62,6 +62,7 @@ const GRAMMAR: &str = "INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA te
                 ]
             },
             { name: "partial", arg_type: PureToken, token: "PARTIAL", flags: [Optional] },
+            { name: "buyer", arg_type: String, token: "BUYER", flags: [Optional] },
             { name: "token", arg_type: String, token: "ONCE", flags: [Optional] },
             {
                 name: "item", arg_type: Block, token: "ITEMS", flags: [Multiple],
@@ -106,6 +107,7 @@ pub(super) fn write(reply: &Reply<'_>, reserved: &Reserved, partial: bool) -> Re
 pub(super) struct ItemOptions<'a> {
     pub(super) lifetime: Lifetime,
     pub(super) data: Option<String>,
+    pub(super) buyer: Option<String>,
     pub(super) split: Split,
     pub(super) partial: bool,
     pub(super) token: Option<&'a [u8]>,
@@ -116,7 +118,8 @@ impl<'a> ItemOptions<'a> {
     /// Reads them to the end.
     #[inline(always)]
     pub(super) fn read(args: &mut Args<'a>, style: KeyStyle, settings: &Settings) -> Result<Self, Refusal> {
-        let (mut lifetime, mut data, mut split, mut partial, mut token) = (None, None, None, None, None);
+        let (mut lifetime, mut data, mut buyer) = (None, None, None);
+        let (mut split, mut partial, mut token) = (None, None, None);
         loop {
             let word = args.next("ITEMS")?;
             if word.eq_ignore_ascii_case(b"ITEMS") {
@@ -141,6 +144,9 @@ impl<'a> ItemOptions<'a> {
                 // The value has been read.
             } else if word.eq_ignore_ascii_case(b"PARTIAL") {
                 args.set_once(&mut partial, "PARTIAL", ())?;
+            } else if word.eq_ignore_ascii_case(b"BUYER") {
+                let name = check_id("the buyer", args.value("BUYER")?, style)?;
+                args.set_once(&mut buyer, "BUYER", name.to_owned())?;
             } else {
                 return Err(args.unknown(word));
             }
@@ -148,6 +154,7 @@ impl<'a> ItemOptions<'a> {
         Ok(Self {
             lifetime: lifetime.unwrap_or(Lifetime::Default),
             data,
+            buyer,
             split: split.unwrap_or_default(),
             partial: partial.is_some(),
             token,
@@ -164,7 +171,7 @@ pub(super) fn parse(
     let mut args = Args::new(words, GRAMMAR)?;
     let given = args.next("the reservation id")?;
     let id = resolve_id(given, style)?;
-    let ItemOptions { lifetime, data, split, partial, token, items } =
+    let ItemOptions { lifetime, data, buyer, split, partial, token, items } =
         ItemOptions::read(&mut args, style, settings)?;
     // The token belongs to the id as the client gave it: with a star, a repeated token returns the reservation that
     // was made first, whatever id was generated.
@@ -174,7 +181,7 @@ pub(super) fn parse(
         OnceName::new("reserve", given, token, style)
     };
     let once = args::token(token, name, || args::spell_request(&items, partial))?;
-    Ok(ReserveRequest { id, lifetime, data, split, partial, items, once })
+    Ok(ReserveRequest { id, lifetime, data, buyer, split, partial, items, once })
 }
 
 /// Replaces a star at the end of an id with a new UUID of version 7, so that ids sort by time.

@@ -28,7 +28,7 @@ pub(super) enum Writes {
     /// The effects of a command, replicated as one command.
     Effects(Vec<Effect>),
     /// A release that no command asked for, replicated as plain commands.
-    Release(Release),
+    Release(Box<Release>),
 }
 
 impl Default for Writes {

@@ -99,7 +99,7 @@ fn return_drift<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
     }
     keys.ledger(|ledger| ledger.comparison.set_drift(sku, 0));
     Change {
-        writes: Writes::Release(Release { units: vec![(sku.clone(), drift)], outcome: None }),
+        writes: Writes::Release(Box::new(Release { units: vec![(sku.clone(), drift)], outcome: None })),
         cause: Cause::Units(feed::Event::Repaired, vec![(sku, drift)], None),
         moves: alerts::Moves::of(sku, &before, drift),
         tally: Some((Tally::RepairedUnits, drift)),

@@ -45,6 +45,8 @@ pub struct ReservationView {
     pub short: Vec<Line>,
     /// The client's free text.
     pub data: Option<String>,
+    /// The buyer, if the client named one.
+    pub buyer: Option<String>,
     /// The reservation that replaced this one.
     pub replaced_by: Option<ReservationId>,
 }
@@ -72,6 +74,7 @@ pub fn get<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Reser
             rolled_back: Vec::new(),
             short: record.short.unwrap_or_default(),
             data: record.data,
+            buyer: record.buyer,
             replaced_by: None,
         }),
         State::Ended(outcome) => {
@@ -88,6 +91,7 @@ pub fn get<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Reser
                 rolled_back: outcome.rolled_back,
                 short: Vec::new(),
                 data: outcome.data,
+                buyer: outcome.buyer,
                 replaced_by: outcome.replaced_by,
             })
         }
@@ -117,6 +121,7 @@ fn overdue<K: Keyspace>(keys: &mut K, id: &ReservationId, now: UnixMs) -> Option
             rolled_back: Vec::new(),
             short: record.map(|record| record.missing().to_vec()).unwrap_or_default(),
             data: record.and_then(|record| record.data.clone()),
+            buyer: record.and_then(|record| record.buyer.clone()),
             replaced_by: None,
         })
     })

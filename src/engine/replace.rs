@@ -32,6 +32,8 @@ pub struct ReplaceRequest {
     pub lifetime: Lifetime,
     /// The client's free text. If it is not given, the text is kept.
     pub data: Option<String>,
+    /// The buyer. If none is given, the buyer of the reservations that were live is kept.
+    pub buyer: Option<String>,
     /// How a line may be split if it names a product with warehouses.
     pub split: Split,
     /// Whether to take as much of each line as there is.
@@ -63,7 +65,12 @@ pub fn replace<K: Keyspace>(keys: &mut K, request: &ReplaceRequest) -> Result<Re
     if let once::Seen::Answered(answer) = seen {
         return answer_again(new, state_of_new.unwrap_or(state), &answer);
     }
-    let wish = Wish { asked: items, partial: request.partial, data: request.data.as_deref() };
+    let wish = Wish {
+        asked: items,
+        partial: request.partial,
+        data: request.data.as_deref(),
+        buyer: request.buyer.as_deref(),
+    };
     let ((), decided) = both(seen.unless_other(), state.replace(old, state_of_new, new, &wish))?;
     match decided {
         Decided::Already { former, record, deadline } => {
@@ -108,6 +115,7 @@ fn proceed<K: Keyspace>(
         (Former::Same, Some((_, deadline)), Lifetime::Default) => Ok(*deadline),
         _ => request.lifetime.deadline(now, created_at, keys.settings().lifetimes()),
     };
+    let buyer = buyer_of(request, &freed)?;
     let own = own_units(&freed);
     let may_move = check_freed(keys, &freed, &own);
     let ((mut supply, deadline), ()) = both(both(supply, deadline), may_move)?;
@@ -125,7 +133,10 @@ fn proceed<K: Keyspace>(
         request,
         &freed,
         live.as_ref(),
-        Record::new(request.new.clone(), created_at, deadline, lines.clone(), request.data.clone()),
+        Record {
+            buyer,
+            ..Record::new(request.new.clone(), created_at, deadline, lines.clone(), request.data.clone())
+        },
     );
     let reserved = Reserved::of(record.clone(), deadline);
     let (is_new, is_gone) = (live.is_none(), !matches!(former, Former::Live(..) | Former::Same));
@@ -166,6 +177,26 @@ fn changed(
     };
     let record = record.asked_again_for(&request.items);
     if request.partial { record.partly(&request.items) } else { record }
+}
+
+/// The buyer of the new reservation: the one of the request, or else the one of the reservations that are live.
+///
+/// # Errors
+///
+/// `ERR` if they are of different buyers, and the request names none.
+fn buyer_of(request: &ReplaceRequest, freed: &[&Record]) -> Result<Option<String>, Refusal> {
+    if request.buyer.is_some() {
+        return Ok(request.buyer.clone());
+    }
+    let mut buyers = freed.iter().filter_map(|record| record.buyer.as_deref());
+    let first = buyers.next();
+    if let (Some(first), Some(other)) = (first, buyers.find(|buyer| Some(*buyer) != first)) {
+        return Err(Refusal::impossible(format!(
+            "{} is of buyer {first} and {} of buyer {other}: name the buyer of the new reservation with BUYER",
+            request.old, request.new
+        )));
+    }
+    Ok(first.map(str::to_owned))
 }
 
 /// The units of each sku that these reservations hold together.

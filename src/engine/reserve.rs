@@ -25,6 +25,8 @@ pub struct ReserveRequest {
     pub lifetime: Lifetime,
     /// The client's free text.
     pub data: Option<String>,
+    /// The buyer, if the client names one.
+    pub buyer: Option<String>,
     /// How a line may be split if it names a product with warehouses.
     pub split: Split,
     /// Whether to take as much of each line as there is.
@@ -111,6 +113,7 @@ pub(super) fn decide<K: Keyspace>(
     }
     let ((), decision) = both(seen.unless_other(), state.reserve(id, &request.items, request.partial))?;
     if let Decision::Already((record, expires_at)) = decision {
+        record.check_buyer(request.buyer.as_deref())?;
         return Ok(Verdict::Already(record, expires_at));
     }
     let deadline = request.lifetime.deadline(now, now, keys.settings().lifetimes());
@@ -125,6 +128,9 @@ pub(super) fn decide<K: Keyspace>(
     let moves = shelves.moves(&lines);
     let mut record = Record::new(id.clone(), now, deadline, lines.into_owned(), request.data.clone())
         .asked_for(&request.items);
+    if request.buyer.is_some() {
+        record.buyer.clone_from(&request.buyer);
+    }
     if request.partial {
         record = record.partly(&request.items);
     }

@@ -77,7 +77,7 @@ fn release<K: Keyspace>(
         units.push((sku.clone(), quantity.units()));
     }
     Change {
-        writes: Writes::Release(Release { units, outcome }),
+        writes: Writes::Release(Box::new(Release { units, outcome })),
         cause: Cause::Reservation(feed::Event::Expired, id, lines),
         moves,
         tally,

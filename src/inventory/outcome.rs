@@ -32,6 +32,8 @@ pub struct Outcome {
     pub rolled_back: Vec<Line>,
     /// The client's free text.
     pub data: Option<String>,
+    /// The buyer, if the client named one.
+    pub buyer: Option<String>,
     /// The reservation that replaced this one. Every outcome with the ending [`Ending::Replaced`] has one, and no other.
     pub replaced_by: Option<ReservationId>,
 }
@@ -65,6 +67,8 @@ struct OutcomeJson<'a> {
     #[serde(borrow, default)]
     rolled_back: Vec<LineJson<'a>>,
     #[serde(borrow, default)]
+    buyer: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
     replaced_by: Option<Cow<'a, str>>,
 }
 
@@ -92,10 +96,10 @@ impl<'a> OutcomeJson<'a> {
         let returned = if reader.skip(",\"returned\":") { Some(reader.lines()?) } else { None };
         let data = if reader.skip(",\"data\":") { Some(reader.text()?.into()) } else { None };
         let rolled_back = if reader.skip(",\"rolled_back\":") { reader.lines()? } else { Vec::new() };
-        let mut replaced_by = None;
+        let (mut buyer, mut replaced_by) = (None, None);
         if !reader.skip("}") {
-            reader.expect(",\"replaced_by\":")?;
-            replaced_by = Some(reader.text()?.into());
+            buyer = if reader.skip(",\"buyer\":") { Some(reader.text()?.into()) } else { None };
+            replaced_by = if reader.skip(",\"replaced_by\":") { Some(reader.text()?.into()) } else { None };
             reader.expect("}")?;
         }
         reader.end()?;
@@ -110,6 +114,7 @@ impl<'a> OutcomeJson<'a> {
             returned,
             data,
             rolled_back,
+            buyer,
             replaced_by,
         })
     }
@@ -144,6 +149,10 @@ impl<'a> OutcomeJson<'a> {
             out.put(",\"rolled_back\":");
             out.lines(&self.rolled_back);
         }
+        if let Some(buyer) = &self.buyer {
+            out.put(",\"buyer\":");
+            out.text(buyer);
+        }
         if let Some(successor) = &self.replaced_by {
             out.put(",\"replaced_by\":");
             out.text(successor);
@@ -176,6 +185,7 @@ impl Outcome {
             parts,
             rolled_back: if ending == Ending::Expired { record.returned.clone() } else { Vec::new() },
             data: record.data.clone(),
+            buyer: record.buyer.clone(),
             replaced_by: None,
         }
     }
@@ -191,6 +201,7 @@ impl Outcome {
             parts: None,
             rolled_back: Vec::new(),
             data: None,
+            buyer: None,
             replaced_by: None,
         }
     }
@@ -213,6 +224,7 @@ impl Outcome {
             parts: None,
             rolled_back: Vec::new(),
             data: None,
+            buyer: None,
             replaced_by: Some(successor.clone()),
         }
     }
@@ -271,6 +283,7 @@ impl Outcome {
             parts,
             rolled_back,
             data: read.data.map(Cow::into_owned),
+            buyer: read.buyer.map(Cow::into_owned),
             replaced_by,
         })
     }
@@ -288,6 +301,7 @@ impl Outcome {
             returned: self.parts.as_ref().map(|parts| parts.returned.iter().map(LineJson::of).collect()),
             data: self.data.as_deref().map(Cow::from),
             rolled_back: self.rolled_back.iter().map(LineJson::of).collect(),
+            buyer: self.buyer.as_deref().map(Cow::from),
             replaced_by: self.replaced_by.as_ref().map(|successor| successor.as_str().into()),
         }
         .write()

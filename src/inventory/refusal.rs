@@ -106,8 +106,13 @@ pub enum Refusal {
         /// The lines that it is short of.
         short: Vec<Line>,
     },
-    /// `MISMATCH`: the reservation has these items, but another `DATA`.
-    OtherData(ReservationId),
+    /// `MISMATCH`: the reservation has these items, but another text was given with an option.
+    OtherText {
+        /// The reservation.
+        id: ReservationId,
+        /// The option: `DATA` or `BUYER`.
+        option: &'static str,
+    },
     /// `MISMATCH`: the token was already used with other arguments.
     OtherOnce {
         /// The request of the command that used the token first.
@@ -256,9 +261,10 @@ impl Refusal {
             Self::WrongType { .. } => Rank::WrongType,
             Self::Foreign(_) | Self::ForeignHere { .. } => Rank::Foreign,
             Self::Ended { .. } | Self::Replaced { .. } => Rank::Ended,
-            Self::Mismatch { .. } | Self::CameShort { .. } | Self::OtherData(_) | Self::OtherOnce { .. } => {
-                Rank::Mismatch
-            }
+            Self::Mismatch { .. }
+            | Self::CameShort { .. }
+            | Self::OtherText { .. }
+            | Self::OtherOnce { .. } => Rank::Mismatch,
             Self::NotFound(_) => Rank::NotFound,
             Self::Impossible(_) => Rank::Impossible,
             Self::Drift { .. } | Self::NotAllBack { .. } => Rank::Drift,
@@ -284,9 +290,10 @@ impl Refusal {
             Self::Ended { how: Ending::RolledBack, .. } => "ROLLEDBACK",
             Self::Ended { how: Ending::Expired, .. } => "EXPIRED",
             Self::Ended { how: Ending::Replaced, .. } | Self::Replaced { .. } => "REPLACED",
-            Self::Mismatch { .. } | Self::CameShort { .. } | Self::OtherData(_) | Self::OtherOnce { .. } => {
-                "MISMATCH"
-            }
+            Self::Mismatch { .. }
+            | Self::CameShort { .. }
+            | Self::OtherText { .. }
+            | Self::OtherOnce { .. } => "MISMATCH",
             Self::NotFound(_) => "NOTFOUND",
             Self::Drift { .. } | Self::NotAllBack { .. } => "DRIFT",
             Self::Insufficient(_) => "INSUFFICIENT",
@@ -436,8 +443,11 @@ impl fmt::Display for Refusal {
                 "reservation {id} was made with PARTIAL and is short of {}: repeat PARTIAL to accept that, or use a new id",
                 describe(short)
             ),
-            Self::OtherData(id) => {
-                write!(out, "reservation {id} already exists with these items but another DATA: use a new id")
+            Self::OtherText { id, option } => {
+                write!(
+                    out,
+                    "reservation {id} already exists with these items but another {option}: use a new id"
+                )
             }
             Self::Mismatch { id, held } => {
                 write!(

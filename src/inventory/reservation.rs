@@ -49,6 +49,8 @@ pub struct Record {
     pub returned: Vec<Line>,
     /// The client's free text.
     pub data: Option<String>,
+    /// The buyer, if the client named one.
+    pub buyer: Option<String>,
     /// If the request allowed `PARTIAL`, the requested units that were missing; an empty list if none were.
     pub short: Option<Vec<Line>>,
     /// Whether another client has put the record back, so that its units may belong to others. Such a record moves no
@@ -95,6 +97,8 @@ struct RecordJson<'a> {
     data: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     short: Option<Vec<LineJson<'a>>>,
+    #[serde(borrow, default)]
+    buyer: Option<Cow<'a, str>>,
     #[serde(default)]
     restored: Option<Restored>,
 }
@@ -119,10 +123,10 @@ impl<'a> RecordJson<'a> {
         let sold = if reader.skip(",\"sold\":") { reader.lines()? } else { Vec::new() };
         let returned = if reader.skip(",\"returned\":") { reader.lines()? } else { Vec::new() };
         let data = if reader.skip(",\"data\":") { Some(reader.text()?.into()) } else { None };
-        let mut short = None;
+        let (mut short, mut buyer) = (None, None);
         if !reader.skip("}") {
-            reader.expect(",\"short\":")?;
-            short = Some(reader.lines()?);
+            short = if reader.skip(",\"short\":") { Some(reader.lines()?) } else { None };
+            buyer = if reader.skip(",\"buyer\":") { Some(reader.text()?.into()) } else { None };
             reader.expect("}")?;
         }
         reader.end()?;
@@ -137,6 +141,7 @@ impl<'a> RecordJson<'a> {
             returned,
             data,
             short,
+            buyer,
             restored: None,
         })
     }
@@ -171,6 +176,10 @@ impl<'a> RecordJson<'a> {
             out.put(",\"short\":");
             out.lines(short);
         }
+        if let Some(buyer) = &self.buyer {
+            out.put(",\"buyer\":");
+            out.text(buyer);
+        }
         if let Some(restored) = self.restored {
             out.put(",\"restored\":");
             out.text(restored.name());
@@ -190,7 +199,7 @@ impl Record {
         data: Option<String>,
     ) -> Self {
         let (asked, sold, returned) = (None, Vec::new(), Vec::new());
-        let (short, restored) = (None, false);
+        let (buyer, short, restored) = (None, None, false);
         Self {
             id,
             created_at: now,
@@ -200,9 +209,22 @@ impl Record {
             sold,
             returned,
             data,
+            buyer,
             short,
             restored,
         }
+    }
+
+    /// Checks that a request for this buyer, if it names one, is for the buyer of this reservation.
+    ///
+    /// # Errors
+    ///
+    /// `MISMATCH` if it is for another one.
+    pub fn check_buyer(&self, buyer: Option<&str>) -> Result<(), Refusal> {
+        if buyer.is_some_and(|buyer| self.buyer.as_deref() != Some(buyer)) {
+            return Err(Refusal::OtherText { id: self.id.clone(), option: "BUYER" });
+        }
+        Ok(())
     }
 
     /// Keeps the requested lines `asked`, if they differ from the items.
@@ -339,6 +361,7 @@ impl Record {
             sold: lines_from_json(read.sold, style)?,
             returned: lines_from_json(read.returned, style)?,
             data: read.data.map(Cow::into_owned),
+            buyer: read.buyer.map(Cow::into_owned),
             short: match read.short {
                 Some(short) => Some(lines_from_json(short, style)?),
                 None => None,
@@ -371,6 +394,7 @@ impl Record {
             sold: self.sold.iter().map(LineJson::of).collect(),
             returned: self.returned.iter().map(LineJson::of).collect(),
             data: self.data.as_deref().map(Cow::from),
+            buyer: self.buyer.as_deref().map(Cow::from),
             short: self.short.as_ref().map(|short| short.iter().map(LineJson::of).collect()),
             restored: self.restored.then_some(Restored::Live),
         }

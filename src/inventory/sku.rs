@@ -262,7 +262,7 @@ impl From<&Product> for Sku {
 }
 
 /// Checks the rules for every id: 1 to 256 bytes of UTF-8 without control characters. `what` names the id in the error.
-pub(super) fn check_id<'a>(what: &str, text: &'a [u8], style: KeyStyle) -> Result<&'a str, InvalidText> {
+pub fn check_id<'a>(what: &str, text: &'a [u8], style: KeyStyle) -> Result<&'a str, InvalidText> {
     if text.is_empty() {
         return Err(InvalidText(format!("{what} is empty")));
     }

@@ -224,6 +224,8 @@ pub struct Wish<'a> {
     pub partial: bool,
     /// The new text, if one is given.
     pub data: Option<&'a str>,
+    /// The buyer, if one is given.
+    pub buyer: Option<&'a str>,
 }
 
 impl Wish<'_> {
@@ -232,22 +234,23 @@ impl Wish<'_> {
         same_lines(&record.asked(), self.asked)
             && record.short.is_some() == self.partial
             && self.data.is_none_or(|data| record.data.as_deref() == Some(data))
+            && self.buyer.is_none_or(|buyer| record.buyer.as_deref() == Some(buyer))
     }
 
     /// Checks that this record is what the request would make.
     ///
     /// # Errors
     ///
-    /// `MISMATCH` if its items or its `DATA` differ, or if it came out short and the request does not allow that.
+    /// `MISMATCH` if its items, its `DATA` or its buyer differ, or if it came out short and the request does not allow that.
     fn check(&self, record: &Record) -> Result<(), Refusal> {
         if !same_lines(&record.asked(), self.asked) {
             return Err(Refusal::Mismatch { id: record.id.clone(), held: record.asked() });
         }
         record.check_short(self.partial)?;
         if self.data.is_some_and(|data| record.data.as_deref() != Some(data)) {
-            return Err(Refusal::OtherData(record.id.clone()));
+            return Err(Refusal::OtherText { id: record.id.clone(), option: "DATA" });
         }
-        Ok(())
+        record.check_buyer(self.buyer)
     }
 }
 

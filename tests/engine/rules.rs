@@ -36,7 +36,16 @@ fn line(text: &str) -> Line {
 
 fn asked(name: &str, life: i64, items: Vec<Line>) -> ReserveRequest {
     let (lifetime, split) = (Lifetime::For(life), Split::default());
-    ReserveRequest { id: id(name), lifetime, data: None, split, partial: false, items, once: None }
+    ReserveRequest {
+        id: id(name),
+        lifetime,
+        data: None,
+        buyer: None,
+        split,
+        partial: false,
+        items,
+        once: None,
+    }
 }
 
 /// The refusal of a reservation that ended at its deadline.

@@ -84,22 +84,34 @@ fn assert_same(read: &impl Debug, request: &impl Debug, spelled: &[String]) {
 fn check_limits(request: &Request, settings: &Settings) {
     let exact = -MAX_EXACT..=MAX_EXACT;
     match request {
-        Request::Replace(ReplaceRequest { old, new, lifetime, data, split: _, partial: _, items, once }) => {
+        Request::Replace(ReplaceRequest {
+            old,
+            new,
+            lifetime,
+            data,
+            buyer,
+            split: _,
+            partial: _,
+            items,
+            once,
+        }) => {
             check_id(old.as_str());
             check_id(new.as_str());
             check_lifetime(*lifetime);
             check_items(items, settings);
             check_once(once.as_ref());
+            buyer.iter().for_each(|buyer| check_id(buyer));
             if let Some(data) = data {
                 check_text(data);
                 assert!(data.len() <= settings.max_data_bytes);
             }
         }
-        Request::Reserve(ReserveRequest { id, lifetime, data, split: _, partial: _, items, once }) => {
+        Request::Reserve(ReserveRequest { id, lifetime, data, buyer, split: _, partial: _, items, once }) => {
             check_id(id.as_str());
             check_lifetime(*lifetime);
             check_items(items, settings);
             check_once(once.as_ref());
+            buyer.iter().for_each(|buyer| check_id(buyer));
             if let Some(data) = data {
                 check_text(data);
                 assert!(data.len() <= settings.max_data_bytes);
@@ -108,11 +120,11 @@ fn check_limits(request: &Request, settings: &Settings) {
         Request::MReserve(requests) => {
             assert!((1..=settings.max_batch).contains(&requests.len()));
             assert!(requests.iter().map(|request| request.items.len()).sum::<usize>() <= MOST_LINES);
-            for ReserveRequest { id, lifetime, data, split: _, partial, items, once } in requests {
+            for ReserveRequest { id, lifetime, data, buyer, split: _, partial, items, once } in requests {
                 check_id(id.as_str());
                 check_lifetime(*lifetime);
                 check_items(items, settings);
-                assert!(data.is_none() && once.is_none() && !partial);
+                assert!(data.is_none() && buyer.is_none() && once.is_none() && !partial);
             }
         }
         Request::MCommit(ids) | Request::MRollback(ids) => {
@@ -287,6 +299,7 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
         Request::Replace(request) => [
             vec![word("inv.replace"), id(&request.old), id(&request.new)],
             option("data", request.data.clone()),
+            option("buyer", request.buyer.clone()),
             split(request.split),
             partial(request.partial),
             once(&request.once),
@@ -297,6 +310,7 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
         Request::Reserve(request) => [
             vec![word("inv.reserve"), id(&request.id)],
             option("data", request.data.clone()),
+            option("buyer", request.buyer.clone()),
             split(request.split),
             partial(request.partial),
             once(&request.once),

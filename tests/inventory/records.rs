@@ -191,6 +191,7 @@ fn an_outcome_is_stored_with_how_and_when_it_ended() {
             parts: None,
             rolled_back: Vec::new(),
             data: None,
+            buyer: None,
             replaced_by: None,
         };
         let json = outcome.to_json(&id("R"));

@@ -80,7 +80,7 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
             "MISMATCH reservation RES-456 was made with PARTIAL and is short of P 5, Q@north 1: repeat PARTIAL to accept that, or use a new id",
         ),
         (
-            Refusal::OtherData(id("RES-456")),
+            Refusal::OtherText { id: id("RES-456"), option: "DATA" },
             "MISMATCH reservation RES-456 already exists with these items but another DATA: use a new id",
         ),
         (

@@ -107,9 +107,9 @@ fn hint(arguments: &Json, between: &str) -> String {
 fn the_cli_hints_at_the_whole_grammar() {
     const HINTS: &[&str] = &[
         "INV.RESERVE id [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds] [DATA text] \
-         [SPLIT PRIORITY|FEWEST|NONE] [PARTIAL] [ONCE token] ITEMS sku quantity [sku quantity ...]",
+         [SPLIT PRIORITY|FEWEST|NONE] [PARTIAL] [BUYER buyer] [ONCE token] ITEMS sku quantity [sku quantity ...]",
         "INV.REPLACE old new [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds] [DATA text] \
-         [SPLIT PRIORITY|FEWEST|NONE] [PARTIAL] [ONCE token] ITEMS sku quantity [sku quantity ...]",
+         [SPLIT PRIORITY|FEWEST|NONE] [PARTIAL] [BUYER buyer] [ONCE token] ITEMS sku quantity [sku quantity ...]",
         "INV.COMMIT id [LATE] [ONCE token] [ITEMS sku quantity [sku quantity ...]]",
         "INV.ROLLBACK id [FENCE] [ONCE token] [ITEMS sku quantity [sku quantity ...]]",
         "INV.EXTEND id EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds [ONCE token]",

@@ -237,7 +237,7 @@ fn a_call_with_too_few_or_too_many_words_is_answered_with_the_usage_line() {
     assert_eq!(
         shop.refusal("INV.RESERVE RES-1 PROD-123 2").split_once(". Usage"),
         Some(("ERR unknown option 'PROD-123': put the word ITEMS before the skus", {
-            ": INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text] [SPLIT priority | fewest | none] [PARTIAL] [ONCE token] \
+            ": INV.RESERVE id [EX s | PX ms | EXAT s | PXAT ms] [DATA text] [SPLIT priority | fewest | none] [PARTIAL] [BUYER buyer] [ONCE token] \
              ITEMS sku quantity [sku quantity ...]"
         }))
     );

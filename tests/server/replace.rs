@@ -58,6 +58,61 @@ fn with_partial_the_reply_has_what_is_short_beside_the_items() {
 }
 
 #[test]
+fn the_buyer_is_kept_until_another_is_named_and_two_buyers_are_not_merged_silently() {
+    let (server, mut shop) = shop(&[("P", 9)]);
+    shop.ask("INV.RESERVE a DATA gift BUYER cust7 ITEMS P 1");
+    shop.ask("INV.RESERVE b BUYER cust8 ITEMS P 1");
+    shop.ask("INV.RESERVE nobody ITEMS P 1");
+    assert_eq!(shop.ask("INV.GET a")["buyer"], "cust7");
+    assert_eq!(shop.ask("INV.GET nobody")["buyer"], json!(null));
+
+    // A retry may leave the buyer out, but not name another.
+    shop.ask("INV.RESERVE a ITEMS P 1");
+    for (retry, id) in [("a BUYER cust8", "a"), ("nobody BUYER cust7", "nobody")] {
+        assert_eq!(
+            shop.refusal(format!("INV.RESERVE {retry} ITEMS P 1")),
+            format!(
+                "MISMATCH reservation {id} already exists with these items but another BUYER: use a new id"
+            )
+        );
+    }
+    let before = shop.contents();
+    assert_eq!(
+        shop.refusal("INV.REPLACE a b ITEMS P 2"),
+        "ERR a is of buyer cust7 and b of buyer cust8: name the buyer of the new reservation with BUYER"
+    );
+    assert_same(&before, &shop.contents());
+
+    shop.ask("INV.REPLACE a a ITEMS P 2");
+    assert_eq!(shop.ask("INV.GET a")["buyer"], "cust7", "a change in place keeps it");
+    shop.ask("INV.REPLACE a nobody ITEMS P 3");
+    assert_eq!(shop.ask("INV.GET nobody")["buyer"], "cust7", "the only buyer of the two");
+    assert_eq!(shop.ask("INV.GET a")["buyer"], "cust7", "an outcome shows it, too");
+    shop.ask("INV.REPLACE nobody b BUYER cust9 ITEMS P 4");
+    assert_eq!(shop.ask("INV.GET b")["buyer"], "cust9");
+    // A retry of that call, with the same buyer, without one, and with another.
+    shop.ask("INV.REPLACE nobody b BUYER cust9 ITEMS P 4");
+    shop.ask("INV.REPLACE nobody b ITEMS P 4");
+    assert_eq!(code(&shop.refusal("INV.REPLACE nobody b BUYER cust7 ITEMS P 4")), "MISMATCH");
+
+    shop.ask("INV.COMMIT b ITEMS P 1");
+    assert_eq!(shop.ask("INV.GET b")["buyer"], "cust9", "a part has gone");
+    shop.ask("INV.COMMIT b");
+    assert_eq!(shop.ask("INV.GET b")["buyer"], "cust9");
+    let replica = server.replica();
+    replica.catch_up_with(&server);
+    assert_same_data(&mut shop, &mut replica.connect());
+    for wrong in ["BUYER", "BUYER x BUYER y"] {
+        assert_eq!(code(&shop.refusal(format!("INV.RESERVE c {wrong} ITEMS P 1"))), "ERR");
+    }
+    let long = "x".repeat(257);
+    assert_eq!(
+        shop.refusal(format!("INV.RESERVE c BUYER {long} ITEMS P 1")),
+        "ERR the buyer has 257 bytes, but at most 256 are allowed"
+    );
+}
+
+#[test]
 fn the_stored_forms_have_new_fields_only_where_they_are_used() {
     let (_server, mut shop) = shop(&[("P", 5)]);
     shop.ask("INV.RESERVE R1 PARTIAL ITEMS P 7");
