@@ -115,10 +115,10 @@ fn proceed<K: Keyspace>(
         (Former::Same, Some((_, deadline)), Lifetime::Default) => Ok(*deadline),
         _ => request.lifetime.deadline(now, created_at, keys.settings().lifetimes()),
     };
-    let buyer = buyer_of(request, &freed)?;
     let own = own_units(&freed);
     let may_move = check_freed(keys, &freed, &own);
-    let ((mut supply, deadline), ()) = both(both(supply, deadline), may_move)?;
+    let buyer = buyer_of(request, &freed);
+    let (((mut supply, deadline), ()), buyer) = both(both(both(supply, deadline), may_move), buyer)?;
     if live.is_none() && sweep::settle_remembered(keys, &request.new) {
         supply = Supply::read(keys, &request.items)?;
     }

@@ -181,6 +181,10 @@ pub fn subjects(call: &[String]) -> Vec<String> {
 /// What separates the answers of a call on many reservations.
 pub const BETWEEN: &str = " | ";
 
+fn buyer(dice: &mut Dice) -> &'static str {
+    dice.weighted(&[(8, ""), (1, " BUYER ann"), (1, " BUYER bob")])
+}
+
 fn items(lines: &[(String, i64)]) -> String {
     let lines: Vec<String> = lines.iter().map(|(name, units)| format!("{name} {units}")).collect();
     lines.join(" ")
@@ -381,7 +385,9 @@ impl Lines {
             Some(asked) if dice.roll(3) > 0 => asked.clone(),
             _ => self.order(dice),
         };
-        let text = format!("INV.RESERVE {id} {lifetime}{split}{partial}{once}{data} ITEMS {}", items(&asked));
+        let buyer = buyer(dice);
+        let text =
+            format!("INV.RESERVE {id} {lifetime}{split}{partial}{once}{data}{buyer} ITEMS {}", items(&asked));
         self.asked.insert(id, asked);
         text
     }
@@ -449,6 +455,7 @@ impl Lines {
         let partial = if dice.one_in(4) { " PARTIAL" } else { "" };
         let once = once(dice);
         let data = dice.weighted(&[(4, ""), (1, " DATA cart"), (1, " DATA gift")]);
+        let buyer = buyer(dice);
         // Most of the time, the old items with one change.
         let asked = match self.asked.get(&old) {
             Some(asked) if !dice.one_in(3) => {
@@ -465,8 +472,10 @@ impl Lines {
             }
             _ => self.order(dice),
         };
-        let text =
-            format!("INV.REPLACE {old} {new}{lifetime}{split}{partial}{once}{data} ITEMS {}", items(&asked));
+        let text = format!(
+            "INV.REPLACE {old} {new}{lifetime}{split}{partial}{once}{data}{buyer} ITEMS {}",
+            items(&asked)
+        );
         self.asked.insert(new, asked);
         text
     }

@@ -37,6 +37,7 @@ pub struct Held {
     /// With PARTIAL, the items that were missing.
     short: Option<Lines>,
     data: Option<String>,
+    buyer: Option<String>,
     pub sold: Lines,
     pub returned: Lines,
     /// Its deadline if its key has no TTL.
@@ -84,6 +85,7 @@ impl Held {
             asked: sum(&[&call.items]),
             short: call.partial.then_some(short),
             data: call.data.clone(),
+            buyer: call.buyer.clone(),
             lines,
             sold: vec![],
             returned: vec![],
@@ -941,7 +943,11 @@ impl Model {
         }
         match state {
             State::Ended(outcome) => return Expected::refused(code(outcome.ending)),
-            State::Live(held, deadline) if held.asked == sum(&[lines]) && held.is_enough(call.partial) => {
+            State::Live(held, deadline)
+                if held.asked == sum(&[lines])
+                    && held.is_enough(call.partial)
+                    && (call.buyer.is_none() || call.buyer == held.buyer) =>
+            {
                 let answer = Expected::number(held.told(deadline), false);
                 return self.remember_from(deadline.max(self.now), token, answer);
             }
@@ -1025,7 +1031,9 @@ impl Model {
             _ => None,
         };
         if let (Some((held, deadline)), None) = (&live, &former) {
-            let is_same = held.asked == sum(&[lines]) && (call.data.is_none() || call.data == held.data);
+            let is_same = held.asked == sum(&[lines])
+                && (call.data.is_none() || call.data == held.data)
+                && (call.buyer.is_none() || call.buyer == held.buyer);
             let is_retry = match in_place {
                 true => is_same && held.short.is_some() == call.partial,
                 false => is_same && held.is_enough(call.partial),
@@ -1042,6 +1050,12 @@ impl Model {
         if lines.iter().any(|line| line.0 != W && !self.counts(line.0)) {
             return Expected::refused("ERR");
         }
+        let [first, second] =
+            [&former, &live].map(|held| held.as_ref().and_then(|(held, _)| held.buyer.clone()));
+        if call.buyer.is_none() && first.is_some() && second.is_some() && first != second {
+            return Expected::refused("ERR");
+        }
+        let buyer = call.buyer.clone().or(first).or(second);
         let freed: Vec<(Id, &Lines)> = [(old, &former), (new, &live)]
             .into_iter()
             .filter_map(|(id, held)| Some((id, &held.as_ref()?.0.lines)))
@@ -1079,7 +1093,7 @@ impl Model {
         };
         let data = |held: &Option<(Held, UnixMs)>| held.as_ref().and_then(|(held, _)| held.data.clone());
         let made = Held::of(call, picks, deadline);
-        let made = Held { data: made.data.clone().or(data(&live)).or(data(&former)), ..made };
+        let made = Held { data: made.data.clone().or(data(&live)).or(data(&former)), buyer, ..made };
         let made = match live {
             Some((held, _)) => {
                 Held { sold: held.sold, returned: held.returned, restored: held.restored, ..made }
@@ -1131,11 +1145,15 @@ impl Model {
         let now = self.now;
         // What comes back first is all that is there, even for a request that takes less than it asks for.
         let whole = &Way { partial: false, ..way.clone() };
-        if self.pick(lines, whole).is_err() {
+        let is_short = self.pick(lines, whole).is_err();
+        if is_short {
             self.settle_remembered(|gone| now > gone.deadline, true);
         }
         let refused = self.pick_later(lines, whole).err();
-        self.look_who_is_gone(is_there);
+        // Of the elements of a call on many, only one that is short can have released others.
+        if is_short {
+            self.look_who_is_gone(is_there);
+        }
         self.settle_pending();
         match refused {
             Some(_) if way.partial && self.pick(lines, way).is_ok() => Ok(self.pick(lines, way).unwrap()),
@@ -1176,7 +1194,12 @@ impl Model {
     fn pick(&self, lines: &Lines, way: &Way) -> Result<Lines, Vec<Short>> {
         let Way { split, partial, own } = way;
         let is_split = |sku: Sku| sku == W && split.is_some() && !self.warehouses.is_empty();
-        let mut left: Vec<i64> = (0..SKUS.len()).map(|sku| self.units(sku) + units_of(own, sku)).collect();
+        // What is freed can always be held again, even if the counter is negative.
+        let free = |sku: Sku| match units_of(own, sku) {
+            0 => self.units(sku),
+            freed => freed + self.units(sku).max(0),
+        };
+        let mut left: Vec<i64> = (0..SKUS.len()).map(free).collect();
         let (mut picks, mut shorts) = (Lines::new(), vec![]);
         for &(sku, quantity) in lines.iter().filter(|line| !is_split(line.0)) {
             if left[sku] < quantity {
@@ -1927,6 +1950,7 @@ struct Asked {
     split: Split,
     partial: bool,
     data: Option<String>,
+    buyer: Option<String>,
     late: bool,
     fence: bool,
     if_equal: Option<i64>,
@@ -1954,6 +1978,7 @@ impl Asked {
                 "SPLIT" => asked.split = Split::parse(value().as_bytes()).expect("a split"),
                 "PARTIAL" => asked.partial = true,
                 "DATA" => asked.data = Some(value().to_owned()),
+                "BUYER" => asked.buyer = Some(value().to_owned()),
                 "LATE" => asked.late = true,
                 "FENCE" => asked.fence = true,
                 "NOTE" => note = Some(value()),

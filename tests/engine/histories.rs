@@ -530,3 +530,29 @@ fn what_a_script_has_returned_does_not_keep_the_units_of_an_overdue_reservation(
         SCRIPT ROLLBACK R4@shop",
     );
 }
+
+#[test]
+fn a_cart_of_a_product_whose_counter_a_repair_has_made_negative_can_hold_what_it_held() {
+    replay(
+        Setting { stock: [4, 0, 0, 5, 6, 0], repairs: None, ..SETTING },
+        "INV.MRESERVE PX 1 2 R3 3 W@south 1 W@east 1 P 1 R1 1 P 1
+        DEL reservation:R3
+        SCRIPT COMMIT R3
+        INV.REPLACE R2 R0 PX 1 PARTIAL ITEMS P 2
+        INV.REPAIR P
+        INV.REPLACE R0 R0 PX 1 ITEMS P 4",
+    );
+}
+
+#[test]
+fn an_element_that_is_short_returns_what_another_client_has_deleted_as_well() {
+    replay(
+        Setting { stock: [7, 1, 0, 0, 0, 0], repairs: None, ..SETTING },
+        "INV.RESERVE R2 PX 1 ITEMS Q 1
+        INV.RESERVE R0 PX 1 ITEMS P 3
+        DEL reservation:R0
+        INV.RESERVE R5 PX 1 ITEMS P 1
+        WAIT 2
+        INV.MRESERVE PX 1 2 R6 1 P 1 R8 1 Q 1",
+    );
+}

@@ -146,7 +146,12 @@ impl Told {
         }
         let has_token = line.iter().any(|word| word == "ONCE");
         let is_code_of = |state: &State| state.refusal() == short && (*state != State::Absent || has_token);
+        // Two reservations of different buyers, and the call does not say whose the new one is.
+        let may_have_two_buyers = old != new
+            && [&before_old, &before_new].iter().all(|states| states.contains(&State::Reserved))
+            && !line.iter().any(|word| word == "BUYER");
         ["INSUFFICIENT", "OOM"].contains(&short)
+            || (short == "ERR" && may_have_two_buyers)
             || (short == "MISMATCH" && has_token)
             || before_old.iter().chain(&before_new).any(is_code_of)
     }
