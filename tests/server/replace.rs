@@ -308,3 +308,54 @@ fn forty_clients_that_replace_commit_and_roll_back_the_same_carts_lose_and_make_
     let reply = shop.ask("INV.AUDITSCAN 0");
     assert_eq!(reply[1], json!([]));
 }
+
+// --- public reports, by their symptoms ---
+
+/// woocommerce/woocommerce#67354: an abandoned checkout holds the last unit, and the same shopper begins a new one.
+#[test]
+fn a_shopper_is_not_blocked_by_her_own_reservation() {
+    let (_server, mut shop) = shop(&[("P", 1)]);
+    shop.ask("INV.RESERVE draft-1 BUYER ann ITEMS P 1");
+    assert_eq!(code(&shop.refusal("INV.RESERVE draft-2 BUYER ann ITEMS P 1")), "INSUFFICIENT");
+    shop.ask("INV.REPLACE draft-1 draft-2 ITEMS P 1");
+    shop.ask("INV.COMMIT draft-2");
+    assert_eq!(shop.counters("P"), (0, 0));
+}
+
+/// saleor/saleor#577: of 6 units an order holds 5, and its quantity cannot be changed: "Only 1 remaining in stock."
+#[test]
+fn the_units_of_an_order_count_as_free_when_its_quantity_is_changed() {
+    let (_server, mut shop) = shop(&[("P", 6)]);
+    shop.ask("INV.RESERVE order ITEMS P 5");
+    for quantity in [2, 3, 4, 5, 6, 1] {
+        shop.ask(format!("INV.REPLACE order order ITEMS P {quantity}"));
+        assert_eq!(shop.counters("P"), (6 - quantity, quantity));
+    }
+    assert_eq!(shop.refusal("INV.REPLACE order order ITEMS P 7"), "INSUFFICIENT P requested 7, available 6");
+}
+
+/// vendurehq/vendure#1210: an item that is added to an order that exists already is not taken from the stock.
+#[test]
+fn what_is_added_to_an_order_is_taken_and_what_is_removed_is_free() {
+    let (_server, mut shop) = shop(&[("P", 5), ("Q", 5)]);
+    shop.ask("INV.RESERVE order ITEMS P 1");
+    shop.ask("INV.REPLACE order order ITEMS P 1 Q 2");
+    assert_eq!((shop.counters("P"), shop.counters("Q")), ((4, 1), (3, 2)));
+    shop.ask("INV.REPLACE order order ITEMS Q 2");
+    assert_eq!((shop.counters("P"), shop.counters("Q")), ((5, 0), (3, 2)));
+}
+
+/// magento/inventory#574: if a sku is renamed after an order was placed, the two no longer fit each other.
+#[test]
+fn an_order_of_a_product_that_is_renamed_moves_to_the_new_sku_or_ends_under_the_old_one() {
+    let (_server, mut shop) = shop(&[("OLD", 10)]);
+    shop.ask("INV.RESERVE moved ITEMS OLD 2");
+    shop.ask("INV.RESERVE stays ITEMS OLD 3");
+    shop.ask("INV.ADJUST OLD -5");
+    shop.ask("INV.ADJUST NEW 5");
+    shop.ask("INV.REPLACE moved moved ITEMS NEW 2");
+    shop.ask("INV.COMMIT moved");
+    shop.ask("INV.COMMIT stays");
+    assert_eq!((shop.counters("OLD"), shop.counters("NEW")), ((2, 0), (3, 0)));
+    assert_eq!(shop.ask("INV.AUDITSCAN 0"), json!(["0", []]));
+}
