@@ -1,9 +1,12 @@
 //! What the commands on many reservations have in common.
 
+use redis_module::{Context, RedisResult, RedisString};
+
 use super::args::Args;
+use super::call::run;
 use super::reply::Reply;
 use crate::engine::batch::{MOST_LINES, MOST_RESERVATIONS};
-use crate::engine::keyspace::Settings;
+use crate::engine::keyspace::{Keyspace, Settings};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, ReservationId};
 use crate::server::keyspace::ServerKeyspace;
@@ -37,6 +40,22 @@ pub fn ids(
         ids.push(ReservationId::parse(id, style)?);
     }
     Ok(ids)
+}
+
+/// Runs a command that ends each of these reservations by `step`.
+pub fn end_each(
+    ctx: &Context,
+    args: &[RedisString],
+    grammar: &'static str,
+    step: impl Fn(&mut ServerKeyspace<'_>, &[ReservationId]) -> Vec<Result<(), Refusal>>,
+) -> RedisResult {
+    run(ctx, args, |keys, words, out| {
+        let ids = ids(words, keys.style(), &keys.settings(), grammar)?;
+        keys.confine_all(ids.iter().map(|id| (id, [].as_slice())))?;
+        let answers = step(keys, &ids);
+        reply(keys, out, answers, |out, ()| out.ok());
+        out.done()
+    })
 }
 
 /// Writes an array with an element for each answer. `write` writes one that is not a refusal.

@@ -4,9 +4,7 @@ use redis_module::{Context, RedisResult, RedisString};
 use redis_module_macros::command;
 
 use super::batch;
-use super::call::run;
 use crate::engine::batch::commit_each;
-use crate::engine::keyspace::Keyspace;
 
 pub(super) const GRAMMAR: &str = "INV.MCOMMIT id [id ...]";
 
@@ -30,11 +28,5 @@ pub(super) const GRAMMAR: &str = "INV.MCOMMIT id [id ...]";
     }
 )]
 fn inv_mcommit(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
-    run(ctx, &args, |keys, words, reply| {
-        let ids = batch::ids(words, keys.style(), &keys.settings(), GRAMMAR)?;
-        keys.confine_all(ids.iter().map(|id| (id, [].as_slice())))?;
-        let answers = commit_each(keys, &ids);
-        batch::reply(keys, reply, answers, |reply, ()| reply.ok());
-        reply.done()
-    })
+    batch::end_each(ctx, &args, GRAMMAR, |keys, ids| commit_each(keys, ids))
 }

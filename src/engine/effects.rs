@@ -7,6 +7,7 @@
 
 use hashbrown::HashMap;
 
+use super::effect::are_of_many;
 use super::forms::{Forms, Parsed};
 use super::keyspace::{Argument, Keyspace, counter, is_free};
 use super::places::check_set;
@@ -16,8 +17,6 @@ use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::refusal::{Objections, Refusal};
 use crate::inventory::sku::{Product, ReservationId, Sku};
-
-use super::effect::are_of_many;
 
 pub use super::effect::Effect;
 pub use super::forms::parse;

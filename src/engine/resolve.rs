@@ -261,8 +261,8 @@ fn fence<K: Keyspace>(keys: &mut K, request: &ResolveRequest) {
 ///
 /// # Errors
 ///
-/// `TRYAGAIN` as [`is_clamped`] says, `WRONGTYPE` if a counter is not an integer, `DRIFT` if a reserved counter is lower than the reservation requires,
-/// and `ERR` if an available counter would overflow.
+/// `TRYAGAIN` as [`is_clamped`] says, `WRONGTYPE` if a counter is not an integer, `DRIFT` if a reserved counter is lower
+/// than the reservation requires, and `ERR` if an available counter would overflow.
 pub(super) fn check_counters<K: Keyspace>(
     keys: &mut K,
     record: &Record,

@@ -48,7 +48,7 @@ pub enum Refusal {
         /// One in another slot.
         other: ReservationId,
     },
-    /// `TRYAGAIN`: the module has just been loaded and has not found all live reservations yet.
+    /// `TRYAGAIN`: the data set or the module was loaded a moment ago, and not all live reservations are known yet.
     TryAgain,
     /// `TRYAGAIN`: more reservations of these skus are overdue than one command releases.
     Overdue(Vec<Sku>),
