@@ -1,5 +1,7 @@
 //! Runs one call of a command.
 
+use std::fmt::{self, Display};
+
 use redis_module::{Context, RedisError, RedisResult, RedisString, RedisValue};
 
 use super::reply::Reply;
@@ -22,6 +24,15 @@ pub fn sign(context: &Context, note: &mut Option<Note>) {
     }
 }
 
+/// The name of a command, as the client spelled it.
+struct Name<'a>(&'a [u8]);
+
+impl Display for Name<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&String::from_utf8_lossy(self.0))
+    }
+}
+
 /// Passes the words of a call, including the command's name, to its handler. The handler returns the reply or writes
 /// it itself. A refusal becomes an error and is counted for INFO.
 pub fn run(
@@ -34,7 +45,7 @@ pub fn run(
     let words: Vec<&[u8]> = words.iter().map(RedisString::as_slice).collect();
     let name = words.first().copied().unwrap_or_default();
     let module = &Module::current();
-    let done = guard::caught(module, Some(ctx), String::from_utf8_lossy(name), || {
+    let done = guard::caught(module, Some(ctx), Name(name), || {
         let done = handler(&mut ServerKeyspace::new(ctx, module), &words, &reply);
         done.map_err(|refusal| {
             module.totals.refuse(refusal.code());

@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
+use std::rc::Rc;
 
 /// The longest id, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
@@ -45,7 +45,7 @@ macro_rules! id_type {
         ///
         /// Clones share their text.
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(Rc<str>);
 
         impl $name {
             /// The id as users see it. In tagged style `{X}` and `X` are the same id, `X`.

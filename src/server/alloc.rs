@@ -82,6 +82,26 @@ fn bytes_of(size: usize) -> usize {
     size.saturating_add(1).saturating_mul(MALLOC_ALIGN)
 }
 
+/// A kept block of this size, or null.
+///
+/// This function and [`keep`] are called from dozens of places in one command. Copies of them at each place would not fit
+/// into the processor's cache for instructions.
+#[inline(never)]
+fn take_kept(size: usize) -> *mut u8 {
+    KEPT.try_with(|kept| kept.get(size).map(Kept::take)).ok().flatten().unwrap_or(ptr::null_mut())
+}
+
+/// Keeps a block unless there are enough of its size already. Returns whether it was kept.
+///
+/// # Safety
+/// As for [`Kept::keep`].
+#[inline(never)]
+unsafe fn keep(block: *mut u8, size: usize) -> bool {
+    // SAFETY: the caller guarantees it.
+    let keep = |kept: &Kept| unsafe { kept.keep(block) };
+    KEPT.try_with(|kept| kept.get(size).is_some_and(keep)).unwrap_or_default()
+}
+
 /// Returns the kept blocks of this thread to the server when the module is unloaded.
 pub fn release() {
     // SAFETY: written once, when the module is loaded, by the thread that runs all of its code.
@@ -113,12 +133,12 @@ unsafe impl GlobalAlloc for ServerAlloc {
                     // SAFETY: the server's malloc takes any size.
                     return unsafe { alloc(layout.size()) }.cast();
                 };
-                let kept = KEPT.try_with(|kept| kept.get(size).map(Kept::take)).ok().flatten();
-                match kept {
-                    Some(block) if !block.is_null() => block,
+                let block = take_kept(size);
+                if block.is_null() {
                     // SAFETY: as above.
-                    _ => unsafe { alloc(bytes_of(size)) }.cast(),
+                    return unsafe { alloc(bytes_of(size)) }.cast();
                 }
+                block
             }
             // SAFETY: the contract of the caller is that of the system allocator.
             _ => unsafe { System.alloc(layout) },
@@ -129,11 +149,8 @@ unsafe impl GlobalAlloc for ServerAlloc {
         // SAFETY: as in `alloc`.
         match unsafe { raw::RedisModule_Free } {
             Some(free) if layout.align() <= MALLOC_ALIGN => {
-                let keep = |size: usize| {
-                    // SAFETY: `alloc` allocated the block for a layout of this size, and its owner frees it.
-                    KEPT.try_with(|kept| kept.get(size).is_some_and(|kept| unsafe { kept.keep(pointer) }))
-                };
-                if !size_number(layout).is_some_and(|size| keep(size).unwrap_or_default()) {
+                // SAFETY: `alloc` allocated the block for a layout of this size, and its owner frees it.
+                if !size_number(layout).is_some_and(|size| unsafe { keep(pointer, size) }) {
                     // SAFETY: `alloc` allocated it with the server's malloc for this layout.
                     unsafe { free(pointer.cast()) }
                 }

@@ -1,6 +1,6 @@
 //! Implements the engine's [`Keyspace`] with the key API of a real server.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 
 use hashbrown::HashTable;
@@ -41,7 +41,7 @@ pub struct ServerKeyspace<'a> {
     slots: BTreeMap<Slot, SlotState>,
     /// The answer of `CLUSTER NODES`, if it was requested.
     own_slots: Option<OwnSlots>,
-    held: VecDeque<HeldKey<'a>>,
+    held: Vec<HeldKey<'a>>,
     /// Used instead of `held` by a command on many reservations.
     many: Option<ManyHeld<'a>>,
 }
@@ -62,6 +62,13 @@ struct HeldKey<'a> {
     is_absent_record: bool,
 }
 
+impl HeldKey<'_> {
+    /// Whether it is the key with this name, whose hash is given.
+    fn is(&self, hash: u64, name: &Text) -> bool {
+        self.hash == hash && (self.name.is(name) || self.name.bytes() == name.bytes())
+    }
+}
+
 /// The keys that a command on many reservations holds open. It reads all of them first and changes them later, so they are
 /// found by their hash.
 ///
@@ -79,6 +86,12 @@ impl<'a> ManyHeld<'a> {
     fn push(&mut self, held: HeldKey<'a>) {
         let keys = if held.is_absent_record { &mut self.absent } else { &mut self.present };
         keys.insert_unique(held.hash, held, |held| held.hash);
+    }
+
+    fn contains(&self, hash: u64, name: &Text) -> bool {
+        [&self.absent, &self.present]
+            .into_iter()
+            .any(|keys| keys.find(hash, |held| held.is(hash, name)).is_some())
     }
 
     fn take(&mut self, hash: u64, name: &str) -> Option<HeldKey<'a>> {
@@ -107,7 +120,7 @@ impl<'a> ServerKeyspace<'a> {
             slot: None,
             slots: BTreeMap::new(),
             own_slots: None,
-            held: VecDeque::new(),
+            held: Vec::new(),
             many: None,
         }
     }
@@ -232,12 +245,8 @@ impl<'a> ServerKeyspace<'a> {
             return many.take(hash, name);
         }
         let (name, hash) = names.name(key, style);
-        // Counters are changed in the order in which they were read, so this is usually one of the first.
-        let is_name = |held: &HeldKey<'_>| {
-            held.hash == hash && (held.name.is(name) || held.name.bytes() == name.bytes())
-        };
-        let at = self.held.iter().position(is_name)?;
-        self.held.remove(at)
+        let at = self.held.iter().position(|held| held.is(hash, name))?;
+        Some(self.held.swap_remove(at))
     }
 
     /// Closes the keys that are held open.
@@ -269,19 +278,23 @@ impl<'a> ServerKeyspace<'a> {
         read: impl FnOnce(&OpenKey<'a>) -> T,
         known: impl FnOnce(&T) -> (Option<i64>, bool),
     ) -> T {
-        if self.take_held(key).is_some() {
-            // Two handles of the same key would not see each other's changes.
-            self.close_held();
-        }
         let (ctx, style) = (self.ctx, self.style);
         let (name, hash) = self.names().name(key, style);
         let name = name.clone();
+        let is_held = match &self.many {
+            None => self.held.iter().any(|held| held.is(hash, &name)),
+            Some(many) => many.contains(hash, &name),
+        };
+        if is_held {
+            // Two handles of the same key would not see each other's changes.
+            self.close_held();
+        }
         let key = OpenKey::open(ctx, &name, Mode::Write);
         let found = read(&key);
         let (units, is_absent_record) = known(&found);
         match &mut self.many {
             None if self.held.len() >= MOST_OPEN => {}
-            None => self.held.push_back(HeldKey { hash, name, key, units, is_absent_record }),
+            None => self.held.push(HeldKey { hash, name, key, units, is_absent_record }),
             Some(many) => many.push(HeldKey { hash, name, key, units, is_absent_record }),
         }
         found

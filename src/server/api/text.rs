@@ -39,12 +39,12 @@ impl Text {
         self.0.as_ptr()
     }
 
-    /// The bytes of the string.
     /// Whether it is the very same string, and not only an equal one.
     pub fn is(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 
+    /// The bytes of the string.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: the module holds a reference, and other holders do not modify the string.
         unsafe { bytes_of(self.as_ptr()) }
