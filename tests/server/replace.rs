@@ -359,3 +359,41 @@ fn an_order_of_a_product_that_is_renamed_moves_to_the_new_sku_or_ends_under_the_
     assert_eq!((shop.counters("OLD"), shop.counters("NEW")), ((2, 0), (3, 0)));
     assert_eq!(shop.ask("INV.AUDITSCAN 0"), json!(["0", []]));
 }
+
+/// magento/inventory#1881: of an order for 10 and 10, 7 and 6 are invoiced. When the rest is cancelled, all 10 and 10 return.
+#[test]
+fn when_a_part_of_an_order_is_sold_and_the_rest_is_cancelled_only_the_rest_returns() {
+    let (_server, mut shop) = shop(&[("P", 100), ("Q", 100)]);
+    shop.ask("INV.RESERVE order ITEMS P 10 Q 10");
+    shop.ask("INV.COMMIT order ITEMS P 7 Q 6");
+    shop.ask("INV.ROLLBACK order");
+    assert_eq!((shop.counters("P"), shop.counters("Q")), ((93, 0), (94, 0)));
+    // Nor can a change of what is left return what was sold.
+    shop.ask("INV.RESERVE other ITEMS P 10");
+    shop.ask("INV.COMMIT other ITEMS P 7");
+    shop.ask("INV.REPLACE other other ITEMS P 1");
+    shop.ask("INV.ROLLBACK other");
+    assert_eq!(shop.counters("P"), (86, 0));
+}
+
+/// woocommerce/woocommerce#22107: of an order on hold, a product is added and the quantity of another is changed, and the
+/// stock stays as it was.
+#[test]
+fn the_stock_follows_each_change_of_an_order_that_waits_for_its_payment() {
+    let (_server, mut shop) = shop(&[("LADYBUG", 10), ("FOREST", 10)]);
+    shop.ask("INV.RESERVE order ITEMS LADYBUG 1");
+    shop.ask("INV.REPLACE order order ITEMS LADYBUG 2 FOREST 1");
+    shop.ask("INV.COMMIT order");
+    assert_eq!((shop.counters("LADYBUG"), shop.counters("FOREST")), ((8, 0), (9, 0)));
+}
+
+/// spree/spree#1525: a purchased quantity of 5 cannot be reduced to 4 when 3 are on hand, nor can 4 become 5.
+#[test]
+fn an_order_can_shrink_and_grow_while_less_is_available_than_it_holds() {
+    let (_server, mut shop) = shop(&[("P", 8)]);
+    shop.ask("INV.RESERVE order ITEMS P 5");
+    for quantity in [4, 5] {
+        shop.ask(format!("INV.REPLACE order order ITEMS P {quantity}"));
+        assert_eq!(shop.counters("P"), (8 - quantity, quantity));
+    }
+}
