@@ -142,6 +142,18 @@ static redisReply *commit_late(struct shop *shop, const char *order) {
     return ask(shop, "INV.COMMIT %s LATE", order);
 }
 
+/* Sells several reservations in one call. The answer is an array with an element for each: a status or an error. */
+static redisReply *commit_all(struct shop *shop, const char *const *orders, int count) {
+    const char *words[1 + MAX_LINES] = {"INV.MCOMMIT"};
+    char *command = NULL;
+    if (count > MAX_LINES) return NULL;
+    for (int i = 0; i < count; i++) words[1 + i] = orders[i];
+    long long length = redisFormatCommandArgv(&command, 1 + count, words, NULL);
+    redisReply *reply = length < 0 ? NULL : send_until_answered(shop, command, (size_t)length);
+    redisFreeCommand(command);
+    return reply;
+}
+
 /* Adds a delivery; the answer is the number of units that are then available. A sum has no id: without ONCE, each retry
  * would add it again. */
 static redisReply *restock(struct shop *shop, const char *product, int units, const char *delivery) {
@@ -332,6 +344,25 @@ static void pays_too_late(struct shop *shop, const char *run, const char *shoe) 
     show(shop, shoe, 40, 0);
 }
 
+static void pay_together(struct shop *shop, const char *run, const char *shoe) {
+    char names[3][64];
+    const char *orders[3];
+    printf("\nmany at once\n");
+    for (int i = 0; i < 3; i++) {
+        /* The third order was refused, so nothing is known of it. */
+        snprintf(names[i], sizeof names[i], "ORDER-%s-%d", run, i < 2 ? 5 + i : 3);
+        orders[i] = names[i];
+        if (i < 2) freeReplyObject(answered(reserve(shop, orders[i], 900000, &(struct line){shoe, 1}, 1)));
+    }
+    redisReply *answers = answered(commit_all(shop, orders, 3));
+    check(answers->type == REDIS_REPLY_ARRAY && answers->elements == 3, "there is an answer for each");
+    check(is_text(answers->element[0], "OK") && is_text(answers->element[1], "OK"), "two are sold");
+    check(is_refusal(answers->element[2], "NOTFOUND"), "the third is unknown");
+    printf("  %s\n", answers->element[2]->str);
+    freeReplyObject(answers);
+    show(shop, shoe, 38, 0);
+}
+
 /* Many commands in one round trip: all are written first, then all answers are read. */
 static void fill_the_shelves(struct shop *shop, const char *shoe, const char *lace) {
     redisReply *answer;
@@ -370,6 +401,7 @@ int main(int argc, char **argv) {
     answers_are_lost(&shop, &other, run, shoe);
     wants_too_many(&shop, run, shoe, lace);
     pays_too_late(&shop, run, shoe);
+    pay_together(&shop, run, shoe);
     hang_up(&shop);
     hang_up(&other);
     return 0;

@@ -82,6 +82,14 @@ async function commitLate(shop, order) {
   await ask(shop, "INV.COMMIT", order, "LATE");
 }
 
+// Sells many reservations in one call, and returns why others could not be sold. An element of the answer that is an error is
+// an object, and is not thrown.
+async function commitAll(shop, orders) {
+  const answers = await ask(shop, "INV.MCOMMIT", ...orders);
+  const refused = orders.map((order, i) => [order, answers[i]]).filter(([, answer]) => answer instanceof ReplyError);
+  return Object.fromEntries(refused.map(([order, refusal]) => [order, code(refusal)]));
+}
+
 // A reservation or its outcome; null if it is unknown.
 async function find(shop, order) {
   return asMap(await ask(shop, "INV.GET", order));
@@ -166,6 +174,15 @@ async function tell(host, port, protocol) {
   console.log("  ... he has paid all the same, and nobody else has taken them");
   await commitLate(shop, late);
   await show(shop, shoe, { available: 40, reserved: 0 });
+
+  console.log("\nmany at once");
+  const orders = [5, 6, 3].map((number) => `ORDER-${run}-${number}`);
+  for (const order of orders.slice(0, 2)) await reserve(shop, order, { [shoe]: 1 }, 900_000);
+  // The third order was refused, so nothing is known of it.
+  const refused = await commitAll(shop, orders);
+  assert.deepEqual(refused, { [orders[2]]: "NOTFOUND" });
+  console.log(`  ${JSON.stringify(refused)}`);
+  await show(shop, shoe, { available: 38, reserved: 0 });
 
   shop.disconnect();
   neighbour.disconnect();

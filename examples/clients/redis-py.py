@@ -110,6 +110,16 @@ def commit_late(shop: redis.Redis, order: str) -> None:
     ask(shop, "INV.COMMIT", order, "LATE")
 
 
+def commit_all(shop: redis.Redis, orders: list[str]) -> dict[str, str]:
+    """Sells many reservations in one call, and returns why others could not be sold.
+
+    An element of the answer that is an error is an object, and is not raised.
+    """
+    answers = ask(shop, "INV.MCOMMIT", *orders)
+    errors = {o: a for o, a in zip(orders, answers) if isinstance(a, ResponseError)}
+    return {order: code(refusal) for order, refusal in errors.items()}
+
+
 def restock(shop: redis.Redis, product: str, units: int, delivery: str) -> int:
     """Adds a delivery, and returns the units that are then available.
 
@@ -202,6 +212,16 @@ def tell(host: str, port: int, protocol: int) -> None:
     print("  ... he has paid all the same, and nobody else has taken them")
     commit_late(shop, order)
     show(shop, shoe, available=40, reserved=0)
+
+    print("\nmany at once")
+    orders = [f"ORDER-{run}-5", f"ORDER-{run}-6", f"ORDER-{run}-3"]
+    for order in orders[:2]:
+        reserve(shop, order, {shoe: 1}, hold_ms=900_000)
+    # The third order was refused, so nothing is known of it.
+    refused = commit_all(shop, orders)
+    check("what could not be sold", refused, {orders[2]: "NOTFOUND"})
+    print(f"  {refused}")
+    show(shop, shoe, available=38, reserved=0)
 
 
 def show(shop: redis.Redis, product: str, available: int, reserved: int) -> None:

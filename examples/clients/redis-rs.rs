@@ -11,7 +11,8 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redis::{
-    Client, Cmd, Connection, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value, pipe,
+    Client, Cmd, Connection, ConnectionLike, ErrorKind, FromRedisValue, RedisError, RedisResult, Value, cmd,
+    from_redis_value, pipe,
 };
 
 /// How long a call waits for its answer. Short, so that the program ends soon; a shop uses a second.
@@ -65,12 +66,21 @@ impl Shop {
         Ok(self.connection.insert(connection))
     }
 
+    /// Sends a command until it is answered, and converts the answer. An error in it fails the conversion as a whole.
+    fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
+        Ok(from_redis_value(self.answer(command)?.extract_error()?)?)
+    }
+
     /// Sends a command until it is answered; the crate repeats nothing by itself. A refusal is an answer too, except
     /// TRYAGAIN. Only for commands that are safe to repeat: by their id, by ONCE, or because they read.
-    fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
+    fn answer(&mut self, command: &Cmd) -> RedisResult<Value> {
         let mut tries = 1;
         loop {
-            let answer = self.connection().and_then(|connection| command.query(connection));
+            let answer = self.connection().and_then(|connection| connection.req_command(command));
+            let answer = match answer {
+                Ok(Value::ServerError(refusal)) => Err(refusal.into()),
+                answer => answer,
+            };
             match answer {
                 Err(error) if tries < TRIES && will_pass(&error) => {
                     println!("  sent again: {error}");
@@ -110,6 +120,19 @@ impl Shop {
     /// Sells a reservation after its deadline, if the units are still free.
     fn commit_late(&mut self, order: &str) -> RedisResult<()> {
         self.ask(cmd("INV.COMMIT").arg(order).arg("LATE"))
+    }
+
+    /// Sells many reservations in one call, and returns the others with the code of the reason. An element of the answer that
+    /// is an error is a value of its own.
+    fn commit_all(&mut self, orders: &[String]) -> RedisResult<Vec<(String, String)>> {
+        let Value::Array(answers) = self.answer(cmd("INV.MCOMMIT").arg(orders))? else {
+            return Err((ErrorKind::UnexpectedReturnType, "INV.MCOMMIT answers with an array").into());
+        };
+        let refused = orders.iter().zip(answers).filter_map(|(order, answer)| match answer {
+            Value::ServerError(refusal) => Some((order.clone(), refusal.code().to_owned())),
+            _ => None,
+        });
+        Ok(refused.collect())
     }
 
     /// The state of a reservation: `reserved`, `committed`, `rolled_back`, `expired`. None if it is unknown.
@@ -224,6 +247,17 @@ fn tell(address: &str, protocol: &str) -> Result<(), Box<dyn Error>> {
     println!("  ... he has paid all the same, and nobody else has taken them");
     shop.commit_late(&order(4))?;
     show(&mut shop, shoe, 40, 0)?;
+
+    println!("\nmany at once");
+    let orders = [5, 6, 3].map(order);
+    for order in &orders[..2] {
+        shop.reserve(order, &[(shoe, 1)], 900_000)?;
+    }
+    // The third order was refused, so nothing is known of it.
+    let refused = shop.commit_all(&orders)?;
+    assert_eq!(refused, [(order(3), "NOTFOUND".to_owned())]);
+    println!("  {refused:?}");
+    show(&mut shop, shoe, 38, 0)?;
     Ok(())
 }
 

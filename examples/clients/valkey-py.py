@@ -117,6 +117,16 @@ async def commit_late(shop: Valkey, order: str) -> None:
     await ask(shop, "INV.COMMIT", order, "LATE")
 
 
+async def commit_all(shop: Valkey, orders: list[str]) -> dict[str, str]:
+    """Sells many reservations in one call, and returns why others could not be sold.
+
+    An element of the answer that is an error is an object, and is not raised.
+    """
+    answers = await ask(shop, "INV.MCOMMIT", *orders)
+    errors = {o: a for o, a in zip(orders, answers) if isinstance(a, ResponseError)}
+    return {order: code(refusal) for order, refusal in errors.items()}
+
+
 async def restock(shop: Valkey, product: str, units: int, delivery: str) -> int:
     """Adds a delivery, and returns the units that are then available.
 
@@ -214,6 +224,16 @@ async def tell(host: str, port: int, protocol: int) -> None:
         print("  ... he has paid all the same, and nobody else has taken them")
         await commit_late(shop, order)
         await show(shop, shoe, available=40, reserved=0)
+
+        print("\nmany at once")
+        orders = [f"ORDER-{run}-5", f"ORDER-{run}-6", f"ORDER-{run}-3"]
+        for order in orders[:2]:
+            await reserve(shop, order, {shoe: 1}, hold_ms=900_000)
+        # The third order was refused, so nothing is known of it.
+        refused = await commit_all(shop, orders)
+        check("what could not be sold", refused, {orders[2]: "NOTFOUND"})
+        print(f"  {refused}")
+        await show(shop, shoe, available=38, reserved=0)
 
 
 async def show(shop: Valkey, product: str, available: int, reserved: int) -> None:
