@@ -181,35 +181,18 @@ pub fn audit_scan<K: Keyspace>(
     count: usize,
     may_see: impl Fn(&Sku) -> bool,
 ) -> Result<AuditPage, Refusal> {
-    const STEP: usize = 128;
     sweep::look_at_touched(keys, || false);
     require_index(keys)?;
     let mut page = AuditPage { next: Some(cursor), found: Vec::new() };
-    let mut looked_at = 0_usize;
-    while looked_at < KEYS_A_PAGE && page.found.len() < count {
-        let (skus, next) = match page.next {
-            None => break,
-            Some(AuditCursor::Counters(at)) => {
-                let (next, counters) = keys.counters(at, STEP)?;
-                looked_at = looked_at.saturating_add(STEP.max(counters.len()));
-                let skus = counters.into_iter().filter_map(|counter| to_look_at(keys, counter)).collect();
-                (skus, if next == 0 { AuditCursor::Held(0) } else { AuditCursor::Counters(next) })
-            }
-            Some(AuditCursor::Held(at)) => {
-                let found =
-                    keys.ledger(|ledger| ledger.holds.held_sku(at).map(|(at, sku)| (at, sku.clone())));
-                let Some((at, sku)) = found else {
-                    page.next = None;
-                    break;
-                };
-                looked_at = looked_at.saturating_add(1);
-                let is_counted = keys.peek(Key::Reserved(&sku)) != Reading::Absent;
-                let next = AuditCursor::Held(at.saturating_add(1));
-                (if is_counted { Vec::new() } else { vec![sku] }, next)
-            }
-        };
-        page.next = Some(next);
-        for sku in skus {
+    let mut examined = 0_usize;
+    while let Some(at) = page.next
+        && examined < KEYS_A_PAGE
+        && page.found.len() < count
+    {
+        let step = at.step(keys)?;
+        examined = examined.saturating_add(step.examined);
+        page.next = step.next;
+        for sku in step.skus {
             // A sku that cannot be read is skipped. INV.AUDIT of that sku explains why.
             let (Ok(audit), Ok(stray)) = (audit(keys, &sku), shelves::stray(keys, &sku)) else { continue };
             if (audit.drift() != 0 || stray != 0)
@@ -221,6 +204,46 @@ pub fn audit_scan<K: Keyspace>(
         }
     }
     Ok(page)
+}
+
+/// One step of a walk over all skus.
+pub(super) struct AuditStep {
+    /// The skus that were met.
+    pub(super) skus: Vec<Sku>,
+    /// Where the walk continues, or `None` at its end.
+    pub(super) next: Option<AuditCursor>,
+    /// The number of keys that were examined.
+    pub(super) examined: usize,
+}
+
+impl AuditCursor {
+    /// Takes the next step of the walk.
+    ///
+    /// # Errors
+    ///
+    /// `ERR` if the server does not allow a walk over its keys.
+    pub(super) fn step<K: Keyspace>(self, keys: &mut K) -> Result<AuditStep, Refusal> {
+        const KEYS: usize = 128;
+        match self {
+            AuditCursor::Counters(at) => {
+                let (next, counters) = keys.counters(at, KEYS)?;
+                let examined = KEYS.max(counters.len());
+                let skus = counters.into_iter().filter_map(|counter| to_look_at(keys, counter)).collect();
+                let next = if next == 0 { AuditCursor::Held(0) } else { AuditCursor::Counters(next) };
+                Ok(AuditStep { skus, next: Some(next), examined })
+            }
+            AuditCursor::Held(at) => {
+                let found =
+                    keys.ledger(|ledger| ledger.holds.held_sku(at).map(|(at, sku)| (at, sku.clone())));
+                let Some((at, sku)) = found else {
+                    return Ok(AuditStep { skus: Vec::new(), next: None, examined: 0 });
+                };
+                let is_counted = keys.peek(Key::Reserved(&sku)) != Reading::Absent;
+                let skus = if is_counted { Vec::new() } else { vec![sku] };
+                Ok(AuditStep { skus, next: Some(AuditCursor::Held(at.saturating_add(1))), examined: 1 })
+            }
+        }
+    }
 }
 
 /// Returns the sku to examine when the walk meets this counter, if any. A sku with both counters is met twice and

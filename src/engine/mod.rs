@@ -7,6 +7,7 @@
 //! - The commands on many reservations: [`batch`], with `draft`.
 //! - The steps of commands: [`reserve`], [`replace`], [`resolve`], [`restock`], [`warehouses`], [`queries`],
 //!   [`stockscan`], [`audit`].
+//! - The continuous audit: [`verify`].
 //! - What these share, and what happens without a command: `supply`, [`recover`], [`sweep`], [`moving`],
 //!   [`load_repair`].
 //! - The parts of a step: `settle`, `once`, `change`, [`shelves`], [`alerts`], [`feed`], [`effects`], [`forms`],
@@ -58,4 +59,5 @@ pub mod shelves;
 pub mod stockscan;
 mod supply;
 pub mod sweep;
+pub mod verify;
 pub mod warehouses;

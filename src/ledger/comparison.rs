@@ -87,6 +87,21 @@ impl Comparison {
         self.drifting.get(sku.as_str()).is_some_and(|drift| *drift > 0)
     }
 
+    /// By how much the reserved counter of `sku` was found to be above what is held; 0 if it was not found to differ.
+    pub fn drift_of(&self, sku: &Sku) -> i64 {
+        self.drifting.get(sku.as_str()).copied().unwrap_or_default()
+    }
+
+    /// The skus whose reserved counter was found to differ from what is held.
+    pub fn drifting(&self) -> impl ExactSizeIterator<Item = &Sku> {
+        self.drifting.keys()
+    }
+
+    /// The number of units by which all these counters differ, above or below.
+    pub fn drifting_units(&self) -> i64 {
+        self.drifting.values().map(|drift| drift.saturating_abs()).fold(0, i64::saturating_add)
+    }
+
     /// Whether any reserved counter was found to differ from what is held.
     pub(super) fn has_drift(&self) -> bool {
         !self.drifting.is_empty()

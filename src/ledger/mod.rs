@@ -376,6 +376,14 @@ impl Ledger {
         self.standing.end_check(is_right, now);
     }
 
+    /// Ends a round of the continuous audit, in which every counter was compared.
+    pub fn end_round(&mut self, now: UnixMs) {
+        let is_right = !self.comparison.has_drift() && self.foreign.is_empty();
+        if is_right && !self.comparison.is_under_way() {
+            self.standing.end_clean_round(now);
+        }
+    }
+
     /// The difference between a reserved counter and what is held or undecided. Positive if the counter is higher.
     pub fn drift(&self, sku: &Sku, reserved: i64) -> i64 {
         reserved

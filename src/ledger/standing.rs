@@ -117,6 +117,25 @@ impl Standing {
         }
     }
 
+    /// Ends a round of the continuous audit that found every counter right and no foreign record. The mark may then be
+    /// written again, unless it was another client that deleted it: an operator may have had a reason.
+    pub fn end_clean_round(&mut self, now: UnixMs) {
+        match self.ownership {
+            Ownership::Shared(Reason::Deleted) | Ownership::Clean | Ownership::Managed => {}
+            Ownership::Shared(
+                Reason::Unchecked
+                | Reason::Drift
+                | Reason::ForeignWrite
+                | Reason::ForeignRecord
+                | Reason::Unwatched,
+            ) => {
+                if !self.has_mark {
+                    self.set(Ownership::Clean, now);
+                }
+            }
+        }
+    }
+
     /// Records a sign of another program.
     pub fn doubt(&mut self, reason: Reason, now: UnixMs) {
         match self.ownership {

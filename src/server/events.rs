@@ -201,6 +201,7 @@ impl Hears<Flush> for Watch {
                 module.ledgers.borrow_mut().flush(db);
             }
             module.walks.begin_again();
+            module.rounds.begin_again();
         });
     }
 }
@@ -215,6 +216,7 @@ impl Hears<Swap> for Watch {
                 ledgers.extend(other.map(|ledger| (first, ledger)));
             });
             module.walks.begin_again();
+            module.rounds.begin_again();
         });
     }
 }
@@ -244,6 +246,7 @@ fn load(ctx: Ctx<'_>, module: &Module, subevent: u64) {
         ledgers.change(std::collections::BTreeMap::clear);
     }
     module.walks.stop();
+    module.rounds.stop();
     module.is_loading.set(!ended && subevent != raw::REDISMODULE_SUBEVENT_LOADING_FAILED);
     if ended {
         // The server answers clients as soon as this returns. What is left of the walk runs in slices.

@@ -51,6 +51,9 @@ fn write(info: InfoCtx<'_>, module: &Module) {
         (c"alerts_held_back_total", totals.alerts_held_back.get()),
         (c"repaired_units", totals.repaired_units.get()),
         (c"unexplained_units", totals.unexplained_units.get()),
+        (c"drift_skus", sum(|ledger| ledger.comparison.drifting().len())),
+        (c"drift_units", drift_units(module)),
+        (c"verified_at", module.rounds.verified_at.get()),
         (c"foreign_records", sum(|ledger| ledger.foreign.count())),
         (c"blocked_releases", sum(|ledger| ledger.blocked.count())),
         (c"feed_errors_total", totals.feed_errors.get()),
@@ -71,6 +74,12 @@ fn write(info: InfoCtx<'_>, module: &Module) {
             info.number(&name, count);
         }
     }
+}
+
+/// The units by which reserved counters differ from what is held, in all databases.
+fn drift_units(module: &Module) -> i64 {
+    let ledgers = module.ledgers.borrow();
+    ledgers.all().values().map(|ledger| ledger.comparison.drifting_units()).fold(0, i64::saturating_add)
 }
 
 /// The maximum number of overdue reservations that are counted: many deadlines can pass at once, and INFO must answer

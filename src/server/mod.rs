@@ -17,6 +17,7 @@ pub mod keyspace;
 mod ledgers;
 mod names;
 pub mod role;
+pub mod rounds;
 pub mod schedule;
 pub mod state;
 mod totals;

@@ -9,7 +9,7 @@ use super::keyspace::ServerKeyspace;
 use super::ledgers::Db;
 use super::role::{is_releasing, may_write};
 use super::state::Module;
-use super::{config, guard, walk};
+use super::{config, guard, rounds, walk};
 use crate::engine::keyspace::Keyspace;
 use crate::engine::sweep::{self, Caller};
 use crate::engine::{load_repair, moving, recover};
@@ -76,6 +76,9 @@ fn do_job(ctx: Ctx<'_>, module: &Module) {
 pub fn tick(ctx: Ctx<'_>, module: &Module) {
     walk::begin_wanted(ctx, module);
     slice(ctx, module, config::sweep_budget());
+    if !module.schedule.has_backlog.get() {
+        rounds::advance(ctx, module);
+    }
     let_idle_fall_asleep(ctx, module);
 }
 

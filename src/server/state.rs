@@ -20,6 +20,8 @@ use super::ledgers::{Db, Ledgers};
 use super::names::Names;
 use super::totals::Totals;
 use crate::engine::recover::Walk;
+use crate::engine::verify::Round;
+use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::KeyStyle;
 use crate::ledger::Ledger;
 use crate::ledger::walk::Purpose;
@@ -47,6 +49,8 @@ pub struct Module {
     pub schedule: Schedule,
     /// The walks over all keys.
     pub walks: Walks,
+    /// The rounds of the continuous audit.
+    pub rounds: Rounds,
     /// Whether the state in memory is reliable.
     pub trust: Trust,
     /// Cached strings of the server. A command takes all of them.
@@ -259,6 +263,25 @@ pub struct WalkedDatabase {
     pub walk: Walk,
     /// Whether all keys were visited, so that only the comparison is left.
     pub is_over: bool,
+}
+
+/// The rounds of the continuous audit: see [`rounds`](super::rounds).
+#[derive(Default)]
+pub struct Rounds {
+    /// The round that is in progress.
+    pub running: Cell<Option<RunningRound>>,
+    /// When the next round may begin, if the first is not still to be planned.
+    pub next_at: Cell<Option<Instant>>,
+    /// The end of the last complete round, Unix ms; 0 if there was none.
+    pub verified_at: Cell<UnixMs>,
+}
+
+/// A round of the continuous audit that is in progress.
+pub struct RunningRound {
+    /// The databases that are left, starting with the current one.
+    pub databases: VecDeque<Db>,
+    /// The progress in the current database.
+    pub at: Round,
 }
 
 /// Whether the state in memory is reliable: see [`guard`](super::guard).

@@ -167,7 +167,12 @@ impl World {
                 self.was_loaded = true;
                 self.master.load_module();
             }
-            94..96 => {
+            94..95 => {
+                let steps = usize::try_from(1 + self.dice.roll(20)).expect("small");
+                self.tell(|| format!("the continuous audit goes on for {steps} steps"));
+                self.work(|world| drop(world.master.verify(steps)));
+            }
+            95..96 => {
                 let keys = usize::try_from(1 + self.dice.roll(20)).expect("small");
                 self.tell(|| format!("the walk continues over {keys} keys"));
                 self.work(|world| world.master.unit(|master| master.walk_over(keys)));
@@ -396,6 +401,8 @@ impl World {
         self.pass(365 * 86_400_000);
         while self.master.sweep_slice(usize::MAX) {}
         self.master.sweep();
+        while !self.master.verify(usize::MAX) {}
+        assert_eq!(self.master.memory().comparison.drifting().count(), 0, "drift at rest");
         self.written();
         check(&self.master, "the master at rest");
         for sku in SKUS {

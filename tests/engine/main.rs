@@ -24,3 +24,4 @@ mod moving;
 mod refusals;
 mod replace;
 mod rules;
+mod verify;

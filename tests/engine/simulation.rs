@@ -12,6 +12,7 @@ use redis_inventory::engine::keyspace::{Argument, Keyspace, LoadRepair, Ranking,
 use redis_inventory::engine::recover::{self, Walk};
 use redis_inventory::engine::sent::Sent;
 use redis_inventory::engine::sweep::{self, Caller};
+use redis_inventory::engine::verify::Round;
 use redis_inventory::engine::{effects, moving};
 use redis_inventory::inventory::cluster_slot::{Slot, SlotState};
 use redis_inventory::inventory::key::{Counted, Key, Watched, watched};
@@ -113,6 +114,8 @@ pub struct Simulation {
     walk_wanted: bool,
     /// A walk in slices, and the names that it has not reached yet.
     walk_under_way: Option<(Walk, VecDeque<String>)>,
+    /// The round of the continuous audit.
+    round: Round,
 }
 
 /// The default configuration, but with round times.
@@ -166,6 +169,7 @@ impl Simulation {
             untold: BTreeSet::new(),
             walk_wanted: false,
             walk_under_way: None,
+            round: Round::default(),
         }
     }
 
@@ -228,6 +232,24 @@ impl Simulation {
     /// Whether a job or the cron runs in this database.
     fn is_visited(&self) -> bool {
         self.settings.in_cluster || self.ledger.has_work(self.clock, self.may_write())
+    }
+
+    /// Continues the continuous audit for this many steps. Returns whether a round has ended.
+    pub fn verify(&mut self, mut steps: usize) -> bool {
+        self.unit(|server| {
+            if !server.may_write() {
+                return false;
+            }
+            let mut round = std::mem::take(&mut server.round);
+            let is_over = round.advance(server, || {
+                steps = steps.saturating_sub(1);
+                steps == 0
+            });
+            if !is_over {
+                server.round = round;
+            }
+            is_over
+        })
     }
 
     /// Runs the cron with all the time it needs.

@@ -420,6 +420,7 @@ def provoke(
 
     master.ask("INCRBY stock:reserved:U 3")
     comes("InventoryNotManaged", master)
+    comes("InventoryCountersWrong", master)
     master.ask("INV.REPAIR U FORCE")
     comes("InventoryUnitsRepaired", master)
 

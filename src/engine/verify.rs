@@ -1,0 +1,78 @@
+//! The continuous audit: compares every reserved counter with what is held, again and again, a few at a time.
+//!
+//! Events, commands and loads compare a counter when it changes. The continuous audit finds what they cannot see: a fault of
+//! the module, of the server, or of the data. It changes nothing but the ledger, except that a clean round lets the mark
+//! return.
+
+use super::audit::AuditCursor;
+use super::keyspace::Keyspace;
+use super::load_repair;
+use crate::inventory::sku::Sku;
+
+/// The progress of a round in one database.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// Where the walk over all skus continues, or `None` after its end.
+    at: Option<AuditCursor>,
+    /// The skus that had drift before and have not been compared since the end of the walk. The walk may not have met them,
+    /// because nothing is left of them.
+    drifting: Vec<Sku>,
+}
+
+impl Default for Round {
+    fn default() -> Self {
+        Self { at: Some(AuditCursor::START), drifting: Vec::new() }
+    }
+}
+
+impl Round {
+    /// Continues the round until it ends or `time_is_up`. Returns whether it has ended: every counter was compared, except
+    /// those whose slots are moving. Call it only on a master that may write now.
+    pub fn advance<K: Keyspace>(&mut self, keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+        // What is not settled is neither in the counters nor in the ledger as it will be.
+        if !keys.ledger(|ledger| ledger.is_complete() && !ledger.has_unsettled()) {
+            return false;
+        }
+        while let Some(at) = self.at {
+            let Ok(step) = at.step(keys) else {
+                *self = Self::default();
+                return false;
+            };
+            for sku in step.skus {
+                compare(keys, &sku);
+            }
+            self.at = step.next;
+            if self.at.is_none() {
+                self.drifting = keys.ledger(|ledger| ledger.comparison.drifting().cloned().collect());
+            }
+            if time_is_up() {
+                return false;
+            }
+        }
+        while let Some(sku) = self.drifting.pop() {
+            compare(keys, &sku);
+            if time_is_up() {
+                return false;
+            }
+        }
+        let now = keys.now();
+        keys.ledger(|ledger| ledger.end_round(now));
+        if keys.ledger(|ledger| ledger.holds.count() > 0) {
+            load_repair::mark(keys);
+        }
+        true
+    }
+}
+
+fn compare<K: Keyspace>(keys: &mut K, sku: &Sku) {
+    if !keys.is_slot_stable(sku.product()) {
+        return;
+    }
+    let known = keys.ledger(|ledger| ledger.comparison.drift_of(sku));
+    let Some(drift) = load_repair::compare(keys, sku) else { return };
+    if drift != 0 && known != drift && keys.ledger(|ledger| ledger.is_alone()) {
+        keys.report(&format!(
+            "{sku}: the continuous audit found that {drift} more units are reserved than reservations hold: see INV.AUDIT {sku}"
+        ));
+    }
+}
