@@ -7,7 +7,7 @@ use super::change::{Cause, Change, Writes};
 use super::effects::Effect;
 use super::keyspace::{Keyspace, Reading, Tally, counter};
 use super::places::{self, Standing};
-use super::shelves::{self, Units};
+use super::shelves;
 use super::sweep::require_index;
 use super::{alerts, feed, sweep};
 use crate::inventory::cluster_slot::SlotState;
@@ -60,7 +60,7 @@ pub fn look_at<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Finding>, 
     let audit = audit(keys, sku)?;
     if audit.held == 0 && places::standing(keys, sku)? == Standing::OwnName {
         let own = shelves::units_of(keys, sku)?.unwrap_or_default();
-        if own == Units::default() {
+        if (own.available, own.reserved) == (0, 0) {
             return Err(places::name_places(keys, sku));
         }
     }

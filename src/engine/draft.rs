@@ -178,6 +178,7 @@ impl<'k, K: Keyspace> Draft<'k, K> {
             | Effect::Units { .. }
             | Effect::Once { .. }
             | Effect::Threshold { .. }
+            | Effect::Floor { .. }
             | Effect::Rank { .. }
             | Effect::Unrank { .. }
             | Effect::Clear { .. } => None,

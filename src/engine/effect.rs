@@ -61,6 +61,13 @@ pub enum Effect {
         /// The threshold: 0 or more, or [`OFF`](crate::inventory::alert::OFF). `None` deletes it.
         units: Option<i64>,
     },
+    /// `FLOOR sku units 0`: set the floor of the sku, or delete it if `units` is 0.
+    Floor {
+        /// The sku.
+        sku: Sku,
+        /// The floor.
+        units: i64,
+    },
     /// `RANK product@warehouse priority 0`: add the warehouse to the product, or change its priority.
     Rank {
         /// The product in this warehouse.
@@ -112,6 +119,7 @@ impl Effect {
             | Effect::End { .. }
             | Effect::Once { .. }
             | Effect::Threshold { .. }
+            | Effect::Floor { .. }
             | Effect::Rank { .. }
             | Effect::Unrank { .. }
             | Effect::Clear { .. }

@@ -164,6 +164,7 @@ enum Word {
     Once,
     Threshold,
     NoAlerts,
+    Floor,
     Rank,
     Unrank,
     Clear,
@@ -171,7 +172,7 @@ enum Word {
 }
 
 impl Word {
-    const ALL: [Word; 11] = [
+    const ALL: [Word; 12] = [
         Word::Hold,
         Word::Record,
         Word::Units,
@@ -179,6 +180,7 @@ impl Word {
         Word::Once,
         Word::Threshold,
         Word::NoAlerts,
+        Word::Floor,
         Word::Rank,
         Word::Unrank,
         Word::Clear,
@@ -194,6 +196,7 @@ impl Word {
             Word::Once => "ONCE",
             Word::Threshold => "THRESHOLD",
             Word::NoAlerts => "NOALERTS",
+            Word::Floor => "FLOOR",
             Word::Rank => "RANK",
             Word::Unrank => "UNRANK",
             Word::Clear => "CLEAR",
@@ -230,6 +233,7 @@ impl Word {
                 Effect::Threshold { product: product()?, units: (first >= 0).then_some(first) }
             }
             Word::NoAlerts => Effect::Threshold { product: product()?, units: Some(OFF) },
+            Word::Floor => Effect::Floor { sku: sku()?, units: first },
             Word::Rank => Effect::Rank { place: place()?, priority: first },
             Word::Unrank => Effect::Unrank { place: place()? },
             Word::Clear => Effect::Clear { sku: sku()? },
@@ -267,6 +271,7 @@ impl Effect {
             Effect::Threshold { product, units } => {
                 (Word::Threshold, product.as_str(), units.unwrap_or(-1), number(0))
             }
+            Effect::Floor { sku, units } => (Word::Floor, sku.as_str(), *units, number(0)),
             Effect::Rank { place, priority } => (Word::Rank, place.as_str(), *priority, number(0)),
             Effect::Unrank { place } => (Word::Unrank, place.as_str(), 0, number(0)),
             Effect::Clear { sku } => (Word::Clear, sku.as_str(), 0, number(0)),
@@ -370,6 +375,7 @@ impl<'a> Packed<'a> {
             | Effect::Units { .. }
             | Effect::Once { .. }
             | Effect::Threshold { .. }
+            | Effect::Floor { .. }
             | Effect::Rank { .. }
             | Effect::Unrank { .. }
             | Effect::Clear { .. }
@@ -414,6 +420,7 @@ impl<'a> Packed<'a> {
                 | Effect::Record { .. }
                 | Effect::Once { .. }
                 | Effect::Threshold { .. }
+                | Effect::Floor { .. }
                 | Effect::Rank { .. }
                 | Effect::Unrank { .. }
                 | Effect::Clear { .. }

@@ -31,8 +31,15 @@ pub(super) fn check_work(looked_at: usize) -> Result<(), Refusal> {
 pub struct Place {
     /// `product@warehouse`.
     pub sku: Sku,
-    /// The priority. The warehouse with the lowest number is used first.
+    /// The priority. The warehouse with the lowest number is used first. A closed one has the number +infinity.
     pub priority: f64,
+}
+
+impl Place {
+    /// Whether units are taken from the warehouse only by its name.
+    pub fn is_closed(&self) -> bool {
+        self.priority == f64::INFINITY
+    }
 }
 
 /// Returns the warehouses of a product, the lowest priority number first and equal ones by name. Returns `None` if the

@@ -271,7 +271,7 @@ pub(super) fn stock_of<K: Keyspace>(
             let mut found = Vec::with_capacity(places.len());
             for place in places {
                 let units = units_of(keys, &place.sku)?.unwrap_or_default();
-                sum = sum.plus(units);
+                sum = if place.is_closed() { sum.plus_closed(units) } else { sum.plus(units) };
                 found.push((place, units));
             }
             (sum, found)

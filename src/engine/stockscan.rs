@@ -247,7 +247,7 @@ fn stock_now<K: Keyspace>(keys: &mut K, product: &Product) -> Stocked {
 fn is_listed(stocked: &Stocked, low: bool) -> bool {
     match stocked {
         Ok(None) => false,
-        Ok(Some(view)) => !low || view.units.available <= view.threshold.max(0),
+        Ok(Some(view)) => !low || view.units.reservable <= view.threshold.max(0),
         Err(_) => true,
     }
 }

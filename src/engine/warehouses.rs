@@ -11,7 +11,7 @@ use super::effects::Effect;
 use super::feed::Note;
 use super::keyspace::{Counter, Keyspace, Ranking, Reading};
 use super::places::{MOST, list_warehouses, places, require_place};
-use super::shelves::{Shelf, is_known};
+use super::shelves::{Shelf, is_known, stored_floor};
 use super::{alerts, feed, once, sweep};
 use crate::inventory::key::Key;
 use crate::inventory::once::{Answer, Once};
@@ -30,11 +30,17 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
     let mut objections = Objections::default();
     let own = Sku::from(product);
     let read = both(places(keys, product.as_str()), Shelf::read(keys, &own));
-    let (places, Shelf { available, units, reserved }) = read?;
+    let (places, Shelf { available, units, reserved, floor }) = read?;
     if units != 0 || reserved != 0 {
         objections.add(Refusal::impossible(format!(
             "{product} has {units} available and {reserved} reserved units under its own name: both must be 0 before it \
              is kept in warehouses"
+        )));
+    }
+    if floor != 0 {
+        objections.add(Refusal::impossible(format!(
+            "{product} has the floor {floor} under its own name: delete it with INV.FLOOR {product} 0 before it is kept in \
+             warehouses"
         )));
     }
     let is_known = places.is_some() || available != Counter::Absent;
@@ -47,9 +53,10 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
         if known.is_none() {
             added = added.saturating_add(1);
             // The units of a new warehouse count from now on. A product that did not exist was not out of stock before.
-            let before = if is_known { Counter::Units(0) } else { Counter::Absent };
-            if let Some(shelf) = objections.check(Shelf::read(keys, &place)) {
-                moves.moved(&place, &before, shelf.units.max(0));
+            if let Some(shelf) = objections.check(Shelf::read(keys, &place))
+                && is_known
+            {
+                moves.joined(&place, shelf.units, shelf.reservable());
             }
         }
         if known.is_none_or(|known| !is_priority(*known, *priority)) {
@@ -84,7 +91,7 @@ pub fn remove<K: Keyspace>(keys: &mut K, product: &Product, warehouse: &Warehous
     sweep::catch_up(keys);
     let place = Sku::at(product.as_str(), warehouse);
     let (places, shelf) = both(places(keys, product.as_str()), Shelf::read(keys, &place))?;
-    let (places, Shelf { units, reserved, .. }) = (places.unwrap_or_default(), shelf);
+    let (places, Shelf { units, reserved, .. }) = (places.unwrap_or_default(), &shelf);
     if places.iter().all(|known| known.sku != place) {
         let has = match places.as_slice() {
             [] => "it is not kept in warehouses".to_owned(),
@@ -92,15 +99,20 @@ pub fn remove<K: Keyspace>(keys: &mut K, product: &Product, warehouse: &Warehous
         };
         return Err(Refusal::impossible(format!("{product} has no warehouse {warehouse}: {has}")));
     }
-    if units != 0 || reserved != 0 {
+    if *units != 0 || *reserved != 0 {
         return Err(Refusal::impossible(format!(
             "{place} has {units} available and {reserved} reserved units: only an empty warehouse can be removed"
         )));
     }
     let mut effects = vec![Effect::Unrank { place: place.clone() }];
+    if stored_floor(keys, &place) != Counter::Absent {
+        effects.push(Effect::Floor { sku: place.clone(), units: 0 });
+    }
+    let mut moves = alerts::Moves::default();
+    moves.left(&place, shelf.units, shelf.reservable());
     effects.extend(clear(keys, place));
     // After this point nothing may fail.
-    Change::of(effects).carry_out(keys);
+    Change { moves, ..Change::of(effects) }.carry_out(keys);
     Ok(())
 }
 

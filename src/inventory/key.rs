@@ -59,6 +59,8 @@ pub enum Key<'a> {
     Outcome(&'a ReservationId),
     /// `stock:warehouses:{product}`: a sorted set of the product's warehouses, scored by priority.
     Warehouses(&'a str),
+    /// `stock:floor:{sku}`: an integer; RESERVE leaves so many units available.
+    Floor(&'a Sku),
     /// `stock:threshold:{product}`: an integer, the alert threshold. The key is absent if the default applies.
     Threshold(&'a str),
     /// `alert:{product}:{timestamp}`: one alert, with a TTL.
@@ -77,6 +79,7 @@ const RESERVED: &str = "stock:reserved:";
 const RESERVATION: &str = "reservation:";
 const OUTCOME: &str = "inventory:outcome:";
 const WAREHOUSES: &str = "stock:warehouses:";
+const FLOOR: &str = "stock:floor:";
 const THRESHOLD: &str = "stock:threshold:";
 const ALERT: &str = "alert:";
 const MANAGED: &str = "inventory:managed";
@@ -98,6 +101,7 @@ impl Key<'_> {
             Key::Reservation(id) => push_id(out, RESERVATION, id.as_str(), style),
             Key::Outcome(id) => push_id(out, OUTCOME, id.as_str(), style),
             Key::Warehouses(product) => push_id(out, WAREHOUSES, product, style),
+            Key::Floor(sku) => push_sku(out, FLOOR, sku, style),
             Key::Threshold(product) => push_id(out, THRESHOLD, product, style),
             Key::Alert(product, timestamp) => {
                 push_id(out, ALERT, product, style);
@@ -170,16 +174,18 @@ pub enum Watched {
     Available,
     /// `stock:warehouses:*`.
     Warehouses(Product),
+    /// `stock:floor:*`.
+    Floor(Sku),
     /// `stock:reserved:*`.
     Reserved(Sku),
     /// `inventory:managed`.
     Managed,
 }
 
-/// Whether the event of a new key of this name matters, whatever its type: it starts like the key of a reservation, an outcome
-/// or a set of warehouses, even if the rest is not valid.
+/// Whether the event of a new key of this name matters, whatever its type: it starts like the key of a reservation, an outcome,
+/// a set of warehouses or a floor, even if the rest is not valid.
 pub fn is_watched_when_new(name: &[u8]) -> bool {
-    [RESERVATION, OUTCOME, WAREHOUSES].iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+    [RESERVATION, OUTCOME, WAREHOUSES, FLOOR].iter().any(|prefix| name.starts_with(prefix.as_bytes()))
 }
 
 /// Recognises the name of a key. Most keys of a server do not belong to the module, so the prefixes are compared before
@@ -214,6 +220,10 @@ pub fn watched(name: &[u8], style: KeyStyle) -> Option<Watched> {
         let product = Product::parse(rest, style).ok()?;
         return named_so(Key::Warehouses(product.as_str()), name, style)
             .then_some(Watched::Warehouses(product));
+    }
+    if let Some(rest) = name.strip_prefix(FLOOR.as_bytes()) {
+        let sku = Sku::parse(rest, style).ok()?;
+        return named_so(Key::Floor(&sku), name, style).then_some(Watched::Floor(sku));
     }
     if name.starts_with(AVAILABLE.as_bytes()) {
         return Some(Watched::Available);

@@ -326,6 +326,7 @@ fn writing<T>(own: &Own, key: Key<'_>, name: &Text, write: impl FnOnce() -> T) -
         Key::Available(_)
         | Key::Reserved(_)
         | Key::Warehouses(_)
+        | Key::Floor(_)
         | Key::Threshold(_)
         | Key::Alert(..)
         | Key::Feed(_)

@@ -1,6 +1,7 @@
 //! Runs commands of the module on the simulated server, through the real parsers.
 
 use redis_inventory::commands::{Change, Request};
+use redis_inventory::engine::floors::set_floor;
 use redis_inventory::engine::replace::replace;
 use redis_inventory::engine::reserve::reserve;
 use redis_inventory::engine::{alerts, audit, batch, queries, resolve, restock, stockscan, warehouses};
@@ -53,6 +54,7 @@ pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refu
         Request::Warehouses(product, Change::Remove(place)) => {
             warehouses::remove(server, product, place).map(ok)
         }
+        Request::Floor(sku, units) => set_floor(server, sku, *units).map(ok),
         Request::Threshold(product, units) => restock::set_threshold(server, product, *units).map(ok),
         Request::Repair(sku, force) => {
             audit::repair(server, sku, *force).map(|before| before.as_ref().map_or_else(null, of_audit))

@@ -551,6 +551,7 @@ impl Simulation {
                 Watched::Alert(..)
                 | Watched::Outcome(_)
                 | Watched::Warehouses(_)
+                | Watched::Floor(_)
                 | Watched::Available
                 | Watched::Reserved(_),
             )

@@ -180,6 +180,10 @@ fn check_limits(request: &Request, settings: &Settings) {
                 }
             }
         }
+        Request::Floor(sku, units) => {
+            check_sku(sku);
+            assert!(exact.contains(units));
+        }
         Request::Threshold(product, units) => {
             check_id(product.as_str());
             assert!(units.is_none_or(|units| (OFF..=MAX_EXACT).contains(&units)));
@@ -383,6 +387,7 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
             let places = places.iter().flat_map(|(place, priority)| [name(place), priority.to_string()]);
             [word("inv.warehouses"), product(of), word("set")].into_iter().chain(places).collect()
         }
+        Request::Floor(of, units) => vec![word("inv.floor"), sku(of), units.to_string()],
         Request::Threshold(of, units) => {
             let units = match units {
                 None => word("default"),
