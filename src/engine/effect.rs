@@ -4,6 +4,7 @@ use crate::inventory::ending::Ending;
 use crate::inventory::key::{Key, OnceName};
 use crate::inventory::line::Line;
 use crate::inventory::outcome::Outcome;
+use crate::inventory::priority::Priority;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::{Product, ReservationId, Sku};
@@ -68,12 +69,13 @@ pub enum Effect {
         /// The floor.
         units: i64,
     },
-    /// `RANK product@warehouse priority 0`: add the warehouse to the product, or change its priority.
+    /// `RANK product@warehouse priority 0`: add the warehouse to the product, or change its priority. `CLOSED
+    /// product@warehouse 0 0`: the same for [`Priority::Closed`].
     Rank {
         /// The product in this warehouse.
         place: Sku,
-        /// The priority. The warehouse with the lowest number is used first.
-        priority: i64,
+        /// The priority.
+        priority: Priority,
     },
     /// `UNRANK product@warehouse 0 0`: remove the warehouse from the product.
     Unrank {

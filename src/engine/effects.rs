@@ -147,7 +147,7 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8], upkeep
         }
         Effect::Rank { place, priority } => {
             let key = Key::Warehouses(place.product());
-            keys.rank(key, place.warehouse().unwrap_or_default(), *priority);
+            keys.rank(key, place.warehouse().unwrap_or_default(), priority.score());
             if let Ok(product) = Product::parse(place.product().as_bytes(), keys.style()) {
                 keys.ledger(|ledger| ledger.warehouse_sets.enter(product));
             }

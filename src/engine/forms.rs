@@ -12,6 +12,7 @@ use crate::inventory::ending::Ending;
 use crate::inventory::key::{Key, OnceName, Watched, watched};
 use crate::inventory::line::Line;
 use crate::inventory::outcome::Outcome;
+use crate::inventory::priority::Priority;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::reservation::Record;
@@ -166,13 +167,14 @@ enum Word {
     NoAlerts,
     Floor,
     Rank,
+    Closed,
     Unrank,
     Clear,
     Outcome,
 }
 
 impl Word {
-    const ALL: [Word; 12] = [
+    const ALL: [Word; 13] = [
         Word::Hold,
         Word::Record,
         Word::Units,
@@ -182,6 +184,7 @@ impl Word {
         Word::NoAlerts,
         Word::Floor,
         Word::Rank,
+        Word::Closed,
         Word::Unrank,
         Word::Clear,
         Word::Outcome,
@@ -198,6 +201,7 @@ impl Word {
             Word::NoAlerts => "NOALERTS",
             Word::Floor => "FLOOR",
             Word::Rank => "RANK",
+            Word::Closed => "CLOSED",
             Word::Unrank => "UNRANK",
             Word::Clear => "CLEAR",
             Word::Outcome => "OUTCOME",
@@ -234,7 +238,8 @@ impl Word {
             }
             Word::NoAlerts => Effect::Threshold { product: product()?, units: Some(OFF) },
             Word::Floor => Effect::Floor { sku: sku()?, units: first },
-            Word::Rank => Effect::Rank { place: place()?, priority: first },
+            Word::Rank => Effect::Rank { place: place()?, priority: Priority::Number(first) },
+            Word::Closed => Effect::Rank { place: place()?, priority: Priority::Closed },
             Word::Unrank => Effect::Unrank { place: place()? },
             Word::Clear => Effect::Clear { sku: sku()? },
         })
@@ -272,7 +277,12 @@ impl Effect {
                 (Word::Threshold, product.as_str(), units.unwrap_or(-1), number(0))
             }
             Effect::Floor { sku, units } => (Word::Floor, sku.as_str(), *units, number(0)),
-            Effect::Rank { place, priority } => (Word::Rank, place.as_str(), *priority, number(0)),
+            Effect::Rank { place, priority: Priority::Number(priority) } => {
+                (Word::Rank, place.as_str(), *priority, number(0))
+            }
+            Effect::Rank { place, priority: Priority::Closed } => {
+                (Word::Closed, place.as_str(), 0, number(0))
+            }
             Effect::Unrank { place } => (Word::Unrank, place.as_str(), 0, number(0)),
             Effect::Clear { sku } => (Word::Clear, sku.as_str(), 0, number(0)),
         };

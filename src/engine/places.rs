@@ -2,6 +2,7 @@
 
 use super::keyspace::{Keyspace, Ranking};
 use crate::inventory::key::Key;
+use crate::inventory::priority::Priority;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Listed, Sku, Warehouse};
 
@@ -38,7 +39,7 @@ pub struct Place {
 impl Place {
     /// Whether units are taken from the warehouse only by its name.
     pub fn is_closed(&self) -> bool {
-        self.priority == f64::INFINITY
+        Priority::is_closed(self.priority)
     }
 }
 

@@ -49,6 +49,12 @@ impl Shelf {
         self.units.saturating_sub(self.floor)
     }
 
+    /// The number to which a count or a loss may lower available. The units below the floor exist, but those below 0 only if
+    /// they are promised before they arrive.
+    pub(super) fn lowest(&self) -> i64 {
+        self.floor.min(0)
+    }
+
     /// Checks that `more` units can be added. The bound applies to available and reserved units together, since all
     /// reserved units may be returned.
     ///

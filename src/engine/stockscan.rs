@@ -76,7 +76,7 @@ pub struct StockScanQuery {
     pub count: usize,
     /// List only products that match.
     pub pattern: Option<Pattern>,
-    /// List only products whose available units are at or below their threshold, or at 0 if they have none.
+    /// List only products of which no more can be reserved than their threshold, or nothing if they have none.
     pub low: bool,
 }
 
@@ -204,14 +204,15 @@ fn hash_of(product: &Product) -> u64 {
     hasher.finish()
 }
 
-/// The product that the walk finds at this counter, if any: one that has no warehouses. A product with both counters is
-/// found at the available one.
+/// The product that the walk finds at this counter or floor, if any: one that has no warehouses. A product with both
+/// counters is found at the available one. One with a floor is found there as well, because the first RESERVE creates the
+/// counters of a product that only has a floor, and the walk may have passed their places already.
 fn kept_under_its_name<K: Keyspace>(keys: &mut K, counter: Counted) -> Option<Product> {
-    let (sku, is_available) = match counter {
-        Counted::Available(sku) => (sku, true),
+    let (sku, is_always_found) = match counter {
+        Counted::Available(sku) | Counted::Floor(sku) => (sku, true),
         Counted::Reserved(sku) => (sku, false),
     };
-    if sku.warehouse().is_some() || (!is_available && keys.peek(Key::Available(&sku)) != Reading::Absent) {
+    if sku.warehouse().is_some() || (!is_always_found && keys.peek(Key::Available(&sku)) != Reading::Absent) {
         return None;
     }
     let has_none = keys.ledger(|ledger| ledger.has_no_warehouses(sku.product()));

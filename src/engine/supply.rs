@@ -37,16 +37,25 @@ impl Source {
         match self {
             Source::Own(shelf) => Stock::Own(terms.free(sku, shelf.reservable())),
             Source::Warehouses(places) if terms.own.is_none() => Stock::Warehouses(
-                places.iter().map(|(shelf, place)| (&place.sku, shelf.reservable())).collect(),
+                open(places).map(|(shelf, place)| (&place.sku, shelf.reservable())).collect(),
             ),
             Source::Warehouses(places) => {
                 let mut places: Vec<&(Shelf, Place)> = places.iter().collect();
                 terms.prefer(&mut places);
-                let stock = |(shelf, place): &'_ (Shelf, Place)| terms.free(&place.sku, shelf.reservable());
+                let stock = |(shelf, place): &'_ (Shelf, Place)| {
+                    // What the request holds in a closed warehouse it may keep.
+                    let more = if place.is_closed() { 0 } else { shelf.reservable() };
+                    terms.free(&place.sku, more)
+                };
                 Stock::Warehouses(places.into_iter().map(|found| (&found.1.sku, stock(found))).collect())
             }
         }
     }
+}
+
+/// The warehouses from which a line takes that names only the product.
+fn open(places: &[(Shelf, Place)]) -> impl Iterator<Item = &(Shelf, Place)> {
+    places.iter().filter(|(_, place)| !place.is_closed())
 }
 
 /// The maximum number of lines of a reservation after its items were split over warehouses.
@@ -223,7 +232,7 @@ impl Supply {
         let reserved = match self.0.get(*line) {
             Some(Source::Own(shelf)) => shelf.reserved,
             Some(Source::Warehouses(places)) => {
-                places.iter().map(|(shelf, _)| shelf.reserved.max(0)).fold(0, i64::saturating_add)
+                open(places).map(|(shelf, _)| shelf.reserved.max(0)).fold(0, i64::saturating_add)
             }
             None => 0,
         };
@@ -258,7 +267,7 @@ impl Supply {
             Some(Source::Warehouses(places)) if terms.split == Split::None => {
                 // One warehouse must supply everything, in addition to what lines take from it by name.
                 let named = units_by_sku(asked);
-                for (shelf, place) in places {
+                for (shelf, place) in open(places) {
                     let named = named.get(&place.sku).copied().unwrap_or_default();
                     let left = terms.free(&place.sku, shelf.reservable()).saturating_sub(named);
                     if budget.release(keys, &place.sku, requested.saturating_sub(left)) <= 0 {
@@ -267,7 +276,7 @@ impl Supply {
                 }
             }
             Some(Source::Warehouses(places)) => {
-                places.iter().fold(missing, |missing, (_, place)| budget.release(keys, &place.sku, missing));
+                open(places).fold(missing, |missing, (_, place)| budget.release(keys, &place.sku, missing));
             }
             None => {}
         }

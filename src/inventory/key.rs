@@ -87,8 +87,8 @@ const FEED: &str = "inventory:feed";
 const ONCE: &str = "inventory:once:";
 
 impl Key<'_> {
-    /// A SCAN pattern that matches every counter and few other keys.
-    pub const COUNTER_PATTERN: &'static str = "stock:[ar]*";
+    /// A SCAN pattern that matches every counter and floor, and few other keys.
+    pub const COUNTER_PATTERN: &'static str = "stock:[arf]*";
 
     /// A SCAN pattern that matches the sets of warehouses, and nothing else.
     pub const WAREHOUSES_PATTERN: &'static str = "stock:warehouses:*";
@@ -231,21 +231,27 @@ pub fn watched(name: &[u8], style: KeyStyle) -> Option<Watched> {
     (name == MANAGED.as_bytes()).then_some(Watched::Managed)
 }
 
-/// A counter, recognised by the name of its key.
+/// A counter or a floor, recognised by the name of its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// `stock:available:{sku}`.
     Available(Sku),
     /// `stock:reserved:{sku}`.
     Reserved(Sku),
+    /// `stock:floor:{sku}`.
+    Floor(Sku),
 }
 
 impl Counted {
-    /// Returns the counter with this name, or `None` for every other key.
+    /// Returns the counter or floor with this name, or `None` for every other key.
     pub fn parse(name: &[u8], style: KeyStyle) -> Option<Self> {
         if let Some(rest) = name.strip_prefix(AVAILABLE.as_bytes()) {
             let sku = Sku::parse(rest, style).ok()?;
             return named_so(Key::Available(&sku), name, style).then_some(Self::Available(sku));
+        }
+        if let Some(rest) = name.strip_prefix(FLOOR.as_bytes()) {
+            let sku = Sku::parse(rest, style).ok()?;
+            return named_so(Key::Floor(&sku), name, style).then_some(Self::Floor(sku));
         }
         let sku = Sku::parse(name.strip_prefix(RESERVED.as_bytes())?, style).ok()?;
         named_so(Key::Reserved(&sku), name, style).then_some(Self::Reserved(sku))

@@ -488,7 +488,7 @@ impl Keyspace for ServerKeyspace<'_> {
         }
     }
 
-    fn rank(&mut self, key: Key<'_>, member: &str, score: i64) {
+    fn rank(&mut self, key: Key<'_>, member: &str, score: f64) {
         self.open(key, Mode::Write).rank(&Text::new(member.as_bytes()), score);
     }
 

@@ -741,7 +741,7 @@ impl Shop {
         let of_key = |name: &String| match watched(name.as_bytes(), style) {
             Some(Watched::Warehouses(product)) => Some(product),
             _ => Counted::parse(name.as_bytes(), style).map(|counted| match counted {
-                Counted::Available(sku) | Counted::Reserved(sku) => Product::of(&sku),
+                Counted::Available(sku) | Counted::Reserved(sku) | Counted::Floor(sku) => Product::of(&sku),
             }),
         };
         let products: BTreeSet<Product> = self.master.data.keys().filter_map(of_key).collect();
