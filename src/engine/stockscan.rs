@@ -1,5 +1,6 @@
 //! `INV.STOCKSCAN`: a walk over the stock of all products.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::keyspace::{Keyspace, Ranking, Reading};
@@ -110,6 +111,18 @@ pub fn stock_scan<K: Keyspace>(
     query: &StockScanQuery,
     may_see: impl Fn(&Product) -> bool,
 ) -> Result<StockPage, Refusal> {
+    let mut page = walk_on(keys, query, may_see)?;
+    if !keys.ledger(|ledger| ledger.floors.is_empty()) {
+        page.list_each_once();
+    }
+    Ok(page)
+}
+
+fn walk_on<K: Keyspace>(
+    keys: &mut K,
+    query: &StockScanQuery,
+    may_see: impl Fn(&Product) -> bool,
+) -> Result<StockPage, Refusal> {
     let mut page = StockPage { next: Some(query.cursor), found: Vec::new() };
     let mut work = Work::default();
     while let Some(cursor) = page.next {
@@ -166,6 +179,12 @@ pub fn stock_scan<K: Keyspace>(
 }
 
 impl StockPage {
+    /// Removes the products that the page has listed before.
+    fn list_each_once(&mut self) {
+        let mut listed = HashSet::with_capacity(self.found.len());
+        self.found.retain(|(product, _)| listed.insert(product.clone()));
+    }
+
     /// Lists a product, if it is there and the query asks for it.
     fn list<K: Keyspace>(&mut self, keys: &mut K, query: &StockScanQuery, product: Product) {
         let stocked = stock_now(keys, &product);

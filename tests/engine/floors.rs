@@ -650,7 +650,7 @@ fn the_stock_leaves_a_closed_place_out_but_counts_it_on_hand_and_shows_it() {
     assert_eq!(shown, [("P@A", false, 2, 2), ("P@RETURNS", true, 3, 3)]);
     done(&mut shop, "INV.RESERVE B ITEMS P 2");
     shop.settings.low_stock_threshold = 0;
-    assert_eq!(ask(&mut shop, "INV.STOCKSCAN 0 COUNT 100 LOW"), "P 0 5");
+    assert_eq!(ask(&mut shop, "INV.STOCKSCAN 0 COUNT 100 LOW"), "P 0 5 0");
 }
 
 #[test]

@@ -423,7 +423,7 @@ impl Shop {
                     let Ok(view) = stocked else { continue };
                     let view = view.expect("a product that was found");
                     assert!(
-                        !query.low || view.units.available <= view.threshold.max(0),
+                        !query.low || view.units.reservable <= view.threshold.max(0),
                         "{product} {view:?}"
                     );
                 }
