@@ -158,8 +158,11 @@ pub fn set_threshold<K: Keyspace>(
 ///
 /// A refusal because of the warehouses is postponed, so that a retry still gets its remembered answer.
 fn open<K: Keyspace>(keys: &mut K, sku: &Sku, token: Option<&Once>) -> Result<Opened, Refusal> {
-    let places = put_off(Rank::Foreign, places(keys, sku.product()));
-    let shelf = Shelf::read(keys, sku);
+    let (places, shelf) = if keys.ledger(|ledger| ledger.is_plain(sku)) {
+        (Ok(Ok(None)), Shelf::on_floor(keys, sku, 0))
+    } else {
+        (put_off(Rank::Foreign, places(keys, sku.product())), Shelf::read(keys, sku))
+    };
     let ((places, shelf), answered) = both(both(places, shelf), answered_number(keys, token))?;
     Ok((shelf, places, answered))
 }

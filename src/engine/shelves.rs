@@ -194,8 +194,17 @@ pub(super) fn is_known<K: Keyspace>(keys: &mut K, sku: &Sku) -> bool {
 
 /// Reads both counters of a sku and its floor. Returns `None` if none of them exists.
 pub(super) fn units_of<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Units>, Refusal> {
-    let style = keys.style();
     let floor = stored_floor(keys, sku);
+    units_with(keys, sku, floor)
+}
+
+/// Reads both counters of a sku whose floor was read. Returns `None` if none of the three exists.
+pub(super) fn units_with<K: Keyspace>(
+    keys: &mut K,
+    sku: &Sku,
+    floor: Counter,
+) -> Result<Option<Units>, Refusal> {
+    let style = keys.style();
     let available = keys.read_counter(Key::Available(sku));
     let reserved = keys.read_counter(Key::Reserved(sku));
     if [&available, &reserved, &floor].into_iter().all(|found| *found == Counter::Absent) {

@@ -70,8 +70,8 @@ pub const CALLS: &[(u64, &str)] = &[
     (1, "ALERTS"),
 ];
 
-/// The calls of a shop's customers. None of them counts stock or repairs a counter, so the units that are sold can be told
-/// from the units that are lost.
+/// The calls of a shop's customers, and of those who set its floors. None of them counts stock or repairs a counter, so the
+/// units that are sold can be told from the units that are lost.
 pub const CUSTOMER_CALLS: &[(u64, &str)] = &[
     (11, "RESERVE"),
     (5, "REPLACE"),
@@ -86,6 +86,7 @@ pub const CUSTOMER_CALLS: &[(u64, &str)] = &[
     (2, "MCOMMIT"),
     (1, "MROLLBACK"),
     (1, "TRANSFER"),
+    (1, "FLOOR"),
     (2, "GET"),
     (1, "STOCK"),
     (1, "STOCKSCAN"),
