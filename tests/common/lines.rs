@@ -86,7 +86,7 @@ pub const CUSTOMER_CALLS: &[(u64, &str)] = &[
     (2, "MCOMMIT"),
     (1, "MROLLBACK"),
     (1, "TRANSFER"),
-    (1, "FLOOR"),
+    (1, "FLOOR OF A PLACE"),
     (2, "GET"),
     (1, "STOCK"),
     (1, "STOCKSCAN"),
@@ -329,6 +329,11 @@ impl Lines {
                 format!("INV.WAREHOUSES W SET {one} {}{more}", priority(dice))
             }
             "FLOOR" => format!("INV.FLOOR {} {}", self.sku(dice), floor(dice)),
+            // Not of W, which is kept in warehouses.
+            "FLOOR OF A PLACE" => {
+                let sku = Some(self.sku(dice)).filter(|sku| *sku != "W").unwrap_or(self.skus[0]);
+                format!("INV.FLOOR {sku} {}", floor(dice))
+            }
             "WAREHOUSES DEL" => format!("INV.WAREHOUSES W DEL {}", place(dice)),
             "THRESHOLD" => {
                 let units = match dice.roll(4) {
