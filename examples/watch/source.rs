@@ -122,7 +122,7 @@ pub struct Totals {
 pub struct Stock {
     /// Available and reserved.
     pub units: Units,
-    /// Stock is low at this many available units or fewer.
+    /// Stock is low if so many units can be reserved, or fewer.
     pub threshold: i64,
     /// By priority; empty if the product has no warehouses.
     pub warehouses: Vec<(String, Units)>,
@@ -142,14 +142,16 @@ pub enum Absence {
 /// Units in one place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Units {
-    /// Can be reserved.
+    /// Not reserved.
     pub available: i64,
     /// Held by reservations.
     pub reserved: i64,
+    /// Can be reserved: the available units above the floor, and those that may be promised before they arrive.
+    pub reservable: i64,
 }
 
 impl Units {
-    /// The sum of both.
+    /// Available and reserved.
     pub const fn on_hand(self) -> i64 {
         self.available.saturating_add(self.reserved)
     }
@@ -639,7 +641,10 @@ fn parse_warehouse(value: Value) -> Option<(String, Units)> {
 }
 
 fn parse_units(fields: &mut Fields) -> Option<Units> {
-    Some(Units { available: take(fields, "available")?, reserved: take(fields, "reserved")? })
+    let available = take(fields, "available")?;
+    // Before there were floors, everything that was available could be reserved.
+    let reservable = take(fields, "reservable").unwrap_or(available);
+    Some(Units { available, reserved: take(fields, "reserved")?, reservable })
 }
 
 /// Parses an entry of INV.ALERTS.

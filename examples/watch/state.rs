@@ -51,7 +51,7 @@ impl Panel {
 /// The order of the products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Those with the fewest available units.
+    /// Those of which the fewest units can be reserved.
     LeastAvailable,
     /// Those with the most reserved units.
     MostReserved,
@@ -565,7 +565,7 @@ impl State {
         match self.order {
             // A missing product cannot be sold, like one without units.
             Order::LeastAvailable => {
-                rows.sort_by_key(|(_, product)| units(product).map(|units| units.available))
+                rows.sort_by_key(|(_, product)| units(product).map(|units| units.reservable))
             }
             Order::MostReserved => {
                 rows.sort_by_key(|(_, product)| Reverse(units(product).map(|units| units.reserved)))

@@ -303,12 +303,12 @@ fn draw_products(frame: &mut Frame, state: &mut State, area: Rect, look: Look) {
     };
     let width = usize::from(window.area.width);
     let is_narrow = width < 60;
-    let [available, reserved] = if is_narrow { ["avail", "resvd"] } else { ["available", "reserved"] };
-    let available_width = number(|units| units.available).max(available.len());
+    let [reservable, reserved] = if is_narrow { ["free", "resvd"] } else { ["reservable", "reserved"] };
+    let reservable_width = number(|units| units.reservable).max(reservable.len());
     let reserved_width = number(|units| units.reserved).max(reserved.len());
     let longest = shown.iter().map(|(_, name, _)| width_of(name)).max().unwrap_or(0);
     let name_width = (longest + 1).clamp(8, (width / 3).max(8));
-    let bar_width = width.saturating_sub(name_width + available_width + reserved_width + 3 + 4);
+    let bar_width = width.saturating_sub(name_width + reservable_width + reserved_width + 3 + 4);
 
     let row = |&(row, name, product): &(usize, &str, &Product)| {
         let name = format!(" {}", fit(name, name_width.saturating_sub(1), look));
@@ -323,16 +323,16 @@ fn draw_products(frame: &mut Frame, state: &mut State, area: Rect, look: Look) {
             return Row::new(cells.map(Cell::from)).style(window.style(row, Style::new()));
         };
         let units = stock.units;
-        let (flag, style) = match units.available {
+        let (flag, style) = match units.reservable {
             ..=0 => ("OUT", look.bad()),
-            available if available <= stock.threshold => ("LOW", look.warning()),
+            reservable if reservable <= stock.threshold => ("LOW", look.warning()),
             _ => ("", look.good()),
         };
         let text = if state.is_old(product) { FAINT } else { Style::new() };
         let cells = [
             Line::raw(name),
             bar(units, product.most, bar_width, style, look),
-            Line::styled(count(units.available), text).right_aligned(),
+            Line::styled(count(units.reservable), text).right_aligned(),
             Line::styled(count(units.reserved), text).right_aligned(),
             Line::styled(flag, style.patch(STRONG)),
         ];
@@ -341,11 +341,11 @@ fn draw_products(frame: &mut Frame, state: &mut State, area: Rect, look: Look) {
     let rows = shown.iter().map(row).collect();
     let length = |width: usize| Constraint::Length(u16::try_from(width).unwrap_or(u16::MAX));
     let widths =
-        [length(name_width), length(bar_width), length(available_width), length(reserved_width), length(3)];
+        [length(name_width), length(bar_width), length(reservable_width), length(reserved_width), length(3)];
     let heading = [
         Line::raw(" product"),
         bar_legend(bar_width, look),
-        Line::raw(available).right_aligned(),
+        Line::raw(reservable).right_aligned(),
         Line::raw(reserved).right_aligned(),
         Line::raw(""),
     ];
@@ -537,7 +537,7 @@ const HELP: &[&str] = &[
     "All products are found, a few hundred at a time",
     "(not in tagged key style). A bar is as long as the most",
     "units on hand that were seen here; units sold since then",
-    "are gone. OUT: none is available. LOW: at the threshold",
+    "are gone. OUT: none can be reserved. LOW: at the threshold",
     "or below. Faint numbers are some seconds old: products",
     "take turns. Deadlines and alerts use the server's clock;",
     "rates are averages over the last five seconds.",

@@ -11,7 +11,7 @@ use crate::inventory::key::OnceName;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Sku};
 
-const GRAMMAR: &str = "INV.ADJUST sku delta [ONCE token] [NOTE text]";
+const GRAMMAR: &str = "INV.ADJUST sku delta [FORCE] [ONCE token] [NOTE text]";
 
 #[command(
     {
@@ -32,6 +32,7 @@ const GRAMMAR: &str = "INV.ADJUST sku delta [ONCE token] [NOTE text]";
         args: [
             { name: "sku", arg_type: Key, key_spec_index: 0 },
             { name: "delta", arg_type: Integer },
+            { name: "force", arg_type: PureToken, token: "FORCE", flags: [Optional] },
             { name: "token", arg_type: String, token: "ONCE", flags: [Optional] },
             { name: "text", arg_type: String, token: "NOTE", flags: [Optional] }
         ]
@@ -50,13 +51,16 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle, settings: &Settings) -> Re
     let mut args = Args::new(words, GRAMMAR)?;
     let sku = Sku::parse(args.next("the sku")?, style)?;
     let delta = args.delta("delta")?;
-    let (mut token, mut note) = (None, None);
+    let (mut force, mut token, mut note) = (None, None, None);
     while let Some(word) = args.option() {
-        if !args.token(word, &mut token)? && !args.note(word, &mut note, settings)? {
+        if word.eq_ignore_ascii_case(b"FORCE") {
+            args.set_once(&mut force, "FORCE", ())?;
+        } else if !args.token(word, &mut token)? && !args.note(word, &mut note, settings)? {
             return Err(args.unknown(word));
         }
     }
+    // With and without FORCE it is the same change, so a refused one can be repeated with FORCE and the same token.
     let once =
         args::token(token, |token| OnceName::of_sku("adjust", &sku, token, style), || delta.to_string())?;
-    Ok(AdjustRequest { sku, delta, once, note })
+    Ok(AdjustRequest { sku, delta, force: force.is_some(), once, note })
 }

@@ -83,6 +83,17 @@ impl<'a> Args<'a> {
         Some(first)
     }
 
+    /// Passes over the next argument if it is this word. Returns whether it was.
+    pub fn takes(&mut self, word: &[u8]) -> bool {
+        match self.rest.split_first() {
+            Some((first, rest)) if first.eq_ignore_ascii_case(word) => {
+                self.rest = rest;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
     /// The value of an option. It cannot be `ITEMS` or `PRODUCT`: the server searches for these keywords to find the
     /// keys, and would treat the wrong arguments as keys.
     pub fn value(&mut self, option: &str) -> Result<&'a [u8], Refusal> {

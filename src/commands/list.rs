@@ -3,8 +3,8 @@
 
 use super::warehouses::{self, Change};
 use super::{
-    adjust, alerts, audit, auditscan, batch, commit, extend, get, mcommit, mreserve, mrollback, repair,
-    replace, reserve, rollback, scan, set, stock, stockscan, threshold, transfer,
+    adjust, alerts, audit, auditscan, batch, commit, extend, floor, get, mcommit, mreserve, mrollback,
+    repair, replace, reserve, rollback, scan, set, stock, stockscan, threshold, transfer,
 };
 use crate::engine::alerts::AlertQuery;
 use crate::engine::audit::AuditCursor;
@@ -87,6 +87,8 @@ commands! {
     AuditScan(AuditCursor, usize) Read: auditscan::parse(words).map(|(cursor, count)| Self::AuditScan(cursor, count));
     Commit(ResolveRequest) Write: commit::parse(words, style, settings).map(Self::Commit);
     Extend(ExtendRequest) Write: extend::parse(words, style).map(Self::Extend);
+    /// The sku, and its floor.
+    Floor(Sku, i64) Write: floor::parse(words, style).map(|(sku, units)| Self::Floor(sku, units));
     Get(ReservationId) Read: get::parse(words, style).map(Self::Get);
     MCommit(Vec<ReservationId>) Write: batch::ids(words, style, settings, mcommit::GRAMMAR).map(Self::MCommit);
     MReserve(Vec<ReserveRequest>) Write: mreserve::parse(words, style, settings).map(Self::MReserve);

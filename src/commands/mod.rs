@@ -16,6 +16,7 @@ mod batch;
 mod call;
 mod commit;
 mod extend;
+mod floor;
 mod get;
 pub(crate) mod list;
 mod mcommit;

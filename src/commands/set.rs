@@ -11,7 +11,7 @@ use crate::inventory::key::OnceName;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Sku};
 
-const GRAMMAR: &str = "INV.SET sku AVAILABLE | ONHAND n [IFEQ current] [ONCE token] [NOTE text]";
+const GRAMMAR: &str = "INV.SET sku AVAILABLE | ONHAND n [IFEQ current] [FORCE] [ONCE token] [NOTE text]";
 
 #[command(
     {
@@ -39,6 +39,7 @@ const GRAMMAR: &str = "INV.SET sku AVAILABLE | ONHAND n [IFEQ current] [ONCE tok
                 ]
             },
             { name: "current", arg_type: Integer, token: "IFEQ", flags: [Optional] },
+            { name: "force", arg_type: PureToken, token: "FORCE", flags: [Optional] },
             { name: "token", arg_type: String, token: "ONCE", flags: [Optional] },
             { name: "text", arg_type: String, token: "NOTE", flags: [Optional] }
         ]
@@ -56,7 +57,7 @@ fn inv_set(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
 pub(super) fn parse(words: &[&[u8]], style: KeyStyle, settings: &Settings) -> Result<SetRequest, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
     let sku = Sku::parse(args.next("the sku")?, style)?;
-    let (mut count, mut if_equal, mut token, mut note) = (None, None, None, None);
+    let (mut count, mut if_equal, mut force, mut token, mut note) = (None, None, None, None, None);
     while let Some(word) = args.option() {
         match word.to_ascii_uppercase().as_slice() {
             b"AVAILABLE" => {
@@ -71,6 +72,7 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle, settings: &Settings) -> Re
                 let current = args.signed("the value of IFEQ")?;
                 args.set_once(&mut if_equal, "IFEQ", current)?;
             }
+            b"FORCE" => args.set_once(&mut force, "FORCE", ())?,
             _ if args.token(word, &mut token)? || args.note(word, &mut note, settings)? => {}
             _ => return Err(args.unknown(word)),
         }
@@ -85,5 +87,5 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle, settings: &Settings) -> Re
         format!("{measure} {units}{condition}")
     };
     let once = args::token(token, |token| OnceName::of_sku("set", &sku, token, style), asked)?;
-    Ok(SetRequest { sku, measure, units, if_equal, once, note })
+    Ok(SetRequest { sku, measure, units, if_equal, force: force.is_some(), once, note })
 }

@@ -19,7 +19,7 @@ const GRAMMAR: &str = "INV.STOCK product [product ...]";
         name: "INV.STOCK",
         flags: [ReadOnly],
         arity: -1,
-        summary: "Returns the stock of products: available, reserved and on-hand units, threshold and warehouses.",
+        summary: "Returns the stock of products: available, reserved, on-hand and reservable units, floor, threshold and warehouses.",
         complexity: "O(N) where N is the number of products and of their warehouses.",
         since: "0.1.0",
         key_spec: [
@@ -58,7 +58,7 @@ pub(super) fn write(reply: &Reply<'_>, product: &Product, stocked: Stocked) {
 }
 
 fn write_view(reply: &Reply<'_>, view: &StockView) {
-    reply.map(6);
+    reply.map(8);
     reply.text("product_id");
     reply.text(view.product.as_str());
     write_units(reply, view.units);
@@ -67,11 +67,13 @@ fn write_view(reply: &Reply<'_>, view: &StockView) {
     reply.text("warehouses");
     reply.array(view.warehouses.len());
     for (place, units) in &view.warehouses {
-        reply.map(5);
+        reply.map(8);
         reply.text("warehouse");
         reply.text(place.sku.warehouse().unwrap_or_default());
         reply.text("priority");
         reply.score(place.priority);
+        reply.text("closed");
+        reply.number(place.is_closed().into());
         write_units(reply, *units);
     }
 }
@@ -86,9 +88,13 @@ fn write_error(reply: &Reply<'_>, product: &Product, refusal: &Refusal) {
 }
 
 fn write_units(reply: &Reply<'_>, units: Units) {
-    for (name, units) in
-        [("available", units.available), ("reserved", units.reserved), ("on_hand", units.on_hand())]
-    {
+    for (name, units) in [
+        ("available", units.available),
+        ("reserved", units.reserved),
+        ("on_hand", units.on_hand),
+        ("floor", units.floor),
+        ("reservable", units.reservable),
+    ] {
         reply.text(name);
         reply.number(units);
     }

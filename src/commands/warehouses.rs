@@ -9,18 +9,18 @@ use super::reply;
 use crate::engine::keyspace::Keyspace;
 use crate::engine::places::MOST;
 use crate::engine::warehouses::{remove, set};
+use crate::inventory::priority::Priority;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Product, Warehouse};
 
-const GRAMMAR: &str =
-    "INV.WAREHOUSES product SET warehouse priority [warehouse priority ...] | DEL warehouse";
+const GRAMMAR: &str = "INV.WAREHOUSES product SET warehouse priority | CLOSED [warehouse priority | CLOSED ...] | DEL warehouse";
 
 #[command(
     {
         name: "INV.WAREHOUSES",
         flags: [Write],
         arity: -1,
-        summary: "Sets or removes the warehouses of a product and the order in which they are used.",
+        summary: "Sets, closes or removes the warehouses of a product, and sets the order in which they are used.",
         complexity: "O(N log N) where N is the number of warehouses of the product.",
         since: "0.1.0",
         key_spec: [
@@ -40,7 +40,13 @@ const GRAMMAR: &str =
                         name: "place", arg_type: Block, token: "SET", flags: [Multiple],
                         subargs: [
                             { name: "warehouse", arg_type: String },
-                            { name: "priority", arg_type: Integer }
+                            {
+                                name: "order", arg_type: OneOf,
+                                subargs: [
+                                    { name: "priority", arg_type: Integer },
+                                    { name: "closed", arg_type: PureToken, token: "CLOSED" }
+                                ]
+                            }
                         ]
                     },
                     { name: "warehouse", arg_type: String, token: "DEL" }
@@ -65,7 +71,7 @@ fn inv_warehouses(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Sets these warehouses, each with its priority.
-    Set(Vec<(Warehouse, i64)>),
+    Set(Vec<(Warehouse, Priority)>),
     /// Removes this warehouse.
     Remove(Warehouse),
 }
@@ -82,7 +88,7 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<(Product, Change
     if !word.eq_ignore_ascii_case(b"SET") {
         return Err(args.unknown(word));
     }
-    let mut places: Vec<(Warehouse, i64)> = vec![place(args.next("the warehouse")?, &mut args, style)?];
+    let mut places: Vec<(Warehouse, Priority)> = vec![place(args.next("the warehouse")?, &mut args, style)?];
     while let Some(name) = args.option() {
         let place = place(name, &mut args, style)?;
         if places.iter().any(|(known, _)| *known == place.0) {
@@ -96,8 +102,11 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<(Product, Change
     Ok((product, Change::Set(places)))
 }
 
-fn place(name: &[u8], args: &mut Args<'_>, style: KeyStyle) -> Result<(Warehouse, i64), Refusal> {
+fn place(name: &[u8], args: &mut Args<'_>, style: KeyStyle) -> Result<(Warehouse, Priority), Refusal> {
     let warehouse = Warehouse::parse(name, style)?;
-    let priority = args.signed(&format!("the priority of {warehouse}"))?;
-    Ok((warehouse, priority))
+    let what = format!("the priority of {warehouse}");
+    if args.takes(b"CLOSED") {
+        return Ok((warehouse, Priority::Closed));
+    }
+    Ok((warehouse, Priority::Number(args.signed(&what)?)))
 }

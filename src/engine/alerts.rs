@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::keyspace::{Counter, Keyspace, Reading, Tally, is_free};
 use super::places::places;
+use super::shelves::stored_floor;
 use super::{effects, feed};
 use crate::inventory::alert::{Alert, AlertType, crossing};
 use crate::inventory::cluster_slot::SlotState;
@@ -14,15 +15,31 @@ use crate::inventory::sku::{Product, Sku};
 /// The channel on which every alert is published.
 pub const CHANNEL: &str = "inventory:alerts";
 
-/// The changes of available units in one step. When the step is complete, [`raise`] finds the crossings in them.
+/// The changes of what can be reserved in one step. When the step is complete, [`raise`] finds the crossings in them.
 #[derive(Debug, Default)]
 pub struct Moves(Vec<Move>);
 
+/// One change: `units` were added to the available units, which were `before`.
 #[derive(Debug)]
 struct Move {
     sku: Sku,
     before: Counter,
     units: i64,
+    /// The sku was one of its product's open warehouses and no longer is. Then `units` is what could be reserved there,
+    /// with a minus sign.
+    leaves: bool,
+}
+
+impl Move {
+    /// What could be reserved before, if the sku was known and this is its floor. An absent counter counts as 0 if there is
+    /// a floor.
+    fn before(&self, floor: Option<i64>) -> Option<i64> {
+        match (&self.before, floor) {
+            (Counter::Units(units), floor) => Some(units.saturating_sub(floor.unwrap_or_default())),
+            (Counter::Absent, Some(floor)) => Some(floor.saturating_neg()),
+            (Counter::Absent, None) | (Counter::Broken(_), _) => None,
+        }
+    }
 }
 
 impl Moves {
@@ -33,6 +50,19 @@ impl Moves {
         moves
     }
 
+    /// The change of what can be reserved when the floor of `sku`, of which so many units are available, goes from
+    /// `before` to `after`.
+    ///
+    /// For alerts, a floor that rises is the same as units that are taken.
+    pub fn of_floor(sku: &Sku, available: Counter, before: i64, after: i64) -> Self {
+        let more = before.saturating_sub(after);
+        let available = match available {
+            Counter::Units(units) => units,
+            Counter::Absent | Counter::Broken(_) => 0,
+        };
+        Self::of(sku, &Counter::Units(available.saturating_sub(more)), more)
+    }
+
     /// Creates an empty list with room for `capacity` changes.
     pub fn with_capacity(capacity: usize) -> Self {
         Self(Vec::with_capacity(capacity))
@@ -41,7 +71,20 @@ impl Moves {
     /// Records that `units` were added to the available units of `sku`, which were `before`. Each sku may be recorded
     /// once.
     pub fn moved(&mut self, sku: &Sku, before: &Counter, units: i64) {
-        self.0.push(Move { sku: sku.clone(), before: before.clone(), units });
+        self.0.push(Move { sku: sku.clone(), before: before.clone(), units, leaves: false });
+    }
+
+    /// Records that a warehouse counts from now on, from which so many units can be reserved.
+    pub fn joined(&mut self, place: &Sku, available: i64, reservable: i64) {
+        let more = reservable.max(0);
+        self.moved(place, &Counter::Units(available.saturating_sub(more)), more);
+    }
+
+    /// Records that a warehouse does not count any more, from which so many units could be reserved.
+    pub fn left(&mut self, place: &Sku, available: i64, reservable: i64) {
+        let units = reservable.max(0).saturating_neg();
+        let before = Counter::Units(available);
+        self.0.push(Move { sku: place.clone(), before, units, leaves: true });
     }
 }
 
@@ -55,75 +98,110 @@ pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
     for moved in moves.0.iter().filter(|moved| moved.sku.warehouse().is_some()) {
         in_warehouses.entry(moved.sku.product()).or_default().push(moved);
     }
-    for Move { sku, before, units } in &moves.0 {
+    for moved @ Move { sku, .. } in &moves.0 {
         let product = sku.product();
         if sku.warehouse().is_none() {
             // A new counter raises no alert: the product did not exist before, so it was not low.
-            if let Counter::Units(before) = before
-                && let Some(crossed) = crossed(keys, product, *before, before.saturating_add(*units))
+            if let Some((threshold, floor)) = terms_of(keys, sku)
+                && let Some(before) = moved.before(floor)
+                && let Some(crossed) = crossed(before, before.saturating_add(moved.units), threshold)
                 // If the product has warehouses, the counter under its own name does not count.
                 && let Ok(None) = places(keys, product)
             {
                 raise_one(keys, product, crossed);
             }
         } else if let Some(moves) = in_warehouses.remove(product)
-            && may_cross(keys, product, &moves)
+            && let Some(threshold) = may_cross(keys, product, &moves)
             && let Some((before, after)) = sums(keys, product, &moves)
-            && let Some(crossed) = crossed(keys, product, before, after)
+            && let Some(crossed) = crossed(before, after, threshold)
         {
             raise_one(keys, product, crossed);
         }
     }
 }
 
-/// Whether the sum of a product's warehouses may have crossed 0 or the threshold.
+/// The low-stock threshold of a sku's product, and the key of the sku's floor. Returns `None` if the product raises no
+/// alerts, or if the floor is not an integer, so that it is not known what can be reserved.
+fn terms_of<K: Keyspace>(keys: &mut K, sku: &Sku) -> Option<(i64, Option<i64>)> {
+    let (own, has_no_floor) =
+        keys.ledger(|ledger| (ledger.thresholds.of(sku.product()), ledger.has_no_floor(sku)));
+    let threshold = own.unwrap_or(keys.settings().low_stock_threshold);
+    if threshold < 0 {
+        return None;
+    }
+    if has_no_floor {
+        return Some((threshold, None));
+    }
+    match stored_floor(keys, sku) {
+        Counter::Absent => Some((threshold, None)),
+        Counter::Units(floor) => Some((threshold, Some(floor))),
+        Counter::Broken(_) => None,
+    }
+}
+
+/// Whether the sum of a product's warehouses may have crossed 0 or the threshold. Returns the threshold if it may.
 ///
 /// If every warehouse that changed was and is above the threshold alone, the sum was and is above it as well. In that
 /// case, and if the product raises no alerts, the other warehouses need not be read.
-fn may_cross<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> bool {
+fn may_cross<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> Option<i64> {
     let highest = known_threshold(keys, product);
     if highest < 0 {
-        return false;
+        return None;
     }
-    let is_above = |moved: &&Move| match moved.before {
-        Counter::Units(units) => units > highest && units.saturating_add(moved.units) > highest,
-        Counter::Absent | Counter::Broken(_) => false,
+    let is_above = |moved: &&Move| match (&moved.before, terms_of(keys, &moved.sku)) {
+        (Counter::Units(units), Some((_, floor))) => {
+            let reservable = units.saturating_sub(floor.unwrap_or_default());
+            reservable > highest && reservable.saturating_add(moved.units) > highest
+        }
+        (Counter::Absent | Counter::Broken(_) | Counter::Units(_), _) => false,
     };
-    !moves.iter().all(is_above)
+    (!moves.iter().all(is_above)).then_some(highest)
 }
 
-/// The available units of all warehouses of a product together, before and after the changes. A negative counter counts
-/// as 0. Returns `None` if the product has no warehouses, or if none of them had a counter before.
+/// What could be reserved from all open warehouses of a product together, before and after the changes. A negative number
+/// counts as 0. Returns `None` if the product has no warehouses, or if none of them was known before.
 fn sums<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> Option<(i64, i64)> {
-    let places = places(keys, product).ok()??;
-    let moved: HashMap<&Sku, &Move> = moves.iter().map(|moved| (&moved.sku, *moved)).collect();
     let (mut before, mut after, mut was_there) = (0_i64, 0_i64, false);
-    for place in &places {
-        let found = Counter::from(keys.peek(Key::Available(&place.sku)));
-        let now = match found {
-            Counter::Units(units) => units,
-            Counter::Absent | Counter::Broken(_) => 0,
+    for gone in moves.iter().filter(|moved| moved.leaves) {
+        before = before.saturating_sub(gone.units);
+        was_there = true;
+    }
+    let places = match places(keys, product).ok()? {
+        Some(places) => places,
+        None if was_there => Vec::new(),
+        None => return None,
+    };
+    let moved: HashMap<&Sku, &Move> = moves.iter().map(|moved| (&moved.sku, *moved)).collect();
+    for place in places.iter().filter(|place| !place.is_closed()) {
+        let available = Counter::from(keys.peek(Key::Available(&place.sku)));
+        let is_counted = available != Counter::Absent;
+        let (now, has_floor) = match (available, stored_floor(keys, &place.sku)) {
+            // Nothing can be reserved from it until the key is corrected.
+            (Counter::Broken(_), _) | (_, Counter::Broken(_)) => continue,
+            (Counter::Units(units), Counter::Units(floor)) => (units.saturating_sub(floor), true),
+            (Counter::Units(units), Counter::Absent) => (units, false),
+            (Counter::Absent, Counter::Units(floor)) => (floor.saturating_neg(), true),
+            (Counter::Absent, Counter::Absent) => (0, false),
         };
-        let (then, known) = match moved.get(&place.sku) {
+        let (then, was_counted) = match moved.get(&place.sku) {
             Some(moved) => (now.saturating_sub(moved.units), moved.before != Counter::Absent),
-            None => (now, found != Counter::Absent),
+            None => (now, is_counted),
         };
         before = before.saturating_add(then.max(0));
         after = after.saturating_add(now.max(0));
-        was_there |= known;
+        was_there |= was_counted || has_floor;
     }
     was_there.then_some((before, after))
 }
 
-/// A crossing: its type, and the available units and the threshold at that moment.
+/// A crossing: its type, and what can be reserved and the threshold at that moment.
 struct Crossed {
     kind: AlertType,
     available: i64,
     threshold: i64,
 }
 
-fn crossed<K: Keyspace>(keys: &mut K, product: &str, before: i64, after: i64) -> Option<Crossed> {
-    let threshold = known_threshold(keys, product);
+fn crossed(before: i64, after: i64, threshold: i64) -> Option<Crossed> {
     let kind = crossing(before, after, threshold)?;
     Some(Crossed { kind, available: after, threshold })
 }

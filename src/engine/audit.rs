@@ -7,7 +7,7 @@ use super::change::{Cause, Change, Writes};
 use super::effects::Effect;
 use super::keyspace::{Keyspace, Reading, Tally, counter};
 use super::places::{self, Standing};
-use super::shelves::{self, Units};
+use super::shelves;
 use super::sweep::require_index;
 use super::{alerts, feed, sweep};
 use crate::inventory::cluster_slot::SlotState;
@@ -60,7 +60,7 @@ pub fn look_at<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Finding>, 
     let audit = audit(keys, sku)?;
     if audit.held == 0 && places::standing(keys, sku)? == Standing::OwnName {
         let own = shelves::units_of(keys, sku)?.unwrap_or_default();
-        if own == Units::default() {
+        if (own.available, own.reserved) == (0, 0) {
             return Err(places::name_places(keys, sku));
         }
     }
@@ -85,6 +85,8 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Optio
     let available = keys.read_counter(Key::Available(sku));
     let (found, units) = both(found, available.clone().units(Key::Available(sku), keys.style()))?;
     let Some(Finding { audit, .. }) = found else { return Ok(None) };
+    // The repair does not depend on the floor, so it does not matter whether the floor can be read.
+    let floor = shelves::floor_of(keys, sku).unwrap_or_default();
     let drift = audit.drift();
     // A counter that another client has written in the current transaction is judged when the transaction ends.
     let is_alone =
@@ -111,8 +113,12 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Optio
         keys.report(&format!("{sku}: INV.REPAIR moved {drift} units from reserved to available"));
     }
     let left = units.saturating_add(drift);
-    if drift < 0 && left < 0 {
-        keys.report(&format!("{sku}: reservations hold {} more units than there are", left.saturating_neg()));
+    let below = left.saturating_sub(floor.min(0));
+    if drift < 0 && below < 0 {
+        keys.report(&format!(
+            "{sku}: reservations hold {} more units than there are",
+            below.saturating_neg()
+        ));
     }
     Ok(Some(audit))
 }
@@ -252,6 +258,8 @@ impl AuditCursor {
 fn to_look_at<K: Keyspace>(keys: &mut K, counter: Counted) -> Option<Sku> {
     match counter {
         Counted::Reserved(sku) => Some(sku),
+        // A floor is no stock.
+        Counted::Floor(_) => None,
         Counted::Available(sku) => {
             let is_counted = keys.peek(Key::Reserved(&sku)) != Reading::Absent;
             let is_held = keys.ledger(|ledger| ledger.holds.held_by_others(&sku, 0)) > 0;

@@ -178,6 +178,7 @@ impl<'k, K: Keyspace> Draft<'k, K> {
             | Effect::Units { .. }
             | Effect::Once { .. }
             | Effect::Threshold { .. }
+            | Effect::Floor { .. }
             | Effect::Rank { .. }
             | Effect::Unrank { .. }
             | Effect::Clear { .. } => None,
@@ -303,7 +304,7 @@ impl<K: Keyspace> Keyspace for Draft<'_, K> {
         self.keys.ranking_of(key, member)
     }
 
-    fn rank(&mut self, key: Key<'_>, member: &str, score: i64) {
+    fn rank(&mut self, key: Key<'_>, member: &str, score: f64) {
         self.keys.rank(key, member, score);
     }
 

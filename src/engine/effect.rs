@@ -4,6 +4,7 @@ use crate::inventory::ending::Ending;
 use crate::inventory::key::{Key, OnceName};
 use crate::inventory::line::Line;
 use crate::inventory::outcome::Outcome;
+use crate::inventory::priority::Priority;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::{Product, ReservationId, Sku};
@@ -61,12 +62,20 @@ pub enum Effect {
         /// The threshold: 0 or more, or [`OFF`](crate::inventory::alert::OFF). `None` deletes it.
         units: Option<i64>,
     },
-    /// `RANK product@warehouse priority 0`: add the warehouse to the product, or change its priority.
+    /// `FLOOR sku units 0`: set the floor of the sku, or delete it if `units` is 0.
+    Floor {
+        /// The sku.
+        sku: Sku,
+        /// The floor.
+        units: i64,
+    },
+    /// `RANK product@warehouse priority 0`: add the warehouse to the product, or change its priority. `CLOSED
+    /// product@warehouse 0 0`: the same for [`Priority::Closed`].
     Rank {
         /// The product in this warehouse.
         place: Sku,
-        /// The priority. The warehouse with the lowest number is used first.
-        priority: i64,
+        /// The priority.
+        priority: Priority,
     },
     /// `UNRANK product@warehouse 0 0`: remove the warehouse from the product.
     Unrank {
@@ -112,6 +121,7 @@ impl Effect {
             | Effect::End { .. }
             | Effect::Once { .. }
             | Effect::Threshold { .. }
+            | Effect::Floor { .. }
             | Effect::Rank { .. }
             | Effect::Unrank { .. }
             | Effect::Clear { .. }

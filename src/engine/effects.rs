@@ -135,9 +135,19 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8], upkeep
             }
             keys.ledger(|ledger| ledger.thresholds.set(product.clone(), *units));
         }
+        Effect::Floor { sku, units: 0 } => {
+            remove(keys, Key::Floor(sku));
+            keys.ledger(|ledger| ledger.floors.leave(sku));
+        }
+        Effect::Floor { sku, units } => {
+            let key = Key::Floor(sku);
+            keys.write(key, units.to_string().as_bytes(), None);
+            keys.ledger(|ledger| ledger.floors.enter(sku.clone()));
+            keys.notify(c"set", key);
+        }
         Effect::Rank { place, priority } => {
             let key = Key::Warehouses(place.product());
-            keys.rank(key, place.warehouse().unwrap_or_default(), *priority);
+            keys.rank(key, place.warehouse().unwrap_or_default(), priority.score());
             if let Ok(product) = Product::parse(place.product().as_bytes(), keys.style()) {
                 keys.ledger(|ledger| ledger.warehouse_sets.enter(product));
             }
@@ -153,10 +163,7 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8], upkeep
         }
         Effect::Clear { sku } => {
             for key in [Key::Available(sku), Key::Reserved(sku)] {
-                if !is_free(keys, key) {
-                    keys.remove(key);
-                    keys.notify(c"del", key);
-                }
+                remove(keys, key);
             }
         }
         Effect::End { id, deadline, .. } => {
@@ -174,6 +181,14 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8], upkeep
             // The record may still exist although it has expired.
             keys.ledger(|ledger| ledger.holds.note_outcome(id));
         }
+    }
+}
+
+/// Deletes a key, if it exists.
+fn remove<K: Keyspace>(keys: &mut K, key: Key<'_>) {
+    if !is_free(keys, key) {
+        keys.remove(key);
+        keys.notify(c"del", key);
     }
 }
 
@@ -235,8 +250,20 @@ pub fn replay<K: Keyspace>(keys: &mut K, arguments: &[&[u8]]) -> Result<(), Refu
         // Reservations in another key style are not released by this server, which would look for their keys under
         // other names.
         for effect in effects {
-            if let Effect::Hold { record, .. } | Effect::Record { record, .. } = effect {
-                keys.ledger(|ledger| ledger.holds.leave(&record.id));
+            match effect {
+                Effect::Hold { record, .. } | Effect::Record { record, .. } => {
+                    keys.ledger(|ledger| ledger.holds.leave(&record.id));
+                }
+                // The key of the same sku in this server's own style is another one and may still exist.
+                Effect::Floor { sku, .. } => keys.ledger(|ledger| ledger.floors.enter(sku)),
+                Effect::Units { .. }
+                | Effect::Once { .. }
+                | Effect::Threshold { .. }
+                | Effect::Rank { .. }
+                | Effect::Unrank { .. }
+                | Effect::Clear { .. }
+                | Effect::End { .. }
+                | Effect::Outcome { .. } => {}
             }
         }
     }
@@ -267,6 +294,9 @@ fn check_replayed<K: Keyspace>(keys: &mut K, effect: &Effect) -> Result<(), Refu
             for key in [Key::Available(sku), Key::Reserved(sku)] {
                 objections.check(counter(keys, key));
             }
+        }
+        Effect::Floor { sku, .. } => {
+            objections.check(counter(keys, Key::Floor(sku)));
         }
         Effect::Rank { place, .. } | Effect::Unrank { place } => {
             objections.check(check_set(keys, place.product()));

@@ -12,6 +12,7 @@ use crate::inventory::ending::Ending;
 use crate::inventory::key::{Key, OnceName, Watched, watched};
 use crate::inventory::line::Line;
 use crate::inventory::outcome::Outcome;
+use crate::inventory::priority::Priority;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::reservation::Record;
@@ -164,14 +165,16 @@ enum Word {
     Once,
     Threshold,
     NoAlerts,
+    Floor,
     Rank,
+    Closed,
     Unrank,
     Clear,
     Outcome,
 }
 
 impl Word {
-    const ALL: [Word; 11] = [
+    const ALL: [Word; 13] = [
         Word::Hold,
         Word::Record,
         Word::Units,
@@ -179,7 +182,9 @@ impl Word {
         Word::Once,
         Word::Threshold,
         Word::NoAlerts,
+        Word::Floor,
         Word::Rank,
+        Word::Closed,
         Word::Unrank,
         Word::Clear,
         Word::Outcome,
@@ -194,7 +199,9 @@ impl Word {
             Word::Once => "ONCE",
             Word::Threshold => "THRESHOLD",
             Word::NoAlerts => "NOALERTS",
+            Word::Floor => "FLOOR",
             Word::Rank => "RANK",
+            Word::Closed => "CLOSED",
             Word::Unrank => "UNRANK",
             Word::Clear => "CLEAR",
             Word::Outcome => "OUTCOME",
@@ -230,7 +237,9 @@ impl Word {
                 Effect::Threshold { product: product()?, units: (first >= 0).then_some(first) }
             }
             Word::NoAlerts => Effect::Threshold { product: product()?, units: Some(OFF) },
-            Word::Rank => Effect::Rank { place: place()?, priority: first },
+            Word::Floor => Effect::Floor { sku: sku()?, units: first },
+            Word::Rank => Effect::Rank { place: place()?, priority: Priority::Number(first) },
+            Word::Closed => Effect::Rank { place: place()?, priority: Priority::Closed },
             Word::Unrank => Effect::Unrank { place: place()? },
             Word::Clear => Effect::Clear { sku: sku()? },
         })
@@ -267,7 +276,13 @@ impl Effect {
             Effect::Threshold { product, units } => {
                 (Word::Threshold, product.as_str(), units.unwrap_or(-1), number(0))
             }
-            Effect::Rank { place, priority } => (Word::Rank, place.as_str(), *priority, number(0)),
+            Effect::Floor { sku, units } => (Word::Floor, sku.as_str(), *units, number(0)),
+            Effect::Rank { place, priority: Priority::Number(priority) } => {
+                (Word::Rank, place.as_str(), *priority, number(0))
+            }
+            Effect::Rank { place, priority: Priority::Closed } => {
+                (Word::Closed, place.as_str(), 0, number(0))
+            }
             Effect::Unrank { place } => (Word::Unrank, place.as_str(), 0, number(0)),
             Effect::Clear { sku } => (Word::Clear, sku.as_str(), 0, number(0)),
         };
@@ -370,6 +385,7 @@ impl<'a> Packed<'a> {
             | Effect::Units { .. }
             | Effect::Once { .. }
             | Effect::Threshold { .. }
+            | Effect::Floor { .. }
             | Effect::Rank { .. }
             | Effect::Unrank { .. }
             | Effect::Clear { .. }
@@ -414,6 +430,7 @@ impl<'a> Packed<'a> {
                 | Effect::Record { .. }
                 | Effect::Once { .. }
                 | Effect::Threshold { .. }
+                | Effect::Floor { .. }
                 | Effect::Rank { .. }
                 | Effect::Unrank { .. }
                 | Effect::Clear { .. }

@@ -264,7 +264,7 @@ pub trait Keyspace {
     fn ranking_of(&mut self, key: Key<'_>, member: &str) -> Ranking;
 
     /// Adds a member to a sorted set or changes its score. An absent key is created.
-    fn rank(&mut self, key: Key<'_>, member: &str, score: i64);
+    fn rank(&mut self, key: Key<'_>, member: &str, score: f64);
 
     /// Removes a member from a sorted set. If it was the last one, the key is deleted. Returns whether the key was
     /// deleted.
@@ -286,7 +286,7 @@ pub trait Keyspace {
     /// Publishes a message on a channel.
     fn publish(&mut self, channel: &'static str, message: &[u8]);
 
-    /// Returns some counters and the next cursor, starting at `cursor`. About `count` keys are examined. As with SCAN,
+    /// Returns some counters and floors, and the next cursor, starting at `cursor`. About `count` keys are examined. As with SCAN,
     /// cursor 0 starts the walk and marks its end.
     fn counters(&mut self, cursor: u64, count: usize) -> Result<(u64, Vec<Counted>), Refusal>;
 

@@ -5,8 +5,8 @@
 //! Each module uses only modules of the levels below its own:
 //!
 //! - The commands on many reservations: [`batch`], with `draft`.
-//! - The steps of commands: [`reserve`], [`replace`], [`resolve`], [`restock`], [`warehouses`], [`queries`],
-//!   [`stockscan`], [`audit`].
+//! - The steps of commands: [`reserve`], [`replace`], [`resolve`], [`restock`], [`floors`], [`warehouses`],
+//!   [`queries`], [`stockscan`], [`audit`].
 //! - The continuous audit: [`verify`].
 //! - What these share, and what happens without a command: `supply`, [`recover`], [`sweep`], [`moving`],
 //!   [`load_repair`].
@@ -40,6 +40,7 @@ mod draft;
 pub mod effect;
 pub mod effects;
 pub mod feed;
+pub mod floors;
 pub mod forms;
 mod judge;
 pub mod keyspace;

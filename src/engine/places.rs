@@ -2,6 +2,7 @@
 
 use super::keyspace::{Keyspace, Ranking};
 use crate::inventory::key::Key;
+use crate::inventory::priority::Priority;
 use crate::inventory::refusal::Refusal;
 use crate::inventory::sku::{KeyStyle, Listed, Sku, Warehouse};
 
@@ -31,8 +32,15 @@ pub(super) fn check_work(looked_at: usize) -> Result<(), Refusal> {
 pub struct Place {
     /// `product@warehouse`.
     pub sku: Sku,
-    /// The priority. The warehouse with the lowest number is used first.
+    /// The priority. The warehouse with the lowest number is used first. A closed one has the number +infinity.
     pub priority: f64,
+}
+
+impl Place {
+    /// Whether units are taken from the warehouse only by its name.
+    pub fn is_closed(&self) -> bool {
+        Priority::is_closed(self.priority)
+    }
 }
 
 /// Returns the warehouses of a product, the lowest priority number first and equal ones by name. Returns `None` if the

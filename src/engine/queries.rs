@@ -3,7 +3,7 @@
 use super::judge::judge;
 use super::keyspace::{Counter, Keyspace, Reading};
 use super::places::{self, places};
-use super::shelves::{Units, units_of};
+use super::shelves::{Units, units_of, units_with};
 use super::sweep;
 use crate::inventory::cluster_slot::SlotState;
 use crate::inventory::ending::Ending;
@@ -245,6 +245,12 @@ pub type Stocked = Result<Option<StockView>, Refusal>;
 pub fn stock<K: Keyspace>(keys: &mut K, products: &[Product]) -> Result<Vec<Stocked>, Refusal> {
     let (mut looked_at, mut found) = (0_usize, Vec::with_capacity(products.len()));
     for product in products {
+        let sku = Sku::from(product);
+        if keys.ledger(|ledger| ledger.is_plain(&sku)) {
+            let units = units_with(keys, &sku, Counter::Absent);
+            found.push(units.and_then(|units| view_of(keys, product, units, Vec::new())));
+            continue;
+        }
         let places = places(keys, product.as_str());
         if let Ok(Some(places)) = &places {
             looked_at = looked_at.saturating_add(places.len());
@@ -262,21 +268,29 @@ pub(super) fn stock_of<K: Keyspace>(
     places: Option<Vec<places::Place>>,
 ) -> Stocked {
     let (units, warehouses) = match places {
-        None => match units_of(keys, &Sku::from(product))? {
-            None => return Ok(None),
-            Some(units) => (units, Vec::new()),
-        },
+        None => (units_of(keys, &Sku::from(product))?, Vec::new()),
         Some(places) => {
             let mut sum = Units::default();
             let mut found = Vec::with_capacity(places.len());
             for place in places {
                 let units = units_of(keys, &place.sku)?.unwrap_or_default();
-                sum = sum.plus(units);
+                sum = if place.is_closed() { sum.plus_closed(units) } else { sum.plus(units) };
                 found.push((place, units));
             }
-            (sum, found)
+            (Some(sum), found)
         }
     };
+    view_of(keys, product, units, warehouses)
+}
+
+/// The stock of a product that has these units, if any.
+fn view_of<K: Keyspace>(
+    keys: &mut K,
+    product: &Product,
+    units: Option<Units>,
+    warehouses: Vec<(places::Place, Units)>,
+) -> Stocked {
+    let Some(units) = units else { return Ok(None) };
     let threshold = stored_threshold(keys, product)?;
     Ok(Some(StockView { product: product.clone(), units, threshold, warehouses }))
 }

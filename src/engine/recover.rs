@@ -94,6 +94,7 @@ impl Walk {
                 Purpose::IndexUnwatched => ledger.standing.found_unwatched_mark(self.now),
             },
             Some(Watched::Warehouses(product)) => ledger.warehouse_sets.enter(product),
+            Some(Watched::Floor(sku)) => ledger.floors.enter(sku),
             Some(Watched::Available) | None => {}
         }
     }

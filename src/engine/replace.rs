@@ -209,7 +209,8 @@ fn own_units<'a>(freed: &[&'a Record]) -> Own<'a> {
     own
 }
 
-/// Checks that the counters allow to free the units of these reservations, as ROLLBACK would (CLAMP).
+/// Checks that the counters allow to free the units of these reservations, as ROLLBACK would (CLAMP). No floor is read,
+/// because it does not matter to units that are freed.
 ///
 /// # Errors
 ///
@@ -219,7 +220,7 @@ fn check_freed<K: Keyspace>(keys: &mut K, freed: &[&Record], own: &Own<'_>) -> R
     for record in freed {
         let by_hand = is_clamped(keys, record)?;
         for Line { sku, .. } in &record.items {
-            let Some(shelf) = objections.check(Shelf::read(keys, sku)) else { continue };
+            let Some(shelf) = objections.check(Shelf::on_floor(keys, sku, 0)) else { continue };
             let held = own.get(sku).copied().unwrap_or_default();
             let others =
                 if by_hand { keys.ledger(|ledger| ledger.holds.held_by_others(sku, held)) } else { 0 };
@@ -249,7 +250,7 @@ fn changes<'a>(lines: &'a [Line], freed: &[&'a Record], own: &Own<'_>) -> Vec<(&
     changes
 }
 
-/// Checks that the counters can take these changes. Returns the changes of available units.
+/// Checks that the counters can take these changes, whose lines have been judged by their floors. Returns the changes of available units.
 ///
 /// # Errors
 ///
@@ -258,7 +259,7 @@ fn check_room<K: Keyspace>(keys: &mut K, changes: &[(&Sku, i64)]) -> Result<aler
     let mut moves = alerts::Moves::with_capacity(changes.len());
     let mut objections = Objections::default();
     for (sku, more) in changes {
-        let Some(shelf) = objections.check(Shelf::read(keys, sku)) else { continue };
+        let Some(shelf) = objections.check(Shelf::on_floor(keys, sku, 0)) else { continue };
         let overflow = |counter| Refusal::Overflow { sku: (*sku).clone(), counter };
         if shelf.units.checked_sub(*more).is_none() {
             objections.add(overflow("available"));

@@ -19,6 +19,8 @@ pub struct AdjustRequest {
     pub sku: Sku,
     /// The units to add to available. If negative, they are removed.
     pub delta: i64,
+    /// Whether available may fall below 0 and the floor.
+    pub force: bool,
     /// The client's token.
     pub once: Option<Once>,
     /// A note for the feed.
@@ -45,6 +47,8 @@ pub struct SetRequest {
     pub units: i64,
     /// Set the number only if its present value is this.
     pub if_equal: Option<i64>,
+    /// Whether available may fall below 0 and the floor, and units that were sold before they arrived may be counted.
+    pub force: bool,
     /// The client's token.
     pub once: Option<Once>,
     /// A note for the feed.
@@ -55,10 +59,10 @@ pub struct SetRequest {
 ///
 /// # Errors
 ///
-/// `INSUFFICIENT` if the number would become negative, and `ERR` if the sku would have too many units or its product is
+/// `INSUFFICIENT` if the number would fall below 0 and below the floor, and `ERR` if the sku would have too many units or its product is
 /// kept in other places.
 pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64, Refusal> {
-    let AdjustRequest { sku, delta, once, note } = request;
+    let AdjustRequest { sku, delta, force, once, note } = request;
     feed::check_note(keys, note.as_ref())?;
     sweep::catch_up(keys);
     let (shelf, places, answered) = open(keys, sku, once.as_ref())?;
@@ -68,13 +72,16 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
     let mut objections = Objections::default();
     objections.check(places.and_then(|places| require_place(keys.style(), places.as_deref(), sku)));
     let sum = shelf.units.saturating_add(*delta);
-    if sum < 0 && *delta < 0 {
+    if sum < shelf.lowest() && *delta < 0 && !force {
         objections.add(Refusal::Insufficient(vec![Shortage {
             sku: sku.clone(),
             requested: delta.saturating_neg(),
-            available: shelf.units,
+            available: shelf.units.saturating_sub(shelf.lowest()),
             is_known: is_known(keys, sku),
         }]));
+    }
+    if *delta < 0 && shelf.units.checked_add(*delta).is_none() {
+        objections.add(Refusal::Overflow { sku: sku.clone(), counter: "available" });
     }
     objections.check(shelf.check_bound(sku, *delta));
     objections.unless_any(())?;
@@ -87,9 +94,10 @@ pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64,
 ///
 /// # Errors
 ///
-/// `OVERCOMMITTED` if the units on hand would be less than the reserved units, and `ERR` as for [`adjust`].
+/// `OVERCOMMITTED` if available would fall below 0 and below the floor, or if units were sold before they arrived, and
+/// `ERR` as for [`adjust`].
 pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64>, Refusal> {
-    let SetRequest { sku, measure, units, if_equal, once, note } = request;
+    let SetRequest { sku, measure, units, if_equal, force, once, note } = request;
     feed::check_note(keys, note.as_ref())?;
     sweep::catch_up(keys);
     let (shelf, places, answered) = open(keys, sku, once.as_ref())?;
@@ -106,7 +114,11 @@ pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64
         return Ok(None);
     }
     let mut objections = Objections::default();
-    if available < 0 {
+    let on_hand = shelf.units.saturating_add(reserved);
+    if on_hand < 0 && !force {
+        objections.add(Refusal::SoldAhead { sku: sku.clone(), on_hand });
+    }
+    if available < shelf.lowest() && !force {
         objections.add(Refusal::Overcommitted { sku: sku.clone(), on_hand: *units, reserved });
     }
     objections.check(shelf.check_bound(sku, available.saturating_sub(shelf.units)));
@@ -146,8 +158,11 @@ pub fn set_threshold<K: Keyspace>(
 ///
 /// A refusal because of the warehouses is postponed, so that a retry still gets its remembered answer.
 fn open<K: Keyspace>(keys: &mut K, sku: &Sku, token: Option<&Once>) -> Result<Opened, Refusal> {
-    let places = put_off(Rank::Foreign, places(keys, sku.product()));
-    let shelf = Shelf::read(keys, sku);
+    let (places, shelf) = if keys.ledger(|ledger| ledger.is_plain(sku)) {
+        (Ok(Ok(None)), Shelf::on_floor(keys, sku, 0))
+    } else {
+        (put_off(Rank::Foreign, places(keys, sku.product())), Shelf::read(keys, sku))
+    };
     let ((places, shelf), answered) = both(both(places, shelf), answered_number(keys, token))?;
     Ok((shelf, places, answered))
 }

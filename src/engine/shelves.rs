@@ -17,19 +17,42 @@ pub(super) struct Shelf {
     pub(super) units: i64,
     /// The reserved counter as a number; an absent counter is 0.
     pub(super) reserved: i64,
+    /// The floor; an absent one is 0.
+    pub(super) floor: i64,
 }
 
 impl Shelf {
-    /// Reads both counters of a sku that will be changed.
+    /// Reads both counters of a sku that will be changed, and its floor.
     ///
     /// # Errors
     ///
     /// `WRONGTYPE` if one is not an integer.
     pub(super) fn read<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Self, Refusal> {
+        let floor = floor_of(keys, sku)?;
+        Self::on_floor(keys, sku, floor)
+    }
+
+    /// Reads both counters of a sku that will be changed, whose floor is known.
+    ///
+    /// # Errors
+    ///
+    /// `WRONGTYPE` if one is not an integer.
+    pub(super) fn on_floor<K: Keyspace>(keys: &mut K, sku: &Sku, floor: i64) -> Result<Self, Refusal> {
         let available = keys.counter_to_change(Key::Available(sku));
         let units = available.clone().units(Key::Available(sku), keys.style())?;
         let reserved = counter_to_change(keys, Key::Reserved(sku))?;
-        Ok(Self { available, units, reserved })
+        Ok(Self { available, units, reserved, floor })
+    }
+
+    /// The units that can be reserved. The number is negative if available is below the floor.
+    pub(super) fn reservable(&self) -> i64 {
+        self.units.saturating_sub(self.floor)
+    }
+
+    /// The number to which a count or a loss may lower available. The units below the floor exist, but those below 0 only if
+    /// they are promised before they arrive.
+    pub(super) fn lowest(&self) -> i64 {
+        self.floor.min(0)
     }
 
     /// Checks that `more` units can be added. The bound applies to available and reserved units together, since all
@@ -94,50 +117,103 @@ impl Shelves {
 /// The units in one place, or in several together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Units {
-    /// The units that can be reserved.
+    /// The available units.
     pub available: i64,
     /// The units that are held.
     pub reserved: i64,
+    /// All units that are physically present: available and reserved. Negative if units were sold before they arrived.
+    pub on_hand: i64,
+    /// The floor.
+    pub floor: i64,
+    /// The units that can be reserved. Negative if available is below the floor.
+    pub reservable: i64,
 }
 
 impl Units {
-    /// All units that are physically present: available and reserved.
-    pub fn on_hand(self) -> i64 {
-        self.available.saturating_add(self.reserved)
+    /// The units of one sku on this floor.
+    fn new(available: i64, reserved: i64, floor: i64) -> Self {
+        Self {
+            available,
+            reserved,
+            on_hand: available.saturating_add(reserved),
+            floor,
+            reservable: available.saturating_sub(floor),
+        }
     }
 
-    /// The sum with another place. As in a RESERVE, a negative available counter counts as 0. Only other clients and
-    /// INV.REPAIR can make one negative.
+    /// The sum with another place. As in a RESERVE, a place that has less than nothing does not reduce what the others
+    /// have.
     pub(super) fn plus(self, other: Self) -> Self {
         Self {
             available: self.available.saturating_add(other.available.max(0)),
+            floor: self.floor.saturating_add(other.floor),
+            reservable: self.reservable.saturating_add(other.reservable.max(0)),
+            ..self.plus_closed(other)
+        }
+    }
+
+    /// The sum with a closed place, from which nothing is taken unless it is named.
+    pub(super) fn plus_closed(self, other: Self) -> Self {
+        Self {
             reserved: self.reserved.saturating_add(other.reserved),
+            on_hand: self.on_hand.saturating_add(other.on_hand),
+            ..self
         }
     }
 }
 
-/// Whether the sku is known: it has a counter, units that are held, or a place in its product's set of warehouses. Has
-/// no side effects.
+/// Reads the floor of a sku; a sku that has none is on floor 0. Has no side effects.
+///
+/// # Errors
+///
+/// `WRONGTYPE` if it is not an integer.
+pub(super) fn floor_of<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<i64, Refusal> {
+    let key = Key::Floor(sku);
+    stored_floor(keys, sku).units(key, keys.style())
+}
+
+/// Reads the key of a floor. Has no side effects.
+pub(super) fn stored_floor<K: Keyspace>(keys: &mut K, sku: &Sku) -> Counter {
+    if keys.ledger(|ledger| ledger.has_no_floor(sku)) {
+        return Counter::Absent;
+    }
+    keys.peek(Key::Floor(sku)).into()
+}
+
+/// Whether the sku is known: it has a counter, a floor, units that are held, or a place in its product's set of
+/// warehouses. Has no side effects.
 pub(super) fn is_known<K: Keyspace>(keys: &mut K, sku: &Sku) -> bool {
     let has_counter = [Key::Available(sku), Key::Reserved(sku)]
         .into_iter()
         .any(|counter| keys.peek(counter) != Reading::Absent);
     has_counter
+        || stored_floor(keys, sku) != Counter::Absent
         || keys.ledger(|ledger| ledger.holds.held_by_others(sku, 0)) > 0
         || places::is_named_in_set(keys, sku)
 }
 
-/// Reads both counters of a sku. Returns `None` if neither exists.
+/// Reads both counters of a sku and its floor. Returns `None` if none of them exists.
 pub(super) fn units_of<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Units>, Refusal> {
+    let floor = stored_floor(keys, sku);
+    units_with(keys, sku, floor)
+}
+
+/// Reads both counters of a sku whose floor was read. Returns `None` if none of the three exists.
+pub(super) fn units_with<K: Keyspace>(
+    keys: &mut K,
+    sku: &Sku,
+    floor: Counter,
+) -> Result<Option<Units>, Refusal> {
     let style = keys.style();
     let available = keys.read_counter(Key::Available(sku));
     let reserved = keys.read_counter(Key::Reserved(sku));
-    if available == Counter::Absent && reserved == Counter::Absent {
+    if [&available, &reserved, &floor].into_iter().all(|found| *found == Counter::Absent) {
         return Ok(None);
     }
     let available = available.units(Key::Available(sku), style)?;
     let reserved = reserved.units(Key::Reserved(sku), style)?;
-    Ok(Some(Units { available, reserved }))
+    let floor = floor.units(Key::Floor(sku), style)?;
+    Ok(Some(Units::new(available, reserved, floor)))
 }
 
 /// Returns the stray units of a sku: those that do not count because its product is kept in warehouses and this sku is
@@ -145,6 +221,6 @@ pub(super) fn units_of<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Option<Un
 pub fn stray<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<i64, Refusal> {
     match places::standing(keys, sku)? {
         Standing::Counts => Ok(0),
-        Standing::OwnName | Standing::NoWarehouse => Ok(units_of(keys, sku)?.unwrap_or_default().on_hand()),
+        Standing::OwnName | Standing::NoWarehouse => Ok(units_of(keys, sku)?.unwrap_or_default().on_hand),
     }
 }

@@ -1,5 +1,6 @@
 //! `INV.STOCKSCAN`: a walk over the stock of all products.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::keyspace::{Keyspace, Ranking, Reading};
@@ -76,7 +77,7 @@ pub struct StockScanQuery {
     pub count: usize,
     /// List only products that match.
     pub pattern: Option<Pattern>,
-    /// List only products whose available units are at or below their threshold, or at 0 if they have none.
+    /// List only products of which no more can be reserved than their threshold, or nothing if they have none.
     pub low: bool,
 }
 
@@ -106,6 +107,18 @@ const STEP: usize = 128;
 ///
 /// `ERR` if the server cannot scan its keys.
 pub fn stock_scan<K: Keyspace>(
+    keys: &mut K,
+    query: &StockScanQuery,
+    may_see: impl Fn(&Product) -> bool,
+) -> Result<StockPage, Refusal> {
+    let mut page = walk_on(keys, query, may_see)?;
+    if !keys.ledger(|ledger| ledger.floors.is_empty()) {
+        page.list_each_once();
+    }
+    Ok(page)
+}
+
+fn walk_on<K: Keyspace>(
     keys: &mut K,
     query: &StockScanQuery,
     may_see: impl Fn(&Product) -> bool,
@@ -166,6 +179,12 @@ pub fn stock_scan<K: Keyspace>(
 }
 
 impl StockPage {
+    /// Removes the products that the page has listed before.
+    fn list_each_once(&mut self) {
+        let mut listed = HashSet::with_capacity(self.found.len());
+        self.found.retain(|(product, _)| listed.insert(product.clone()));
+    }
+
     /// Lists a product, if it is there and the query asks for it.
     fn list<K: Keyspace>(&mut self, keys: &mut K, query: &StockScanQuery, product: Product) {
         let stocked = stock_now(keys, &product);
@@ -204,14 +223,15 @@ fn hash_of(product: &Product) -> u64 {
     hasher.finish()
 }
 
-/// The product that the walk finds at this counter, if any: one that has no warehouses. A product with both counters is
-/// found at the available one.
+/// The product that the walk finds at this counter or floor, if any: one that has no warehouses. A product with both
+/// counters is found at the available one. One with a floor is found there as well, because the first RESERVE creates the
+/// counters of a product that only has a floor, and the walk may have passed their places already.
 fn kept_under_its_name<K: Keyspace>(keys: &mut K, counter: Counted) -> Option<Product> {
-    let (sku, is_available) = match counter {
-        Counted::Available(sku) => (sku, true),
+    let (sku, is_always_found) = match counter {
+        Counted::Available(sku) | Counted::Floor(sku) => (sku, true),
         Counted::Reserved(sku) => (sku, false),
     };
-    if sku.warehouse().is_some() || (!is_available && keys.peek(Key::Available(&sku)) != Reading::Absent) {
+    if sku.warehouse().is_some() || (!is_always_found && keys.peek(Key::Available(&sku)) != Reading::Absent) {
         return None;
     }
     let has_none = keys.ledger(|ledger| ledger.has_no_warehouses(sku.product()));
@@ -247,7 +267,7 @@ fn stock_now<K: Keyspace>(keys: &mut K, product: &Product) -> Stocked {
 fn is_listed(stocked: &Stocked, low: bool) -> bool {
     match stocked {
         Ok(None) => false,
-        Ok(Some(view)) => !low || view.units.available <= view.threshold.max(0),
+        Ok(Some(view)) => !low || view.units.reservable <= view.threshold.max(0),
         Err(_) => true,
     }
 }

@@ -35,18 +35,27 @@ impl Source {
     /// The stock for a line of `sku`.
     fn stock(&self, sku: &Sku, terms: &Terms<'_>) -> Stock<'_> {
         match self {
-            Source::Own(shelf) => Stock::Own(terms.free(sku, shelf.units)),
-            Source::Warehouses(places) if terms.own.is_none() => {
-                Stock::Warehouses(places.iter().map(|(shelf, place)| (&place.sku, shelf.units)).collect())
-            }
+            Source::Own(shelf) => Stock::Own(terms.free(sku, shelf.reservable())),
+            Source::Warehouses(places) if terms.own.is_none() => Stock::Warehouses(
+                open(places).map(|(shelf, place)| (&place.sku, shelf.reservable())).collect(),
+            ),
             Source::Warehouses(places) => {
                 let mut places: Vec<&(Shelf, Place)> = places.iter().collect();
                 terms.prefer(&mut places);
-                let stock = |(shelf, place): &'_ (Shelf, Place)| terms.free(&place.sku, shelf.units);
+                let stock = |(shelf, place): &'_ (Shelf, Place)| {
+                    // What the request holds in a closed warehouse it may keep.
+                    let more = if place.is_closed() { 0 } else { shelf.reservable() };
+                    terms.free(&place.sku, more)
+                };
                 Stock::Warehouses(places.into_iter().map(|found| (&found.1.sku, stock(found))).collect())
             }
         }
     }
+}
+
+/// The warehouses from which a line takes that names only the product.
+fn open(places: &[(Shelf, Place)]) -> impl Iterator<Item = &(Shelf, Place)> {
+    places.iter().filter(|(_, place)| !place.is_closed())
 }
 
 /// The maximum number of lines of a reservation after its items were split over warehouses.
@@ -71,12 +80,12 @@ impl Terms<'_> {
         self.own.and_then(|own| own.get(sku)).copied().unwrap_or_default()
     }
 
-    /// The units that the request may hold of a sku. It may always hold what it frees, even if the available counter is
-    /// negative.
-    fn free(&self, sku: &Sku, available: i64) -> i64 {
+    /// The units that the request may hold of a sku of which so many can be reserved. It may always hold what it frees,
+    /// even if available is below the floor.
+    fn free(&self, sku: &Sku, reservable: i64) -> i64 {
         match self.own(sku) {
-            0 => available,
-            own => own.saturating_add(available.max(0)),
+            0 => reservable,
+            own => own.saturating_add(reservable.max(0)),
         }
     }
 
@@ -94,7 +103,8 @@ impl Terms<'_> {
 }
 
 impl Supply {
-    /// Reads the stock that these lines may take from. For a product that is kept in warehouses, each of them is read.
+    /// Reads the stock that these lines may take from. For a product that is kept in warehouses, each of them is read. Most
+    /// skus have neither warehouses nor a floor, which is known without reading a key.
     ///
     /// # Errors
     ///
@@ -105,6 +115,11 @@ impl Supply {
         let mut sources = Vec::with_capacity(asked.len());
         let mut objections = Objections::default();
         for line in asked {
+            if keys.ledger(|ledger| ledger.is_plain(&line.sku)) {
+                let shelf = Shelf::on_floor(keys, &line.sku, 0);
+                sources.extend(objections.check(shelf.map(Source::Own)));
+                continue;
+            }
             let places = match line.sku.warehouse() {
                 None => places(keys, line.sku.product()),
                 Some(_) => require_supply(keys, &line.sku).map(|()| None),
@@ -217,7 +232,7 @@ impl Supply {
         let reserved = match self.0.get(*line) {
             Some(Source::Own(shelf)) => shelf.reserved,
             Some(Source::Warehouses(places)) => {
-                places.iter().map(|(shelf, _)| shelf.reserved.max(0)).fold(0, i64::saturating_add)
+                open(places).map(|(shelf, _)| shelf.reserved.max(0)).fold(0, i64::saturating_add)
             }
             None => 0,
         };
@@ -252,16 +267,16 @@ impl Supply {
             Some(Source::Warehouses(places)) if terms.split == Split::None => {
                 // One warehouse must supply everything, in addition to what lines take from it by name.
                 let named = units_by_sku(asked);
-                for (shelf, place) in places {
+                for (shelf, place) in open(places) {
                     let named = named.get(&place.sku).copied().unwrap_or_default();
-                    let left = terms.free(&place.sku, shelf.units).saturating_sub(named);
+                    let left = terms.free(&place.sku, shelf.reservable()).saturating_sub(named);
                     if budget.release(keys, &place.sku, requested.saturating_sub(left)) <= 0 {
                         break;
                     }
                 }
             }
             Some(Source::Warehouses(places)) => {
-                places.iter().fold(missing, |missing, (_, place)| budget.release(keys, &place.sku, missing));
+                open(places).fold(missing, |missing, (_, place)| budget.release(keys, &place.sku, missing));
             }
             None => {}
         }

@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** the sorted set alone says where a product is kept. It is read for every command, and nothing in
 //! memory can contradict it. If a product has a set, its own counters do not count. So a set is created only if they
-//! are 0, and the same step deletes them.
+//! are 0 and there is no floor, and the same step deletes them.
 
 use std::collections::HashMap;
 
@@ -11,30 +11,41 @@ use super::effects::Effect;
 use super::feed::Note;
 use super::keyspace::{Counter, Keyspace, Ranking, Reading};
 use super::places::{MOST, list_warehouses, places, require_place};
-use super::shelves::{Shelf, is_known};
+use super::shelves::{Shelf, is_known, stored_floor};
 use super::{alerts, feed, once, sweep};
 use crate::inventory::key::Key;
 use crate::inventory::once::{Answer, Once};
+use crate::inventory::priority::Priority;
 use crate::inventory::quantity::Quantity;
 use crate::inventory::refusal::{Objections, Rank, Refusal, Shortage, both, put_off};
 use crate::inventory::sku::{Product, Sku, Warehouse};
 
-/// Adds these warehouses to a product, or changes their priorities. Each warehouse may occur once in `wanted`; the
+/// Adds these warehouses to a product, changes their priorities, or closes them. Each warehouse may occur once in `wanted`; the
 /// product's other warehouses stay.
 ///
 /// # Errors
 ///
-/// `ERR` if the product has stock under its own name, or would have more than [`MOST`] warehouses.
-pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i64)]) -> Result<(), Refusal> {
+/// `ERR` if the product has stock or a floor under its own name, or would have more than [`MOST`] warehouses.
+pub fn set<K: Keyspace>(
+    keys: &mut K,
+    product: &Product,
+    wanted: &[(Warehouse, Priority)],
+) -> Result<(), Refusal> {
     sweep::catch_up(keys);
     let mut objections = Objections::default();
     let own = Sku::from(product);
     let read = both(places(keys, product.as_str()), Shelf::read(keys, &own));
-    let (places, Shelf { available, units, reserved }) = read?;
+    let (places, Shelf { available, units, reserved, floor }) = read?;
     if units != 0 || reserved != 0 {
         objections.add(Refusal::impossible(format!(
             "{product} has {units} available and {reserved} reserved units under its own name: both must be 0 before it \
              is kept in warehouses"
+        )));
+    }
+    if floor != 0 {
+        objections.add(Refusal::impossible(format!(
+            "{product} has the floor {floor} under its own name: delete it with INV.FLOOR {product} 0 before it is kept in \
+             warehouses"
         )));
     }
     let is_known = places.is_some() || available != Counter::Absent;
@@ -43,16 +54,23 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
     let (mut effects, mut moves, mut added) = (Vec::new(), alerts::Moves::default(), 0_usize);
     for (warehouse, priority) in wanted {
         let place = Sku::at(product.as_str(), warehouse);
-        let known = places.get(&place);
-        if known.is_none() {
-            added = added.saturating_add(1);
-            // The units of a new warehouse count from now on. A product that did not exist was not out of stock before.
-            let before = if is_known { Counter::Units(0) } else { Counter::Absent };
-            if let Some(shelf) = objections.check(Shelf::read(keys, &place)) {
-                moves.moved(&place, &before, shelf.units.max(0));
+        let known = places.get(&place).copied();
+        added = added.saturating_add(usize::from(known.is_none()));
+        let was_open = known.is_some_and(|score| !Priority::is_closed(score));
+        let opens = *priority != Priority::Closed;
+        // A warehouse that is opened or closed counts, or does not count any more, for the alerts of the product. A product
+        // that did not exist was not out of stock before.
+        if (known.is_none() || was_open != opens)
+            && let Some(shelf) = objections.check(Shelf::read(keys, &place))
+            && is_known
+        {
+            match (was_open, opens) {
+                (false, true) => moves.joined(&place, shelf.units, shelf.reservable()),
+                (true, false) => moves.left(&place, shelf.units, shelf.reservable()),
+                (true, true) | (false, false) => {}
             }
         }
-        if known.is_none_or(|known| !is_priority(*known, *priority)) {
+        if known != Some(priority.score()) {
             effects.push(Effect::Rank { place, priority: *priority });
         }
     }
@@ -74,7 +92,7 @@ pub fn set<K: Keyspace>(keys: &mut K, product: &Product, wanted: &[(Warehouse, i
     Ok(())
 }
 
-/// Removes a warehouse from a product. Without its last warehouse, the product is kept under its own name again.
+/// Removes a warehouse from a product, with its floor. Without its last warehouse, the product is kept under its own name again.
 ///
 /// # Errors
 ///
@@ -84,7 +102,7 @@ pub fn remove<K: Keyspace>(keys: &mut K, product: &Product, warehouse: &Warehous
     sweep::catch_up(keys);
     let place = Sku::at(product.as_str(), warehouse);
     let (places, shelf) = both(places(keys, product.as_str()), Shelf::read(keys, &place))?;
-    let (places, Shelf { units, reserved, .. }) = (places.unwrap_or_default(), shelf);
+    let (places, Shelf { units, reserved, .. }) = (places.unwrap_or_default(), &shelf);
     if places.iter().all(|known| known.sku != place) {
         let has = match places.as_slice() {
             [] => "it is not kept in warehouses".to_owned(),
@@ -92,15 +110,20 @@ pub fn remove<K: Keyspace>(keys: &mut K, product: &Product, warehouse: &Warehous
         };
         return Err(Refusal::impossible(format!("{product} has no warehouse {warehouse}: {has}")));
     }
-    if units != 0 || reserved != 0 {
+    if *units != 0 || *reserved != 0 {
         return Err(Refusal::impossible(format!(
             "{place} has {units} available and {reserved} reserved units: only an empty warehouse can be removed"
         )));
     }
     let mut effects = vec![Effect::Unrank { place: place.clone() }];
+    if stored_floor(keys, &place) != Counter::Absent {
+        effects.push(Effect::Floor { sku: place.clone(), units: 0 });
+    }
+    let mut moves = alerts::Moves::default();
+    moves.left(&place, shelf.units, shelf.reservable());
     effects.extend(clear(keys, place));
     // After this point nothing may fail.
-    Change::of(effects).carry_out(keys);
+    Change { moves, ..Change::of(effects) }.carry_out(keys);
     Ok(())
 }
 
@@ -108,12 +131,6 @@ pub fn remove<K: Keyspace>(keys: &mut K, product: &Product, warehouse: &Warehous
 fn clear<K: Keyspace>(keys: &mut K, sku: Sku) -> Option<Effect> {
     let is_there = [Key::Available(&sku), Key::Reserved(&sku)].map(|key| keys.peek(key) != Reading::Absent);
     is_there.contains(&true).then_some(Effect::Clear { sku })
-}
-
-/// Whether a score equals this priority. Both are exact, because a priority is an integer within 2^53 of 0.
-#[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "integers within 2^53 are exact")]
-fn is_priority(score: f64, priority: i64) -> bool {
-    score == priority as f64
 }
 
 /// A request to move units from one warehouse to another.

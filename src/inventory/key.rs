@@ -59,6 +59,8 @@ pub enum Key<'a> {
     Outcome(&'a ReservationId),
     /// `stock:warehouses:{product}`: a sorted set of the product's warehouses, scored by priority.
     Warehouses(&'a str),
+    /// `stock:floor:{sku}`: an integer; RESERVE leaves so many units available.
+    Floor(&'a Sku),
     /// `stock:threshold:{product}`: an integer, the alert threshold. The key is absent if the default applies.
     Threshold(&'a str),
     /// `alert:{product}:{timestamp}`: one alert, with a TTL.
@@ -77,6 +79,7 @@ const RESERVED: &str = "stock:reserved:";
 const RESERVATION: &str = "reservation:";
 const OUTCOME: &str = "inventory:outcome:";
 const WAREHOUSES: &str = "stock:warehouses:";
+const FLOOR: &str = "stock:floor:";
 const THRESHOLD: &str = "stock:threshold:";
 const ALERT: &str = "alert:";
 const MANAGED: &str = "inventory:managed";
@@ -84,8 +87,8 @@ const FEED: &str = "inventory:feed";
 const ONCE: &str = "inventory:once:";
 
 impl Key<'_> {
-    /// A SCAN pattern that matches every counter and few other keys.
-    pub const COUNTER_PATTERN: &'static str = "stock:[ar]*";
+    /// A SCAN pattern that matches every counter and floor, and few other keys.
+    pub const COUNTER_PATTERN: &'static str = "stock:[arf]*";
 
     /// A SCAN pattern that matches the sets of warehouses, and nothing else.
     pub const WAREHOUSES_PATTERN: &'static str = "stock:warehouses:*";
@@ -98,6 +101,7 @@ impl Key<'_> {
             Key::Reservation(id) => push_id(out, RESERVATION, id.as_str(), style),
             Key::Outcome(id) => push_id(out, OUTCOME, id.as_str(), style),
             Key::Warehouses(product) => push_id(out, WAREHOUSES, product, style),
+            Key::Floor(sku) => push_sku(out, FLOOR, sku, style),
             Key::Threshold(product) => push_id(out, THRESHOLD, product, style),
             Key::Alert(product, timestamp) => {
                 push_id(out, ALERT, product, style);
@@ -170,16 +174,18 @@ pub enum Watched {
     Available,
     /// `stock:warehouses:*`.
     Warehouses(Product),
+    /// `stock:floor:*`.
+    Floor(Sku),
     /// `stock:reserved:*`.
     Reserved(Sku),
     /// `inventory:managed`.
     Managed,
 }
 
-/// Whether the event of a new key of this name matters, whatever its type: it starts like the key of a reservation, an outcome
-/// or a set of warehouses, even if the rest is not valid.
+/// Whether the event of a new key of this name matters, whatever its type: it starts like the key of a reservation, an outcome,
+/// a set of warehouses or a floor, even if the rest is not valid.
 pub fn is_watched_when_new(name: &[u8]) -> bool {
-    [RESERVATION, OUTCOME, WAREHOUSES].iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+    [RESERVATION, OUTCOME, WAREHOUSES, FLOOR].iter().any(|prefix| name.starts_with(prefix.as_bytes()))
 }
 
 /// Recognises the name of a key. Most keys of a server do not belong to the module, so the prefixes are compared before
@@ -215,27 +221,37 @@ pub fn watched(name: &[u8], style: KeyStyle) -> Option<Watched> {
         return named_so(Key::Warehouses(product.as_str()), name, style)
             .then_some(Watched::Warehouses(product));
     }
+    if let Some(rest) = name.strip_prefix(FLOOR.as_bytes()) {
+        let sku = Sku::parse(rest, style).ok()?;
+        return named_so(Key::Floor(&sku), name, style).then_some(Watched::Floor(sku));
+    }
     if name.starts_with(AVAILABLE.as_bytes()) {
         return Some(Watched::Available);
     }
     (name == MANAGED.as_bytes()).then_some(Watched::Managed)
 }
 
-/// A counter, recognised by the name of its key.
+/// A counter or a floor, recognised by the name of its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// `stock:available:{sku}`.
     Available(Sku),
     /// `stock:reserved:{sku}`.
     Reserved(Sku),
+    /// `stock:floor:{sku}`.
+    Floor(Sku),
 }
 
 impl Counted {
-    /// Returns the counter with this name, or `None` for every other key.
+    /// Returns the counter or floor with this name, or `None` for every other key.
     pub fn parse(name: &[u8], style: KeyStyle) -> Option<Self> {
         if let Some(rest) = name.strip_prefix(AVAILABLE.as_bytes()) {
             let sku = Sku::parse(rest, style).ok()?;
             return named_so(Key::Available(&sku), name, style).then_some(Self::Available(sku));
+        }
+        if let Some(rest) = name.strip_prefix(FLOOR.as_bytes()) {
+            let sku = Sku::parse(rest, style).ok()?;
+            return named_so(Key::Floor(&sku), name, style).then_some(Self::Floor(sku));
         }
         let sku = Sku::parse(name.strip_prefix(RESERVED.as_bytes())?, style).ok()?;
         named_so(Key::Reserved(&sku), name, style).then_some(Self::Reserved(sku))

@@ -14,6 +14,7 @@ pub mod line;
 pub mod once;
 pub mod outcome;
 pub mod pattern;
+pub mod priority;
 pub mod quantity;
 pub mod refusal;
 pub mod reservation;

@@ -141,6 +141,13 @@ pub enum Refusal {
     },
     /// `INSUFFICIENT`: there are not enough units. Every sku that is short is listed.
     Insufficient(Vec<Shortage>),
+    /// `OVERCOMMITTED`: units were sold before they arrived, so a count does not say how many are missing.
+    SoldAhead {
+        /// The sku.
+        sku: Sku,
+        /// The units on hand, which are negative.
+        on_hand: i64,
+    },
     /// `OVERCOMMITTED`: the stock would be set below the number of reserved units.
     Overcommitted {
         /// The sku.
@@ -269,7 +276,7 @@ impl Refusal {
             Self::Impossible(_) => Rank::Impossible,
             Self::Drift { .. } | Self::NotAllBack { .. } => Rank::Drift,
             Self::Insufficient(_) => Rank::Insufficient,
-            Self::Overcommitted { .. } => Rank::Overcommitted,
+            Self::Overcommitted { .. } | Self::SoldAhead { .. } => Rank::Overcommitted,
             Self::TooMany { .. } | Self::Overflow { .. } => Rank::Overflow,
         }
     }
@@ -297,7 +304,7 @@ impl Refusal {
             Self::NotFound(_) => "NOTFOUND",
             Self::Drift { .. } | Self::NotAllBack { .. } => "DRIFT",
             Self::Insufficient(_) => "INSUFFICIENT",
-            Self::Overcommitted { .. } => "OVERCOMMITTED",
+            Self::Overcommitted { .. } | Self::SoldAhead { .. } => "OVERCOMMITTED",
         }
     }
 }
@@ -479,7 +486,13 @@ impl fmt::Display for Refusal {
             ),
             Self::Overcommitted { sku, on_hand, reserved } => write!(
                 out,
-                "{sku} cannot have {on_hand} on hand, because {reserved} are reserved: commit or roll back reservations first"
+                "{sku} cannot have {on_hand} on hand, because {reserved} are reserved: commit or roll back reservations first, or \
+                 repeat the command with FORCE"
+            ),
+            Self::SoldAhead { sku, on_hand } => write!(
+                out,
+                "{sku} has {on_hand} on hand, because units were sold before they arrived: add arrivals with INV.ADJUST, or set \
+                 the count with FORCE"
             ),
             Self::Insufficient(shortages) => {
                 for (index, short) in shortages.iter().enumerate() {

@@ -8,6 +8,7 @@ pub mod alert_index;
 pub mod blocked;
 mod compact_id;
 pub mod comparison;
+pub mod floors;
 pub mod foreign;
 pub mod gone;
 pub mod holds;
@@ -27,6 +28,7 @@ use crate::inventory::sku::{ReservationId, Sku};
 use alert_index::AlertIndex;
 use blocked::{Blocked, BlockedLines};
 use comparison::Comparison;
+use floors::Floors;
 use foreign::{Foreign, ForeignRecords};
 use gone::{Gone, Pending, Remembered, Removed};
 use holds::{Holds, Overdue, Remains};
@@ -117,6 +119,8 @@ pub struct Ledger {
     pub thresholds: Thresholds,
     /// The products that may be kept in warehouses.
     pub warehouse_sets: WarehouseSets,
+    /// The skus that may have a floor.
+    pub floors: Floors,
     /// The purpose of the walk over the keys that is in progress, if there is one.
     walk: Option<Purpose>,
 }
@@ -172,6 +176,10 @@ impl Ledger {
             }
             Watched::Warehouses(product) => {
                 self.warehouse_sets.enter(product);
+                return false;
+            }
+            Watched::Floor(sku) => {
+                self.floors.enter(sku);
                 return false;
             }
             Watched::Available => return false,
@@ -270,6 +278,16 @@ impl Ledger {
     /// Whether it is certain that no product is kept in warehouses.
     pub fn have_no_warehouses(&self) -> bool {
         self.is_complete() && self.warehouse_sets.is_empty()
+    }
+
+    /// Whether it is certain that this sku has no floor.
+    pub fn has_no_floor(&self, sku: &Sku) -> bool {
+        self.is_complete() && !self.floors.may_have(sku)
+    }
+
+    /// Whether it is certain that this sku has no floor and that its product is not kept in warehouses.
+    pub fn is_plain(&self, sku: &Sku) -> bool {
+        self.is_complete() && !self.floors.may_have(sku) && !self.warehouse_sets.may_have(sku.product())
     }
 
     /// Whether it is certain that this reservation is live and has no outcome: RESERVE has found none, or a walk, and no
@@ -512,6 +530,7 @@ impl Ledger {
             && self.alerts.is_empty()
             && self.thresholds.is_empty()
             && self.warehouse_sets.is_empty()
+            && self.floors.is_empty()
             && !self.comparison.has_drift()
             && self.standing.is_blank()
     }

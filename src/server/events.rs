@@ -119,6 +119,7 @@ fn key_goes(ctx: Ctx<'_>, module: &Module, name: &[u8], key: &OpenKey<'_>, subev
         Watched::Alert(..)
         | Watched::Outcome(_)
         | Watched::Warehouses(_)
+        | Watched::Floor(_)
         | Watched::Available
         | Watched::Reserved(_) => {}
     }

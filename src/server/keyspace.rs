@@ -339,6 +339,7 @@ fn writing<T>(own: &Own, key: Key<'_>, name: &Text, write: impl FnOnce() -> T) -
         Key::Available(_)
         | Key::Reserved(_)
         | Key::Warehouses(_)
+        | Key::Floor(_)
         | Key::Threshold(_)
         | Key::Alert(..)
         | Key::Feed(_)
@@ -500,7 +501,7 @@ impl Keyspace for ServerKeyspace<'_> {
         }
     }
 
-    fn rank(&mut self, key: Key<'_>, member: &str, score: i64) {
+    fn rank(&mut self, key: Key<'_>, member: &str, score: f64) {
         self.open(key, Mode::Write).rank(&Text::new(member.as_bytes()), score);
     }
 

@@ -82,7 +82,9 @@ fn parts<'a>(key: &Key<'a>) -> Option<(Prefix, &'a str)> {
         Key::Warehouses(product) => Some((Prefix::Warehouses, product)),
         Key::Reservation(id) => Some((Prefix::Reservation, id.as_str())),
         Key::Outcome(id) => Some((Prefix::Outcome, id.as_str())),
-        Key::Threshold(_) | Key::Alert(..) | Key::Managed | Key::Feed(_) | Key::Once(_) => None,
+        Key::Floor(_) | Key::Threshold(_) | Key::Alert(..) | Key::Managed | Key::Feed(_) | Key::Once(_) => {
+            None
+        }
     }
 }
 

@@ -58,6 +58,7 @@ pub const CALLS: &[(u64, &str)] = &[
     (1, "TRANSFER"),
     (1, "WAREHOUSES SET"),
     (1, "WAREHOUSES DEL"),
+    (2, "FLOOR"),
     (1, "THRESHOLD"),
     (1, "REPAIR"),
     (2, "GET"),
@@ -69,8 +70,8 @@ pub const CALLS: &[(u64, &str)] = &[
     (1, "ALERTS"),
 ];
 
-/// The calls of a shop's customers. None of them counts stock or repairs a counter, so the units that are sold can be told
-/// from the units that are lost.
+/// The calls of a shop's customers, and of those who set its floors. None of them counts stock or repairs a counter, so the
+/// units that are sold can be told from the units that are lost.
 pub const CUSTOMER_CALLS: &[(u64, &str)] = &[
     (11, "RESERVE"),
     (5, "REPLACE"),
@@ -85,6 +86,7 @@ pub const CUSTOMER_CALLS: &[(u64, &str)] = &[
     (2, "MCOMMIT"),
     (1, "MROLLBACK"),
     (1, "TRANSFER"),
+    (1, "FLOOR OF A PLACE"),
     (2, "GET"),
     (1, "STOCK"),
     (1, "STOCKSCAN"),
@@ -304,13 +306,18 @@ impl Lines {
                     9 => MOST_UNITS - dice.up_to(20),
                     _ => dice.up_to(19) - 10,
                 };
-                format!("INV.ADJUST {} {delta}{}{}", self.sku(dice), once(dice), note(dice))
+                format!("INV.ADJUST {} {delta}{}{}{}", self.sku(dice), force(dice), once(dice), note(dice))
             }
             "SET" => {
                 let (sku, measure) = (self.sku(dice), *dice.pick(&[&"AVAILABLE", &"ONHAND"]));
                 let (units, current) = (dice.roll(20), dice.roll(15));
                 let condition = if dice.one_in(3) { format!(" IFEQ {current}") } else { String::new() };
-                format!("INV.SET {sku} {measure} {units}{condition}{}{}", once(dice), note(dice))
+                format!(
+                    "INV.SET {sku} {measure} {units}{condition}{}{}{}",
+                    force(dice),
+                    once(dice),
+                    note(dice)
+                )
             }
             "TRANSFER" => {
                 let (from, to, units) = (place(dice), place(dice), dice.up_to(8));
@@ -318,8 +325,14 @@ impl Lines {
             }
             "WAREHOUSES SET" => {
                 let (one, other) = (place(dice), place(dice));
-                let more = if one != other { format!(" {other} {}", dice.roll(3)) } else { String::new() };
-                format!("INV.WAREHOUSES W SET {one} {}{more}", dice.roll(3))
+                let more = if one != other { format!(" {other} {}", priority(dice)) } else { String::new() };
+                format!("INV.WAREHOUSES W SET {one} {}{more}", priority(dice))
+            }
+            "FLOOR" => format!("INV.FLOOR {} {}", self.sku(dice), floor(dice)),
+            // Not of W, which is kept in warehouses.
+            "FLOOR OF A PLACE" => {
+                let sku = Some(self.sku(dice)).filter(|sku| *sku != "W").unwrap_or(self.skus[0]);
+                format!("INV.FLOOR {sku} {}", floor(dice))
             }
             "WAREHOUSES DEL" => format!("INV.WAREHOUSES W DEL {}", place(dice)),
             "THRESHOLD" => {
@@ -545,6 +558,7 @@ impl Lines {
             (2, "HOLD"),
             (1, "TAKE"),
             (1, "ZADD"),
+            (1, "FLOOR"),
             (1, "ZREM"),
             (1, "DROP"),
             (1, "FORGET"),
@@ -565,7 +579,14 @@ impl Lines {
             "RESTOCK" => format!("INCRBY stock:available:{sku} {}", dice.up_to(9)),
             "HOLD" => format!("HOLD {sku} {}", dice.up_to(11) - 6),
             "TAKE" => format!("INCRBY stock:reserved:{sku} 1"),
-            "ZADD" => format!("ZADD stock:warehouses:W {} {place}", dice.roll(3)),
+            "ZADD" => {
+                let score = dice.pick(&[&"0", &"1", &"2", &"inf"]);
+                format!("ZADD stock:warehouses:W {score} {place}")
+            }
+            "FLOOR" => match floor(dice) {
+                0 if dice.one_in(2) => format!("DEL stock:floor:{sku}"),
+                units => format!("SET stock:floor:{sku} {units}"),
+            },
             "ZREM" => format!("ZREM stock:warehouses:W {place}"),
             "DROP" => format!("DEL stock:{}:{sku}", *dice.pick(&[&"available", &"reserved"])),
             "FORGET" => format!("DEL inventory:outcome:{id}"),
@@ -577,6 +598,24 @@ impl Lines {
 /// Draws a token in one of five calls. There are only two tokens, so that they are used again.
 fn once(dice: &mut Dice) -> String {
     if dice.one_in(5) { format!(" ONCE t{}", dice.roll(2)) } else { String::new() }
+}
+
+/// Draws FORCE in one of five calls.
+fn force(dice: &mut Dice) -> &'static str {
+    if dice.one_in(5) { " FORCE" } else { "" }
+}
+
+/// Draws the priority of a warehouse. Every fourth is closed.
+fn priority(dice: &mut Dice) -> String {
+    match dice.roll(4) {
+        3 => "CLOSED".to_owned(),
+        priority => priority.to_string(),
+    }
+}
+
+/// Draws a floor. Every third is 0, which is none.
+fn floor(dice: &mut Dice) -> i64 {
+    if dice.one_in(3) { 0 } else { dice.up_to(11) - 6 }
 }
 
 /// Draws a note in one of six calls.

@@ -16,6 +16,9 @@ use super::lines::{self, Line, PLACES, SKUS, number_of};
 const W: Sku = 5;
 const W_PLACES: [Sku; 3] = [2, 3, 4];
 
+/// The priority of a closed warehouse.
+const CLOSED: i64 = i64::MAX;
+
 /// The low-stock threshold of products without one of their own, in all histories.
 pub const THRESHOLD: i64 = 3;
 
@@ -249,6 +252,8 @@ pub struct Model {
     pub on_hand: BTreeMap<Sku, i64>,
     /// The warehouses of W with their priorities. If there are none, W is kept under its own name.
     pub warehouses: BTreeMap<Sku, i64>,
+    /// The floors that have a key.
+    floors: BTreeMap<Sku, i64>,
     pub slots: BTreeMap<Id, Slot>,
     /// Records that other clients renamed.
     backups: BTreeMap<Id, Slot>,
@@ -413,6 +418,19 @@ impl Model {
 
     fn units(&self, sku: Sku) -> i64 {
         self.available.get(&sku).copied().unwrap_or(0)
+    }
+
+    fn floor(&self, sku: Sku) -> i64 {
+        self.floors.get(&sku).copied().unwrap_or(0)
+    }
+
+    /// The units that can be reserved.
+    fn reservable(&self, sku: Sku) -> i64 {
+        self.units(sku) - self.floor(sku)
+    }
+
+    fn is_closed(&self, sku: Sku) -> bool {
+        self.warehouses.get(&sku) == Some(&CLOSED)
     }
 
     // --- releases ---
@@ -759,15 +777,16 @@ impl Model {
             "INV.ROLLBACK" if !lines.is_empty() => self.resolve_part(id(), lines, Ending::RolledBack, token),
             "INV.ROLLBACK" => self.rollback(id(), asked.fence, token),
             "INV.EXTEND" => self.extend(id(), asked.until.expect("a lifetime"), token),
-            "INV.ADJUST" => self.adjust(sku(), integer(words[2]), token),
-            "INV.SET" => self.set(sku(), words[2] == "ONHAND", integer(words[3]), asked.if_equal, token),
+            "INV.ADJUST" => self.adjust(sku(), integer(words[2]), asked.force, token),
+            "INV.SET" => self.set(sku(), words[2] == "ONHAND", integer(words[3]), &asked),
             "INV.TRANSFER" => self.transfer(place(words[2]), place(words[3]), integer(words[4]), token),
             "INV.WAREHOUSES" if words[2] == "SET" => {
                 let places: Vec<(Sku, i64)> =
-                    words[3..].chunks(2).map(|pair| (place(pair[0]), integer(pair[1]))).collect();
+                    words[3..].chunks(2).map(|pair| (place(pair[0]), priority(pair[1]))).collect();
                 self.set_warehouses(&places)
             }
             "INV.WAREHOUSES" => self.remove_warehouse(place(words[3])),
+            "INV.FLOOR" => self.set_floor(sku(), integer(words[2])),
             "INV.THRESHOLD" => self.set_threshold(sku(), words[2]),
             "INV.REPAIR" => self.repair(sku(), words.contains(&"FORCE"), is_there(MARK)),
             _ => return self.read(words).map(|answer| Expected::number(answer, false)),
@@ -790,7 +809,7 @@ impl Model {
             }
             "INV.STOCK" => {
                 let of = |product: &&str| match self.stock(number(product)) {
-                    Some((available, reserved)) => format!("{available} {reserved}"),
+                    Some((available, reserved, reservable)) => format!("{available} {reserved} {reservable}"),
                     None => "null".to_owned(),
                 };
                 words[1..].iter().map(of).collect::<Vec<_>>().join("; ")
@@ -834,9 +853,9 @@ impl Model {
         };
         let tell = |name: &&str| {
             let product = number(name);
-            let (available, reserved) = self.stock(product)?;
-            let is_wanted = !words.contains(&"LOW") || is_low(product, available);
-            is_wanted.then(|| format!("{name} {available} {reserved}"))
+            let (available, reserved, reservable) = self.stock(product)?;
+            let is_wanted = !words.contains(&"LOW") || is_low(product, reservable);
+            is_wanted.then(|| format!("{name} {available} {reserved} {reservable}"))
         };
         names.iter().filter_map(tell).collect::<Vec<_>>().join("; ")
     }
@@ -1187,17 +1206,17 @@ impl Model {
     }
 
     fn is_place(&self, sku: Sku, split: Option<Split>) -> bool {
-        split.is_some() && self.warehouses.contains_key(&sku)
+        split.is_some() && self.warehouses.contains_key(&sku) && !self.is_closed(sku)
     }
 
     /// Takes named skus first, and W from what they leave.
     fn pick(&self, lines: &Lines, way: &Way) -> Result<Lines, Vec<Short>> {
         let Way { split, partial, own } = way;
         let is_split = |sku: Sku| sku == W && split.is_some() && !self.warehouses.is_empty();
-        // What is freed can always be held again, even if the counter is negative.
+        // What is freed can always be held again, even if available is below the floor.
         let free = |sku: Sku| match units_of(own, sku) {
-            0 => self.units(sku),
-            freed => freed + self.units(sku).max(0),
+            0 => self.reservable(sku),
+            freed => freed + self.reservable(sku).max(0),
         };
         let mut left: Vec<i64> = (0..SKUS.len()).map(free).collect();
         let (mut picks, mut shorts) = (Lines::new(), vec![]);
@@ -1218,6 +1237,14 @@ impl Model {
         };
         let mut places: Vec<(i64, i64, &str, Sku)> = self.warehouses.iter().map(place).collect();
         places.sort_unstable();
+        // Of a closed place, W gets only what is freed there and not taken by name.
+        let by_name: Vec<i64> = (0..SKUS.len())
+            .map(|sku| lines.iter().filter(|line| line.0 == sku).map(|line| line.1).sum())
+            .collect();
+        let mut left_of_w = left.clone();
+        for sku in (0..SKUS.len()).filter(|sku| self.is_closed(*sku)) {
+            left_of_w[sku] = units_of(own, sku) - by_name[sku];
+        }
         for &(sku, quantity) in lines {
             if !is_split(sku) {
                 // What is missing has made the rest negative.
@@ -1228,8 +1255,9 @@ impl Model {
                 continue;
             }
             let split = split.unwrap();
-            let stocked: Vec<Sku> = places.iter().map(|place| place.3).filter(|sku| left[*sku] > 0).collect();
-            let units = |skus: &[Sku]| skus.iter().map(|sku| left[*sku]).sum::<i64>();
+            let stocked: Vec<Sku> =
+                places.iter().map(|place| place.3).filter(|sku| left_of_w[*sku] > 0).collect();
+            let units = |skus: &[Sku]| skus.iter().map(|sku| left_of_w[*sku]).sum::<i64>();
             let enough: Vec<Vec<Sku>> =
                 sets(&stocked).into_iter().filter(|set| units(set) >= quantity).collect();
             let chosen = match split {
@@ -1241,23 +1269,23 @@ impl Model {
             let Some(chosen) = chosen else {
                 let most = match split {
                     Split::Priority | Split::Fewest => units(&stocked),
-                    Split::None => stocked.iter().map(|sku| left[*sku]).max().unwrap_or(0),
+                    Split::None => stocked.iter().map(|sku| left_of_w[*sku]).max().unwrap_or(0),
                 };
                 shorts.push((sku, quantity, most));
                 if *partial && most > 0 {
                     // The place with most, or all of them.
                     let mut takes = stocked.clone();
                     if split == Split::None {
-                        takes.retain(|sku| left[*sku] == most);
+                        takes.retain(|sku| left_of_w[*sku] == most);
                         takes.truncate(1);
                     }
-                    takes.iter().for_each(|place| add(&mut picks, *place, left[*place]));
+                    takes.iter().for_each(|place| add(&mut picks, *place, left_of_w[*place]));
                 }
                 continue;
             };
             let mut missing = quantity;
             for place in chosen {
-                let taken = missing.min(left[*place]);
+                let taken = missing.min(left_of_w[*place]);
                 add(&mut picks, *place, taken);
                 missing -= taken;
                 if missing == 0 {
@@ -1440,7 +1468,7 @@ impl Model {
         self.remember(token, Expected::done())
     }
 
-    fn adjust(&mut self, sku: Sku, delta: i64, token: Option<&Token>) -> Expected {
+    fn adjust(&mut self, sku: Sku, delta: i64, force: bool, token: Option<&Token>) -> Expected {
         self.settle_pending();
         if let Some(answer) = self.answered(token, None) {
             return answer;
@@ -1449,8 +1477,12 @@ impl Model {
             return Expected::refused("ERR");
         }
         let before = self.units(sku);
-        if delta < 0 && before + delta < 0 {
-            return Expected::refused(format!("INSUFFICIENT {}", self.shortage(sku, -delta, before)));
+        let lowest = self.floor(sku).min(0);
+        if delta < 0 && before + delta < lowest && !force {
+            return Expected::refused(format!(
+                "INSUFFICIENT {}",
+                self.shortage(sku, -delta, before - lowest)
+            ));
         }
         if self.is_beyond(sku, before + delta) {
             return Expected::refused("ERR");
@@ -1459,14 +1491,8 @@ impl Model {
     }
 
     /// INV.SET. With `on_hand`, the number includes reserved units.
-    fn set(
-        &mut self,
-        sku: Sku,
-        on_hand: bool,
-        units: i64,
-        if_equal: Option<i64>,
-        token: Option<&Token>,
-    ) -> Expected {
+    fn set(&mut self, sku: Sku, on_hand: bool, units: i64, asked: &Asked) -> Expected {
+        let token = asked.token.as_ref();
         self.settle_pending();
         if let Some(answer) = self.answered(token, None) {
             return answer;
@@ -1474,11 +1500,13 @@ impl Model {
         if !self.counts(sku) {
             return Expected::refused("ERR");
         }
-        let reserved = if on_hand { self.reserved.get(&sku).copied().unwrap_or(0) } else { 0 };
-        if if_equal.is_some_and(|expected| expected != self.units(sku) + reserved) {
+        let all_reserved = self.reserved.get(&sku).copied().unwrap_or(0);
+        let reserved = if on_hand { all_reserved } else { 0 };
+        if asked.if_equal.is_some_and(|expected| expected != self.units(sku) + reserved) {
             return Expected::number("null", false);
         }
-        if units < reserved {
+        let is_sold_ahead = self.units(sku) + all_reserved < 0;
+        if !asked.force && (is_sold_ahead || units - reserved < self.floor(sku).min(0)) {
             return Expected::refused("OVERCOMMITTED");
         }
         if self.is_beyond(sku, units - reserved) {
@@ -1510,7 +1538,7 @@ impl Model {
 
     fn set_warehouses(&mut self, places: &[(Sku, i64)]) -> Expected {
         self.settle_pending();
-        if !self.is_empty(W) {
+        if !self.is_empty(W) || self.floor(W) != 0 {
             return Expected::refused("ERR");
         }
         let mut writes = self.clear(W);
@@ -1531,7 +1559,17 @@ impl Model {
         }
         self.warehouses.remove(&place);
         self.clear(place);
+        self.floors.remove(&place);
         Expected::done()
+    }
+
+    fn set_floor(&mut self, sku: Sku, units: i64) -> Expected {
+        self.settle_pending();
+        if !self.counts(sku) {
+            return Expected::refused("ERR");
+        }
+        let before = if units == 0 { self.floors.remove(&sku) } else { self.floors.insert(sku, units) };
+        Expected::number("OK", before.as_ref() != self.floors.get(&sku))
     }
 
     fn transfer(&mut self, from: Sku, to: Sku, units: i64, token: Option<&Token>) -> Expected {
@@ -1562,22 +1600,30 @@ impl Model {
         self.remember(token, Expected::done())
     }
 
-    /// The available and reserved units that INV.STOCK shows for a product.
-    fn stock(&self, product: Sku) -> Option<(i64, i64)> {
+    /// The available, reserved and reservable units that INV.STOCK shows for a product.
+    fn stock(&self, product: Sku) -> Option<(i64, i64, i64)> {
         let places: Vec<Sku> = self.warehouses.keys().copied().collect();
         let skus = if product == W && !places.is_empty() { places } else { vec![product] };
-        let is_known = |sku: &Sku| self.available.contains_key(sku) || self.reserved.contains_key(sku);
         let reserved = |sku: &Sku| self.reserved.get(sku).copied().unwrap_or(0);
-        // In a sum, a negative number counts as 0.
-        let available =
-            |sku: &Sku| if skus == [product] { self.units(*sku) } else { self.units(*sku).max(0) };
-        (skus != [product] || is_known(&product))
-            .then(|| (skus.iter().map(available).sum(), skus.iter().map(reserved).sum()))
+        if skus == [product] {
+            let is_known = self.available.contains_key(&product)
+                || self.reserved.contains_key(&product)
+                || self.floors.contains_key(&product);
+            return is_known.then(|| (self.units(product), reserved(&product), self.reservable(product)));
+        }
+        // Closed places have reserved units, but W has nothing else there. In a sum, a negative number counts as 0.
+        let open = || skus.iter().filter(|sku| !self.is_closed(**sku));
+        Some((
+            open().map(|sku| self.units(*sku).max(0)).sum(),
+            skus.iter().map(reserved).sum(),
+            open().map(|sku| self.reservable(*sku).max(0)).sum(),
+        ))
     }
 
-    /// Whether the sku is known: it has a counter, held units or a warehouse, or its product has warehouses.
+    /// Whether the sku is known: it has a counter, a floor, held units or a warehouse, or its product has warehouses.
     fn is_known(&self, sku: Sku) -> bool {
         self.available.contains_key(&sku)
+            || self.floors.contains_key(&sku)
             || self.reserved.contains_key(&sku)
             || self.held(sku) > 0
             || self.warehouses.contains_key(&sku)
@@ -1719,7 +1765,7 @@ impl Model {
                 return lines::hold(name, units);
             }
             (["ZADD", _, priority, name], _) => {
-                self.warehouses.insert(place(name), integer(priority));
+                self.warehouses.insert(place(name), self::priority(priority));
             }
             (["ZREM", _, name], _) => {
                 self.warehouses.remove(&place(name));
@@ -1728,6 +1774,12 @@ impl Model {
                 (true, sku) => self.count_by_hand(sku, integer(units), 0),
                 (false, sku) => self.count_by_hand(sku, 0, integer(units)),
             },
+            (["SET", _, units], None) => {
+                self.floors.insert(floored(key).expect("a floor"), integer(units));
+            }
+            (["DEL", _], None) if floored(key).is_some() => {
+                self.floors.remove(&floored(key).expect("a floor"));
+            }
             (["DEL", _], None) => match counter(key) {
                 Some((of_available, sku)) => self.drop_counter(sku, of_available),
                 None => {
@@ -1937,6 +1989,16 @@ fn place(name: &str) -> Sku {
     W_PLACES[at.unwrap_or_else(|| panic!("there is no warehouse {name}"))]
 }
 
+/// The priority of a warehouse, from the words of a call or a score.
+fn priority(text: &str) -> i64 {
+    if ["CLOSED", "inf"].contains(&text) { CLOSED } else { integer(text) }
+}
+
+/// The sku of a floor.
+fn floored(key: &str) -> Option<Sku> {
+    key.strip_prefix("stock:floor:").map(number)
+}
+
 /// The sku of a counter, and whether it is the available one.
 fn counter(key: &str) -> Option<(bool, Sku)> {
     let available = key.strip_prefix("stock:available:").map(|name| (true, number(name)));
@@ -1953,6 +2015,7 @@ struct Asked {
     buyer: Option<String>,
     late: bool,
     fence: bool,
+    force: bool,
     if_equal: Option<i64>,
     /// One line for each sku.
     items: Lines,
@@ -1981,6 +2044,7 @@ impl Asked {
                 "BUYER" => asked.buyer = Some(value().to_owned()),
                 "LATE" => asked.late = true,
                 "FENCE" => asked.fence = true,
+                "FORCE" => asked.force = true,
                 "NOTE" => note = Some(value()),
                 "IFEQ" => asked.if_equal = Some(integer(value())),
                 "ONCE" => token = Some(value()),
@@ -2004,10 +2068,13 @@ impl Asked {
                 "INV.COMMIT" | "INV.ROLLBACK" => {
                     format!("{} {} {}", asked.late, asked.fence, show(&asked.items))
                 }
-                // A note is not compared.
+                // A note is not compared, nor is FORCE.
                 _ => {
                     let is_compared = |word: &&&str| {
-                        **word != token && **word != "NOTE" && note.is_none_or(|note| **word != note)
+                        **word != token
+                            && **word != "FORCE"
+                            && **word != "NOTE"
+                            && note.is_none_or(|note| **word != note)
                     };
                     words[2..].iter().filter(is_compared).map(ToString::to_string).collect()
                 }

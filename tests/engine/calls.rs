@@ -1,8 +1,10 @@
 //! Runs commands of the module on the simulated server, through the real parsers.
 
 use redis_inventory::commands::{Change, Request};
+use redis_inventory::engine::floors::set_floor;
 use redis_inventory::engine::replace::replace;
 use redis_inventory::engine::reserve::reserve;
+use redis_inventory::engine::shelves::Units;
 use redis_inventory::engine::{alerts, audit, batch, queries, resolve, restock, stockscan, warehouses};
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::once::Reserved;
@@ -53,6 +55,7 @@ pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refu
         Request::Warehouses(product, Change::Remove(place)) => {
             warehouses::remove(server, product, place).map(ok)
         }
+        Request::Floor(sku, units) => set_floor(server, sku, *units).map(ok),
         Request::Threshold(product, units) => restock::set_threshold(server, product, *units).map(ok),
         Request::Repair(sku, force) => {
             audit::repair(server, sku, *force).map(|before| before.as_ref().map_or_else(null, of_audit))
@@ -72,21 +75,21 @@ pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refu
             queries::get(server, id).map(|view| view.map_or_else(null, |view| view.state.to_owned()))
         }
         Request::Stock(products) => queries::stock(server, products).and_then(|views| {
-            let units = |view: queries::Stocked| {
-                let units = view?.map(|view| format!("{} {}", view.units.available, view.units.reserved));
+            let of = |view: queries::Stocked| {
+                let units = view?.map(|view| units(view.units));
                 Ok(units.unwrap_or_else(null))
             };
-            views.into_iter().map(units).collect::<Result<_, _>>().map(list)
+            views.into_iter().map(of).collect::<Result<_, _>>().map(list)
         }),
         Request::Scan(query) => queries::scan(server, query, |_| true)
             .inspect(|(_, found)| assert!(found.iter().all(|one| one.view.is_some() == query.full)))
             .map(|(_, found)| list(found.iter().map(|one| one.id.as_str().to_owned()).collect())),
         Request::StockScan(query) => stockscan::stock_scan(server, query, |_| true).and_then(|page| {
-            let units = |(product, view): (Product, queries::Stocked)| {
-                let units = view?.map(|view| format!("{} {}", view.units.available, view.units.reserved));
+            let of = |(product, view): (Product, queries::Stocked)| {
+                let units = view?.map(|view| units(view.units));
                 Ok(format!("{product} {}", units.expect("a product that was found")))
             };
-            page.found.into_iter().map(units).collect::<Result<_, _>>().map(list)
+            page.found.into_iter().map(of).collect::<Result<_, _>>().map(list)
         }),
         Request::Alerts(query) => {
             let listed = alerts::list(server, query, |_| true);
@@ -94,6 +97,11 @@ pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refu
             Ok(listed.len().to_string())
         }
     }
+}
+
+/// Available, reserved and reservable units.
+fn units(units: Units) -> String {
+    format!("{} {} {}", units.available, units.reserved, units.reservable)
 }
 
 /// The answers of a call on many reservations, as `lines::BETWEEN` separates them.

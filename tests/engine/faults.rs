@@ -170,7 +170,9 @@ impl World {
             94..95 => {
                 let steps = usize::try_from(1 + self.dice.roll(20)).expect("small");
                 self.tell(|| format!("the continuous audit goes on for {steps} steps"));
-                self.work(|world| drop(world.master.verify(steps)));
+                self.work(|world| {
+                    world.master.verify(steps);
+                });
             }
             95..96 => {
                 let keys = usize::try_from(1 + self.dice.roll(20)).expect("small");
@@ -425,6 +427,34 @@ fn on_hand(server: &Simulation, sku: &str) -> i64 {
     counter("available") + counter("reserved")
 }
 
+fn available(server: &Simulation, sku: &str) -> i64 {
+    server.number(&format!("stock:available:{sku}")).unwrap_or(0)
+}
+
+/// Checks that a call took no more than the floors allow, and records in the same unit of work how far available may be below
+/// 0: `below:{sku}` is the lowest number.
+fn check_floors(server: &mut Simulation, words: &[&str], before: [i64; SKUS.len()], is_ok: bool) {
+    // A repair takes units that are reserved from available, even if there are not enough.
+    let is_forced = (words[0] == "INV.REPAIR" || words.contains(&"FORCE")) && is_ok;
+    for (sku, before) in SKUS.into_iter().zip(before) {
+        let after = available(server, sku);
+        let floor = server.number(&format!("stock:floor:{sku}")).unwrap_or(0);
+        let lowest = match words[0] {
+            "INV.ADJUST" | "INV.SET" => floor.min(0),
+            "INV.TRANSFER" => 0,
+            _ => floor,
+        };
+        if after < before && !is_forced {
+            assert!(after >= lowest, "{words:?} left {after} of {sku}, whose floor is {floor}");
+        }
+        let known = server.number(&format!("below:{sku}")).unwrap_or(0);
+        let below = known.min(floor).min(if is_forced { after } else { 0 });
+        if below < known {
+            server.execute(&["SET", &format!("below:{sku}"), &below.to_string()]);
+        }
+    }
+}
+
 /// Runs a call, checks how it changes the units on hand, and records that in the same unit of work: `put:{sku}` is the expected
 /// number, which is lost on a copy only together with the change.
 fn call_and_check(server: &mut Simulation, words: &[&str]) {
@@ -432,6 +462,7 @@ fn call_and_check(server: &mut Simulation, words: &[&str]) {
         return call_many_and_check(server, words);
     }
     let before = SKUS.map(|sku| on_hand(server, sku));
+    let available = SKUS.map(|sku| available(server, sku));
     let record = words.get(1).and_then(|id| record(server, id));
     let known = words.get(1).is_some_and(|id| server.data.contains_key(&format!("inventory:outcome:{id}")));
     let noted = SKUS.map(|sku| words.get(1).map_or(0, |id| sold(server, id, sku)));
@@ -479,10 +510,7 @@ fn call_and_check(server: &mut Simulation, words: &[&str]) {
     if words[0] == "INV.TRANSFER" && answer.is_ok() {
         assert_eq!(moved.iter().sum::<i64>(), 0, "{words:?}");
     }
-    if words[0] == "INV.REPAIR" && answer.is_ok() {
-        // A repair takes units that are reserved from available, even if there are not enough.
-        server.execute(&["SET", &format!("below:{}", words[1]), "1"]);
-    }
+    check_floors(server, words, available, answer.is_ok());
     for (sku, moved) in SKUS.iter().zip(moved).filter(|(_, moved)| *moved != 0) {
         server.execute(&["INCRBY", &format!("put:{sku}"), &moved.to_string()]);
     }
@@ -498,7 +526,9 @@ fn call_many_and_check(server: &mut Simulation, words: &[&str]) {
     };
     let records: Vec<(String, Record)> =
         ids.into_iter().filter_map(|id| Some((id.clone(), live(server, &id)?))).collect();
+    let available = SKUS.map(|sku| available(server, sku));
     call(server, words).expect("only elements are refused");
+    check_floors(server, words, available, true);
     for (sku, before) in SKUS.iter().zip(before) {
         let ended = records.iter().filter(|(id, _)| record(server, id).is_none());
         let ended: i64 = ended.map(|(_, record)| units(Some(&record.items), sku)).sum();
@@ -549,11 +579,8 @@ fn check(server: &Simulation, who: &str) {
         let counter = |name: String| server.number(&name).unwrap_or(0);
         let available = counter(format!("stock:available:{sku}"));
         let reserved = counter(format!("stock:reserved:{sku}"));
-        let may_be_below = server.data.contains_key(&format!("below:{sku}"));
-        assert!(
-            (available >= 0 || may_be_below) && reserved >= 0,
-            "{sku} of {who}: {available} and {reserved}"
-        );
+        let below = counter(format!("below:{sku}"));
+        assert!(available >= below && reserved >= 0, "{sku} of {who}: {available} and {reserved}");
         let put = counter(format!("put:{sku}"));
         assert_eq!(available + reserved, put, "units of {sku} of {who}: {available} and {reserved}");
         let held: i64 = records.iter().map(|(record, _)| units(Some(&record.items), sku)).sum();

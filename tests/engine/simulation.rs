@@ -28,18 +28,18 @@ use redis_inventory::ledger::{LeavingKey, Ledger, Removal};
 pub const BEGIN: UnixMs = 1_763_820_000_000;
 
 /// The value of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Text(String),
     Hash,
     /// Members with their scores.
-    SortedSet(BTreeMap<String, i64>),
+    SortedSet(BTreeMap<String, f64>),
     /// Entries, as replicated.
     Stream(Vec<String>),
 }
 
 /// A key as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub value: Value,
     pub until: Option<UnixMs>,
@@ -573,6 +573,7 @@ impl Simulation {
                 Watched::Alert(..)
                 | Watched::Outcome(_)
                 | Watched::Warehouses(_)
+                | Watched::Floor(_)
                 | Watched::Available
                 | Watched::Reserved(_),
             )
@@ -709,7 +710,7 @@ impl Simulation {
         true
     }
 
-    fn add_member(&mut self, name: &str, member: &str, score: i64) -> bool {
+    fn add_member(&mut self, name: &str, member: &str, score: f64) -> bool {
         self.finds(name);
         let empty = Entry { value: Value::SortedSet(BTreeMap::new()), until: None };
         let stored = self.data.entry(name.to_owned()).or_insert(empty);
@@ -872,9 +873,9 @@ impl Keyspace for Simulation {
         if members.len() > most {
             return Ranking::TooMany(members.len());
         }
-        let mut members: Vec<(i64, &String)> = members.iter().map(|(name, score)| (*score, name)).collect();
-        members.sort_unstable();
-        let member = |(score, name): &(i64, &String)| (name.as_bytes().to_vec(), *score as f64);
+        let mut members: Vec<(f64, &String)> = members.iter().map(|(name, score)| (*score, name)).collect();
+        members.sort_unstable_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(other.1)));
+        let member = |(score, name): &(f64, &String)| (name.as_bytes().to_vec(), *score);
         Ranking::Members(members.iter().map(member).collect())
     }
 
@@ -888,7 +889,7 @@ impl Keyspace for Simulation {
         }
     }
 
-    fn rank(&mut self, key: Key<'_>, member: &str, score: i64) {
+    fn rank(&mut self, key: Key<'_>, member: &str, score: f64) {
         self.called();
         let (name, _) = self.open_to_write(key);
         let empty = Entry { value: Value::SortedSet(BTreeMap::new()), until: None };

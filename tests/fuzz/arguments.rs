@@ -24,6 +24,7 @@ use redis_inventory::inventory::lifetime::Lifetime;
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::once::Once;
 use redis_inventory::inventory::pattern::Pattern;
+use redis_inventory::inventory::priority::Priority;
 use redis_inventory::inventory::quantity::MAX_EXACT;
 use redis_inventory::inventory::sku::{KeyStyle, MAX_ID_BYTES, Product, ReservationId, Sku, Warehouse};
 
@@ -144,13 +145,13 @@ fn check_limits(request: &Request, settings: &Settings) {
             check_lifetime(*lifetime);
             check_once(once.as_ref());
         }
-        Request::Adjust(AdjustRequest { sku, delta, once, note }) => {
+        Request::Adjust(AdjustRequest { sku, delta, force: _, once, note }) => {
             check_sku(sku);
             assert!(exact.contains(delta));
             check_once(once.as_ref());
             check_note(note.as_ref(), settings);
         }
-        Request::Set(SetRequest { sku, measure: _, units, if_equal, once, note }) => {
+        Request::Set(SetRequest { sku, measure: _, units, if_equal, force: _, once, note }) => {
             check_sku(sku);
             assert!((0..=MAX_EXACT).contains(units));
             assert!(if_equal.is_none_or(|current| exact.contains(&current)));
@@ -174,11 +175,18 @@ fn check_limits(request: &Request, settings: &Settings) {
                     let mut names = HashSet::new();
                     for (warehouse, priority) in places {
                         check_id(warehouse.as_str());
-                        assert!(exact.contains(priority));
+                        match priority {
+                            Priority::Number(number) => assert!(exact.contains(number)),
+                            Priority::Closed => {}
+                        }
                         assert!(names.insert(warehouse), "{warehouse} stands twice");
                     }
                 }
             }
+        }
+        Request::Floor(sku, units) => {
+            check_sku(sku);
+            assert!(exact.contains(units));
         }
         Request::Threshold(product, units) => {
             check_id(product.as_str());
@@ -353,7 +361,7 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
         }
         Request::Adjust(request) => {
             let words = vec![word("inv.adjust"), sku(&request.sku), request.delta.to_string()];
-            [words, once(&request.once), note(&request.note)].concat()
+            [words, once(&request.once), flag("force", request.force), note(&request.note)].concat()
         }
         Request::Set(request) => {
             let measure = match request.measure {
@@ -365,6 +373,7 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
                 option("ifeq", request.if_equal.map(|current| current.to_string())),
                 once(&request.once),
                 note(&request.note),
+                flag("force", request.force),
                 option(measure, Some(request.units.to_string())),
             ]
             .concat()
@@ -380,9 +389,14 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
             vec![word("inv.warehouses"), product(of), word("del"), name(warehouse)]
         }
         Request::Warehouses(of, Change::Set(places)) => {
-            let places = places.iter().flat_map(|(place, priority)| [name(place), priority.to_string()]);
+            let priority = |priority: &Priority| match priority {
+                Priority::Number(number) => number.to_string(),
+                Priority::Closed => word("closed"),
+            };
+            let places = places.iter().flat_map(|(place, order)| [name(place), priority(order)]);
             [word("inv.warehouses"), product(of), word("set")].into_iter().chain(places).collect()
         }
+        Request::Floor(of, units) => vec![word("inv.floor"), sku(of), units.to_string()],
         Request::Threshold(of, units) => {
             let units = match units {
                 None => word("default"),

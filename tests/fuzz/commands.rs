@@ -12,6 +12,7 @@ use redis_inventory::commands::Request;
 use redis_inventory::engine::effects::{self, Effect};
 use redis_inventory::engine::keyspace::{Counter, LoadRepair};
 use redis_inventory::engine::resolve::ResolveRequest;
+use redis_inventory::engine::restock::{AdjustRequest, SetRequest};
 use redis_inventory::engine::{alerts, audit, queries, stockscan};
 use redis_inventory::inventory::ending::Ending;
 use redis_inventory::inventory::key::{Counted, Key, Watched, watched};
@@ -68,6 +69,7 @@ struct Shelf {
     reserved: i128,
     /// By live reservations, and by those that are pending or remembered.
     held: i128,
+    floor: i128,
 }
 
 impl Shelf {
@@ -100,6 +102,8 @@ enum Moves {
     TheseOrNothing(BTreeMap<Sku, i128>),
     /// Nothing, but the available units of this sku may become negative: a repair.
     Repaired(Sku),
+    /// The available units of this sku, to whatever number: a count or a loss with FORCE.
+    Forced(Sku),
 }
 
 impl Shop {
@@ -423,7 +427,7 @@ impl Shop {
                     let Ok(view) = stocked else { continue };
                     let view = view.expect("a product that was found");
                     assert!(
-                        !query.low || view.units.available <= view.threshold.max(0),
+                        !query.low || view.units.reservable <= view.threshold.max(0),
                         "{product} {view:?}"
                     );
                 }
@@ -442,6 +446,8 @@ impl Shop {
         let unless_seen =
             |moves, once: bool| if once { Moves::TheseOrNothing(moves) } else { Moves::These(moves) };
         match request {
+            Request::Adjust(AdjustRequest { sku, force: true, .. })
+            | Request::Set(SetRequest { sku, force: true, .. }) => Moves::Forced(sku.clone()),
             Request::Adjust(request) => {
                 let delta = BTreeMap::from([(request.sku.clone(), i128::from(request.delta))]);
                 unless_seen(delta, request.once.is_some())
@@ -568,11 +574,11 @@ impl Shop {
 
     // --- invariants ---
 
-    /// Checks a step of the module: no unit was created or lost unless that was requested, no counter became negative, and a
-    /// counter that matched what reservations hold still does.
+    /// Checks a step of the module: no unit was created or lost unless that was requested, no counter fell below 0 and the floor,
+    /// and a counter that matched what reservations hold still does.
     fn compare(&mut self, before: &Books, moves: &Moves) {
         let after = self.books();
-        let nothing = Shelf { available: 0, reserved: 0, held: 0 };
+        let nothing = Shelf { available: 0, reserved: 0, held: 0, floor: 0 };
         let absent = Some(nothing);
         let skus: BTreeSet<&Sku> = before.shelves.keys().chain(after.shelves.keys()).collect();
         let shelf = |books: &'_ Books, sku: &Sku| books.shelves.get(sku).unwrap_or(&absent).clone();
@@ -580,11 +586,13 @@ impl Shop {
         let mut all_moved = true;
         for sku in skus {
             let (Some(old), Some(new)) = (shelf(before, sku), shelf(&after, sku)) else { continue };
-            for (was, is, what) in
-                [(old.available, new.available, "available"), (old.reserved, new.reserved, "reserved")]
-            {
-                let is_repaired = matches!(moves, Moves::Repaired(repaired) if repaired == sku);
-                assert!(is >= was.min(0) || is_repaired, "{what} units of {sku}: {was}, then {is}");
+            let floor = old.floor.min(new.floor).min(0);
+            for (was, is, lowest, what) in [
+                (old.available, new.available, floor, "available"),
+                (old.reserved, new.reserved, 0, "reserved"),
+            ] {
+                let is_free = matches!(moves, Moves::Repaired(of) | Moves::Forced(of) if of == sku);
+                assert!(is >= was.min(lowest) || is_free, "{what} units of {sku}: {was}, then {is}");
             }
             let delta = new.on_hand() - old.on_hand();
             let told = |moves: &BTreeMap<Sku, i128>| moves.get(sku).copied().unwrap_or(0);
@@ -592,6 +600,7 @@ impl Shop {
                 Moves::Nothing | Moves::Repaired(_) => {
                     assert_eq!(delta, 0, "units of {sku} were lost or made: {old:?} {new:?}")
                 }
+                Moves::Forced(of) => assert!(delta == 0 || of == sku, "units of {sku}: {old:?} {new:?}"),
                 Moves::These(moves) => assert_eq!(delta, told(moves), "units of {sku}: {old:?} {new:?}"),
                 Moves::TheseOrNothing(moves) => {
                     all_still &= delta == 0;
@@ -730,7 +739,11 @@ impl Shop {
             let query = stockscan::StockScanQuery { cursor, count: 1, pattern: None, low: false };
             let page = stockscan::stock_scan(&mut self.master, &query, |_| true).unwrap();
             for (product, stocked) in page.found {
-                assert!(found.insert(product.clone(), stocked).is_none(), "{product} was found twice");
+                // A product is found at its counters and at its floor, which may be on two pages.
+                let floor = Key::Floor(&Sku::from(&product)).name(self.master.style);
+                let may_be_twice = self.master.data.contains_key(&floor);
+                let before = found.insert(product.clone(), stocked);
+                assert!(before.is_none() || may_be_twice, "{product} was found twice");
             }
             match page.next {
                 Some(next) => cursor = next,
@@ -741,7 +754,7 @@ impl Shop {
         let of_key = |name: &String| match watched(name.as_bytes(), style) {
             Some(Watched::Warehouses(product)) => Some(product),
             _ => Counted::parse(name.as_bytes(), style).map(|counted| match counted {
-                Counted::Available(sku) | Counted::Reserved(sku) => Product::of(&sku),
+                Counted::Available(sku) | Counted::Reserved(sku) | Counted::Floor(sku) => Product::of(&sku),
             }),
         };
         let products: BTreeSet<Product> = self.master.data.keys().filter_map(of_key).collect();
@@ -823,6 +836,7 @@ impl Shop {
                 available: counter(Key::Available(sku))?,
                 reserved: counter(Key::Reserved(sku))?,
                 held,
+                floor: counter(Key::Floor(sku))?,
             })
         };
         let shelves = skus.into_iter().map(|sku| (sku.clone(), shelf(&sku))).collect();

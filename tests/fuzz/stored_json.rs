@@ -66,6 +66,11 @@ fn check_name(name: &[u8], style: KeyStyle) -> ReservationId {
             check_sku(&sku, style);
             any
         }
+        Some(Watched::Floor(sku)) => {
+            spelled(Key::Floor(&sku));
+            check_sku(&sku, style);
+            any
+        }
         Some(Watched::Warehouses(product)) => {
             spelled(Key::Warehouses(product.as_str()));
             check_id(product.as_str());
@@ -104,6 +109,7 @@ fn check_sku(sku: &Sku, style: KeyStyle) {
             Key::Available(sku),
             Key::Reserved(sku),
             Key::Warehouses(product),
+            Key::Floor(sku),
             Key::Threshold(product),
             Key::Alert(product, 7),
             Key::Feed(product),

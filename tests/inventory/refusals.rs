@@ -116,7 +116,11 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         ),
         (
             Refusal::Overcommitted { sku: sku("P"), on_hand: 3, reserved: 5 },
-            "OVERCOMMITTED P cannot have 3 on hand, because 5 are reserved: commit or roll back reservations first",
+            "OVERCOMMITTED P cannot have 3 on hand, because 5 are reserved: commit or roll back reservations first, or repeat the command with FORCE",
+        ),
+        (
+            Refusal::SoldAhead { sku: sku("P"), on_hand: -2 },
+            "OVERCOMMITTED P has -2 on hand, because units were sold before they arrived: add arrivals with INV.ADJUST, or set the count with FORCE",
         ),
         (
             Refusal::TooMany { sku: sku("P"), available: 9_007_199_254_740_990, reserved: 1, more: 2 },

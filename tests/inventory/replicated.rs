@@ -4,6 +4,7 @@ use redis_inventory::engine::effects::{Effect, parse};
 use redis_inventory::inventory::ending::Ending;
 use redis_inventory::inventory::key::OnceName;
 use redis_inventory::inventory::outcome::Outcome;
+use redis_inventory::inventory::priority::Priority;
 use redis_inventory::inventory::sku::{KeyStyle, Sku};
 
 use super::{id, lines, product, record, sku};
@@ -30,7 +31,7 @@ fn outcome() -> Outcome {
 fn each_effect_has_one_form() {
     let once = OnceName::new("commit", "R", b"token", KeyStyle::Plain).unwrap();
     let hold = Effect::Hold { record: record("R", "P 5"), deadline: 1900 };
-    let table: [(&[&str], Effect); 13] = [
+    let table: [(&[&str], Effect); 16] = [
         (&["HOLD", "R", "1900", RECORD], hold),
         (&["RECORD", "R", "2900", RECORD], Effect::Record { record: record("R", "P 5"), deadline: 2900 }),
         (&["UNITS", "P@A", "-5", "5"], Effect::Units { sku: sku("P@A"), available: -5, reserved: 5 }),
@@ -42,9 +43,12 @@ fn each_effect_has_one_form() {
             Effect::Once { name: once, deadline: 9, answer: b"answer".to_vec() },
         ),
         (&["THRESHOLD", "P", "7", "0"], Effect::Threshold { product: product("P"), units: Some(7) }),
+        (&["FLOOR", "P@A", "-7", "0"], Effect::Floor { sku: sku("P@A"), units: -7 }),
+        (&["FLOOR", "P", "0", "0"], Effect::Floor { sku: sku("P"), units: 0 }),
         (&["NOALERTS", "P", "0", "0"], Effect::Threshold { product: product("P"), units: Some(-1) }),
         (&["THRESHOLD", "P", "-1", "0"], Effect::Threshold { product: product("P"), units: None }),
-        (&["RANK", "P@A", "-7", "0"], Effect::Rank { place: sku("P@A"), priority: -7 }),
+        (&["RANK", "P@A", "-7", "0"], Effect::Rank { place: sku("P@A"), priority: Priority::Number(-7) }),
+        (&["CLOSED", "P@A", "0", "0"], Effect::Rank { place: sku("P@A"), priority: Priority::Closed }),
         (&["UNRANK", "P@A", "0", "0"], Effect::Unrank { place: sku("P@A") }),
         (&["CLEAR", "P@A", "0", "0"], Effect::Clear { sku: sku("P@A") }),
     ];

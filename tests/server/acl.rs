@@ -50,6 +50,9 @@ const LINES: &[&str] = &[
     "INV.SET shop1:p AVAILABLE 50 ONCE t",
     "INV.SET shop1:p ONHAND 500 IFEQ 500",
     "INV.SET shop1:w@B AVAILABLE 50",
+    "INV.FLOOR shop1:p 5",
+    "INV.FLOOR shop1:w@A -5",
+    "INV.ADJUST shop1:p -1 FORCE",
     "INV.THRESHOLD shop1:p 5",
     "INV.THRESHOLD shop1:p OFF",
     "INV.THRESHOLD shop1:p DEFAULT",
@@ -588,7 +591,7 @@ fn a_user_who_may_only_read_cannot_write_and_one_who_may_only_write_cannot_read(
     for (rules, allowed) in [
         ("%R~shop1* +@inventory", &READERS[..]),
         // Its only reply is OK.
-        ("%W~shop1* +@inventory", &["INV.THRESHOLD", "INV.AUDITSCAN", "INV.STOCKSCAN"]),
+        ("%W~shop1* +@inventory", &["INV.FLOOR", "INV.THRESHOLD", "INV.AUDITSCAN", "INV.STOCKSCAN"]),
     ] {
         let mut town = Town::new(false);
         let mut clerk = town.user(rules);
@@ -858,6 +861,7 @@ const RIGHTS: &[(&str, [bool; 4])] = &[
     ("WAIT 0 0", [true, true, true, false]),
     ("INV.ADJUST P 100 ONCE t", [false, true, false, false]),
     ("INV.SET P ONHAND 100", [false, true, false, false]),
+    ("INV.FLOOR P 1", [false, true, false, false]),
     ("INV.THRESHOLD P 99", [false, true, false, false]),
     ("INV.WAREHOUSES Q SET A 1 B 2", [false, true, false, false]),
     ("INV.ADJUST Q@A 5", [false, true, false, false]),

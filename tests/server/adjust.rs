@@ -210,7 +210,8 @@ fn a_warehouse_is_a_plain_sku_of_its_own() {
 fn a_counter_at_the_end_of_its_range_is_moved_truly_or_not_at_all() {
     let (_server, mut shop) = shop(&[]);
     shop.ask(["SET", "stock:available:P", &i64::MIN.to_string()]);
-    assert_eq!(code(&shop.refusal("INV.SET P AVAILABLE 5")), "ERR");
+    assert_eq!(code(&shop.refusal("INV.SET P AVAILABLE 5 FORCE")), "ERR");
+    assert_eq!(code(&shop.refusal("INV.ADJUST P -1 FORCE")), "ERR");
     assert_eq!(shop.ask("GET stock:available:P"), i64::MIN.to_string());
     shop.ask(["SET", "stock:available:P", &i64::MAX.to_string()]);
     assert_eq!(shop.ask("INV.ADJUST P -1"), i64::MAX - 1);

@@ -208,6 +208,7 @@ fn while_a_slot_moves_key_by_key_its_commands_are_to_be_sent_again() {
         "INV.AUDIT P",
         "INV.REPAIR P",
         "INV.THRESHOLD P 1",
+        "INV.FLOOR P 1",
         "INV.WAREHOUSES P SET A 1",
         "INV.TRANSFER P A B 1",
         "INV.ALERTS PRODUCT P",
@@ -239,6 +240,7 @@ fn a_slot_that_was_moved_there_and_back_keeps_units_and_deadlines() {
     }
     shop.ask("INV.RESERVE {P}:SOON PX 4000 ITEMS P 30");
     shop.ask("INV.THRESHOLD P 60");
+    shop.ask("INV.FLOOR P 45");
     let deadline = shop.ask("INV.GET {P}:SOON")["expires_at"].as_i64().unwrap();
     let machine = Machine::watch();
     for to in [1 - home, home, 1 - home] {
@@ -250,6 +252,11 @@ fn a_slot_that_was_moved_there_and_back_keeps_units_and_deadlines() {
         assert_eq!(old.info("inv", "inv_holds"), "0");
         assert_eq!(new.ask("INV.AUDIT P")["drift"], 0);
         assert_eq!(new.ask("INV.STOCK P")[0]["threshold"], 60);
+        assert_eq!(
+            new.refusal("INV.RESERVE {P}:MORE ITEMS P 6"),
+            "INSUFFICIENT P requested 6, available 5",
+            "the floor has moved with its slot"
+        );
         cluster.check_keys();
     }
     let mut shop = cluster.shop("P");

@@ -364,6 +364,7 @@ fn the_client_follows_to_the_master_that_has_the_slot() {
         "INV.TRANSFER PROD-1 A B 1",
         "INV.WAREHOUSES PROD-1 SET A 1",
         "INV.THRESHOLD PROD-1 1",
+        "INV.FLOOR PROD-1 1",
         "INV.ALERTS PRODUCT PROD-1",
         "INV.SCAN 0 PRODUCT PROD-1",
         "INV.AUDIT PROD-1",
@@ -414,6 +415,7 @@ fn replicas_answer_what_only_reads() {
         "INV.TRANSFER PROD-1 A B 1",
         "INV.WAREHOUSES PROD-1 SET A 1",
         "INV.THRESHOLD PROD-1 1",
+        "INV.FLOOR PROD-1 1",
         "INV.REPAIR PROD-1",
     ];
 

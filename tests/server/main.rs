@@ -45,6 +45,7 @@ mod extend;
 mod failover;
 mod feed;
 mod fence;
+mod floors;
 mod flow;
 mod links;
 mod memcheck;

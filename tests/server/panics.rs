@@ -61,7 +61,7 @@ fn works(shop: &mut Client) {
 }
 
 /// Each command, for a shop that is set up anew for it.
-const COMMANDS: [&str; 28] = [
+const COMMANDS: [&str; 29] = [
     "INV.RESERVE R ITEMS P 2 Q 1",
     "INV.RESERVE R DATA text ONCE t ITEMS W 4 P 1",
     "INV.RESERVE LIVE ITEMS P 2 Q 1",
@@ -88,6 +88,7 @@ const COMMANDS: [&str; 28] = [
     "INV.ADJUST P 5",
     "INV.SET P ONHAND 50",
     "INV.THRESHOLD P 3",
+    "INV.FLOOR P 3",
     "INV.TRANSFER W north south 1",
     "INV.WAREHOUSES W SET west 3",
 ];

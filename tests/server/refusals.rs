@@ -219,6 +219,9 @@ fn a_call_with_too_few_or_too_many_words_is_answered_with_the_usage_line() {
         "INV.THRESHOLD",
         "INV.THRESHOLD P",
         "INV.THRESHOLD P 5 6",
+        "INV.FLOOR",
+        "INV.FLOOR P",
+        "INV.FLOOR P 5 6",
         "INV.ALERTS P",
         "INV.AUDIT",
         "INV.AUDIT P Q",
@@ -268,6 +271,10 @@ fn a_number_that_is_refused_is_shown_and_the_form_that_is_wanted() {
         (
             "INV.WAREHOUSES P SET A +1",
             "the priority of A '+1' is not an integer from -9007199254740991 to 9007199254740991: write 1",
+        ),
+        (
+            "INV.FLOOR P +1",
+            "the floor '+1' is not an integer from -9007199254740991 to 9007199254740991: write 1",
         ),
         ("INV.SCAN 0 COUNT 1001", "COUNT 1001 is greater than the maximum of 1000"),
         ("INV.ALERTS COUNT 5000", "COUNT 5000 is greater than the maximum of 1000"),

@@ -289,7 +289,7 @@ fn history(shop: &mut Client) {
             _ => {}
         }
         // The other commands, with and without a token; many are refused.
-        let other_step = match n % 13 {
+        let other_step = match n % 16 {
             0 => format!("INV.ADJUST P{sku} {units} ONCE t{}", n % 3),
             1 => format!("INV.ADJUST P{other} -1"),
             2 => format!("INV.SET P{sku} ONHAND {}", 20 + n % 40),
@@ -301,6 +301,11 @@ fn history(shop: &mut Client) {
             8 => format!("INV.THRESHOLD P{sku} {n}"),
             9 if n % 2 == 0 => format!("INV.THRESHOLD P{other} OFF"),
             9 => format!("INV.THRESHOLD P{other} DEFAULT"),
+            13 if n % 2 == 0 => format!("INV.FLOOR P{sku} -{}", 1 + n % 5),
+            13 => format!("INV.FLOOR P{sku} {}", n % 5),
+            14 => format!("INV.ADJUST P{other} -{} FORCE", n % 5),
+            15 if n % 2 == 0 => format!("INV.WAREHOUSES WH{n} SET A 1 B CLOSED"),
+            15 => format!("INV.FLOOR P{other} 0"),
             10 => format!("INV.RESERVE *  ONCE t{} EX 9000 ITEMS P{sku} 1", n % 5),
             11 => format!("INV.ROLLBACK R{} ONCE t", n - n % 11 + 3),
             _ => format!("INV.RESERVE R{n} ITEMS P{sku} {units} P{other} 1"),

@@ -13,7 +13,10 @@ pub fn short(call: &[String], reply: &Json) -> Result<String, String> {
     }
     let list = |entries: Vec<String>| entries.join("; ");
     let number = |field: &Json| field.as_i64().expect("a number").to_string();
-    let of = |field: &Json, names: [&str; 2]| names.map(|name| number(&field[name])).join(" ");
+    let of = |field: &Json, names: &[&str]| {
+        names.iter().map(|name| number(&field[*name])).collect::<Vec<_>>().join(" ")
+    };
+    const UNITS: &[&str] = &["available", "reserved", "reservable"];
     Ok(match (call[0].as_str(), reply) {
         (_, Json::Null) => "null".to_owned(),
         ("INV.RESERVE" | "INV.REPLACE", reply) => {
@@ -34,14 +37,10 @@ pub fn short(call: &[String], reply: &Json) -> Result<String, String> {
         ("INV.STOCK", Json::Array(views)) => list(
             views
                 .iter()
-                .map(
-                    |view| {
-                        if view.is_null() { "null".to_owned() } else { of(view, ["available", "reserved"]) }
-                    },
-                )
+                .map(|view| if view.is_null() { "null".to_owned() } else { of(view, UNITS) })
                 .collect(),
         ),
-        ("INV.AUDIT" | "INV.REPAIR", reply) => of(reply, ["reserved", "held"]),
+        ("INV.AUDIT" | "INV.REPAIR", reply) => of(reply, &["reserved", "held"]),
         ("INV.AUDITSCAN", reply) => {
             let found = reply[1].as_array().expect("what was found").iter();
             let stray = |found: &Json| found["stray"].as_i64().unwrap_or(0);
@@ -53,9 +52,7 @@ pub fn short(call: &[String], reply: &Json) -> Result<String, String> {
         }
         ("INV.STOCKSCAN", reply) => {
             let found = reply[1].as_array().expect("what was found").iter();
-            let units = |view: &Json| {
-                format!("{} {}", text(&view["product_id"]), of(view, ["available", "reserved"]))
-            };
+            let units = |view: &Json| format!("{} {}", text(&view["product_id"]), of(view, UNITS));
             // SCAN may find a key twice.
             list(found.map(units).collect::<BTreeSet<_>>().into_iter().collect())
         }

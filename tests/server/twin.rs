@@ -236,9 +236,9 @@ impl Twins {
             Value::Text(text) => text.clone(),
             Value::Hash => "hash".to_owned(),
             Value::SortedSet(members) => {
-                let mut members: Vec<(i64, &String)> =
+                let mut members: Vec<(f64, &String)> =
                     members.iter().map(|(name, score)| (*score, name)).collect();
-                members.sort_unstable();
+                members.sort_unstable_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(other.1)));
                 members.iter().map(|(score, name)| format!("{name} {score}")).collect::<Vec<_>>().join(" ")
             }
             Value::Stream(_) => "stream".to_owned(),

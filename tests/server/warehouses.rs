@@ -177,10 +177,14 @@ fn stock_shows_the_sum_and_each_warehouse() {
     let stock = &shop.ask("INV.STOCK PROD-123 NOPE")[0];
     let place = |warehouse: &str, priority: i64, available: i64, reserved: i64| {
         let on_hand = available + reserved;
-        json!({"warehouse": warehouse, "priority": priority, "available": available, "reserved": reserved, "on_hand": on_hand})
+        json!({
+            "warehouse": warehouse, "priority": priority, "closed": 0, "available": available, "reserved": reserved,
+            "on_hand": on_hand, "floor": 0, "reservable": available,
+        })
     };
     let expected = json!({
-        "product_id": "PROD-123", "available": 290, "reserved": 60, "on_hand": 350, "threshold": 10,
+        "product_id": "PROD-123", "available": 290, "reserved": 60, "on_hand": 350, "floor": 0, "reservable": 290,
+        "threshold": 10,
         "warehouses": [place("D", -5, 0, 0), place("A", 1, 0, 50), place("B", 2, 90, 10), place("C", 3, 200, 0)],
     });
     assert_eq!(*stock, expected);

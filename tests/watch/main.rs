@@ -41,7 +41,7 @@ fn reservation(id: &str, seconds: i64, items: &[(&str, i64)]) -> Reservation {
 }
 
 fn stock(available: i64, reserved: i64) -> Stock {
-    Stock { units: Units { available, reserved }, threshold: 10, warehouses: vec![] }
+    Stock { units: Units { available, reserved, reservable: available }, threshold: 10, warehouses: vec![] }
 }
 
 fn alert(product: &str, kind: &str, timestamp: i64) -> Alert {

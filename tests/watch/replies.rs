@@ -63,7 +63,7 @@ fn stock_is_read_in_both_protocols() {
         ];
         let found =
             parse_stock(Value::Array(vec![both(fields.concat())[protocol].clone()])).unwrap().unwrap();
-        let expected = Units { available: 3, reserved: 4 };
+        let expected = Units { available: 3, reserved: 4, reservable: 3 };
         assert_eq!((found.units, found.threshold), (expected, 5));
         assert_eq!(found.warehouses, [("A".to_owned(), expected)]);
     }
@@ -154,4 +154,14 @@ fn a_url_that_is_none_is_refused_without_its_password() {
     for url in ["redis://host", "redis://u:s$cr%40t@host:7800/5", "redis://127.0.0.1:6379"] {
         assert_eq!(refused(url), "");
     }
+}
+
+#[test]
+fn what_can_be_reserved_is_read_if_the_server_tells_it() {
+    let reservable = |fields: Vec<(&'static str, Value)>| {
+        let view = both([vec![("product_id", text("P"))], fields].concat());
+        parse_stock(Value::Array(vec![view[0].clone()])).unwrap().unwrap().units.reservable
+    };
+    assert_eq!(reservable(units()), 3, "an older module has no floors");
+    assert_eq!(reservable([units(), vec![("reservable", Value::Int(1))]].concat()), 1);
 }

@@ -5,10 +5,10 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::KeyCode;
 use ratatui::style::{Color, Modifier};
 
-use crate::source::{Absence, Reading, Totals, Units};
+use crate::source::{Absence, Reading, Stock, Totals, Units};
 use crate::state::State;
 use crate::view::{Look, bar_parts, count, draw, fit, plain, tenths, time_ago, time_left};
-use crate::{NOW, alert, info, new_state, press, reservation, stock};
+use crate::{NOW, alert, answer, info, know, new_state, press, reservation, stock};
 
 const FULL: Look = Look { is_utf8: true, is_coloured: true };
 
@@ -44,7 +44,7 @@ fn shop() -> State {
         let totals = Totals { reserved, committed: reserved / 2, short: reserved / 100, ..Totals::default() };
         state.ask(moment);
         let mut laces = stock(8, 42);
-        let place = |available, reserved| Units { available, reserved };
+        let place = |available, reserved| Units { available, reserved, reservable: available };
         laces.warehouses = vec![("A".to_owned(), place(8, 2)), ("B".to_owned(), place(0, 40))];
         let reading = Reading {
             info: Some(info(1_000_000, totals)),
@@ -256,7 +256,9 @@ fn any_size_can_be_drawn() {
 
 #[test]
 fn a_bar_is_as_long_as_the_largest_number_seen() {
-    let parts = |available, reserved, most, width| bar_parts(Units { available, reserved }, most, width);
+    let parts = |available, reserved, most, width| {
+        bar_parts(Units { available, reserved, reservable: 0 }, most, width)
+    };
     assert_eq!(parts(50, 50, 100, 10), [5, 5]);
     assert_eq!(parts(25, 25, 100, 20), [5, 5], "half of the units are gone");
     assert_eq!(parts(1, 0, 1000, 10), [1, 0], "a single unit is visible");
@@ -298,4 +300,22 @@ fn what_is_too_long_loses_its_middle() {
     assert_eq!(fits("order-12345", 0), "");
     assert_eq!(fits("杯子杯子杯子", 6), "杯…子", "a character of two cells is not split");
     assert_eq!(fit("order-12345", 7, Look { is_utf8: false, is_coloured: true }), "ord~345");
+}
+
+#[test]
+fn a_product_of_which_only_safety_stock_is_left_is_out() {
+    let mut state = new_state(&[]);
+    know(&mut state, &["SAFE", "SOON"]);
+    let ask = state.ask(NOW);
+    let units = |available, reservable| Stock {
+        units: Units { available, reserved: 0, reservable },
+        threshold: 10,
+        warehouses: vec![],
+    };
+    let stock = |name: &str| Some(if name == "SAFE" { units(20, 0) } else { units(-5, 45) });
+    state.take(answer(&ask, stock), NOW);
+    let screen = screen(&mut state, 80, 24);
+    let row = |name: &str| screen.iter().find(|line| line.contains(name)).unwrap().clone();
+    assert!(row("SAFE").trim_end().ends_with("0        0 OUT"), "{}", row("SAFE"));
+    assert!(row("SOON").trim_end().ends_with("45        0"), "{}", row("SOON"));
 }

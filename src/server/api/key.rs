@@ -138,12 +138,10 @@ impl<'a> OpenKey<'a> {
     }
 
     /// Adds a member to the sorted set or changes its score. Creates an absent key.
-    #[expect(clippy::cast_precision_loss, reason = "scores of the module are within 2^53")]
-    pub fn rank(&mut self, member: &Text, score: i64) {
+    pub fn rank(&mut self, member: &Text, score: f64) {
         self.changed = true;
         // SAFETY: the handle is open for writing; the server copies the member; the flags may be null.
-        let _ =
-            unsafe { call!(RedisModule_ZsetAdd(self.key, score as f64, member.as_ptr(), ptr::null_mut())) };
+        let _ = unsafe { call!(RedisModule_ZsetAdd(self.key, score, member.as_ptr(), ptr::null_mut())) };
     }
 
     /// Removes a member from the sorted set. The key is deleted with its last member.
