@@ -57,13 +57,7 @@ impl Day {
         let repairs = Mutex::new(Repairs::default());
         let at_work = AtomicUsize::new(self.shops + usize::from(self.python > 0));
         let dice = |number: u64| Rng::with_seed(self.seed << 8 | number);
-        let add = |done: Repairs| {
-            let mut sum = repairs.lock().expect("a sum");
-            sum.lost += done.lost;
-            sum.late += done.late;
-            sum.renewed += done.renewed;
-            sum.put_back += done.put_back;
-        };
+        let add = |done: Repairs| *repairs.lock().expect("a sum") += done;
         thread::scope(|scope| {
             let (over, at_work, add) = (&over, &at_work, &add);
             for number in 0..self.shops {
@@ -154,8 +148,7 @@ fn serve(world: &World, orders: usize, faults: u8, mut dice: Rng) -> Repairs {
         let changes_her_mind = matches!(state, Ok(OrderState::Placed)) && dice.u8(..3) == 0;
         let cancelled = changes_her_mind
             .then(|| open.order(&cart.order).and_then(|order| open.cancel(&order)));
-        repairs.put_back += open.repairs.put_back;
-        repairs.late += std::mem::take(&mut open.repairs.late);
+        repairs += std::mem::take(&mut open.repairs);
         if state.is_err() || cancelled.is_some_and(|cancelled| cancelled.is_err()) {
             world.happened("shops killed");
         } else {
@@ -175,11 +168,7 @@ fn recover(world: &World, faults: u8, over: &AtomicBool, mut dice: Rng) -> Repai
         let opened = shop.take().map_or_else(|| Shop::open(&process.settings), Ok);
         if let Ok(mut open) = opened {
             let is_broken = open.recover().is_err();
-            let done = std::mem::take(&mut open.repairs);
-            repairs.lost += done.lost;
-            repairs.late += done.late;
-            repairs.renewed += done.renewed;
-            repairs.put_back += done.put_back;
+            repairs += std::mem::take(&mut open.repairs);
             if !is_broken {
                 shop = Some(open);
             }
@@ -187,7 +176,7 @@ fn recover(world: &World, faults: u8, over: &AtomicBool, mut dice: Rng) -> Repai
         if shop.is_none() {
             world.happened("recovery jobs killed");
         }
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(50));
     }
     repairs
 }

@@ -84,6 +84,11 @@ impl Line {
         self.state.lock().expect("a state").is_cut
     }
 
+    /// Whether every connection is closed, so that no late message counts as a request of the next process.
+    pub fn is_idle(&self) -> bool {
+        self.state.lock().expect("a state").open.is_empty()
+    }
+
     /// Cuts all connections now, until [`Self::mend`].
     pub fn cut(&self) {
         let mut state = self.state.lock().expect("a state");

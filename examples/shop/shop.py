@@ -21,6 +21,7 @@ from typing import Any
 
 import psycopg
 import redis
+from redis.maint_notifications import MaintNotificationsConfig
 
 Lines = list[tuple[str, int]]
 Json = dict[str, Any]
@@ -292,6 +293,7 @@ class Stock:
             socket_timeout=10,
             single_connection_client=True,
             retry=None,
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         info = self.connection.info("server") | self.connection.info("replication")
         self.server = f"{info['run_id']}/{info['master_replid']}"

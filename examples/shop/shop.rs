@@ -2,6 +2,7 @@
 //! the same function, [`Shop::finish`].
 
 use std::fmt;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use super::orders::{Cart, Order, Orders};
@@ -66,6 +67,15 @@ pub struct Repairs {
     pub renewed: u64,
     /// Sold reservations whose units were put back.
     pub put_back: u64,
+}
+
+impl AddAssign for Repairs {
+    fn add_assign(&mut self, more: Self) {
+        self.lost += more.lost;
+        self.late += more.late;
+        self.renewed += more.renewed;
+        self.put_back += more.put_back;
+    }
 }
 
 /// A process of the shop, with its connections. After [`Failure::Broken`] it is dropped, and another one is opened.
@@ -155,7 +165,7 @@ impl Shop {
     /// this for the same order.
     pub fn finish(&mut self, id: &str) -> Result<OrderState, Failure> {
         // More turns than an order needs. If others change it all the time, they finish it.
-        for _ in 0..20 {
+        for turn in 0..20 {
             let order = self.orders.get(id)?;
             if order.state == OrderState::Placed {
                 let payment = self.payments.find(&order)?;
@@ -172,7 +182,7 @@ impl Shop {
 
             self.end_earlier_reservations(&order)?;
             let reservation = self.reservation(&order)?;
-            self.repairs.lost += u64::from(is_lost(order.state, reservation));
+            self.repairs.lost += u64::from(turn == 0 && is_lost(order.state, reservation));
             let is_done = match action(order.state, reservation) {
                 Action::Nothing => {
                     let server = self.stock.server();

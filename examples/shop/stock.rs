@@ -31,8 +31,8 @@ pub enum Answer {
     Otherwise,
 }
 
-/// How long the server may take to confirm an answer.
-const CONFIRMATION: Duration = Duration::from_millis(500);
+/// How long the server may take to confirm an answer. With `appendfsync everysec`, WAITAOF takes a second or two.
+const CONFIRMATION: Duration = Duration::from_secs(5);
 
 /// How often a command is sent that is answered with TRYAGAIN.
 const TRIES: u32 = 200;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use postgres::NoTls;
+use postgres::{NoTls, SimpleQueryMessage};
 use serde_json::json;
 
 use super::account::{Account, settle};
@@ -64,8 +64,9 @@ struct Sites {
 pub struct World {
     plan: Plan,
     database: Mutex<Postgres>,
+    /// Of the database, for the world itself.
+    address: String,
     socket: PathBuf,
-    database_folder: PathBuf,
     sites: Mutex<Sites>,
     stock_port: Arc<AtomicU16>,
     /// The payment provider.
@@ -88,7 +89,16 @@ pub struct Process {
 impl World {
     /// Starts everything.
     pub fn open(plan: Plan) -> Self {
-        let database = Postgres::start(&DATABASE);
+        Self::open_on(Postgres::start(&DATABASE), plan)
+    }
+
+    /// Ends everything, and starts another world with the same PostgreSQL.
+    pub fn next(self, plan: Plan) -> Self {
+        let database = self.database.into_inner().expect("a database");
+        Self::open_on(database, plan)
+    }
+
+    fn open_on(database: Postgres, plan: Plan) -> Self {
         let start = || {
             let server = Server::start_with(&plan.stock);
             let line = Arc::new(Line::default());
@@ -98,8 +108,8 @@ impl World {
         let (one, other) = (start(), start());
         let sites = Sites { servers: [one.0, other.0], links: [one.1, other.1], master: 0 };
         let world = Self {
+            address: format!("host={} user=shop dbname=postgres", database.folder().display()),
             socket: database.socket(),
-            database_folder: database.folder().to_owned(),
             database: Mutex::new(database),
             stock_port: Arc::new(AtomicU16::new(sites.master().port())),
             sites: Mutex::new(sites),
@@ -109,18 +119,16 @@ impl World {
             events: Mutex::default(),
             plan,
         };
-        world.tables();
+        world.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+        Orders::connect(&world.address)
+            .and_then(|mut orders| orders.create_tables())
+            .unwrap_or_else(|error| panic!("{error}"));
         let mut stock = world.stock();
         for (sku, units) in world.delivered() {
             stock.ask(format!("INV.SET {sku} AVAILABLE {units}"));
         }
         world.sites().follow();
         world
-    }
-
-    fn tables(&self) {
-        let address = format!("host={} user=shop dbname=postgres", self.database_folder.display());
-        Orders::connect(&address).and_then(|mut orders| orders.create_tables()).unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// What was put on sale.
@@ -173,7 +181,18 @@ impl World {
 
     /// Statements of the world, not of the shop. They return the last value.
     pub fn sql(&self, sql: &str) -> String {
-        self.database.lock().expect("a database").ask(sql)
+        // PostgreSQL must not restart meanwhile.
+        let _database = self.database.lock().expect("a database");
+        let found = self.database().simple_query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let rows = found.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
+            _ => None,
+        });
+        rows.last().unwrap_or_default()
+    }
+
+    fn database(&self) -> postgres::Client {
+        postgres::Client::connect(&self.address, NoTls).expect("the database")
     }
 
     fn sites(&self) -> MutexGuard<'_, Sites> {
@@ -297,11 +316,9 @@ impl World {
 
     /// The account as it is now.
     pub fn account(&self) -> Account {
-        let address = format!("host={} user=shop dbname=postgres", self.database_folder.display());
-        let mut database = postgres::Client::connect(&address, NoTls).expect("the database");
         let url = format!("redis://127.0.0.1:{}", self.stock_port.load(Ordering::SeqCst));
         let mut stock = redis::Client::open(url).and_then(|client| client.get_connection()).expect("the stock");
-        settle(&mut database, &mut stock, self.provider.address(), &self.delivered())
+        settle(&mut self.database(), &mut stock, self.provider.address(), &self.delivered())
     }
 }
 
