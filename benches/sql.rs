@@ -126,7 +126,11 @@ impl Servers {
             let lines = configuration(aof);
             Server::start_with(&lines.iter().map(String::as_str).collect::<Vec<_>>())
         };
-        Self { postgres: Postgres::start(&pgbench::SETTINGS), always: with_module("always"), everysec: with_module("everysec") }
+        Self {
+            postgres: Postgres::start(&pgbench::SETTINGS),
+            always: with_module("always"),
+            everysec: with_module("everysec"),
+        }
     }
 
     fn measure(&self, row: &Row, options: &Options, seed: usize) -> Figures {
@@ -148,7 +152,8 @@ impl Servers {
         self.postgres.ask("CHECKPOINT");
         let script = if row.by == By::Counters { COUNTERS } else { UNIT_ROWS };
         let is_synchronous = row.durability == Durability::OnDisk;
-        let (figures, asked) = pgbench::load(&self.postgres, script, products, is_synchronous, options.seconds);
+        let (figures, asked) =
+            pgbench::load(&self.postgres, script, products, is_synchronous, options.seconds);
         // A request that finds no unit is cheaper than one that reserves.
         let reserved = self.postgres.ask(
             "SELECT (SELECT count(*) FROM reservation) + (SELECT count(*) FROM unit WHERE reservation IS NOT NULL)",

@@ -27,7 +27,8 @@ pub fn load(
     let logs = postgres.folder().join("latencies");
     let cpu_before = cpu_seconds(postgres);
     let on = if is_synchronous { "on" } else { "off" };
-    let output = run(postgres.program("pgbench")
+    let output = run(postgres
+        .program("pgbench")
         .env("PGOPTIONS", format!("-c synchronous_commit={on}"))
         .args(["--no-vacuum", "--protocol=prepared", "--client", CLIENTS, "--jobs", THREADS])
         .args(["--time", &seconds.to_string(), "--define", &format!("products={products}")])

@@ -140,7 +140,8 @@ impl Account {
                 *units.entry(sku.to_owned()).or_default() += item["quantity"].as_i64().expect("a quantity");
             }
             let token = |sku: &String| {
-                put_back.contains(&format!("inventory:once:adjust:{}:{sku}:put-back:{reservation}", sku.len()))
+                put_back
+                    .contains(&format!("inventory:once:adjust:{}:{sku}:put-back:{reservation}", sku.len()))
             };
             match units.keys().filter(|sku| token(sku)).count() {
                 0 => sales.entry(order_of(reservation)).or_default().push(units),

@@ -146,8 +146,8 @@ fn serve(world: &World, orders: usize, faults: u8, mut dice: Rng) -> Repairs {
         let state = open.checkout(&cart);
         // Some customers do not wait for their bank.
         let changes_her_mind = matches!(state, Ok(OrderState::Placed)) && dice.u8(..3) == 0;
-        let cancelled = changes_her_mind
-            .then(|| open.order(&cart.order).and_then(|order| open.cancel(&order)));
+        let cancelled =
+            changes_her_mind.then(|| open.order(&cart.order).and_then(|order| open.cancel(&order)));
         repairs += std::mem::take(&mut open.repairs);
         if state.is_err() || cancelled.is_some_and(|cancelled| cancelled.is_err()) {
             world.happened("shops killed");
@@ -222,8 +222,7 @@ impl Python {
     /// Gives it a cart.
     pub fn send(&mut self, cart: &Cart) {
         let method = if cart.method == Method::Charge { "charge" } else { "authorise" };
-        let line =
-            json!({"order": cart.order, "lines": cart.lines, "method": method, "amount": cart.amount});
+        let line = json!({"order": cart.order, "lines": cart.lines, "method": method, "amount": cart.amount});
         writeln!(self.input, "{line}").expect("it reads");
     }
 
@@ -251,7 +250,8 @@ impl Python {
 /// Python with the libraries that `scripts/setup-redis-py.sh` and `scripts/setup-psycopg.sh` have found.
 pub fn python() -> Command {
     let paths = ["INV_REDIS_PY", "INV_PSYCOPG"];
-    let paths = paths.map(|name| std::env::var(name).unwrap_or_else(|_| panic!("{name}, see scripts/setup-*.sh")));
+    let paths =
+        paths.map(|name| std::env::var(name).unwrap_or_else(|_| panic!("{name}, see scripts/setup-*.sh")));
     let mut python = Command::new("python3");
     python.env("PYTHONPATH", paths.join(":")).env("PYTHONDONTWRITEBYTECODE", "1");
     python

@@ -10,24 +10,27 @@
 
 #[path = "../../tests/common/postgres.rs"]
 #[allow(dead_code, reason = "only the tests use all of it")]
-pub mod cluster;
+pub(crate) mod cluster;
 #[path = "../../tests/server/harness.rs"]
 #[allow(dead_code, unused_imports, reason = "only the tests use all of it")]
-pub mod harness;
+pub(crate) mod harness;
 
 #[allow(dead_code, reason = "only the tests use all of it")]
-pub mod account;
+pub(crate) mod account;
 #[allow(dead_code, reason = "only the tests use all of it")]
-pub mod crew;
-pub mod orders;
-pub mod payments;
-pub mod protocol;
-pub mod provider;
-pub mod relay;
-pub mod shop;
-pub mod stock;
+pub(crate) mod crew;
+pub(crate) mod orders;
+pub(crate) mod payments;
 #[allow(dead_code, reason = "only the tests use all of it")]
-pub mod world;
+pub(crate) mod protocol;
+pub(crate) mod provider;
+#[allow(dead_code, reason = "only the tests use all of it")]
+pub(crate) mod relay;
+pub(crate) mod shop;
+#[allow(dead_code, reason = "only the tests use all of it")]
+pub(crate) mod stock;
+#[allow(dead_code, reason = "only the tests use all of it")]
+pub(crate) mod world;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -41,8 +44,13 @@ fn main() -> ExitCode {
     let orders = std::env::args().nth(1).and_then(|orders| orders.parse::<usize>().ok()).unwrap_or(500);
     let began = Instant::now();
     let world = World::open(Plan { mood: Mood::BAD, products: 8, units: 400, ..Plan::default() });
-    println!("A shop with {orders} orders, three processes in Rust and one in Python. Their connections break in a third of");
-    println!("the orders; the payment provider declines, fails, and takes days.\n");
+    println!("{orders} customers, on {}.", world.servers());
+    println!(
+        "Three processes of the shop are in Rust, one is in Python; three recovery jobs run beside them. Each third"
+    );
+    println!(
+        "time, a process is killed in the middle. The payment provider declines, fails, and takes days.\n"
+    );
     let days = [
         ("an ordinary day", Trouble::None),
         ("PostgreSQL is killed", Trouble::Database),
@@ -55,7 +63,8 @@ fn main() -> ExitCode {
         let each = orders / days.len() / 5;
         let day = Day { shops: 3, orders: each + each / 3, python: each, faults: 33, trouble, seed };
         let repairs = day.run(&world);
-        let count = |states: &str| world.sql(&format!("SELECT count(*) FROM orders WHERE state IN ({states})"));
+        let count =
+            |states: &str| world.sql(&format!("SELECT count(*) FROM orders WHERE state IN ({states})"));
         println!(
             "{name:<45}{:>9}{:>9}{:>11}{:>11}",
             count("'sold'"),
@@ -64,6 +73,9 @@ fn main() -> ExitCode {
             repairs.lost + repairs.put_back + repairs.late,
         );
     }
+    println!(
+        "repaired: the stock server had lost it, or it was sold after its deadline, or its units were put back"
+    );
     println!("\nDays later, when the last webhook has arrived:\n");
     let account = world.settle();
     println!("{account}\n\nWhat has happened:\n");

@@ -154,14 +154,8 @@ impl OrderState {
 
 impl Reservation {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Reserved,
-        Self::Committed,
-        Self::Expired,
-        Self::RolledBack,
-        Self::Unknown,
-        Self::Forgotten,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Reserved, Self::Committed, Self::Expired, Self::RolledBack, Self::Unknown, Self::Forgotten];
 
     /// The `state` of INV.GET, and two words for null.
     pub const fn name(self) -> &'static str {

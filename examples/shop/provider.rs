@@ -126,7 +126,8 @@ impl Provider {
     /// The webhooks that are due, each as often as it is sent, in any order.
     pub fn take_webhooks(&self) -> Vec<Event> {
         let books = &mut *self.books();
-        let (due, later) = std::mem::take(&mut books.webhooks).into_iter().partition(|(at, _)| *at <= books.clock);
+        let (due, later) =
+            std::mem::take(&mut books.webhooks).into_iter().partition(|(at, _)| *at <= books.clock);
         books.webhooks = later;
         let mut due: Vec<Event> = due.into_iter().map(|(_, event)| event).collect();
         books.dice.shuffle(&mut due);
@@ -167,7 +168,9 @@ impl Books {
         if trouble && self.dice.bool() {
             return json!({"error": "try again later"});
         }
-        let Some(state) = self.carry_out(request) else { return json!({"error": "a request makes no sense"}) };
+        let Some(state) = self.carry_out(request) else {
+            return json!({"error": "a request makes no sense"});
+        };
         if trouble { json!({"error": "the answer was lost"}) } else { json!({"payment": state}) }
     }
 

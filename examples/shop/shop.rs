@@ -140,6 +140,7 @@ impl Shop {
     /// A round of the recovery job, which any number of processes may run at any time. It returns the number of orders that it
     /// has looked at.
     pub fn recover(&mut self) -> Result<u64, Failure> {
+        let now = self.orders.now()?;
         let known_good = self.stock.known_good()?;
         self.orders.meet(self.stock.server(), known_good.as_deref())?;
         self.orders.check_again(self.stock.server())?;
@@ -153,8 +154,8 @@ impl Shop {
             count += 1;
         }
 
-        // What was settled before this moment was answered before the mark is written. So a server that has the mark has it too.
-        let now = self.orders.now()?;
+        // What was settled before the round began was answered before the mark is written, or is in the outbox. So a server that
+        // has the mark has forgotten nothing of it.
         if !self.stock.mark_known_good(&now)? {
             return Err("the stock server has changed".into());
         }

@@ -80,12 +80,7 @@ impl Stock {
     }
 
     /// Holds the units for so long.
-    pub fn reserve(
-        &mut self,
-        id: &str,
-        lines: &[(String, i64)],
-        hold: Duration,
-    ) -> Result<Answer, Failure> {
+    pub fn reserve(&mut self, id: &str, lines: &[(String, i64)], hold: Duration) -> Result<Answer, Failure> {
         let mut command = cmd("INV.RESERVE");
         command.arg(id).arg("PX").arg(millis(hold)).arg("ITEMS");
         for (sku, quantity) in lines {
@@ -129,8 +124,7 @@ impl Stock {
         let found: Option<HashMap<String, Value>> =
             self.answered(cmd("INV.GET").arg(id)).and_then(|found| Ok(redis::from_redis_value(found)?))?;
         let Some(found) = found else { return Ok(Reservation::Unknown) };
-        let state: String =
-            redis::from_redis_value(found.get("state").cloned().ok_or("no state")?)?;
+        let state: String = redis::from_redis_value(found.get("state").cloned().ok_or("no state")?)?;
         let known = Reservation::ALL.into_iter().find(|known| known.name() == state);
         known.ok_or_else(|| Failure::NeedsPerson(format!("reservation {id} is {state}")))
     }

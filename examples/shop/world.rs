@@ -131,6 +131,19 @@ impl World {
         world
     }
 
+    /// The names of the servers.
+    pub fn servers(&self) -> String {
+        let database = self.database.lock().expect("a database").name();
+        let mut stock = self.stock();
+        let valkey = stock.info("server", "valkey_version");
+        let name = if valkey.is_empty() {
+            format!("Redis {}", stock.info("server", "redis_version"))
+        } else {
+            format!("Valkey {valkey}")
+        };
+        format!("{database} and {name} with a replica")
+    }
+
     /// What was put on sale.
     pub fn delivered(&self) -> BTreeMap<String, i64> {
         (0..self.plan.products).map(|number| (format!("SKU-{number}"), self.plan.units)).collect()
@@ -311,13 +324,17 @@ impl World {
                 return self.account();
             }
         }
-        panic!("the shop does not come to an end: {}", self.sql("SELECT string_agg(order_id, ' ') FROM outbox"));
+        panic!(
+            "the shop does not come to an end: {}",
+            self.sql("SELECT string_agg(order_id, ' ') FROM outbox")
+        );
     }
 
     /// The account as it is now.
     pub fn account(&self) -> Account {
         let url = format!("redis://127.0.0.1:{}", self.stock_port.load(Ordering::SeqCst));
-        let mut stock = redis::Client::open(url).and_then(|client| client.get_connection()).expect("the stock");
+        let mut stock =
+            redis::Client::open(url).and_then(|client| client.get_connection()).expect("the stock");
         settle(&mut self.database(), &mut stock, self.provider.address(), &self.delivered())
     }
 }
@@ -360,7 +377,9 @@ impl Sites {
             server.connect().info("replication", field).parse().unwrap_or(0)
         };
         let sent = offset(self.master(), "master_repl_offset");
-        wait_until("the replica has what the master sent", LATER, || offset(replica, "slave_repl_offset") >= sent);
+        wait_until("the replica has what the master sent", LATER, || {
+            offset(replica, "slave_repl_offset") >= sent
+        });
     }
 }
 

@@ -3,10 +3,10 @@
 use fastrand::Rng;
 
 use crate::assert_agrees;
-use crate::shop::orders::Method;
-use crate::shop::protocol::OrderState;
-use crate::shop::shop::Shop;
-use crate::shop::world::{Plan, World};
+use crate::example::orders::Method;
+use crate::example::protocol::OrderState;
+use crate::example::shop::Shop;
+use crate::example::world::{Plan, World};
 
 #[test]
 fn the_account_uses_nothing_of_the_shop() {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::shop::crew::python;
-use crate::shop::protocol::{OrderState, Payment, Reservation, action, step};
+use crate::example::crew::python;
+use crate::example::protocol::{OrderState, Payment, Reservation, action, step};
 
 const DOCUMENT: &str = include_str!("../../docs/orders-in-sql.md");
 
@@ -40,7 +40,11 @@ fn the_document_and_both_languages_decide_the_same_for_every_pair_of_states() {
     for order in OrderState::ALL {
         for reservation in Reservation::ALL {
             let decided = action(order, reservation).name();
-            assert_eq!(python["action"][order.name()][reservation.name()], decided, "{order:?} {reservation:?}");
+            assert_eq!(
+                python["action"][order.name()][reservation.name()],
+                decided,
+                "{order:?} {reservation:?}"
+            );
             // The document has placed orders in a table of their own.
             if order != OrderState::Placed {
                 let pair = (order.name().to_owned(), reservation.name().to_owned());

@@ -8,11 +8,11 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::assert_agrees;
-use crate::shop::orders::Method;
-use crate::shop::protocol::OrderState;
-use crate::shop::shop::Shop;
-use crate::shop::stock::Durability;
-use crate::shop::world::{Plan, World};
+use crate::example::orders::Method;
+use crate::example::protocol::OrderState;
+use crate::example::shop::Shop;
+use crate::example::stock::Durability;
+use crate::example::world::{Plan, World};
 
 /// What fails.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +123,9 @@ fn each_kind_of_durability_loses_what_the_document_says_and_nothing_remains_diff
         assert!(answered > 10, "{}: only {answered} orders were sold", mode.name);
         assert_eq!(lost > 0, mode.may_lose, "{}: {lost} answers were lost", mode.name);
     }
-    println!("| durability, fault | orders answered as sold | of them lost | sold in the end | differences |");
+    println!(
+        "| durability, fault | orders answered as sold | of them lost | sold in the end | differences |"
+    );
     println!("{}", report.join("\n"));
 }
 

@@ -5,7 +5,7 @@
 
 #[path = "../../examples/shop/main.rs"]
 #[allow(dead_code, reason = "its main function is not called here")]
-mod shop;
+mod example;
 
 mod accounts;
 mod decisions;
@@ -14,7 +14,7 @@ mod histories;
 mod promises;
 mod steps;
 
-use shop::account::Account;
+use example::account::Account;
 
 /// Fails with all differences.
 #[track_caller]

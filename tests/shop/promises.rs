@@ -5,14 +5,14 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::assert_agrees;
-use crate::shop::Failure;
-use crate::shop::crew::Python;
-use crate::shop::orders::{Cart, Method};
-use crate::shop::protocol::OrderState;
-use crate::shop::provider::{DAY, Mood};
-use crate::shop::relay::Cut;
-use crate::shop::shop::Shop;
-use crate::shop::world::{Plan, World};
+use crate::example::Failure;
+use crate::example::crew::Python;
+use crate::example::orders::{Cart, Method};
+use crate::example::protocol::OrderState;
+use crate::example::provider::{DAY, Mood};
+use crate::example::relay::Cut;
+use crate::example::shop::Shop;
+use crate::example::world::{Plan, World};
 
 fn open(world: &World) -> Shop {
     Shop::open(&world.process().settings).unwrap_or_else(|error| panic!("{error}"))
@@ -129,7 +129,7 @@ fn a_webhook_that_arrives_while_an_order_is_finished_is_not_forgotten() {
     done(shop.webhook("event-y", &cart.order));
     let reasons = || world.sql(&format!("SELECT reasons FROM outbox WHERE order_id = '{}'", cart.order));
     assert_eq!(reasons(), "1", "a repeated event is no new reason");
-    let mut orders = done(crate::shop::orders::Orders::connect(&world.process().settings.postgres));
+    let mut orders = done(crate::example::orders::Orders::connect(&world.process().settings.postgres));
     done(shop.webhook("event-z", &cart.order));
     done(orders.done(&order));
     assert_eq!(reasons(), "2", "it was deleted by one who did not know");
@@ -200,7 +200,9 @@ fn a_promoted_replica_is_told_of_every_sale_that_it_has_missed() {
     }
     done(shop.recover());
     assert_eq!(shop.repairs.lost, 2);
-    let state = |order: &str| world.sql(&format!("SELECT state || ' ' || reservation FROM orders WHERE id = '{order}'"));
+    let state = |order: &str| {
+        world.sql(&format!("SELECT state || ' ' || reservation FROM orders WHERE id = '{order}'"))
+    };
     let mut states = [state("A"), state("B")];
     states.sort();
     assert!(states[0].starts_with("cancelled ") && states[1].starts_with("sold "), "{states:?}");

@@ -6,13 +6,13 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::assert_agrees;
-use crate::shop::crew::Python;
-use crate::shop::harness::{SOON, wait_until};
-use crate::shop::orders::Method;
-use crate::shop::provider::Mood;
-use crate::shop::relay::Cut;
-use crate::shop::shop::{Settings, Shop};
-use crate::shop::world::{Plan, Process, World};
+use crate::example::crew::Python;
+use crate::example::harness::{SOON, wait_until};
+use crate::example::orders::Method;
+use crate::example::provider::Mood;
+use crate::example::relay::Cut;
+use crate::example::shop::{Settings, Shop};
+use crate::example::world::{Plan, Process, World};
 
 const CUTS: [Cut; 2] = [Cut::BeforeTheRequest, Cut::BeforeTheAnswer];
 
