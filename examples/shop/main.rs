@@ -58,7 +58,7 @@ fn main() -> ExitCode {
         ("the stock server is killed", Trouble::Stock),
         ("its replica, which is behind, is promoted", Trouble::Failover),
     ];
-    println!("{:<45}{:>9}{:>9}{:>11}{:>11}", "", "sold", "under way", "cancelled", "repaired");
+    println!("{:<43}{:>8}{:>11}{:>11}{:>10}", "", "sold", "under way", "cancelled", "repaired");
     for (seed, (name, trouble)) in (1..).zip(days) {
         let each = orders / days.len() / 5;
         let day = Day { shops: 3, orders: each + each / 3, python: each, faults: 33, trouble, seed };
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
         let count =
             |states: &str| world.sql(&format!("SELECT count(*) FROM orders WHERE state IN ({states})"));
         println!(
-            "{name:<45}{:>9}{:>9}{:>11}{:>11}",
+            "{name:<43}{:>8}{:>11}{:>11}{:>10}",
             count("'sold'"),
             count("'placed', 'paid', 'committed', 'cancelling'"),
             count("'cancelled'"),
@@ -74,8 +74,9 @@ fn main() -> ExitCode {
         );
     }
     println!(
-        "repaired: the stock server had lost it, or it was sold after its deadline, or its units were put back"
+        "\nThe other customers met a process that was killed before their order was placed. Repaired: the stock"
     );
+    println!("server had lost it, it was sold after its deadline, or its units were put back.");
     println!("\nDays later, when the last webhook has arrived:\n");
     let account = world.settle();
     println!("{account}\n\nWhat has happened:\n");

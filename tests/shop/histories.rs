@@ -16,7 +16,13 @@ fn after_thousands_of_random_histories_orders_money_and_units_agree() {
     let days = number("INV_SHOP_DAYS").unwrap_or(20);
     let seed = number("INV_SHOP_SEED").unwrap_or_else(|| fastrand::u64(..1 << 40));
     eprintln!("INV_SHOP_SEED={seed}");
-    let world = World::open(Plan { mood: Mood::BAD, seed, products: 8, units: 60 * days.cast_signed(), ..Plan::default() });
+    let world = World::open(Plan {
+        mood: Mood::BAD,
+        seed,
+        products: 8,
+        units: 60 * days.cast_signed(),
+        ..Plan::default()
+    });
     let troubles = [
         Trouble::None,
         Trouble::Failover,
