@@ -30,6 +30,9 @@ cli: ## open a prompt on the server at PORT
 demo: ## sell 100 UNITS to 2,000 SHOPPERS in a flash sale: with a counter, Lua scripts, the module
 	@scripts/demo.sh
 
+shop: ## run a shop with orders in PostgreSQL and stock here, while everything fails; ORDERS=500
+	@scripts/shop.sh
+
 watch: ## show live stock of PORT or URL; ARGS="PROD-1"; with a password: INV_URL='redis://…'
 	@[ -e "$(WATCH_BUILT)" ] || echo "building; the first build takes a minute or two" >&2
 	@export INV_URL="$(WATCH_URL)"; \
@@ -63,6 +66,9 @@ test-clients: ## run the programs of docs/clients.md, on SERVER or one that is f
 
 test-monitoring: ## test the alerts, the dashboard and the scrape, with Debian's exporter and Prometheus
 	@scripts/test-monitoring.sh
+
+test-shop: ## test the shop of docs/orders-in-sql.md, on SERVER or one that is found; ARGS="histories::"
+	@scripts/test-shop.sh $(ARGS)
 
 simulate: ## run random worlds in which everything can fail, without a server; WORLDS=1000000, SEED=7
 	@WORLDS=$(WORLDS) SEED=$(SEED) scripts/simulate.sh

@@ -12,7 +12,7 @@ use harness::Server;
 use load::{Figures, Load, configuration, empty, fill_products, spread, words};
 use numbers::thousands;
 use options::Options;
-use postgres::Postgres;
+use server::Postgres;
 
 #[path = "common/chart.rs"]
 #[allow(dead_code, reason = "only the other benchmarks use all of it")]
@@ -29,8 +29,11 @@ mod machine;
 mod numbers;
 #[path = "common/options.rs"]
 mod options;
-#[path = "sql/postgres.rs"]
-mod postgres;
+#[path = "sql/pgbench.rs"]
+mod pgbench;
+#[path = "../tests/common/postgres.rs"]
+#[allow(dead_code, reason = "only the tests use all of it")]
+mod server;
 
 /// One hot product, or a load that is spread over many.
 const PRODUCTS: [usize; 2] = [1, 1_000];
@@ -123,7 +126,11 @@ impl Servers {
             let lines = configuration(aof);
             Server::start_with(&lines.iter().map(String::as_str).collect::<Vec<_>>())
         };
-        Self { postgres: Postgres::start(), always: with_module("always"), everysec: with_module("everysec") }
+        Self {
+            postgres: Postgres::start(&pgbench::SETTINGS),
+            always: with_module("always"),
+            everysec: with_module("everysec"),
+        }
     }
 
     fn measure(&self, row: &Row, options: &Options, seed: usize) -> Figures {
@@ -145,7 +152,8 @@ impl Servers {
         self.postgres.ask("CHECKPOINT");
         let script = if row.by == By::Counters { COUNTERS } else { UNIT_ROWS };
         let is_synchronous = row.durability == Durability::OnDisk;
-        let (figures, asked) = self.postgres.load(script, products, is_synchronous, options.seconds);
+        let (figures, asked) =
+            pgbench::load(&self.postgres, script, products, is_synchronous, options.seconds);
         // A request that finds no unit is cheaper than one that reserves.
         let reserved = self.postgres.ask(
             "SELECT (SELECT count(*) FROM reservation) + (SELECT count(*) FROM unit WHERE reservation IS NOT NULL)",
@@ -254,7 +262,7 @@ fn markdown(
         text,
         "## What PostgreSQL runs\n\nIt has its default settings, except `{}`. The tables:\n\n\
          ```sql{TABLES}\n```\n\nA row a product:\n\n```sql\n{COUNTERS}```\n\nA row a unit:\n\n```sql\n{UNIT_ROWS}```",
-        postgres::SETTINGS.join("`, `")
+        pgbench::SETTINGS.join("`, `")
     )?;
     Ok(text)
 }

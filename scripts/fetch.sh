@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches all that the tests take from the network: servers, clients, Prometheus, tools. CI does it while it compiles. What cannot
+# Fetches all that the tests take from the network: servers, clients, Prometheus, PostgreSQL, tools. CI does it while it compiles. What cannot
 # be had is named here, and is a failure of the tests that need it.
 set -uo pipefail
 # shellcheck source=scripts/lib.sh
@@ -7,7 +7,7 @@ set -uo pipefail
 cd "$root" || exit
 
 missing=0
-for command in get-servers.sh setup-redis-py.sh setup-tmux.sh setup-valgrind.sh setup-prometheus.sh "test-clients.sh --fetch"; do
+for command in get-servers.sh setup-redis-py.sh setup-tmux.sh setup-valgrind.sh setup-prometheus.sh setup-postgres.sh setup-psycopg.sh "test-clients.sh --fetch"; do
     # shellcheck disable=SC2086  # a script and its option
     scripts/$command >/dev/null || missing=$((missing + 1))
 done
