@@ -49,7 +49,7 @@ fn inv_adjust(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
 
 pub(super) fn parse(words: &[&[u8]], style: KeyStyle, settings: &Settings) -> Result<AdjustRequest, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
-    let sku = Sku::parse(args.next("the sku")?, style)?;
+    let sku = Sku::parse_any(args.next("the sku")?, style)?;
     let delta = args.delta("delta")?;
     let (mut force, mut token, mut note) = (None, None, None);
     while let Some(word) = args.option() {

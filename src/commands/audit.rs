@@ -46,7 +46,7 @@ fn inv_audit(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
 
 pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<Sku, Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
-    let sku = Sku::parse(args.next("the sku")?, style)?;
+    let sku = Sku::parse_any(args.next("the sku")?, style)?;
     args.end()?;
     Ok(sku)
 }

@@ -3,8 +3,8 @@
 
 use super::warehouses::{self, Change};
 use super::{
-    adjust, alerts, audit, auditscan, batch, commit, extend, floor, get, mcommit, mreserve, mrollback,
-    repair, replace, reserve, rollback, scan, set, stock, stockscan, threshold, transfer,
+    adjust, alerts, audit, auditscan, batch, commit, extend, floor, get, limit, mcommit, mreserve, mrollback,
+    quota, repair, replace, reserve, rollback, scan, set, stock, stockscan, threshold, transfer,
 };
 use crate::engine::alerts::AlertQuery;
 use crate::engine::audit::AuditCursor;
@@ -90,9 +90,13 @@ commands! {
     /// The sku, and its floor.
     Floor(Sku, i64) Write: floor::parse(words, style).map(|(sku, units)| Self::Floor(sku, units));
     Get(ReservationId) Read: get::parse(words, style).map(Self::Get);
+    /// Without a number, the product has no limit.
+    Limit(Product, Option<i64>) Write: limit::parse(words, style).map(|(product, units)| Self::Limit(product, units));
     MCommit(Vec<ReservationId>) Write: batch::ids(words, style, settings, mcommit::GRAMMAR).map(Self::MCommit);
     MReserve(Vec<ReserveRequest>) Write: mreserve::parse(words, style, settings).map(Self::MReserve);
     MRollback(Vec<ReservationId>) Write: batch::ids(words, style, settings, mrollback::GRAMMAR).map(Self::MRollback);
+    /// The product and the buyer.
+    Quota(Product, String) Read: quota::parse(words, style).map(|(product, buyer)| Self::Quota(product, buyer));
     /// The sku, and whether the repair is forced.
     Repair(Sku, bool) Dangerous: repair::parse(words, style).map(|(sku, force)| Self::Repair(sku, force));
     Replace(ReplaceRequest) Write: replace::parse(words, style, settings).map(Self::Replace);

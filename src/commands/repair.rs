@@ -50,7 +50,7 @@ fn inv_repair(ctx: &Context, args: Vec<RedisString>) -> RedisResult {
 /// The sku, and whether the repair is forced.
 pub(super) fn parse(words: &[&[u8]], style: KeyStyle) -> Result<(Sku, bool), Refusal> {
     let mut args = Args::new(words, GRAMMAR)?;
-    let sku = Sku::parse(args.next("the sku")?, style)?;
+    let sku = Sku::parse_any(args.next("the sku")?, style)?;
     let mut force = None;
     while let Some(word) = args.option() {
         if !word.eq_ignore_ascii_case(b"FORCE") {

@@ -69,7 +69,7 @@ impl Moves {
     }
 
     /// Records that `units` were added to the available units of `sku`, which were `before`. Each sku may be recorded
-    /// once.
+    /// once, and the quota of a buyer never is.
     pub fn moved(&mut self, sku: &Sku, before: &Counter, units: i64) {
         self.0.push(Move { sku: sku.clone(), before: before.clone(), units, leaves: false });
     }

@@ -9,7 +9,7 @@ use super::keyspace::{Keyspace, Reading, Tally, counter};
 use super::places::{self, Standing};
 use super::shelves;
 use super::sweep::require_index;
-use super::{alerts, feed, sweep};
+use super::{alerts, feed, limits, sweep};
 use crate::inventory::cluster_slot::SlotState;
 use crate::inventory::key::{Counted, Key};
 use crate::inventory::refusal::{Objections, Refusal, both};
@@ -92,7 +92,8 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Optio
     let is_alone =
         !keys.in_cluster() && keys.ledger(|ledger| ledger.is_alone() && !ledger.comparison.is_written(sku));
     let mut objections = Objections::default();
-    if drift > 0 && !is_alone && !force {
+    // No other program holds units in the quota of a buyer.
+    if drift > 0 && !is_alone && !force && !sku.is_quota() {
         objections.add(Refusal::ForeignHere { sku: sku.clone(), units: drift });
     }
     if units.checked_add(drift).is_none() || drift == i64::MIN {
@@ -100,6 +101,13 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Optio
     }
     objections.unless_any(())?;
     // After this point nothing may fail.
+    if sku.is_quota() {
+        let effects = limits::repair_quota(sku, units, &audit);
+        if !effects.is_empty() {
+            Change::of(effects).carry_out(keys);
+        }
+        return Ok(Some(audit));
+    }
     if drift != 0 {
         let effect = Effect::Units { sku: sku.clone(), available: drift, reserved: drift.saturating_neg() };
         keys.ledger(|ledger| ledger.comparison.set_drift(sku, 0));

@@ -11,6 +11,7 @@ use super::load_repair;
 use super::places::check_work;
 use super::reserve::{self, ReserveRequest, Verdict};
 use super::resolve::{check_counters, end_effect, rename_effect};
+use super::settle::give_back_all;
 use super::supply::Budget;
 use super::sweep::{catch_up, settled_state_alone};
 use crate::inventory::ending::Ending;
@@ -115,7 +116,8 @@ fn end<K: Keyspace>(
         Ending::Committed => (Event::Committed, Tally::Committed),
         Ending::RolledBack | Ending::Expired | Ending::Replaced => (Event::RolledBack, Tally::RolledBack),
     };
-    draft.end(id, lines, lines.iter().map(|line| units_of(line, ending)), end, told);
+    let quota = give_back_all(draft, &record.quota, ending);
+    draft.end(id, lines, lines.iter().map(|line| units_of(line, ending)).chain(quota), end, told);
     Ok(())
 }
 

@@ -97,7 +97,7 @@ impl<'k, K: Keyspace> Draft<'k, K> {
     /// Accepts a new reservation.
     pub(super) fn hold(&mut self, record: Record) {
         let deadline = record.expires_at;
-        for Line { sku, quantity } in &record.items {
+        for Line { sku, quantity } in record.held() {
             self.shift(Key::Available(sku), quantity.units().saturating_neg());
             self.shift(Key::Reserved(sku), quantity.units());
         }
@@ -108,17 +108,25 @@ impl<'k, K: Keyspace> Draft<'k, K> {
         self.keys.tally(Tally::Reserved, 1);
     }
 
-    /// Accepts the end of a reservation with these lines: `units` move them, and `end` is the [`Effect::End`].
+    /// Accepts the end of a reservation with these lines: `moves` are the effects on the counters, and `end` is the
+    /// [`Effect::End`].
     pub(super) fn end(
         &mut self,
         id: &ReservationId,
         lines: &[Line],
-        units: impl Iterator<Item = Effect>,
+        moves: impl Iterator<Item = Effect>,
         end: Effect,
         (event, tally): (Event, Tally),
     ) {
-        for effect in units {
+        for effect in moves {
             effect.each_move(|key, delta| self.shift(key, delta));
+            if let Effect::Clear { sku } = &effect {
+                for key in [Key::Available(sku), Key::Reserved(sku)] {
+                    if let Some(seen) = self.see(key, K::counter_to_change) {
+                        seen.now = Counter::Absent;
+                    }
+                }
+            }
             self.effects.push(effect);
         }
         self.keys.ledger(|ledger| ledger.holds.leave(id));
@@ -179,6 +187,7 @@ impl<'k, K: Keyspace> Draft<'k, K> {
             | Effect::Once { .. }
             | Effect::Threshold { .. }
             | Effect::Floor { .. }
+            | Effect::Limit { .. }
             | Effect::Rank { .. }
             | Effect::Unrank { .. }
             | Effect::Clear { .. } => None,
@@ -199,7 +208,7 @@ impl<'k, K: Keyspace> Draft<'k, K> {
         }
         let mut moved: Vec<(&Sku, &SeenCounter)> =
             shelves.iter().filter_map(|(sku, shelf)| Some((sku, shelf.available.as_ref()?))).collect();
-        moved.retain(|(_, seen)| seen.before != seen.now);
+        moved.retain(|(sku, seen)| seen.before != seen.now && !sku.is_quota());
         // In a fixed order, so that the same call raises its alerts in the same order.
         moved.sort_unstable_by_key(|(sku, _)| *sku);
         let mut moves = Moves::with_capacity(moved.len());

@@ -69,6 +69,13 @@ pub enum Effect {
         /// The floor.
         units: i64,
     },
+    /// `LIMIT product units 0`: set the product's limit per buyer, or delete it if `units` is -1.
+    Limit {
+        /// The product.
+        product: Product,
+        /// The limit. `None` deletes it.
+        units: Option<i64>,
+    },
     /// `RANK product@warehouse priority 0`: add the warehouse to the product, or change its priority. `CLOSED
     /// product@warehouse 0 0`: the same for [`Priority::Closed`].
     Rank {
@@ -104,9 +111,11 @@ impl Effect {
     pub(super) fn each_move<'a>(&'a self, mut meet: impl FnMut(Key<'a>, i64)) {
         match self {
             Effect::Hold { record, .. } => {
-                for Line { sku, quantity } in &record.items {
-                    meet(Key::Available(sku), quantity.units().saturating_neg());
-                    meet(Key::Reserved(sku), quantity.units());
+                for lines in [&record.items, &record.quota] {
+                    for Line { sku, quantity } in lines {
+                        meet(Key::Available(sku), quantity.units().saturating_neg());
+                        meet(Key::Reserved(sku), quantity.units());
+                    }
                 }
             }
             Effect::Units { sku, available, reserved } => {
@@ -122,6 +131,7 @@ impl Effect {
             | Effect::Once { .. }
             | Effect::Threshold { .. }
             | Effect::Floor { .. }
+            | Effect::Limit { .. }
             | Effect::Rank { .. }
             | Effect::Unrank { .. }
             | Effect::Clear { .. }

@@ -13,6 +13,7 @@ use super::keyspace::{Argument, Keyspace, counter, is_free};
 use super::places::check_set;
 use super::sent::Sent;
 use crate::inventory::key::Key;
+use crate::inventory::line::Line;
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::refusal::{Objections, Refusal};
@@ -145,6 +146,20 @@ fn carry_out<K: Keyspace>(keys: &mut K, effect: &Effect, document: &[u8], upkeep
             keys.ledger(|ledger| ledger.floors.enter(sku.clone()));
             keys.notify(c"set", key);
         }
+        Effect::Limit { product, units } => {
+            let key = Key::Limit(product.as_str());
+            match units {
+                Some(units) => {
+                    keys.write(key, units.to_string().as_bytes(), None);
+                    keys.ledger(|ledger| ledger.limits.enter(product.clone()));
+                    keys.notify(c"set", key);
+                }
+                None => {
+                    remove(keys, key);
+                    keys.ledger(|ledger| ledger.limits.leave(product));
+                }
+            }
+        }
         Effect::Rank { place, priority } => {
             let key = Key::Warehouses(place.product());
             keys.rank(key, place.warehouse().unwrap_or_default(), priority.score());
@@ -213,6 +228,8 @@ pub(super) fn write_plainly<K: Keyspace>(keys: &mut K, key: Key<'_>, value: &[u8
 pub(super) struct Release {
     /// The units to move from reserved to available. Each sku occurs once.
     pub(super) units: Vec<(Sku, i64)>,
+    /// What is returned to the quotas of buyers.
+    pub(super) quota: Vec<Given>,
     /// The outcome to write, and the expiry time of its key.
     pub(super) outcome: Option<(ReservationId, Outcome, UnixMs)>,
 }
@@ -229,8 +246,54 @@ impl Release {
             keys.replicate(Sent::Incrby, &[Argument::Key(Key::Available(sku)), Argument::Number(*units)]);
             keys.replicate(Sent::Decrby, &[Argument::Key(Key::Reserved(sku)), Argument::Number(*units)]);
         }
+        for given in &self.quota {
+            given.write(keys);
+        }
         if let Some((id, outcome, until)) = &self.outcome {
             write_plainly(keys, Key::Outcome(id), &outcome.to_json(id), *until);
+        }
+    }
+}
+
+/// What a step takes from the reserved counter of a buyer's quota, and what it adds to the available one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Given {
+    /// The quota, and the units that are no longer reserved.
+    pub(super) line: Line,
+    /// The units that are added to available. Fewer than in `line` if they were sold, or if another client has raised or
+    /// deleted the counter.
+    pub(super) available: i64,
+    /// Whether both counters are 0 then, so that they are deleted.
+    pub(super) is_over: bool,
+}
+
+impl Given {
+    /// The effects of a command.
+    pub(super) fn effects(self) -> impl Iterator<Item = Effect> {
+        let Self { line: Line { sku, quantity }, available, is_over } = self;
+        let clear = is_over.then(|| Effect::Clear { sku: sku.clone() });
+        let reserved = quantity.units().saturating_neg();
+        std::iter::once(Effect::Units { sku, available, reserved }).chain(clear)
+    }
+
+    /// Carries it out as a part of a release.
+    fn write<K: Keyspace>(&self, keys: &mut K) {
+        let Self { line: Line { sku, quantity }, available, is_over } = self;
+        let (units, reserved_key, available_key) =
+            (quantity.units(), Key::Reserved(sku), Key::Available(sku));
+        keys.add(reserved_key, units.saturating_neg());
+        if *available != 0 {
+            keys.add(available_key, *available);
+            keys.notify(c"incrby", available_key);
+            keys.replicate(Sent::Incrby, &[Argument::Key(available_key), Argument::Number(*available)]);
+        }
+        keys.notify(c"incrby", reserved_key);
+        keys.replicate(Sent::Decrby, &[Argument::Key(reserved_key), Argument::Number(units)]);
+        if *is_over {
+            for key in [available_key, reserved_key] {
+                remove(keys, key);
+                keys.replicate(Sent::Del, &[Argument::Key(key)]);
+            }
         }
     }
 }
@@ -256,6 +319,7 @@ pub fn replay<K: Keyspace>(keys: &mut K, arguments: &[&[u8]]) -> Result<(), Refu
                 }
                 // The key of the same sku in this server's own style is another one and may still exist.
                 Effect::Floor { sku, .. } => keys.ledger(|ledger| ledger.floors.enter(sku)),
+                Effect::Limit { product, .. } => keys.ledger(|ledger| ledger.limits.enter(product)),
                 Effect::Units { .. }
                 | Effect::Once { .. }
                 | Effect::Threshold { .. }
@@ -306,6 +370,7 @@ fn check_replayed<K: Keyspace>(keys: &mut K, effect: &Effect) -> Result<(), Refu
         | Effect::Record { .. }
         | Effect::Once { .. }
         | Effect::Threshold { .. }
+        | Effect::Limit { .. }
         | Effect::End { .. }
         | Effect::Outcome { .. } => {}
     }

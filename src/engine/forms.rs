@@ -166,6 +166,7 @@ enum Word {
     Threshold,
     NoAlerts,
     Floor,
+    Limit,
     Rank,
     Closed,
     Unrank,
@@ -174,7 +175,7 @@ enum Word {
 }
 
 impl Word {
-    const ALL: [Word; 13] = [
+    const ALL: [Word; 14] = [
         Word::Hold,
         Word::Record,
         Word::Units,
@@ -183,6 +184,7 @@ impl Word {
         Word::Threshold,
         Word::NoAlerts,
         Word::Floor,
+        Word::Limit,
         Word::Rank,
         Word::Closed,
         Word::Unrank,
@@ -200,6 +202,7 @@ impl Word {
             Word::Threshold => "THRESHOLD",
             Word::NoAlerts => "NOALERTS",
             Word::Floor => "FLOOR",
+            Word::Limit => "LIMIT",
             Word::Rank => "RANK",
             Word::Closed => "CLOSED",
             Word::Unrank => "UNRANK",
@@ -238,6 +241,7 @@ impl Word {
             }
             Word::NoAlerts => Effect::Threshold { product: product()?, units: Some(OFF) },
             Word::Floor => Effect::Floor { sku: sku()?, units: first },
+            Word::Limit => Effect::Limit { product: product()?, units: (first >= 0).then_some(first) },
             Word::Rank => Effect::Rank { place: place()?, priority: Priority::Number(first) },
             Word::Closed => Effect::Rank { place: place()?, priority: Priority::Closed },
             Word::Unrank => Effect::Unrank { place: place()? },
@@ -277,6 +281,9 @@ impl Effect {
                 (Word::Threshold, product.as_str(), units.unwrap_or(-1), number(0))
             }
             Effect::Floor { sku, units } => (Word::Floor, sku.as_str(), *units, number(0)),
+            Effect::Limit { product, units } => {
+                (Word::Limit, product.as_str(), units.unwrap_or(-1), number(0))
+            }
             Effect::Rank { place, priority: Priority::Number(priority) } => {
                 (Word::Rank, place.as_str(), *priority, number(0))
             }
@@ -318,7 +325,7 @@ enum Step {
     Hold,
     /// `RECORD`: one [`Effect::Record`] with the deadline in the record.
     Record,
-    /// `CLOSE ttl`: [`Effect::Units`] for each item of the outcome, as its ending says, and [`Effect::End`]. The outcome is
+    /// `CLOSE ttl`: [`Effect::Units`] for each item and quota of the outcome, as its ending says, and [`Effect::End`]. The outcome is
     /// kept until `ttl` milliseconds after the end, or not at all if that is 0.
     Close,
     /// `HOLDS`: the same as `HOLD` for each record.
@@ -386,6 +393,7 @@ impl<'a> Packed<'a> {
             | Effect::Once { .. }
             | Effect::Threshold { .. }
             | Effect::Floor { .. }
+            | Effect::Limit { .. }
             | Effect::Rank { .. }
             | Effect::Unrank { .. }
             | Effect::Clear { .. }
@@ -431,6 +439,7 @@ impl<'a> Packed<'a> {
                 | Effect::Once { .. }
                 | Effect::Threshold { .. }
                 | Effect::Floor { .. }
+                | Effect::Limit { .. }
                 | Effect::Rank { .. }
                 | Effect::Unrank { .. }
                 | Effect::Clear { .. }
@@ -551,7 +560,7 @@ impl<'a> Parsed<'a> {
             1.. => outcome.resolved_at.checked_add(ttl)?,
             _ => return None,
         };
-        for line in &outcome.items {
+        for line in outcome.items.iter().chain(&outcome.quota) {
             self.add(units_of(line, outcome.ending), &[]);
         }
         self.add(Effect::End { id, outcome, deadline }, document);
@@ -568,6 +577,7 @@ fn closes(outcome: &Outcome, units: &[Effect]) -> bool {
     // INV.REPLACE moves the difference to the successor, which no outcome tells.
     outcome.ending != Ending::Replaced
         && outcome.parts.is_none()
-        && outcome.items.len() == units.len()
+        && outcome.items.len().saturating_add(outcome.quota.len()) == units.len()
         && outcome.items.iter().zip(units).all(is_move)
+        && outcome.quota.iter().zip(units.iter().skip(outcome.items.len())).all(is_move)
 }

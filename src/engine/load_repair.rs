@@ -8,9 +8,12 @@ use super::change::{Cause, Change, Writes};
 use super::effects::Release;
 use super::keyspace::{Argument, Counter, Keyspace, LoadRepair, Reading, Tally};
 use super::sent::Sent;
-use super::{alerts, feed};
+use super::{alerts, feed, settle};
 use crate::inventory::cluster_slot::SlotState;
+use crate::inventory::ending::Ending;
 use crate::inventory::key::Key;
+use crate::inventory::line::Line;
+use crate::inventory::quantity::Quantity;
 use crate::inventory::sku::{KeyStyle, Sku};
 use crate::ledger::standing::Reason;
 
@@ -49,7 +52,7 @@ pub fn compare_all<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bo
 fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
     let Counter::Units(reserved) = keys.read_counter(Key::Reserved(sku)) else { return };
     let drift = drift_of(keys, sku, reserved);
-    if drift == 0 {
+    if drift == 0 || (drift < 0 && sku.is_quota()) {
         return;
     }
     let returns = match keys.settings().load_repair {
@@ -57,8 +60,17 @@ fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
         LoadRepair::Report => false,
         // In a cluster slots come and go, and the units that they bring may belong to another program.
         LoadRepair::Auto if keys.in_cluster() => false,
-        LoadRepair::Auto => keys.ledger(|ledger| ledger.is_alone()),
+        LoadRepair::Auto => sku.is_quota() || keys.ledger(|ledger| ledger.is_alone()),
     };
+    if returns && let Some(line) = quota_line(sku, drift) {
+        let quota = settle::give_back(keys, &line, Ending::Expired).into_iter().collect();
+        Change {
+            writes: Writes::Release(Box::new(Release { quota, ..Release::default() })),
+            ..Change::default()
+        }
+        .carry_out(keys);
+        return;
+    }
     if drift < 0 || !returns || !return_drift(keys, sku, drift) {
         keys.tally(Tally::UnexplainedUnits, drift.max(0));
         keys.report(&format!(
@@ -67,11 +79,20 @@ fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
     }
 }
 
+/// What nothing holds of the quota of a buyer. `None` for a sku that holds units.
+fn quota_line(sku: &Sku, drift: i64) -> Option<Line> {
+    let quantity = Quantity::new(drift)?;
+    sku.is_quota().then(|| Line { sku: sku.clone(), quantity })
+}
+
 /// Returns the number of units by which a reserved counter exceeds what is held, and stores it in the ledger.
 fn drift_of<K: Keyspace>(keys: &mut K, sku: &Sku, reserved: i64) -> i64 {
     keys.ledger(|ledger| {
         let drift = ledger.drift(sku, reserved);
-        ledger.comparison.set_drift(sku, drift);
+        // What the quota of a buyer says does not tell whether the module is alone.
+        if !sku.is_quota() {
+            ledger.comparison.set_drift(sku, drift);
+        }
         drift
     })
 }
@@ -99,7 +120,10 @@ fn return_drift<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
     }
     keys.ledger(|ledger| ledger.comparison.set_drift(sku, 0));
     Change {
-        writes: Writes::Release(Box::new(Release { units: vec![(sku.clone(), drift)], outcome: None })),
+        writes: Writes::Release(Box::new(Release {
+            units: vec![(sku.clone(), drift)],
+            ..Release::default()
+        })),
         cause: Cause::Units(feed::Event::Repaired, vec![(sku, drift)], None),
         moves: alerts::Moves::of(sku, &before, drift),
         tally: Some((Tally::RepairedUnits, drift)),

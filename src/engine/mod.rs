@@ -5,10 +5,10 @@
 //! Each module uses only modules of the levels below its own:
 //!
 //! - The commands on many reservations: [`batch`], with `draft`.
-//! - The steps of commands: [`reserve`], [`replace`], [`resolve`], [`restock`], [`floors`], [`warehouses`],
+//! - The steps of commands: [`reserve`], [`replace`], [`resolve`], [`restock`], [`floors`], [`limits`], [`warehouses`],
 //!   [`queries`], [`stockscan`], [`audit`].
 //! - The continuous audit: [`verify`].
-//! - What these share, and what happens without a command: `supply`, [`recover`], [`sweep`], [`moving`],
+//! - What these share, and what happens without a command: `supply`, `allowance`, [`recover`], [`sweep`], [`moving`],
 //!   [`load_repair`].
 //! - The parts of a step: `settle`, `once`, `change`, [`shelves`], [`alerts`], [`feed`], [`effects`], [`forms`],
 //!   [`places`], `judge`.
@@ -33,6 +33,7 @@
 //!   expire it, which changes the ledger.
 
 pub mod alerts;
+mod allowance;
 pub mod audit;
 pub mod batch;
 mod change;
@@ -44,6 +45,7 @@ pub mod floors;
 pub mod forms;
 mod judge;
 pub mod keyspace;
+pub mod limits;
 pub mod load_repair;
 pub mod moving;
 mod once;

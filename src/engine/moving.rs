@@ -118,9 +118,9 @@ pub(super) fn drop_deleted<K: Keyspace>(keys: &mut K, gone: Gone) {
     }
 }
 
-/// Whether both counters of every line are on this node.
+/// Whether both counters of every line are on this node. The quota of a buyer may have none.
 fn has_counters<K: Keyspace>(keys: &mut K, lines: &[Line]) -> bool {
-    lines.iter().all(|Line { sku, .. }| {
+    lines.iter().filter(|line| !line.sku.is_quota()).all(|Line { sku, .. }| {
         [Key::Available(sku), Key::Reserved(sku)].into_iter().all(|key| keys.peek(key) != Reading::Absent)
     })
 }

@@ -58,6 +58,23 @@ pub(super) fn look_up<K: Keyspace>(keys: &mut K, once: Option<&Once>) -> Result<
     }
 }
 
+/// Looks up the token of a command that answers with a number. Returns that answer if it was given before.
+///
+/// # Errors
+///
+/// As for [`look_up`], and `MISMATCH` if the token was used with other arguments.
+pub(super) fn answered_number<K: Keyspace>(
+    keys: &mut K,
+    token: Option<&Once>,
+) -> Result<Option<i64>, Refusal> {
+    match look_up(keys, token)? {
+        Seen::New => Ok(None),
+        Seen::Answered(Answer::Number(number)) => Ok(Some(number)),
+        Seen::Answered(other @ (Answer::Ok | Answer::Reserved(_))) => Err(unexpected(&other)),
+        Seen::Other(asked) => Err(Refusal::OtherOnce { asked }),
+    }
+}
+
 /// Remembers the answer of a command that has nothing else to write.
 pub(super) fn remember_alone<K: Keyspace>(keys: &mut K, once: Option<&Once>, answer: &Answer) {
     if let Some(effect) = remember(keys, once, answer) {

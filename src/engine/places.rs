@@ -107,6 +107,9 @@ pub enum Standing {
 ///
 /// `WRONGTYPE` if the key of the warehouses holds another type.
 pub fn standing<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Standing, Refusal> {
+    if sku.is_quota() {
+        return Ok(Standing::Counts);
+    }
     let key = Key::Warehouses(sku.product());
     let found = match sku.warehouse() {
         Some(warehouse) => keys.ranking_of(key, warehouse),
@@ -126,6 +129,9 @@ pub fn standing<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Standing, Refusa
 
 /// Whether the product's set of warehouses implies this sku: as one of its members, or as the product itself.
 pub(super) fn is_named_in_set<K: Keyspace>(keys: &mut K, sku: &Sku) -> bool {
+    if sku.is_quota() {
+        return false;
+    }
     let key = Key::Warehouses(sku.product());
     match sku.warehouse() {
         Some(warehouse) => {

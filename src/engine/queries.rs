@@ -112,7 +112,11 @@ fn overdue<K: Keyspace>(keys: &mut K, id: &ReservationId, now: UnixMs) -> Option
             expires_at,
             resolved_at: None,
             items: record.map_or_else(
-                || ledger.holds.lines(id).unwrap_or_default().to_vec(),
+                || {
+                    let mut lines = ledger.holds.lines(id).unwrap_or_default();
+                    lines.retain(|line| !line.sku.is_quota());
+                    lines
+                },
                 |record| record.items.clone(),
             ),
             asked: record.and_then(|record| record.asked.clone()).unwrap_or_default(),

@@ -95,6 +95,7 @@ impl Walk {
             },
             Some(Watched::Warehouses(product)) => ledger.warehouse_sets.enter(product),
             Some(Watched::Floor(sku)) => ledger.floors.enter(sku),
+            Some(Watched::Limit(product)) => ledger.limits.enter(product),
             Some(Watched::Available) | None => {}
         }
     }

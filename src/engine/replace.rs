@@ -5,14 +5,15 @@ use std::collections::HashMap;
 use super::change::{Cause, Change, Writes};
 use super::effect::Effect;
 use super::keyspace::{Keyspace, Tally};
-use super::settle::is_clamped;
+use super::settle::{give_back_all, is_clamped};
 use super::shelves::Shelf;
 use super::supply::{Budget, Own, Supply, Terms};
 use super::sweep::settled_state;
-use super::{alerts, load_repair, once, sweep};
+use super::{alerts, allowance, load_repair, once, sweep};
 use crate::inventory::allocation::Split;
+use crate::inventory::ending::Ending;
 use crate::inventory::lifetime::Lifetime;
-use crate::inventory::line::Line;
+use crate::inventory::line::{Line, minus, sum_lines};
 use crate::inventory::once::{Answer, Once, Reserved};
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::UnixMs;
@@ -122,19 +123,27 @@ fn proceed<K: Keyspace>(
     if live.is_none() && sweep::settle_remembered(keys, &request.new) {
         supply = Supply::read(keys, &request.items)?;
     }
-    let terms =
-        Terms { split: request.split, partial: request.partial, own: (!own.is_empty()).then_some(&own) };
+    let terms = Terms {
+        split: request.split,
+        partial: request.partial,
+        own: (!own.is_empty()).then_some(&own),
+        buyer: buyer.as_deref(),
+        freed: &freed,
+    };
     let mut budget = Budget::default();
-    let lines = supply.pick(keys, &request.items, &terms, &mut budget)?.into_owned();
+    let (lines, quota) = allowance::pick(keys, &mut supply, &request.items, &terms, &mut budget)?;
+    let lines = lines.into_owned();
     let changes = changes(&lines, &freed, &own);
     let moves = check_room(keys, &changes)?;
     // After this point nothing may fail.
+    let moved_quota = quota_changes(keys, &quota, &freed);
     let record = changed(
         request,
         &freed,
         live.as_ref(),
         Record {
             buyer,
+            quota,
             ..Record::new(request.new.clone(), created_at, deadline, lines.clone(), request.data.clone())
         },
     );
@@ -142,6 +151,7 @@ fn proceed<K: Keyspace>(
     let (is_new, is_gone) = (live.is_none(), !matches!(former, Former::Live(..) | Former::Same));
     let tally = matches!(former, Former::Live(..)).then_some((Tally::Replaced, 1));
     let mut effects: Vec<Effect> = changes.iter().map(|(sku, more)| moved_to_held(sku, *more)).collect();
+    effects.extend(moved_quota);
     effects.extend(end_of(keys, request, former.clone(), deadline));
     effects.push(Effect::Record { record, deadline });
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Reserved(reserved.clone())));
@@ -248,6 +258,17 @@ fn changes<'a>(lines: &'a [Line], freed: &[&'a Record], own: &Own<'_>) -> Vec<(&
     }
     changes.retain(|(_, more)| *more != 0);
     changes
+}
+
+/// The effects on the quotas of buyers, if the new reservation holds `quota` of them in place of what these reservations hold.
+fn quota_changes<K: Keyspace>(keys: &mut K, quota: &[Line], freed: &[&Record]) -> Vec<Effect> {
+    let before: Vec<&[Line]> = freed.iter().map(|record| record.quota.as_slice()).collect();
+    let before = sum_lines(&before);
+    let taken = minus(quota, &before);
+    let mut effects: Vec<Effect> =
+        taken.iter().map(|line| moved_to_held(&line.sku, line.quantity.units())).collect();
+    effects.extend(give_back_all(keys, &minus(&before, quota), Ending::Replaced));
+    effects
 }
 
 /// Checks that the counters can take these changes, whose lines have been judged by their floors. Returns the changes of available units.

@@ -5,7 +5,7 @@ use super::effects::Effect;
 use super::keyspace::{Keyspace, Tally};
 use super::supply::{Budget, Supply, Terms};
 use super::sweep::settled_state;
-use super::{alerts, feed, load_repair, once, sweep};
+use super::{alerts, allowance, feed, load_repair, once, sweep};
 use crate::inventory::allocation::Split;
 use crate::inventory::lifetime::Lifetime;
 use crate::inventory::line::Line;
@@ -121,8 +121,9 @@ pub(super) fn decide<K: Keyspace>(
     if sweep::settle_remembered(keys, id) {
         supply = Supply::read(keys, &request.items)?;
     }
-    let terms = Terms { split: request.split, partial: request.partial, own: None };
-    let lines = supply.pick(keys, &request.items, &terms, budget)?;
+    let buyer = request.buyer.as_deref();
+    let terms = Terms { split: request.split, partial: request.partial, buyer, ..Terms::default() };
+    let (lines, quota) = allowance::pick(keys, &mut supply, &request.items, &terms, budget)?;
     let shelves = supply.shelves(keys, &lines)?;
     shelves.check_room(&lines)?;
     let moves = shelves.moves(&lines);
@@ -130,6 +131,7 @@ pub(super) fn decide<K: Keyspace>(
         .asked_for(&request.items);
     if request.buyer.is_some() {
         record.buyer.clone_from(&request.buyer);
+        record.quota = quota;
     }
     if request.partial {
         record = record.partly(&request.items);

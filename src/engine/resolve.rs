@@ -4,14 +4,14 @@ use super::change::{Cause, Change, Writes};
 use super::effect::{Effect, units_of};
 use super::keyspace::{Keyspace, Tally, counter_to_change};
 use super::places::require_supply;
-use super::settle::is_clamped;
+use super::settle::{give_back_all, is_clamped};
 use super::supply::{Budget, Supply, Terms};
 use super::sweep::settled_state;
-use super::{alerts, feed, once};
+use super::{alerts, allowance, feed, once};
 use crate::inventory::ending::Ending;
 use crate::inventory::key::Key;
 use crate::inventory::lifetime::Lifetime;
-use crate::inventory::line::{Line, sum_lines};
+use crate::inventory::line::{Line, minus, sum_lines};
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::UnixMs;
@@ -79,9 +79,10 @@ fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Out
     }
     objections.check(outcome.check_all_back());
     objections.unless_any(())?;
-    let mut supply = Supply::of_lines(keys, &lines)?;
+    let mut supply = Supply::of_limited_lines(keys, &lines)?;
     let mut budget = Budget::default();
-    supply.pick(keys, &lines, &Terms::default(), &mut budget)?;
+    let terms = Terms { buyer: outcome.buyer.as_deref(), ..Terms::default() };
+    let (_, quota) = allowance::pick(keys, &mut supply, &lines, &terms, &mut budget)?;
     let shelves = supply.shelves(keys, &lines)?;
     // After this point nothing may fail.
     let now = keys.now();
@@ -91,9 +92,9 @@ fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Out
         available: line.quantity.units().saturating_neg(),
         reserved: 0,
     };
-    let mut effects: Vec<Effect> = lines.iter().map(taken).collect();
+    let mut effects: Vec<Effect> = lines.iter().chain(&quota).map(taken).collect();
     let id = request.id.clone();
-    effects.push(Effect::Outcome { id, outcome: outcome.sold_late(now), deadline });
+    effects.push(Effect::Outcome { id, outcome: outcome.sold_late(quota, now), deadline });
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
     Change {
         writes: Writes::Effects(effects),
@@ -206,11 +207,18 @@ fn resolve<K: Keyspace>(
     effects.extend(lines.iter().map(|line| units_of(line, ending)));
     let left = record.without(&lines);
     let ended = left.is_empty();
-    effects.push(if ended {
-        end_effect(keys, record, deadline, ending, &lines)
+    if ended {
+        if !record.quota.is_empty() {
+            effects.extend(give_back_all(keys, &record.quota, ending));
+        }
+        effects.push(end_effect(keys, record, deadline, ending, &lines));
     } else {
-        Effect::Record { record: shrunk(record, left, &lines, ending, deadline), deadline }
-    });
+        let quota = record.quota_of(&lines);
+        effects.extend(give_back_all(keys, &quota, ending));
+        let mut record = shrunk(record, left, &lines, ending, deadline);
+        record.quota = minus(&record.quota, &quota);
+        effects.push(Effect::Record { record, deadline });
+    }
     effects.extend(once::remember(keys, request.once.as_ref(), &Answer::Ok));
     let (event, tally) = match ending {
         Ending::Committed => (feed::Event::Committed, Tally::Committed),

@@ -6,7 +6,7 @@ use super::feed::Note;
 use super::keyspace::{Counter, Keyspace, Reading};
 use super::places::{Place, places, require_place};
 use super::shelves::{Shelf, is_known};
-use super::{alerts, feed, once, sweep};
+use super::{alerts, feed, limits, once, sweep};
 use crate::inventory::key::Key;
 use crate::inventory::once::{Answer, Once};
 use crate::inventory::refusal::{Objections, Rank, Refusal, Shortage, both, put_off};
@@ -63,6 +63,9 @@ pub struct SetRequest {
 /// kept in other places.
 pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64, Refusal> {
     let AdjustRequest { sku, delta, force, once, note } = request;
+    if sku.is_quota() {
+        return limits::adjust_quota(keys, request);
+    }
     feed::check_note(keys, note.as_ref())?;
     sweep::catch_up(keys);
     let (shelf, places, answered) = open(keys, sku, once.as_ref())?;
@@ -163,21 +166,12 @@ fn open<K: Keyspace>(keys: &mut K, sku: &Sku, token: Option<&Once>) -> Result<Op
     } else {
         (put_off(Rank::Foreign, places(keys, sku.product())), Shelf::read(keys, sku))
     };
-    let ((places, shelf), answered) = both(both(places, shelf), answered_number(keys, token))?;
+    let ((places, shelf), answered) = both(both(places, shelf), once::answered_number(keys, token))?;
     Ok((shelf, places, answered))
 }
 
 /// The counters of a sku, the warehouses of its product, and the remembered answer to the token.
 type Opened = (Shelf, Result<Option<Vec<Place>>, Refusal>, Option<i64>);
-
-fn answered_number<K: Keyspace>(keys: &mut K, token: Option<&Once>) -> Result<Option<i64>, Refusal> {
-    match once::look_up(keys, token)? {
-        once::Seen::New => Ok(None),
-        once::Seen::Answered(Answer::Number(number)) => Ok(Some(number)),
-        once::Seen::Answered(other @ (Answer::Ok | Answer::Reserved(_))) => Err(once::unexpected(&other)),
-        once::Seen::Other(asked) => Err(Refusal::OtherOnce { asked }),
-    }
-}
 
 /// Sets the available units of the sku, which is created if it does not exist.
 fn restock<K: Keyspace>(

@@ -5,7 +5,7 @@
 //! that cannot be returned because of a broken counter stay held, and are returned when the counter is repaired.
 
 use super::change::{Cause, Change, Writes};
-use super::effects::Release;
+use super::effects::{Effect, Given, Release};
 use super::keyspace::{Counter, Keyspace, Reading, Tally, is_free};
 use super::{alerts, feed};
 use crate::inventory::ending::Ending;
@@ -45,27 +45,31 @@ pub(super) fn is_clamped<K: Keyspace>(keys: &mut K, record: &Record) -> Result<b
 pub(super) fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool) {
     let now = keys.now();
     let id = &gone.record.id;
-    let Movable { moved, blocked } = movable(keys, &gone.lines);
+    let Movable { moved, blocked, quota } = movable(keys, &gone.lines);
     keys.ledger(|ledger| ledger.holds.unhold(&gone.lines));
     for line in &blocked {
         block(keys, gone, line);
     }
     let outcome_ttl = keys.settings().outcome_ttl_ms;
-    let outcome = (write_outcome && outcome_ttl > 0 && is_free(keys, Key::Outcome(id))).then(|| {
+    // If only a quota is left, another program has settled the units, and only that program knows how the reservation ended.
+    let holds_units = gone.lines.iter().any(|line| !line.sku.is_quota());
+    let writes = write_outcome && outcome_ttl > 0 && holds_units && is_free(keys, Key::Outcome(id));
+    let outcome = writes.then(|| {
         let outcome = Outcome::of(&gone.record, gone.deadline, Ending::Expired, now, &moved);
         (id.clone(), outcome, now.saturating_add(outcome_ttl))
     });
-    release(keys, id, &moved, outcome, Some((Tally::Expired, 1)));
+    release(keys, id, &moved, quota, outcome, Some((Tally::Expired, 1)));
     let explained = total(&moved).saturating_add(total(&blocked));
     keys.tally(Tally::UnexplainedUnits, total(&gone.lines).saturating_sub(explained));
     keys.lag(now.saturating_sub(gone.deadline).max(0));
 }
 
-/// Moves these units of a reservation from reserved to available, and writes its outcome.
+/// Moves these units of a reservation from reserved to available, gives back its quota, and writes its outcome.
 fn release<K: Keyspace>(
     keys: &mut K,
     id: &ReservationId,
     lines: &[Line],
+    quota: Vec<Given>,
     outcome: Option<(ReservationId, Outcome, UnixMs)>,
     tally: Option<(Tally, i64)>,
 ) {
@@ -77,7 +81,7 @@ fn release<K: Keyspace>(
         units.push((sku.clone(), quantity.units()));
     }
     Change {
-        writes: Writes::Release(Box::new(Release { units, outcome })),
+        writes: Writes::Release(Box::new(Release { units, quota, outcome })),
         cause: Cause::Reservation(feed::Event::Expired, id, lines),
         moves,
         tally,
@@ -147,7 +151,7 @@ fn release_late<K: Keyspace>(keys: &mut K, blocked: &Blocked, line: &Line, moved
         }
         Reading::Text(_, None) | Reading::Absent | Reading::Other(_) => None,
     };
-    release(keys, id, moved, outcome, None);
+    release(keys, id, moved, Vec::new(), outcome, None);
     let missing = line.quantity.units().saturating_sub(total(moved));
     keys.tally(Tally::UnexplainedUnits, missing);
     let late = keys.now().saturating_sub(blocked.deadline);
@@ -161,12 +165,14 @@ pub(super) struct Movable {
     pub(super) moved: Vec<Line>,
     /// The lines that it cannot move now, because a counter is not an integer or would overflow.
     pub(super) blocked: Vec<Line>,
+    /// What it gives back of the quotas of buyers.
+    pub(super) quota: Vec<Given>,
 }
 
 impl Movable {
     /// Whether a release can do nothing with the lines, now or later.
     pub(super) fn is_empty(&self) -> bool {
-        self.moved.is_empty() && self.blocked.is_empty()
+        self.moved.is_empty() && self.blocked.is_empty() && self.quota.is_empty()
     }
 }
 
@@ -177,8 +183,12 @@ pub(super) fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Movable {
         Counter::Units(units) => Some(units),
         Counter::Broken(_) => None,
     };
-    let mut found = Movable { moved: Vec::with_capacity(held.len()), blocked: Vec::new() };
+    let mut found = Movable { moved: Vec::with_capacity(held.len()), blocked: Vec::new(), quota: Vec::new() };
     for line in held {
+        if line.sku.is_quota() {
+            found.quota.extend(give_back(keys, line, Ending::Expired));
+            continue;
+        }
         let Line { sku, quantity } = line;
         let reserved = units_in(Counter::from(keys.peek(Key::Reserved(sku))));
         let available = units_in(Counter::from(keys.peek(Key::Available(sku))));
@@ -199,6 +209,44 @@ pub(super) fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Movable {
     found
 }
 
+/// The units of these lines. What they hold of the quotas of buyers are no units.
 pub(super) fn total(lines: &[Line]) -> i64 {
-    lines.iter().fold(0, |sum: i64, line| sum.saturating_add(line.quantity.units()))
+    let units = lines.iter().filter(|line| !line.sku.is_quota()).map(|line| line.quantity.units());
+    units.fold(0, i64::saturating_add)
+}
+
+/// What a step that sells or returns a held line of a buyer's quota does to its counters. `None` if it does nothing.
+///
+/// The counters may have been deleted, because they contain the buyer's name. So no more is given back than the reserved
+/// counter has beyond all other holds, and an absent counter stays absent. Available is never more than minus what is held,
+/// because a buyer cannot have bought less than nothing.
+pub(super) fn give_back<K: Keyspace>(keys: &mut K, line: &Line, ending: Ending) -> Option<Given> {
+    let Line { sku, quantity } = line;
+    let (available, reserved) = (keys.peek(Key::Available(sku)), keys.peek(Key::Reserved(sku)));
+    // A job must not delete a key that has a TTL.
+    let lasts = |reading: &Reading| !matches!(reading, Reading::Text(_, Some(_)));
+    let can_be_over = lasts(&available) && lasts(&reserved);
+    let Counter::Units(reserved) = Counter::from(reserved) else { return None };
+    let others = keys.ledger(|ledger| ledger.holds.held_by_others(sku, quantity.units()));
+    let units = Quantity::new(reserved.saturating_sub(others).min(quantity.units()))?;
+    let left = reserved.saturating_sub(units.units());
+    let (back, is_zero) = match Counter::from(available) {
+        Counter::Absent => (0, true),
+        Counter::Broken(_) => return None,
+        Counter::Units(available) if ending == Ending::Committed => (0, available == 0),
+        Counter::Units(available) => {
+            let most = left.max(0).saturating_neg().saturating_sub(available).max(0);
+            let back = units.units().min(most);
+            (back, available.saturating_add(back) == 0)
+        }
+    };
+    let line = Line { sku: sku.clone(), quantity: units };
+    Some(Given { line, available: back, is_over: can_be_over && left == 0 && is_zero })
+}
+
+/// The effects of a command that sells or returns these held lines of a buyer's quotas.
+#[cold]
+pub(super) fn give_back_all<K: Keyspace>(keys: &mut K, quota: &[Line], ending: Ending) -> Vec<Effect> {
+    let given = quota.iter().filter_map(|line| give_back(keys, line, ending));
+    given.flat_map(Given::effects).collect()
 }

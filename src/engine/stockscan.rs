@@ -231,7 +231,10 @@ fn kept_under_its_name<K: Keyspace>(keys: &mut K, counter: Counted) -> Option<Pr
         Counted::Available(sku) | Counted::Floor(sku) => (sku, true),
         Counted::Reserved(sku) => (sku, false),
     };
-    if sku.warehouse().is_some() || (!is_always_found && keys.peek(Key::Available(&sku)) != Reading::Absent) {
+    if sku.warehouse().is_some()
+        || sku.is_quota()
+        || (!is_always_found && keys.peek(Key::Available(&sku)) != Reading::Absent)
+    {
         return None;
     }
     let has_none = keys.ledger(|ledger| ledger.has_no_warehouses(sku.product()));

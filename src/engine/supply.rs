@@ -6,12 +6,13 @@ use std::collections::HashMap;
 
 use super::keyspace::{Counter, Keyspace};
 use super::places::{Place, check_work, places, require_supply};
-use super::shelves::{Shelf, Shelves, is_known};
+use super::shelves::{Shelf, Shelves, is_known, limit_of};
 use super::sweep;
 use crate::inventory::allocation::{Short, Split, Stock, pick, pick_what_there_is};
 use crate::inventory::line::{Line, units_by_sku};
 use crate::inventory::refusal::{Objections, Refusal, Shortage};
-use crate::inventory::sku::Sku;
+use crate::inventory::reservation::Record;
+use crate::inventory::sku::{Product, Sku};
 
 /// The number of lines of overdue reservations that one command releases before it decides. The last reservation is
 /// always released completely. This takes a few milliseconds.
@@ -20,8 +21,13 @@ const MOST_RELEASED: usize = 500;
 /// The number of due reservations that one command indexes by sku. This takes about two milliseconds.
 const MOST_INDEXED: usize = 10_000;
 
-/// The stock that the requested lines may take from, in their order.
-pub(super) struct Supply(Vec<Source>);
+/// The stock that the requested lines may take from, and the limits that they meet.
+pub(super) struct Supply {
+    /// For each line, in their order, what it may take from.
+    sources: Vec<Source>,
+    /// The limits per buyer of those products that have one, in the order of the lines.
+    pub(super) limits: Vec<(Product, i64)>,
+}
 
 /// The stock that one line may take from.
 enum Source {
@@ -70,6 +76,10 @@ pub(super) struct Terms<'a> {
     pub(super) partial: bool,
     /// The units of each sku that the request itself frees. `None` if it frees none.
     pub(super) own: Option<&'a Own<'a>>,
+    /// The buyer, if one is named.
+    pub(super) buyer: Option<&'a str>,
+    /// The reservations whose units the request frees.
+    pub(super) freed: &'a [&'a Record],
 }
 
 /// The units of each sku that the reservations which a request replaces hold.
@@ -112,12 +122,12 @@ impl Supply {
     /// if there are too many warehouses in total.
     pub(super) fn read<K: Keyspace>(keys: &mut K, asked: &[Line]) -> Result<Self, Refusal> {
         let mut looked_at = 0_usize;
-        let mut sources = Vec::with_capacity(asked.len());
+        let mut found = Self { sources: Vec::with_capacity(asked.len()), limits: Vec::new() };
         let mut objections = Objections::default();
         for line in asked {
             if keys.ledger(|ledger| ledger.is_plain(&line.sku)) {
                 let shelf = Shelf::on_floor(keys, &line.sku, 0);
-                sources.extend(objections.check(shelf.map(Source::Own)));
+                found.sources.extend(objections.check(shelf.map(Source::Own)));
                 continue;
             }
             let places = match line.sku.warehouse() {
@@ -138,28 +148,48 @@ impl Supply {
                     places.into_iter().map(shelf).collect::<Result<_, Refusal>>().map(Source::Warehouses)
                 }
             };
-            sources.extend(objections.check(source));
+            found.sources.extend(objections.check(source));
+            objections.check(found.meet_limit(keys, &line.sku));
         }
-        objections.unless_any(Self(sources))
+        objections.unless_any(found)
     }
 
     /// Reads the counters of lines that have already been resolved to skus.
     pub(super) fn of_lines<K: Keyspace>(keys: &mut K, lines: &[Line]) -> Result<Self, Refusal> {
         let Shelves(shelves) = Shelves::read(keys, lines)?;
-        Ok(Self(shelves.into_iter().map(Source::Own).collect()))
+        Ok(Self { sources: shelves.into_iter().map(Source::Own).collect(), limits: Vec::new() })
+    }
+
+    /// The same for lines that are to be taken, with the limits of their products.
+    pub(super) fn of_limited_lines<K: Keyspace>(keys: &mut K, lines: &[Line]) -> Result<Self, Refusal> {
+        let mut supply = Self::of_lines(keys, lines)?;
+        for line in lines {
+            supply.meet_limit(keys, &line.sku)?;
+        }
+        Ok(supply)
+    }
+
+    /// Reads the limit of the product of a sku.
+    fn meet_limit<K: Keyspace>(&mut self, keys: &mut K, sku: &Sku) -> Result<(), Refusal> {
+        if self.limits.iter().all(|(known, _)| known.as_str() != sku.product()) {
+            let limit = limit_of(keys, sku.product())?;
+            self.limits.extend(limit.map(|limit| (Product::of(sku), limit)));
+        }
+        Ok(())
     }
 
     /// Reads the same stock again.
-    fn again<K: Keyspace>(&self, keys: &mut K, asked: &[Line]) -> Result<Self, Refusal> {
-        if self.is_split() { Self::read(keys, asked) } else { Self::of_lines(keys, asked) }
+    pub(super) fn again<K: Keyspace>(&self, keys: &mut K, asked: &[Line]) -> Result<Self, Refusal> {
+        let again = if self.is_split() { Self::read(keys, asked) } else { Self::of_lines(keys, asked) }?;
+        Ok(Self { limits: self.limits.clone(), ..again })
     }
 
     fn is_split(&self) -> bool {
-        self.0.iter().any(|source| matches!(source, Source::Warehouses(_)))
+        self.sources.iter().any(|source| matches!(source, Source::Warehouses(_)))
     }
 
     fn stocks(&self, asked: &[Line], terms: &Terms<'_>) -> Vec<Stock<'_>> {
-        self.0.iter().zip(asked).map(|(source, line)| source.stock(&line.sku, terms)).collect()
+        self.sources.iter().zip(asked).map(|(source, line)| source.stock(&line.sku, terms)).collect()
     }
 
     /// Decides which lines to take.
@@ -229,7 +259,7 @@ impl Supply {
     /// Whether the shortage of a line could be covered if everything reserved were overdue.
     fn may_be_overdue(&self, (line, shortage): &Short) -> bool {
         let missing = shortage.requested.saturating_sub(shortage.available);
-        let reserved = match self.0.get(*line) {
+        let reserved = match self.sources.get(*line) {
             Some(Source::Own(shelf)) => shelf.reserved,
             Some(Source::Warehouses(places)) => {
                 open(places).map(|(shelf, _)| shelf.reserved.max(0)).fold(0, i64::saturating_add)
@@ -241,7 +271,7 @@ impl Supply {
 
     /// Whether this line has warehouses or an available counter to take from.
     fn has_stock(&self, line: usize) -> bool {
-        match self.0.get(line) {
+        match self.sources.get(line) {
             Some(Source::Own(shelf)) => shelf.available != Counter::Absent,
             Some(Source::Warehouses(_)) => true,
             None => false,
@@ -260,7 +290,7 @@ impl Supply {
     ) {
         let Shortage { sku, requested, available, .. } = shortage;
         let missing = requested.saturating_sub(*available);
-        match self.0.get(*line) {
+        match self.sources.get(*line) {
             Some(Source::Own(_)) => {
                 budget.release(keys, sku, missing);
             }
@@ -285,14 +315,14 @@ impl Supply {
     /// The counters of the picked lines.
     pub(super) fn shelves<K: Keyspace>(self, keys: &mut K, lines: &[Line]) -> Result<Shelves, Refusal> {
         // With PARTIAL, some of the requested lines may not have been picked.
-        if self.is_split() || lines.len() != self.0.len() {
+        if self.is_split() || lines.len() != self.sources.len() {
             return Shelves::read(keys, lines);
         }
         let own = |source| match source {
             Source::Own(shelf) => Some(shelf),
             Source::Warehouses(_) => None,
         };
-        Ok(Shelves(self.0.into_iter().filter_map(own).collect()))
+        Ok(Shelves(self.sources.into_iter().filter_map(own).collect()))
     }
 }
 

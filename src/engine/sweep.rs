@@ -270,7 +270,9 @@ fn mark_restored<K: Keyspace>(keys: &mut K) {
 /// Whether the reserved counter of one of this live reservation's skus is below what live reservations hold.
 fn is_contradicted<K: Keyspace>(keys: &mut K, id: &ReservationId) -> bool {
     let lines = keys.ledger(|ledger| ledger.holds.lines(id)).unwrap_or_default();
-    lines.iter().any(|line| load_repair::compare(keys, &line.sku).is_some_and(|drift| drift < 0))
+    // The quota of a buyer is only a number, which anybody may delete.
+    let mut lines = lines.iter().filter(|line| !line.sku.is_quota());
+    lines.any(|line| load_repair::compare(keys, &line.sku).is_some_and(|drift| drift < 0))
 }
 
 /// Remembers the part of a deleted record that CLAMP (see docs/internals/releases.md) would move now.
@@ -287,9 +289,10 @@ fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
     let left = if keys.ledger(|ledger| ledger.foreign.has_stranger_beside(name.as_bytes())) {
         Vec::new()
     } else {
-        let Movable { mut moved, blocked } = movable(keys, &gone.lines);
+        let Movable { mut moved, blocked, quota } = movable(keys, &gone.lines);
         moved.retain(|line| !keys.ledger(|ledger| ledger.may_be_shared(&line.sku)));
-        sum_lines(&[&moved, &blocked])
+        let quota: Vec<Line> = quota.into_iter().map(|given| given.line).collect();
+        sum_lines(&[&moved, &blocked, &quota])
     };
     let lines = gone.lines.clone();
     keys.ledger(|ledger| ledger.remember(gone, left));
@@ -302,7 +305,10 @@ fn remember<K: Keyspace>(keys: &mut K, gone: Gone) {
 /// that a write deletes it first. It may be the outcome or an available counter.
 fn may_meet_stale_key<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
     gone.may_have_stale_outcome
-        || gone.lines.iter().any(|line| keys.peek(Key::Available(&line.sku)) == Reading::Absent)
+        || gone.lines.iter().any(|line| {
+            // An absent counter of a quota is not written.
+            !line.sku.is_quota() && keys.peek(Key::Available(&line.sku)) == Reading::Absent
+        })
 }
 
 /// Does all the work that a database has without a command: handles the notes, settles remembered and blocked units,

@@ -61,6 +61,8 @@ pub enum Key<'a> {
     Warehouses(&'a str),
     /// `stock:floor:{sku}`: an integer; RESERVE leaves so many units available.
     Floor(&'a Sku),
+    /// `stock:limit:{product}`: an integer, how many units of the product each buyer may hold and have bought.
+    Limit(&'a str),
     /// `stock:threshold:{product}`: an integer, the alert threshold. The key is absent if the default applies.
     Threshold(&'a str),
     /// `alert:{product}:{timestamp}`: one alert, with a TTL.
@@ -80,6 +82,7 @@ const RESERVATION: &str = "reservation:";
 const OUTCOME: &str = "inventory:outcome:";
 const WAREHOUSES: &str = "stock:warehouses:";
 const FLOOR: &str = "stock:floor:";
+const LIMIT: &str = "stock:limit:";
 const THRESHOLD: &str = "stock:threshold:";
 const ALERT: &str = "alert:";
 const MANAGED: &str = "inventory:managed";
@@ -102,6 +105,7 @@ impl Key<'_> {
             Key::Outcome(id) => push_id(out, OUTCOME, id.as_str(), style),
             Key::Warehouses(product) => push_id(out, WAREHOUSES, product, style),
             Key::Floor(sku) => push_sku(out, FLOOR, sku, style),
+            Key::Limit(product) => push_id(out, LIMIT, product, style),
             Key::Threshold(product) => push_id(out, THRESHOLD, product, style),
             Key::Alert(product, timestamp) => {
                 push_id(out, ALERT, product, style);
@@ -153,10 +157,7 @@ fn push_id(out: &mut String, prefix: &str, id: &str, style: KeyStyle) {
 
 fn push_sku(out: &mut String, prefix: &str, sku: &Sku, style: KeyStyle) {
     push_id(out, prefix, sku.product(), style);
-    if let Some(warehouse) = sku.warehouse() {
-        out.push('@');
-        out.push_str(warehouse);
-    }
+    out.push_str(sku.after_product());
 }
 
 /// A key whose events the module acts on, recognised by its name.
@@ -176,6 +177,8 @@ pub enum Watched {
     Warehouses(Product),
     /// `stock:floor:*`.
     Floor(Sku),
+    /// `stock:limit:*`.
+    Limit(Product),
     /// `stock:reserved:*`.
     Reserved(Sku),
     /// `inventory:managed`.
@@ -183,9 +186,9 @@ pub enum Watched {
 }
 
 /// Whether the event of a new key of this name matters, whatever its type: it starts like the key of a reservation, an outcome,
-/// a set of warehouses or a floor, even if the rest is not valid.
+/// a set of warehouses, a floor or a limit, even if the rest is not valid.
 pub fn is_watched_when_new(name: &[u8]) -> bool {
-    [RESERVATION, OUTCOME, WAREHOUSES, FLOOR].iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+    [RESERVATION, OUTCOME, WAREHOUSES, FLOOR, LIMIT].iter().any(|prefix| name.starts_with(prefix.as_bytes()))
 }
 
 /// Recognises the name of a key. Most keys of a server do not belong to the module, so the prefixes are compared before
@@ -213,7 +216,7 @@ pub fn watched(name: &[u8], style: KeyStyle) -> Option<Watched> {
         return named_so(Key::Outcome(&id), name, style).then_some(Watched::Outcome(id));
     }
     if let Some(rest) = name.strip_prefix(RESERVED.as_bytes()) {
-        let sku = Sku::parse(rest, style).ok()?;
+        let sku = Sku::parse_any(rest, style).ok()?;
         return named_so(Key::Reserved(&sku), name, style).then_some(Watched::Reserved(sku));
     }
     if let Some(rest) = name.strip_prefix(WAREHOUSES.as_bytes()) {
@@ -224,6 +227,10 @@ pub fn watched(name: &[u8], style: KeyStyle) -> Option<Watched> {
     if let Some(rest) = name.strip_prefix(FLOOR.as_bytes()) {
         let sku = Sku::parse(rest, style).ok()?;
         return named_so(Key::Floor(&sku), name, style).then_some(Watched::Floor(sku));
+    }
+    if let Some(rest) = name.strip_prefix(LIMIT.as_bytes()) {
+        let product = Product::parse(rest, style).ok()?;
+        return named_so(Key::Limit(product.as_str()), name, style).then_some(Watched::Limit(product));
     }
     if name.starts_with(AVAILABLE.as_bytes()) {
         return Some(Watched::Available);
@@ -246,14 +253,14 @@ impl Counted {
     /// Returns the counter or floor with this name, or `None` for every other key.
     pub fn parse(name: &[u8], style: KeyStyle) -> Option<Self> {
         if let Some(rest) = name.strip_prefix(AVAILABLE.as_bytes()) {
-            let sku = Sku::parse(rest, style).ok()?;
+            let sku = Sku::parse_any(rest, style).ok()?;
             return named_so(Key::Available(&sku), name, style).then_some(Self::Available(sku));
         }
         if let Some(rest) = name.strip_prefix(FLOOR.as_bytes()) {
             let sku = Sku::parse(rest, style).ok()?;
             return named_so(Key::Floor(&sku), name, style).then_some(Self::Floor(sku));
         }
-        let sku = Sku::parse(name.strip_prefix(RESERVED.as_bytes())?, style).ok()?;
+        let sku = Sku::parse_any(name.strip_prefix(RESERVED.as_bytes())?, style).ok()?;
         named_so(Key::Reserved(&sku), name, style).then_some(Self::Reserved(sku))
     }
 }

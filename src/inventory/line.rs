@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
+use super::json::Reader;
 use super::quantity::{MAX_EXACT, Quantity};
 use super::sku::{KeyStyle, Sku};
 
@@ -134,7 +135,7 @@ pub fn units_by_sku(lines: &[Line]) -> HashMap<&Sku, i64> {
 }
 
 /// Subtracts `part` from `lines`. Each sku must occur at most once in each list.
-pub(super) fn minus(lines: &[Line], part: &[Line]) -> Vec<Line> {
+pub fn minus(lines: &[Line], part: &[Line]) -> Vec<Line> {
     if part == lines {
         return Vec::new();
     }
@@ -149,7 +150,7 @@ pub(super) fn minus(lines: &[Line], part: &[Line]) -> Vec<Line> {
 
 /// The units of `asked` that `given` does not cover. Lines that name a sku of `given` take from it first. Lines that name
 /// only a product take from the rest of the product.
-pub(super) fn missing(asked: &[Line], given: &[Line]) -> Vec<Line> {
+pub fn missing(asked: &[Line], given: &[Line]) -> Vec<Line> {
     let mut left = units_by_sku(given);
     let mut lacks: Vec<i64> = asked.iter().map(|line| line.quantity.units()).collect();
     for (line, lack) in asked.iter().zip(&mut lacks) {
@@ -199,6 +200,39 @@ impl<'a> LineJson<'a> {
     pub(super) fn into_line(self, style: KeyStyle) -> Option<Line> {
         let sku = Sku::from_parts(&self.product_id, self.warehouse.as_deref(), style).ok()?;
         Some(Line { sku, quantity: Quantity::new(self.quantity)? })
+    }
+}
+
+/// What a reservation holds of its buyer's quotas, as JSON. The lines leave out the buyer. Few reservations have any, so that
+/// they are kept in a box: a document without them is moved at little cost.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct QuotaJson<'a>(#[serde(borrow)] pub(super) Vec<LineJson<'a>>);
+
+impl<'a> QuotaJson<'a> {
+    /// The JSON of these lines; `None` if there are none.
+    pub(super) fn of(quota: &'a [Line]) -> Option<Box<Self>> {
+        if quota.is_empty() { None } else { Some(Box::new(Self(quota.iter().map(LineJson::of).collect()))) }
+    }
+
+    /// Reads the lines in the exact form.
+    #[cold]
+    pub(super) fn read(reader: &mut Reader<'a>) -> Option<Box<Self>> {
+        Some(Box::new(Self(reader.lines()?)))
+    }
+
+    /// Converts the lines. Returns `None` if a line is invalid, if a product occurs twice, or if there are lines but no buyer.
+    #[cold]
+    pub(super) fn into_lines(self, buyer: Option<&str>, style: KeyStyle) -> Option<Vec<Line>> {
+        let mut lines = Vec::with_capacity(self.0.len());
+        for LineJson { product_id, warehouse, quantity } in self.0 {
+            let sku = Sku::quota_from_parts(&product_id, buyer?, style).ok()?;
+            if warehouse.is_some() || lines.iter().any(|known: &Line| known.sku == sku) {
+                return None;
+            }
+            lines.push(Line { sku, quantity: Quantity::new(quantity)? });
+        }
+        Some(lines)
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::ending::Ending;
 use super::json::{Reader, Writer};
-use super::line::{Line, LineJson, lines_from_json, minus, sum_lines, units_by_sku};
+use super::line::{Line, LineJson, QuotaJson, lines_from_json, minus, sum_lines, units_by_sku};
 use super::quantity::UnixMs;
 use super::refusal::Refusal;
 use super::reservation::Record;
@@ -34,6 +34,8 @@ pub struct Outcome {
     pub data: Option<String>,
     /// The buyer, if the client named one.
     pub buyer: Option<String>,
+    /// What the reservation held of the buyer's quotas when it ended, or what a late commit has taken of them again.
+    pub quota: Vec<Line>,
     /// The reservation that replaced this one. Every outcome with the ending [`Ending::Replaced`] has one, and no other.
     pub replaced_by: Option<ReservationId>,
 }
@@ -69,6 +71,8 @@ struct OutcomeJson<'a> {
     #[serde(borrow, default)]
     buyer: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
+    quota: Option<Box<QuotaJson<'a>>>,
+    #[serde(borrow, default)]
     replaced_by: Option<Cow<'a, str>>,
 }
 
@@ -96,9 +100,10 @@ impl<'a> OutcomeJson<'a> {
         let returned = if reader.skip(",\"returned\":") { Some(reader.lines()?) } else { None };
         let data = if reader.skip(",\"data\":") { Some(reader.text()?.into()) } else { None };
         let rolled_back = if reader.skip(",\"rolled_back\":") { reader.lines()? } else { Vec::new() };
-        let (mut buyer, mut replaced_by) = (None, None);
+        let (mut buyer, mut quota, mut replaced_by) = (None, None, None);
         if !reader.skip("}") {
             buyer = if reader.skip(",\"buyer\":") { Some(reader.text()?.into()) } else { None };
+            quota = if reader.skip(",\"quota\":") { Some(QuotaJson::read(&mut reader)?) } else { None };
             replaced_by = if reader.skip(",\"replaced_by\":") { Some(reader.text()?.into()) } else { None };
             reader.expect("}")?;
         }
@@ -115,6 +120,7 @@ impl<'a> OutcomeJson<'a> {
             data,
             rolled_back,
             buyer,
+            quota,
             replaced_by,
         })
     }
@@ -153,6 +159,10 @@ impl<'a> OutcomeJson<'a> {
             out.put(",\"buyer\":");
             out.text(buyer);
         }
+        if let Some(quota) = &self.quota {
+            out.put(",\"quota\":");
+            out.lines(&quota.0);
+        }
         if let Some(successor) = &self.replaced_by {
             out.put(",\"replaced_by\":");
             out.text(successor);
@@ -186,6 +196,7 @@ impl Outcome {
             rolled_back: if ending == Ending::Expired { record.returned.clone() } else { Vec::new() },
             data: record.data.clone(),
             buyer: record.buyer.clone(),
+            quota: if record.quota.is_empty() { Vec::new() } else { record.quota.clone() },
             replaced_by: None,
         }
     }
@@ -202,6 +213,7 @@ impl Outcome {
             rolled_back: Vec::new(),
             data: None,
             buyer: None,
+            quota: Vec::new(),
             replaced_by: None,
         }
     }
@@ -225,6 +237,7 @@ impl Outcome {
             rolled_back: Vec::new(),
             data: None,
             buyer: None,
+            quota: Vec::new(),
             replaced_by: Some(successor.clone()),
         }
     }
@@ -283,6 +296,10 @@ impl Outcome {
             parts,
             rolled_back,
             data: read.data.map(Cow::into_owned),
+            quota: match read.quota {
+                Some(quota) => quota.into_lines(read.buyer.as_deref(), style)?,
+                None => Vec::new(),
+            },
             buyer: read.buyer.map(Cow::into_owned),
             replaced_by,
         })
@@ -302,6 +319,7 @@ impl Outcome {
             data: self.data.as_deref().map(Cow::from),
             rolled_back: self.rolled_back.iter().map(LineJson::of).collect(),
             buyer: self.buyer.as_deref().map(Cow::from),
+            quota: QuotaJson::of(&self.quota),
             replaced_by: self.replaced_by.as_ref().map(|successor| successor.as_str().into()),
         }
         .write()
@@ -340,11 +358,11 @@ impl Outcome {
         Ok(())
     }
 
-    /// The outcome after a late commit at `now` has sold what the deadline had returned.
-    pub fn sold_late(self, now: UnixMs) -> Self {
+    /// The outcome after a late commit at `now` has sold what the deadline had returned, and has taken this `quota` for it.
+    pub fn sold_late(self, quota: Vec<Line>, now: UnixMs) -> Self {
         let parts = Some(Parts { sold: minus(&self.items, &self.rolled_back), returned: self.rolled_back });
         let (ending, rolled_back, replaced_by) = (Ending::Committed, Vec::new(), None);
-        Self { ending, resolved_at: now, parts, rolled_back, replaced_by, ..self }
+        Self { ending, resolved_at: now, parts, rolled_back, quota, replaced_by, ..self }
     }
 
     /// The outcome after a rollback at `now` has confirmed that what the deadline had returned stays returned.

@@ -7,7 +7,7 @@ use super::cluster_slot::Slot;
 use super::ending::Ending;
 use super::line::{Line, SumTooLarge, describe};
 use super::quantity::{MAX_EXACT, UnixMs};
-use super::sku::{InvalidText, ReservationId, Sku};
+use super::sku::{InvalidText, Listed, Product, ReservationId, Sku};
 
 /// The reason why a command was refused. A refused command changes nothing. If several refusals apply, the one with the
 /// lowest [`Rank`] is reported.
@@ -139,6 +139,19 @@ pub enum Refusal {
         /// The units that came back, or were sold in parts.
         known: i64,
     },
+    /// `LIMIT`: the buyer would hold and have bought more units of the product than its limit allows.
+    Limit {
+        /// The product.
+        product: Product,
+        /// The buyer.
+        buyer: String,
+        /// The units that were requested.
+        requested: i64,
+        /// The units that the buyer may still take. If negative, the limit was lowered meanwhile.
+        left: i64,
+        /// The limit.
+        limit: i64,
+    },
     /// `INSUFFICIENT`: there are not enough units. Every sku that is short is listed.
     Insufficient(Vec<Shortage>),
     /// `OVERCOMMITTED`: units were sold before they arrived, so a count does not say how many are missing.
@@ -209,6 +222,8 @@ pub enum Rank {
     Impossible,
     /// The counters contradict the reservation.
     Drift,
+    /// The buyer may not take so many units.
+    Limit,
     /// There are not enough units.
     Insufficient,
     /// More units are reserved than were counted.
@@ -232,7 +247,7 @@ pub struct Shortage {
 
 impl Refusal {
     /// All codes, each at the position of the lowest [`Rank`] that uses it.
-    pub const CODES: [&str; 14] = [
+    pub const CODES: [&str; 15] = [
         "ERR",
         "CROSSSLOT",
         "TRYAGAIN",
@@ -245,6 +260,7 @@ impl Refusal {
         "MISMATCH",
         "NOTFOUND",
         "DRIFT",
+        "LIMIT",
         "INSUFFICIENT",
         "OVERCOMMITTED",
     ];
@@ -275,6 +291,7 @@ impl Refusal {
             Self::NotFound(_) => Rank::NotFound,
             Self::Impossible(_) => Rank::Impossible,
             Self::Drift { .. } | Self::NotAllBack { .. } => Rank::Drift,
+            Self::Limit { .. } => Rank::Limit,
             Self::Insufficient(_) => Rank::Insufficient,
             Self::Overcommitted { .. } | Self::SoldAhead { .. } => Rank::Overcommitted,
             Self::TooMany { .. } | Self::Overflow { .. } => Rank::Overflow,
@@ -303,6 +320,7 @@ impl Refusal {
             | Self::OtherOnce { .. } => "MISMATCH",
             Self::NotFound(_) => "NOTFOUND",
             Self::Drift { .. } | Self::NotAllBack { .. } => "DRIFT",
+            Self::Limit { .. } => "LIMIT",
             Self::Insufficient(_) => "INSUFFICIENT",
             Self::Overcommitted { .. } | Self::SoldAhead { .. } => "OVERCOMMITTED",
         }
@@ -494,6 +512,13 @@ impl fmt::Display for Refusal {
                 "{sku} has {on_hand} on hand, because units were sold before they arrived: add arrivals with INV.ADJUST, or set \
                  the count with FORCE"
             ),
+            Self::Limit { product, buyer, requested, left, limit } => {
+                let (product, buyer, left) = (Listed(product.as_str()), Listed(buyer), (*left).max(0));
+                write!(
+                    out,
+                    "{product} buyer {buyer} requested {requested}, may take {left} more (limit {limit})"
+                )
+            }
             Self::Insufficient(shortages) => {
                 for (index, short) in shortages.iter().enumerate() {
                     let comma = if index == 0 { "" } else { "; " };

@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use super::json::{Reader, Writer};
 use super::line::{
-    Line, LineJson, Sum, describe, lines_from_json, minus, missing, same_lines, sum_lines, units_by_sku,
+    Line, LineJson, QuotaJson, Sum, describe, lines_from_json, minus, missing, same_lines, sum_lines,
+    units_by_sku,
 };
 use super::quantity::{Quantity, UnixMs};
 use super::refusal::Refusal;
@@ -51,6 +52,9 @@ pub struct Record {
     pub data: Option<String>,
     /// The buyer, if the client named one.
     pub buyer: Option<String>,
+    /// What the reservation holds of the buyer's quotas. Each product occurs once, and only products that had a limit when
+    /// their units were taken.
+    pub quota: Vec<Line>,
     /// If the request allowed `PARTIAL`, the requested units that were missing; an empty list if none were.
     pub short: Option<Vec<Line>>,
     /// Whether another client has put the record back, so that its units may belong to others. Such a record moves no
@@ -99,6 +103,8 @@ struct RecordJson<'a> {
     short: Option<Vec<LineJson<'a>>>,
     #[serde(borrow, default)]
     buyer: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    quota: Option<Box<QuotaJson<'a>>>,
     #[serde(default)]
     restored: Option<Restored>,
 }
@@ -123,10 +129,11 @@ impl<'a> RecordJson<'a> {
         let sold = if reader.skip(",\"sold\":") { reader.lines()? } else { Vec::new() };
         let returned = if reader.skip(",\"returned\":") { reader.lines()? } else { Vec::new() };
         let data = if reader.skip(",\"data\":") { Some(reader.text()?.into()) } else { None };
-        let (mut short, mut buyer) = (None, None);
+        let (mut short, mut buyer, mut quota) = (None, None, None);
         if !reader.skip("}") {
             short = if reader.skip(",\"short\":") { Some(reader.lines()?) } else { None };
             buyer = if reader.skip(",\"buyer\":") { Some(reader.text()?.into()) } else { None };
+            quota = if reader.skip(",\"quota\":") { Some(QuotaJson::read(&mut reader)?) } else { None };
             reader.expect("}")?;
         }
         reader.end()?;
@@ -142,6 +149,7 @@ impl<'a> RecordJson<'a> {
             data,
             short,
             buyer,
+            quota,
             restored: None,
         })
     }
@@ -180,6 +188,10 @@ impl<'a> RecordJson<'a> {
             out.put(",\"buyer\":");
             out.text(buyer);
         }
+        if let Some(quota) = &self.quota {
+            out.put(",\"quota\":");
+            out.lines(&quota.0);
+        }
         if let Some(restored) = self.restored {
             out.put(",\"restored\":");
             out.text(restored.name());
@@ -199,7 +211,7 @@ impl Record {
         data: Option<String>,
     ) -> Self {
         let (asked, sold, returned) = (None, Vec::new(), Vec::new());
-        let (buyer, short, restored) = (None, None, false);
+        let (buyer, quota, short, restored) = (None, Vec::new(), None, false);
         Self {
             id,
             created_at: now,
@@ -210,9 +222,26 @@ impl Record {
             returned,
             data,
             buyer,
+            quota,
             short,
             restored,
         }
+    }
+
+    /// All that the reservation holds: its items, and its part of the buyer's quotas.
+    pub fn held(&self) -> impl Iterator<Item = &Line> {
+        self.items.iter().chain(&self.quota)
+    }
+
+    /// The part of the held quotas that goes with these held lines, which a step sells or returns.
+    pub fn quota_of(&self, part: &[Line]) -> Vec<Line> {
+        let of_part = |line: &Line| {
+            let is_of = |moved: &&Line| moved.sku.product() == line.sku.product();
+            let units = part.iter().filter(is_of).map(|moved| moved.quantity.units());
+            let units = units.fold(0, i64::saturating_add).min(line.quantity.units());
+            Some(Line { sku: line.sku.clone(), quantity: Quantity::new(units)? })
+        };
+        self.quota.iter().filter_map(of_part).collect()
     }
 
     /// Checks that a request for this buyer, if it names one, is for the buyer of this reservation.
@@ -361,6 +390,10 @@ impl Record {
             sold: lines_from_json(read.sold, style)?,
             returned: lines_from_json(read.returned, style)?,
             data: read.data.map(Cow::into_owned),
+            quota: match read.quota {
+                Some(quota) => quota.into_lines(read.buyer.as_deref(), style)?,
+                None => Vec::new(),
+            },
             buyer: read.buyer.map(Cow::into_owned),
             short: match read.short {
                 Some(short) => Some(lines_from_json(short, style)?),
@@ -395,6 +428,7 @@ impl Record {
             returned: self.returned.iter().map(LineJson::of).collect(),
             data: self.data.as_deref().map(Cow::from),
             buyer: self.buyer.as_deref().map(Cow::from),
+            quota: QuotaJson::of(&self.quota),
             short: self.short.as_ref().map(|short| short.iter().map(LineJson::of).collect()),
             restored: self.restored.then_some(Restored::Live),
         }

@@ -81,7 +81,8 @@ id_type!(
     Warehouse
 );
 id_type!(
-    /// A place that holds units of one product: `product`, or `product@warehouse`.
+    /// A place that holds units of one product: `product`, or `product@warehouse`. Or the quota of a buyer:
+    /// `product@@buyer`, which counts how many units of the product that buyer holds and has bought.
     ///
     /// ```
     /// use redis_inventory::inventory::sku::{KeyStyle, Sku};
@@ -89,6 +90,10 @@ id_type!(
     /// let sku = Sku::parse(b"PROD-123@north", KeyStyle::Plain).unwrap();
     /// assert_eq!(sku.product(), "PROD-123");
     /// assert_eq!(sku.warehouse(), Some("north"));
+    ///
+    /// let quota = Sku::parse_any(b"PROD-123@@cust-7", KeyStyle::Plain).unwrap();
+    /// assert_eq!((quota.product(), quota.buyer()), ("PROD-123", Some("cust-7")));
+    /// assert_eq!(quota.warehouse(), None);
     /// ```
     Sku
 );
@@ -131,7 +136,7 @@ impl Product {
 impl Product {
     /// The product of a sku.
     pub fn of(sku: &Sku) -> Self {
-        if sku.warehouse().is_none() { Self(sku.0.clone()) } else { Self(sku.product().into()) }
+        if split_at_sign(&sku.0).is_none() { Self(sku.0.clone()) } else { Self(sku.product().into()) }
     }
 }
 
@@ -174,6 +179,12 @@ impl Sku {
             return Ok(Self(canonical("sku", product, style)?.into()));
         };
         let (product, warehouse) = text.split_at(at);
+        if warehouse.starts_with(b"@@") {
+            return Err(InvalidText(format!(
+                "'{}' is the quota of a buyer: only INV.ADJUST, INV.AUDIT and INV.REPAIR accept it",
+                String::from_utf8_lossy(text)
+            )));
+        }
         let product = check_id("product", product, style)?;
         let warehouse = Warehouse::parse(warehouse.strip_prefix(b"@").unwrap_or(warehouse), style)?;
         if style == KeyStyle::Tagged && !product.contains('{') {
@@ -182,6 +193,28 @@ impl Sku {
             )));
         }
         Ok(Self::at(canonical("product", product, style)?, &warehouse))
+    }
+
+    /// Reads `product`, `product@warehouse`, or `product@@buyer`. The product ends at the first `@`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Sku::parse`]. In tagged style the product of `product@@buyer` must have braces as well.
+    pub fn parse_any(text: &[u8], style: KeyStyle) -> Result<Self, InvalidText> {
+        let at = text.iter().position(|byte| *byte == b'@').map(|at| text.split_at(at));
+        let Some((product, buyer)) =
+            at.and_then(|(product, rest)| Some((product, rest.strip_prefix(b"@@")?)))
+        else {
+            return Self::parse(text, style);
+        };
+        let product = check_id("product", product, style)?;
+        let buyer = check_id("buyer", buyer, style)?;
+        if style == KeyStyle::Tagged && !product.contains('{') {
+            return Err(InvalidText(format!(
+                "sku '{product}@@{buyer}' is not in the slot of its product: write {{{product}}}@@{buyer}"
+            )));
+        }
+        Ok(Self::quota(canonical("product", product, style)?, buyer))
     }
 
     /// Builds a sku from the fields of a stored record: a product and an optional warehouse.
@@ -200,12 +233,26 @@ impl Sku {
         Self(format!("{product}@{warehouse}").into())
     }
 
+    /// The quota of a buyer for a product. Both are valid ids.
+    pub(crate) fn quota(product: &str, buyer: &str) -> Self {
+        Self(format!("{product}@@{buyer}").into())
+    }
+
+    /// Builds the quota of a buyer from the fields of a stored record.
+    pub(super) fn quota_from_parts(product: &str, buyer: &str, style: KeyStyle) -> Result<Self, InvalidText> {
+        let product = Product::parse(product.as_bytes(), style)?;
+        Ok(Self::quota(product.as_str(), check_id("buyer", buyer.as_bytes(), style)?))
+    }
+
     /// Reads a sku in its replicated form, which is that of [`Sku::as_str`]: tagged style adds no braces to it.
     pub fn replicated(text: &[u8], style: KeyStyle) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         match split_at_sign(text) {
             None => Self::from_parts(text, None, style).ok(),
-            Some((product, warehouse)) => Self::from_parts(product, Some(warehouse), style).ok(),
+            Some((product, rest)) => match rest.strip_prefix('@') {
+                Some(buyer) => Self::quota_from_parts(product, buyer, style).ok(),
+                None => Self::from_parts(product, Some(rest), style).ok(),
+            },
         }
     }
 
@@ -216,7 +263,22 @@ impl Sku {
 
     /// The warehouse, if the sku names one.
     pub fn warehouse(&self) -> Option<&str> {
-        split_at_sign(&self.0).map(|(_, warehouse)| warehouse)
+        split_at_sign(&self.0).map(|(_, rest)| rest).filter(|rest| !rest.starts_with('@'))
+    }
+
+    /// The buyer, if this is the quota of one.
+    pub fn buyer(&self) -> Option<&str> {
+        split_at_sign(&self.0).and_then(|(_, rest)| rest.strip_prefix('@'))
+    }
+
+    /// Whether this is the quota of a buyer, and not a place that holds units.
+    pub fn is_quota(&self) -> bool {
+        self.buyer().is_some()
+    }
+
+    /// What follows the product: nothing, or `@warehouse`, or `@@buyer`.
+    pub(super) fn after_product(&self) -> &str {
+        self.0.get(self.product().len()..).unwrap_or_default()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::inventory::sku::{ReservationId, Sku};
 pub struct Gone {
     /// The record.
     pub record: Record,
-    /// The lines whose units are still reserved: all items, or the part that CLAMP left when the record was
+    /// The lines whose units are still reserved: all items and quotas, or the part that CLAMP left when the record was
     /// deleted (see [`remember`](super::Ledger::remember)).
     pub lines: Vec<Line>,
     /// The deadline.
@@ -27,7 +27,7 @@ pub struct Gone {
 impl Gone {
     /// Makes an entry for a record. The ledger sets `may_have_stale_outcome`.
     pub fn new(record: Record, deadline: UnixMs) -> Self {
-        Self { lines: record.items.clone(), record, deadline, may_have_stale_outcome: false }
+        Self { lines: record.held().cloned().collect(), record, deadline, may_have_stale_outcome: false }
     }
 }
 
@@ -329,6 +329,11 @@ impl Remembered {
         let id = gone.record.id.clone();
         self.by_deadline.insert((gone.deadline, id.clone()));
         self.by_id.insert(id, gone);
+    }
+
+    /// Whether there is an entry of an id.
+    pub(super) fn has(&self, id: &ReservationId) -> bool {
+        self.by_id.contains_key(id)
     }
 
     /// Takes the entry of an id.

@@ -111,17 +111,19 @@ impl Holds {
     /// Enters a record that another client has touched. If it is live and has the same lines as before, only its TTL
     /// was changed.
     pub fn enter_touched(&mut self, record: &Record, deadline: UnixMs) {
-        let same = self.lines(&record.id).is_some_and(|lines| lines == record.items);
+        let same = self.lines(&record.id).is_some_and(|lines| lines.iter().eq(record.held()));
         let by_hand = !same || record.restored || self.is_by_hand(&record.id);
         self.put(record, deadline, by_hand, self.has_outcome(&record.id));
     }
 
     fn put(&mut self, record: &Record, deadline: UnixMs, by_hand: bool, has_outcome: bool) {
         self.leave(&record.id);
-        let mut lines = record.items.iter().map(|line| (self.skus.hold(line), line.quantity));
-        let lines = match (lines.next(), lines.len()) {
-            (Some((sku, quantity)), 0) => Lines::One(sku, quantity),
-            (first, _) => Lines::Many(Box::new(first.into_iter().chain(lines).collect())),
+        let lines = match record.items.as_slice() {
+            [line] if record.quota.is_empty() => Lines::One(self.skus.hold(line), line.quantity),
+            _ => {
+                let lines = record.held().map(|line| (self.skus.hold(line), line.quantity));
+                Lines::Many(Box::new(lines.collect()))
+            }
         };
         let hold = Hold { id: record.id.as_str().into(), deadline, lines };
         let outside = outside(&hold);
@@ -223,7 +225,7 @@ impl Holds {
         self.get(id).map(|hold| hold.deadline)
     }
 
-    /// The lines of a reservation, or `None` if it is not in the index.
+    /// The lines of a reservation and then what it holds of the buyer's quotas, or `None` if it is not in the index.
     pub fn lines(&self, id: &ReservationId) -> Option<Vec<Line>> {
         let lines = self.get(id)?.lines.iter();
         Some(
@@ -237,7 +239,10 @@ impl Holds {
     /// end (APPEND, SETRANGE). The time at which it was made is unknown, so the deadline is used instead.
     pub fn as_indexed(&self, id: &ReservationId) -> Option<Gone> {
         let deadline = self.deadline(id)?;
-        let record = Record::new(id.clone(), deadline, deadline, self.lines(id)?, None);
+        let (quota, items): (Vec<Line>, Vec<Line>) =
+            self.lines(id)?.into_iter().partition(|line| line.sku.is_quota());
+        let buyer = quota.first().and_then(|line| line.sku.buyer()).map(str::to_owned);
+        let record = Record { buyer, quota, ..Record::new(id.clone(), deadline, deadline, items, None) };
         Some(Gone::new(record, deadline))
     }
 

@@ -12,6 +12,7 @@ pub mod floors;
 pub mod foreign;
 pub mod gone;
 pub mod holds;
+pub mod limits;
 pub mod notes;
 mod slab;
 pub mod standing;
@@ -32,6 +33,7 @@ use floors::Floors;
 use foreign::{Foreign, ForeignRecords};
 use gone::{Gone, Pending, Remembered, Removed};
 use holds::{Holds, Overdue, Remains};
+use limits::Limits;
 use notes::{Notes, Touched};
 use standing::{Reason, Standing};
 use thresholds::Thresholds;
@@ -121,6 +123,8 @@ pub struct Ledger {
     pub warehouse_sets: WarehouseSets,
     /// The skus that may have a floor.
     pub floors: Floors,
+    /// The products that may have a limit per buyer.
+    pub limits: Limits,
     /// The purpose of the walk over the keys that is in progress, if there is one.
     walk: Option<Purpose>,
 }
@@ -166,6 +170,8 @@ impl Ledger {
                 Touched::Alert(product, at)
             }
             Watched::Managed => Touched::Managed,
+            // No program holds units in the quota of a buyer, so it does not tell whether the module is alone.
+            Watched::Reserved(sku) if sku.is_quota() => return false,
             Watched::Reserved(sku) => {
                 self.note_written(sku);
                 return true;
@@ -180,6 +186,10 @@ impl Ledger {
             }
             Watched::Floor(sku) => {
                 self.floors.enter(sku);
+                return false;
+            }
+            Watched::Limit(product) => {
+                self.limits.enter(product);
                 return false;
             }
             Watched::Available => return false,
@@ -245,7 +255,9 @@ impl Ledger {
     /// when this is called.
     pub fn remember(&mut self, mut gone: Gone, cut: Vec<Line>) {
         self.holds.unhold(&gone.lines);
-        if cut.is_empty() {
+        // What is remembered already may hold units, which are worth more than a quota.
+        let is_replaced_by_units = || cut.iter().any(|line| !line.sku.is_quota());
+        if cut.is_empty() || (self.remembered.has(&gone.record.id) && !is_replaced_by_units()) {
             return;
         }
         self.holds.hold(&cut);
@@ -285,9 +297,18 @@ impl Ledger {
         self.is_complete() && !self.floors.may_have(sku)
     }
 
-    /// Whether it is certain that this sku has no floor and that its product is not kept in warehouses.
+    /// Whether it is certain that this sku has no floor, and that its product has no limit and is not kept in warehouses.
     pub fn is_plain(&self, sku: &Sku) -> bool {
-        self.is_complete() && !self.floors.may_have(sku) && !self.warehouse_sets.may_have(sku.product())
+        let product = sku.product();
+        self.is_complete()
+            && !self.floors.may_have(sku)
+            && !self.limits.may_have(product)
+            && !self.warehouse_sets.may_have(product)
+    }
+
+    /// Whether it is certain that this product has no limit per buyer.
+    pub fn has_no_limit(&self, product: &str) -> bool {
+        self.is_complete() && !self.limits.may_have(product)
     }
 
     /// Whether it is certain that this reservation is live and has no outcome: RESERVE has found none, or a walk, and no
@@ -531,6 +552,7 @@ impl Ledger {
             && self.thresholds.is_empty()
             && self.warehouse_sets.is_empty()
             && self.floors.is_empty()
+            && self.limits.is_empty()
             && !self.comparison.has_drift()
             && self.standing.is_blank()
     }

@@ -120,6 +120,7 @@ fn key_goes(ctx: Ctx<'_>, module: &Module, name: &[u8], key: &OpenKey<'_>, subev
         | Watched::Outcome(_)
         | Watched::Warehouses(_)
         | Watched::Floor(_)
+        | Watched::Limit(_)
         | Watched::Available
         | Watched::Reserved(_) => {}
     }

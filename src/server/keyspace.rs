@@ -340,6 +340,7 @@ fn writing<T>(own: &Own, key: Key<'_>, name: &Text, write: impl FnOnce() -> T) -
         | Key::Reserved(_)
         | Key::Warehouses(_)
         | Key::Floor(_)
+        | Key::Limit(_)
         | Key::Threshold(_)
         | Key::Alert(..)
         | Key::Feed(_)

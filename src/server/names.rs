@@ -82,9 +82,13 @@ fn parts<'a>(key: &Key<'a>) -> Option<(Prefix, &'a str)> {
         Key::Warehouses(product) => Some((Prefix::Warehouses, product)),
         Key::Reservation(id) => Some((Prefix::Reservation, id.as_str())),
         Key::Outcome(id) => Some((Prefix::Outcome, id.as_str())),
-        Key::Floor(_) | Key::Threshold(_) | Key::Alert(..) | Key::Managed | Key::Feed(_) | Key::Once(_) => {
-            None
-        }
+        Key::Floor(_)
+        | Key::Limit(_)
+        | Key::Threshold(_)
+        | Key::Alert(..)
+        | Key::Managed
+        | Key::Feed(_)
+        | Key::Once(_) => None,
     }
 }
 

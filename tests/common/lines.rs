@@ -35,9 +35,20 @@ pub type Line = Vec<String>;
 pub const SKUS: [&str; 6] = ["P", "Q", "W@north", "W@south", "W@east", "W"];
 pub const PLACES: [&str; 3] = ["north", "south", "east"];
 
+/// The buyers that some reservations name.
+pub const BUYERS: [&str; 2] = ["ann", "bob"];
+
 /// The module's read-only commands.
-pub const READS: [&str; 7] =
-    ["INV.GET", "INV.STOCK", "INV.STOCKSCAN", "INV.AUDIT", "INV.AUDITSCAN", "INV.SCAN", "INV.ALERTS"];
+pub const READS: [&str; 8] = [
+    "INV.GET",
+    "INV.STOCK",
+    "INV.STOCKSCAN",
+    "INV.AUDIT",
+    "INV.AUDITSCAN",
+    "INV.SCAN",
+    "INV.ALERTS",
+    "INV.QUOTA",
+];
 
 /// Every call, with its weight.
 pub const CALLS: &[(u64, &str)] = &[
@@ -60,6 +71,11 @@ pub const CALLS: &[(u64, &str)] = &[
     (1, "WAREHOUSES DEL"),
     (2, "FLOOR"),
     (1, "THRESHOLD"),
+    (2, "LIMIT"),
+    (1, "QUOTA"),
+    (1, "ADJUST QUOTA"),
+    (1, "AUDIT QUOTA"),
+    (1, "REPAIR QUOTA"),
     (1, "REPAIR"),
     (2, "GET"),
     (1, "STOCK"),
@@ -85,6 +101,8 @@ pub const CUSTOMER_CALLS: &[(u64, &str)] = &[
     (3, "MRESERVE"),
     (2, "MCOMMIT"),
     (1, "MROLLBACK"),
+    (1, "LIMIT"),
+    (1, "QUOTA"),
     (1, "TRANSFER"),
     (1, "FLOOR OF A PLACE"),
     (2, "GET"),
@@ -184,7 +202,7 @@ pub fn subjects(call: &[String]) -> Vec<String> {
 pub const BETWEEN: &str = " | ";
 
 fn buyer(dice: &mut Dice) -> &'static str {
-    dice.weighted(&[(8, ""), (1, " BUYER ann"), (1, " BUYER bob")])
+    dice.weighted(&[(4, ""), (2, " BUYER ann"), (1, " BUYER bob")])
 }
 
 fn items(lines: &[(String, i64)]) -> String {
@@ -274,6 +292,16 @@ impl Lines {
         self.skus.iter().copied().filter(|sku| !sku.contains('@')).collect()
     }
 
+    fn product(&self, dice: &mut Dice) -> &'static str {
+        let products = self.products();
+        products[dice.place(products.len())]
+    }
+
+    /// The quota of a buyer.
+    fn quota(&self, dice: &mut Dice) -> String {
+        format!("{}@@{}", self.product(dice), *dice.pick(&BUYERS.each_ref()))
+    }
+
     // --- clients ---
 
     /// Draws a call of the module.
@@ -344,6 +372,14 @@ impl Lines {
                 let products = self.products();
                 format!("INV.THRESHOLD {} {units}", products[dice.place(products.len())])
             }
+            "LIMIT" => {
+                let units = if dice.one_in(2) { "OFF".to_owned() } else { dice.roll(10).to_string() };
+                format!("INV.LIMIT {} {units}", self.product(dice))
+            }
+            "QUOTA" => format!("INV.QUOTA {} {}", self.product(dice), *dice.pick(&BUYERS.each_ref())),
+            "ADJUST QUOTA" => format!("INV.ADJUST {} {}{}", self.quota(dice), dice.up_to(5) - 3, once(dice)),
+            "AUDIT QUOTA" => format!("INV.AUDIT {}", self.quota(dice)),
+            "REPAIR QUOTA" => format!("INV.REPAIR {}", self.quota(dice)),
             "REPAIR" => {
                 format!("INV.REPAIR {}{}", self.sku(dice), *dice.pick(&[&"", &" FORCE"]))
             }
@@ -562,6 +598,10 @@ impl Lines {
             (1, "ZREM"),
             (1, "DROP"),
             (1, "FORGET"),
+            (1, "SET LIMIT"),
+            (1, "DROP LIMIT"),
+            (1, "DROP QUOTA"),
+            (1, "TAKE QUOTA"),
             (1, "GET"),
         ]) {
             "SET" if until.is_empty() && dice.one_in(2) => format!("HSET {key} cart 77"),
@@ -589,6 +629,15 @@ impl Lines {
             },
             "ZREM" => format!("ZREM stock:warehouses:W {place}"),
             "DROP" => format!("DEL stock:{}:{sku}", *dice.pick(&[&"available", &"reserved"])),
+            "SET LIMIT" => format!("SET stock:limit:{} {}", self.product(dice), dice.roll(6)),
+            "DROP LIMIT" => format!("DEL stock:limit:{}", self.product(dice)),
+            "DROP QUOTA" => {
+                format!("DEL stock:{}:{}", *dice.pick(&[&"available", &"reserved"]), self.quota(dice))
+            }
+            "TAKE QUOTA" => {
+                let (kind, units) = (*dice.pick(&[&"available", &"reserved"]), dice.up_to(5) - 3);
+                format!("INCRBY stock:{kind}:{} {units}", self.quota(dice))
+            }
             "FORGET" => format!("DEL inventory:outcome:{id}"),
             verb => format!("{verb} {key}"),
         })

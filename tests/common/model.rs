@@ -10,7 +10,7 @@ use redis_inventory::inventory::allocation::Split;
 use redis_inventory::inventory::ending::Ending;
 use redis_inventory::inventory::quantity::{MAX_EXACT, UnixMs};
 
-use super::lines::{self, Line, PLACES, SKUS, number_of};
+use super::lines::{self, BUYERS, Line, PLACES, SKUS, number_of};
 
 /// The product that may be kept in warehouses, and its skus there.
 const W: Sku = 5;
@@ -28,6 +28,24 @@ pub type Sku = usize;
 pub const MARK: &str = "inventory:managed";
 
 pub type Lines = Vec<(Sku, i64)>;
+/// The units of each product that count against the limits of one buyer.
+type Quota = BTreeMap<Sku, i64>;
+/// The quota of a buyer for a product.
+pub type QuotaName = (Sku, &'static str);
+
+/// The products of a shop, which may have limits.
+const PRODUCTS: [Sku; 3] = [0, 1, W];
+
+/// The product of a sku.
+fn product_of(sku: Sku) -> Sku {
+    if W_PLACES.contains(&sku) { W } else { sku }
+}
+
+/// Every quota.
+pub fn all_quotas() -> Vec<QuotaName> {
+    PRODUCTS.into_iter().flat_map(|product| BUYERS.map(|buyer| (product, buyer))).collect()
+}
+
 /// A line that is short: sku, requested units, available units.
 type Short = (Sku, i64, i64);
 
@@ -40,7 +58,9 @@ pub struct Held {
     /// With PARTIAL, the items that were missing.
     short: Option<Lines>,
     data: Option<String>,
-    buyer: Option<String>,
+    buyer: Option<&'static str>,
+    /// What it holds of the quotas of its buyer.
+    quota: Quota,
     pub sold: Lines,
     pub returned: Lines,
     /// Its deadline if its key has no TTL.
@@ -88,7 +108,8 @@ impl Held {
             asked: sum(&[&call.items]),
             short: call.partial.then_some(short),
             data: call.data.clone(),
-            buyer: call.buyer.clone(),
+            buyer: call.buyer,
+            quota: Quota::new(),
             lines,
             sold: vec![],
             returned: vec![],
@@ -147,6 +168,8 @@ struct Gone {
     record: Held,
     /// The lines that are still held.
     lines: Lines,
+    /// The quotas that are still held.
+    quota: Quota,
     deadline: UnixMs,
 }
 
@@ -162,6 +185,7 @@ struct Outcome {
     overdue: Lines,
     /// The reservation that replaced it.
     successor: Option<Id>,
+    buyer: Option<&'static str>,
     until: UnixMs,
 }
 
@@ -173,6 +197,19 @@ struct Way {
     partial: bool,
     /// The units that the call itself frees.
     own: Lines,
+    buyer: Option<&'static str>,
+    /// The reservations whose units the call frees.
+    freed: Vec<Held>,
+}
+
+/// What a call asks for of one product that has a limit.
+struct Share {
+    product: Sku,
+    limit: i64,
+    requested: i64,
+    /// The units that the same buyer's reservations hold which the call replaces.
+    kept: i64,
+    allowed: i64,
 }
 
 /// A `ONCE` token: its full name, and the arguments that it was used with.
@@ -259,6 +296,12 @@ pub struct Model {
     backups: BTreeMap<Id, Slot>,
     /// The latest record of each id, even if it is gone.
     copies: BTreeMap<Id, Held>,
+    /// The limits per buyer.
+    pub limits: BTreeMap<Sku, i64>,
+    /// The counters of quotas that have a key: available and reserved.
+    pub quotas: BTreeMap<QuotaName, [Option<i64>; 2]>,
+    /// Reserved counters of quotas that the walk has found.
+    quotas_to_check: BTreeSet<QuotaName>,
     /// The thresholds that INV.THRESHOLD has set.
     thresholds: BTreeMap<Sku, String>,
     outcomes: BTreeMap<Id, Outcome>,
@@ -332,6 +375,84 @@ impl Model {
         lines.filter(|line| line.0 == sku).map(|line| line.1).sum()
     }
 
+    /// What is held of a quota.
+    pub fn quota_held(&self, name: QuotaName) -> i64 {
+        let gone = self.pending.iter().chain(&self.removed).chain(&self.remembered);
+        let gone = gone.map(|gone| (gone.record.buyer, &gone.quota));
+        let held = self.slots.values().filter_map(Slot::held).map(|held| (held.buyer, &held.quota));
+        let of_buyer = gone.chain(held).filter(|(buyer, _)| *buyer == Some(name.1));
+        of_buyer.filter_map(|(_, quota)| quota.get(&name.0)).sum()
+    }
+
+    /// What records hold of a quota.
+    pub fn quota_held_by_records(&self, name: QuotaName) -> i64 {
+        let held = self.slots.values().filter_map(Slot::held).filter(|held| held.buyer == Some(name.1));
+        held.filter_map(|held| held.quota.get(&name.0)).sum()
+    }
+
+    /// The counters of a quota.
+    pub fn quota(&self, name: QuotaName) -> [Option<i64>; 2] {
+        self.quotas.get(&name).copied().unwrap_or_default()
+    }
+
+    /// Sets the counters of a quota.
+    fn set_quota(&mut self, name: QuotaName, counters: [Option<i64>; 2]) {
+        match counters {
+            [None, None] => self.quotas.remove(&name),
+            _ => self.quotas.insert(name, counters),
+        };
+    }
+
+    /// Counters that are both 0, or absent, are deleted by the step that has changed them.
+    fn tidy_quota(&mut self, name: QuotaName) {
+        if self.quota(name).map(|units| units.unwrap_or(0)) == [0, 0] {
+            self.set_quota(name, [None, None]);
+        }
+    }
+
+    /// How many of these held units are given back, and how many are then added to the available counter.
+    fn given_back(&self, name: QuotaName, units: i64, is_sold: bool) -> Option<(i64, i64)> {
+        let [available, reserved] = self.quota(name);
+        let others = (self.quota_held(name) - units).max(0);
+        let units = units.min(reserved? - others);
+        if units <= 0 {
+            return None;
+        }
+        let left = reserved? - units;
+        let back = match available {
+            Some(available) if !is_sold => units.min((-left.max(0) - available).max(0)),
+            _ => 0,
+        };
+        Some((units, back))
+    }
+
+    fn give_quota_back(&mut self, name: QuotaName, (units, back): (i64, i64)) {
+        let [available, reserved] = self.quota(name);
+        self.set_quota(name, [available.map(|units| units + back), reserved.map(|held| held - units)]);
+        self.tidy_quota(name);
+    }
+
+    /// What is given back of the quotas of a buyer.
+    fn all_given_back(
+        &self,
+        buyer: Option<&'static str>,
+        quota: &Quota,
+        is_sold: bool,
+    ) -> Vec<(QuotaName, (i64, i64))> {
+        let Some(buyer) = buyer else { return vec![] };
+        let given = |(product, units): (&Sku, &i64)| {
+            let name = (*product, buyer);
+            Some((name, self.given_back(name, *units, is_sold)?))
+        };
+        quota.iter().filter_map(given).collect()
+    }
+
+    fn take_quota(&mut self, name: QuotaName, units: i64, reserves: bool) {
+        let [available, reserved] = self.quota(name);
+        let reserved = if reserves { Some(reserved.unwrap_or(0) + units) } else { reserved };
+        self.set_quota(name, [Some(available.unwrap_or(0) - units), reserved]);
+    }
+
     /// The skus whose reserved counter differs from the held units, or whose units cannot be sold: with the difference and with
     /// those units.
     fn wrong(&self) -> BTreeSet<(String, i64, i64)> {
@@ -339,7 +460,11 @@ impl Model {
         let stray = |sku: Sku| if self.counts(sku) { 0 } else { self.units(sku) + reserved(sku) };
         let all =
             (0..SKUS.len()).map(|sku| (SKUS[sku].to_owned(), reserved(sku) - self.held(sku), stray(sku)));
-        all.filter(|(_, drift, stray)| *drift != 0 || *stray != 0).collect()
+        let quotas = all_quotas().into_iter().map(|name| {
+            let drift = self.quota(name)[1].unwrap_or(0) - self.quota_held(name);
+            (quota_name(name), drift, 0)
+        });
+        all.chain(quotas).filter(|(_, drift, stray)| *drift != 0 || *stray != 0).collect()
     }
 
     /// The ids of all reservations that have not expired.
@@ -384,6 +509,7 @@ impl Model {
     /// Whether there is nothing that a command could settle. The command may name one id.
     pub fn is_quiet(&self, id: Option<Id>) -> bool {
         self.pending.is_empty()
+            && self.undecided.iter().all(|gone| Some(gone.id) != id || gone.quota.is_empty())
             && self.remembered.iter().all(|gone| Some(gone.id) != id && self.now <= gone.deadline)
             && self.slots.values().all(|slot| !self.is_overdue(slot))
     }
@@ -445,8 +571,19 @@ impl Model {
         lines.iter().filter_map(part).collect()
     }
 
-    /// Returns the units of `moved`.
-    fn give_back(&mut self, gone: &Gone, moved: &Lines, with_outcome: bool) {
+    /// Returns the units of `moved` and what is given back of the quotas.
+    fn give_back(
+        &mut self,
+        gone: &Gone,
+        moved: &Lines,
+        given: Vec<(QuotaName, (i64, i64))>,
+        with_outcome: bool,
+    ) {
+        for (name, units) in given {
+            self.give_quota_back(name, units);
+        }
+        // If only a quota is left, it is not known how the reservation ended.
+        let with_outcome = with_outcome && !gone.lines.is_empty();
         for &(sku, units) in moved {
             *self.available.entry(sku).or_default() += units;
             *self.reserved.entry(sku).or_default() -= units;
@@ -470,6 +607,7 @@ impl Model {
                 returned: sum(&[&record.returned, returned]),
                 overdue: if ending == Ending::Expired { moved.clone() } else { nothing.clone() },
                 successor: None,
+                buyer: record.buyer,
                 until: self.now + self.outcome_ttl,
             };
             self.outcomes.insert(id, outcome);
@@ -485,16 +623,19 @@ impl Model {
     fn settle_pending_of(&mut self, id: Id) {
         let at = self.pending.iter().position(|gone| gone.id == id).unwrap();
         let moved = self.movable(&self.pending[at].lines);
+        let given = self.all_given_back(self.pending[at].record.buyer, &self.pending[at].quota, false);
         let gone = self.pending.remove(at);
-        self.give_back(&gone, &moved, true);
+        self.give_back(&gone, &moved, given, true);
     }
 
     fn settle_remembered(&mut self, which: impl Fn(&Gone) -> bool, with_outcome: bool) {
         self.remembered.sort_by_key(|gone| (gone.deadline, lines::id(gone.id)));
         while let Some(at) = self.remembered.iter().position(&which) {
             let moved = self.movable(&self.remembered[at].lines);
+            let given =
+                self.all_given_back(self.remembered[at].record.buyer, &self.remembered[at].quota, false);
             let gone = self.remembered.remove(at);
-            self.give_back(&gone, &moved, with_outcome);
+            self.give_back(&gone, &moved, given, with_outcome);
         }
     }
 
@@ -515,7 +656,8 @@ impl Model {
 
     fn gone(id: Id, slot: &Slot) -> Option<Gone> {
         let record = slot.held()?.clone();
-        Some(Gone { id, lines: record.lines.clone(), record, deadline: slot.deadline()? })
+        let (lines, quota) = (record.lines.clone(), record.quota.clone());
+        Some(Gone { id, lines, quota, record, deadline: slot.deadline()? })
     }
 
     /// The end of a unit of work: the job after it runs, and may leave some pending reservations. Writes of other clients to a
@@ -579,10 +721,17 @@ impl Model {
                 let drift = self.drift_known.get(&line.0).copied().unwrap_or(0);
                 drift <= 0 && !self.written_unknown.contains(&line.0)
             });
+            let given = match others {
+                true => vec![],
+                false => self.all_given_back(gone.record.buyer, &gone.quota, false),
+            };
+            let quota: Quota = given.into_iter().map(|((product, _), (units, _))| (product, units)).collect();
             let whole = gone.lines.clone();
-            let gone = Gone { lines, ..self.removed.pop().unwrap() };
-            if !gone.lines.is_empty() {
-                if let Some(at) = self.remembered.iter().position(|older| older.id == gone.id) {
+            let gone = Gone { lines, quota, ..self.removed.pop().unwrap() };
+            let older = self.remembered.iter().position(|older| older.id == gone.id);
+            let is_worth_it = !gone.lines.is_empty() || (!gone.quota.is_empty() && older.is_none());
+            if is_worth_it {
+                if let Some(at) = older {
                     self.remembered.remove(at);
                 }
                 self.remembered.push(gone);
@@ -610,6 +759,12 @@ impl Model {
     fn undecided(&self, sku: Sku) -> i64 {
         let lines = self.undecided.iter().flat_map(|gone| &gone.lines);
         lines.filter(|line| line.0 == sku).map(|line| line.1).sum()
+    }
+
+    /// The same for a quota.
+    fn undecided_quota(&self, name: QuotaName) -> i64 {
+        let of_buyer = self.undecided.iter().filter(|gone| gone.record.buyer == Some(name.1));
+        of_buyer.filter_map(|gone| gone.quota.get(&name.0)).sum()
     }
 
     /// Marks a restored record if the counters contradict it or if its id had ended.
@@ -662,6 +817,16 @@ impl Model {
             }
             if self.reserved.contains_key(&sku) {
                 self.compare(sku);
+            }
+        }
+        for name in std::mem::take(&mut self.quotas_to_check) {
+            let drift = self.quota(name)[1]
+                .map_or(0, |reserved| reserved - self.quota_held(name) - self.undecided_quota(name));
+            if drift > 0
+                && self.repairs.unwrap_or(true)
+                && let Some(given) = self.given_back(name, drift, false)
+            {
+                self.give_quota_back(name, given);
             }
         }
         self.uncompared = false;
@@ -722,6 +887,8 @@ impl Model {
         self.drift_known.clear();
         self.written_unknown.clear();
         self.to_check = self.reserved.keys().copied().collect();
+        let counted = self.quotas.iter().filter(|(_, counters)| counters[1].is_some());
+        self.quotas_to_check = counted.map(|(name, _)| *name).collect();
     }
 
     // --- the module's commands ---
@@ -777,6 +944,11 @@ impl Model {
             "INV.ROLLBACK" if !lines.is_empty() => self.resolve_part(id(), lines, Ending::RolledBack, token),
             "INV.ROLLBACK" => self.rollback(id(), asked.fence, token),
             "INV.EXTEND" => self.extend(id(), asked.until.expect("a lifetime"), token),
+            "INV.ADJUST" if name.contains("@@") => {
+                self.adjust_quota(quota_named(name), integer(words[2]), asked.force, token)
+            }
+            "INV.REPAIR" if name.contains("@@") => self.repair_quota(quota_named(name)),
+            "INV.LIMIT" => self.set_limit(sku(), words[2]),
             "INV.ADJUST" => self.adjust(sku(), integer(words[2]), asked.force, token),
             "INV.SET" => self.set(sku(), words[2] == "ONHAND", integer(words[3]), &asked),
             "INV.TRANSFER" => self.transfer(place(words[2]), place(words[3]), integer(words[4]), token),
@@ -813,6 +985,23 @@ impl Model {
                     None => "null".to_owned(),
                 };
                 words[1..].iter().map(of).collect::<Vec<_>>().join("; ")
+            }
+            "INV.QUOTA" => {
+                let [available, reserved] = self.quota((number(name), buyer(words[2])));
+                let limit = self.limits.get(&number(name));
+                let (taken, held) = (-available.unwrap_or(0), reserved.unwrap_or(0).max(0));
+                let shown = |units: Option<i64>| units.map_or("null".to_owned(), |units| units.to_string());
+                let left = limit.map(|limit| (limit - taken).max(0));
+                let bought = (taken - held).max(0);
+                format!("{} {held} {bought} {}", shown(limit.copied()), shown(left))
+            }
+            "INV.AUDIT" if name.contains("@@") => {
+                let name = quota_named(name);
+                let ([available, reserved], held) = (self.quota(name), self.quota_held(name));
+                match (available, reserved, held) {
+                    (None, None, 0) => "null".to_owned(),
+                    _ => format!("{} {held}", reserved.unwrap_or(0)),
+                }
             }
             "INV.AUDIT" => {
                 let sku = number(name);
@@ -858,6 +1047,54 @@ impl Model {
             is_wanted.then(|| format!("{name} {available} {reserved} {reservable}"))
         };
         names.iter().filter_map(tell).collect::<Vec<_>>().join("; ")
+    }
+
+    fn set_limit(&mut self, product: Sku, units: &str) -> Expected {
+        self.settle_pending();
+        let before = match units {
+            "OFF" => self.limits.remove(&product),
+            units => self.limits.insert(product, integer(units)),
+        };
+        Expected::number("OK", before.as_ref() != self.limits.get(&product))
+    }
+
+    fn adjust_quota(&mut self, name: QuotaName, delta: i64, force: bool, token: Option<&Token>) -> Expected {
+        self.settle_pending();
+        if let Some(answer) = self.answered(token, None) {
+            return answer;
+        }
+        let [available, reserved] = self.quota(name);
+        let (available, held) = (available.unwrap_or(0), reserved.unwrap_or(0).max(0));
+        let limit = self.limits.get(&name.0).copied();
+        if delta > (-available - held).max(0) || (delta < 0 && limit.is_none()) {
+            return Expected::refused("ERR");
+        }
+        let left = available + limit.unwrap_or(0);
+        if delta < 0 && left < -delta && !force {
+            return Expected::refused(over(name.0, name.1, -delta, left, limit.unwrap_or(0)));
+        }
+        if delta != 0 {
+            self.take_quota(name, -delta, false);
+            self.tidy_quota(name);
+        }
+        self.remember(token, Expected::number(available + delta, delta != 0))
+    }
+
+    fn repair_quota(&mut self, name: QuotaName) -> Expected {
+        self.settle_pending();
+        let ([available, reserved], held) = (self.quota(name), self.quota_held(name));
+        if (available, reserved, held) == (None, None, 0) {
+            return Expected::number("null", false);
+        }
+        let drift = reserved.unwrap_or(0) - held;
+        if drift != 0 {
+            let now = available.unwrap_or(0);
+            let back = if drift > 0 { drift.min((-held - now).max(0)) } else { drift };
+            let available = if back != 0 { Some(now + back) } else { available };
+            self.set_quota(name, [available, Some(held)]);
+            self.tidy_quota(name);
+        }
+        Expected::number(format!("{} {held}", reserved.unwrap_or(0)), drift != 0)
     }
 
     fn set_threshold(&mut self, product: Sku, units: &str) -> Expected {
@@ -977,8 +1214,8 @@ impl Model {
             return Expected::refused("ERR");
         }
         self.settle_removed(id);
-        let way = Way { split: Some(call.split), partial: call.partial, own: vec![] };
-        let picks = match self.take_overdue(lines, &way, is_there) {
+        let way = Way { split: Some(call.split), partial: call.partial, buyer: call.buyer, ..Way::default() };
+        let (picks, quota) = match self.take_limited(lines, &way, &is_there) {
             Ok(picks) => picks,
             Err(refusal) => return refusal,
         };
@@ -986,7 +1223,10 @@ impl Model {
             *self.available.entry(sku).or_default() -= quantity;
             *self.reserved.entry(sku).or_default() += quantity;
         }
-        let record = Held::of(call, picks, expires_at);
+        for (product, units) in &quota {
+            self.take_quota((*product, call.buyer.unwrap()), *units, true);
+        }
+        let record = Held { quota, ..Held::of(call, picks, expires_at) };
         let answer = record.told(expires_at);
         self.slots.insert(
             id,
@@ -1000,6 +1240,14 @@ impl Model {
         // They may be another program's units, so they stay reserved.
         while let Some(at) = self.undecided.iter().position(|gone| gone.id == id) {
             let gone = self.undecided.remove(at);
+            // No other program holds units of a quota.
+            let has_stranger = self.slots.iter().any(|(other, slot)| slot.foreign && *other != id);
+            self.removed.push(gone.clone());
+            let given = self.all_given_back(gone.record.buyer, &gone.quota, false);
+            self.removed.pop();
+            for (name, units) in given.into_iter().filter(|_| !has_stranger) {
+                self.give_quota_back(name, units);
+            }
             gone.lines.iter().for_each(|line| self.compare(line.0));
         }
         self.settle_remembered(|gone| gone.id == id, false);
@@ -1069,12 +1317,11 @@ impl Model {
         if lines.iter().any(|line| line.0 != W && !self.counts(line.0)) {
             return Expected::refused("ERR");
         }
-        let [first, second] =
-            [&former, &live].map(|held| held.as_ref().and_then(|(held, _)| held.buyer.clone()));
+        let [first, second] = [&former, &live].map(|held| held.as_ref().and_then(|(held, _)| held.buyer));
         if call.buyer.is_none() && first.is_some() && second.is_some() && first != second {
             return Expected::refused("ERR");
         }
-        let buyer = call.buyer.clone().or(first).or(second);
+        let buyer = call.buyer.or(first).or(second);
         let freed: Vec<(Id, &Lines)> = [(old, &former), (new, &live)]
             .into_iter()
             .filter_map(|(id, held)| Some((id, &held.as_ref()?.0.lines)))
@@ -1093,11 +1340,19 @@ impl Model {
         if live.is_none() {
             self.settle_removed(new);
         }
-        let way = Way { split: Some(call.split), partial: call.partial, own: own.clone() };
-        let picks = match self.take_overdue(lines, &way, is_there) {
+        let freed: Vec<Held> = [&former, &live].into_iter().flatten().map(|(held, _)| held.clone()).collect();
+        let way = Way {
+            split: Some(call.split),
+            partial: call.partial,
+            own: own.clone(),
+            buyer,
+            freed: freed.clone(),
+        };
+        let (picks, quota) = match self.take_limited(lines, &way, &is_there) {
             Ok(picks) => picks,
             Err(refusal) => return refusal,
         };
+        self.move_quotas(&freed, buyer, &quota);
         for sku in 0..SKUS.len() {
             let more = units_of(&picks, sku) - units_of(&own, sku);
             if more != 0 {
@@ -1112,7 +1367,7 @@ impl Model {
         };
         let data = |held: &Option<(Held, UnixMs)>| held.as_ref().and_then(|(held, _)| held.data.clone());
         let made = Held::of(call, picks, deadline);
-        let made = Held { data: made.data.clone().or(data(&live)).or(data(&former)), buyer, ..made };
+        let made = Held { data: made.data.clone().or(data(&live)).or(data(&former)), buyer, quota, ..made };
         let made = match live {
             Some((held, _)) => {
                 Held { sold: held.sold, returned: held.returned, restored: held.restored, ..made }
@@ -1143,15 +1398,140 @@ impl Model {
         if self.outcome_ttl == 0 && known.is_none() {
             return false;
         }
-        let (asked, sold, returned) = match (record, known) {
-            (Some(record), _) => (record.whole(), record.sold, record.returned),
-            (None, Some(outcome)) => (outcome.asked, outcome.sold, outcome.returned),
+        let (asked, sold, returned, buyer) = match (record, known) {
+            (Some(record), _) => (record.whole(), record.sold, record.returned, record.buyer),
+            (None, Some(outcome)) => (outcome.asked, outcome.sold, outcome.returned, outcome.buyer),
             (None, None) => Default::default(),
         };
         let until = deadline + self.outcome_ttl;
         let (ending, overdue, successor) = (Ending::Replaced, vec![], Some(new));
-        self.outcomes.insert(old, Outcome { ending, asked, sold, returned, overdue, successor, until });
+        self.outcomes
+            .insert(old, Outcome { ending, asked, sold, returned, overdue, successor, buyer, until });
         true
+    }
+
+    /// The call holds this quota for `buyer` instead of what the freed reservations hold.
+    fn move_quotas(&mut self, freed: &[Held], buyer: Option<&'static str>, quota: &Quota) {
+        let mut changes: BTreeMap<QuotaName, i64> = BTreeMap::new();
+        for held in freed {
+            for (product, units) in &held.quota {
+                *changes.entry((*product, held.buyer.unwrap())).or_default() -= units;
+            }
+        }
+        for (product, units) in quota {
+            *changes.entry((*product, buyer.unwrap())).or_default() += units;
+        }
+        for (name, more) in changes {
+            if more > 0 {
+                self.take_quota(name, more, true);
+            } else if let Some(given) = self.given_back(name, -more, false) {
+                self.give_quota_back(name, given);
+            }
+        }
+    }
+
+    /// What the call asks for of the products that have a limit. `Err` if it does not name the buyer.
+    fn shares(&self, lines: &Lines, way: &Way) -> Result<Vec<Share>, Expected> {
+        let mut shares: Vec<Share> = vec![];
+        for &(sku, _) in lines {
+            let product = product_of(sku);
+            let Some(&limit) = self.limits.get(&product) else { continue };
+            if shares.iter().any(|share| share.product == product) {
+                continue;
+            }
+            let of_product = |lines: &Lines| -> i64 {
+                lines.iter().filter(|line| product_of(line.0) == product).map(|line| line.1).sum()
+            };
+            let requested = of_product(lines);
+            let same = way.freed.iter().filter(|held| held.buyer == way.buyer);
+            let kept = same.map(|held| of_product(&held.lines)).sum();
+            if way.buyer.is_none() && requested > kept {
+                return Err(Expected::refused("ERR"));
+            }
+            shares.push(Share { product, limit, requested, kept, allowed: requested });
+        }
+        Ok(shares)
+    }
+
+    /// The units that the limits leave. Returns whether a share is too large.
+    fn judge_shares(&self, shares: &mut [Share], way: &Way) -> bool {
+        let Some(buyer) = way.buyer else { return false };
+        for share in shares.iter_mut().filter(|share| share.requested > share.kept) {
+            let freed = way.freed.iter().filter(|held| held.buyer == Some(buyer));
+            let own: i64 = freed.filter_map(|held| held.quota.get(&share.product)).sum();
+            let left = share.limit + self.quota((share.product, buyer))[0].unwrap_or(0);
+            let free = if own == 0 { left } else { own + left.max(0) };
+            share.allowed = if free >= share.requested { share.requested } else { free.max(share.kept) };
+            if way.partial {
+                share.allowed = share.allowed.max(0);
+            }
+        }
+        shares.iter().any(|share| share.allowed < share.requested)
+    }
+
+    /// The lines that are taken, and what is taken for them of the quotas of the buyer; or the refusal.
+    fn take_limited(
+        &mut self,
+        lines: &Lines,
+        way: &Way,
+        is_there: &dyn Fn(&str) -> bool,
+    ) -> Result<(Lines, Quota), Expected> {
+        let now = self.now;
+        let mut shares = self.shares(lines, way);
+        if let Ok(shares) = &mut shares
+            && self.judge_shares(shares, way)
+        {
+            self.settle_remembered(|gone| now > gone.deadline, true);
+            // All overdue units of the buyer are returned before the limit is held against them.
+            let mut later = self.clone();
+            let is_short = |product: &Sku| {
+                shares.iter().any(|share| share.product == *product && share.allowed < share.requested)
+            };
+            for id in self.overdue() {
+                let held = self.slots[&id].held().unwrap();
+                if held.buyer == way.buyer && held.quota.keys().any(is_short) {
+                    later.expire(id);
+                }
+            }
+            later.settle_pending();
+            later.judge_shares(shares, way);
+            self.look_who_is_gone(is_there);
+            self.settle_pending();
+        }
+        let picks = self.take_overdue(lines, way, is_there);
+        let shares = shares?;
+        let over = shares.iter().find(|share| share.allowed < share.requested).map(|share| {
+            Expected::refused(over(
+                share.product,
+                way.buyer.unwrap(),
+                share.requested,
+                share.allowed,
+                share.limit,
+            ))
+        });
+        let mut picks = match (picks, over) {
+            (Err(_), Some(over)) => return Err(over),
+            (Ok(_), Some(over)) if !way.partial => return Err(over),
+            (Err(refusal), None) => return Err(refusal),
+            (Ok(picks), None) => picks,
+            (Ok(picks), Some(over)) => {
+                let rest = cut(lines, &picks, &shares);
+                if rest.is_empty() {
+                    return Err(over);
+                }
+                if rest == *lines { picks } else { self.pick(&rest, way).unwrap() }
+            }
+        };
+        picks.retain(|line| line.1 > 0);
+        let mut quota = Quota::new();
+        for share in shares.iter().filter(|_| way.buyer.is_some()) {
+            let of_product = picks.iter().filter(|line| product_of(line.0) == share.product);
+            let units: i64 = of_product.map(|line| line.1).sum();
+            if units > 0 {
+                quota.insert(share.product, units);
+            }
+        }
+        Ok((picks, quota))
     }
 
     /// The lines that are taken for `lines`, after the overdue reservations of short skus were released; or the refusal.
@@ -1159,7 +1539,7 @@ impl Model {
         &mut self,
         lines: &Lines,
         way: &Way,
-        is_there: impl Fn(&str) -> bool,
+        is_there: &dyn Fn(&str) -> bool,
     ) -> Result<Lines, Expected> {
         let now = self.now;
         // What comes back first is all that is there, even for a request that takes less than it asks for.
@@ -1211,7 +1591,7 @@ impl Model {
 
     /// Takes named skus first, and W from what they leave.
     fn pick(&self, lines: &Lines, way: &Way) -> Result<Lines, Vec<Short>> {
-        let Way { split, partial, own } = way;
+        let Way { split, partial, own, .. } = way;
         let is_split = |sku: Sku| sku == W && split.is_some() && !self.warehouses.is_empty();
         // What is freed can always be held again, even if available is below the floor.
         let free = |sku: Sku| match units_of(own, sku) {
@@ -1336,8 +1716,14 @@ impl Model {
         if sum(&[&outcome.sold, &outcome.returned]) != outcome.asked {
             return Expected::refused("DRIFT");
         }
-        if let Err(refusal) = self.take_overdue(&outcome.overdue, &Way::default(), is_there) {
-            return refusal;
+        let way = Way { buyer: outcome.buyer, ..Way::default() };
+        match self.take_limited(&outcome.overdue, &way, &is_there) {
+            Err(refusal) => return refusal,
+            Ok((_, quota)) => {
+                for (product, units) in quota {
+                    self.take_quota((product, outcome.buyer.unwrap()), units, false);
+                }
+            }
         }
         for &(sku, quantity) in &outcome.overdue {
             *self.available.entry(sku).or_default() -= quantity;
@@ -1348,8 +1734,8 @@ impl Model {
         let asked = outcome.asked.clone();
         let earlier = |line: &(Sku, i64)| (line.0, line.1 - units_of(&outcome.overdue, line.0));
         let returned = sum(&[&outcome.returned.iter().map(earlier).collect()]);
-        let ending = Ending::Committed;
-        let sold = Outcome { ending, asked, sold, returned, overdue: vec![], successor: None, until };
+        let (ending, buyer) = (Ending::Committed, outcome.buyer);
+        let sold = Outcome { ending, asked, sold, returned, overdue: vec![], successor: None, buyer, until };
         self.outcomes.insert(id, sold);
         self.remember(token, Expected::done())
     }
@@ -1373,7 +1759,8 @@ impl Model {
                 let until = self.now + self.outcome_ttl;
                 let [asked, sold, returned, overdue] = [(); 4].map(|()| Lines::new());
                 let ending = Ending::RolledBack;
-                let fence = Outcome { ending, asked, sold, returned, overdue, successor: None, until };
+                let buyer = None;
+                let fence = Outcome { ending, asked, sold, returned, overdue, successor: None, buyer, until };
                 self.outcomes.insert(id, fence);
                 self.remember(token, Expected::done())
             }
@@ -1455,6 +1842,18 @@ impl Model {
             }
         }
         let gone_of = |sku| part.iter().find(|line| line.0 == sku).map_or(0, |line| line.1);
+        let is_whole = held.lines.iter().all(|line| gone_of(line.0) == line.1);
+        let mut quota = held.quota.clone();
+        if !is_whole {
+            for (product, units) in &mut quota {
+                let of_product = part.iter().filter(|line| product_of(line.0) == *product);
+                *units = of_product.map(|line| line.1).sum::<i64>().min(*units);
+            }
+            quota.retain(|_, units| *units > 0);
+        }
+        for (name, given) in self.all_given_back(held.buyer, &quota, ending == Ending::Committed) {
+            self.give_quota_back(name, given);
+        }
         let left: Lines = held.lines.iter().map(|line| (line.0, line.1 - gone_of(line.0))).collect();
         let left: Lines = left.into_iter().filter(|line| line.1 > 0).collect();
         if left.is_empty() {
@@ -1463,6 +1862,10 @@ impl Model {
         } else {
             let gone = if ending == Ending::Committed { &mut held.sold } else { &mut held.returned };
             *gone = sum(&[gone, &part]);
+            for (product, units) in quota {
+                *held.quota.get_mut(&product).unwrap() -= units;
+            }
+            held.quota.retain(|_, units| *units > 0);
             self.put(id, Held { lines: left, expires_at: deadline, ..held }, deadline);
         }
         self.remember(token, Expected::done())
@@ -1770,6 +2173,24 @@ impl Model {
             (["ZREM", _, name], _) => {
                 self.warehouses.remove(&place(name));
             }
+            (["SET", _, units], None) if key.starts_with("stock:limit:") => {
+                self.limits.insert(number(&key["stock:limit:".len()..]), integer(units));
+            }
+            (["DEL", _], None) if key.starts_with("stock:limit:") => {
+                self.limits.remove(&number(&key["stock:limit:".len()..]));
+            }
+            (["INCRBY", _, units], _) if key.contains("@@") => {
+                let (at, name) = quota_counter(key);
+                let mut counters = self.quota(name);
+                counters[at] = Some(counters[at].unwrap_or(0) + integer(units));
+                self.set_quota(name, counters);
+            }
+            (["DEL", _], None) if key.contains("@@") => {
+                let (at, name) = quota_counter(key);
+                let mut counters = self.quota(name);
+                counters[at] = None;
+                self.set_quota(name, counters);
+            }
             (["INCRBY", _, units], _) => match counter(key).expect("a counter") {
                 (true, sku) => self.count_by_hand(sku, integer(units), 0),
                 (false, sku) => self.count_by_hand(sku, 0, integer(units)),
@@ -1879,6 +2300,7 @@ impl Model {
         self.undecided.clear();
         self.remembered.clear();
         self.to_check.clear();
+        self.quotas_to_check.clear();
         self.written.clear();
         self.appeared.clear();
     }
@@ -1906,6 +2328,7 @@ impl Model {
         self.lose_memory();
         self.begin_check();
         self.to_check.clear();
+        self.quotas_to_check.clear();
         self.walk = true;
     }
 }
@@ -1989,6 +2412,61 @@ fn place(name: &str) -> Sku {
     W_PLACES[at.unwrap_or_else(|| panic!("there is no warehouse {name}"))]
 }
 
+/// The buyer of this name.
+fn buyer(name: &str) -> &'static str {
+    BUYERS.into_iter().find(|known| *known == name).unwrap_or_else(|| panic!("there is no buyer {name}"))
+}
+
+/// The quota of this name, `product@@buyer`.
+fn quota_named(name: &str) -> QuotaName {
+    let (product, of) = name.split_once("@@").expect("a quota");
+    (number(product), buyer(of))
+}
+
+/// The name of a quota.
+pub fn quota_name((product, buyer): QuotaName) -> String {
+    format!("{}@@{buyer}", SKUS[product])
+}
+
+/// The quota of a counter, and 0 for the available one or 1 for the reserved one.
+fn quota_counter(key: &str) -> (usize, QuotaName) {
+    match key.strip_prefix("stock:available:") {
+        Some(name) => (0, quota_named(name)),
+        None => (1, quota_named(key.strip_prefix("stock:reserved:").expect("a counter"))),
+    }
+}
+
+/// The refusal of a buyer who wants more than the limit allows.
+fn over(product: Sku, buyer: &str, requested: i64, left: i64, limit: i64) -> String {
+    let (name, left) = (SKUS[product], left.max(0));
+    format!("LIMIT {name} buyer {buyer} requested {requested}, may take {left} more (limit {limit})")
+}
+
+/// The lines, cut to what the stock gave (`picks`) and the shares allow. The lines of a product take in their order.
+fn cut(lines: &Lines, picks: &Lines, shares: &[Share]) -> Lines {
+    let is_split = !picks.iter().any(|line| line.0 == W);
+    let mut rest = Lines::new();
+    let mut left: Vec<i64> = shares.iter().map(|share| share.allowed).collect();
+    for &(sku, units) in lines {
+        let given = if sku == W && is_split {
+            // The named warehouses take first.
+            let named = |place: Sku| units_of(lines, place).min(units_of(picks, place));
+            W_PLACES.iter().map(|place| units_of(picks, *place) - named(*place)).sum()
+        } else {
+            units_of(picks, sku)
+        };
+        let mut units = units.min(given);
+        if let Some(at) = shares.iter().position(|share| share.product == product_of(sku)) {
+            units = units.min(left[at]);
+            left[at] -= units;
+        }
+        if units > 0 {
+            rest.push((sku, units));
+        }
+    }
+    rest
+}
+
 /// The priority of a warehouse, from the words of a call or a score.
 fn priority(text: &str) -> i64 {
     if ["CLOSED", "inf"].contains(&text) { CLOSED } else { integer(text) }
@@ -2012,7 +2490,7 @@ struct Asked {
     split: Split,
     partial: bool,
     data: Option<String>,
-    buyer: Option<String>,
+    buyer: Option<&'static str>,
     late: bool,
     fence: bool,
     force: bool,
@@ -2041,7 +2519,7 @@ impl Asked {
                 "SPLIT" => asked.split = Split::parse(value().as_bytes()).expect("a split"),
                 "PARTIAL" => asked.partial = true,
                 "DATA" => asked.data = Some(value().to_owned()),
-                "BUYER" => asked.buyer = Some(value().to_owned()),
+                "BUYER" => asked.buyer = Some(buyer(value())),
                 "LATE" => asked.late = true,
                 "FENCE" => asked.fence = true,
                 "FORCE" => asked.force = true,

@@ -2,6 +2,7 @@
 
 use redis_inventory::commands::{Change, Request};
 use redis_inventory::engine::floors::set_floor;
+use redis_inventory::engine::limits::{quota, set_limit};
 use redis_inventory::engine::replace::replace;
 use redis_inventory::engine::reserve::reserve;
 use redis_inventory::engine::shelves::Units;
@@ -56,6 +57,11 @@ pub fn answer(server: &mut Simulation, request: &Request) -> Result<String, Refu
             warehouses::remove(server, product, place).map(ok)
         }
         Request::Floor(sku, units) => set_floor(server, sku, *units).map(ok),
+        Request::Limit(product, units) => set_limit(server, product, *units).map(ok),
+        Request::Quota(product, buyer) => quota(server, product, buyer).map(|view| {
+            let shown = |units: Option<i64>| units.map_or_else(null, |units| units.to_string());
+            format!("{} {} {} {}", shown(view.limit), view.held, view.bought, shown(view.left))
+        }),
         Request::Threshold(product, units) => restock::set_threshold(server, product, *units).map(ok),
         Request::Repair(sku, force) => {
             audit::repair(server, sku, *force).map(|before| before.as_ref().map_or_else(null, of_audit))

@@ -11,13 +11,13 @@ use super::calls::call;
 use super::simulation::{BEGIN, Command, Simulation, Value};
 
 /// Runs one call as its own unit of work.
-fn ask(server: &mut Simulation, words: &str) -> String {
+pub fn ask(server: &mut Simulation, words: &str) -> String {
     let words: Vec<&str> = words.split(' ').collect();
     server.command("", |server| call(server, &words)).unwrap_or_else(|refusal| refusal.to_string())
 }
 
 /// Runs a call that must succeed.
-fn done(server: &mut Simulation, words: &str) -> String {
+pub fn done(server: &mut Simulation, words: &str) -> String {
     let answer = ask(server, words);
     assert!(answer.split(' ').next().is_some_and(|code| code == "OK" || !is_code(code)), "{words}: {answer}");
     answer
@@ -43,19 +43,19 @@ fn shop(units: &str) -> Simulation {
     shop
 }
 
-fn counters(server: &Simulation, sku: &str) -> (i64, i64) {
+pub fn counters(server: &Simulation, sku: &str) -> (i64, i64) {
     let counter = |kind: &str| server.number(&format!("stock:{kind}:{sku}")).unwrap_or(0);
     (counter("available"), counter("reserved"))
 }
 
 /// The keys that a call reads.
-fn looks(server: &mut Simulation, words: &str) -> Vec<String> {
+pub fn looks(server: &mut Simulation, words: &str) -> Vec<String> {
     server.looks = Some(Vec::new());
     ask(server, words);
     server.looks.take().unwrap()
 }
 
-fn sent(server: &mut Simulation) -> Vec<Command> {
+pub fn sent(server: &mut Simulation) -> Vec<Command> {
     server.take_stream().into_iter().flatten().collect()
 }
 

@@ -19,7 +19,7 @@ use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku as SkuName};
 use super::calls;
 use super::dice::Dice;
 use super::lines::{self, Life, Line, Lines, Mix, PLACES, READS, SKUS, absolute};
-use super::model::{Expected, MARK, Model, THRESHOLD};
+use super::model::{Expected, MARK, Model, THRESHOLD, all_quotas, quota_name};
 use super::simulation::{BEGIN, Command, Data, Entry, Simulation};
 
 #[derive(Clone, Debug)]
@@ -251,6 +251,11 @@ impl History {
             let on_hand = available.unwrap_or(0) + reserved.unwrap_or(0);
             assert_eq!(on_hand, model.on_hand[&sku], "units of {name} were lost or made");
         }
+        for name in all_quotas() {
+            let counter = |kind: &str| master.number(&format!("stock:{kind}:{}", quota_name(name)));
+            let found = [counter("available"), counter("reserved")];
+            assert_eq!(found, model.quota(name), "the quota {}", quota_name(name));
+        }
         let records = master.data.keys().filter_map(|name| name.strip_prefix("reservation:"));
         let known = model.slots.keys().map(|id| lines::id(*id));
         assert_eq!(records.map(str::to_owned).collect::<BTreeSet<_>>(), known.collect(), "records");
@@ -276,6 +281,11 @@ impl History {
                 held,
                 "held units of {name} on the replica"
             );
+        }
+        for name in all_quotas() {
+            let sku = SkuName::parse_any(quota_name(name).as_bytes(), KeyStyle::Plain).unwrap();
+            let held = [master, replica].map(|ledger| ledger.holds.held_by_others(&sku, 0));
+            assert_eq!(held, [model.quota_held(name), model.quota_held_by_records(name)], "held of {sku}");
         }
         for ledger in [master, replica] {
             assert_eq!(ledger.holds.count(), model.live_count(), "live reservations");
@@ -554,5 +564,17 @@ fn an_element_that_is_short_returns_what_another_client_has_deleted_as_well() {
         INV.RESERVE R5 PX 1 ITEMS P 1
         WAIT 2
         INV.MRESERVE PX 1 2 R6 1 P 1 R8 1 Q 1",
+    );
+}
+
+#[test]
+fn the_quota_of_a_record_whose_units_may_be_another_programs_is_given_back_when_its_id_is_used_again() {
+    replay(
+        Setting { stock: [1, 0, 0, 0, 0, 1], repairs: None, ..SETTING },
+        "RESTART
+        INV.LIMIT W 1
+        INV.RESERVE R4@shop PX 1 PARTIAL BUYER ann ITEMS W 1 P 1
+        DEL reservation:R4@shop
+        INV.MRESERVE PX 1 1 R4@shop 1 P 1",
     );
 }

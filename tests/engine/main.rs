@@ -21,6 +21,7 @@ mod floors;
 mod gone;
 mod histories;
 mod index;
+mod limits;
 mod moving;
 mod refusals;
 mod replace;

@@ -574,6 +574,7 @@ impl Simulation {
                 | Watched::Outcome(_)
                 | Watched::Warehouses(_)
                 | Watched::Floor(_)
+                | Watched::Limit(_)
                 | Watched::Available
                 | Watched::Reserved(_),
             )

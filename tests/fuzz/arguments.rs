@@ -188,6 +188,14 @@ fn check_limits(request: &Request, settings: &Settings) {
             check_sku(sku);
             assert!(exact.contains(units));
         }
+        Request::Limit(product, units) => {
+            check_id(product.as_str());
+            assert!(units.is_none_or(|units| (0..=MAX_EXACT).contains(&units)));
+        }
+        Request::Quota(product, buyer) => {
+            check_id(product.as_str());
+            check_id(buyer);
+        }
         Request::Threshold(product, units) => {
             check_id(product.as_str());
             assert!(units.is_none_or(|units| (OFF..=MAX_EXACT).contains(&units)));
@@ -397,6 +405,11 @@ fn spell(asked: &Request, style: KeyStyle) -> Vec<String> {
             [word("inv.warehouses"), product(of), word("set")].into_iter().chain(places).collect()
         }
         Request::Floor(of, units) => vec![word("inv.floor"), sku(of), units.to_string()],
+        Request::Limit(of, units) => {
+            let units = units.map_or_else(|| word("off"), |units| units.to_string());
+            vec![word("inv.limit"), product(of), units]
+        }
+        Request::Quota(of, buyer) => vec![word("inv.quota"), product(of), buyer.clone()],
         Request::Threshold(of, units) => {
             let units = match units {
                 None => word("default"),

@@ -586,6 +586,15 @@ impl Shop {
         let mut all_moved = true;
         for sku in skus {
             let (Some(old), Some(new)) = (shelf(before, sku), shelf(&after, sku)) else { continue };
+            if sku.is_quota() {
+                // Nobody has bought less than nothing, unless another client's numbers say so.
+                let is_right = |shelf: &Shelf| shelf.available <= -shelf.reserved.max(0);
+                assert!(!is_right(&old) || is_right(&new), "quota {sku}: {old:?} {new:?}");
+                if before.settled && after.settled && !self.outcomes_by_hand {
+                    assert!(new.drift().abs() <= old.drift().abs(), "drift of {sku}: {old:?} {new:?}");
+                }
+                continue;
+            }
             let floor = old.floor.min(new.floor).min(0);
             for (was, is, lowest, what) in [
                 (old.available, new.available, floor, "available"),
@@ -814,7 +823,7 @@ impl Shop {
         for name in server.data.keys() {
             let rest =
                 ["stock:available:", "stock:reserved:"].iter().find_map(|prefix| name.strip_prefix(prefix));
-            if let Some(sku) = rest.and_then(|rest| Sku::parse(rest.as_bytes(), style).ok())
+            if let Some(sku) = rest.and_then(|rest| Sku::parse_any(rest.as_bytes(), style).ok())
                 && [Key::Available(&sku), Key::Reserved(&sku)].iter().any(|key| key.name(style) == *name)
             {
                 skus.insert(sku);

@@ -71,6 +71,11 @@ fn check_name(name: &[u8], style: KeyStyle) -> ReservationId {
             check_sku(&sku, style);
             any
         }
+        Some(Watched::Limit(product)) => {
+            spelled(Key::Limit(product.as_str()));
+            check_id(product.as_str());
+            any
+        }
         Some(Watched::Warehouses(product)) => {
             spelled(Key::Warehouses(product.as_str()));
             check_id(product.as_str());
@@ -98,7 +103,13 @@ fn check_sku(sku: &Sku, style: KeyStyle) {
         check_id(warehouse);
         assert!(!warehouse.contains('@'));
     }
-    assert_eq!(Sku::from_parts(sku.product(), sku.warehouse(), style).as_ref(), Ok(sku));
+    match sku.buyer() {
+        Some(buyer) => {
+            check_id(buyer.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(buyer));
+            assert_eq!(sku.warehouse(), None);
+        }
+        None => assert_eq!(Sku::from_parts(sku.product(), sku.warehouse(), style).as_ref(), Ok(sku)),
+    }
     let name = Key::Reserved(sku).name(style);
     assert_eq!(watched(name.as_bytes(), style), Some(Watched::Reserved(sku.clone())));
     assert_eq!(Sku::replicated(sku.as_str().as_bytes(), style).as_ref(), Some(sku));
@@ -150,7 +161,9 @@ fn check_documents(id: &ReservationId, json: &[u8], style: KeyStyle) {
 }
 
 fn check_record(record: &Record, style: KeyStyle) {
-    let Record { id, items, asked, short, sold, returned, .. } = record;
+    let Record { id, items, asked, short, sold, returned, buyer, quota, .. } = record;
+    check_quota(quota, buyer.as_deref(), style);
+    assert_eq!(record.quota_of(&[]), []);
     assert!(!items.is_empty(), "a record that holds nothing");
     for lines in [items, sold, returned, asked.as_ref().unwrap_or(items), short.as_ref().unwrap_or(items)] {
         check_lines(lines, style);
@@ -180,8 +193,15 @@ fn check_record(record: &Record, style: KeyStyle) {
     describe(items);
 }
 
+/// Each product occurs once, and all of them are of the same buyer.
+fn check_quota(quota: &[Line], buyer: Option<&str>, style: KeyStyle) {
+    check_lines(quota, style);
+    assert!(quota.iter().all(|line| line.sku.is_quota() && line.sku.buyer() == buyer));
+}
+
 fn check_outcome(id: &ReservationId, outcome: &Outcome, style: KeyStyle) {
     check_lines(&outcome.items, style);
+    check_quota(&outcome.quota, outcome.buyer.as_deref(), style);
     if let Some(parts) = &outcome.parts {
         check_lines(&parts.sold, style);
         check_lines(&parts.returned, style);
@@ -195,9 +215,8 @@ fn check_outcome(id: &ReservationId, outcome: &Outcome, style: KeyStyle) {
     if let Some(successor) = &outcome.replaced_by {
         check_id(successor.as_str());
     }
-    for later in
-        [outcome.clone().sold_late(7), outcome.clone().given_up(7), outcome.clone().now_replaced_by(id, 7)]
-    {
+    let sold_late = outcome.clone().sold_late(outcome.quota.clone(), 7);
+    for later in [sold_late, outcome.clone().given_up(7), outcome.clone().now_replaced_by(id, 7)] {
         assert_eq!(Outcome::from_json(id, &later.to_json(id), style), Some(later));
     }
     assert!(outcome.refusal(id).to_string().starts_with(outcome.refusal(id).code()));
@@ -231,8 +250,9 @@ fn check_words(word: &[u8], style: KeyStyle) {
         check_id(warehouse.as_str());
         check_sku(&Sku::at("P", &warehouse), style);
     }
-    if let Ok(sku) = Sku::parse(word, style) {
+    if let Ok(sku) = Sku::parse_any(word, style) {
         check_sku(&sku, style);
+        assert_eq!(Sku::parse(word, style).is_ok(), !sku.is_quota());
     }
 }
 

@@ -126,7 +126,10 @@ fn a_sku_has_one_at_sign_with_something_on_both_sides() {
     assert_eq!(sku("@A", Plain), "ERR product is empty");
     assert_eq!(sku("@", Plain), "ERR product is empty");
     assert_eq!(sku("P@A@B", Plain), "ERR warehouse 'A@B' contains '@'");
-    assert_eq!(sku("P@@A", Plain), "ERR warehouse '@A' contains '@'");
+    assert_eq!(
+        sku("P@@A", Plain),
+        "ERR 'P@@A' is the quota of a buyer: only INV.ADJUST, INV.AUDIT and INV.REPAIR accept it"
+    );
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn plain_names_are_those_of_the_lua_scripts() {
         (Key::Warehouses("PROD-123"), "stock:warehouses:PROD-123"),
         (Key::Threshold("PROD-123"), "stock:threshold:PROD-123"),
         (Key::Floor(&sku), "stock:floor:PROD-123"),
+        (Key::Limit("PROD-123"), "stock:limit:PROD-123"),
         (Key::Alert("PROD-123", 1_763_820_000_000), "alert:PROD-123:1763820000000"),
         (Key::Managed, "inventory:managed"),
         (Key::Feed("PROD-123"), "inventory:feed"),
@@ -55,6 +56,7 @@ fn tagged_names_have_braces_around_the_product_or_the_id() {
         (Key::Warehouses("PROD-123"), "stock:warehouses:{PROD-123}"),
         (Key::Threshold("PROD-123"), "stock:threshold:{PROD-123}"),
         (Key::Floor(&sku), "stock:floor:{PROD-123}"),
+        (Key::Limit("PROD-123"), "stock:limit:{PROD-123}"),
         (Key::Alert("PROD-123", 7), "alert:{PROD-123}:7"),
         (Key::Managed, "inventory:managed"),
         (Key::Feed("PROD-123"), "inventory:feed:{PROD-123}"),
@@ -83,8 +85,8 @@ fn all_keys_of_a_command_are_in_the_slot_of_what_it_names() {
         assert_eq!(tag(&name(Key::Outcome(&id), Tagged)), slot, "the outcome of {text}");
         assert_eq!(tag(&name(Key::Once(&once), Tagged)), slot, "the ONCE answer of {text}");
     }
-    for text in ["P", "{P}", "{P}@A", "{shop7}:P", "{shop7}:P@A", "a{b}c@d"] {
-        let sku = Sku::parse(text.as_bytes(), Tagged).unwrap();
+    for text in ["P", "{P}", "{P}@A", "{shop7}:P", "{shop7}:P@A", "a{b}c@d", "{P}@@ann", "{P}@@{ann}@x"] {
+        let sku = Sku::parse_any(text.as_bytes(), Tagged).unwrap();
         let once = OnceName::of_sku("adjust", &sku, b"token", Tagged).unwrap();
         let slot = tag(text);
         for key in [
@@ -92,6 +94,7 @@ fn all_keys_of_a_command_are_in_the_slot_of_what_it_names() {
             Key::Reserved(&sku),
             Key::Warehouses(sku.product()),
             Key::Floor(&sku),
+            Key::Limit(sku.product()),
             Key::Threshold(sku.product()),
             Key::Alert(sku.product(), 7),
             Key::Feed(sku.product()),
@@ -100,6 +103,49 @@ fn all_keys_of_a_command_are_in_the_slot_of_what_it_names() {
             assert_eq!(tag(&name(key, Tagged)), slot, "{key:?} of {text}");
         }
     }
+}
+
+/// The quota of a buyer is split at the first `@@`, and the buyer may be anything that an id may be.
+#[test]
+fn a_quota_has_the_name_of_its_product_and_of_its_buyer() {
+    for (text, product, buyer) in [
+        ("PS5@@cust7", "PS5", "cust7"),
+        ("PS5@@@cust7", "PS5", "@cust7"),
+        ("PS5@@a@@b", "PS5", "a@@b"),
+        ("PS5@@{x}", "PS5", "{x}"),
+        ("PS5@@a b:c", "PS5", "a b:c"),
+    ] {
+        let quota = Sku::parse_any(text.as_bytes(), Plain).unwrap();
+        assert_eq!((quota.product(), quota.buyer()), (product, Some(buyer)), "{text}");
+        assert_eq!((quota.warehouse(), quota.is_quota(), quota.as_str()), (None, true, text));
+        assert_eq!(Product::of(&quota).as_str(), product);
+        assert_eq!(Sku::replicated(text.as_bytes(), Plain), Some(quota.clone()));
+        assert_eq!(name(Key::Available(&quota), Plain), format!("stock:available:{text}"));
+        let known = watched(format!("stock:reserved:{text}").as_bytes(), Plain);
+        assert_eq!(known, Some(Watched::Reserved(quota)), "{text}");
+        let refused = Sku::parse(text.as_bytes(), Plain).unwrap_err().to_string();
+        assert!(refused.contains("only INV.ADJUST, INV.AUDIT and INV.REPAIR accept it"), "{refused}");
+        assert!(Product::parse(text.as_bytes(), Plain).is_err());
+        assert_eq!(
+            watched(format!("stock:floor:{text}").as_bytes(), Plain),
+            None,
+            "a quota has no floor of its own"
+        );
+    }
+    for text in ["@@b", "PS5@@", "PS5@@a\u{7}", "PS5@A@@b", "PS5@"] {
+        assert!(Sku::parse_any(text.as_bytes(), Plain).is_err(), "{text}");
+    }
+    let long = format!("PS5@@{}", "b".repeat(257));
+    assert!(Sku::parse_any(long.as_bytes(), Plain).is_err());
+    for plain in ["PS5", "PS5@A"] {
+        let sku = Sku::parse_any(plain.as_bytes(), Plain).unwrap();
+        assert_eq!((sku.is_quota(), Some(sku)), (false, Sku::parse(plain.as_bytes(), Plain).ok()));
+    }
+    let tagged = Sku::parse_any(b"{PS5}@@{x}", Tagged).unwrap();
+    assert_eq!((tagged.product(), tagged.buyer()), ("PS5", Some("{x}")));
+    assert_eq!(name(Key::Available(&tagged), Tagged), "stock:available:{PS5}@@{x}");
+    let refused = Sku::parse_any(b"PS5@@{x}", Tagged).unwrap_err().to_string();
+    assert!(refused.ends_with("write {PS5}@@{x}"), "{refused}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The JSON of records and outcomes, and which values are foreign.
 
 use redis_inventory::inventory::ending::Ending;
+use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::outcome::{Outcome, Parts};
+use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{
     KeyStyle::{Plain, Tagged},
@@ -106,6 +108,55 @@ fn whatever_is_no_record_of_this_id_is_foreign() {
     assert_eq!(Record::from_json(&id("R"), b"\xff\xfe", Plain), None);
 }
 
+fn quota(product: &str, buyer: &str, units: i64) -> Line {
+    let sku = Sku::parse_any(format!("{product}@@{buyer}").as_bytes(), Plain).unwrap();
+    Line { sku, quantity: Quantity::new(units).unwrap() }
+}
+
+#[test]
+fn what_a_record_holds_of_quotas_is_stored_without_the_name_of_the_buyer() {
+    let held = Record {
+        buyer: Some("ann".to_owned()),
+        quota: vec![quota("P", "ann", 3)],
+        ..record("R", "P@A 1, P@B 2, Q 1")
+    };
+    let json = String::from_utf8(held.to_json()).unwrap();
+    assert!(json.ends_with(r#","buyer":"ann","quota":[{"product_id":"P","quantity":3}]}"#), "{json}");
+    assert_eq!(Record::from_json(&id("R"), json.as_bytes(), Plain), Some(held.clone()));
+    let spaced = json.replace("\"quota\":", "\"quota\" : ");
+    assert_eq!(Record::from_json(&id("R"), spaced.as_bytes(), Plain), Some(held.clone()));
+    for wrong in [
+        json.replace(r#""buyer":"ann","#, ""),
+        json.replace(r#""buyer":"ann""#, r#""buyer":"""#),
+        json.replace(
+            r#"[{"product_id":"P","quantity":3}]"#,
+            r#"[{"product_id":"P","warehouse":"A","quantity":3}]"#,
+        ),
+        json.replace(
+            r#"[{"product_id":"P","quantity":3}]"#,
+            r#"[{"product_id":"P","quantity":3},{"product_id":"P","quantity":1}]"#,
+        ),
+        json.replace(
+            r#""quota":[{"product_id":"P","quantity":3}"#,
+            r#""quota":[{"product_id":"P","quantity":0}"#,
+        ),
+    ] {
+        assert_eq!(Record::from_json(&id("R"), wrong.as_bytes(), Plain), None, "{wrong}");
+    }
+    for (part, units) in
+        [("P@A 1", 1), ("P@B 2", 2), ("Q 1", 0), ("P@A 1, P@B 1, Q 1", 2), ("P@A 1, P@B 2, Q 1", 3)]
+    {
+        let of_part: i64 = held.quota_of(&lines(part)).iter().map(|line| line.quantity.units()).sum();
+        assert_eq!(of_part, units, "{part}");
+    }
+    let outcome = Outcome::of(&held, 1900, Ending::Committed, 1500, &held.items);
+    let json = String::from_utf8(outcome.to_json(&id("R"))).unwrap();
+    assert!(json.ends_with(r#","buyer":"ann","quota":[{"product_id":"P","quantity":3}]}"#), "{json}");
+    assert_eq!(Outcome::from_json(&id("R"), json.as_bytes(), Plain), Some(outcome));
+    // Written only if it is used.
+    assert!(!String::from_utf8(record("R", "P 1").to_json()).unwrap().contains("quota"));
+}
+
 #[test]
 fn what_was_asked_is_what_is_held_and_what_went_in_parts() {
     let record = Record { sold: lines("P 2, Q 4"), returned: lines("P 1"), ..record("R", "P 5") };
@@ -192,6 +243,7 @@ fn an_outcome_is_stored_with_how_and_when_it_ended() {
             rolled_back: Vec::new(),
             data: None,
             buyer: None,
+            quota: Vec::new(),
             replaced_by: None,
         };
         let json = outcome.to_json(&id("R"));
@@ -295,7 +347,7 @@ fn a_late_commit_takes_again_what_the_deadline_returned() {
     let record = Record { sold: lines("P 2"), ..record("R", "P 3, Q 1") };
     let in_parts = Outcome::of(&record, 1900, Ending::Expired, 2000, &lines("P 3, Q 1"));
     assert_eq!(in_parts.to_take_again(), lines("P 3, Q 1"));
-    let sold = in_parts.sold_late(2500);
+    let sold = in_parts.sold_late(Vec::new(), 2500);
     assert_eq!((sold.ending, sold.expires_at, sold.resolved_at), (Ending::Committed, 1900, 2500));
     assert_eq!(sold.parts.map(|parts| (parts.sold, parts.returned)), Some((lines("P 5, Q 1"), Vec::new())));
 }
@@ -308,7 +360,7 @@ fn a_late_commit_leaves_what_a_rollback_had_returned() {
     assert_eq!(expired.check_all_back(), Ok(()));
     assert_eq!(expired.to_take_again(), lines("P 3"));
     assert_eq!(Outcome::from_json(&id("R"), &expired.to_json(&id("R")), Plain), Some(expired.clone()));
-    let sold = expired.clone().sold_late(2500);
+    let sold = expired.clone().sold_late(Vec::new(), 2500);
     assert_eq!(sold.items, lines("P 6, Q 4"));
     assert_eq!(sold.parts, Some(Parts { sold: lines("P 4"), returned: lines("P 2, Q 4") }));
     // A finished outcome is as older versions write it.

@@ -5,7 +5,7 @@ use redis_inventory::inventory::ending::Ending;
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::refusal::{Objections, Rank, Refusal, Shortage, both, put_off};
 
-use super::{id, lines, sku};
+use super::{id, lines, product, sku};
 
 /// One of each, in the order of their ranks.
 fn every_refusal() -> Vec<(Refusal, &'static str)> {
@@ -99,6 +99,26 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
         (
             Refusal::NotAllBack { sku: sku("P"), held: 5, known: 3 },
             "DRIFT the reservation held 5 of P, but only 3 were returned at the deadline or sold before: it cannot be committed late. Reserve again with a new id",
+        ),
+        (
+            Refusal::Limit {
+                product: product("PS5"),
+                buyer: "cust7".to_owned(),
+                requested: 3,
+                left: 1,
+                limit: 2,
+            },
+            "LIMIT PS5 buyer cust7 requested 3, may take 1 more (limit 2)",
+        ),
+        (
+            Refusal::Limit {
+                product: product("P 5"),
+                buyer: "a, b".to_owned(),
+                requested: 3,
+                left: -4,
+                limit: 2,
+            },
+            "LIMIT \"P 5\" buyer \"a, b\" requested 3, may take 0 more (limit 2)",
         ),
         (
             Refusal::Insufficient(vec![short("PROD-123", 5, 1), short("PROD-9", 2, 0)]),

@@ -31,7 +31,7 @@ fn outcome() -> Outcome {
 fn each_effect_has_one_form() {
     let once = OnceName::new("commit", "R", b"token", KeyStyle::Plain).unwrap();
     let hold = Effect::Hold { record: record("R", "P 5"), deadline: 1900 };
-    let table: [(&[&str], Effect); 16] = [
+    let table: [(&[&str], Effect); 20] = [
         (&["HOLD", "R", "1900", RECORD], hold),
         (&["RECORD", "R", "2900", RECORD], Effect::Record { record: record("R", "P 5"), deadline: 2900 }),
         (&["UNITS", "P@A", "-5", "5"], Effect::Units { sku: sku("P@A"), available: -5, reserved: 5 }),
@@ -45,6 +45,20 @@ fn each_effect_has_one_form() {
         (&["THRESHOLD", "P", "7", "0"], Effect::Threshold { product: product("P"), units: Some(7) }),
         (&["FLOOR", "P@A", "-7", "0"], Effect::Floor { sku: sku("P@A"), units: -7 }),
         (&["FLOOR", "P", "0", "0"], Effect::Floor { sku: sku("P"), units: 0 }),
+        (&["LIMIT", "P", "2", "0"], Effect::Limit { product: product("P"), units: Some(2) }),
+        (&["LIMIT", "P", "-1", "0"], Effect::Limit { product: product("P"), units: None }),
+        (
+            &["UNITS", "P@@a@b", "2", "-2"],
+            Effect::Units {
+                sku: Sku::parse_any(b"P@@a@b", KeyStyle::Plain).unwrap(),
+                available: 2,
+                reserved: -2,
+            },
+        ),
+        (
+            &["CLEAR", "P@@a@b", "0", "0"],
+            Effect::Clear { sku: Sku::parse_any(b"P@@a@b", KeyStyle::Plain).unwrap() },
+        ),
         (&["NOALERTS", "P", "0", "0"], Effect::Threshold { product: product("P"), units: Some(-1) }),
         (&["THRESHOLD", "P", "-1", "0"], Effect::Threshold { product: product("P"), units: None }),
         (&["RANK", "P@A", "-7", "0"], Effect::Rank { place: sku("P@A"), priority: Priority::Number(-7) }),

@@ -56,6 +56,11 @@ const LINES: &[&str] = &[
     "INV.THRESHOLD shop1:p 5",
     "INV.THRESHOLD shop1:p OFF",
     "INV.THRESHOLD shop1:p DEFAULT",
+    "INV.LIMIT shop1:limited 5",
+    "INV.LIMIT shop1:limited OFF",
+    "INV.QUOTA shop1:p ann",
+    "INV.ADJUST shop1:p@@ann 0",
+    "INV.AUDIT shop1:p@@ann",
     "INV.WAREHOUSES shop1:new SET A 1 B 2",
     "INV.WAREHOUSES shop1:new DEL B",
     "INV.TRANSFER shop1:w A B 1 ONCE t",
@@ -591,7 +596,10 @@ fn a_user_who_may_only_read_cannot_write_and_one_who_may_only_write_cannot_read(
     for (rules, allowed) in [
         ("%R~shop1* +@inventory", &READERS[..]),
         // Its only reply is OK.
-        ("%W~shop1* +@inventory", &["INV.FLOOR", "INV.THRESHOLD", "INV.AUDITSCAN", "INV.STOCKSCAN"]),
+        (
+            "%W~shop1* +@inventory",
+            &["INV.FLOOR", "INV.LIMIT", "INV.THRESHOLD", "INV.AUDITSCAN", "INV.STOCKSCAN"],
+        ),
     ] {
         let mut town = Town::new(false);
         let mut clerk = town.user(rules);
@@ -666,8 +674,16 @@ fn a_reservation_is_of_those_who_may_name_its_id() {
 }
 
 /// Commands that change nothing.
-const READERS: [&str; 7] =
-    ["INV.GET", "INV.STOCK", "INV.STOCKSCAN", "INV.ALERTS", "INV.SCAN", "INV.AUDIT", "INV.AUDITSCAN"];
+const READERS: [&str; 8] = [
+    "INV.GET",
+    "INV.STOCK",
+    "INV.STOCKSCAN",
+    "INV.QUOTA",
+    "INV.ALERTS",
+    "INV.SCAN",
+    "INV.AUDIT",
+    "INV.AUDITSCAN",
+];
 
 /// Whether a command of this name is allowed.
 type Allowed = fn(&str) -> bool;
@@ -863,6 +879,8 @@ const RIGHTS: &[(&str, [bool; 4])] = &[
     ("INV.SET P ONHAND 100", [false, true, false, false]),
     ("INV.FLOOR P 1", [false, true, false, false]),
     ("INV.THRESHOLD P 99", [false, true, false, false]),
+    ("INV.LIMIT P OFF", [false, true, false, false]),
+    ("INV.QUOTA P ann", [true, true, true, false]),
     ("INV.WAREHOUSES Q SET A 1 B 2", [false, true, false, false]),
     ("INV.ADJUST Q@A 5", [false, true, false, false]),
     ("INV.TRANSFER Q A B 1", [false, true, false, false]),

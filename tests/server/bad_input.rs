@@ -95,6 +95,13 @@ pub const SLIPS: &[&str] = &[
     "INV.FLOOR P none",
     "INV.FLOOR P 9007199254740992",
     "INV.FLOOR P -9007199254740992",
+    "INV.LIMIT P -1",
+    "INV.LIMIT P NEVER",
+    "INV.LIMIT P@A 5",
+    "INV.ADJUST P@@ 1",
+    "INV.ADJUST @@ann 1",
+    "INV.RESERVE R2 ITEMS P@@ann 5",
+    "INV.SET P@@ann AVAILABLE 5",
     // Invalid times.
     "INV.RESERVE R2 EX 0 ITEMS P 5",
     "INV.RESERVE R2 PX -1 ITEMS P 5",

@@ -94,12 +94,16 @@ impl Books {
 
     /// Available and reserved units of each sku.
     pub fn on_hand(&self) -> Units {
-        sum(&[&self.available, &self.reserved])
+        let mut units = sum(&[&self.available, &self.reserved]);
+        units.retain(|sku, _| !sku.contains("@@"));
+        units
     }
 
     /// All units that ever existed, if units only come and go through reservations.
     pub fn units(&self) -> Units {
-        sum(&[&self.available, &self.reserved, &self.sold])
+        let mut units = sum(&[&self.available, &self.reserved, &self.sold]);
+        units.retain(|sku, _| !sku.contains("@@"));
+        units
     }
 
     fn enter(&mut self, key: &str, value: &str) {
@@ -113,6 +117,7 @@ impl Books {
             if record["reservation_id"] == id {
                 self.live.insert(id.to_owned());
                 add(&mut self.held, &record["items"]);
+                add_quotas(&mut self.held, &record);
                 add(&mut self.sold, &record["sold"]);
             }
         } else if let Some(id) = key.strip_prefix("inventory:outcome:") {
@@ -131,8 +136,20 @@ impl Books {
 
 /// A sku as replies and documents name it. In a cluster, the key has braces around the product.
 fn untagged(sku: &str) -> String {
+    if let Some((product, buyer)) = sku.split_once("@@") {
+        return format!("{}@@{buyer}", untagged(product));
+    }
     let whole = sku.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
     whole.unwrap_or(sku).to_owned()
+}
+
+/// Adds what a record holds of the quotas of its buyer.
+fn add_quotas(units: &mut Units, record: &Json) {
+    for line in record["quota"].as_array().into_iter().flatten() {
+        let product = line["product_id"].as_str().expect("a product");
+        let sku = format!("{product}@@{}", record["buyer"].as_str().expect("a buyer"));
+        *units.entry(sku).or_default() += line["quantity"].as_i64().expect("a number");
+    }
 }
 
 fn add(units: &mut Units, lines: &Json) {

@@ -209,6 +209,8 @@ fn while_a_slot_moves_key_by_key_its_commands_are_to_be_sent_again() {
         "INV.REPAIR P",
         "INV.THRESHOLD P 1",
         "INV.FLOOR P 1",
+        "INV.LIMIT P 1",
+        "INV.QUOTA P ann",
         "INV.WAREHOUSES P SET A 1",
         "INV.TRANSFER P A B 1",
         "INV.ALERTS PRODUCT P",

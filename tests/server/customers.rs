@@ -150,8 +150,10 @@ impl Told {
         let may_have_two_buyers = old != new
             && [&before_old, &before_new].iter().all(|states| states.contains(&State::Reserved))
             && !line.iter().any(|word| word == "BUYER");
-        ["INSUFFICIENT", "OOM"].contains(&short)
-            || (short == "ERR" && may_have_two_buyers)
+        // A product may have a limit, which needs a buyer.
+        let may_lack_a_buyer = !line.iter().any(|word| word == "BUYER");
+        ["INSUFFICIENT", "LIMIT", "OOM"].contains(&short)
+            || (short == "ERR" && (may_have_two_buyers || may_lack_a_buyer))
             || (short == "MISMATCH" && has_token)
             || before_old.iter().chain(&before_new).any(is_code_of)
     }
@@ -262,7 +264,12 @@ fn ways(line: &Line, state: State, may_end: bool) -> Vec<(&'static str, State)> 
     let (is_part, has_token) = (has("ITEMS"), has("ONCE"));
     let mut ways = match (verb, state) {
         ("INV.GET", state) => return vec![(state.name().unwrap_or("NOTFOUND"), state)],
-        ("INV.RESERVE", Absent) => vec![("OK", Reserved), ("INSUFFICIENT", Absent)],
+        ("INV.RESERVE", Absent) => {
+            let mut ways = vec![("OK", Reserved), ("INSUFFICIENT", Absent)];
+            // A product may have a limit, which needs a buyer.
+            ways.push((if has("BUYER") { "LIMIT" } else { "ERR" }, Absent));
+            ways
+        }
         ("INV.RESERVE" | "INV.EXTEND", Reserved) => vec![("OK", Reserved)],
         ("INV.COMMIT" | "INV.ROLLBACK", Reserved) if is_part => {
             // ERR: the reservation does not hold this part.
@@ -273,7 +280,9 @@ fn ways(line: &Line, state: State, may_end: bool) -> Vec<(&'static str, State)> 
             ways
         }
         ("INV.COMMIT", Reserved) => vec![("OK", Committed)],
-        ("INV.COMMIT", Expired) if has("LATE") => vec![("OK", Committed), ("INSUFFICIENT", Expired)],
+        ("INV.COMMIT", Expired) if has("LATE") => {
+            vec![("OK", Committed), ("INSUFFICIENT", Expired), ("LIMIT", Expired), ("ERR", Expired)]
+        }
         ("INV.COMMIT", Committed) if !is_part => vec![("OK", Committed)],
         ("INV.ROLLBACK", Reserved) => vec![("OK", RolledBack)],
         ("INV.ROLLBACK", Expired | RolledBack) if !is_part => vec![("OK", RolledBack)],

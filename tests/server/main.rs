@@ -47,6 +47,7 @@ mod feed;
 mod fence;
 mod floors;
 mod flow;
+mod limits;
 mod links;
 mod memcheck;
 mod migrating;

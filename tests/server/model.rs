@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use crate::dice::Dice;
 use crate::harness::{Client, Json, Machine, Server, assert_same, wait_until};
 use crate::lines::{BETWEEN, Life, Line, Lines, Mix, PLACES, SKUS, line, number_of, subjects};
-use crate::naive::{MARK, Model, THRESHOLD};
+use crate::naive::{MARK, Model, THRESHOLD, quota_name};
 use crate::replies;
 
 /// Units of each sku at the beginning.
@@ -59,6 +59,8 @@ struct Look {
     now: i64,
     /// Both counters of each sku, if there are any.
     counters: Vec<[Option<i64>; 2]>,
+    /// Both counters of each quota that has any.
+    quotas: BTreeMap<String, [Option<i64>; 2]>,
     /// How each reservation ended.
     endings: BTreeMap<String, String>,
     /// The readable values under the names of reservations, and their deadlines.
@@ -73,6 +75,7 @@ impl Look {
         let mut look = Self {
             now,
             counters: vec![[None; 2]; SKUS.len()],
+            quotas: BTreeMap::new(),
             endings: BTreeMap::new(),
             records: BTreeMap::new(),
             is_marked: false,
@@ -88,9 +91,13 @@ impl Look {
                 look.records.insert(id.to_owned(), (value.to_owned(), until));
             } else if let Some(counter) = name.strip_prefix("stock:") {
                 let (kind, sku) = counter.split_once(':').expect("a counter");
-                let sku = SKUS.iter().position(|known| *known == sku).expect("a known sku");
-                look.counters[sku][usize::from(kind == "reserved")] =
-                    Some(value.parse().expect("an integer"));
+                let (at, units) = (usize::from(kind == "reserved"), Some(value.parse().expect("an integer")));
+                if sku.contains("@@") {
+                    look.quotas.entry(sku.to_owned()).or_default()[at] = units;
+                } else {
+                    let sku = SKUS.iter().position(|known| *known == sku).expect("a known sku");
+                    look.counters[sku][at] = units;
+                }
             }
         }
         look
@@ -112,6 +119,11 @@ impl Look {
             }
             let on_hand = available.unwrap_or(0) + reserved.unwrap_or(0);
             assert_eq!(on_hand, model.on_hand[&sku], "units of {name} were lost or made");
+        }
+        let quotas = model.quotas.iter().map(|(name, counters)| (quota_name(*name), *counters));
+        let quotas: BTreeMap<String, [Option<i64>; 2]> = quotas.collect();
+        if quotas != self.quotas {
+            return Some(format!("the quotas are {:?}, not {quotas:?}", self.quotas));
         }
         let endings = model.endings().into_iter().map(|(id, ending)| (id, ending.name().to_owned()));
         let endings: BTreeMap<String, String> = endings.collect();

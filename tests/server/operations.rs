@@ -507,8 +507,8 @@ fn the_table_of_memory_is_what_is_used_or_a_bit_more() {
         .skip(2)
         .map_while(|line| line.split('|').nth(2)?.trim().parse().ok())
         .collect();
-    let [product, held, line, outcome, once, alert, threshold, entry] = rows[..] else {
-        panic!("eight rows: {rows:?}")
+    let [product, held, line, outcome, once, alert, quota, threshold, entry] = rows[..] else {
+        panic!("nine rows: {rows:?}")
     };
     let nothing = |_: usize| "PING".to_owned();
     // A product that was ever reserved has a reserved counter of 0.
@@ -521,7 +521,12 @@ fn the_table_of_memory_is_what_is_used_or_a_bit_more() {
     let feed = |n: usize| {
         vec![if n == 0 { "CONFIG SET inv.feed-maxlen 1000000" } else { "INV.ADJUST HOT-0 1" }.to_owned()]
     };
-    let checks: [(&str, i64, i64); 8] = [
+    let of_buyer = |n: usize| {
+        vec![format!(
+            "MSET stock:available:PROD-000001@@cust-{n:06} -2 stock:reserved:PROD-000001@@cust-{n:06} 0"
+        )]
+    };
+    let checks: [(&str, i64, i64); 9] = [
         ("a product", product, bytes_of_one(&nothing, &|n| vec![both(n)])),
         (
             "a reservation",
@@ -536,6 +541,7 @@ fn the_table_of_memory_is_what_is_used_or_a_bit_more() {
             bytes_of_one(&nothing, &|n| vec![format!("INV.ADJUST HOT-0 1 ONCE token-{n:06}")]),
         ),
         ("an alert", alert, bytes_of_one(&both, &|n| vec![format!("INV.SET PROD-{n:06} AVAILABLE 0")])),
+        ("a quota", quota, bytes_of_one(&nothing, &of_buyer)),
         ("a threshold", threshold, bytes_of_one(&both, &|n| vec![format!("INV.THRESHOLD PROD-{n:06} 5")])),
         ("an entry of the feed", entry, bytes_of_one(&nothing, &feed)),
     ];

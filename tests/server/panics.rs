@@ -61,7 +61,7 @@ fn works(shop: &mut Client) {
 }
 
 /// Each command, for a shop that is set up anew for it.
-const COMMANDS: [&str; 29] = [
+const COMMANDS: [&str; 33] = [
     "INV.RESERVE R ITEMS P 2 Q 1",
     "INV.RESERVE R DATA text ONCE t ITEMS W 4 P 1",
     "INV.RESERVE LIVE ITEMS P 2 Q 1",
@@ -89,12 +89,17 @@ const COMMANDS: [&str; 29] = [
     "INV.SET P ONHAND 50",
     "INV.THRESHOLD P 3",
     "INV.FLOOR P 3",
+    "INV.LIMIT Q 3",
+    "INV.RESERVE R BUYER ann ITEMS P 1 LIMITED 2",
+    "INV.ROLLBACK OF-ANN",
+    "INV.REPLACE OF-ANN OF-ANN BUYER bob ITEMS LIMITED 1",
     "INV.TRANSFER W north south 1",
     "INV.WAREHOUSES W SET west 3",
 ];
 
 /// Units on hand, by the skus that share them.
-const UNITS: [(&[&str], i64); 3] = [(&["P"], 20), (&["Q"], 20), (&["W@north", "W@south"], 6)];
+const UNITS: [(&[&str], i64); 4] =
+    [(&["P"], 20), (&["Q"], 20), (&["LIMITED"], 20), (&["W@north", "W@south"], 6)];
 
 fn lay_out(shop: &mut Client) {
     shop.ask("FLUSHALL");
@@ -105,6 +110,9 @@ fn lay_out(shop: &mut Client) {
         "INV.SET P AVAILABLE 20",
         "INV.SET Q AVAILABLE 20",
         "INV.RESERVE LIVE ITEMS P 2 Q 1",
+        "INV.SET LIMITED AVAILABLE 20",
+        "INV.LIMIT LIMITED 5",
+        "INV.RESERVE OF-ANN BUYER ann ITEMS LIMITED 3",
         "SET stock:reserved:DRIFT 3",
     ] {
         shop.ask(step);

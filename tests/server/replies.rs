@@ -41,6 +41,10 @@ pub fn short(call: &[String], reply: &Json) -> Result<String, String> {
                 .collect(),
         ),
         ("INV.AUDIT" | "INV.REPAIR", reply) => of(reply, &["reserved", "held"]),
+        ("INV.QUOTA", reply) => {
+            let shown = |name| if reply[name].is_null() { "null".to_owned() } else { number(&reply[name]) };
+            ["limit", "held", "bought", "left"].map(shown).join(" ")
+        }
         ("INV.AUDITSCAN", reply) => {
             let found = reply[1].as_array().expect("what was found").iter();
             let stray = |found: &Json| found["stray"].as_i64().unwrap_or(0);
