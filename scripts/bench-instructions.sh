@@ -65,7 +65,7 @@ done
 server_pid=$(ask INFO server | tr -d '\r' | sed -n 's/^process_id://p')
 
 times=2000
-for sku in P Q R S T; do ask SET "stock:available:$sku" 1000000000 >/dev/null; done
+for sku in P Q R S T U; do ask SET "stock:available:$sku" 1000000000 >/dev/null; done
 
 # run COMMAND: runs it $times times, with # replaced by the number of the run.
 run() {
@@ -118,6 +118,9 @@ ADJUST: INV.ADJUST P 1
 -: INV.FLOOR T -5
 RESERVE with a floor*: INV.RESERVE w# EX 900 ITEMS T 1
 FLOOR*: INV.FLOOR T #
+-: INV.LIMIT U 1000
+RESERVE with a buyer*: INV.RESERVE y# EX 900 BUYER b# ITEMS P 1
+RESERVE with a limit*: INV.RESERVE z# EX 900 BUYER b# ITEMS U 1
 COMMANDS
 }
 

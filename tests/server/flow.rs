@@ -353,7 +353,8 @@ fn stock_tells_the_counters_and_null_for_an_unknown_product() {
     let product = |name, available: i64, reserved: i64| {
         json!({
             "product_id": name, "available": available, "reserved": reserved,
-            "on_hand": available + reserved, "threshold": 10, "warehouses": [],
+            "on_hand": available + reserved, "floor": 0, "reservable": available, "threshold": 10,
+            "warehouses": [],
         })
     };
     assert_eq!(shop.ask("INV.STOCK P"), json!([product("P", 100, 0)]));
@@ -424,6 +425,10 @@ fn replies_are_maps_in_resp3_and_flat_arrays_in_resp2() {
                 95,
                 "on_hand",
                 100,
+                "floor",
+                0,
+                "reservable",
+                5,
                 "threshold",
                 10,
                 "warehouses",

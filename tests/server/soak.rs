@@ -357,14 +357,14 @@ impl Site {
           for _, key in ipairs(redis.call('KEYS', pattern)) do redis.call('UNLINK', key) end
         end";
         shop.ask(["EVAL", script, "0"]);
-        // Rare products would stay sold out otherwise.
+        // Rare products would stay sold out otherwise. FORCE, because some units are promised before they arrive.
         for (product, units) in STOCK {
             if product != "W" {
-                shop.ask(format!("INV.SET {product} AVAILABLE {units}"));
+                shop.ask(format!("INV.SET {product} AVAILABLE {units} FORCE"));
             }
         }
         for (name, units) in WAREHOUSES.iter().zip([2000, 1000, 1000]) {
-            shop.ask(format!("INV.SET W@{name} AVAILABLE {units}"));
+            shop.ask(format!("INV.SET W@{name} AVAILABLE {units} FORCE"));
         }
         let used = counted_in(shop, "memory", "used_memory");
         let now = Memory { used, index: counted(shop, "inv_index_bytes") };
