@@ -46,14 +46,14 @@ pub fn run(
     let name = words.first().copied().unwrap_or_default();
     let module = &Module::current();
     let done = guard::caught(module, Some(ctx), Name(name), || {
-        let done = handler(&mut ServerKeyspace::new(ctx, module), &words, &reply);
-        done.map_err(|refusal| {
+        handler(&mut ServerKeyspace::new(ctx, module), &words, &reply).unwrap_or_else(|refusal| {
             module.totals.refuse(refusal.code());
-            RedisError::String(refusal.to_string())
+            reply.error(&refusal);
+            RedisValue::NoReply
         })
     });
     match done {
-        Ok(done) => done,
+        Ok(done) => Ok(done),
         Err(Panicked) if reply.mend(FAULT) => Ok(RedisValue::NoReply),
         Err(Panicked) => Err(RedisError::Str(FAULT)),
     }

@@ -61,7 +61,7 @@ pub(super) fn parse(words: &[&[u8]], style: KeyStyle, settings: &Settings) -> Re
     while let Some(word) = args.option() {
         match word.to_ascii_uppercase().as_slice() {
             b"AVAILABLE" => {
-                let units = args.number("AVAILABLE", 0)?;
+                let units = args.signed("the value of AVAILABLE")?;
                 args.set_once(&mut count, "AVAILABLE", (Measure::Available, units))?;
             }
             b"ONHAND" => {

@@ -122,7 +122,11 @@ pub fn set<K: Keyspace>(keys: &mut K, request: &SetRequest) -> Result<Option<i64
         objections.add(Refusal::SoldAhead { sku: sku.clone(), on_hand });
     }
     if available < shelf.lowest() && !force {
-        objections.add(Refusal::Overcommitted { sku: sku.clone(), on_hand: *units, reserved });
+        objections.add(Refusal::Overcommitted {
+            sku: sku.clone(),
+            on_hand: available.saturating_add(reserved),
+            reserved,
+        });
     }
     objections.check(shelf.check_bound(sku, available.saturating_sub(shelf.units)));
     objections.unless_any(())?;

@@ -502,6 +502,12 @@ impl fmt::Display for Refusal {
                 "the reservation held {held} of {sku}, but only {known} were returned at the deadline or sold before: it cannot \
                  be committed late. Reserve again with a new id"
             ),
+            Self::Overcommitted { sku, on_hand, reserved: 0 } => {
+                write!(
+                    out,
+                    "{sku} cannot have {on_hand} on hand: repeat the command with FORCE if that is meant"
+                )
+            }
             Self::Overcommitted { sku, on_hand, reserved } => write!(
                 out,
                 "{sku} cannot have {on_hand} on hand, because {reserved} are reserved: commit or roll back reservations first, or \

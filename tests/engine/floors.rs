@@ -335,6 +335,9 @@ fn a_count_lowers_available_to_0_or_the_floor_and_with_force_below() {
     assert_eq!(counters(&shop, "P"), (-1, 5));
     assert_eq!(done(&mut shop, "INV.SET P ONHAND 3 FORCE"), "-2");
     assert_eq!(done(&mut shop, "INV.SET P AVAILABLE 0"), "0");
+    assert_eq!(done(&mut shop, "INV.SET P AVAILABLE -1"), "-1");
+    assert!(ask(&mut shop, "INV.SET P AVAILABLE -2").starts_with("OVERCOMMITTED P cannot have 3 on hand"));
+    assert_eq!(done(&mut shop, "INV.SET P AVAILABLE -2 FORCE"), "-2");
 }
 
 #[test]

@@ -135,6 +135,10 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
              \"a\\\"\\\\ b\" requested 5, available 1",
         ),
         (
+            Refusal::Overcommitted { sku: sku("P"), on_hand: -3, reserved: 0 },
+            "OVERCOMMITTED P cannot have -3 on hand: repeat the command with FORCE if that is meant",
+        ),
+        (
             Refusal::Overcommitted { sku: sku("P"), on_hand: 3, reserved: 5 },
             "OVERCOMMITTED P cannot have 3 on hand, because 5 are reserved: commit or roll back reservations first, or repeat the command with FORCE",
         ),

@@ -140,7 +140,7 @@ fn adjust_and_set_refuse_what_is_no_count() {
         ("INV.ADJUST P@ 1", "ERR"),
         ("INV.ADJUST LIST 1", "WRONGTYPE"),
         ("INV.ADJUST WORD 1", "WRONGTYPE"),
-        ("INV.SET P AVAILABLE -1", "ERR"),
+        ("INV.SET P AVAILABLE -1", "OVERCOMMITTED"),
         ("INV.SET P ONHAND x", "ERR"),
         ("INV.SET P ONHAND 9007199254740992", "ERR"),
         ("INV.SET P NONSENSE 5", "ERR"),

@@ -502,3 +502,53 @@ fn a_call_that_is_too_long_to_look_at_is_refused() {
     assert_eq!(refusal, "ERR the arguments have 2097164 bytes, but at most 2097152 are allowed");
     assert_eq!(shop.counters("P"), (10, 0));
 }
+
+#[test]
+fn an_error_repeats_names_as_they_were_sent_whatever_their_letters() {
+    // The low byte of U+0100 and U+0200 is 0, that of U+010D is a carriage return, and that of U+010A a line feed.
+    for name in ["Ā", "xĀy", "Ȁ", "čaj", "Ċ", "日本", "🧦", "ünïcödé"] {
+        let (_server, mut shop) = shop(&[("P", 10)]);
+        assert_eq!(
+            shop.refusal(["INV.RESERVE", "R1", "ITEMS", name, "2"]),
+            format!("INSUFFICIENT {name} requested 2, available 0 (unknown sku)")
+        );
+        for command in ["INV.COMMIT", "INV.ROLLBACK"] {
+            let refusal = shop.refusal([command, name]);
+            assert!(refusal.starts_with(&format!("NOTFOUND reservation {name} is unknown")), "{refusal}");
+        }
+        shop.ask(["INV.LIMIT", name, "1"]);
+        shop.ask(["INV.SET", name, "AVAILABLE", "9"]);
+        assert_eq!(
+            shop.refusal(["INV.RESERVE", "R1", "BUYER", name, "ITEMS", name, "2"]),
+            format!("LIMIT {name} buyer {name} requested 2, may take 1 more (limit 1)")
+        );
+        let answer = shop.ask([
+            "INV.MRESERVE",
+            "EX",
+            "60",
+            "3",
+            "m1",
+            "1",
+            "P",
+            "1",
+            name,
+            "1",
+            name,
+            "1",
+            "m2",
+            "1",
+            "P",
+            "1",
+        ]);
+        let refused = answer[1].as_str().expect("the second is refused");
+        assert!(refused.contains(&format!("ERR {name} has a limit of 1")), "{refused}");
+        let answer = shop.ask(["INV.MCOMMIT", name, "m1"]);
+        let refused = answer[0].as_str().expect("the first is refused");
+        assert!(refused.contains(&format!("NOTFOUND reservation {name} is unknown")), "{refused}");
+        assert_eq!(
+            (shop.counters("P"), shop.info("inv", "inv_panics_total")),
+            ((8, 1), "0".to_owned()),
+            "{name}"
+        );
+    }
+}

@@ -32,10 +32,15 @@ impl Ctx<'_> {
         raw::reply_with_double(self.raw(), number);
     }
 
-    /// Writes an error.
+    /// Writes an error, in which control characters are replaced: a line break would end it.
+    ///
+    /// The functions of the crate would send only the lowest byte of each character, and panic if that is 0.
     pub fn reply_with_error(self, error: &str) {
-        let error = CString::new(error).unwrap_or_default();
-        raw::reply_with_error(self.raw(), error.as_ptr());
+        let error = CString::new(error.replace(char::is_control, " ")).unwrap_or_default();
+        // SAFETY: the table of functions is written once, when the module is loaded, on this thread.
+        let Some(write) = (unsafe { raw::RedisModule_ReplyWithError }) else { std::process::abort() };
+        // SAFETY: the context is valid, and the error ends in NUL; the server copies it.
+        unsafe { write(self.raw(), error.as_ptr()) };
     }
 
     /// Writes `OK`.
