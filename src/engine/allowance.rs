@@ -45,11 +45,9 @@ fn pick_within<'a, K: Keyspace>(
     *supply = supply.again(keys, asked)?;
     let picked = supply.pick(keys, asked, terms, budget);
     let (mut lines, shares) = match (picked, shares) {
-        // Both the stock and a limit speak against it.
-        (Err(Refusal::Insufficient(_)), Ok(shares))
-            if let Some(over) = shares.iter().find_map(Share::over) =>
-        {
-            return Err(over);
+        // If both the stock and a limit speak against it, the limit is named.
+        (Err(Refusal::Insufficient(shorts)), Ok(shares)) => {
+            return Err(shares.iter().find_map(Share::over).unwrap_or(Refusal::Insufficient(shorts)));
         }
         (picked, shares) => both(picked, shares)?,
     };
