@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::bounds::stored_floor;
 use super::keyspace::{Counter, Keyspace, Reading, Tally, is_free};
 use super::places::places;
-use super::shelves::stored_floor;
 use super::{effects, feed};
 use crate::inventory::alert::{Alert, AlertType, crossing};
 use crate::inventory::cluster_slot::SlotState;

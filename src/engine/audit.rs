@@ -3,6 +3,7 @@
 //! **Invariant:** units held by live, overdue, pending and remembered reservations are not drift. An audit, a repair, a
 //! DEL by another client and the deadline therefore return a unit only once, in whatever order they happen.
 
+use super::bounds::floor_of;
 use super::change::{Cause, Change, Writes};
 use super::effects::Effect;
 use super::keyspace::{Keyspace, Reading, Tally, counter};
@@ -86,7 +87,7 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Optio
     let (found, units) = both(found, available.clone().units(Key::Available(sku), keys.style()))?;
     let Some(Finding { audit, .. }) = found else { return Ok(None) };
     // The repair does not depend on the floor, so it does not matter whether the floor can be read.
-    let floor = shelves::floor_of(keys, sku).unwrap_or_default();
+    let floor = floor_of(keys, sku).unwrap_or_default();
     let drift = audit.drift();
     // A counter that another client has written in the current transaction is judged when the transaction ends.
     let is_alone =
@@ -102,7 +103,7 @@ pub fn repair<K: Keyspace>(keys: &mut K, sku: &Sku, force: bool) -> Result<Optio
     objections.unless_any(())?;
     // After this point nothing may fail.
     if sku.is_quota() {
-        let effects = limits::repair_quota(sku, units, &audit);
+        let effects = limits::repair_quota(sku, units, audit.held, drift);
         if !effects.is_empty() {
             Change::of(effects).carry_out(keys);
         }

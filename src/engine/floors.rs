@@ -1,11 +1,11 @@
 //! `INV.FLOOR`: how many units of a sku are never promised, or how many may be promised before they arrive.
 
 use super::alerts::Moves;
+use super::bounds::stored_floor;
 use super::change::Change;
 use super::effects::Effect;
 use super::keyspace::{Counter, Keyspace};
 use super::places::{Standing, name_places, require_supply, standing};
-use super::shelves::stored_floor;
 use super::sweep;
 use crate::inventory::key::Key;
 use crate::inventory::refusal::Refusal;

@@ -4,14 +4,13 @@
 //! is minus what the buyer holds and has bought. So RESERVE takes from it, and a release returns to it, as with any other
 //! sku. The record keeps what it holds of quotas apart from its items.
 
-use super::audit::Audit;
+use super::bounds::limit_of;
 use super::change::Change;
 use super::effects::Effect;
 use super::keyspace::Keyspace;
-use super::restock::AdjustRequest;
-use super::shelves::{Shelf, limit_of, units_of};
+use super::shelves::{Shelf, units_of};
 use super::{once, sweep};
-use crate::inventory::once::Answer;
+use crate::inventory::once::{Answer, Once};
 use crate::inventory::refusal::{Refusal, both};
 use crate::inventory::sku::{Listed, Product, Sku};
 
@@ -36,17 +35,17 @@ pub fn set_limit<K: Keyspace>(keys: &mut K, product: &Product, units: Option<i64
 ///
 /// `ERR` if the buyer has not bought so many units, or if units are charged for a product without a limit; and `LIMIT` if the
 /// limit leaves fewer than are charged, unless `FORCE` is given.
-pub(super) fn adjust_quota<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64, Refusal> {
-    let AdjustRequest { sku, delta, force, once, note } = request;
-    if note.is_some() {
-        return Err(Refusal::invalid(format!(
-            "NOTE cannot be used with {sku}: notes are kept in the change feed, and the feed has no entries about buyers"
-        )));
-    }
+pub(super) fn adjust_quota<K: Keyspace>(
+    keys: &mut K,
+    sku: &Sku,
+    delta: i64,
+    force: bool,
+    once: Option<&Once>,
+) -> Result<i64, Refusal> {
     sweep::catch_up(keys);
     let limit = limit_of(keys, sku.product());
     let ((limit, shelf), answered) =
-        both(both(limit, Shelf::read(keys, sku)), once::answered_number(keys, once.as_ref()))?;
+        both(both(limit, Shelf::read(keys, sku)), once::answered_number(keys, once))?;
     if let Some(answer) = answered {
         return Ok(answer);
     }
@@ -54,14 +53,14 @@ pub(super) fn adjust_quota<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -
     let held = shelf.reserved.max(0);
     let bought = shelf.units.saturating_neg().saturating_sub(held).max(0);
     let overflow = || Refusal::Overflow { sku: sku.clone(), counter: "available" };
-    let sum = shelf.units.checked_add(*delta).ok_or_else(overflow)?;
-    if *delta > bought {
+    let sum = shelf.units.checked_add(delta).ok_or_else(overflow)?;
+    if delta > bought {
         return Err(Refusal::impossible(format!(
             "buyer {} holds {held} and has bought {bought} units of {product}: at most {bought} can be forgiven",
             Listed(buyer)
         )));
     }
-    if *delta < 0 {
+    if delta < 0 {
         let requested = delta.saturating_neg();
         match limit {
             None => {
@@ -77,11 +76,11 @@ pub(super) fn adjust_quota<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -
         }
     }
     let mut effects = Vec::with_capacity(3);
-    if *delta != 0 {
-        effects.push(Effect::Units { sku: sku.clone(), available: *delta, reserved: 0 });
+    if delta != 0 {
+        effects.push(Effect::Units { sku: sku.clone(), available: delta, reserved: 0 });
         effects.extend((sum == 0 && shelf.reserved == 0).then(|| Effect::Clear { sku: sku.clone() }));
     }
-    effects.extend(once::remember(keys, once.as_ref(), &Answer::Number(sum)));
+    effects.extend(once::remember(keys, once, &Answer::Number(sum)));
     if !effects.is_empty() {
         // After this point nothing may fail.
         Change::of(effects).carry_out(keys);
@@ -91,14 +90,13 @@ pub(super) fn adjust_quota<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -
 
 /// The effects of INV.REPAIR on the quota of a buyer, of which so many units are available: reserved becomes what is held.
 /// Units that nothing holds are given back, but available is never more than minus what is held.
-pub(super) fn repair_quota(sku: &Sku, available: i64, audit: &Audit) -> Vec<Effect> {
-    let drift = audit.drift();
+pub(super) fn repair_quota(sku: &Sku, available: i64, held: i64, drift: i64) -> Vec<Effect> {
     if drift == 0 {
         return Vec::new();
     }
-    let most = audit.held.saturating_neg().saturating_sub(available);
+    let most = held.saturating_neg().saturating_sub(available);
     let back = if drift > 0 { drift.min(most.max(0)) } else { drift };
-    let (sku, is_over) = (sku.clone(), audit.held == 0 && available.saturating_add(back) == 0);
+    let (sku, is_over) = (sku.clone(), held == 0 && available.saturating_add(back) == 0);
     let clear = is_over.then(|| Effect::Clear { sku: sku.clone() });
     let units = Effect::Units { sku, available: back, reserved: drift.saturating_neg() };
     std::iter::once(units).chain(clear).collect()

@@ -11,7 +11,7 @@
 //! - What these share, and what happens without a command: `supply`, `allowance`, [`recover`], [`sweep`], [`moving`],
 //!   [`load_repair`].
 //! - The parts of a step: `settle`, `once`, `change`, [`shelves`], [`alerts`], [`feed`], [`effects`], [`forms`],
-//!   [`places`], `judge`.
+//!   [`places`], `judge`, `bounds`.
 //! - The base: [`keyspace`], [`sent`], [`effect`].
 //!
 //! Terms used throughout:
@@ -36,6 +36,7 @@ pub mod alerts;
 mod allowance;
 pub mod audit;
 pub mod batch;
+mod bounds;
 mod change;
 mod draft;
 pub mod effect;

@@ -64,7 +64,12 @@ pub struct SetRequest {
 pub fn adjust<K: Keyspace>(keys: &mut K, request: &AdjustRequest) -> Result<i64, Refusal> {
     let AdjustRequest { sku, delta, force, once, note } = request;
     if sku.is_quota() {
-        return limits::adjust_quota(keys, request);
+        if note.is_some() {
+            return Err(Refusal::invalid(format!(
+                "NOTE cannot be used with {sku}: notes are kept in the change feed, and the feed has no entries about buyers"
+            )));
+        }
+        return limits::adjust_quota(keys, sku, *delta, *force, once.as_ref());
     }
     feed::check_note(keys, note.as_ref())?;
     sweep::catch_up(keys);

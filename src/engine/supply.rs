@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
+use super::bounds::limit_of;
 use super::keyspace::{Counter, Keyspace};
 use super::places::{Place, check_work, places, require_supply};
-use super::shelves::{Shelf, Shelves, is_known, limit_of};
+use super::shelves::{Shelf, Shelves, is_known};
 use super::sweep;
 use crate::inventory::allocation::{Short, Split, Stock, pick, pick_what_there_is};
 use crate::inventory::line::{Line, units_by_sku};

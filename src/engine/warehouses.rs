@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 
+use super::bounds::stored_floor;
 use super::change::{Cause, Change, Writes};
 use super::effects::Effect;
 use super::feed::Note;
 use super::keyspace::{Counter, Keyspace, Ranking, Reading};
 use super::places::{MOST, list_warehouses, places, require_place};
-use super::shelves::{Shelf, is_known, stored_floor};
+use super::shelves::{Shelf, is_known};
 use super::{alerts, feed, once, sweep};
 use crate::inventory::key::Key;
 use crate::inventory::once::{Answer, Once};

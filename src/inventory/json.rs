@@ -4,7 +4,7 @@
 //! whitespace, the fields in their order, no escapes in strings. It gives up on anything else, and the caller falls back to
 //! `serde_json`. [`Writer`] writes the form, and leaves only strings that need escapes to `serde_json`.
 
-use super::line::LineJson;
+use super::line::{LineJson, QuotaJson};
 
 /// Writes a document. The caller also writes the text between the values, in the form that [`Reader`] expects.
 pub(super) struct Writer {
@@ -134,6 +134,12 @@ impl<'a> Reader<'a> {
         }
         self.expect("]")?;
         Some(lines)
+    }
+
+    /// What a reservation holds of its buyer's quotas.
+    #[cold]
+    pub(super) fn quota(&mut self) -> Option<Box<QuotaJson<'a>>> {
+        Some(Box::new(QuotaJson(self.lines()?)))
     }
 
     /// The end of the document: nothing follows.

@@ -6,7 +6,6 @@ use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::json::Reader;
 use super::quantity::{MAX_EXACT, Quantity};
 use super::sku::{KeyStyle, Sku};
 
@@ -213,12 +212,6 @@ impl<'a> QuotaJson<'a> {
     /// The JSON of these lines; `None` if there are none.
     pub(super) fn of(quota: &'a [Line]) -> Option<Box<Self>> {
         if quota.is_empty() { None } else { Some(Box::new(Self(quota.iter().map(LineJson::of).collect()))) }
-    }
-
-    /// Reads the lines in the exact form.
-    #[cold]
-    pub(super) fn read(reader: &mut Reader<'a>) -> Option<Box<Self>> {
-        Some(Box::new(Self(reader.lines()?)))
     }
 
     /// Converts the lines. Returns `None` if a line is invalid, if a product occurs twice, or if there are lines but no buyer.

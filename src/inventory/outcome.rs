@@ -103,7 +103,7 @@ impl<'a> OutcomeJson<'a> {
         let (mut buyer, mut quota, mut replaced_by) = (None, None, None);
         if !reader.skip("}") {
             buyer = if reader.skip(",\"buyer\":") { Some(reader.text()?.into()) } else { None };
-            quota = if reader.skip(",\"quota\":") { Some(QuotaJson::read(&mut reader)?) } else { None };
+            quota = if reader.skip(",\"quota\":") { Some(reader.quota()?) } else { None };
             replaced_by = if reader.skip(",\"replaced_by\":") { Some(reader.text()?.into()) } else { None };
             reader.expect("}")?;
         }

@@ -133,7 +133,7 @@ impl<'a> RecordJson<'a> {
         if !reader.skip("}") {
             short = if reader.skip(",\"short\":") { Some(reader.lines()?) } else { None };
             buyer = if reader.skip(",\"buyer\":") { Some(reader.text()?.into()) } else { None };
-            quota = if reader.skip(",\"quota\":") { Some(QuotaJson::read(&mut reader)?) } else { None };
+            quota = if reader.skip(",\"quota\":") { Some(reader.quota()?) } else { None };
             reader.expect("}")?;
         }
         reader.end()?;
