@@ -85,8 +85,8 @@ impl Site {
         });
         let clients: Vec<Customer> = clients.collect();
         let mut clerk = self.server.connect();
-        // The units that were sold are replaced.
-        clerk.ask(format!("INV.SET {RARE} AVAILABLE {RARE_UNITS}"));
+        // The units that were sold are replaced. FORCE, because some are promised before they arrive.
+        clerk.ask(format!("INV.SET {RARE} AVAILABLE {RARE_UNITS} FORCE"));
         let mut told = Told::default();
         thread::scope(|scope| {
             let shopping: Vec<_> =

@@ -269,7 +269,11 @@ fn a_number_that_is_refused_is_shown_and_the_form_that_is_wanted() {
             "INV.RESERVE R1 EX +60 ITEMS P 1",
             "EX '+60' is not an integer from 1 to 9007199254740991: write 60",
         ),
-        ("INV.SET P AVAILABLE +5", "AVAILABLE '+5' is not an integer from 0 to 9007199254740991: write 5"),
+        (
+            "INV.SET P AVAILABLE +5",
+            "the value of AVAILABLE '+5' is not an integer from -9007199254740991 to 9007199254740991: write 5",
+        ),
+        ("INV.SET P ONHAND +5", "ONHAND '+5' is not an integer from 0 to 9007199254740991: write 5"),
         ("INV.TRANSFER P A B -1", "the quantity '-1' is not an integer from 1 to 9007199254740991"),
         ("INV.THRESHOLD P -1", "the threshold '-1' is not OFF, DEFAULT or an integer from 0"),
         ("INV.LIMIT P -1", "the limit '-1' is not OFF or an integer from 0 to 9007199254740991"),
