@@ -8,38 +8,34 @@ pub mod alert_index;
 pub mod blocked;
 mod compact_id;
 pub mod comparison;
-pub mod floors;
 pub mod foreign;
 pub mod gone;
 pub mod holds;
-pub mod limits;
+pub mod may_have;
 pub mod notes;
 mod slab;
 pub mod standing;
 pub mod thresholds;
 pub mod waiting;
 pub mod walk;
-pub mod warehouse_sets;
 
 use crate::inventory::key::Watched;
 use crate::inventory::line::Line;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::{Record, Restored};
-use crate::inventory::sku::{ReservationId, Sku};
+use crate::inventory::sku::{Product, ReservationId, Sku};
 use alert_index::AlertIndex;
 use blocked::{Blocked, BlockedLines};
 use comparison::Comparison;
-use floors::Floors;
 use foreign::{Foreign, ForeignRecords};
 use gone::{Gone, Pending, Remembered, Removed};
 use holds::{Holds, Overdue, Remains};
-use limits::Limits;
+use may_have::MayHave;
 use notes::{Notes, Touched};
 use standing::{Reason, Standing};
 use thresholds::Thresholds;
 use waiting::{Waiting, Waits};
 use walk::Purpose;
-use warehouse_sets::WarehouseSets;
 
 /// The way in which a key disappears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,11 +116,11 @@ pub struct Ledger {
     /// The thresholds of products that have their own.
     pub thresholds: Thresholds,
     /// The products that may be kept in warehouses.
-    pub warehouse_sets: WarehouseSets,
+    pub warehouse_sets: MayHave<Product>,
     /// The skus that may have a floor.
-    pub floors: Floors,
+    pub floors: MayHave<Sku>,
     /// The products that may have a limit per buyer.
-    pub limits: Limits,
+    pub limits: MayHave<Product>,
     /// The purpose of the walk over the keys that is in progress, if there is one.
     walk: Option<Purpose>,
 }

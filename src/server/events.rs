@@ -276,6 +276,8 @@ impl Hears<RoleChange> for Watch {
                 .ledgers
                 .borrow_mut()
                 .change(|ledgers| ledgers.values_mut().for_each(Ledger::forget_unsettled));
+            // A replica verifies nothing.
+            module.rounds.stop();
             // A new master looks for units that the old one did not release.
             module.walks.want(Purpose::Check);
         });
