@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import socket
 import sys
 import time
 import traceback
@@ -19,9 +20,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy import Proxy
-from story import Story, check
+from story import Story, check, until
 
-from redis_inventory import AsyncInventory, Inventory, NoAnswer, Retry, adapters, new_id
+from redis_inventory import AsyncInventory, Inventory, NoAnswer, Retry, adapters, new_id, tagged
 
 # Seconds for which a client waits for an answer. The machine may be busy.
 TIMEOUT = 5
@@ -46,6 +47,11 @@ def redis_py(package: str, is_async: bool) -> Callable[[str, int, int, bool], An
             "protocol": protocol,
             "socket_timeout": TIMEOUT,
         }
+        if package == "redis":
+            # It repeats commands by itself, by default with pauses of seconds.
+            retry: Any = importlib.import_module("redis.asyncio.retry" if is_async else "redis.retry")
+            backoff: Any = importlib.import_module("redis.backoff")
+            options["retry"] = retry.Retry(backoff.ExponentialBackoff(cap=0.05, base=0.01), 3)
         if package == "redis" and protocol == 3 and not is_async:
             # It would subscribe to news of a hosted Redis, and log a failure.
             news: Any = importlib.import_module("redis.maint_notifications")
@@ -137,12 +143,51 @@ async def tell(client: Client, address: str, protocol: int, is_cluster: bool) ->
             return await asyncio.to_thread(simple.ask, words, key or words[1], None)
 
     await Story(shop, plain, is_cluster).tell()
-    if not is_cluster:
+    if is_cluster:
+        await a_failover(shop, plain)
+    else:
         await lost_answers(client, host, int(port), protocol)
     closing = getattr(opened, "aclose", None) or opened.close
     result = closing()
     if asyncio.iscoroutine(result):
         await result
+
+
+async def a_failover(shop: Any, plain: Callable[..., Awaitable[Any]]) -> None:
+    """A replica takes over while orders are sold: none is lost, and none is sold twice."""
+    tag = new_id()
+    p = tagged(tag, "P")
+    await shop.set_available(p, 100_000)
+    slot = await plain("CLUSTER", "KEYSLOT", tag, key=tag)
+    shards = await plain("CLUSTER", "SLOTS", key=tag)
+    [shard] = [shard for shard in shards if shard[0] <= slot <= shard[1]]
+    replica = (shard[3][0].decode() if isinstance(shard[3][0], bytes) else shard[3][0], shard[3][1])
+    check(await asyncio.to_thread(tell_node, replica, "CLUSTER FAILOVER"), "+OK")
+    sold = 0
+    end = time.monotonic() + 30
+    # Some more after it has happened.
+    after = 50
+    while after > 0:
+        assert time.monotonic() < end, "the replica does not take over"
+        await shop.reserve(tagged(tag, f"R{sold}"), {p: 1})
+        await shop.commit(tagged(tag, f"R{sold}"))
+        sold += 1
+        if after < 50 or sold % 10 == 0 and await asyncio.to_thread(is_master, replica):
+            after -= 1
+    stock = await shop.stock(p)
+    check((stock.available, stock.reserved), (100_000 - sold, 0))
+
+
+def is_master(node: tuple[str, int]) -> bool:
+    return "role:master" in tell_node(node, "INFO replication")
+
+
+def tell_node(node: tuple[str, int], line: str) -> str:
+    """What a node answers."""
+    with socket.create_connection(node) as connection:
+        connection.sendall(f"{line}\r\nQUIT\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    return answer.decode().removesuffix("+OK\r\n").strip()
 
 
 async def lost_answers(client: Client, host: str, port: int, protocol: int) -> None:
@@ -172,6 +217,7 @@ async def lost_answers(client: Client, host: str, port: int, protocol: int) -> N
         stock = await shop.stock(p)
         check((stock.available, stock.reserved), (12, 0))
         check(proxy.lost, 6 if client.name.startswith("redis-py") else 7)
+        await the_feed_through(proxy, shop, p)
         # Without a token it is sent once by this package, and then nobody knows.
         impatient: Any = (
             AsyncInventory(opened, retry=Retry(deadline=0))
@@ -189,6 +235,30 @@ async def lost_answers(client: Client, host: str, port: int, protocol: int) -> N
         result = (getattr(opened, "aclose", None) or opened.close)()
         if asyncio.iscoroutine(result):
             await result
+
+
+async def the_feed_through(proxy: Proxy, shop: Any, p: str) -> None:
+    """Entries whose answer is lost come nevertheless, and in order."""
+    group = new_id()
+    feed = shop.feed(group, "one", count=2, interval=0.01)
+    reader = feed.__aiter__()
+    reading = asyncio.ensure_future(anext(reader))
+    # The reader makes its group, and then waits. The first entries that it sees are those that come now.
+    before = proxy.lost
+    proxy.lose(b"XREADGROUP", 1)
+    await until(lambda: has_lost_more(proxy, before))
+    for units in range(1, 6):
+        await shop.adjust(p, units)
+    proxy.lose(b"XREADGROUP", 4)
+    found = [await asyncio.wait_for(reading, 20)]
+    while len(found) < 5:
+        found.append(await asyncio.wait_for(anext(reader), 20))
+    await reader.aclose()
+    check([entry.quantity for entry in found], [1, 2, 3, 4, 5])
+
+
+async def has_lost_more(proxy: Proxy, before: int) -> bool:
+    return proxy.lost > before
 
 
 def main() -> None:

@@ -412,12 +412,14 @@ def refusal(text: str, words: Sequence[str] = ()) -> Refusal:
 _SERVER_CODES = frozenset(
     [
         *ServerRefusal.TEMPORARY,
+        "ASK",
         "BUSYGROUP",
         "BUSYKEY",
         "DENIED",
         "INPROG",
         "IOERR",
         "MISCONF",
+        "MOVED",
         "NOGROUP",
         "NOPROTO",
         "NOSCRIPT",

@@ -35,9 +35,11 @@ T = TypeVar("T")
 class ServerError(Exception):
     """An error reply. Adapters raise it, and put it in the place of an element that is an error."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, is_temporary: bool = False) -> None:
         super().__init__(text)
         self.text = text
+        self.is_temporary = is_temporary
+        """Whether the same command can succeed a moment later, whatever the code says."""
 
 
 def text(value: Any) -> str:

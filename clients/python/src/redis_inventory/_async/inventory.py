@@ -361,7 +361,7 @@ class AsyncInventory:
                 refused = refusal(error.text, request.words)
                 if tries.lost_answer and request.is_done and request.is_done(refused):
                     return request.read(None)
-                pause = tries.pause() if refused.is_temporary else None
+                pause = tries.pause() if refused.is_temporary or error.is_temporary else None
                 if pause is None:
                     raise refused from error.__cause__
             except NoAnswer:

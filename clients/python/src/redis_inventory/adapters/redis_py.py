@@ -55,10 +55,14 @@ class _Errors:
         was_taken_off = getattr(error, "status_code", None) == "ERR" or not is_code(text.partition(" ")[0])
         return f"ERR {text}" if was_taken_off else text
 
+    def is_redirect(self, error: Exception) -> bool:
+        """Whether the cluster client has not followed a redirect: valkey-py does not in RESP3."""
+        return (self.text(error) or "").startswith(("MOVED ", "ASK "))
+
     def translate(self, error: Exception) -> NoReturn:
         text = self.text(error)
         if text is not None:
-            raise ServerError(text) from error
+            raise ServerError(text, is_temporary=self.is_redirect(error)) from error
         if isinstance(error, self._unanswered):
             raise NoAnswer(f"no answer: {error}") from error
         raise error
@@ -88,6 +92,8 @@ class RedisPy:
             else:
                 reply = self._client.execute_command(*words)
         except Exception as error:
+            if self.is_cluster and self._errors.is_redirect(error):
+                self._client.nodes_manager.initialize()
             self._errors.translate(error)
         return self._errors.elements(reply)
 
@@ -113,6 +119,8 @@ class AsyncRedisPy:
             else:
                 reply = await self._client.execute_command(*words)
         except Exception as error:
+            if self.is_cluster and self._errors.is_redirect(error):
+                await self._client.nodes_manager.initialize()
             self._errors.translate(error)
         return self._errors.elements(reply)
 
