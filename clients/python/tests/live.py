@@ -172,7 +172,7 @@ async def a_failover(shop: Any, plain: Callable[..., Awaitable[Any]]) -> None:
         await shop.reserve(tagged(tag, f"R{sold}"), {p: 1})
         await shop.commit(tagged(tag, f"R{sold}"))
         sold += 1
-        if after < 50 or sold % 10 == 0 and await asyncio.to_thread(is_master, replica):
+        if after < 50 or (sold % 10 == 0 and await asyncio.to_thread(is_master, replica)):
             after -= 1
     stock = await shop.stock(p)
     check((stock.available, stock.reserved), (100_000 - sold, 0))

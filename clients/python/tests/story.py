@@ -158,9 +158,10 @@ class Story:
         await raised(InvalidRequest, shop.reserve(self.name("C0"), {p: 1}))
         await shop.set_limit(p, None)
 
-        await shop.reserve(self.name("C1"), {p: 1}, ttl=0.05, data="x")
+        await shop.reserve(self.name("C1"), {p: 1}, ttl=900, data="x")
         error = await raised(Mismatch, shop.reserve(self.name("C1"), {p: 1}, buyer="somebody"))
         check((error.reservation, error.option), (self.name("C1"), "BUYER"))
+        await shop.extend(self.name("C1"), ttl=0.05)
         await until(lambda: self.is_over(self.name("C1")))
         error = await raised(Expired, shop.commit(self.name("C1")))
         check(error.reservation, self.name("C1"))

@@ -6,6 +6,7 @@
 // scripts/test-client-packages.sh starts them.
 
 import assert from "node:assert/strict";
+import { createConnection } from "node:net";
 import { parseArgs } from "node:util";
 
 import { GlideClient, GlideClusterClient, ProtocolVersion } from "@valkey/valkey-glide";
@@ -13,9 +14,10 @@ import { Cluster, Redis } from "ioredis";
 import { createClient, createCluster } from "redis";
 
 import { connect, type Client } from "../src/adapters/index.ts";
-import { Inventory, newId, NoAnswer } from "../src/index.ts";
+import { Inventory, newId, NoAnswer, tagged } from "../src/index.ts";
+import { list, number, text } from "../src/replies.ts";
 import { Proxy } from "./proxy.ts";
-import { Story } from "./story.ts";
+import { Story, until } from "./story.ts";
 
 // Milliseconds for which a client waits for an answer. The machine may be busy.
 const TIMEOUT = 5_000;
@@ -71,11 +73,67 @@ async function tell(open: Open, address: Address, protocol: 2 | 3, isCluster: bo
     const connection = connect(client);
     assert.equal(connection.isCluster, isCluster);
     const plain = (words: string[], key = words[1]): Promise<unknown> => connection.ask(words, key, undefined);
-    await new Story(new Inventory(client, { timeout: TIMEOUT }), plain, isCluster).tell();
+    const shop = new Inventory(client, { timeout: TIMEOUT });
+    await new Story(shop, plain, isCluster).tell();
+    if (isCluster) await aFailover(shop, plain);
   } finally {
     await close();
   }
   if (!isCluster) await lostAnswers(open, address, protocol);
+}
+
+/** A replica takes over while orders are sold: none is lost, and none is sold twice. */
+async function aFailover(shop: Inventory, plain: (words: string[], key?: string) => Promise<unknown>): Promise<void> {
+  const tag = newId();
+  const p = tagged(tag, "P");
+  await shop.setAvailable(p, 100_000);
+  const slot = number(await plain(["CLUSTER", "KEYSLOT", tag], tag));
+  const shards = list(await plain(["CLUSTER", "SLOTS"], tag)).map(list);
+  const shard = shards.find(([first, last]) => number(first) <= slot && slot <= number(last));
+  const [host, port] = list(shard?.[3]);
+  const replica = { host: text(host), port: number(port) };
+  assert.equal(await tellNode(replica, "CLUSTER FAILOVER"), "+OK");
+  const end = Date.now() + 30_000;
+  let sold = 0;
+  // Some more after it has happened.
+  for (let after = 50; after > 0; sold++) {
+    assert.ok(Date.now() < end, "the replica does not take over");
+    await shop.reserve(tagged(tag, `R${sold}`), { [p]: 1 });
+    await shop.commit(tagged(tag, `R${sold}`));
+    if (after < 50 || (sold % 10 === 0 && (await tellNode(replica, "INFO replication")).includes("role:master"))) after--;
+  }
+  const stock = await shop.stock(p);
+  assert.deepEqual([stock?.available, stock?.reserved], [100_000 - sold, 0]);
+}
+
+/** What a node answers. */
+function tellNode({ host, port }: Address, line: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = "";
+    const socket = createConnection(port, host, () => socket.write(`${line}\r\nQUIT\r\n`));
+    socket.on("data", (data) => (answer += data));
+    socket.on("close", () => resolve(answer.replace(/\+OK\r\n$/u, "").trim()));
+    socket.on("error", reject);
+  });
+}
+
+/** Entries whose answer is lost come nevertheless, and in order. */
+async function theFeedThrough(proxy: Proxy, shop: Inventory, p: string): Promise<void> {
+  const reader = shop.feed(newId(), "one", { count: 2, interval: 10 })[Symbol.asyncIterator]();
+  const reading = reader.next();
+  // The reader makes its group, and then waits. The first entries that it sees are those that come now.
+  const before = proxy.lost;
+  proxy.lose("XREADGROUP", 1);
+  await until(async () => proxy.lost > before);
+  for (let units = 1; units <= 5; units++) await shop.adjust(p, units);
+  proxy.lose("XREADGROUP", 4);
+  const found = [(await reading).value];
+  while (found.length < 5) found.push((await reader.next()).value);
+  await reader.return(undefined);
+  assert.deepEqual(
+    found.map((entry) => entry && entry.event !== "alert" && entry.quantity),
+    [1, 2, 3, 4, 5],
+  );
 }
 
 /** Commands whose answers are lost are carried out once, however often they are sent. */
@@ -100,6 +158,7 @@ async function lostAnswers(open: Open, { host, port }: Address, protocol: 2 | 3)
     const stock = await shop.stock(p);
     assert.deepEqual([stock?.available, stock?.reserved], [12, 0]);
     assert.equal(proxy.lost, 6);
+    await theFeedThrough(proxy, shop, p);
     // A library that repeats commands by itself ends this as well.
     proxy.lose("INV.ADJUST", 1000);
     const impatient = new Inventory(client, { timeout: 200, retry: { deadline: 0 } });

@@ -147,9 +147,10 @@ export class Story {
     await thrown(InvalidRequest, shop.reserve(this.#name("C0"), { [p]: 1 }));
     await shop.setLimit(p, null);
 
-    await shop.reserve(this.#name("C1"), { [p]: 1 }, { ttl: 0.05, data: "x" });
+    await shop.reserve(this.#name("C1"), { [p]: 1 }, { ttl: 900, data: "x" });
     const other = await thrown(Mismatch, shop.reserve(this.#name("C1"), { [p]: 1 }, { buyer: "somebody" }));
     assert.deepEqual([other.reservation, other.option], [this.#name("C1"), "BUYER"]);
+    await shop.extend(this.#name("C1"), { ttl: 0.05 });
     await until(async () => (await shop.get(this.#name("C1")))?.state !== "reserved");
     assert.equal((await thrown(Expired, shop.commit(this.#name("C1")))).reservation, this.#name("C1"));
     await shop.commit(this.#name("C1"), { late: true });
@@ -429,7 +430,7 @@ async function take(feed: Feed, count: number): Promise<FeedEntry[]> {
 }
 
 /** Waits until a condition holds. */
-async function until(condition: () => Promise<boolean>): Promise<void> {
+export async function until(condition: () => Promise<boolean>): Promise<void> {
   const end = Date.now() + 20_000;
   while (!(await condition())) {
     assert.ok(Date.now() < end, "it does not become true");
