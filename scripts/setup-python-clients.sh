@@ -12,7 +12,7 @@ readonly requirements=$root/clients/python/tests/requirements.txt
 readonly folder=$root/.deps/python-clients
 
 main() {
-    have python3 && python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "clients/python needs python3 (3.11 or newer)"
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || die "clients/python needs python3 (3.11 or newer)"
     if ! cmp -s "$requirements" "$folder/requirements.txt"; then
         say "clients/python: unpacking the packages of clients/python/tests/requirements.txt into .deps/python-clients"
         mkdir -p "$root/.deps"
