@@ -1,0 +1,10 @@
+//! What the `inv` command consists of. `main.rs` parses its words and calls one module for each subcommand.
+//!
+//! [`server`] connects to a server or to all masters of a cluster, [`sql`] to PostgreSQL. [`output`] prints for people or as
+//! JSON, and [`failure`] decides the exit code.
+
+pub mod completions;
+pub mod failure;
+pub mod output;
+pub mod server;
+pub mod sql;
