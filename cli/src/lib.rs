@@ -4,7 +4,15 @@
 //! JSON, and [`failure`] decides the exit code.
 
 pub mod completions;
+pub mod csv;
+pub mod demo;
+pub mod export;
 pub mod failure;
+pub mod import;
+pub mod low;
 pub mod output;
 pub mod server;
 pub mod sql;
+pub mod stock;
+pub mod walk;
+pub mod watch;
