@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use crate::harness::{Server, free_port};
 use crate::{Done, plain_command};
@@ -18,13 +18,16 @@ impl Certificates {
         let certificates = Self { folder: tempfile::tempdir().expect("a folder") };
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "authority");
         let authority =
             CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
         certificates.write("ca.pem", &authority.pem());
         for (name, names) in [("server", vec!["localhost".to_owned()]), ("client", vec!["clerk".to_owned()])]
         {
             let key = KeyPair::generate().expect("a key");
-            let params = CertificateParams::new(names).expect("names");
+            let mut params = CertificateParams::new(names).expect("names");
+            // OpenSSL takes a certificate with the name of its issuer for one that has signed itself.
+            params.distinguished_name.push(DnType::CommonName, name);
             let certificate = params.signed_by(&key, &authority).expect("a certificate");
             certificates.write(&format!("{name}.pem"), &certificate.pem());
             certificates.write(&format!("{name}.key"), &key.serialize_pem());

@@ -181,6 +181,7 @@ fn a_large_shop_is_watched_in_small_steps() {
         // INV.STOCKSCAN calls it.
         "scan",
         "client|setinfo",
+        "cluster|slots",
         "config|get",
         "xrevrange",
         "config|resetstat",
