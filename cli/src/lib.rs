@@ -1,0 +1,18 @@
+//! What the `inv` command consists of. `main.rs` parses its words and calls one module for each subcommand.
+//!
+//! [`server`] connects to a server or to all masters of a cluster, [`sql`] to PostgreSQL. [`output`] prints for people or as
+//! JSON, and [`failure`] decides the exit code.
+
+pub mod completions;
+pub mod csv;
+pub mod demo;
+pub mod export;
+pub mod failure;
+pub mod import;
+pub mod low;
+pub mod output;
+pub mod server;
+pub mod sql;
+pub mod stock;
+pub mod walk;
+pub mod watch;
