@@ -1,9 +1,9 @@
-import { FeedTrimmed, Refusal } from "./errors.ts";
-import { feedEntry } from "./replies.ts";
-import * as requests from "./requests.ts";
-import type { Reader, Request } from "./requests.ts";
-import type { FeedEntry } from "./results.ts";
-import { type RetryOptions, sleep } from "./retry.ts";
+import { FeedTrimmed, Refusal } from "./errors.js";
+import { feedEntry } from "./replies.js";
+import * as requests from "./requests.js";
+import type { Reader, Request } from "./requests.js";
+import type { FeedEntry } from "./results.js";
+import { type RetryOptions, sleep } from "./retry.js";
 
 export interface FeedOptions {
   /** With tagged keys, there is one feed for each tag. */

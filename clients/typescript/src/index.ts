@@ -17,8 +17,8 @@
  * What the commands do is described in the documentation of the module.
  */
 
-export type { Connection, Node } from "./adapters/connection.ts";
-export type { Client } from "./adapters/index.ts";
+export type { Connection, Node } from "./adapters/connection.js";
+export type { Client } from "./adapters/index.js";
 export {
   Committed,
   CrossSlot,
@@ -44,11 +44,11 @@ export {
   type Shortage,
   TryAgain,
   WrongType,
-} from "./errors.ts";
-export { Feed, type FeedOptions } from "./feed.ts";
-export { Inventory, type InventoryOptions } from "./inventory.ts";
-export { newId, tagged, tagOf } from "./names.ts";
-export { ServerError } from "./replies.ts";
+} from "./errors.js";
+export { Feed, type FeedOptions } from "./feed.js";
+export { Inventory, type InventoryOptions } from "./inventory.js";
+export { newId, tagged, tagOf } from "./names.js";
+export { ServerError } from "./replies.js";
 export type {
   AdjustOptions,
   AlertOptions,
@@ -63,6 +63,6 @@ export type {
   StockScanOptions,
   Until,
   WalkOptions,
-} from "./requests.ts";
-export * from "./results.ts";
-export type { RetryOptions } from "./retry.ts";
+} from "./requests.js";
+export * from "./results.js";
+export type { RetryOptions } from "./retry.js";

@@ -1,13 +1,13 @@
-import { connect, type Client } from "./adapters/index.ts";
-import type { Connection, Node } from "./adapters/connection.ts";
-import { NoAnswer, refusal, type Refusal, TryAgain } from "./errors.ts";
-import { Feed, type FeedOptions } from "./feed.ts";
-import { tagOf } from "./names.ts";
-import { ServerError } from "./replies.ts";
-import * as requests from "./requests.ts";
-import type { Once, Order, Request, ReserveOptions, Until, Walk } from "./requests.ts";
-import type { Alert, Audit, Held, Items, Quota, Reservation, Stock, Unreadable } from "./results.ts";
-import { type RetryOptions, Tries } from "./retry.ts";
+import { connect, type Client } from "./adapters/index.js";
+import type { Connection, Node } from "./adapters/connection.js";
+import { NoAnswer, refusal, type Refusal, TryAgain } from "./errors.js";
+import { Feed, type FeedOptions } from "./feed.js";
+import { tagOf } from "./names.js";
+import { ServerError } from "./replies.js";
+import * as requests from "./requests.js";
+import type { Once, Order, Request, ReserveOptions, Until, Walk } from "./requests.js";
+import type { Alert, Audit, Held, Items, Quota, Reservation, Stock, Unreadable } from "./results.js";
+import { type RetryOptions, Tries } from "./retry.js";
 
 export interface InventoryOptions {
   /** When a command is sent again. */

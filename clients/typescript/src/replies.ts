@@ -3,7 +3,7 @@
  * and values, or an array of pairs. A text is a string or bytes. A number may be text.
  */
 
-import { refusal, type Refusal } from "./errors.ts";
+import { refusal, type Refusal } from "./errors.js";
 import type {
   Alert,
   AlertType,
@@ -19,7 +19,7 @@ import type {
   Units,
   Unreadable,
   Warehouse,
-} from "./results.ts";
+} from "./results.js";
 
 export type Read<T> = (value: unknown) => T;
 

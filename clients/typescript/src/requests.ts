@@ -3,11 +3,11 @@
  * Ids and tokens are therefore the same in each try, which makes it safe to send again.
  */
 
-import { InvalidRequest, type Refusal } from "./errors.ts";
-import { newId } from "./names.ts";
-import * as replies from "./replies.ts";
-import type { Page, Position, Read, StreamEntry } from "./replies.ts";
-import type { Alert, AlertType, Audit, Held, Items, Quota, Reservation, Split, Stock, Unreadable } from "./results.ts";
+import { InvalidRequest, type Refusal } from "./errors.js";
+import { newId } from "./names.js";
+import * as replies from "./replies.js";
+import type { Page, Position, Read, StreamEntry } from "./replies.js";
+import type { Alert, AlertType, Audit, Held, Items, Quota, Reservation, Split, Stock, Unreadable } from "./results.js";
 
 /** A command that can be sent. */
 export interface Request<T> {

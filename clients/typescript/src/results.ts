@@ -3,7 +3,7 @@
  * them.
  */
 
-import type { Refusal } from "./errors.ts";
+import type { Refusal } from "./errors.js";
 
 /** Skus and quantities: `{ SHOE: 2, "LACE@BERLIN": 1 }`, or pairs of them. */
 export type Items = Readonly<Record<string, number>> | Iterable<readonly [string, number]>;

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import * as errors from "../src/errors.ts";
-import { newId, refusal, tagged, tagOf } from "../src/index.ts";
-import { entries, mapping, position } from "../src/replies.ts";
+import * as errors from "../src/errors.js";
+import { newId, refusal, tagged, tagOf } from "../src/index.js";
+import { entries, mapping, position } from "../src/replies.js";
 
 const at = new Date(1795366976022);
 

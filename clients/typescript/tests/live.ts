@@ -13,11 +13,11 @@ import { GlideClient, GlideClusterClient, ProtocolVersion } from "@valkey/valkey
 import { Cluster, Redis } from "ioredis";
 import { createClient, createCluster } from "redis";
 
-import { connect, type Client } from "../src/adapters/index.ts";
-import { Inventory, newId, NoAnswer, tagged } from "../src/index.ts";
-import { list, number, text } from "../src/replies.ts";
-import { Proxy } from "./proxy.ts";
-import { Story, until } from "./story.ts";
+import { connect, type Client } from "../src/adapters/index.js";
+import { Inventory, newId, NoAnswer, tagged } from "../src/index.js";
+import { list, number, text } from "../src/replies.js";
+import { Proxy } from "./proxy.js";
+import { Story, until } from "./story.js";
 
 // Milliseconds for which a client waits for an answer. The machine may be busy.
 const TIMEOUT = 5_000;

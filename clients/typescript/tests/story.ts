@@ -28,8 +28,8 @@ import {
   skuOf,
   tagged,
   WrongType,
-} from "../src/index.ts";
-import { sleep } from "../src/retry.ts";
+} from "../src/index.js";
+import { sleep } from "../src/retry.js";
 
 // Names that a text has to quote, or that look like a part of it.
 const NASTY = [

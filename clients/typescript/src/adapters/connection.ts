@@ -1,5 +1,5 @@
-import { NoAnswer } from "../errors.ts";
-import { ServerError } from "../replies.ts";
+import { NoAnswer } from "../errors.js";
+import { ServerError } from "../replies.js";
 
 /** A node of a cluster, as the client library knows it. */
 export type Node = unknown;

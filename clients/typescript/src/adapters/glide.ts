@@ -1,5 +1,5 @@
-import { list, number, text } from "../replies.ts";
-import { type Connection, elements, isA, type Node, translated } from "./connection.ts";
+import { list, number, text } from "../replies.js";
+import { type Connection, elements, isA, type Node, translated } from "./connection.js";
 
 type Route =
   | "randomNode"

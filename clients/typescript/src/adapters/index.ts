@@ -1,7 +1,7 @@
-import type { Connection } from "./connection.ts";
-import { Glide, type GlideLike } from "./glide.ts";
-import { IoRedis, type IoRedisClient, type IoRedisCluster } from "./ioredis.ts";
-import { NodeRedis, type NodeRedisClient, type NodeRedisCluster } from "./node-redis.ts";
+import type { Connection } from "./connection.js";
+import { Glide, type GlideLike } from "./glide.js";
+import { IoRedis, type IoRedisClient, type IoRedisCluster } from "./ioredis.js";
+import { NodeRedis, type NodeRedisClient, type NodeRedisCluster } from "./node-redis.js";
 
 /** A client of node-redis, ioredis or GLIDE, for a single server or a cluster. */
 export type Client = NodeRedisClient | NodeRedisCluster | IoRedisClient | IoRedisCluster | GlideLike;

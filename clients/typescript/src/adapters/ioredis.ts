@@ -1,4 +1,4 @@
-import { type Connection, elements, type Node, translated } from "./connection.ts";
+import { type Connection, elements, type Node, translated } from "./connection.js";
 
 /** What is used of a client of ioredis. */
 export interface IoRedisClient {

@@ -1,4 +1,4 @@
-import { type Connection, elements, isA, type Node, translated } from "./connection.ts";
+import { type Connection, elements, isA, type Node, translated } from "./connection.js";
 
 /** What is used of a client of node-redis. */
 export interface NodeRedisClient {
