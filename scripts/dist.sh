@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the package target/dist/redis-inventory-VERSION-linux-x86_64.tar.gz and a file with its checksum. It contains the
 # module, redis.conf, the documents, the examples and the monitoring files, each with a checksum. Afterwards the package is
-# unpacked and tried on a server.
+# unpacked and tried on a server. scripts/dist-clients.sh then builds and tries the packages of clients/.
 #
 # The package is reproducible: the same commit, Rust and C library give the same bytes.
 set -euo pipefail
@@ -139,6 +139,7 @@ folder=$(mktemp -d)
 trap end EXIT
 pack
 try
+scripts/dist-clients.sh "$module" "$server"
 say "packed and tried on $(server_name "$server"):"
 (cd "$work" && cat "$name.tar.gz.sha256" && du -h "$name.tar.gz" | cut -f 1) >&2
 printf '%s\n' "$work/$name.tar.gz"
