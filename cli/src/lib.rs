@@ -4,7 +4,12 @@
 //! JSON, and [`failure`] decides the exit code.
 
 pub mod completions;
+pub mod document;
 pub mod failure;
+pub mod keys;
+pub mod mirror;
 pub mod output;
+pub mod rebuild;
 pub mod server;
 pub mod sql;
+pub mod tables;

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use redis_inventory_cli::completions;
 use redis_inventory_cli::failure::{Exit, Failure};
 use redis_inventory_cli::output::{Output, plain};
 use redis_inventory_cli::server::address;
+use redis_inventory_cli::{completions, mirror, rebuild};
 
 /// Import, export and watch the stock of a Redis or Valkey server with the module redis-inventory.
 #[derive(Parser)]
@@ -32,6 +32,8 @@ Exit codes: 0 everything was done; 1 done, with something to look at (rows that 
 #[derive(Subcommand)]
 enum Subcommands {
     Completions(completions::Options),
+    Mirror(mirror::Options),
+    Rebuild(rebuild::Options),
 }
 
 fn main() -> ExitCode {
@@ -53,5 +55,7 @@ fn run(words: &Words) -> Result<Exit, Failure> {
     let output = Output::new(words.json);
     match &words.subcommand {
         Subcommands::Completions(options) => completions::run(options, &mut Words::command(), output),
+        Subcommands::Rebuild(options) => rebuild::run(options, &words.server, output),
+        Subcommands::Mirror(options) => mirror::run(options, &words.server, output),
     }
 }
