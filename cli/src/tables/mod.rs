@@ -21,6 +21,7 @@ const SCHEMA: &str = include_str!("schema.sql");
 
 /// The options that name the tables.
 #[derive(Clone, Debug, clap::Args)]
+#[group(id = "tables")]
 pub struct Options {
     /// The database: postgres://user[:password]@host[:port]/database[?sslmode=…]. A password is safer in INV_POSTGRES_URL.
     #[arg(env = "INV_POSTGRES_URL", hide_env_values = true, value_name = "POSTGRES_URL")]
