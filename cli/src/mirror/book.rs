@@ -4,7 +4,7 @@
 //! **Invariant:** of each sku, the changes of all movements add up to its units. A movement that no entry explains is added when an
 //! entry does not follow from the units before it, or when the counters are something else than the entries say.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::entry::{Change, Entry, EntryId, Units};
 use crate::document::{Document, Lines};
@@ -384,7 +384,7 @@ impl Book {
     /// Follows a reservation by an entry.
     fn follow(&mut self, feed: i32, id: &str, change: &Change) {
         let taken = match change.replaces.as_deref().filter(|old| *old != id) {
-            Some(old) => self.end_replaced(old, id, change.timestamp),
+            Some(old) => self.end_replaced(feed, old, id, change.timestamp),
             None => Lines::new(),
         };
         let begins = change.event == "reserved";
@@ -425,9 +425,11 @@ impl Book {
         self.changes.reservations.insert(id.to_owned());
     }
 
-    /// Ends a reservation that another one replaced, and returns what it held.
-    fn end_replaced(&mut self, old: &str, new: &str, at: i64) -> BTreeMap<String, i64> {
-        let Some(Some(row)) = self.reservations.get_mut(old) else { return Lines::new() };
+    /// Ends a reservation that another one replaced, and returns what it held. It need not have been known.
+    fn end_replaced(&mut self, feed: i32, old: &str, new: &str, at: i64) -> Lines {
+        let row = self.reservations.entry(old.to_owned()).or_default();
+        let row =
+            row.get_or_insert_with(|| Reservation { feed, created_at: at, ..Reservation::default() });
         if row.replaced_by.as_deref() == Some(new) {
             return Lines::new();
         }

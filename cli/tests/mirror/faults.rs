@@ -50,7 +50,7 @@ fn a_mirror_that_is_killed_at_any_moment_loses_nothing_and_repeats_nothing() {
         }
         mirror.kill();
         kills += 1;
-        if tables.ask("SELECT to_regclass('inv.stock_movement')") != "" {
+        if tables.exist() {
             tables.check();
         }
     }
@@ -153,7 +153,7 @@ fn what_a_failover_loses_is_marked_and_mended() {
     promoted.ask("REPLICAOF NO ONE");
     // The same ids can be used again, for something else.
     let crowd = Crowd::enter(&replica, 3, Duration::from_millis(1));
-    mirror.wait_until_says("the server has lost");
+    mirror.wait_until_says("another replication id");
     let_it_run(300);
     crowd.leave();
     wait_until("the mirror has caught up", PATIENCE, || {
@@ -229,7 +229,7 @@ fn entries_that_are_trimmed_before_they_are_read_are_reported_and_mended() {
     for round in 0..5 {
         let mut dice = Dice::new(round);
         for _ in 0..300 {
-            shop::step(&mut client, &mut dice, "r");
+            shop::step(&mut client, &mut dice, &format!("r{round}-"));
         }
         let (code, out, err) = mirror_once(&url(&server), &tables, &[]);
         assert_eq!(code, Some(1), "{out}{err}");

@@ -21,14 +21,32 @@ fn everything(client: &mut Client) -> BTreeMap<String, Json> {
     for prefix in ["reservation:", "inventory:outcome:"] {
         for key in scan(client, &format!("{prefix}*")) {
             let id = key.strip_prefix(prefix).expect("the prefix").to_owned();
-            seen.insert(format!("INV.GET {id}"), client.ask(["INV.GET", &id]));
-            seen.insert(format!("deadline of {key}"), client.ask(["PEXPIRETIME", &key]));
+            let state = client.ask(["INV.GET", &id]);
+            // One that was replaced is remembered until the deadline of its successor, which may have been moved since.
+            if state["state"] != "replaced" {
+                seen.insert(format!("deadline of {key}"), client.ask(["PEXPIRETIME", &key]));
+            }
+            seen.insert(format!("INV.GET {id}"), state);
             let commit = client.try_ask(["INV.COMMIT", &id, "ITEMS", "NONE", "1"]);
             seen.insert(format!("INV.COMMIT {id}"), json!(format!("{commit:?}")));
         }
     }
-    seen.insert("INV.AUDITSCAN".to_owned(), client.ask("INV.AUDITSCAN 0"));
+    assert_no_drift(client);
     seen
+}
+
+/// Checks all reserved counters.
+#[track_caller]
+fn assert_no_drift(client: &mut Client) {
+    let mut cursor = "0".to_owned();
+    loop {
+        let page = client.ask(["INV.AUDITSCAN", &cursor]);
+        assert_eq!(page[1], json!([]));
+        page[0].as_str().expect("a cursor").clone_into(&mut cursor);
+        if cursor == "0" {
+            return;
+        }
+    }
 }
 
 #[track_caller]
@@ -95,20 +113,20 @@ fn a_lost_server_is_rebuilt_with_everything_that_was_mirrored() {
         // The shop goes on, and so does the mirror, which has nothing to mend.
         once(&server, &tables);
         tables.assert_equal(&mut client);
-        let mended = "SELECT count(*) FROM stock_movement WHERE event IN ('gap', 'failover', 'external') AND epoch > 1";
-        assert_eq!(tables.ask(mended), "0");
+        let mended = tables.rows("SELECT * FROM stock_movement WHERE event <> 'opening' AND part <> 1 AND epoch > 1");
+        assert!(mended.is_empty(), "{mended:#?} {:#?}", tables.rows("SELECT * FROM epoch"));
         let mut dice = Dice::new(seed + 100);
         for _ in 0..100 {
             shop::step(&mut client, &mut dice, "r");
         }
-        assert_eq!(client.ask("INV.AUDITSCAN 0")[1], json!([]));
+        assert_no_drift(&mut client);
 
         // A restart finds nothing to repair, and the module has the database to itself again.
         client.ask("INV.RESERVE last EX 900 ITEMS P 1");
         client.ask("DEBUG RELOAD");
         server.wait_for_info("inv", "inv_index_ready", "1");
         assert_eq!(client.info("inv", "inv_repaired_units"), "0");
-        assert_eq!(client.ask("INV.AUDITSCAN 0")[1], json!([]));
+        assert_no_drift(&mut client);
     }
 }
 
@@ -119,7 +137,6 @@ fn a_rebuild_that_is_killed_ends_in_the_same_state_when_it_is_repeated() {
     let mut client = server.connect();
     history(&mut client, 7);
     for number in 0..3000 {
-        client.ask(format!("INV.RESERVE many{number} EX 9000 ITEMS M{number} 1 P 0").replace(" P 0", ""));
         client.ask(format!("INV.ADJUST M{number} 5"));
         client.ask(format!("INV.RESERVE many{number} EX 9000 ITEMS M{number} 1"));
     }
@@ -139,7 +156,8 @@ fn a_rebuild_that_is_killed_ends_in_the_same_state_when_it_is_repeated() {
         }
         let _ = child.kill();
         let _ = child.wait();
-        assert_eq!(client.ask("INV.AUDITSCAN 0")[1], json!([]), "at every moment the counters are right");
+        // At every moment the counters are right.
+        assert_no_drift(&mut client);
         if tables.ask("SELECT rebuilding FROM mirror") != "" {
             let (code, _, err) = mirror_once(&url, &tables, &[]);
             assert_eq!(code, Some(4), "{err}");

@@ -48,8 +48,16 @@ impl Tables {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{query}: {error}: {text}"))
     }
 
+    /// Whether a mirror has created them.
+    pub fn exist(&self) -> bool {
+        !self.ask("SELECT to_regclass('inv.gap')").is_empty()
+    }
+
     /// The stock by sku.
     pub fn stock(&self) -> BTreeMap<String, (i64, i64)> {
+        if !self.exist() {
+            return BTreeMap::new();
+        }
         let rows = self.rows("SELECT sku, available, reserved FROM stock");
         let number = |row: &Json, name: &str| row[name].as_i64().expect("a number");
         let row = |row: &Json| {
