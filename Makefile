@@ -8,7 +8,6 @@ FRESH ?=
 export PORT CLUSTER_PORT SERVER FRESH
 # From the environment only INV_URL is used: a variable named URL may mean anything there.
 WATCH_URL = $(if $(filter command,$(origin URL)),$$URL,$${INV_URL:-redis://127.0.0.1:$$PORT})
-WATCH_BUILT = $${CARGO_TARGET_DIR:-target}/debug/examples/watch
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell awk -F: '/^[a-z-]+:/ {print $$1}' $(firstword $(MAKEFILE_LIST)))
@@ -34,9 +33,7 @@ shop: ## run a shop with orders in PostgreSQL and stock here, while everything f
 	@scripts/shop.sh
 
 watch: ## show live stock of PORT or URL; ARGS="PROD-1"; with a password: INV_URL='redis://…'
-	@[ -e "$(WATCH_BUILT)" ] || echo "building; the first build takes a minute or two" >&2
-	@export INV_URL="$(WATCH_URL)"; \
-	    if [ -n "$$INV_WATCH" ]; then exec "$$INV_WATCH" $(ARGS); else exec scripts/cargo.sh run --example watch -- $(ARGS); fi
+	@export INV_URL="$(WATCH_URL)"; exec scripts/inv.sh watch $(ARGS)
 
 cluster: ## start three masters and three replicas with the module in the background, from port 7001
 	@scripts/cluster.sh start
@@ -66,6 +63,9 @@ test-clients: ## run the programs of docs/clients.md, on SERVER or one that is f
 
 test-monitoring: ## test the alerts, the dashboard and the scrape, with Debian's exporter and Prometheus
 	@scripts/test-monitoring.sh
+
+test-inv: ## test the inv command, on SERVER or one that is found; ARGS="import::"
+	@scripts/test-inv.sh $(ARGS)
 
 test-shop: ## test the shop of docs/orders-in-sql.md, on SERVER or one that is found; ARGS="histories::"
 	@scripts/test-shop.sh $(ARGS)

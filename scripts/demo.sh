@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a flash sale (examples/flash_sale) on a temporary server with a free port and a temporary data folder. SHOPPERS (default
+# Runs a flash sale (inv demo) on a temporary server with a free port and a temporary data folder. SHOPPERS (default
 # 2000) compete for UNITS (default 100). Afterwards only the chart remains, in target/flash-sale.svg.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -26,9 +26,9 @@ end() {
 
 readonly whole='^([1-9][0-9]{0,3}|1[0-9]{4}|20000)$'
 [[ $shoppers =~ $whole && $units =~ $whole ]] || die "SHOPPERS and UNITS must be integers from 1 to 20000"
-[[ -e $built/debug/examples/flash_sale ]] || say "building; the first build takes a minute or two"
+[[ -e $built/debug/inv ]] || say "building; the first build takes a minute or two"
 scripts/cargo.sh build --release
-scripts/cargo.sh build --example flash_sale
+scripts/cargo.sh build --package redis-inventory-cli
 server=$(scripts/find-server.sh)
 allow_connections
 data=$(mktemp -d)
@@ -36,4 +36,4 @@ trap end EXIT
 module=$(module_file)
 configuration=$(own_configuration "$data" "$module")
 start_server "$data" "$server" "$configuration" --loadmodule "$module" --maxclients $((shoppers + 50))
-"$built/debug/examples/flash_sale" "redis://127.0.0.1:$port" "$picture" "$shoppers" "$units"
+"$built/debug/inv" demo --url "redis://127.0.0.1:$port" --picture "$picture" --shoppers "$shoppers" --units "$units"

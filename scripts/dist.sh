@@ -29,8 +29,10 @@ needed_glibc() {
 build() {
     local remap="--remap-path-prefix=$root= --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
     RUSTFLAGS="${RUSTFLAGS:-} $remap" CARGO_TARGET_DIR=$work/build scripts/cargo.sh build --release --locked
+    RUSTFLAGS="${RUSTFLAGS:-} $remap" CARGO_TARGET_DIR=$work/build scripts/cargo.sh build --release --locked --package redis-inventory-cli
     module=$(CARGO_TARGET_DIR=$work/build module_file)
-    if grep -qF -e "$root" -e "${CARGO_HOME:-$HOME/.cargo}" "$module"; then die "the module contains paths of this machine"; fi
+    program=$work/build/release/inv
+    if grep -qF -e "$root" -e "${CARGO_HOME:-$HOME/.cargo}" "$module" "$program"; then die "the package contains paths of this machine"; fi
 }
 
 # Replaces each link to a file that is not packed by its text.
@@ -81,6 +83,8 @@ Needs    Redis 7.2 or later, or Valkey 7.2 or later${glibc:+; $glibc or later (l
        redis-cli INV.ROLLBACK INSTALL-TEST                                       # OK
        redis-cli DEL stock:available:INSTALL-TEST stock:reserved:INSTALL-TEST    # 2
 
+The command inv imports, exports and shows stock: docs/inv.md. Copy it to /usr/local/bin, here or on any other machine.
+
 README.md is the overview, docs/commands.md the reference, and docs/operations.md is for operators:
 
     upgrade   "Upgrade and downgrade": upgrade the replicas first. Never write over the file of a loaded module. Step 2 is safe:
@@ -95,8 +99,8 @@ pack() {
     rm -rf "$folder" "$folder.tar.gz" "$folder.tar.gz.sha256"
     mkdir -p "$folder"
     git ls-files -z -- "${packed[@]}" | tar --null --files-from - --create | tar --extract --directory "$folder"
-    cp "$module" "$folder/"
-    chmod 755 "$folder/${module##*/}"
+    cp "$module" "$program" "$folder/"
+    chmod 755 "$folder/${module##*/}" "$folder/inv"
     write_install >"$folder/INSTALL"
     mend_links "$folder"
     (cd "$folder" && find . -type f -printf '%P\0' | sort -z | xargs -0 sha256sum >"$work/SHA256SUMS")
@@ -119,6 +123,7 @@ try() {
     reply=$(eval "$(grep -E '^ {7}redis-cli ' "$folder/$name/INSTALL")" | tr '\n' ' ')
     [[ $reply == "OK 100 reservation_id INSTALL-TEST expires_at "*" items product_id INSTALL-TEST quantity 2 OK 2 " ]] ||
         die "the packed module does not answer as INSTALL says: $reply"
+    "$folder/$name/inv" low --url "redis://127.0.0.1:$port" || die "the packed inv command does not work"
     stop_server
 }
 

@@ -13,7 +13,7 @@ checked_by() {
     }
 }
 
-scripts/cargo.sh fmt --check
+scripts/cargo.sh fmt --all --check
 scripts/cargo.sh fmt --check --manifest-path fuzz/Cargo.toml
 exports=$(scripts/setup-lint.sh)
 eval "$exports"
@@ -24,5 +24,5 @@ if checked_by ruff "the Python was"; then
 fi
 if checked_by typos "the spelling was"; then typos; fi
 scripts/audit.sh lists
-scripts/cargo.sh clippy --all-targets -- -D warnings
-RUSTDOCFLAGS="-D warnings" scripts/cargo.sh doc --no-deps --document-private-items
+scripts/cargo.sh clippy --workspace --all-targets -- -D warnings
+RUSTDOCFLAGS="-D warnings" scripts/cargo.sh doc --workspace --no-deps --document-private-items

@@ -36,7 +36,7 @@ mkdir -p "$logs"
 if [[ -z ${INV_FAULTS_MODULE:-} ]]; then
     scripts/test.sh --build
     INV_FAULTS_MODULE=$(module_file faults/debug)
-    export INV_FAULTS_MODULE INV_WATCH=${CARGO_TARGET_DIR:-$root/target}/debug/examples/watch
+    export INV_FAULTS_MODULE
 fi
 
 tested=

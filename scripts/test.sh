@@ -27,7 +27,6 @@ build_faults() {
 # What the tests start is built before them, because cargo would take the processors from them. `--build` does only this.
 build() {
     build_faults
-    scripts/cargo.sh build --example watch
     scripts/cargo.sh nextest run --no-run
 }
 
@@ -52,7 +51,7 @@ done
 if [[ -z ${INV_FAULTS_MODULE:-} ]]; then
     build
     INV_FAULTS_MODULE=$(module_file faults/debug)
-    export INV_FAULTS_MODULE INV_WATCH=$built/debug/examples/watch
+    export INV_FAULTS_MODULE
 fi
 
 is_all=$(($# == 0))

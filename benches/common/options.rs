@@ -7,9 +7,17 @@ pub struct Options {
 }
 
 impl Options {
-    /// The options, with this default for the rounds; `None` if cargo runs this as a test.
+    /// The options, with this default for the rounds; `None` if cargo runs this as a test. An unknown option ends the program.
     pub fn read(rounds: usize) -> Option<Self> {
         let words: Vec<String> = std::env::args().skip(1).collect();
+        let is_known = |word: &&String| {
+            let names = ["--bench", "--rounds", "--requests", "--seconds"];
+            names.contains(&word.as_str()) || word.parse::<u64>().is_ok()
+        };
+        if let Some(word) = words.iter().find(|word| !is_known(word)) {
+            eprintln!("{word} is not an option: they are --rounds N, --requests N and --seconds N");
+            std::process::exit(2);
+        }
         let value = |name: &str| {
             let at = words.iter().position(|word| word == name)?;
             Some(words.get(at + 1)?.parse().expect("a number"))

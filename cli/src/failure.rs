@@ -14,9 +14,10 @@ pub enum Exit {
     Findings,
     /// The arguments or the input cannot be used. Nothing was changed. clap ends with the same code.
     Usage,
-    /// There is no connection to the server or the database, or it was lost.
+    /// There is no connection to the server or the database, or it was lost. It may work later.
     Connection,
-    /// The server or the database refused a command: the module is not loaded, or the user may not run it.
+    /// The server or the database refused: the login is wrong, the module is not loaded, or the user may not do this. Trying again
+    /// is useless.
     Refused,
 }
 

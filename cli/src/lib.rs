@@ -4,12 +4,20 @@
 //! JSON, and [`failure`] decides the exit code.
 
 pub mod completions;
+pub mod csv;
+pub mod demo;
 pub mod document;
+pub mod export;
 pub mod failure;
+pub mod import;
 pub mod keys;
+pub mod low;
 pub mod mirror;
 pub mod output;
 pub mod rebuild;
 pub mod server;
 pub mod sql;
+pub mod stock;
 pub mod tables;
+pub mod walk;
+pub mod watch;

@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use redis_inventory_cli::failure::{Exit, Failure};
 use redis_inventory_cli::output::{Output, plain};
 use redis_inventory_cli::server::address;
-use redis_inventory_cli::{completions, mirror, rebuild};
+use redis_inventory_cli::{completions, demo, export, import, low, mirror, rebuild, watch};
 
 /// Import, export and watch the stock of a Redis or Valkey server with the module redis-inventory.
 #[derive(Parser)]
@@ -31,9 +31,14 @@ Exit codes: 0 everything was done; 1 done, with something to look at (rows that 
 /// One module each. What connects takes `words.server`.
 #[derive(Subcommand)]
 enum Subcommands {
-    Completions(completions::Options),
+    Import(import::Options),
+    Export(export::Options),
+    Low(low::Options),
+    Watch(watch::Options),
+    Demo(demo::Options),
     Mirror(mirror::Options),
     Rebuild(rebuild::Options),
+    Completions(completions::Options),
 }
 
 fn main() -> ExitCode {
@@ -54,8 +59,13 @@ fn main() -> ExitCode {
 fn run(words: &Words) -> Result<Exit, Failure> {
     let output = Output::new(words.json);
     match &words.subcommand {
-        Subcommands::Completions(options) => completions::run(options, &mut Words::command(), output),
-        Subcommands::Rebuild(options) => rebuild::run(options, &words.server, output),
+        Subcommands::Import(options) => import::run(options, &words.server, output),
+        Subcommands::Export(options) => export::run(options, &words.server, output),
+        Subcommands::Low(options) => low::run(options, &words.server, output),
+        Subcommands::Watch(options) => watch::run(options, &words.server),
+        Subcommands::Demo(options) => demo::run(options, &words.server, output),
         Subcommands::Mirror(options) => mirror::run(options, &words.server, output),
+        Subcommands::Rebuild(options) => rebuild::run(options, &words.server, output),
+        Subcommands::Completions(options) => completions::run(options, &mut Words::command(), output),
     }
 }

@@ -88,11 +88,18 @@ impl Drop for Progress {
     }
 }
 
-/// A text without control characters: texts of a server must not control the terminal.
+/// `1 row`, `2 rows`.
+pub fn number_of(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A text of a server without characters that control the terminal or reorder the line.
 pub fn plain(text: &str) -> String {
-    let plain = |character: char| {
-        let is_plain = !character.is_control() || matches!(character, '\n' | '\t');
-        if is_plain { character } else { '\u{fffd}' }
-    };
-    text.chars().map(plain).collect()
+    text.chars().map(|letter| if is_plain(letter) || letter == '\n' { letter } else { '\u{fffd}' }).collect()
+}
+
+/// Whether a character only shows itself.
+pub fn is_plain(character: char) -> bool {
+    let reorders = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !character.is_control() && !reorders
 }

@@ -42,7 +42,7 @@ fn pick_within<'a, K: Keyspace>(
     let shares = shares(asked, &supply.limits, terms);
     let shares = shares.and_then(|shares| judge(keys, shares, terms, budget));
     // Overdue reservations of the buyer may have been released.
-    *supply = supply.again(keys, asked)?;
+    *supply = supply.again(keys, asked, terms)?;
     let picked = supply.pick(keys, asked, terms, budget);
     let (mut lines, shares) = match (picked, shares) {
         // If both the stock and a limit speak against it, the limit is named.
@@ -56,7 +56,7 @@ fn pick_within<'a, K: Keyspace>(
             let over = shares.iter().find_map(Share::over);
             return Err(over.unwrap_or_else(|| Refusal::Insufficient(Vec::new())));
         }
-        *supply = supply.again(keys, &rest)?;
+        *supply = supply.again(keys, &rest, terms)?;
         lines = Cow::Owned(supply.pick(keys, &rest, terms, budget)?.into_owned());
     }
     let quota = quota_of(&lines, &shares);

@@ -60,7 +60,12 @@ pub fn replace<K: Keyspace>(keys: &mut K, request: &ReplaceRequest) -> Result<Re
     } else {
         settled_state(keys, new).and_then(|state| state.ours(new)).map(Some)
     };
-    let supply = put_off(Rank::Foreign, Supply::read(keys, items));
+    let live: Vec<&Record> = [state.as_ref().ok(), state_of_new.as_ref().ok().and_then(Option::as_ref)]
+        .into_iter()
+        .flatten()
+        .filter_map(State::record)
+        .collect();
+    let supply = put_off(Rank::Foreign, Supply::read(keys, items, Some(&own_units(&live))));
     let seen = once::look_up(keys, request.once.as_ref());
     let (((state, state_of_new), supply), seen) = both(both(both(state, state_of_new), supply), seen)?;
     if let once::Seen::Answered(answer) = seen {
@@ -121,7 +126,7 @@ fn proceed<K: Keyspace>(
     let buyer = buyer_of(request, &freed);
     let (((mut supply, deadline), ()), buyer) = both(both(both(supply, deadline), may_move), buyer)?;
     if live.is_none() && sweep::settle_remembered(keys, &request.new) {
-        supply = Supply::read(keys, &request.items)?;
+        supply = Supply::read(keys, &request.items, Some(&own))?;
     }
     let terms = Terms {
         split: request.split,

@@ -99,7 +99,7 @@ pub(super) fn decide<K: Keyspace>(
 ) -> Result<Verdict, Refusal> {
     let id = &request.id;
     let now = keys.now();
-    let supply = put_off(Rank::Foreign, Supply::read(keys, &request.items));
+    let supply = put_off(Rank::Foreign, Supply::read(keys, &request.items, None));
     let seen = once::look_up(keys, request.once.as_ref());
     let ((state, supply), seen) = both(both(state, supply), seen)?;
     match seen {
@@ -119,7 +119,7 @@ pub(super) fn decide<K: Keyspace>(
     let deadline = request.lifetime.deadline(now, now, keys.settings().lifetimes());
     let (mut supply, deadline) = both(supply, deadline)?;
     if sweep::settle_remembered(keys, id) {
-        supply = Supply::read(keys, &request.items)?;
+        supply = Supply::read(keys, &request.items, None)?;
     }
     let buyer = request.buyer.as_deref();
     let terms = Terms { split: request.split, partial: request.partial, buyer, ..Terms::default() };

@@ -60,6 +60,11 @@ impl Source {
     }
 }
 
+/// Whether the request holds no more of this sku afterwards than the units of `own`, which it frees.
+fn is_kept(line: &Line, own: Option<&Own<'_>>) -> bool {
+    own.and_then(|own| own.get(&line.sku)).is_some_and(|own| line.quantity.units() <= *own)
+}
+
 /// The warehouses from which a line takes that names only the product.
 fn open(places: &[(Shelf, Place)]) -> impl Iterator<Item = &(Shelf, Place)> {
     places.iter().filter(|(_, place)| !place.is_closed())
@@ -117,11 +122,18 @@ impl Supply {
     /// Reads the stock that these lines may take from. For a product that is kept in warehouses, each of them is read. Most
     /// skus have neither warehouses nor a floor, which is known without reading a key.
     ///
+    /// The request frees the units of `own`, if it frees any. What it holds in a warehouse that its product no longer has, it
+    /// may keep.
+    ///
     /// # Errors
     ///
     /// `WRONGTYPE` if a key holds another type, and `ERR` if a line names a warehouse that its product does not have or
     /// if there are too many warehouses in total.
-    pub(super) fn read<K: Keyspace>(keys: &mut K, asked: &[Line]) -> Result<Self, Refusal> {
+    pub(super) fn read<K: Keyspace>(
+        keys: &mut K,
+        asked: &[Line],
+        own: Option<&Own<'_>>,
+    ) -> Result<Self, Refusal> {
         let mut looked_at = 0_usize;
         let mut found = Self { sources: Vec::with_capacity(asked.len()), limits: Vec::new() };
         let mut objections = Objections::default();
@@ -133,6 +145,7 @@ impl Supply {
             }
             let places = match line.sku.warehouse() {
                 None => places(keys, line.sku.product()),
+                Some(_) if is_kept(line, own) => Ok(None),
                 Some(_) => require_supply(keys, &line.sku).map(|()| None),
             };
             let Some(places) = objections.check(places) else { continue };
@@ -180,8 +193,14 @@ impl Supply {
     }
 
     /// Reads the same stock again.
-    pub(super) fn again<K: Keyspace>(&self, keys: &mut K, asked: &[Line]) -> Result<Self, Refusal> {
-        let again = if self.is_split() { Self::read(keys, asked) } else { Self::of_lines(keys, asked) }?;
+    pub(super) fn again<K: Keyspace>(
+        &self,
+        keys: &mut K,
+        asked: &[Line],
+        terms: &Terms<'_>,
+    ) -> Result<Self, Refusal> {
+        let again =
+            if self.is_split() { Self::read(keys, asked, terms.own) } else { Self::of_lines(keys, asked) }?;
         Ok(Self { limits: self.limits.clone(), ..again })
     }
 
@@ -233,7 +252,7 @@ impl Supply {
                 budget.is_spent()
             };
             if sweep::settle_remembered_due(keys, is_spent) {
-                *self = self.again(keys, asked)?;
+                *self = self.again(keys, asked, terms)?;
                 continue;
             }
             let before = budget.lines;
@@ -253,7 +272,7 @@ impl Supply {
                 });
                 return Err(Refusal::Insufficient(shortages.collect()));
             }
-            *self = self.again(keys, asked)?;
+            *self = self.again(keys, asked, terms)?;
         }
     }
 

@@ -427,7 +427,10 @@ impl fmt::Display for Refusal {
             Self::SlotMoving(slot) => {
                 write!(out, "slot {} is being moved between nodes: try again in a moment", slot.number())
             }
-            Self::WrongType { key, found, wanted } => write!(out, "key {key} holds {found}, not {wanted}"),
+            Self::WrongType { key, found, wanted } => write!(
+                out,
+                "key {key} holds {found}, not {wanted}: correct it with a plain command such as SET or DEL"
+            ),
             Self::Foreign(id) => write!(
                 out,
                 "the key of reservation {id} is not a record of this module, but perhaps one of a script, or a copy: end it with the \

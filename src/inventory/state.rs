@@ -50,6 +50,14 @@ impl State {
         }
     }
 
+    /// The record, if the reservation is live.
+    pub const fn record(&self) -> Option<&Record> {
+        match self {
+            State::Live(record, _) => Some(record),
+            State::Unknown | State::Lapsed { .. } | State::Ended(_) | State::Foreign => None,
+        }
+    }
+
     /// Whether nothing keeps the id from being reserved: it is unknown, or its end was not remembered.
     pub fn is_free(&self) -> bool {
         match self {

@@ -1314,7 +1314,13 @@ impl Model {
                 return Expected::refused("MISMATCH");
             }
         }
-        if lines.iter().any(|line| line.0 != W && !self.counts(line.0)) {
+        let freed: Vec<(Id, &Lines)> = [(old, &former), (new, &live)]
+            .into_iter()
+            .filter_map(|(id, held)| Some((id, &held.as_ref()?.0.lines)))
+            .collect();
+        let own = sum(&freed.iter().map(|(_, lines)| *lines).collect::<Vec<_>>());
+        // What is held in a warehouse that W no longer has may be kept.
+        if lines.iter().any(|line| line.0 != W && !self.counts(line.0) && line.1 > units_of(&own, line.0)) {
             return Expected::refused("ERR");
         }
         let [first, second] = [&former, &live].map(|held| held.as_ref().and_then(|(held, _)| held.buyer));
@@ -1322,11 +1328,6 @@ impl Model {
             return Expected::refused("ERR");
         }
         let buyer = call.buyer.or(first).or(second);
-        let freed: Vec<(Id, &Lines)> = [(old, &former), (new, &live)]
-            .into_iter()
-            .filter_map(|(id, held)| Some((id, &held.as_ref()?.0.lines)))
-            .collect();
-        let own = sum(&freed.iter().map(|(_, lines)| *lines).collect::<Vec<_>>());
         for (id, lines) in &freed {
             for (sku, _) in *lines {
                 let by_hand = self.slots[id].by_hand;

@@ -121,7 +121,7 @@ fn a_floor_that_is_no_integer_is_refused_and_never_0() {
     for value in ["10.0", "", "three"] {
         shop.client(&["SET", "stock:floor:P", value]);
         shop.take_stream();
-        let refused = format!("WRONGTYPE key stock:floor:P holds '{value}', not an integer");
+        let refused = format!("WRONGTYPE key stock:floor:P holds '{value}', not an integer: correct it with a plain command such as SET or DEL");
         let calls = [
             "INV.RESERVE A ITEMS P 1",
             "INV.FLOOR P 0",
@@ -138,7 +138,7 @@ fn a_floor_that_is_no_integer_is_refused_and_never_0() {
     shop.client(&["HSET", "stock:floor:P", "a", "b"]);
     assert_eq!(
         ask(&mut shop, "INV.RESERVE A ITEMS P 1"),
-        "WRONGTYPE key stock:floor:P holds a hash, not an integer"
+        "WRONGTYPE key stock:floor:P holds a hash, not an integer: correct it with a plain command such as SET or DEL"
     );
     shop.client(&["DEL", "stock:floor:P"]);
     done(&mut shop, "INV.RESERVE A ITEMS P 1");
@@ -747,6 +747,20 @@ fn units_are_not_reserved_from_a_place_that_is_not_in_the_set_but_holds_there_en
     done(&mut shop, "INV.ROLLBACK B");
     assert_eq!(ask(&mut shop, "INV.AUDITSCAN 0 COUNT 100"), "P@A 0 3", "the walk lists what is stray");
     assert_eq!(counters(&shop, "P@A"), (3, 0));
+}
+
+#[test]
+fn a_cart_keeps_or_shrinks_what_it_holds_in_a_place_that_is_no_longer_in_the_set() {
+    let mut shop = warehouses(5, 5);
+    let until = BEGIN + 900_000;
+    done(&mut shop, "INV.RESERVE A ITEMS P@A 3");
+    shop.client(&["ZREM", "stock:warehouses:P", "A"]);
+    let refused = "ERR P has no warehouse A: add it with INV.WAREHOUSES P SET A priority";
+    assert_eq!(ask(&mut shop, "INV.REPLACE A A ITEMS P@A 4"), refused);
+    assert_eq!(ask(&mut shop, "INV.REPLACE A A ITEMS P@A 3 P 1"), format!("OK {until} P@A 3 P@B 1"));
+    assert_eq!(ask(&mut shop, "INV.REPLACE A B ITEMS P@A 2"), format!("OK {until} P@A 2"));
+    assert_eq!(ask(&mut shop, "INV.REPLACE B B ITEMS P@A 3"), refused, "what was given up is gone");
+    assert_eq!((counters(&shop, "P@A"), counters(&shop, "P@B")), ((3, 2), (5, 0)));
 }
 
 /// Warehouses, each with its available units, its floor and whether it is closed, and the units that are asked for.

@@ -628,12 +628,12 @@ fn a_cart_in_warehouses_shrinks_where_units_are_missing() {
 
 #[test]
 fn a_place_that_is_not_in_the_set_any_more_is_left_and_not_taken_from() {
-    let mut shop = warehouses("north 2, south 3");
+    let mut shop = warehouses("north 3, south 3");
     expect(&mut shop, "INV.RESERVE A ITEMS P@north 2", "P@north 2");
     shop.client(&["ZREM", "stock:warehouses:P", "north"]);
-    refused(&mut shop, "INV.REPLACE A A ITEMS P@north 1", "ERR");
+    refused(&mut shop, "INV.REPLACE A A ITEMS P@north 3", "ERR");
     expect(&mut shop, "INV.REPLACE A A ITEMS P 2", "P@south 2");
-    assert_eq!([units(&shop, "P@north"), units(&shop, "P@south")], [(2, 0), (1, 2)]);
+    assert_eq!([units(&shop, "P@north"), units(&shop, "P@south")], [(3, 0), (1, 2)]);
 }
 
 // --- what others see ---

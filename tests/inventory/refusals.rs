@@ -37,7 +37,7 @@ fn every_refusal() -> Vec<(Refusal, &'static str)> {
                 found: "a list".into(),
                 wanted: "an integer",
             },
-            "WRONGTYPE key stock:available:P holds a list, not an integer",
+            "WRONGTYPE key stock:available:P holds a list, not an integer: correct it with a plain command such as SET or DEL",
         ),
         (
             Refusal::Foreign(id("RES-456")),

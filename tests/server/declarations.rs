@@ -2,7 +2,7 @@
 
 use crate::harness::{Client, Json, Server, cli, code, json};
 use crate::shop::shop;
-use crate::watch::Terminal;
+use crate::terminal::Terminal;
 
 /// Name, whether it writes, and whether a full server refuses it.
 const COMMANDS: &[(&str, bool, bool)] = &[

@@ -879,13 +879,19 @@ pub fn free_port() -> u16 {
     }
 }
 
+/// The folder of the project. The tests in cli/ belong to another package, whose folder is in it.
+pub fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().filter(|_| package.ends_with("cli")).unwrap_or(package)
+}
+
 /// The server under test.
 pub fn server_program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| match std::env::var_os("INV_SERVER") {
         Some(path) => path.into(),
         None => {
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/find-server.sh");
+            let script = root().join("scripts/find-server.sh");
             let found =
                 Command::new(script).stderr(Stdio::inherit()).output().expect("scripts/find-server.sh");
             assert!(found.status.success(), "no server was found, and the test needs one");
@@ -896,7 +902,7 @@ pub fn server_program() -> &'static Path {
 
 /// A cli that fits the server.
 pub fn cli() -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/find-cli.sh");
+    let script = root().join("scripts/find-cli.sh");
     let found = Command::new(script).env("SERVER", server_program()).output().expect("scripts/find-cli.sh");
     assert!(found.status.success(), "no cli was found: {}", String::from_utf8_lossy(&found.stderr));
     String::from_utf8(found.stdout).expect("a path").trim().into()

@@ -140,7 +140,8 @@ fn every_make_target_and_file_that_is_named_exists() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     let targets: BTreeSet<&str> =
         makefile.lines().filter_map(|line| line.split_once(": ##")).map(|(target, _)| target).collect();
-    let folders = ["src/", "tests/", "docs/", "scripts/", "benches/", "examples/", "monitoring/", "fuzz/"];
+    let folders =
+        ["src/", "tests/", "docs/", "scripts/", "benches/", "examples/", "monitoring/", "fuzz/", "cli/"];
     let mut unknown = Vec::new();
     for (name, document) in documents() {
         let (prose, code) = prose_and_code(&document);

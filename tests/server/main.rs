@@ -21,6 +21,9 @@ mod shop;
 #[allow(dead_code, reason = "the tests of the engine use all of it")]
 #[path = "../engine/simulation.rs"]
 mod simulation;
+mod slots;
+#[allow(dead_code, reason = "the tests of the inv command use all of it")]
+mod terminal;
 
 mod acl;
 mod adjust;
@@ -38,7 +41,6 @@ mod config;
 mod crash;
 mod customers;
 mod declarations;
-mod demo;
 mod dropin;
 mod expiry;
 mod extend;
@@ -73,5 +75,4 @@ mod soak;
 mod stockscan;
 mod twin;
 mod warehouses;
-mod watch;
 mod watching;

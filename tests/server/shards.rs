@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use redis_inventory::inventory::cluster_slot::Slot;
-
 use crate::harness::{Client, Server, wait_for, wait_until};
 use crate::network::Network;
+pub use crate::slots::slot_of;
 
 /// The limit for what several nodes have to agree on.
 pub const GOSSIP: Duration = Duration::from_secs(30);
@@ -142,9 +141,9 @@ impl Cluster {
 
     /// The number of the master that has the slot of this id, according to itself.
     pub fn owner(&self, id: &str) -> usize {
-        let slot = Slot::of(id);
-        let owns = |server: &Server| slots_of(&mut server.connect()).contains(&slot.number());
-        self.masters.iter().position(owns).unwrap_or_else(|| panic!("no master has {slot:?}"))
+        let slot = slot_of(id);
+        let owns = |server: &Server| slots_of(&mut server.connect()).contains(&slot);
+        self.masters.iter().position(owns).unwrap_or_else(|| panic!("no master has slot {slot}"))
     }
 
     /// A client of the master that has the slot of this id.
@@ -167,7 +166,7 @@ impl Cluster {
                 (size - distinct as u64, keys.len() - distinct)
             });
             for key in &keys {
-                assert!(slots.contains(&Slot::of(key).number()), "{key} is on a node without its slot");
+                assert!(slots.contains(&slot_of(key)), "{key} is on a node without its slot");
             }
         }
     }
@@ -226,7 +225,7 @@ fn view(node: &Server) -> BTreeSet<(String, String, Vec<String>)> {
 /// A slot that is being moved.
 pub struct Move<'a> {
     cluster: &'a Cluster,
-    slot: Slot,
+    slot: u16,
     source: &'a Server,
     target: &'a Server,
 }
@@ -235,9 +234,9 @@ impl Cluster {
     /// Begins to move the slot of this id, key by key, from its master to this one.
     pub fn begin_move(&self, id: &str, to: usize) -> Move<'_> {
         let (source, target) = (&self.masters[self.owner(id)], &self.masters[to]);
-        let slot = Slot::of(id);
-        target.connect().ask(format!("CLUSTER SETSLOT {} IMPORTING {}", slot.number(), node_id(source)));
-        source.connect().ask(format!("CLUSTER SETSLOT {} MIGRATING {}", slot.number(), node_id(target)));
+        let slot = slot_of(id);
+        target.connect().ask(format!("CLUSTER SETSLOT {} IMPORTING {}", slot, node_id(source)));
+        source.connect().ask(format!("CLUSTER SETSLOT {} MIGRATING {}", slot, node_id(target)));
         Move { cluster: self, slot, source, target }
     }
 
@@ -260,7 +259,7 @@ impl Cluster {
 impl Move<'_> {
     /// Some keys of the slot that have not been moved yet.
     pub fn left(&self) -> Vec<String> {
-        let keys = self.source.connect().ask(format!("CLUSTER GETKEYSINSLOT {} 100", self.slot.number()));
+        let keys = self.source.connect().ask(format!("CLUSTER GETKEYSINSLOT {} 100", self.slot));
         keys.as_array().expect("an array").iter().map(|key| key.as_str().expect("text").to_owned()).collect()
     }
 
@@ -281,7 +280,7 @@ impl Move<'_> {
         }
         let id = node_id(self.target);
         for node in [self.target, self.source] {
-            node.connect().ask(format!("CLUSTER SETSLOT {} NODE {id}", self.slot.number()));
+            node.connect().ask(format!("CLUSTER SETSLOT {} NODE {id}", self.slot));
         }
         self.cluster.wait_until_agreed();
     }
@@ -289,12 +288,7 @@ impl Move<'_> {
     /// Cancels the move. Call it only before a key has moved: the source would redirect a client to the first key that returns.
     pub fn call_off(self) {
         for node in [self.source, self.target] {
-            node.connect().ask(format!("CLUSTER SETSLOT {} STABLE", self.slot.number()));
+            node.connect().ask(format!("CLUSTER SETSLOT {} STABLE", self.slot));
         }
     }
-}
-
-/// The number of the slot of an id.
-pub fn slot_of(id: &str) -> u16 {
-    Slot::of(id).number()
 }

@@ -100,6 +100,12 @@ impl Address {
         }
     }
 
+    /// The same with the user, for a screen.
+    pub fn login(&self) -> String {
+        let user = self.info.redis_settings().username().map(|user| format!("{user}@"));
+        user.unwrap_or_default() + &self.name()
+    }
+
     /// The host, if it is not a socket.
     pub fn host(&self) -> Option<&str> {
         match self.info.addr() {

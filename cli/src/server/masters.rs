@@ -5,6 +5,7 @@ use redis::{Value, cmd, from_redis_value};
 use crate::failure::Failure;
 use crate::server::address::Address;
 use crate::server::node::Node;
+use crate::server::style::Style;
 use crate::server::{reason, slot};
 
 /// All masters of a cluster, or a server without cluster mode.
@@ -37,6 +38,14 @@ impl Masters {
         &mut self.nodes
     }
 
+    /// How they spell keys and skus.
+    pub fn style(&mut self) -> Style {
+        match (self.is_cluster(), self.nodes.first_mut()) {
+            (false, Some(node)) => Style::of(node),
+            _ => Style::Tagged,
+        }
+    }
+
     /// How they are named in texts: the server of the URL, and the number of masters of a cluster.
     pub fn name(&self) -> String {
         match &self.slots {
@@ -50,7 +59,7 @@ impl Masters {
         let Some(slots) = &self.slots else { return Ok(0) };
         let number = slot::of(id);
         slots.get(number).copied().flatten().ok_or_else(|| {
-            Failure::refused(format!(
+            Failure::connection(format!(
                 "no master serves slot {number}, which '{id}' belongs to. Run the command again once CLUSTER INFO says \
                  cluster_state:ok"
             ))
@@ -73,10 +82,12 @@ impl Masters {
         self.settle(ranges)
     }
 
+    /// Connects to the masters of these slots. If one cannot be reached, nobody serves its slots, and the others can be used.
     fn settle(&mut self, ranges: Vec<Range>) -> Result<(), Failure> {
         let mut old = std::mem::take(&mut self.nodes);
         old.retain(Node::is_open);
         let mut slots = vec![None; slot::COUNT];
+        let mut trouble = None;
         for Range { first, last, host, port } in ranges {
             let host = match host.as_str() {
                 // The node does not know its own name: it is where it was found.
@@ -88,12 +99,18 @@ impl Masters {
             let known = self.nodes.iter().position(|node| node.name() == name);
             let place = match (known, old.iter().position(|node| node.name() == name)) {
                 (Some(place), _) => place,
-                (None, Some(kept)) => {
-                    self.nodes.push(old.swap_remove(kept));
-                    self.nodes.len() - 1
-                }
-                (None, None) => {
-                    self.nodes.push(Node::connect(address)?);
+                (None, kept) => {
+                    let node = match kept {
+                        Some(kept) => Ok(old.swap_remove(kept)),
+                        None => Node::connect(address),
+                    };
+                    match node {
+                        Ok(node) => self.nodes.push(node),
+                        Err(failure) => {
+                            trouble = Some(failure);
+                            continue;
+                        }
+                    }
                     self.nodes.len() - 1
                 }
             };
@@ -102,7 +119,7 @@ impl Masters {
             }
         }
         self.slots = Some(slots);
-        Ok(())
+        trouble.map_or(Ok(()), Err)
     }
 }
 
@@ -127,7 +144,7 @@ fn ranges(node: &mut Node) -> Result<Option<Vec<Range>>, Failure> {
     let mut ranges: Vec<Range> = rows.into_iter().filter_map(range).collect();
     ranges.sort_by_key(|range| range.first);
     if ranges.is_empty() {
-        return Err(Failure::refused(format!(
+        return Err(Failure::connection(format!(
             "{name} belongs to a cluster without slots. Assign them with redis-cli --cluster create"
         )));
     }

@@ -23,11 +23,18 @@ pub fn is_unknown_command(error: &RedisError) -> bool {
     error.detail().is_some_and(|detail| detail.contains("unknown command"))
 }
 
+/// Whether the user may not run the command at all, whatever its keys. Servers use this wording since ACLs distinguish keys from
+/// commands.
+pub fn is_of_command(error: &RedisError) -> bool {
+    error.code() == Some("NOPERM")
+        && error.detail().is_some_and(|detail| detail.contains("no permissions to run"))
+}
+
 /// What ends the command if this node answers with this error, or not at all.
 pub fn failure(node: &str, error: &RedisError) -> Failure {
     let text = text(error);
     if is_of_login(error) {
-        return Failure::connection(format!(
+        return Failure::refused(format!(
             "{node} rejects this user: {text}. Give user and password in INV_URL: redis://user:password@host:port"
         ));
     }
@@ -41,9 +48,9 @@ pub fn failure(node: &str, error: &RedisError) -> Failure {
         Some("READONLY") => {
             Failure::refused(format!("{node} is a replica: {text}. Use the URL of its master"))
         }
-        Some("MOVED" | "ASK" | "CLUSTERDOWN" | "TRYAGAIN") => Failure::refused(format!(
-            "{node}: {text}. The cluster is changing; run the command again once CLUSTER INFO says cluster_state:ok"
-        )),
+        Some("MOVED" | "ASK" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "LOADING" | "BUSY") => {
+            Failure::connection(format!("{node} cannot answer now: {text}. Run the command again later"))
+        }
         Some(_) => Failure::refused(format!("{node}: {text}")),
         None if error.is_timeout() => Failure::connection(format!(
             "{node} does not answer: {text}. The server may be busy; --timeout sets how long to wait"

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use redis::{Connection, ErrorKind, RedisResult, Script, cmd};
 
-use super::crowd;
-use super::sale::Books;
+use crate::demo::crowd;
+use crate::demo::sale::Books;
 
 /// How long a unit is held, with some margin for a busy machine.
 const HOLD: Duration = crowd::LONGEST.saturating_add(Duration::from_secs(1));
@@ -87,10 +87,12 @@ pub struct ByScript;
 /// Available, reserved, and the prefix of the records. They differ from the module's names, so that it ignores them.
 const SCRIPTED: [&str; 3] = ["scripted:available", "scripted:reserved", "scripted:reservation:"];
 
-static RESERVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../../tests/lua/reserve.lua")));
-static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../../tests/lua/commit.lua")));
+static RESERVE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../../../tests/lua/reserve.lua")));
+static COMMIT: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../../../tests/lua/commit.lua")));
 static ROLLBACK: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("../../tests/lua/rollback.lua")));
+    LazyLock::new(|| Script::new(include_str!("../../../tests/lua/rollback.lua")));
 
 impl ByScript {
     /// Runs a script for one unit of this order.

@@ -9,7 +9,7 @@ use plotters::prelude::{
     SeriesLabelPosition, WHITE,
 };
 
-use super::sale::{Look, Report};
+use crate::demo::sale::{Look, Report};
 
 const SIZE: (u32, u32) = (1440, 380);
 

@@ -1,14 +1,11 @@
-//! The flash sale of `make demo`, with a smaller crowd.
+//! The flash sale of `inv demo`, with a smaller crowd.
 
 use std::process::Command;
 
-use crate::harness::{Json, Server};
+use redis_inventory_cli::demo::{hold_all, picture, table};
 
-#[path = "../../examples/flash_sale/main.rs"]
-#[allow(dead_code, reason = "its main function is not called here")]
-mod flash_sale;
-
-use flash_sale::{hold_all, picture, table};
+use crate::harness::{Json, Server, root};
+use crate::{inv, url};
 
 /// Enough shoppers that some of those who get a unit disappear.
 const SHOPPERS: i64 = 300;
@@ -17,8 +14,8 @@ const UNITS: i64 = 60;
 #[test]
 fn a_flash_sale_oversells_by_a_counter_loses_units_by_scripts_and_neither_by_reservations() {
     let server = Server::start();
-    let url = format!("redis://127.0.0.1:{}", server.port());
-    let reports = hold_all(&url, SHOPPERS, UNITS).expect("three sales");
+    let client = redis::Client::open(url(&server)).expect("a URL");
+    let reports = hold_all(client, "a server", SHOPPERS, UNITS).expect("three sales");
     let table = table(&reports);
 
     for report in &reports {
@@ -63,9 +60,9 @@ fn a_flash_sale_oversells_by_a_counter_loses_units_by_scripts_and_neither_by_res
 fn a_flash_sale_is_not_held_on_a_server_with_data() {
     let server = Server::start();
     server.connect().ask("SET stock:available:P 1");
-    let url = format!("redis://127.0.0.1:{}", server.port());
-    let refused = hold_all(&url, SHOPPERS, UNITS).err().map(|error| error.to_string());
-    assert_eq!(refused.as_deref(), Some("the server has 1 keys; the sale needs an empty one"));
+    let refused = inv(&server, &["demo"]);
+    assert_eq!(refused.code, Some(4));
+    assert!(refused.err.contains("has 1 keys; the sale needs an empty server"), "{}", refused.err);
 }
 
 #[test]
@@ -79,7 +76,7 @@ fn other_numbers_than_whole_ones_in_their_bounds_are_refused_before_anything_is_
         ("UNITS", "1.5"),
     ] {
         let done = Command::new("scripts/demo.sh")
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .current_dir(root())
             .env(name, number)
             .env("CARGO_TARGET_DIR", "/dev/null")
             .output()

@@ -2,9 +2,11 @@
 
 use redis::Value;
 
-use crate::source::{
-    Change, Item, Reservation, Source, Totals, Units, fields, has_tagged_feeds, parse_alert, parse_change,
-    parse_info, parse_reservation, parse_stock,
+use redis_inventory_cli::server::address::Options;
+use redis_inventory_cli::stock::{Place, Units, fields, parse_stock};
+use redis_inventory_cli::watch::reading::{Change, Item, Reservation, Totals};
+use redis_inventory_cli::watch::replies::{
+    has_tagged_feeds, parse_alert, parse_change, parse_info, parse_reservation,
 };
 
 fn text(text: &str) -> Value {
@@ -54,7 +56,13 @@ fn a_reservation_is_read_in_both_protocols() {
 #[test]
 fn stock_is_read_in_both_protocols() {
     for (protocol, _) in both(units()).iter().enumerate() {
-        let place = [vec![("warehouse", text("A")), ("priority", Value::Int(1))], units()].concat();
+        let closed = vec![
+            ("warehouse", text("A")),
+            ("priority", Value::Double(f64::INFINITY)),
+            ("closed", Value::Int(1)),
+            ("floor", Value::Int(-2)),
+        ];
+        let place = [closed, units()].concat();
         let places = Value::Array(vec![both(place)[protocol].clone()]);
         let fields = [
             vec![("product_id", text("P"))],
@@ -65,7 +73,8 @@ fn stock_is_read_in_both_protocols() {
             parse_stock(Value::Array(vec![both(fields.concat())[protocol].clone()])).unwrap().unwrap();
         let expected = Units { available: 3, reserved: 4, reservable: 3 };
         assert_eq!((found.units, found.threshold), (expected, 5));
-        assert_eq!(found.warehouses, [("A".to_owned(), expected)]);
+        let (warehouse, priority) = ("A".to_owned(), "closed".to_owned());
+        assert_eq!(found.warehouses, [Place { warehouse, priority, floor: -2, units: expected }]);
     }
     assert_eq!(parse_stock(Value::Array(vec![Value::Nil])), None, "there is no such product");
     for reply in both(vec![("product_id", text("P")), ("error", text("WRONGTYPE key"))]) {
@@ -141,18 +150,24 @@ fn whether_there_are_feeds_of_tags_is_read_of_the_configuration() {
 
 #[test]
 fn a_url_that_is_none_is_refused_without_its_password() {
-    let refused = |url| Source::new(url).err().unwrap_or_default();
-    let unlike = "URL=... must look like redis://user:password@host:6379/0";
+    let options = |url: &str| Options { url: Some(url.to_owned()), ..Options::default() };
     for url in
-        ["http://x", "127.0.0.1:7800", "redis://u:secret@", "redis://u:secret@host/db", "x://:secret@h", ""]
+        ["http://x", "127.0.0.1:7800", "redis://u:secret@", "redis://u:secret@host/db", "x://:secret@h"]
     {
-        assert_eq!(refused(url), unlike, "{url}");
+        let refusal = options(url).address().expect_err(url).text;
+        assert!(
+            refusal.contains("the URL cannot be used") && !refusal.contains("secret"),
+            "{url}: {refusal}"
+        );
     }
-    for url in ["rediss://:secret@host", "valkeys://:secret@host"] {
-        assert_eq!(refused(url), "TLS is not supported: use an SSH tunnel (ssh -L)");
-    }
-    for url in ["redis://host", "redis://u:s$cr%40t@host:7800/5", "redis://127.0.0.1:6379"] {
-        assert_eq!(refused(url), "");
+    for (url, name) in [
+        ("redis://host", "host:6379"),
+        ("redis://u:s$cr%40t@host:7800/5", "u@host:7800/5"),
+        ("rediss://:secret@host", "host:6379"),
+        ("valkeys://u@host", "u@host:6379"),
+        ("", "127.0.0.1:6379"),
+    ] {
+        assert_eq!(options(url).address().expect(url).login(), name);
     }
 }
 

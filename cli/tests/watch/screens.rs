@@ -5,10 +5,13 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::KeyCode;
 use ratatui::style::{Color, Modifier};
 
-use crate::source::{Absence, Reading, Stock, Totals, Units};
-use crate::state::State;
-use crate::view::{Look, bar_parts, count, draw, fit, plain, tenths, time_ago, time_left};
 use crate::{NOW, alert, answer, info, know, new_state, press, reservation, stock};
+use redis_inventory_cli::stock::{Place, Stock, Units};
+use redis_inventory_cli::watch::reading::{Absence, Reading, Totals};
+use redis_inventory_cli::watch::state::State;
+use redis_inventory_cli::watch::view::{
+    Look, bar_parts, count, draw, fit, plain, tenths, time_ago, time_left,
+};
 
 const FULL: Look = Look { is_utf8: true, is_coloured: true };
 
@@ -44,8 +47,12 @@ fn shop() -> State {
         let totals = Totals { reserved, committed: reserved / 2, short: reserved / 100, ..Totals::default() };
         state.ask(moment);
         let mut laces = stock(8, 42);
-        let place = |available, reserved| Units { available, reserved, reservable: available };
-        laces.warehouses = vec![("A".to_owned(), place(8, 2)), ("B".to_owned(), place(0, 40))];
+        let place = |warehouse: &str, available, reserved| Place {
+            warehouse: warehouse.to_owned(),
+            units: Units { available, reserved, reservable: available },
+            ..Place::default()
+        };
+        laces.warehouses = vec![place("A", 8, 2), place("B", 0, 40)];
         let reading = Reading {
             info: Some(info(1_000_000, totals)),
             nearest: nearest.clone(),
@@ -310,7 +317,7 @@ fn a_product_of_which_only_safety_stock_is_left_is_out() {
     let units = |available, reservable| Stock {
         units: Units { available, reserved: 0, reservable },
         threshold: 10,
-        warehouses: vec![],
+        ..Stock::default()
     };
     let stock = |name: &str| Some(if name == "SAFE" { units(20, 0) } else { units(-5, 45) });
     state.take(answer(&ask, stock), NOW);

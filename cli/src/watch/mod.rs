@@ -1,20 +1,18 @@
-//! Shows the stock of a server live in the terminal:
-//!
-//!     make watch
-//!     INV_URL='redis://user:password@host:6379/0' make watch ARGS="PROD-1 PROD-2"
+//! `inv watch`: the stock of a server, or of all masters of a cluster, live in the terminal.
 //!
 //! It only reads: with INV.STOCKSCAN, INV.STOCK, INV.SCAN, INV.GET and INV.ALERTS; from the feed, if there is one; and INFO, if
-//! the user may. A reading takes a bounded number of commands, whatever the server holds
-//! (`source.rs`), and expensive ones are rare. In a cluster, it shows one node.
+//! the user may. A reading takes a bounded number of commands, whatever the server holds, and expensive ones are rare.
 //!
-//! `source.rs` reads, `state.rs` keeps what was read, and `view.rs` draws it.
+//! [`source`] reads all masters through a [`link`] to each, [`state`] keeps what was read, and [`view`] draws it.
 
-mod source;
-mod state;
-mod view;
+pub mod link;
+pub mod reading;
+pub mod replies;
+pub mod source;
+pub mod state;
+pub mod view;
 
-use std::io::{self, IsTerminal, Write};
-use std::process::ExitCode;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -27,12 +25,20 @@ use ratatui::crossterm::terminal::is_raw_mode_enabled;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use source::{Ask, Failure, Reading, Source};
+use crate::failure::{Exit, Failure};
+use crate::server::address;
+use link::now;
+use reading::{Ask, Reading, Trouble};
+use source::Source;
 use state::State;
 use view::Look;
 
-const USAGE: &str = "usage: watch [redis://[user[:password]@]host[:port][/db]] [product ...]
-The URL may stand in INV_URL as well, where no other user of this machine reads it.";
+/// Show stock, reservations and alerts, live.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Products that stay on the screen, even if the server does not know them.
+    products: Vec<String>,
+}
 
 /// The pause between two readings is a multiple of the duration of the last one, within these bounds. The upper bound makes sure
 /// that it continues soon after the server was busy.
@@ -47,42 +53,24 @@ const REDRAW: Duration = Duration::from_millis(200);
 /// The longest time from a signal to the end.
 const GRACE: Duration = Duration::from_secs(1);
 
-fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.iter().any(|argument| argument.starts_with('-')) {
-        println!("{USAGE}");
-        return ExitCode::from(u8::from(arguments != ["--help"]) * 2);
-    }
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // The error may contain text from the server.
-            let _ = writeln!(io::stderr(), "watch: {}", view::plain(&error, is_utf8()));
-            ExitCode::FAILURE
-        }
-    }
-}
+/// Shows it until a key or a signal ends it.
+pub fn run(options: &Options, server: &address::Options) -> Result<Exit, Failure> {
+    let address = server.address()?;
+    let look = look().map_err(Failure::usage)?;
+    let mut state = State::new(address.login(), &options.products);
 
-fn run(arguments: Vec<String>) -> Result<(), String> {
-    let (urls, products): (Vec<String>, Vec<String>) =
-        arguments.into_iter().partition(|argument| argument.contains("://"));
-    let url = urls.into_iter().next().or_else(|| variable("INV_URL"));
-    let source = Source::new(&url.unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned()))?;
-    let look = look()?;
-    let mut state = State::new(source.target(), &products);
-
-    let is_ended = end_on_signals().map_err(|error| error.to_string())?;
-    let readings = Readings::start(source);
+    let is_ended = end_on_signals().map_err(|error| Failure::usage(error.to_string()))?;
+    let readings = Readings::start(Source::new(address));
     // A panic restores the terminal as well.
     let end = match ratatui::try_init() {
         Ok(mut terminal) => watch(&mut terminal, &mut state, &readings, look, &is_ended),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(Failure::usage(error.to_string())),
     };
     // A panic of the reading thread has restored it already. If the terminal is gone, there is nothing to restore.
     if is_raw_mode_enabled().unwrap_or(true) {
         let _ = ratatui::try_restore();
     }
-    end
+    end.map(|()| Exit::Done)
 }
 
 /// Whether a signal has requested the end. If the terminal is gone, waiting for its keys never returns (crossterm 0.29), so the
@@ -126,7 +114,7 @@ fn variable(name: &str) -> Option<String> {
 /// A thread that reads while the keys are handled, because the server may be slow.
 struct Readings {
     asks: Sender<Ask>,
-    answers: Receiver<(Result<Reading, Failure>, Duration)>,
+    answers: Receiver<(Result<Reading, Trouble>, Duration)>,
 }
 
 impl Readings {
@@ -153,7 +141,7 @@ fn watch(
     readings: &Readings,
     look: Look,
     is_ended: &AtomicBool,
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     const ENDED: &str = "the thread that reads the server has ended";
     let mut next = Some(Instant::now());
     let (mut drawn, mut is_changed) = (Instant::now(), true);
@@ -167,27 +155,29 @@ fn watch(
                 state.pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
                 next = Some(Instant::now() + pause);
                 match answer {
-                    Ok(reading) => state.take(reading, source::now()),
-                    Err(Failure::Lost(reason)) => {
+                    Ok(reading) => state.take(reading, now()),
+                    Err(Trouble::Lost(reason)) => {
                         next = Some(Instant::now() + PAUSE);
-                        state.lose(reason, source::now());
+                        state.lose(reason, now());
                     }
-                    Err(Failure::Refused(reason)) => return Err(format!("{}: {reason}", state.target)),
+                    Err(Trouble::Refused(reason)) => {
+                        return Err(Failure::refused(format!("{}: {reason}", state.target)));
+                    }
                 }
             }
             Err(TryRecvError::Empty) => {}
-            Err(TryRecvError::Disconnected) => return Err(ENDED.to_owned()),
+            Err(TryRecvError::Disconnected) => return Err(Failure::connection(ENDED)),
         }
         if next.is_some_and(|next| next <= Instant::now()) {
             next = None;
-            readings.asks.send(state.ask(source::now())).map_err(|_| ENDED.to_owned())?;
+            readings.asks.send(state.ask(now())).map_err(|_| Failure::connection(ENDED))?;
         }
         if is_changed || drawn.elapsed() >= REDRAW {
-            state.pass(source::now());
-            draw(terminal, state, look).map_err(|error| error.to_string())?;
+            state.pass(now());
+            draw(terminal, state, look).map_err(|error| Failure::output(&error))?;
             drawn = Instant::now();
         }
-        match serve_keys(state).map_err(|error| error.to_string())? {
+        match serve_keys(state).map_err(|error| Failure::output(&error))? {
             Keys::Nothing => is_changed = false,
             Keys::Change => is_changed = true,
             Keys::Quit => return Ok(()),
@@ -197,7 +187,7 @@ fn watch(
 }
 
 fn draw(terminal: &mut DefaultTerminal, state: &mut State, look: Look) -> io::Result<()> {
-    terminal.draw(|frame| view::draw(frame, state, source::now(), look)).map(|_| ())
+    terminal.draw(|frame| view::draw(frame, state, now(), look)).map(|_| ())
 }
 
 /// What came from the terminal.

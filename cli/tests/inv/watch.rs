@@ -1,162 +1,21 @@
-//! `make watch` in a real terminal, tmux, on a real server. tests/watch/ tests its state and drawing without either.
+//! `inv watch` in a real terminal, on real servers. tests/watch/ tests its state and drawing without either.
 
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
-use std::thread;
-use std::time::Duration;
 
-use tempfile::TempDir;
-
-use crate::harness::{Client, LATER, Server, wait_until};
+use crate::harness::{Client, LATER, Server, root, wait_until};
 use crate::shards::Cluster;
+use crate::terminal::Terminal;
+use crate::{INV, plain_command};
 
-/// The folder of the build.
-fn target() -> PathBuf {
-    let test = std::env::current_exe().expect("a path");
-    // target/debug/deps/server-...
-    test.ancestors().nth(3).expect("a target folder").to_owned()
+/// Watches a server.
+fn open(server: &Server, width: u16, height: u16) -> Terminal {
+    let url = format!("redis://127.0.0.1:{}", server.port());
+    run(width, height, &[("INV_URL", &url), ("LC_ALL", "C.UTF-8")], "")
 }
 
-/// The program. The scripts build it before the tests and pass its path; with plain cargo, the tests build it.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| std::env::var_os("INV_WATCH").map_or_else(build, PathBuf::from))
-}
-
-fn build() -> PathBuf {
-    let target = target();
-    let built = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/cargo.sh"))
-        .args(["build", "--example", "watch", "--target-dir"])
-        .arg(&target)
-        .output()
-        .expect("a shell");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    target.join("debug/examples/watch")
-}
-
-fn tmux() -> &'static OsStr {
-    static FOUND: OnceLock<OsString> = OnceLock::new();
-    FOUND.get_or_init(|| {
-        std::env::var_os("INV_TMUX").unwrap_or_else(|| {
-            let find = "exports=$(scripts/setup-tmux.sh) && eval \"$exports\" && printf %s \"$INV_TMUX\"";
-            let found = Command::new("bash")
-                .args(["-c", find])
-                .current_dir(env!("CARGO_MANIFEST_DIR"))
-                .stderr(Stdio::inherit())
-                .output()
-                .expect("bash");
-            assert!(found.status.success(), "tmux was not found, and the test needs it");
-            String::from_utf8(found.stdout).expect("a path").into()
-        })
-    })
-}
-
-/// A terminal that runs the program. Dropping it ends both.
-pub struct Terminal {
-    folder: TempDir,
-}
-
-/// On a busy machine, readings take long and are rare.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// The shell's message after the program has ended, followed by the exit code.
-const ENDED: &str = "it has ended with";
-
-impl Terminal {
-    fn open(server: &Server, width: u16, height: u16) -> Self {
-        let url = format!("redis://127.0.0.1:{}", server.port());
-        Self::run(width, height, &[("INV_URL", &url), ("LC_ALL", "C.UTF-8")], "")
-    }
-
-    /// Runs it between two shell commands, the second of which shows the terminal's settings.
-    fn run(width: u16, height: u16, variables: &[(&str, &str)], arguments: &str) -> Self {
-        let program = program().display();
-        let line = format!(
-            "echo before; '{program}' {arguments}; echo {ENDED} $?; stty -a | grep -ow -e '-*icanon' -e '-*echo'; read -r _"
-        );
-        Self::start(width, height, variables, &line)
-    }
-
-    pub fn start(width: u16, height: u16, variables: &[(&str, &str)], line: &str) -> Self {
-        let terminal = Self { folder: TempDir::new().expect("a temporary folder") };
-        let mut command = terminal.command();
-        command.args(["-u", "new-session", "-d", "-x", &width.to_string(), "-y", &height.to_string()]);
-        command.args(["env", "-u", "NO_COLOR"]);
-        command.args(variables.iter().map(|(name, value)| format!("{name}={value}")));
-        Self::done(command.args(["sh", "-c", line]));
-        terminal
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(tmux());
-        command.arg("-S").arg(self.folder.path().join("socket")).args(["-f", "/dev/null"]);
-        command.env_remove("TMUX").stdin(Stdio::null());
-        command
-    }
-
-    fn done(command: &mut Command) -> String {
-        let output = command.output().expect("tmux");
-        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn ask(&self, words: &[&str]) -> String {
-        Self::done(self.command().args(words))
-    }
-
-    pub fn press(&self, keys: &[&str]) {
-        self.ask(&[&["send-keys"], keys].concat());
-    }
-
-    fn resize(&self, width: u16, height: u16) {
-        self.ask(&["resize-window", "-x", &width.to_string(), "-y", &height.to_string()]);
-    }
-
-    fn screen(&self) -> String {
-        self.ask(&["capture-pane", "-p"])
-    }
-
-    /// Waits until the screen is right.
-    pub fn wait(&self, what: &str, is_right: impl Fn(&str) -> bool) {
-        wait_until(what, PATIENCE, || is_right(&self.screen()));
-    }
-
-    pub fn wait_for(&self, text: &str) {
-        self.wait(text, |screen| screen.contains(text));
-    }
-
-    /// The line that contains this text.
-    pub fn line(&self, text: &str) -> String {
-        self.wait_for(text);
-        let screen = self.screen();
-        screen.lines().find(|line| line.contains(text)).unwrap_or_default().to_owned()
-    }
-
-    /// Asserts that the program has ended with this code, and that the terminal is restored.
-    fn assert_ended(&self, code: i32) {
-        self.wait_for(&format!("{ENDED} {code}"));
-        self.wait("the screen and settings are restored", |screen| {
-            let lines: BTreeSet<&str> = screen.lines().collect();
-            lines.is_superset(&BTreeSet::from(["before", "icanon", "echo"]))
-        });
-        let modes = self.ask(&["display-message", "-p", "#{alternate_on} #{cursor_flag}"]);
-        assert_eq!(modes.trim(), "0 1", "the main screen, and a cursor");
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            let screen = self.command().args(["capture-pane", "-p"]).output();
-            let screen = screen.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-            eprintln!("--- the terminal ---\n{}---", screen.unwrap_or_default());
-        }
-        // tmux ends by itself when its only program ends.
-        let _ = self.command().arg("kill-server").output();
-    }
+fn run(width: u16, height: u16, variables: &[(&str, &str)], arguments: &str) -> Terminal {
+    Terminal::run(width, height, variables, &format!("'{INV}' watch {arguments}"))
 }
 
 /// The seconds that a reservation has left.
@@ -172,7 +31,7 @@ fn an_operator_watches_a_shop_through_a_restart() {
     let mut shop = server.connect();
     shop.ask("INV.SET SHOE AVAILABLE 100");
     shop.ask(["INV.RESERVE", "R1", "EX", "500", "DATA", "cart 77", "ITEMS", "SHOE", "40"]);
-    let terminal = Terminal::open(&server, 80, 24);
+    let terminal = open(&server, 80, 24);
 
     let row = terminal.line(" SHOE  ");
     assert!(row.contains("██▒") && row.split_whitespace().rev().take(2).eq(["40", "60"]), "{row}");
@@ -243,7 +102,7 @@ fn an_operator_watches_a_shop_through_a_restart() {
 #[test]
 fn it_ends_by_signals_and_with_its_terminal_even_if_the_server_does_not_answer() {
     let server = Server::start();
-    let terminal = Terminal::open(&server, 80, 24);
+    let terminal = open(&server, 80, 24);
     terminal.wait_for("None is live.");
     server.freeze();
     terminal.wait_for("waiting for an answer for");
@@ -254,7 +113,7 @@ fn it_ends_by_signals_and_with_its_terminal_even_if_the_server_does_not_answer()
 
     // exec replaces the shell, so that the process id is known.
     let start = || {
-        let line = format!("exec '{}' redis://127.0.0.1:{}", program().display(), server.port());
+        let line = format!("exec '{INV}' watch --url redis://127.0.0.1:{}", server.port());
         let terminal = Terminal::start(80, 24, &[("LC_ALL", "C.UTF-8")], &line);
         terminal.wait_for("None is live.");
         let pid: u32 = terminal.ask(&["display-message", "-p", "#{pane_pid}"]).trim().parse().expect("a pid");
@@ -299,7 +158,7 @@ fn a_large_shop_is_watched_in_small_steps() {
         shop.burst(&(0..1000).map(|number| reserve(page * 1000 + number)).collect::<Vec<_>>());
     }
     shop.ask("CONFIG RESETSTAT");
-    let terminal = Terminal::open(&server, 80, 24);
+    let terminal = open(&server, 80, 24);
     terminal.wait_for("2 Reservations: showing 200 of 5,000, next deadline first");
     terminal.wait("all products are found in the end", |screen| screen.contains("1 Products: 600"));
     terminal.press(&["Enter"]);
@@ -322,6 +181,7 @@ fn a_large_shop_is_watched_in_small_steps() {
         // INV.STOCKSCAN calls it.
         "scan",
         "client|setinfo",
+        "cluster|slots",
         "config|get",
         "xrevrange",
         "config|resetstat",
@@ -337,26 +197,37 @@ fn a_large_shop_is_watched_in_small_steps() {
 }
 
 #[test]
-fn of_a_cluster_one_node_is_watched() {
+fn of_a_cluster_all_masters_are_watched() {
     let cluster = Cluster::start(3);
-    let owner = &cluster.masters[cluster.owner("SHOE")];
-    let mut shop = owner.connect();
-    shop.ask("CONFIG SET inv.feed-maxlen 100");
-    shop.ask("INV.SET SHOE AVAILABLE 20");
-    shop.ask("INV.RESERVE {SHOE}:R1 EX 500 ITEMS SHOE 12");
-    let elsewhere =
-        (0..).map(|number| format!("P-{number}")).find(|name| cluster.owner(name) != cluster.owner("SHOE"));
-    let elsewhere = elsewhere.expect("a product of another node");
-    let url = format!("redis://127.0.0.1:{}", owner.port());
-    let terminal = Terminal::run(80, 24, &[("INV_URL", &url), ("LC_ALL", "C.UTF-8")], &elsewhere);
-    terminal.wait("its stock", |screen| {
-        screen.lines().any(|line| line.starts_with(" SHOE ") && line.ends_with("8       12 LOW"))
-    });
-    terminal.wait_for(" {SHOE}:R1 ");
-    terminal.wait_for("LOW_STOCK     SHOE");
-    terminal.wait(&elsewhere, |screen| {
-        screen.lines().any(|line| line.contains(&elsewhere) && line.contains("no such product here"))
-    });
+    // A product on each master.
+    let products: Vec<String> = (0..3)
+        .map(|place| {
+            let mut names = (0..).map(|number| format!("P-{number}"));
+            names.find(|name| cluster.owner(name) == place).expect("a product of each master")
+        })
+        .collect();
+    for (place, product) in products.iter().enumerate() {
+        let mut shop = cluster.masters[place].connect();
+        shop.ask(format!("INV.SET {product} AVAILABLE {}", 20 + place));
+        shop.ask(format!("INV.RESERVE {{{product}}}:R EX {} ITEMS {product} 12", 500 + place));
+    }
+    let terminal = open(&cluster.masters[1], 80, 24);
+    for (place, product) in products.iter().enumerate() {
+        terminal.wait("the stock of a master", |screen| {
+            let row = format!("{}       12 LOW", 8 + place);
+            screen.lines().any(|line| line.starts_with(&format!(" {product} ")) && line.ends_with(&row))
+        });
+        terminal.wait_for(&format!(" {{{product}}}:R "));
+        terminal.wait_for(&format!("LOW_STOCK     {product}"));
+    }
+    terminal.wait_for("1 Products: 3,");
+    terminal.wait_for("2 Reservations: 3, next deadline first");
+    terminal.wait_for("3 held");
+    // The reservations of one product.
+    terminal.press(&["End"]);
+    terminal.press(&["Enter"]);
+    terminal
+        .wait("those of one", |screen| screen.contains("2 Reservations of P-") && screen.contains(": 1, "));
     terminal.press(&["q"]);
     terminal.assert_ended(0);
 }
@@ -393,16 +264,11 @@ fn a_user_sees_what_the_acl_lets_it_see_and_a_wrong_password_ends_it() {
         "+inv.alerts",
     ]);
     let url = |password: &str| format!("redis://clerk:{password}@127.0.0.1:{}", server.port());
-    let open = |password: &str| {
-        Terminal::run(
-            80,
-            24,
-            &[("INV_URL", &url(password)), ("LC_ALL", "C"), ("NO_COLOR", "1")],
-            "shop1:GHOST",
-        )
+    let watch = |password: &str| {
+        run(80, 24, &[("INV_URL", &url(password)), ("LC_ALL", "C"), ("NO_COLOR", "1")], "shop1:GHOST")
     };
 
-    let terminal = open("one%20of%20a%20test");
+    let terminal = watch("one%20of%20a%20test");
     terminal.wait_for(" shop1:R1");
     terminal.wait_for("shop1:SHOE 5  ? -7");
     terminal.wait("its stock", |screen| {
@@ -422,28 +288,22 @@ fn a_user_sees_what_the_acl_lets_it_see_and_a_wrong_password_ends_it() {
     terminal.press(&["q"]);
     terminal.assert_ended(0);
 
-    let terminal = open("another");
-    terminal.wait_for("watch: clerk@127.0.0.1");
+    let terminal = watch("another");
+    terminal.wait_for("inv: clerk@127.0.0.1");
     terminal.wait_for("rejects this user");
-    terminal.assert_ended(1);
+    terminal.assert_ended(4);
 }
 
 #[test]
 fn what_is_no_terminal_is_refused_with_a_word() {
     for (term, word) in [("dumb", "TERM is \"dumb\""), ("", "TERM is \"\"")] {
-        let terminal = Terminal::run(80, 24, &[("TERM", term)], "");
+        let terminal = run(80, 24, &[("TERM", term)], "");
         terminal.wait_for(word);
-        terminal.assert_ended(1);
+        terminal.assert_ended(2);
     }
-    let refused = |arguments: &[&str]| {
-        let done =
-            Command::new(program()).args(arguments).stdin(Stdio::null()).output().expect("the program");
-        assert!(!done.status.success());
-        [done.stdout, done.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat()
-    };
-    assert_eq!(refused(&[]), "watch: this is not a terminal\n");
-    assert!(refused(&["--colour"]).starts_with("usage: watch"));
-    assert!(refused(&["http://127.0.0.1"]).starts_with("watch: "));
+    let done = plain_command(&["watch"]).output().expect("inv");
+    assert_eq!(String::from_utf8_lossy(&done.stderr), "inv: this is not a terminal\n");
+    assert_eq!(done.status.code(), Some(2));
 }
 
 /// If the user may not see one key, the others are still shown, even if a reading is full of hidden ones.
@@ -459,7 +319,7 @@ fn a_product_that_the_user_may_not_see_hides_no_other() {
     let rules = "ACL SETUSER clerk on >secret ~shop1:* ~inventory:feed +inv.scan +inv.get +inv.stock +inv.stockscan +inv.alerts +xrevrange";
     shop.ask(rules);
     let url = format!("redis://clerk:secret@127.0.0.1:{}", server.port());
-    let terminal = Terminal::run(80, 24, &[("INV_URL", &url), ("LC_ALL", "C.UTF-8")], "shop2:P-7");
+    let terminal = run(80, 24, &[("INV_URL", &url), ("LC_ALL", "C.UTF-8")], "shop2:P-7");
     terminal.wait("the hidden one", |screen| {
         screen
             .lines()
@@ -498,7 +358,7 @@ fn a_product_that_the_user_may_not_see_hides_no_other() {
 fn in_tagged_key_style_it_says_that_it_reads_no_feed() {
     let server = Server::start_with(&["inv.key-style tagged", "inv.feed-maxlen 1000"]);
     server.connect().ask("INV.SET {shop1}:SHOE AVAILABLE 50");
-    let terminal = Terminal::open(&server, 80, 24);
+    let terminal = open(&server, 80, 24);
     terminal.wait_for("the feeds are not read: in tagged key style there is one for each tag");
     terminal.press(&["q"]);
     terminal.assert_ended(0);
@@ -508,36 +368,34 @@ fn in_tagged_key_style_it_says_that_it_reads_no_feed() {
 #[test]
 fn make_watch_takes_its_url_from_inv_url_or_from_its_command_line() {
     let make = |variables: &[(&str, &str)], words: &[&str]| {
-        program();
         let done = Command::new("make")
             .args(["--no-print-directory", "watch"])
             .args(words)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .current_dir(root())
             .env_remove("INV_URL")
-            .env("CARGO_TARGET_DIR", target())
+            .env("INV_CLI", INV)
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .output()
             .expect("make");
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        said.lines().find(|line| line.starts_with("watch: ")).map(str::to_owned).unwrap_or(said)
+        said.lines().find(|line| line.starts_with("inv: ")).map(str::to_owned).unwrap_or(said)
     };
-    let (fine, unlike) =
-        ("watch: this is not a terminal", "watch: URL=... must look like redis://user:password@host:6379/0");
-    assert_eq!(make(&[("URL", "http://x")], &[]), fine);
-    assert_eq!(make(&[("INV_URL", "redis://:a$(b)$c'd@h")], &[]), fine);
-    assert_eq!(make(&[("INV_URL", "http://x")], &[]), unlike);
-    assert_eq!(make(&[("INV_URL", "http://x")], &["URL=redis://h"]), fine);
-    assert_eq!(make(&[], &["URL=http://x"]), unlike);
-    assert_eq!(make(&[], &["INV_URL=127.0.0.1:7800"]), unlike);
+    let (fine, unlike) = ("inv: this is not a terminal", "inv: the URL cannot be used");
+    let is = |said: String, expected: &str| assert!(said.starts_with(expected), "{said}");
+    is(make(&[("URL", "http://x")], &[]), fine);
+    is(make(&[("INV_URL", "redis://:a$(b)$c'd@h")], &[]), fine);
+    is(make(&[("INV_URL", "http://x")], &[]), unlike);
+    is(make(&[("INV_URL", "http://x")], &["URL=redis://h"]), fine);
+    is(make(&[], &["URL=http://x"]), unlike);
+    is(make(&[], &["INV_URL=127.0.0.1:7800"]), unlike);
 
     // A password reaches the server unchanged.
     let server = Server::start();
     server.connect().ask(["ACL", "SETUSER", "clerk", "on", ">a$(b)$c'd", "~*", "+@all"]);
     let url = format!("redis://clerk:a$(b)$c'd@127.0.0.1:{}", server.port());
-    let target = target().display().to_string();
-    let line = format!("cd '{}' && make watch", env!("CARGO_MANIFEST_DIR"));
-    let variables = [("INV_URL", url.as_str()), ("LC_ALL", "C.UTF-8"), ("CARGO_TARGET_DIR", &target)];
+    let line = format!("cd '{}' && make watch", root().display());
+    let variables = [("INV_URL", url.as_str()), ("LC_ALL", "C.UTF-8"), ("INV_CLI", INV)];
     let terminal = Terminal::start(80, 24, &variables, &line);
     terminal.wait_for("None is live.");
     terminal.wait_for("clerk@127.0.0.1");

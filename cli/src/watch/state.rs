@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::source::{self, Absence, Alert, Ask, Change, Reading, Reservation, Search, Stock, Totals};
+use crate::stock::Stock;
+use crate::watch::reading::{Absence, Alert, Ask, Change, Reading, Reservation, STOCKS, Search, Totals};
 
 /// The number of products that are kept; further ones are not shown.
 pub const MOST_PRODUCTS: usize = 10_000;
@@ -273,13 +274,13 @@ impl State {
     pub fn ask(&mut self, now: i64) -> Ask {
         self.asked_at = Some(now);
         let Cursor { top, height, .. } = *self.cursor(Panel::Products);
-        let shown = self.sorted.iter().skip(top).take(height.min(source::STOCKS));
+        let shown = self.sorted.iter().skip(top).take(height.min(STOCKS));
         let shown: BTreeSet<&String> = shown.collect();
         let mut others: Vec<(u64, &String)> =
             self.products.iter().map(|(name, product)| (product.asked, name)).collect();
         others.retain(|(_, name)| !shown.contains(name));
         others.sort_unstable();
-        let rest = source::STOCKS.saturating_sub(shown.len());
+        let rest = STOCKS.saturating_sub(shown.len());
         let others = others.into_iter().map(|(_, name)| name).take(rest);
         Ask {
             products: shown.iter().copied().chain(others).cloned().collect(),

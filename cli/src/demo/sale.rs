@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use redis::{Client, Connection, RedisResult};
 
-use super::crowd::{Mind, Shopper};
-use super::shop::Shop;
+use crate::demo::crowd::{Mind, Shopper};
+use crate::demo::shop::Shop;
 
 /// How often the stock is sampled.
 const LOOK: Duration = Duration::from_millis(50);

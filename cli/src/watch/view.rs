@@ -7,8 +7,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Cell, Clear, Paragraph, Row, Table};
 use ratatui::{Frame, buffer};
 
-use crate::source::{Absence, Alert, Reservation, Units};
-use crate::state::{Cursor, Panel, Product, Rates, State};
+use crate::output::is_plain;
+use crate::stock::{Place, Units};
+use crate::watch::reading::{Absence, Alert, Reservation};
+use crate::watch::state::{Cursor, Panel, Product, Rates, State};
 
 /// From this width on, the lists are side by side.
 const WIDE: u16 = 120;
@@ -121,8 +123,7 @@ fn make_plain(cell: &mut buffer::Cell, look: Look) {
 
 /// Text from the server, without characters that would reorder the line, and in ASCII if the terminal needs it.
 pub fn plain(text: &str, is_utf8: bool) -> String {
-    let reorders = |character: &char| matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let characters = text.chars().filter(|character| !character.is_control() && !reorders(character));
+    let characters = text.chars().filter(|character| is_plain(*character));
     characters.map(|character| if is_utf8 || character.is_ascii() { character } else { '?' }).collect()
 }
 
@@ -451,9 +452,9 @@ fn draw_warehouses<'a>(frame: &mut Frame, state: &State, block: Block<'a>, area:
     };
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let places = warehouses
-        .iter()
-        .map(|(name, units)| format!("@{name} {} + {}", count(units.available), count(units.reserved)));
+    let places = warehouses.iter().map(|Place { warehouse, units, .. }| {
+        format!("@{warehouse} {} + {}", count(units.available), count(units.reserved))
+    });
     let line = format!(" available + reserved:  {}", places.collect::<Vec<_>>().join("   "));
     frame.render_widget(Line::styled(line, STRONG), inner);
     (Block::new(), Rect { y: inner.y + 1, height: inner.height - 1, ..inner })

@@ -1,13 +1,5 @@
-//! Tests the live view of examples/watch without a server or a terminal: how it parses replies, what it keeps, and what it draws
-//! on screens of any size. tests/server/watch.rs tests the whole program.
-
-#[allow(dead_code, reason = "no server is connected to")]
-#[path = "../../examples/watch/source.rs"]
-mod source;
-#[path = "../../examples/watch/state.rs"]
-mod state;
-#[path = "../../examples/watch/view.rs"]
-mod view;
+//! Tests the live view of `inv watch` without a server or a terminal: how it parses replies, what it keeps, and what it draws
+//! on screens of any size. tests/inv/watch.rs tests the whole program.
 
 mod keeping;
 mod replies;
@@ -15,8 +7,9 @@ mod screens;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use source::{Absence, Alert, Ask, Info, Item, Reading, Reservation, Stock, Totals, Units};
-use state::State;
+use redis_inventory_cli::stock::{Stock, Units};
+use redis_inventory_cli::watch::reading::{Absence, Alert, Ask, Info, Item, Reading, Reservation, Totals};
+use redis_inventory_cli::watch::state::State;
 
 /// The time by both clocks.
 const NOW: i64 = 1_763_820_000_000;
@@ -41,7 +34,7 @@ fn reservation(id: &str, seconds: i64, items: &[(&str, i64)]) -> Reservation {
 }
 
 fn stock(available: i64, reserved: i64) -> Stock {
-    Stock { units: Units { available, reserved, reservable: available }, threshold: 10, warehouses: vec![] }
+    Stock { units: Units { available, reserved, reservable: available }, threshold: 10, ..Stock::default() }
 }
 
 fn alert(product: &str, kind: &str, timestamp: i64) -> Alert {
