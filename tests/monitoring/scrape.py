@@ -167,7 +167,7 @@ class Shop:
         return self.redis.info("inv")
 
     def exported(self) -> dict[str, float]:
-        """The numbers of INFO inv that the exporter reports."""
+        """The numbers of INFO inv, and those of the feed, that the exporter reports."""
         found = re.findall(
             r'^redis_script_values\{.*?key="(\w+)".*?\} (\S+)$',
             get(self.url()),
@@ -260,6 +260,7 @@ class Prometheus:
 
 def sell(shop: Shop) -> None:
     """Runs some of every command of a shop, and checks the resulting numbers."""
+    shop.ask("CONFIG SET inv.feed-maxlen 200")
     shop.ask("SET stock:available:P 20")
     for number in range(8):
         shop.ask(f"INV.RESERVE R{number} ITEMS P 1")
@@ -275,7 +276,13 @@ def sell(shop: Shop) -> None:
     shop.is_refused("INV.COMMIT R3", "ROLLEDBACK")
     for units in (11, 10, 11, 10):
         shop.ask(f"INV.SET P AVAILABLE {units}")
+    # As inv mirror does when it has read everything.
+    added = shop.redis.xinfo_stream("inventory:feed")["entries-added"]
+    shop.ask(f"XGROUP CREATE inventory:feed inv-mirror $ ENTRIESREAD {added}")
+    shop.ask("INV.ADJUST MIRRORED 1")
     expected = {
+        "inv_mirror_lag": 1,
+        "inv_feed_length": added + 1,
         "inv_holds": 4,
         "inv_index_ready": 1,
         "inv_reserved_total": 10,
@@ -305,6 +312,8 @@ def check_fields(shop: Shop) -> None:
         }
 
     info, exported = steady(shop.info()), steady(shop.exported())
+    info["inv_feed_length"] = shop.redis.xlen("inventory:feed")
+    info["inv_mirror_lag"] = shop.redis.xinfo_groups("inventory:feed")[0]["lag"]
     # A float is exact up to 2^53, and no value is larger.
     assert info, "INFO inv is there"
     assert exported == info, f"INFO inv: {info}\nexported: {exported}"
@@ -428,6 +437,11 @@ def provoke(
     burst(master, "INV.RESERVE BLOCKED PX 50 ITEMS B 5", "SET stock:reserved:B 5.0")
     comes("InventoryReleasesBlocked", master)
     master.ask("SET stock:reserved:B 5")
+
+    burst(master, *["INV.ADJUST B 1"] * 150)
+    comes("InventoryMirrorBehind", master)
+    burst(master, *["INV.ADJUST B 1"] * 200)
+    comes("InventoryMirrorOvertaken", master)
 
     master.ask("SET inventory:feed text")
     master.ask("CONFIG SET inv.feed-maxlen 100")
