@@ -54,6 +54,11 @@ if [[ $module == *.so ]]; then
     fi
     scripts/dist-wheel.sh "$module" "$out"
 fi
+# The packages of clients/ are the same for every machine.
+if [[ $out == */dist && -x scripts/dist-clients.sh ]]; then
+    scripts/dist-clients.sh "$module" "$(scripts/find-server.sh)"
+    rm -f "$out/clients.sha256"
+fi
 (cd "$out" && sha256sum -- * >SHA256SUMS)
 scripts/dist-try.sh "$out"
 (cd "$out" && cat SHA256SUMS && du -h -- * | sort -k 2) >&2

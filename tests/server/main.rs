@@ -41,6 +41,7 @@ mod declarations;
 mod demo;
 mod dropin;
 mod expiry;
+mod exporter;
 mod extend;
 mod failover;
 mod feed;

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::books::{Books, counted, sleep_past};
 use crate::harness::{
-    Client, Json, LATER, SOON, Server, assert_same, assert_same_data, cli, code, module, server_program,
-    wait_for, wait_until,
+    Client, LATER, SOON, Server, assert_same, assert_same_data, cli, code, module, server_program, wait_for,
+    wait_until,
 };
 use crate::shop::shop_with;
 
@@ -402,7 +402,10 @@ fn it_is_uninstalled_as_the_document_says_and_leaves_every_unit_where_it_was() {
     assert_eq!(left.collect::<Vec<_>>(), [""; 0]);
     let others: Vec<&String> = contents
         .keys()
-        .filter(|key| key.contains(" stock:") && (!key.contains(":available:") && !key.contains(":reserved:") || key.contains("@@")))
+        .filter(|key| {
+            key.contains(" stock:")
+                && (!key.contains(":available:") && !key.contains(":reserved:") || key.contains("@@"))
+        })
         .collect();
     assert!(others.is_empty(), "{others:?}");
     assert_eq!(shop.counters("L"), (9, 0));

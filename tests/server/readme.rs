@@ -60,7 +60,8 @@ fn the_python_of_the_readme_sells_and_gives_back() {
 /// A command that is typed appears as a whole when its last key is echoed. `scripts/record.sh` makes the recording again.
 #[test]
 fn the_recording_shows_the_commands_of_the_first_minute() {
-    let section = README.split("## The first minute\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let section =
+        README.split("## The first minute\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
     let (mut shown, cast) = (String::new(), include_str!("../../docs/first-minute.cast"));
     for line in cast.lines().skip(1) {
         shown += serde_json::from_str::<Json>(line).unwrap()[2].as_str().unwrap();
