@@ -428,8 +428,7 @@ impl Book {
     /// Ends a reservation that another one replaced, and returns what it held. It need not have been known.
     fn end_replaced(&mut self, feed: i32, old: &str, new: &str, at: i64) -> Lines {
         let row = self.reservations.entry(old.to_owned()).or_default();
-        let row =
-            row.get_or_insert_with(|| Reservation { feed, created_at: at, ..Reservation::default() });
+        let row = row.get_or_insert_with(|| Reservation { feed, created_at: at, ..Reservation::default() });
         if row.replaced_by.as_deref() == Some(new) {
             return Lines::new();
         }

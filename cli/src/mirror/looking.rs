@@ -371,7 +371,7 @@ impl Session<'_> {
             .iter()
             .flat_map(|sku| [AVAILABLE, RESERVED].map(|prefix| self.style.of_sku(prefix, sku)))
             .collect();
-        let counters = self.values(place, &keys)?;
+        let Some(counters) = self.values(place, &keys)? else { return Ok(()) };
         let units = counters.chunks(2).map(|pair| match pair {
             [available, reserved] => source::units(available.as_deref(), reserved.as_deref()).0,
             _ => None,
@@ -380,11 +380,19 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn values(&mut self, place: usize, keys: &[String]) -> Result<Vec<Option<String>>, Failure> {
+    /// The texts of keys; `None` if the slot of one is being moved.
+    pub(super) fn values(
+        &mut self,
+        place: usize,
+        keys: &[String],
+    ) -> Result<Option<Vec<Option<String>>>, Failure> {
         let is_cluster = self.masters.is_cluster();
-        let Some(node) = self.masters.nodes().get_mut(place) else { return Ok(vec![None; keys.len()]) };
+        let Some(node) = self.masters.nodes().get_mut(place) else { return Ok(None) };
         let name = node.name();
-        source::values(node, keys, is_cluster).map_err(|error| trouble(&name, &error))
+        match source::values(node, keys, is_cluster) {
+            Ok(values) => Ok(Some(values)),
+            Err(error) => self.soften(&name, &error).map(|()| None),
+        }
     }
 
     /// Looks at settings of a kind, and writes them. Returns the names of those that exist. Warehouses are looked at by product.
@@ -403,7 +411,7 @@ impl Session<'_> {
                 _ => THRESHOLD,
             };
             let keys: Vec<String> = names.iter().map(|name| self.style.of_sku(prefix, name)).collect();
-            let values = self.values(place, &keys)?;
+            let Some(values) = self.values(place, &keys)? else { return Ok(names) };
             // What is no integer means nothing to the module either.
             let is_number = |value: &String| value.parse::<i64>().is_ok();
             names.into_iter().zip(values.into_iter().map(|value| value.filter(is_number))).collect()

@@ -211,25 +211,24 @@ impl Session<'_> {
     /// Asks the server what the feed does not tell of the reservations that have changed: deadline, buyer, text.
     fn read_documents(&mut self, place: usize) -> Result<(), Failure> {
         let ids: Vec<String> = self.book.changed_reservations().iter().cloned().collect();
-        let is_cluster = self.masters.is_cluster();
-        let Some(node) = self.masters.nodes().get_mut(place) else { return Ok(()) };
-        let name = node.name();
         let style = self.style;
-        let mut values =
-            |keys: &[String]| source::values(node, keys, is_cluster).map_err(|error| trouble(&name, &error));
-        let first: Vec<String> = ids
-            .iter()
-            .map(|id| style.of_id(if self.book.is_live(id) { RESERVATION } else { OUTCOME }, id))
-            .collect();
-        let mut found: Vec<(String, Option<String>)> = ids.into_iter().zip(values(&first)?).collect();
+        let key = |id: &String| style.of_id(if self.book.is_live(id) { RESERVATION } else { OUTCOME }, id);
+        let keys: Vec<String> = ids.iter().map(key).collect();
+        let Some(values) = self.values(place, &keys)? else { return Ok(()) };
+        let mut found: Vec<(String, Option<String>)> = ids.into_iter().zip(values).collect();
         // It has ended after these entries.
-        let ended = |(id, json): &(String, Option<String>)| json.is_none() && self.book.is_live(id);
-        let missing: Vec<String> =
-            found.iter().filter(|pair| ended(pair)).map(|(id, _)| style.of_id(OUTCOME, id)).collect();
-        let mut outcomes = values(&missing)?.into_iter();
-        for pair in &mut found {
-            if ended(pair) {
-                pair.1 = outcomes.next().flatten();
+        let ended: Vec<usize> = found
+            .iter()
+            .enumerate()
+            .filter(|(_, (id, json))| json.is_none() && self.book.is_live(id))
+            .map(|(at, _)| at)
+            .collect();
+        let keys: Vec<String> =
+            ended.iter().filter_map(|at| found.get(*at)).map(|(id, _)| style.of_id(OUTCOME, id)).collect();
+        let Some(outcomes) = self.values(place, &keys)? else { return Ok(()) };
+        for (at, outcome) in ended.into_iter().zip(outcomes) {
+            if let Some(pair) = found.get_mut(at) {
+                pair.1 = outcome;
             }
         }
         let mut quotas = HashSet::new();
@@ -248,7 +247,7 @@ impl Session<'_> {
             .iter()
             .flat_map(|sku| [AVAILABLE, RESERVED].map(|prefix| style.of_sku(prefix, sku)))
             .collect();
-        let counters = values(&keys)?;
+        let Some(counters) = self.values(place, &keys)? else { return Ok(()) };
         let units = counters.chunks(2).map(|pair| match pair {
             [available, reserved] => source::units(available.as_deref(), reserved.as_deref()).0,
             _ => None,

@@ -149,8 +149,7 @@ pub fn values(node: &mut Node, keys: &[String], is_cluster: bool) -> RedisResult
         return Ok(found);
     }
     let gets: Vec<Cmd> = keys.iter().map(|key| cmd("GET").arg(key).take()).collect();
-    // A key whose slot is being moved is read later.
-    Ok(node.ask_all(&gets)?.into_iter().map(|reply| reply.ok().and_then(text)).collect())
+    node.ask_all(&gets)?.into_iter().map(|reply| reply.map(text)).collect()
 }
 
 /// A page of the server's SCAN: the next cursor, and the names that can be names of the module.

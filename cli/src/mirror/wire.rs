@@ -100,9 +100,9 @@ pub fn is_no_such_key(value: &Value) -> bool {
 pub fn trouble(node: &str, error: &RedisError) -> Failure {
     let failure = reason::failure(node, error);
     match error.code() {
-        Some("LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY" | "READONLY") => {
-            Failure { exit: Exit::Connection, ..failure }
-        }
+        Some(
+            "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" | "BUSY" | "READONLY",
+        ) => Failure { exit: Exit::Connection, ..failure },
         _ => failure,
     }
 }

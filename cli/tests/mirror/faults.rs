@@ -4,19 +4,15 @@ use std::thread;
 use std::time::Duration;
 
 use crate::dice::{Dice, any_seed};
-use crate::harness::{Client, LATER, Server, wait_until};
+use crate::harness::{Client, Server, wait_until};
 use crate::shop::{self, Crowd};
-use crate::world::{FEED, Mirror, PATIENCE, Tables, mirror_once, once, url};
+use crate::world::{FEED, Mirror, PATIENCE, Tables, mirror_once, once, url, wait_until_nothing_is_due};
 
 /// Waits until nothing is due while tables and counters are compared, and compares them.
 #[track_caller]
 fn settle(server: &Server, tables: &Tables) {
     let mut client = server.connect();
-    wait_until("nothing is due soon", LATER, || {
-        let next = client.try_ask("INV.SCAN 0 COUNT 1 FULL");
-        let now = client.now();
-        next.is_ok_and(|next| next[1][0]["expires_at"].as_i64().is_none_or(|at| at > 100_000 + now))
-    });
+    wait_until_nothing_is_due(&mut client);
     let (code, out, err) = mirror_once(&url(server), tables, &[]);
     assert!(matches!(code, Some(0 | 1)), "{out}{err}");
     tables.assert_equal(&mut client);

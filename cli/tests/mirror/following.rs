@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::dice::Dice;
-use crate::harness::{Json, LATER, Server, json, wait_for, wait_until};
+use crate::harness::{Json, Server, json, wait_for, wait_until};
 use crate::shop::{self, Crowd};
-use crate::world::{FEED, Mirror, PATIENCE, Tables, mirror_once, once, run, url};
+use crate::world::{FEED, Mirror, PATIENCE, Tables, mirror_once, once, run, url, wait_until_nothing_is_due};
 
 #[test]
 fn each_change_is_a_movement_with_its_balances_note_and_user() {
@@ -145,12 +145,7 @@ fn any_history_is_mirrored_entry_by_entry() {
         for _ in 0..500 {
             shop::step(&mut client, &mut dice, "r");
         }
-        // What is due must not be released while the two are compared.
-        wait_until("nothing is due soon", LATER, || {
-            client.ask("INV.SCAN 0 COUNT 1 FULL")[1][0]["expires_at"]
-                .as_i64()
-                .is_none_or(|at| at > 100_000 + client.now())
-        });
+        wait_until_nothing_is_due(&mut client);
         mirror.wait_until_equal(&mut client, &tables);
         mirror.kill();
         once(&server, &tables);

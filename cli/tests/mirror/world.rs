@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::harness::{Client, Json, Server, wait_until};
+use crate::harness::{Client, Json, LATER, Server, wait_until};
 use crate::postgres::Postgres;
 
 /// The limit for what needs several attempts of both sides.
@@ -153,6 +153,16 @@ impl Tables {
             .collect();
         assert_eq!(known, live);
     }
+}
+
+/// Waits until no deadline passes while two sides are compared.
+pub fn wait_until_nothing_is_due(client: &mut Client) {
+    wait_until("nothing is due soon", LATER, || {
+        // Until the module knows all reservations, it answers TRYAGAIN.
+        let next = client.try_ask("INV.SCAN 0 COUNT 1 FULL");
+        let now = client.now();
+        next.is_ok_and(|next| next[1][0]["expires_at"].as_i64().is_none_or(|at| at > 100_000 + now))
+    });
 }
 
 /// The counters of a server by sku, without quotas.
