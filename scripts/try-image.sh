@@ -270,7 +270,7 @@ layers_of() { images inspect --type image "$1" | jq '.OCIv1.rootfs.diff_ids | le
 # try_target TARGET BASE CLI: builds this target of the Dockerfile, and runs it.
 try_target() {
     local target=$1 base=$2 cli=$3 command made pid
-    images bud --isolation chroot --pull-never --format docker --target "$target" --tag "$image-$target" .
+    images bud --isolation chroot --pull-never --layers --format docker --target "$target" --tag "$image-$target" .
     expect "layers of $target beyond its base" 1 "$(($(layers_of "$image-$target") - $(layers_of "localhost/$base")))"
     mapfile -t command < <(of_image "$image-$target" '.Cmd[]')
     made=$(images from --pull-never "$image-$target")
@@ -334,7 +334,7 @@ main() {
     make_base "$exporter" trixie prometheus-redis-exporter,busybox fill_exporter \
         --entrypoint '["/redis_exporter"]' --user 59000:59000
     say "--- building the Dockerfile"
-    images bud --isolation chroot --pull-never --format docker --tag "$image" .
+    images bud --isolation chroot --pull-never --layers --format docker --tag "$image" .
     say "--- running the services of compose.yaml"
     try_services
     try_target on-valkey "$valkey" valkey-cli
