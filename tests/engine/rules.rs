@@ -903,7 +903,10 @@ fn a_copy_that_has_lost_its_way_says_so_and_writes_nothing() {
     let arguments: Vec<&[u8]> = stream[0][0][1..].iter().map(|word| word.as_bytes()).collect();
     let before = copy.data.clone();
     let refusal = effects::replay(&mut copy, &arguments).unwrap_err();
-    assert_eq!(refusal.to_string(), "WRONGTYPE key stock:available:P holds a hash, not an integer: correct it with a plain command such as SET or DEL");
+    assert_eq!(
+        refusal.to_string(),
+        "WRONGTYPE key stock:available:P holds a hash, not an integer: correct it with a plain command such as SET or DEL"
+    );
     assert_eq!(copy.data, before);
 }
 
