@@ -44,7 +44,7 @@ cluster-stop: ## end those six nodes; their data are kept
 build: ## build the release module in target/release
 	@scripts/cargo.sh build --release
 
-dist: ## build the package in target/dist (module, documents, checksums) and try it on a server
+dist: ## build the packages in target/dist and try each on a server; ARCH=aarch64 builds for that machine
 	@scripts/dist.sh
 
 ## Work on the module
@@ -58,14 +58,19 @@ servers: ## fetch Redis 8.0, 8.2 and Valkey 8.0, 8.1, 9.1 into .servers
 test-all: ## run the server tests on each of those servers, except what does not depend on the server
 	@scripts/test-all.sh
 
-test-clients: ## run the programs of docs/clients.md, on SERVER or one that is found; fetches libraries into .deps
+test-clients: ## run the programs of docs/clients.md, and test the packages of clients/; fetches libraries into .deps
 	@scripts/test-clients.sh
+	@scripts/test-client-packages.sh
 
 test-monitoring: ## test the alerts, the dashboard and the scrape, with Debian's exporter and Prometheus
 	@scripts/test-monitoring.sh
 
 test-inv: ## test the inv command, on SERVER or one that is found; ARGS="import::"
 	@scripts/test-inv.sh $(ARGS)
+
+test-packages: ## build the packages from the module of make build, install each, and try it on a server
+	@scripts/cargo.sh build --release
+	@MODULE="$${CARGO_TARGET_DIR:-target}/release/libredis_inventory.so" scripts/dist.sh >/dev/null
 
 test-shop: ## test the shop of docs/orders-in-sql.md, on SERVER or one that is found; ARGS="histories::"
 	@scripts/test-shop.sh $(ARGS)

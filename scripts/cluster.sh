@@ -57,14 +57,6 @@ pid_in() {
 
 runs() { pid_in "$home/$1" >/dev/null; }
 
-# ask PORT WORD ...: prints the raw reply, line by line, or nothing if the node does not answer. It needs no cli, because not
-# every server has one.
-ask() (
-    exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 0
-    printf '%s\r\nQUIT\r\n' "${*:2}" >&3
-    while IFS= read -r -t 5 line <&3; do printf '%s\n' "${line%$'\r'}"; done
-) 2>/dev/null
-
 # tell PORT WORD ...: sends a command and expects OK.
 tell() {
     local reply

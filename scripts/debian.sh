@@ -44,17 +44,18 @@ update_lists() {
     fi
 }
 
-# packages_needed SERVER [apt options]: prints the server's package, if apt would install it, and the libraries that it needs.
+# packages_needed PACKAGES [apt options]: prints those of these packages that apt would install, and the libraries that they need.
 # It leaves out packages that only serve an installation, such as adduser and debconf, and JavaScript libraries.
 packages_needed() {
-    local server=$1
+    local wanted=$1
     shift
-    apt-get "$@" install --simulate --no-install-recommends --yes "$server" |
-        awk '$1 == "Inst" && $2 ~ /^(lib.*|zlib1g|(redis|valkey)-.*|postgresql-(client-)?[0-9]+)$/ && $2 !~ /^libjs-/ {print $2}'
+    # shellcheck disable=SC2086  # one word per package
+    apt-get "$@" install --simulate --no-install-recommends --yes $wanted |
+        awk '$1 == "Inst" && $2 ~ /^(lib.*|zlib1g|(redis|valkey)-.*|(php|ruby).*|postgresql-(client-)?[0-9]+)$/ && $2 !~ /^libjs-/ {print $2}'
 }
 
-# unpack_server SERVER FOLDER [apt options]: downloads the package and its dependencies and unpacks them into FOLDER/root, with
-# wrappers in FOLDER/bin. FOLDER appears only when it is complete.
+# unpack_server PACKAGES FOLDER [apt options]: downloads the packages and their dependencies and unpacks them into FOLDER/root,
+# with wrappers for servers in FOLDER/bin. FOLDER appears only when it is complete.
 unpack_server() {
     local folder=$2
     mkdir -p "$(dirname "$folder")"
@@ -71,19 +72,21 @@ unpack_server() {
 }
 
 unpack_packages() {
-    local folder=$1 server=$2 packages package
+    local folder=$1 wanted=$2 packages package
     shift 2
-    packages=$(packages_needed "$server" "$@") || return 1
-    # A package requested as name/suite is listed by its name only.
-    [[ " ${packages//$'\n'/ } " == *" ${server%/*} "* ]] || packages+=" $server"
+    packages=$(packages_needed "$wanted" "$@") || return 1
+    for package in $wanted; do
+        # A package requested as name/suite is listed by its name only.
+        [[ " ${packages//$'\n'/ } " == *" ${package%/*} "* ]] || packages+=" $package"
+    done
     mkdir "$folder/packages" "$folder/root" || return 1
     # shellcheck disable=SC2086  # one word per package
     (cd "$folder/packages" && apt-get "$@" download $packages) >&2 || return 1
     for package in "$folder"/packages/*.deb; do
         dpkg -x "$package" "$folder/root" || return 1
     done
-    # Documentation and character sets take most of the space. PostgreSQL has its data there as well.
-    find "$folder/root/usr/share" -mindepth 1 -maxdepth 1 ! -name postgresql -exec rm -rf {} + 2>/dev/null
+    # Documentation and character sets take most of the space. PostgreSQL, Go and Ruby have what they need there as well.
+    find "$folder/root/usr/share" -mindepth 1 -maxdepth 1 ! -name postgresql ! -name 'go*' ! -name rubygems-integration -exec rm -rf {} + 2>/dev/null
     rm -rf "$folder/packages" "$folder"/root/usr/lib/*/gconv
     write_wrappers "$folder"
 }

@@ -21,6 +21,14 @@ check_port() {
 # Whether something listens on this port of loopback.
 is_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+# ask PORT WORD ...: prints the raw reply, line by line, or nothing if the node does not answer. It needs no cli, because not
+# every server has one.
+ask() (
+    exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 0
+    printf '%s\r\nQUIT\r\n' "${*:2}" >&3
+    while IFS= read -r -t 5 line <&3; do printf '%s\n' "${line%$'\r'}"; done
+) 2>/dev/null
+
 # at_least 8.0.2 7.2: whether the first version is the second or newer. Only major and minor are compared.
 at_least() {
     local major minor floor_major floor_minor

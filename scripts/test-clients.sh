@@ -11,14 +11,11 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
 
-# It needs Python 3.11.
-readonly valkey_wheel=valkey==6.2.0
-readonly valkey_folder=$root/.deps/valkey-py
 readonly npm_folder=$root/.deps/clients-npm
 readonly programs=$root/examples/clients
 readonly built=${CARGO_TARGET_DIR:-$root/target}
 readonly logs=$built/test-clients
-readonly all=(redis-py valkey-py node-redis ioredis hiredis redis-rs)
+readonly all=(redis-py valkey-py glide-py node-redis ioredis glide-node phpredis go-redis redis-rb hiredis redis-rs)
 # The seconds that a program may take: ten times what it needs.
 readonly limit=60
 
@@ -42,16 +39,29 @@ set_up() {
         exports=$(scripts/setup-redis-py.sh) && eval "$exports" || return 1
         command=(env PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$INV_REDIS_PY" python3 "$programs/redis-py.py")
         ;;
-    valkey-py)
-        set_up_valkey_py || return 1
-        # Before Python 3.11.3 it needs the async-timeout that was fetched for redis-py.
-        command=(env PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$valkey_folder:$root/.deps/async-timeout")
-        command+=(python3 "$programs/valkey-py.py")
+    valkey-py | glide-py)
+        exports=$(scripts/setup-python-clients.sh) && eval "$exports" || return 1
+        command=(env PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$INV_PYTHON_CLIENTS" python3 "$programs/$1.py")
         ;;
-    node-redis | ioredis)
+    node-redis | ioredis | glide-node)
         exports=$(scripts/setup-node.sh) && eval "$exports" || return 1
         set_up_npm || return 1
         command=(node "$npm_folder/$1.mjs")
+        ;;
+    phpredis)
+        exports=$(scripts/setup-php.sh) && eval "$exports" || return 1
+        read -ra command <<<"$INV_PHP"
+        command+=("$programs/phpredis.php")
+        ;;
+    go-redis)
+        exports=$(scripts/setup-go.sh) && eval "$exports" || return 1
+        command=("$logs/go-redis")
+        "$INV_GO" build -o "${command[0]}" "$programs/go-redis.go"
+        ;;
+    redis-rb)
+        exports=$(scripts/setup-ruby.sh) && eval "$exports" || return 1
+        read -ra command <<<"$INV_RUBY"
+        command+=("$programs/redis-rb.rb")
         ;;
     hiredis)
         exports=$(scripts/setup-hiredis.sh) && eval "$exports" || return 1
@@ -62,21 +72,12 @@ set_up() {
     esac
 }
 
-set_up_valkey_py() {
-    scripts/setup-redis-py.sh >/dev/null || return 1
-    [[ ! -d $valkey_folder/valkey-${valkey_wheel#*==}.dist-info ]] || return 0
-    say "valkey-py: unpacking PyPI's $valkey_wheel into .deps/valkey-py"
-    fetch_wheel "$valkey_wheel" "$valkey_folder" && return
-    say "error: valkey-py could not be fetched from PyPI: this needs python3 3.11 or newer, with pip"
-    return 1
-}
-
 # A JavaScript program finds its libraries in its own folder.
 set_up_npm() {
     mkdir -p "$npm_folder"
     cp "$programs/package.json" "$programs"/*.mjs "$npm_folder"
     if ! cmp -s "$programs/package-lock.json" "$npm_folder/fetched.json"; then
-        say "node-redis, ioredis: fetching the packages of package-lock.json into .deps/clients-npm"
+        say "node-redis, ioredis, GLIDE: fetching the packages of package-lock.json into .deps/clients-npm"
         cp "$programs/package-lock.json" "$npm_folder"
         (cd "$npm_folder" && npm ci --ignore-scripts --no-audit --no-fund >&2) || return 1
         cp "$programs/package-lock.json" "$npm_folder/fetched.json"
@@ -93,6 +94,14 @@ version_of() {
     printf '%s\n' "${version:--}"
 }
 
+# The protocols that a library speaks.
+protocols() {
+    case $1 in
+    phpredis) echo 2 ;;
+    *) echo 2 3 ;;
+    esac
+}
+
 row() { rows+="$*"$'\n'; }
 
 try() {
@@ -102,7 +111,7 @@ try() {
         failures=$((failures + 1))
         return
     fi
-    for protocol in 2 3; do
+    for protocol in $(protocols "$name"); do
         log=$logs/$name-$protocol.log
         start=$SECONDS
         result=passed

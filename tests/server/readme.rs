@@ -11,7 +11,7 @@ use std::time::Duration;
 use redis::Value;
 
 use crate::cluster_clients::redis_py;
-use crate::harness::{SOON, Server, module, server_program, wait_until};
+use crate::harness::{Json, SOON, Server, module, server_program, wait_until};
 use crate::links::documents;
 use crate::scripts::{LUA_COMMIT, LUA_RESERVE, LUA_ROLLBACK};
 use crate::shards::Cluster;
@@ -40,21 +40,40 @@ fn the_python_of_the_readme_sells_and_gives_back() {
     server.connect().ask("SET stock:available:SHOE 4");
     let function = README.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let program = format!(
-        "import redis, sys\n{function}\n\
-         shop = redis.Redis(port=int(sys.argv[1]))\n\
+        "import redis, sys\nfrom redis_inventory import Insufficient, Inventory\n{function}\n\
+         client = redis.Redis(port=int(sys.argv[1]))\n\
+         shop = Inventory(client)\n\
          assert checkout(shop, 'A', lambda order: True) == 'sold'\n\
          assert checkout(shop, 'B', lambda order: False) == 'returned'\n\
-         assert shop.mget('stock:available:SHOE', 'stock:reserved:SHOE') == [b'2', b'0']\n\
-         shop.set('stock:available:SHOE', 1)\n\
-         assert checkout(shop, 'C', lambda order: True) == 'INSUFFICIENT SHOE requested 2, available 1'\n"
+         assert client.mget('stock:available:SHOE', 'stock:reserved:SHOE') == [b'2', b'0']\n\
+         client.set('stock:available:SHOE', 1)\n\
+         assert checkout(shop, 'C', lambda order: True) == 'only 1 left'\n"
     );
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/python/src");
     let done = Command::new("python3")
         .args(["-c", &program, &server.port().to_string()])
-        .env("PYTHONPATH", redis_py())
+        .env("PYTHONPATH", format!("{}:{}", package.display(), redis_py()))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
         .unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// A command that is typed appears as a whole when its last key is echoed. `scripts/record.sh` makes the recording again.
+#[test]
+fn the_recording_shows_the_commands_of_the_first_minute() {
+    let section =
+        README.split("## The first minute\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let (mut shown, cast) = (String::new(), include_str!("../../docs/first-minute.cast"));
+    for line in cast.lines().skip(1) {
+        shown += serde_json::from_str::<Json>(line).unwrap()[2].as_str().unwrap();
+    }
+    let commands: Vec<&str> =
+        section.lines().filter_map(|line| line.strip_prefix("127.0.0.1:6379> ")).collect();
+    assert!(commands.len() > 8, "{commands:?}");
+    for command in commands {
+        assert!(shown.contains(&format!("127.0.0.1:6379> {command}")), "{command} is not in the recording");
+    }
 }
 
 #[test]
@@ -76,7 +95,7 @@ fn the_transcripts_of_the_move_from_scripts_show_what_the_server_answers() {
         );
     }
     let here = module().display().to_string();
-    let document = document.replace("/usr/local/lib/redis-inventory/libredis_inventory.so", &here);
+    let document = document.replace("/usr/lib/redis-inventory/libredis_inventory.so", &here);
     let typed = run(&document, "127.0.0.1:6379> ", server.port());
     assert!(typed > 30, "only {typed} commands were found");
 }
@@ -173,6 +192,7 @@ fn what_is_shown_of_the_clients_is_in_their_programs() {
             head.split_once(' ').unwrap_or_else(|| panic!("of which program is this? {block}"));
         let source = std::fs::read_to_string(root.join(program)).unwrap();
         assert!(source.contains(&format!("\n{lines}\n")), "{program} has no such lines:\n{lines}");
+        assert!(CLIENTS.contains(&format!("(../{program})")), "{program} is not linked");
         shown.insert(program.to_owned());
     }
     let programs = std::fs::read_dir(root.join("examples/clients")).unwrap().map(Result::unwrap);
@@ -184,16 +204,26 @@ fn what_is_shown_of_the_clients_is_in_their_programs() {
 
 #[test]
 fn the_clients_are_fetched_in_the_versions_that_are_documented() {
+    let requirements = include_str!("../../clients/python/tests/requirements.txt");
+    let npm = include_str!("../../examples/clients/package.json");
+    let package = include_str!("../../clients/typescript/package.json");
+    let (_, package) = package.split_once("devDependencies").unwrap();
     for (library, place, before) in [
         ("redis-py", include_str!("../../scripts/setup-redis-py.sh"), "redis=="),
-        ("valkey-py", include_str!("../../scripts/test-clients.sh"), "valkey=="),
-        ("node-redis", include_str!("../../examples/clients/package.json"), "\"redis\": \""),
-        ("ioredis", include_str!("../../examples/clients/package.json"), "\"ioredis\": \""),
+        ("redis-py 7.0.1 and", requirements, "redis=="),
+        ("valkey-py", requirements, "valkey=="),
+        ("valkey-glide", requirements, "valkey-glide=="),
+        ("node-redis", npm, "\"redis\": \""),
+        ("ioredis", npm, "\"ioredis\": \""),
+        ("GLIDE", npm, "\"@valkey/valkey-glide\": \""),
+        ("node-redis", package, "\"redis\": \""),
+        ("ioredis", package, "\"ioredis\": \""),
+        ("GLIDE", package, "\"@valkey/valkey-glide\": \""),
         ("hiredis", include_str!("../../scripts/setup-hiredis.sh"), "version="),
         ("redis-rs", include_str!("../../Cargo.lock"), "name = \"redis\"\nversion = \""),
     ] {
         let (_, row) = CLIENTS.split_once(&format!("| {library} ")).unwrap();
-        let version = row.split(' ').next().unwrap();
+        let version = row.split([' ', ',']).next().unwrap();
         let (_, fetched) = place.split_once(before).unwrap();
         let rest =
             fetched.strip_prefix(version).unwrap_or_else(|| panic!("{library} {version} is documented"));
