@@ -35,8 +35,11 @@ const FAULT: RGBColor = RGBColor(200, 30, 40);
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
 
+/// The colour of a layer, and the units in it.
+type Layer = (RGBColor, fn(&Look) -> i64);
+
 /// What is stacked, from the bottom.
-const LAYERS: [(RGBColor, fn(&Look) -> i64); 3] = [
+const LAYERS: [Layer; 3] = [
     (SOLD, |look| look.sold),
     (RESERVED, |look| look.held),
     // A counter that falls below zero is not a shelf with fewer than no units.
