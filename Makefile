@@ -44,7 +44,7 @@ cluster-stop: ## end those six nodes; their data are kept
 build: ## build the release module in target/release
 	@scripts/cargo.sh build --release
 
-dist: ## build the packages in target/dist (module and documents; Python; npm) and try each on a server
+dist: ## build the packages in target/dist and try each on a server; ARCH=aarch64 builds for that machine
 	@scripts/dist.sh
 
 ## Work on the module
@@ -68,11 +68,18 @@ test-monitoring: ## test the alerts, the dashboard and the scrape, with Debian's
 test-inv: ## test the inv command, on SERVER or one that is found; ARGS="import::"
 	@scripts/test-inv.sh $(ARGS)
 
+test-packages: ## build the packages from the module of make build, install each, and try it on a server
+	@scripts/cargo.sh build --release
+	@MODULE="$${CARGO_TARGET_DIR:-target}/release/libredis_inventory.so" scripts/dist.sh >/dev/null
+
 test-shop: ## test the shop of docs/orders-in-sql.md, on SERVER or one that is found; ARGS="histories::"
 	@scripts/test-shop.sh $(ARGS)
 
 simulate: ## run random worlds in which everything can fail, without a server; WORLDS=1000000, SEED=7
 	@WORLDS=$(WORLDS) SEED=$(SEED) scripts/simulate.sh
+
+histories: ## check what clients were told while everything failed; LENGTH=180, SEED=7, ONLY=cluster, CHECK=file, KEEP=folder
+	@LENGTH=$(LENGTH) SEED=$(SEED) ONLY="$(ONLY)" CHECK="$(CHECK)" KEEP="$(KEEP)" scripts/histories.sh
 
 soak: ## run an hour of load, kills, pauses, failovers and full memory, and report; LENGTH=600 in seconds
 	@LENGTH=$(LENGTH) scripts/soak.sh

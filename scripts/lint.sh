@@ -19,8 +19,8 @@ exports=$(scripts/setup-lint.sh)
 eval "$exports"
 if checked_by shellcheck "the scripts were"; then shellcheck -x scripts/*.sh .ci/run; fi
 if checked_by ruff "the Python was"; then
-    ruff check examples tests clients
-    ruff format --check examples tests clients
+    ruff check examples clients packaging scripts tests
+    ruff format --check examples clients packaging scripts tests
 fi
 if checked_by typos "the spelling was"; then typos; fi
 scripts/audit.sh lists

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the shell `export` lines with which `make bench-sql`, `make shop` and `make test-shop` find PostgreSQL:
+# Prints the shell `export` lines with which `make bench-sql`, `make shop`, `make test-shop` and `make test-inv` find PostgreSQL:
 #
 #     eval "$(scripts/setup-postgres.sh)"
 #

@@ -4,11 +4,12 @@
 # debootstrap, iproute2, jq, openssl and Rust. Takes about ten minutes and 10 GB.
 #
 # The base images have the names that the Dockerfile and compose.yaml use. The build image is Debian with this machine's Rust. The
-# server image is Debian sid, which has the server version that the Dockerfile names. The exporter image is Debian with its
-# exporter, laid out like the official image. A fourth image with docker-compose reads compose.yaml. Everything is in
+# server images are Debian sid, which has the version of Valkey that the Dockerfile names. The exporter image is Debian with its
+# exporter, laid out like the official image. Another image with docker-compose reads compose.yaml. Everything is in
 # target/image; delete that folder to start over.
 #
-# Features of a daemon are not tested: published ports, read_only, cap_drop, restart.
+# Features of a daemon are not tested: published ports, read_only, cap_drop, restart. Nor are the entry points of the official
+# images: the targets on-valkey and on-redis are run with their command alone.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -57,6 +58,9 @@ fill_rust() {
     # A machine behind a proxy may trust the proxy's certificate; cargo in the build has to trust it too.
     cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/"
 }
+
+# The official images have it.
+fill_data() { install -d -m 1777 "$1/data"; }
 
 fill_exporter() {
     cp "$1/usr/bin/prometheus-redis-exporter" "$1/redis_exporter"
@@ -261,6 +265,36 @@ try_tls() {
     expect "a ping over TLS" PONG "$(cli master -h master -p 6390 --tls --cacert /data/tls/cert ping)"
 }
 
+layers_of() { images inspect --type image "$1" | jq '.OCIv1.rootfs.diff_ids | length'; }
+
+# try_target TARGET BASE CLI: builds this target of the Dockerfile, and runs it.
+try_target() {
+    local target=$1 base=$2 cli=$3 command made pid
+    images bud --isolation chroot --pull-never --layers --format docker --target "$target" --tag "$image-$target" .
+    expect "layers of $target beyond its base" 1 "$(($(layers_of "$image-$target") - $(layers_of "localhost/$base")))"
+    mapfile -t command < <(of_image "$image-$target" '.Cmd[]')
+    made=$(images from --pull-never "$image-$target")
+    in_target() {
+        ip netns exec "$net-master" buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs \
+            run --isolation chroot "$made" -- "$@"
+    }
+    set -m
+    in_target "${command[@]}" >"$work/$target.log" 2>&1 &
+    pid=$!
+    set +m
+    running[$target]=$pid
+    until [[ $(in_target "$cli" PING 2>/dev/null) == PONG ]]; do
+        kill -0 "$pid" 2>/dev/null || die "$target ended: $(tail -n 5 "$work/$target.log")"
+        sleep 0.5
+    done
+    expect "units in $target" 10 "$(in_target "$cli" INV.ADJUST PROD-123 10)"
+    expect "the policy of $target" noeviction "$(in_target "$cli" CONFIG GET maxmemory-policy | tail -n 1)"
+    in_target "$cli" SHUTDOWN NOSAVE >/dev/null 2>&1 || true
+    wait "$pid" || true
+    unset "running[$target]"
+    images rm "$made" >/dev/null
+}
+
 # show_size WHAT IMAGE: prints the size of all files in the image, in MB.
 show_size() {
     local made bytes
@@ -280,7 +314,7 @@ clean_up() {
 }
 
 main() {
-    local rust valkey exporter program
+    local rust valkey redis exporter program
     [[ $(id -u) == 0 ]] || die "this needs root, for debootstrap, network namespaces and buildah's chroot"
     for program in buildah debootstrap ip jq openssl; do
         have "$program" || die "this needs $program (Debian: buildah, debootstrap, iproute2, jq, openssl)"
@@ -289,19 +323,22 @@ main() {
     cd "$root"
     mkdir -p "$work"
     trap clean_up EXIT
-    rust=$(base rust) valkey=$(base valkey/valkey)
+    rust=$(base rust) valkey=$(base valkey/valkey | head -n 1) redis=$(base redis)
     exporter=$(sed -nE 's|^ +image: (oliver006/.+)|\1|p' compose.yaml)
     make_base compose trixie docker-compose true
     say "--- reading compose.yaml"
     read_compose
     make_base "$rust" "${rust##*:}" ca-certificates,gcc,libc6-dev fill_rust
-    make_base "$valkey" sid valkey-server,valkey-tools true
+    make_base "$valkey" sid valkey-server,valkey-tools fill_data
+    make_base "$redis" sid redis-server,redis-tools fill_data
     make_base "$exporter" trixie prometheus-redis-exporter,busybox fill_exporter \
         --entrypoint '["/redis_exporter"]' --user 59000:59000
     say "--- building the Dockerfile"
-    images bud --isolation chroot --pull-never --format docker --tag "$image" .
+    images bud --isolation chroot --pull-never --layers --format docker --tag "$image" .
     say "--- running the services of compose.yaml"
     try_services
+    try_target on-valkey "$valkey" valkey-cli
+    try_target on-redis "$redis" redis-cli
     show_size "$valkey, with the server only" "localhost/$valkey"
     show_size "the image" "$image"
 }

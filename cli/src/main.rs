@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use redis_inventory_cli::failure::{Exit, Failure};
 use redis_inventory_cli::output::{Output, plain};
 use redis_inventory_cli::server::address;
-use redis_inventory_cli::{completions, demo, export, import, low, watch};
+use redis_inventory_cli::{completions, demo, export, import, low, mirror, rebuild, watch};
 
 /// Import, export and watch the stock of a Redis or Valkey server with the module redis-inventory.
 #[derive(Parser)]
@@ -36,6 +36,8 @@ enum Subcommands {
     Low(low::Options),
     Watch(watch::Options),
     Demo(demo::Options),
+    Mirror(mirror::Options),
+    Rebuild(rebuild::Options),
     Completions(completions::Options),
 }
 
@@ -62,6 +64,8 @@ fn run(words: &Words) -> Result<Exit, Failure> {
         Subcommands::Low(options) => low::run(options, &words.server, output),
         Subcommands::Watch(options) => watch::run(options, &words.server),
         Subcommands::Demo(options) => demo::run(options, &words.server, output),
+        Subcommands::Mirror(options) => mirror::run(options, &words.server, output),
+        Subcommands::Rebuild(options) => rebuild::run(options, &words.server, output),
         Subcommands::Completions(options) => completions::run(options, &mut Words::command(), output),
     }
 }

@@ -121,7 +121,9 @@ fn a_floor_that_is_no_integer_is_refused_and_never_0() {
     for value in ["10.0", "", "three"] {
         shop.client(&["SET", "stock:floor:P", value]);
         shop.take_stream();
-        let refused = format!("WRONGTYPE key stock:floor:P holds '{value}', not an integer: correct it with a plain command such as SET or DEL");
+        let refused = format!(
+            "WRONGTYPE key stock:floor:P holds '{value}', not an integer: correct it with a plain command such as SET or DEL"
+        );
         let calls = [
             "INV.RESERVE A ITEMS P 1",
             "INV.FLOOR P 0",

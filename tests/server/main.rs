@@ -43,6 +43,7 @@ mod customers;
 mod declarations;
 mod dropin;
 mod expiry;
+mod exporter;
 mod extend;
 mod failover;
 mod feed;

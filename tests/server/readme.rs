@@ -11,7 +11,7 @@ use std::time::Duration;
 use redis::Value;
 
 use crate::cluster_clients::redis_py;
-use crate::harness::{SOON, Server, module, server_program, wait_until};
+use crate::harness::{Json, SOON, Server, module, server_program, wait_until};
 use crate::links::documents;
 use crate::scripts::{LUA_COMMIT, LUA_RESERVE, LUA_ROLLBACK};
 use crate::shards::Cluster;
@@ -59,6 +59,23 @@ fn the_python_of_the_readme_sells_and_gives_back() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
+/// A command that is typed appears as a whole when its last key is echoed. `scripts/record.sh` makes the recording again.
+#[test]
+fn the_recording_shows_the_commands_of_the_first_minute() {
+    let section =
+        README.split("## The first minute\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let (mut shown, cast) = (String::new(), include_str!("../../docs/first-minute.cast"));
+    for line in cast.lines().skip(1) {
+        shown += serde_json::from_str::<Json>(line).unwrap()[2].as_str().unwrap();
+    }
+    let commands: Vec<&str> =
+        section.lines().filter_map(|line| line.strip_prefix("127.0.0.1:6379> ")).collect();
+    assert!(commands.len() > 8, "{commands:?}");
+    for command in commands {
+        assert!(shown.contains(&format!("127.0.0.1:6379> {command}")), "{command} is not in the recording");
+    }
+}
+
 #[test]
 fn the_transcripts_of_a_cluster_show_what_a_node_answers() {
     let cluster = Cluster::start(1);
@@ -78,7 +95,7 @@ fn the_transcripts_of_the_move_from_scripts_show_what_the_server_answers() {
         );
     }
     let here = module().display().to_string();
-    let document = document.replace("/usr/local/lib/redis-inventory/libredis_inventory.so", &here);
+    let document = document.replace("/usr/lib/redis-inventory/libredis_inventory.so", &here);
     let typed = run(&document, "127.0.0.1:6379> ", server.port());
     assert!(typed > 30, "only {typed} commands were found");
 }

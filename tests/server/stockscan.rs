@@ -122,7 +122,10 @@ fn a_product_that_cannot_be_read_is_listed_with_its_error() {
             .iter()
             .filter_map(|entry| Some((id(entry), entry["error"].as_str()?.to_owned())))
             .collect();
-        assert_eq!(errors["BAD"], "WRONGTYPE key stock:available:BAD holds '10.0', not an integer: correct it with a plain command such as SET or DEL");
+        assert_eq!(
+            errors["BAD"],
+            "WRONGTYPE key stock:available:BAD holds '10.0', not an integer: correct it with a plain command such as SET or DEL"
+        );
         assert!(errors["WRONG"].starts_with("WRONGTYPE key stock:warehouses:WRONG"), "{errors:?}");
         assert_eq!((errors.len(), entries.len()), (2, 2 + usize::from(options.is_empty())), "{entries:?}");
     }

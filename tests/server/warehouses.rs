@@ -416,7 +416,13 @@ fn a_key_of_another_type_is_told_and_left_alone() {
     let before_reading = shop.contents();
     let stock = shop.ask("INV.STOCK BAD GOOD PROD-123 NOPE HIGH");
     let wrong = |product: &str, error: &str| json!({"product_id": product, "error": error});
-    assert_eq!(stock[0], wrong("BAD", "WRONGTYPE key stock:warehouses:BAD holds a string, not a sorted set: correct it with a plain command such as SET or DEL"));
+    assert_eq!(
+        stock[0],
+        wrong(
+            "BAD",
+            "WRONGTYPE key stock:warehouses:BAD holds a string, not a sorted set: correct it with a plain command such as SET or DEL"
+        )
+    );
     assert_eq!((&stock[1]["product_id"], &stock[1]["available"]), (&json!("GOOD"), &json!(5)));
     let many = "WRONGTYPE key stock:available:PROD-123@C holds text that is no integer, not an integer: correct it with a plain command such as SET or DEL";
     assert_eq!(stock[2]["product_id"], "PROD-123");
