@@ -67,7 +67,7 @@ pub fn plan(id: &str, row: &Reservation, successor: Option<i64>, moment: Moment)
         return simple(ended(id, row, known, successor, moment));
     }
     // The document is newer than the units: the server had already ended this reservation.
-    if let Some(outcome) = known.clone().filter(|document| is_end_of_units(document)) {
+    if let Some(outcome) = known.clone().filter(is_end_of_units) {
         let is_sold = outcome.state.as_deref() == Some("committed");
         return Plan { is_sold, ..simple(remembered(outcome, successor, moment)) };
     }
