@@ -49,7 +49,7 @@ local function export_if_low(stock)
   end
 end
 
-for _, alert in ipairs(ask('INV.ALERTS', 'COUNT', '100')) do
+for _, alert in ipairs(ask('INV.ALERTS', 'COUNT', '50')) do
   local name = fields_of(alert).product_id
   if not examined[name] and products < MOST_PRODUCTS then
     for _, stock in ipairs(ask('INV.STOCK', name)) do
@@ -59,7 +59,7 @@ for _, alert in ipairs(ask('INV.ALERTS', 'COUNT', '100')) do
   end
 end
 if products < MOST_PRODUCTS then
-  for _, stock in ipairs(ask('INV.STOCKSCAN', '0', 'LOW', 'COUNT', MOST_PRODUCTS)[2] or {}) do
+  for _, stock in ipairs(ask('INV.STOCKSCAN', '0', 'LOW')[2] or {}) do
     export_if_low(fields_of(stock))
   end
 end
