@@ -138,12 +138,12 @@ impl<'a> Client<'a> {
             let others: Vec<Known> = stage.seen[shop].lock().expect("a list").iter().cloned().collect();
             let request = stage.next_request();
             let words = customers[shop].draw(&mut self.dice, &stage.shops[shop], &others, request);
-            if let Some(answer) = self.insist(shop, request, &words) {
-                if let Some(known) = customers[shop].hear(&answer) {
-                    let mut seen = stage.seen[shop].lock().expect("a list");
-                    seen.push_front(known);
-                    seen.truncate(8);
-                }
+            if let Some(answer) = self.insist(shop, request, &words)
+                && let Some(known) = customers[shop].hear(&answer)
+            {
+                let mut seen = stage.seen[shop].lock().expect("a list");
+                seen.push_front(known);
+                seen.truncate(8);
             }
             thread::sleep(Duration::from_micros(self.dice.roll(stage.pause * 1000 + 1)));
         }

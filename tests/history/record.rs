@@ -6,6 +6,7 @@
 //! | `call` | a command that a client sent, with its answer |
 //! | `fault` | what was done to the servers. The checker needs no faults; they help a reader |
 //! | `failover` | from now on, another server answers, or the same one after a restart, and some answers may be forgotten |
+//! | `move` | the slot of a shop was moved key by key |
 //! | `clock` | the clock of a server was set |
 //! | `feed` | an entry of the change feed of a shop, as it was at the end |
 //! | `rest` | no client sends anything any more, and every deadline has passed. What follows was read at rest |
@@ -31,6 +32,7 @@ pub enum Entry {
     Fault(Fault),
     Failover(Failover),
     Clock(Clock),
+    Move(Move),
     Feed(FeedEntry),
     Rest { at: Moment },
     Server(AtRest),
@@ -160,6 +162,17 @@ pub struct Clock {
     pub offset: i64,
 }
 
+/// The slot of a shop was moved key by key. The server sends the time that is left until each deadline, so a deadline changes by the
+/// difference of the clocks, and by the time that the key is on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    pub shop: String,
+    pub from: String,
+    pub to: String,
+    pub start: Moment,
+    pub end: Moment,
+}
+
 /// The id of an entry of a stream.
 pub type FeedId = (u64, u64);
 
@@ -191,6 +204,7 @@ pub struct History {
     /// In the order in which they happened.
     pub failovers: Vec<Failover>,
     pub clocks: Vec<Clock>,
+    pub moves: Vec<Move>,
     /// By shop, in the order of the stream.
     pub feeds: BTreeMap<String, Vec<FeedEntry>>,
     /// When everything was at rest.
@@ -206,6 +220,7 @@ impl History {
             Entry::Fault(fault) => self.faults.push(fault),
             Entry::Failover(failover) => self.failovers.push(failover),
             Entry::Clock(clock) => self.clocks.push(clock),
+            Entry::Move(moved) => self.moves.push(moved),
             Entry::Feed(entry) => self.feeds.entry(entry.shop.clone()).or_default().push(entry),
             Entry::Rest { at } => self.rest = Some(at),
             Entry::Server(server) => self.servers.push(server),
@@ -217,11 +232,19 @@ impl History {
         let faults = self.faults.iter().cloned().map(Entry::Fault);
         let failovers = self.failovers.iter().cloned().map(Entry::Failover);
         let clocks = self.clocks.iter().cloned().map(Entry::Clock);
+        let moves = self.moves.iter().cloned().map(Entry::Move);
         let feeds = self.feeds.values().flatten().cloned().map(Entry::Feed);
         let rest = self.rest.into_iter().map(|at| Entry::Rest { at });
         let servers = self.servers.iter().cloned().map(Entry::Server);
         let head = std::iter::once(Entry::Run(self.run.clone()));
-        head.chain(faults).chain(failovers).chain(clocks).chain(rest).chain(servers).chain(calls).chain(feeds)
+        head.chain(faults)
+            .chain(failovers)
+            .chain(clocks)
+            .chain(moves)
+            .chain(rest)
+            .chain(servers)
+            .chain(calls)
+            .chain(feeds)
     }
 
     pub fn write(&self, path: &Path) -> std::io::Result<()> {

@@ -12,12 +12,37 @@ pub type Units = BTreeMap<String, i64>;
 /// What is asked of one reservation, or of the two of a REPLACE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    Reserve { id: String, wish: Wish },
-    Replace { old: String, new: String, wish: Wish },
-    Commit { id: String, late: bool, part: Option<Units> },
-    Rollback { id: String, fence: bool, part: Option<Units> },
-    Extend { id: String, life: Life },
-    Get { id: String },
+    Reserve {
+        id: String,
+        wish: Wish,
+    },
+    Replace {
+        old: String,
+        new: String,
+        wish: Wish,
+    },
+    Commit {
+        id: String,
+        late: bool,
+        part: Option<Units>,
+    },
+    Rollback {
+        id: String,
+        fence: bool,
+        part: Option<Units>,
+    },
+    Extend {
+        id: String,
+        life: Life,
+    },
+    Get {
+        id: String,
+    },
+    /// Not by a client: the deadlines of all live reservations change by a time in this range.
+    Move {
+        least: i64,
+        most: i64,
+    },
 }
 
 /// What RESERVE and REPLACE ask for.
@@ -292,6 +317,7 @@ impl Ask {
     /// Names a reservation otherwise.
     pub fn rename(&mut self, from: &str, to: &str) {
         let ids = match self {
+            Self::Move { .. } => Vec::new(),
             Self::Replace { old, new, .. } => vec![old, new],
             Self::Reserve { id, .. }
             | Self::Commit { id, .. }
@@ -305,6 +331,7 @@ impl Ask {
     /// The reservations that it is about.
     pub fn ids(&self) -> Vec<&String> {
         match self {
+            Self::Move { .. } => Vec::new(),
             Self::Replace { old, new, .. } => vec![old, new],
             Self::Reserve { id, .. }
             | Self::Commit { id, .. }

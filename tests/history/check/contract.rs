@@ -207,6 +207,13 @@ impl Group {
             Ask::Rollback { id, fence, part } => self.rollback(id, *fence, part.as_ref(), times),
             Ask::Extend { id, life } => self.extend(id, *life, times, hold_ttl),
             Ask::Get { id } => vec![(Says::View(id.clone()), self.clone())],
+            Ask::Move { least, most } => {
+                let mut moved = self.clone();
+                for made in moved.made.values_mut().filter(|made| made.phase == Phase::Live) {
+                    made.deadline = (made.deadline.0 + least, made.deadline.1.saturating_add(*most));
+                }
+                vec![(Says::Ok, moved)]
+            }
         };
         if let Some(token) = token {
             for (says, group) in &mut ways {
@@ -242,7 +249,7 @@ impl Group {
             }
             Ask::Replace { new, .. } => of_new(new),
             Ask::Extend { id, .. } => Says::Deadline(id.clone()),
-            Ask::Commit { .. } | Ask::Rollback { .. } | Ask::Get { .. } => Says::Ok,
+            Ask::Commit { .. } | Ask::Rollback { .. } | Ask::Get { .. } | Ask::Move { .. } => Says::Ok,
         };
         vec![(says, self.clone())]
     }
@@ -301,10 +308,10 @@ impl Group {
             .is_some_and(|made| made.successor.as_deref() == Some(new_id) && made.phase == Phase::Replaced);
         // What speaks against the old reservation, and against the new one.
         let mut codes = Vec::new();
-        if let Some(made) = before {
-            if made.phase == Phase::Committed || (made.phase == Phase::Replaced && !was_replaced_by_it) {
-                codes.push(made.phase.code());
-            }
+        if let Some(made) = before
+            && (made.phase == Phase::Committed || (made.phase == Phase::Replaced && !was_replaced_by_it))
+        {
+            codes.push(made.phase.code());
         }
         if let Some(made) = present {
             if made.phase != Phase::Live {
@@ -595,11 +602,7 @@ impl Group {
         let mut all = items.clone();
         add(&mut all, sold);
         add(&mut all, returned);
-        // Until it is released, an overdue reservation may show only what it still holds.
-        let is_overdue = made.phase == Phase::Expired && answer["resolved_at"].is_null();
-        if (shown != all && !(is_overdue && shown == *items))
-            || !(answer["sold"].is_null() || units(&answer["sold"]) == *sold)
-        {
+        if shown != all || !(answer["sold"].is_null() || units(&answer["sold"]) == *sold) {
             return None;
         }
         Some(self)
@@ -680,6 +683,7 @@ fn key_of(ask: &Ask) -> String {
         Ask::Rollback { id, .. } => format!("ROLLBACK {id}"),
         Ask::Extend { id, .. } => format!("EXTEND {id}"),
         Ask::Get { id } => format!("GET {id}"),
+        Ask::Move { .. } => String::new(),
     }
 }
 
@@ -691,6 +695,6 @@ fn request_of(ask: &Ask) -> String {
         Ask::Commit { late, part, .. } => format!("{late} {part:?}"),
         Ask::Rollback { fence, part, .. } => format!("{fence} {part:?}"),
         Ask::Extend { life, .. } => format!("{life:?}"),
-        Ask::Get { .. } => String::new(),
+        Ask::Get { .. } | Ask::Move { .. } => String::new(),
     }
 }

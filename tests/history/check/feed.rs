@@ -33,6 +33,7 @@ impl Told<'_> {
 
 /// A shop's calls and its feed.
 pub struct Shop<'a> {
+    pub name: &'a str,
     pub history: &'a History,
     pub stints: Stints<'a>,
     pub told: Vec<Told<'a>>,
@@ -83,7 +84,8 @@ impl<'a> Shop<'a> {
             let stint = stints.of_entry(entry.id);
             Moved { entry, stint, own_start: 0, after: 0, before: Moment::MAX }
         });
-        let mut shop = Self { history, entries: entries.collect(), groups: groups(&told), stints, told };
+        let mut shop =
+            Self { name, history, entries: entries.collect(), groups: groups(&told), stints, told };
         shop.bound();
         shop
     }
@@ -246,6 +248,7 @@ impl<'a> Evidence<'a> {
                 id
             }
             Ask::Extend { id, .. } | Ask::Get { id } => id,
+            Ask::Move { .. } => return,
         };
         // Only the reservation itself is known to have been made: its first entry may be one of RESERVE or of REPLACE.
         for (is_known, moments) in [(made, &mut self.made), (ended, &mut self.ended)] {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::ask::{Ask, Seen};
-use super::contract::Group;
+use super::ask::{Ask, Asked, Seen};
+use super::contract::{Group, NEVER, Times};
 use super::feed::Shop;
 use super::finding::Finding;
 use super::losses::Cut;
 use super::search::{Failure, Op, Stint, search};
 use super::stints::Clocks;
+use crate::record::Move;
 
 /// How many groups of reservations were searched, and how many had too many orders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,15 @@ pub fn check(shop: &Shop<'_>, cuts: &[Option<Cut>], findings: &mut Vec<Finding>)
                         origin.push(*number);
                     }
                 }
+                // What is not a call has no number, and explains no answer that is wrong.
+                let is_about = |moved: &&Move| {
+                    moved.shop == shop.name
+                        && shop.stints.at(moved.start) == stint
+                        && ops.iter().any(|op| op.start <= moved.end)
+                        && ops.iter().any(|op| op.end.is_none_or(|end| end >= moved.start))
+                };
+                let moves: Vec<&Move> = shop.history.moves.iter().filter(is_about).collect();
+                ops.extend(moves.into_iter().map(|moved| of_move(moved, &clocks)));
                 origins.push(origin);
                 Stint { ops, cut: cuts[stint] }
             })
@@ -58,7 +68,7 @@ pub fn check(shop: &Shop<'_>, cuts: &[Option<Cut>], findings: &mut Vec<Finding>)
             Ok(()) => {}
             Err(Failure::TooMany) => searched.too_many += 1,
             Err(Failure::Contradiction(stint, op)) => {
-                let last = origins[stint][op];
+                let Some(last) = origins[stint].get(op).copied() else { continue };
                 findings.push(Finding::new(
                     "an answer that contradicts others",
                     tell(shop, &name, &places, last),
@@ -67,6 +77,18 @@ pub fn check(shop: &Shop<'_>, cuts: &[Option<Cut>], findings: &mut Vec<Finding>)
         }
     }
     searched
+}
+
+/// A move, as if it were a call.
+fn of_move(moved: &Move, clocks: &Clocks<'_>) -> Op {
+    let (least, most) = clocks.shift(moved);
+    let seen = Seen::Answered("OK".into());
+    Op {
+        start: moved.start,
+        end: Some(moved.end),
+        asked: Asked { ask: Ask::Move { least, most }, names: Vec::new(), token: None, seen },
+        times: Times { now: (0, NEVER), latest: NEVER },
+    }
 }
 
 /// The calls about a group, for a reader.

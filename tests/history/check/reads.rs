@@ -7,10 +7,12 @@ use super::finding::Finding;
 use super::losses::Cut;
 use crate::record::{Moment, Outcome};
 
-/// The counters of each sku over time, in one stint: the number of entries before each state.
+/// By sku: from this number of entries on, these are available and reserved.
+type States<'a> = HashMap<&'a str, Vec<(usize, (i64, i64))>>;
+
+/// The counters of each sku over time, in one stint.
 struct Timeline<'a> {
-    /// By sku: from this number of entries on, these are available and reserved.
-    states: HashMap<&'a str, Vec<(usize, (i64, i64))>>,
+    states: States<'a>,
     /// The bounds of each entry.
     after: Vec<Moment>,
     before: Vec<Moment>,
@@ -19,7 +21,7 @@ struct Timeline<'a> {
 
 impl<'a> Timeline<'a> {
     fn of(shop: &'a Shop<'_>, stint: usize) -> Self {
-        let mut states: HashMap<&str, Vec<(usize, (i64, i64))>> = HashMap::new();
+        let mut states = States::new();
         let (mut after, mut before) = (Vec::new(), Vec::new());
         let first = shop.entries.iter().filter(|moved| moved.stint < stint).count();
         for (number, moved) in shop.entries.iter().enumerate().filter(|(_, moved)| moved.stint <= stint) {

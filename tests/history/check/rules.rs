@@ -133,12 +133,12 @@ fn limits(shop: &Shop<'_>, findings: &mut Vec<Finding>) {
 fn buyers(shop: &Shop<'_>) -> HashMap<String, Option<String>> {
     let mut buyers: HashMap<String, Option<String>> = HashMap::new();
     for asked in shop.told.iter().flat_map(|told| &told.asked) {
-        if let Ask::Reserve { id, wish } | Ask::Replace { new: id, wish, .. } = &asked.ask {
-            if let Some(buyer) = &wish.buyer {
-                let known = buyers.entry(shop.group(id)).or_insert_with(|| Some(buyer.clone()));
-                if known.as_ref() != Some(buyer) {
-                    *known = None;
-                }
+        if let Ask::Reserve { id, wish } | Ask::Replace { new: id, wish, .. } = &asked.ask
+            && let Some(buyer) = &wish.buyer
+        {
+            let known = buyers.entry(shop.group(id)).or_insert_with(|| Some(buyer.clone()));
+            if known.as_ref() != Some(buyer) {
+                *known = None;
             }
         }
     }

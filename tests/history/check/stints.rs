@@ -3,7 +3,7 @@
 //! The stints of a shop are numbered from 0. A master that was cut off still answers in its old stint, while the next one has
 //! begun elsewhere.
 
-use crate::record::{Call, Durability, Failover, FeedId, History, Moment};
+use crate::record::{Call, Durability, Failover, FeedId, History, Moment, Move};
 
 use super::contract::{NEVER, Times};
 
@@ -39,6 +39,11 @@ impl<'a> Stints<'a> {
             }
         };
         self.failovers.iter().position(is_before).unwrap_or(self.failovers.len())
+    }
+
+    /// The stint at a moment without a failover.
+    pub fn at(&self, moment: Moment) -> usize {
+        self.failovers.iter().filter(|failover| failover.promoted <= moment).count()
     }
 
     /// The stint from which an entry of the feed comes.
@@ -100,6 +105,14 @@ impl<'a> Clocks<'a> {
             }
         }
         range
+    }
+
+    /// How much later or earlier the deadlines may be after a move.
+    pub fn shift(&self, moved: &Move) -> (i64, i64) {
+        let way = i64::try_from((moved.end - moved.start) / 1000 + 1).unwrap_or(NEVER);
+        let from = self.offsets(Some(&moved.from), moved.start, moved.end);
+        let to = self.offsets(Some(&moved.to), moved.start, moved.end);
+        (to.0 - from.1, to.1 - from.0 + way)
     }
 
     /// When this call was carried out, by the clock of its server.

@@ -7,7 +7,7 @@ use super::kit::{Kit, at_rest, let_shop, name, node, note, options, read_feed, w
 use crate::client::{Node, Stage, wall};
 use crate::dice::Dice;
 use crate::harness::{LATER, Place, Server, wait_for};
-use crate::record::{Clock, Durability, Entry, Failover, FeedId, Moment};
+use crate::record::{Clock, Durability, Entry, Failover, FeedId, Moment, Move};
 use crate::shards::{Cluster, GOSSIP, fail_over, move_at_once, slot_of, slots_of};
 use crate::shop::Shop;
 
@@ -215,7 +215,7 @@ impl Clustered {
                 self.server(replica).mend_aof();
                 self.wait_until_replica(replica);
             }
-            Sudden::SlotMovesKeyByKey | Sudden::SlotMovesAtOnce => self.move_slot(sudden),
+            Sudden::SlotMovesKeyByKey | Sudden::SlotMovesAtOnce => self.move_slot(sudden, stage),
         }
         note(&mut self.entries, &format!("{sudden:?}"), number(old), start, stage);
     }
@@ -267,7 +267,7 @@ impl Clustered {
         self.wait_until_replica(old);
     }
 
-    fn move_slot(&mut self, how: Sudden) {
+    fn move_slot(&mut self, how: Sudden, stage: &Stage) {
         let shop = self.shops[self.dice.place(self.shops.len())].clone();
         let from = self.home(&shop);
         let to = (from + 1 + self.dice.place(PAIRS - 1)) % PAIRS;
@@ -275,7 +275,10 @@ impl Clustered {
         if how == Sudden::SlotMovesAtOnce && move_at_once(&self.cluster, &shop.name, source, target) {
             return;
         }
+        let start = stage.now();
         self.cluster.begin_move_between(&shop.name, source, target).end();
+        let [from, to] = [from, to].map(|pair| name(number(self.master(pair))));
+        self.entries.push(Entry::Move(Move { shop: shop.name, from, to, start, end: stage.now() }));
     }
 
     /// Replaces the module by another one, node by node, while clients go on.
