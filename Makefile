@@ -78,6 +78,9 @@ test-shop: ## test the shop of docs/orders-in-sql.md, on SERVER or one that is f
 simulate: ## run random worlds in which everything can fail, without a server; WORLDS=1000000, SEED=7
 	@WORLDS=$(WORLDS) SEED=$(SEED) scripts/simulate.sh
 
+histories: ## check what clients were told while everything failed; LENGTH=180, SEED=7, ONLY=cluster, CHECK=file, KEEP=folder
+	@LENGTH=$(LENGTH) SEED=$(SEED) ONLY="$(ONLY)" CHECK="$(CHECK)" KEEP="$(KEEP)" scripts/histories.sh
+
 soak: ## run an hour of load, kills, pauses, failovers and full memory, and report; LENGTH=600 in seconds
 	@LENGTH=$(LENGTH) scripts/soak.sh
 

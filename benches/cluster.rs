@@ -40,6 +40,8 @@ mod report;
 #[path = "../tests/server/shards.rs"]
 #[allow(dead_code, reason = "only the tests use all of it")]
 mod shards;
+#[path = "../tests/server/slots.rs"]
+mod slots;
 #[path = "common/wire.rs"]
 mod wire;
 

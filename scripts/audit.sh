@@ -63,16 +63,16 @@ deny() {
 audit() {
     local deny folder
     deny=$(deny)
-    "$deny" check bans licenses sources
+    "$deny" --workspace check bans licenses sources
     if [[ -z ${INV_ADVISORIES:-} ]]; then
-        "$deny" check advisories
+        "$deny" --workspace check advisories
         return
     fi
     folder=$(mktemp -d)
     # cargo-deny derives this folder name from the address of the database. The owner of a clone decides how old it may be.
     git clone --quiet "$INV_ADVISORIES" "$folder/advisory-db-3157b0e258782691"
     sed "s#^\[advisories\]#&\ndb-path = \"$folder\"\nmaximum-db-staleness = \"P1Y\"#" deny.toml >"$folder/deny.toml"
-    "$deny" --config "$folder/deny.toml" --offline check advisories
+    "$deny" --workspace --config "$folder/deny.toml" --offline check advisories
     rm -rf "$folder"
 }
 

@@ -7,7 +7,7 @@ set -uo pipefail
 cd "$root" || exit
 
 missing=0
-for command in get-servers.sh setup-redis-py.sh setup-tmux.sh setup-valgrind.sh setup-prometheus.sh setup-postgres.sh setup-psycopg.sh "test-clients.sh --fetch" "test-client-packages.sh --fetch"; do
+for command in get-servers.sh setup-redis-py.sh setup-tmux.sh setup-valgrind.sh setup-prometheus.sh setup-postgres.sh setup-psycopg.sh setup-faketime.sh "test-clients.sh --fetch" "test-client-packages.sh --fetch"; do
     # shellcheck disable=SC2086  # a script and its option
     scripts/$command >/dev/null || missing=$((missing + 1))
 done

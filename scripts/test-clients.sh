@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs each program of examples/clients/ with both protocols, on a temporary server with the module, and prints a table. The
-# programs' output is in target/test-clients. The libraries are fetched into .deps. Their versions are fixed here, in
+# Runs each program of examples/clients/ with both protocols at the same time, each on a temporary server with the module, because
+# the programs keep it busy, and prints a table. The programs' output is in target/test-clients. The libraries are fetched into .deps. Their versions are fixed here, in
 # scripts/setup-*.sh, and in examples/clients/package-lock.json.
 #
 #     scripts/test-clients.sh                    all clients
@@ -22,9 +22,12 @@ readonly limit=60
 folder=
 failures=0
 rows=
+# By protocol: the port of its server, and its process.
+ports=()
+pids=()
 
 end() {
-    stop_server
+    for pid in "${pids[@]}"; do stop_server; done
     [[ -z $folder ]] || rm -rf "$folder"
     [[ -z $part ]] || rm -rf "$part"
 }
@@ -104,29 +107,40 @@ protocols() {
 
 row() { rows+="$*"$'\n'; }
 
+# run PROTOCOL LOG COMMAND...: runs a program, and writes how many seconds it took into LOG.seconds.
+run() {
+    local protocol=$1 log=$2 start=$SECONDS status=0
+    timeout "$limit" "${@:3}" "127.0.0.1:${ports[protocol]}" "$protocol" >"$log" 2>&1 </dev/null || status=$?
+    echo $((SECONDS - start)) >"$log.seconds"
+    return "$status"
+}
+
 try() {
-    local name=$1 command=() protocol log start result
+    local name=$1 command=() protocol log result jobs=()
     if ! set_up "$name"; then
         row "$name - - not_there 0"
         failures=$((failures + 1))
         return
     fi
     for protocol in $(protocols "$name"); do
+        run "$protocol" "$logs/$name-$protocol.log" "${command[@]}" &
+        jobs[protocol]=$!
+    done
+    for protocol in $(protocols "$name"); do
         log=$logs/$name-$protocol.log
-        start=$SECONDS
         result=passed
-        if ! timeout "$limit" "${command[@]}" "127.0.0.1:$port" "$protocol" >"$log" 2>&1 </dev/null; then
+        if ! wait "${jobs[protocol]}"; then
             result=FAILED
             failures=$((failures + 1))
             say "--- $name, RESP$protocol:"
             cat "$log" >&2
         fi
-        row "$name $(version_of "$name" "$log") RESP$protocol $result $((SECONDS - start))"
+        row "$name $(version_of "$name" "$log") RESP$protocol $result $(cat "$log.seconds")"
     done
 }
 
 main() {
-    local program name command
+    local program name command protocol
     if [[ ${1:-} == --fetch ]]; then
         mkdir -p "$logs"
         for name in "${all[@]}"; do set_up "$name" || failures=$((failures + 1)); done
@@ -141,7 +155,11 @@ main() {
     scripts/cargo.sh build --lib --example redis-rs
     mkdir -p "$logs"
     folder=$(mktemp -d)
-    start_server "$folder" "$program" --save '' --loadmodule "${INV_MODULE:-$built/debug/libredis_inventory.so}"
+    for protocol in 2 3; do
+        mkdir "$folder/$protocol"
+        start_server "$folder/$protocol" "$program" --save '' --loadmodule "${INV_MODULE:-$built/debug/libredis_inventory.so}"
+        ports[protocol]=$port pids[protocol]=$pid
+    done
     for name in "$@"; do try "$name"; done
 
     printf '%-12s %-9s %-9s %-10s %s\n' client version protocol result seconds

@@ -3,16 +3,7 @@
 //! Ids and skus are written here as replies and the change feed write them: in tagged style, `{P}` and `P` are the same product,
 //! `P`.
 
-use std::borrow::Cow;
-
-/// How key names contain ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
-    /// `stock:available:P`.
-    Plain,
-    /// `stock:available:{P}`.
-    Tagged,
-}
+use crate::server::style::Style;
 
 /// The start of the key of a sku's available units.
 pub const AVAILABLE: &str = "stock:available:";
@@ -30,8 +21,6 @@ pub const FLOOR: &str = "stock:floor:";
 pub const LIMIT: &str = "stock:limit:";
 /// The start of the key of a product's low-stock threshold.
 pub const THRESHOLD: &str = "stock:threshold:";
-/// The key that marks a database in which only the module reserves.
-pub const MANAGED: &str = "inventory:managed";
 /// The key of the change feed, or its start in tagged style.
 pub const FEED: &str = "inventory:feed";
 
@@ -51,13 +40,15 @@ impl Style {
 
     /// The key of a sku, a product, or the quota of a buyer.
     pub fn of_sku(self, prefix: &str, sku: &str) -> String {
-        let product = product_of(sku);
-        format!("{prefix}{}{}", self.tagged(product), &sku[product.len()..])
+        format!("{prefix}{}", self.in_key(sku))
     }
 
-    /// The key of a reservation or of its outcome.
+    /// The key of a reservation or of its outcome. Its id may contain an `@`.
     pub fn of_id(self, prefix: &str, id: &str) -> String {
-        format!("{prefix}{}", self.tagged(id))
+        match self {
+            Self::Tagged if !id.contains('{') => format!("{prefix}{{{id}}}"),
+            Self::Plain | Self::Tagged => format!("{prefix}{id}"),
+        }
     }
 
     /// The key of the feed that reports the changes of this sku, product or reservation.
@@ -70,10 +61,6 @@ impl Style {
                 format!("{FEED}:{{{}}}", tag.map_or(product, |(tag, _)| tag))
             }
         }
-    }
-
-    fn tagged(self, id: &str) -> Cow<'_, str> {
-        if self == Self::Tagged && !id.contains('{') { format!("{{{id}}}").into() } else { id.into() }
     }
 
     /// The sku that this name of a key contains after its prefix. `None` if no command of the module would write such a name.
@@ -122,7 +109,8 @@ pub fn is_quota(sku: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{AVAILABLE, RESERVATION, Style, is_quota, warehouse_of};
+    use super::{AVAILABLE, RESERVATION, is_quota, warehouse_of};
+    use crate::server::style::Style;
 
     #[test]
     fn the_name_of_a_key_contains_the_sku_in_its_style() {

@@ -9,10 +9,11 @@ use crate::inventory::cluster_slot::SlotState;
 use crate::inventory::ending::Ending;
 use crate::inventory::key::Key;
 use crate::inventory::line::Line;
-use crate::inventory::outcome::Parts;
+use crate::inventory::outcome::{Outcome, Parts};
 use crate::inventory::pattern::Pattern;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::refusal::Refusal;
+use crate::inventory::reservation::Record;
 use crate::inventory::sku::{Product, ReservationId, Sku};
 use crate::inventory::state::State;
 use crate::ledger::holds::Position;
@@ -62,8 +63,9 @@ pub fn get<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Reser
     let without_ttl = matches!(found, Reading::Text(_, None));
     let state = judge(keys, id, found)?;
     Ok(match state {
+        State::Live(record, deadline) if without_ttl && now > deadline => Some(expired(&record, deadline)),
         State::Live(record, deadline) => Some(ReservationView {
-            state: if without_ttl && now > deadline { Ending::Expired.name() } else { LIVE },
+            state: LIVE,
             created_at: Some(record.created_at),
             expires_at: deadline,
             resolved_at: None,
@@ -77,27 +79,37 @@ pub fn get<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Reser
             buyer: record.buyer,
             replaced_by: None,
         }),
-        State::Ended(outcome) => {
-            let Parts { sold, returned } = outcome.parts.unwrap_or_default();
-            Some(ReservationView {
-                state: outcome.ending.name(),
-                created_at: Some(outcome.created_at),
-                expires_at: outcome.expires_at,
-                resolved_at: Some(outcome.resolved_at),
-                items: outcome.items,
-                asked: Vec::new(),
-                sold,
-                returned,
-                rolled_back: outcome.rolled_back,
-                short: Vec::new(),
-                data: outcome.data,
-                buyer: outcome.buyer,
-                replaced_by: outcome.replaced_by,
-            })
-        }
+        State::Ended(outcome) => Some(ended(outcome)),
         State::Unknown | State::Lapsed { .. } => overdue(keys, id, now),
         State::Foreign => return Err(Refusal::Foreign(id.clone())),
     })
+}
+
+/// A reservation that has ended.
+fn ended(outcome: Outcome) -> ReservationView {
+    let Parts { sold, returned } = outcome.parts.unwrap_or_default();
+    ReservationView {
+        state: outcome.ending.name(),
+        created_at: Some(outcome.created_at),
+        expires_at: outcome.expires_at,
+        resolved_at: Some(outcome.resolved_at),
+        items: outcome.items,
+        asked: Vec::new(),
+        sold,
+        returned,
+        rolled_back: outcome.rolled_back,
+        short: Vec::new(),
+        data: outcome.data,
+        buyer: outcome.buyer,
+        replaced_by: outcome.replaced_by,
+    }
+}
+
+/// A reservation whose deadline has passed and which is not released yet. It looks as it will after that, except that nobody
+/// knows yet when that will be.
+fn expired(record: &Record, deadline: UnixMs) -> ReservationView {
+    let outcome = Outcome::of(record, deadline, Ending::Expired, deadline, &record.items);
+    ReservationView { resolved_at: None, ..ended(outcome) }
 }
 
 /// Returns what the ledger knows about a reservation whose deadline has passed and which is not settled yet. Readers
@@ -105,27 +117,25 @@ pub fn get<K: Keyspace>(keys: &mut K, id: &ReservationId) -> Result<Option<Reser
 fn overdue<K: Keyspace>(keys: &mut K, id: &ReservationId, now: UnixMs) -> Option<ReservationView> {
     keys.ledger(|ledger| {
         let expires_at = ledger.lapsed(id, now)?;
-        let record = ledger.pending.find(id).map(|gone| &gone.record);
+        if let Some(gone) = ledger.pending.find(id) {
+            return Some(expired(&gone.record, expires_at));
+        }
+        // The index does not know what was sold or returned before.
+        let mut items = ledger.holds.lines(id).unwrap_or_default();
+        items.retain(|line| !line.sku.is_quota());
         Some(ReservationView {
             state: Ending::Expired.name(),
-            created_at: record.map(|record| record.created_at),
+            created_at: None,
             expires_at,
             resolved_at: None,
-            items: record.map_or_else(
-                || {
-                    let mut lines = ledger.holds.lines(id).unwrap_or_default();
-                    lines.retain(|line| !line.sku.is_quota());
-                    lines
-                },
-                |record| record.items.clone(),
-            ),
-            asked: record.and_then(|record| record.asked.clone()).unwrap_or_default(),
-            sold: record.map(|record| record.sold.clone()).unwrap_or_default(),
-            returned: record.map(|record| record.returned.clone()).unwrap_or_default(),
+            items,
+            asked: Vec::new(),
+            sold: Vec::new(),
+            returned: Vec::new(),
             rolled_back: Vec::new(),
-            short: record.map(|record| record.missing().to_vec()).unwrap_or_default(),
-            data: record.and_then(|record| record.data.clone()),
-            buyer: record.and_then(|record| record.buyer.clone()),
+            short: Vec::new(),
+            data: None,
+            buyer: None,
             replaced_by: None,
         })
     })

@@ -342,6 +342,25 @@ fn readers_settle_nothing_and_answer_from_the_index() {
 }
 
 #[test]
+fn an_overdue_reservation_that_was_sold_in_part_looks_the_same_before_and_after_its_release() {
+    let mut shop = shop();
+    let part = |sku_and_units: &str| ResolveRequest { part: Some(vec![line(sku_and_units)]), ..whole("A") };
+    shop.unit(|shop| commit(shop, &part("P 2")).unwrap());
+    shop.unit(|shop| rollback(shop, &part("P 1")).unwrap());
+    let look = |shop: &mut Simulation| {
+        let view = shop.get("A").unwrap();
+        let lists = [&view.items, &view.sold, &view.returned, &view.rolled_back, &view.short];
+        (view.state, lists.map(|lines| describe(lines)))
+    };
+    assert_eq!(look(&mut shop).0, "reserved");
+    shop.advance(101);
+    let before = shop.unit(|shop| look(shop));
+    assert_eq!(shop.counters("P"), "8 0", "it is released after the call");
+    assert_eq!(before, ("expired", ["P 5", "P 2", "P 3", "P 1", ""].map(str::to_owned)));
+    assert_eq!(look(&mut shop), before);
+}
+
+#[test]
 fn a_record_that_reads_as_missing_while_it_is_due_is_expired_and_not_unknown() {
     let mut shop = shop();
     shop.importing = true;

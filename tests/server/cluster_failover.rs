@@ -7,20 +7,7 @@ use crate::cluster_load::{NEVER, balanced_books, check_units, forgotten, stock, 
 use crate::harness::{
     Client, Json, LATER, Machine, SOON, Server, assert_same_data, code, wait_for, wait_until,
 };
-use crate::shards::{Cluster, GOSSIP, follow};
-
-/// Promotes a replica with a coordinated failover. It may have to be asked again if it has just connected to its master.
-fn fail_over(replica: &Server) {
-    let mut client = replica.connect();
-    let mut asked: Option<Instant> = None;
-    wait_until("the replica is master", GOSSIP, || {
-        if asked.is_none_or(|asked| asked.elapsed() > LATER / 4) && client.try_ask("CLUSTER FAILOVER").is_ok()
-        {
-            asked = Some(Instant::now());
-        }
-        client.info("replication", "role") == "master"
-    });
-}
+use crate::shards::{Cluster, GOSSIP, fail_over, follow};
 
 /// Asserts that this master releases reservations on time.
 fn keeps_deadlines(shop: &mut Client, product: &str) {

@@ -6,7 +6,7 @@ use crate::cluster_load::{
     NEVER, Told, balanced_books, check_units, forgotten, products, stock, while_shopping,
 };
 use crate::harness::{Client, Json, LATER, Server, cli, wait_for, wait_until};
-use crate::shards::{Cluster, node_id, slot_of, slots_of};
+use crate::shards::{Cluster, move_at_once, node_id};
 use crate::shop::Dice;
 
 /// The skus whose reserved counter is not what reservations hold.
@@ -88,30 +88,14 @@ fn a_reshard_by_the_cli_under_load_and_back_loses_no_unit() {
         reshard(&cluster, 0, 1, 300);
         reshard(&cluster, 1, 0, 300);
     });
-    let owned = slots_of(&mut cluster.masters[0].connect());
+    let owned = crate::shards::slots_of(&mut cluster.masters[0].connect());
     assert!(owned.len() > 5000, "{} slots have come back", owned.len());
     check(&cluster, &told);
 }
 
-/// Moves a slot with CLUSTER MIGRATESLOTS and waits until it has arrived. Returns false if the server lacks this command.
+/// Moves a slot with CLUSTER MIGRATESLOTS. Returns false if the server lacks this command.
 fn migrate_at_once(cluster: &Cluster, id: &str, to: usize) -> bool {
-    let source = &cluster.masters[cluster.owner(id)];
-    let (slot, target) = (slot_of(id), node_id(&cluster.masters[to]));
-    let asked =
-        source.connect().try_ask(format!("CLUSTER MIGRATESLOTS SLOTSRANGE {slot} {slot} NODE {target}"));
-    match asked {
-        Ok(_) => {}
-        Err(error) if error.contains("unknown subcommand") || error.contains("Unknown subcommand") => {
-            return false;
-        }
-        Err(error) => panic!("{error}"),
-    }
-    wait_until("the slot has arrived", LATER, || {
-        let owns = |node: usize| slots_of(&mut cluster.masters[node].connect()).contains(&slot);
-        (0..cluster.masters.len()).filter(|node| owns(*node)).eq([to])
-    });
-    cluster.wait_until_agreed();
-    true
+    move_at_once(cluster, id, &cluster.masters[cluster.owner(id)], &cluster.masters[to])
 }
 
 #[test]

@@ -129,10 +129,41 @@ pub fn wait_for<T: PartialEq + Debug>(
     }
 }
 
+/// Where and as what a server runs.
+#[derive(Clone)]
+pub struct Place {
+    pub program: PathBuf,
+    pub module: PathBuf,
+    /// The address at which it listens.
+    pub host: String,
+    /// The folder in which its own folder is made.
+    pub folders: PathBuf,
+}
+
+impl Place {
+    /// The server under test with the module, on this machine.
+    pub fn here() -> Self {
+        Self::of(server_program())
+    }
+
+    fn of(program: &Path) -> Self {
+        Self {
+            program: program.into(),
+            module: module(),
+            host: LOCAL.to_owned(),
+            folders: std::env::temp_dir(),
+        }
+    }
+}
+
+const LOCAL: &str = "127.0.0.1";
+
 /// A running server. Dropping it kills exactly the process that was started here.
 pub struct Server {
     child: Option<Child>,
     program: PathBuf,
+    module: PathBuf,
+    host: String,
     /// The command-line arguments after the configuration file.
     arguments: &'static [&'static str],
     port: u16,
@@ -155,22 +186,32 @@ impl Server {
 
     /// A cluster node with the module. `tell` receives the port of its bus, and returns more lines of configuration and the port
     /// at which the other nodes connect.
-    pub fn start_node(mut tell: impl FnMut(u16) -> (Vec<String>, u16)) -> Self {
+    pub fn start_node(tell: impl FnMut(u16) -> (Vec<String>, u16)) -> Self {
+        Self::start_node_at(&Place::here(), tell)
+    }
+
+    /// The same in this place.
+    pub fn start_node_at(place: &Place, mut tell: impl FnMut(u16) -> (Vec<String>, u16)) -> Self {
         Self::on_free_ports(|| {
             let own = free_port();
             let (options, bus_port) = tell(own);
             let options: Vec<&str> = options.iter().map(String::as_str).collect();
-            let mut server = Self::new(server_program(), &options);
+            let mut server = Self::at(place, &options);
             server.bus_port = bus_port;
-            server.try_run(Some(&module())).map(|()| server)
+            server.try_run(Some(&place.module)).map(|()| server)
         })
     }
 
     /// A server with the module in this file.
     pub fn start_with_module(module: &Path, options: &[&str]) -> Self {
+        Self::start_at(&Place { module: module.into(), ..Place::here() }, options)
+    }
+
+    /// A server with the module in this place.
+    pub fn start_at(place: &Place, options: &[&str]) -> Self {
         Self::on_free_ports(|| {
-            let mut server = Self::new(server_program(), options);
-            server.try_run(Some(module)).map(|()| server)
+            let mut server = Self::at(place, options);
+            server.try_run(Some(&place.module)).map(|()| server)
         })
     }
 
@@ -210,11 +251,17 @@ impl Server {
     }
 
     fn new(program: &Path, options: &[&str]) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
+        Self::at(&Place::of(program), options)
+    }
+
+    fn at(place: &Place, options: &[&str]) -> Self {
+        let folder = TempDir::new_in(&place.folders).expect("a temporary folder");
         let options = options.iter().map(|&option| option.to_owned()).collect();
         Self {
             child: None,
-            program: program.into(),
+            program: place.program.clone(),
+            module: place.module.clone(),
+            host: place.host.clone(),
             arguments: &[],
             port: free_port(),
             bus_port: 0,
@@ -249,7 +296,7 @@ impl Server {
 
     /// The same with more lines of configuration.
     pub fn replica_with(&self, options: &[&str]) -> Self {
-        let replica_of = format!("replicaof 127.0.0.1 {}", self.port);
+        let replica_of = format!("replicaof {} {}", self.host, self.port);
         let replica = Self::start_with(&[&[&*replica_of], options].concat());
         replica.wait_for_master(self);
         replica
@@ -275,7 +322,15 @@ impl Server {
 
     /// Starts it again with the same port and folder.
     pub fn start_again(&mut self) {
-        self.run(Some(&module()));
+        let module = self.module.clone();
+        self.run(Some(&module));
+    }
+
+    /// The same with the module in another file.
+    pub fn start_again_with(&mut self, module: &Path) {
+        std::fs::remove_file(self.configuration()).expect("a configuration file");
+        self.module = module.into();
+        self.start_again();
     }
 
     /// The same, without the module and its options.
@@ -328,12 +383,14 @@ impl Server {
 
     /// A client that speaks RESP3.
     pub fn connect(&self) -> Client {
-        Client::open(self.port, redis::ProtocolVersion::RESP3).expect("the server takes connections")
+        Client::open(&self.host, self.port, redis::ProtocolVersion::RESP3)
+            .expect("the server takes connections")
     }
 
     /// A client that speaks RESP2.
     pub fn connect_resp2(&self) -> Client {
-        Client::open(self.port, redis::ProtocolVersion::RESP2).expect("the server takes connections")
+        Client::open(&self.host, self.port, redis::ProtocolVersion::RESP2)
+            .expect("the server takes connections")
     }
 
     /// Waits until this replica has received everything from its master.
@@ -403,6 +460,11 @@ impl Server {
         std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
     }
 
+    /// Its address.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Its port.
     pub const fn port(&self) -> u16 {
         self.port
@@ -433,12 +495,12 @@ impl Server {
     }
 
     fn spawn_and_wait(&mut self) -> Result<(), PortTaken> {
-        let (port, before) = (self.port, self.log().len());
+        let (host, port, before) = (self.host.clone(), self.port, self.log().len());
         let child = self.spawn();
         let mut ended = None;
         wait_until("the server answers", LATER, || {
             ended = child.try_wait().expect("a child of ours");
-            ended.is_some() || is_answered_by(child.id(), port)
+            ended.is_some() || is_answered_by(child.id(), &host, port)
         });
         let Some(status) = ended else { return Ok(()) };
         let log = self.log();
@@ -466,7 +528,7 @@ impl Server {
         let mut lines = vec![
             format!("port {}", self.port),
             format!("dir {}", self.folder.path().display()),
-            "bind 127.0.0.1".to_owned(),
+            format!("bind {}", self.host),
             "logfile server.log".to_owned(),
             "save \"\"".to_owned(),
             "hz 10".to_owned(),
@@ -475,6 +537,9 @@ impl Server {
             "aof-use-rdb-preamble no".to_owned(),
             "repl-diskless-sync-delay 0".to_owned(),
         ];
+        if self.host != LOCAL {
+            lines.push("protected-mode no".to_owned());
+        }
         lines.extend(module.map(|path| format!("loadmodule {}", path.display())));
         // Without the module, a server refuses to start with options of the module.
         lines.extend(
@@ -488,8 +553,8 @@ impl Server {
 struct PortTaken;
 
 /// Whether the server that answers on this port is this process.
-fn is_answered_by(process: u32, port: u16) -> bool {
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+fn is_answered_by(process: u32, host: &str, port: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect((host, port)) else { return false };
     // Another program may never answer.
     if stream.set_read_timeout(Some(Duration::from_secs(1))).is_err()
         || stream.write_all(b"PING\r\nINFO server\r\n").is_err()
@@ -538,11 +603,11 @@ pub struct Client {
 impl Client {
     /// A client of the server on this port, if there is one.
     pub fn at(port: u16) -> redis::RedisResult<Self> {
-        Self::open(port, redis::ProtocolVersion::RESP3)
+        Self::open(LOCAL, port, redis::ProtocolVersion::RESP3)
     }
 
-    fn open(port: u16, protocol: redis::ProtocolVersion) -> redis::RedisResult<Self> {
-        let address = redis::ConnectionAddr::Tcp("127.0.0.1".to_owned(), port);
+    fn open(host: &str, port: u16, protocol: redis::ProtocolVersion) -> redis::RedisResult<Self> {
+        let address = redis::ConnectionAddr::Tcp(host.to_owned(), port);
         let settings = redis::RedisConnectionInfo::default().set_protocol(protocol);
         let info = redis::IntoConnectionInfo::into_connection_info(address)?.set_redis_settings(settings);
         let connection = redis::Client::open(info)?.get_connection()?;

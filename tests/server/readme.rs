@@ -52,7 +52,7 @@ fn the_python_of_the_readme_sells_and_gives_back() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/python/src");
     let done = Command::new("python3")
         .args(["-c", &program, &server.port().to_string()])
-        .env("PYTHONPATH", format!("{}:{}", package.display(), redis_py()))
+        .env("PYTHONPATH", format!("{}:{}", package.display(), Path::new(redis_py()).display()))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
         .unwrap();

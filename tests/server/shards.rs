@@ -1,9 +1,9 @@
 //! Clusters of real servers with the module, each node in its own folder.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::harness::{Client, Server, wait_for, wait_until};
+use crate::harness::{Client, LATER, Place, Server, wait_for, wait_until};
 use crate::network::Network;
 pub use crate::slots::slot_of;
 
@@ -41,6 +41,15 @@ impl Cluster {
     pub fn start_with(masters: usize, replicas: usize, options: &[&str]) -> Self {
         Self::form(masters, replicas, options, |lines| {
             Server::start_node(|port| (with(lines, &[format!("cluster-port {port}")]), port))
+        })
+    }
+
+    /// The same with a node in each of these places, the masters first.
+    pub fn start_in(places: &[Place], masters: usize, replicas: usize, options: &[&str]) -> Self {
+        let mut places = places.iter();
+        Self::form(masters, replicas, options, |lines| {
+            let place = places.next().expect("a place for each node");
+            Server::start_node_at(place, |port| (with(lines, &[format!("cluster-port {port}")]), port))
         })
     }
 
@@ -180,7 +189,7 @@ pub fn keys_of(client: &mut Client) -> Vec<String> {
 
 /// Introduces two nodes to each other, so that they form a cluster.
 fn meet(client: &mut Client, other: &Server) {
-    client.ask(format!("CLUSTER MEET 127.0.0.1 {} {}", other.port(), other.bus_port()));
+    client.ask(format!("CLUSTER MEET {} {} {}", other.host(), other.port(), other.bus_port()));
 }
 
 /// Makes a node a replica of another, and waits until it is in sync.
@@ -233,7 +242,11 @@ pub struct Move<'a> {
 impl Cluster {
     /// Begins to move the slot of this id, key by key, from its master to this one.
     pub fn begin_move(&self, id: &str, to: usize) -> Move<'_> {
-        let (source, target) = (&self.masters[self.owner(id)], &self.masters[to]);
+        self.begin_move_between(id, &self.masters[self.owner(id)], &self.masters[to])
+    }
+
+    /// The same from one running master to another, whatever they were at the start.
+    pub fn begin_move_between<'a>(&'a self, id: &str, source: &'a Server, target: &'a Server) -> Move<'a> {
         let slot = slot_of(id);
         target.connect().ask(format!("CLUSTER SETSLOT {} IMPORTING {}", slot, node_id(source)));
         source.connect().ask(format!("CLUSTER SETSLOT {} MIGRATING {}", slot, node_id(target)));
@@ -256,6 +269,40 @@ impl Cluster {
     }
 }
 
+/// Moves the slot of this id with CLUSTER MIGRATESLOTS and waits until it has arrived. Returns false if the server lacks this
+/// command.
+pub fn move_at_once(cluster: &Cluster, id: &str, source: &Server, target: &Server) -> bool {
+    let (slot, new_owner) = (slot_of(id), node_id(target));
+    let asked =
+        source.connect().try_ask(format!("CLUSTER MIGRATESLOTS SLOTSRANGE {slot} {slot} NODE {new_owner}"));
+    match asked {
+        Ok(_) => {}
+        Err(error) if error.contains("unknown subcommand") || error.contains("Unknown subcommand") => {
+            return false;
+        }
+        Err(error) => panic!("{error}"),
+    }
+    wait_until("the slot has arrived", LATER, || {
+        let owns = |node: &Server| slots_of(&mut node.connect()).contains(&slot);
+        owns(target) && !owns(source)
+    });
+    cluster.wait_until_agreed();
+    true
+}
+
+/// Promotes a replica with a coordinated failover. It may have to be asked again if it has just connected to its master.
+pub fn fail_over(replica: &Server) {
+    let mut client = replica.connect();
+    let mut asked: Option<Instant> = None;
+    wait_until("the replica is master", GOSSIP, || {
+        if asked.is_none_or(|asked| asked.elapsed() > LATER / 4) && client.try_ask("CLUSTER FAILOVER").is_ok()
+        {
+            asked = Some(Instant::now());
+        }
+        client.info("replication", "role") == "master"
+    });
+}
+
 impl Move<'_> {
     /// Some keys of the slot that have not been moved yet.
     pub fn left(&self) -> Vec<String> {
@@ -266,7 +313,7 @@ impl Move<'_> {
     /// Moves this key. It is not an error if the key does not exist any more.
     pub fn take(&self, key: &str) {
         let port = self.target.port().to_string();
-        self.source.connect().ask(["MIGRATE", "127.0.0.1", &port, key, "0", "5000", "REPLACE"]);
+        self.source.connect().ask(["MIGRATE", self.target.host(), &port, key, "0", "5000", "REPLACE"]);
     }
 
     /// Moves all remaining keys, then the slot, and waits until all nodes agree.

@@ -3,6 +3,7 @@
 //! The same shoppers come to each sale, each with a connection of her own. They decide, and then pay, change their minds, or
 //! disappear. At the end there is a table, and a chart of the stock over time. Compare the three ways in `shop.rs`.
 
+mod books;
 mod crowd;
 pub mod picture;
 mod sale;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use redis::{Connection, ErrorKind, RedisResult, Script, cmd};
 
+use crate::demo::books::Books;
 use crate::demo::crowd;
-use crate::demo::sale::Books;
 
 /// How long a unit is held, with some margin for a busy machine.
 const HOLD: Duration = crowd::LONGEST.saturating_add(Duration::from_secs(1));

@@ -9,12 +9,12 @@ use super::entry::EntryId;
 use super::feed::{Look, OPENING};
 use super::reading::apply;
 use super::report::Report;
-use super::session::Session;
+use super::session::{Session, check_feed};
 use super::source::{self, Answers};
 use super::walk::{Page, Walk};
 use super::wire::{text, trouble};
 use crate::document::Document;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::keys::{
     AVAILABLE, FLOOR, LIMIT, OUTCOME, RESERVATION, RESERVED, THRESHOLD, WAREHOUSES, is_quota, product_of,
     warehouse_of,
@@ -43,6 +43,7 @@ impl Session<'_> {
         if self.walk.is_none() {
             let masters = self.masters.nodes().len();
             if now >= self.next_complete_walk || is_mending {
+                self.check_feed_again(report)?;
                 self.walk = Some(Walk::complete(masters));
                 self.next_complete_walk = now + every;
             } else if now >= self.next_walk {
@@ -74,6 +75,24 @@ impl Session<'_> {
         let pause = if is_urgent { Duration::ZERO } else { now.elapsed() * PART_OF_TIME };
         self.next_page = self.next_page.max(Instant::now() + pause);
         Ok(())
+    }
+
+    /// The feed may have been turned off meanwhile. The comparison then still finds what changes.
+    fn check_feed_again(&mut self, report: &mut Report) -> Result<(), Failure> {
+        match check_feed(&mut self.masters) {
+            Err(failure) if failure.exit == Exit::Refused => {
+                if !self.is_feed_off {
+                    let text = format!("{}. Until then, changes are external", failure.text);
+                    report.tell("feed_off", &text, serde_json::json!({ "text": failure.text }))?;
+                }
+                self.is_feed_off = true;
+                Ok(())
+            }
+            checked => {
+                self.is_feed_off = false;
+                checked
+            }
+        }
     }
 
     fn end_walk(&mut self, walk: &Walk, report: &mut Report) -> Result<(), Failure> {

@@ -6,6 +6,7 @@
 
 pub mod book;
 pub mod entry;
+mod epochs;
 pub mod feed;
 mod fork;
 mod group;

@@ -7,8 +7,7 @@ use serde_json::json;
 
 use super::book::Position;
 use super::entry::{Entry, EntryId, Stream};
-use super::feed::{Batch, FAILOVER, Feed, GAP, Look, Mending, OPENING, Reading, judge};
-use super::fork;
+use super::feed::{Batch, Feed, GAP, Look, Mending, Reading, judge};
 use super::report::Report;
 use super::session::Session;
 use super::source::{self, Wanted};
@@ -52,17 +51,25 @@ impl Session<'_> {
             }
             // Another history has begun in between.
             let Some(replication_id) = answers.replication_id else { return Ok(true) };
+            let mut of_another_history = Vec::new();
             for (at, answer) in due.into_iter().zip(answers.each) {
                 match answer {
+                    Ok((_, entries)) if self.is_of_another_history(at, &replication_id) => {
+                        of_another_history.push((at, entries.into_iter().next()));
+                    }
                     Ok((stream, entries)) => {
-                        is_busy |= self.take(at, &replication_id, stream, entries, most + 1, report)?;
+                        is_busy |= self.take(at, stream, entries, most + 1, report)?;
                     }
                     Err(error) => self.soften(&name, &error)?,
                 }
             }
             self.read_documents(place)?;
+            self.write(report)?;
+            if !of_another_history.is_empty() {
+                is_busy = true;
+                self.begin_epochs(place, &replication_id, of_another_history, report)?;
+            }
         }
-        self.write(report)?;
         Ok(is_busy)
     }
 
@@ -92,11 +99,14 @@ impl Session<'_> {
         Ok(active)
     }
 
+    fn is_of_another_history(&self, at: usize, replication_id: &str) -> bool {
+        self.feeds.get(at).is_some_and(|feed| feed.replication_id != replication_id)
+    }
+
     /// Takes in a reading of a feed. Returns whether there was anything.
     fn take(
         &mut self,
         at: usize,
-        replication_id: &str,
         stream: Option<Stream>,
         entries: Vec<Entry>,
         most: usize,
@@ -105,10 +115,6 @@ impl Session<'_> {
         let (is_opening, longest) = (!self.is_open, self.longest_pause());
         let Some(feed) = self.feeds.get_mut(at) else { return Ok(false) };
         feed.is_suspect = false;
-        if feed.replication_id != replication_id {
-            self.begin_epoch(at, replication_id, "another replication id", report)?;
-            return Ok(true);
-        }
         match judge(feed.position.entry, feed.read, is_opening, stream, entries, most) {
             Reading::NoFeed => {
                 feed.was_idle(longest);
@@ -116,7 +122,8 @@ impl Session<'_> {
                 Ok(false)
             }
             Reading::Another => {
-                self.begin_epoch(at, replication_id, "the feed begins anew", report)?;
+                let replication_id = feed.replication_id.clone();
+                self.begin_epoch(at, &replication_id, "the feed begins anew", report)?;
                 Ok(true)
             }
             Reading::Entries(batch) => {
@@ -298,92 +305,6 @@ impl Session<'_> {
         self.book.forget(&changes.reservations);
         report.wrote(&changes.movements);
         Ok(())
-    }
-
-    /// Begins a new history of a feed: finds the last entry that the server has in common with the tables, and goes on after it.
-    fn begin_epoch(
-        &mut self,
-        at: usize,
-        replication_id: &str,
-        why: &str,
-        report: &mut Report,
-    ) -> Result<(), Failure> {
-        // What was read before belongs to the history before.
-        self.write(report)?;
-        let Some(feed) = self.feeds.get(at).cloned() else { return Ok(()) };
-        let Some(node) = self.masters.nodes().get_mut(feed.place) else { return Ok(()) };
-        let name = node.name();
-        let found = fork::find(node, &mut self.tables, &feed)?;
-        let is_begun = feed.position.entry != EntryId::ZERO;
-        if found.is_none() && !self.accepts_loss {
-            self.check_that_stock_is_there(feed.place)?;
-        }
-        let mut begun = Feed {
-            epoch: feed.epoch + 1,
-            replication_id: replication_id.to_owned(),
-            position: Position::after(found.unwrap_or_default()),
-            written: Position::after(found.unwrap_or_default()),
-            read: if found.is_some() { None } else { Some(0) },
-            looks: std::collections::VecDeque::new(),
-            ..feed.clone()
-        };
-        let event = match (is_begun, found) {
-            (false, _) if self.is_open => FAILOVER,
-            (false, _) => feed.mending.map_or(OPENING, |mending| mending.event),
-            (true, None) => GAP,
-            (true, Some(_)) => FAILOVER,
-        };
-        let mending = Mending { event, since: Instant::now() };
-        let lost = feeds::begin_epoch(&mut self.tables.client, &mut begun, why, found, mending)
-            .map_err(|error| failed(&error))?;
-        if let Some(old) = self.feeds.get_mut(at) {
-            begun.was_busy();
-            *old = begun;
-        }
-        report.lost += u64::try_from(lost).unwrap_or_default();
-        if is_begun {
-            let after = found.map_or_else(|| "none".to_owned(), |entry| entry.to_string());
-            let lost_text = match (found, lost) {
-                (None, _) => {
-                    "it has no entry in common with the tables, which are compared with the counters"
-                        .to_owned()
-                }
-                (Some(_), 0) => "nothing was lost".to_owned(),
-                (Some(_), lost) => format!(
-                    "the server has lost {lost} movements (column lost_in); the tables are mended from the counters"
-                ),
-            };
-            let text = format!("EPOCH {} of {} on {name}, {why}: {lost_text}", feed.epoch + 1, feed.key);
-            let fields = json!({
-                "feed": feed.key, "epoch": feed.epoch + 1, "why": why, "after": after, "lost": lost,
-            });
-            report.tell("epoch", &text, fields)?;
-            self.next_complete_walk = Instant::now();
-        }
-        Ok(())
-    }
-
-    /// Stops before the tables follow a server that has lost everything: they may be all that is left.
-    fn check_that_stock_is_there(&mut self, place: usize) -> Result<(), Failure> {
-        let mut sample = feeds::sample(&mut self.tables.client, 500).map_err(|error| failed(&error))?;
-        sample.retain(|sku| self.masters.place_of(&self.style.feed_of(sku)).is_ok_and(|of| of == place));
-        let keys: Vec<String> = sample
-            .iter()
-            .flat_map(|sku| [AVAILABLE, RESERVED].map(|prefix| self.style.of_sku(prefix, sku)))
-            .collect();
-        let is_cluster = self.masters.is_cluster();
-        let Some(node) = self.masters.nodes().get_mut(place) else { return Ok(()) };
-        let name = node.name();
-        let found = source::values(node, &keys, is_cluster).map_err(|error| trouble(&name, &error))?;
-        let known = found.chunks(2).filter(|pair| pair.iter().any(Option::is_some)).count();
-        if known * 2 >= sample.len() {
-            return Ok(());
-        }
-        Err(Failure::refused(format!(
-            "LOST {name} has lost its data: of {} products in the tables it knows {known}. Nothing was written. Restore the server \
-             with inv rebuild, or from its own backup; or let the tables follow it with inv rebuild --to tables",
-            sample.len()
-        )))
     }
 }
 

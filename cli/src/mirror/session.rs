@@ -16,8 +16,9 @@ use super::source::{self, Wanted};
 use super::walk::Walk;
 use super::wire::{fields, text, trouble};
 use crate::failure::Failure;
-use crate::keys::{FEED, MANAGED, Style};
+use crate::keys::FEED;
 use crate::server::masters::Masters;
+use crate::server::style::Style;
 use crate::tables::{State, Tables, failed, feeds};
 
 /// Everything that is known while the mirror works.
@@ -52,6 +53,7 @@ pub struct Session<'a> {
     pub(super) to_show: BTreeSet<usize>,
     pub(super) shown: Instant,
     pub(super) cannot_show: bool,
+    pub(super) is_feed_off: bool,
     /// The tables follow the server even if it has lost everything.
     pub(super) accepts_loss: bool,
 }
@@ -59,7 +61,7 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// Begins to work with tables that are locked, and servers that are connected.
     pub fn begin(options: &'a Options, mut tables: Tables, mut masters: Masters) -> Result<Self, Failure> {
-        let style = style_of(&mut masters)?;
+        let style = style_of(&mut masters);
         check_feed(&mut masters)?;
         let state = match tables.state()? {
             Some(state) => state,
@@ -107,6 +109,7 @@ impl<'a> Session<'a> {
             to_show: BTreeSet::new(),
             shown: now,
             cannot_show: !options.shows_lag(),
+            is_feed_off: false,
             accepts_loss: false,
         };
         session.enter_feeds(found)?;
@@ -233,22 +236,15 @@ impl<'a> Session<'a> {
 }
 
 /// How these servers name their keys.
-pub(crate) fn style_of(masters: &mut Masters) -> Result<Style, Failure> {
+pub(crate) fn style_of(masters: &mut Masters) -> Style {
     if masters.is_cluster() {
-        return Ok(Style::Tagged);
+        return Style::Tagged;
     }
-    let Some(node) = masters.nodes().first_mut() else { return Ok(Style::Plain) };
-    let style = match node.ask(cmd("CONFIG").arg("GET").arg("inv.key-style")) {
-        Ok(answer) => fields(answer).pop().and_then(|(_, value)| text(value)),
-        // A user who may not read the configuration can read the mark.
-        Err(error) if error.code() == Some("NOPERM") => node.ask(cmd("GET").arg(MANAGED)).ok().and_then(text),
-        Err(error) => return Err(trouble(&node.name(), &error)),
-    };
-    Ok(style.and_then(|style| Style::named(&style)).unwrap_or(Style::Plain))
+    masters.nodes().first_mut().map_or(Style::Plain, Style::of)
 }
 
 /// Checks that the module is loaded and the feed is on, as far as the user may see that.
-fn check_feed(masters: &mut Masters) -> Result<(), Failure> {
+pub(super) fn check_feed(masters: &mut Masters) -> Result<(), Failure> {
     for node in masters.nodes() {
         let name = node.name();
         let length = match node.ask(cmd("CONFIG").arg("GET").arg("inv.feed-maxlen")) {

@@ -69,7 +69,7 @@ pub fn run(options: &Options, address: &address::Options, output: Output) -> Res
         lock(&mut tables)?;
     }
     let mut masters = Masters::connect(address.clone())?;
-    let style = style_of(&mut masters)?;
+    let style = style_of(&mut masters);
     let Some(state) = tables.state()? else {
         return Err(Failure::usage(format!(
             "schema {} has no tables of inv mirror: name another --schema, or run inv mirror first",

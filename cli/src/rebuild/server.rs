@@ -8,14 +8,14 @@ use super::plan::{Fate, Moment};
 use crate::document::Document;
 use crate::failure::Failure;
 use crate::keys::{
-    AVAILABLE, FLOOR, LIMIT, OUTCOME, RESERVATION, RESERVED, Style, THRESHOLD, WAREHOUSES, product_of,
-    warehouse_of,
+    AVAILABLE, FLOOR, LIMIT, OUTCOME, RESERVATION, RESERVED, THRESHOLD, WAREHOUSES, product_of, warehouse_of,
 };
 use crate::mirror::entry::Units;
 use crate::mirror::source;
 use crate::mirror::wire::{fields, text, transactions, trouble};
 use crate::server::masters::Masters;
 use crate::server::node::Node;
+use crate::server::style::Style;
 use crate::tables::settings::Setting;
 
 /// The server, and how it names its keys.

@@ -181,6 +181,22 @@ pub fn begin_epoch(
     Ok(lost)
 }
 
+/// Begins new histories of feeds of which nothing was lost, at their positions.
+pub fn begin_whole_epochs(
+    client: &mut Client,
+    feeds: &[i32],
+    replication_id: &str,
+    reason: &str,
+) -> Result<(), Error> {
+    client.execute(
+        "WITH new AS (UPDATE feed SET epoch = epoch + 1 WHERE feed = ANY($1) RETURNING *)
+         INSERT INTO epoch (feed, epoch, replication_id, reason, after_ms, after_seq, lost)
+         SELECT feed, epoch, $2, $3, entry_ms, entry_seq, 0 FROM new",
+        &[&feeds, &replication_id, &reason],
+    )?;
+    Ok(())
+}
+
 /// Enters that the tables have been compared with everything, and that these feeds are mended.
 pub fn compared(client: &mut Client, mended: &[i32]) -> Result<(), Error> {
     let mut transaction = client.transaction()?;

@@ -11,7 +11,7 @@ use postgres::Client;
 use postgres::error::SqlState;
 
 use crate::failure::Failure;
-use crate::keys::Style;
+use crate::server::style::Style;
 use crate::sql;
 
 /// The version of the tables that this program writes.

@@ -63,6 +63,22 @@ pub fn movements_at(client: &mut Client, feed: i32, ids: &[EntryId]) -> Result<V
     Ok(rows.iter().map(|row| movement(feed, row)).collect())
 }
 
+/// The movements at these entries, each of another feed.
+pub fn movements_of(client: &mut Client, places: &[(i32, EntryId)]) -> Result<Vec<Movement>, Error> {
+    let feeds: Vec<i32> = places.iter().map(|(feed, _)| *feed).collect();
+    let (ms_of, seq_of): (Vec<i64>, Vec<i64>) = places.iter().map(|(_, id)| (id.ms, id.seq)).unzip();
+    let rows = client.query(
+        "SELECT movement.* FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS wanted (feed, ms, seq), LATERAL (
+             SELECT epoch, entry_ms, entry_seq, part, event, sku, quantity, available_change, reserved_change, available,
+                    reserved, reservation, replaces, note, by_user, at, feed
+             FROM stock_movement
+             WHERE feed = wanted.feed AND entry_ms = wanted.ms AND entry_seq = wanted.seq AND part = 1 AND lost_in IS NULL
+         ) AS movement",
+        &[&feeds, &ms_of, &seq_of],
+    )?;
+    Ok(rows.iter().map(|row| movement(row.get(16), row)).collect())
+}
+
 fn movement(feed: i32, row: &Row) -> Movement {
     Movement {
         feed,

@@ -8,6 +8,9 @@ mod harness;
 #[allow(dead_code, reason = "the tests of the module use all of it")]
 #[path = "../../../tests/server/network.rs"]
 mod network;
+#[allow(dead_code, reason = "the tests of the shop use all of it")]
+#[path = "../../../tests/common/postgres.rs"]
+mod postgres;
 #[allow(dead_code, unused_imports, reason = "the tests of the module use all of it")]
 #[path = "../../../tests/server/shards.rs"]
 mod shards;
@@ -16,6 +19,7 @@ mod slots;
 #[path = "../../../tests/server/terminal.rs"]
 mod terminal;
 
+mod certificates;
 mod cluster;
 mod connection;
 mod demo;
@@ -25,6 +29,7 @@ mod interrupted;
 mod low;
 mod page;
 mod shell;
+mod sql;
 mod tls;
 mod watch;
 

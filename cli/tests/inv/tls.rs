@@ -1,49 +1,8 @@
 //! TLS, with certificates that the test makes.
 
-use std::fs;
-use std::path::Path;
-
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-
+use crate::certificates::Authority;
 use crate::harness::{Server, free_port};
 use crate::{Done, plain_command};
-
-/// An authority, and the certificates of a server and of a client, each in a file.
-struct Certificates {
-    folder: tempfile::TempDir,
-}
-
-impl Certificates {
-    fn make() -> Self {
-        let certificates = Self { folder: tempfile::tempdir().expect("a folder") };
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "authority");
-        let authority =
-            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority");
-        certificates.write("ca.pem", &authority.pem());
-        for (name, names) in [("server", vec!["localhost".to_owned()]), ("client", vec!["clerk".to_owned()])]
-        {
-            let key = KeyPair::generate().expect("a key");
-            let mut params = CertificateParams::new(names).expect("names");
-            // OpenSSL takes a certificate with the name of its issuer for one that has signed itself.
-            params.distinguished_name.push(DnType::CommonName, name);
-            let certificate = params.signed_by(&key, &authority).expect("a certificate");
-            certificates.write(&format!("{name}.pem"), &certificate.pem());
-            certificates.write(&format!("{name}.key"), &key.serialize_pem());
-        }
-        certificates
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.folder.path().join(name), text).expect("a file");
-    }
-
-    fn path(&self, name: &str) -> String {
-        let path: &Path = self.folder.path();
-        path.join(name).to_str().expect("text").to_owned()
-    }
-}
 
 /// Debian's servers support TLS; some others were built without.
 fn supports_tls() -> bool {
@@ -57,21 +16,22 @@ fn a_server_is_reached_by_tls_if_its_certificate_is_trusted_and_clients_can_show
         eprintln!("this server was built without TLS: nothing was tested");
         return;
     }
-    let certificates = Certificates::make();
+    let authority = Authority::new();
+    let [cert, key] = authority.sign("server", "localhost").map(|path| path.display().to_string());
     let port = free_port();
     let lines = [
         format!("tls-port {port}"),
-        format!("tls-cert-file {}", certificates.path("server.pem")),
-        format!("tls-key-file {}", certificates.path("server.key")),
-        format!("tls-ca-cert-file {}", certificates.path("ca.pem")),
+        format!("tls-cert-file {cert}"),
+        format!("tls-key-file {key}"),
+        format!("tls-ca-cert-file {}", authority.path()),
         "tls-auth-clients optional".to_owned(),
     ];
     let server = Server::start_with(&lines.each_ref().map(String::as_str));
     server.connect().ask("INV.SET A AVAILABLE 5");
     let run =
         |url: &str, words: &[&str]| Done::of(plain_command(&["export"]).args(words).env("INV_URL", url), "");
-    let (ca, cert, key) =
-        (certificates.path("ca.pem"), certificates.path("client.pem"), certificates.path("client.key"));
+    let ca = authority.path();
+    let [cert, key] = authority.sign("client", "clerk").map(|path| path.display().to_string());
     let url = format!("rediss://localhost:{port}");
 
     let text = run(&url, &["--cacert", &ca]).fine();

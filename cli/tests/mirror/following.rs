@@ -232,6 +232,25 @@ fn what_is_missing_is_said_with_what_to_do() {
     assert!(err.contains("plain keys") && err.contains("--schema"), "{err}");
 }
 
+#[test]
+fn a_feed_that_is_turned_off_is_noticed_and_what_it_missed_is_mended() {
+    let server = Server::start_with(FEED);
+    let tables = Tables::start();
+    let mut client = server.connect();
+    client.ask("INV.ADJUST P 10");
+    let mut mirror = Mirror::start(&url(&server), &tables, &["--compare", "1"]);
+    mirror.wait_until_equal(&mut client, &tables);
+    client.ask("CONFIG SET inv.feed-maxlen 0");
+    client.ask("INV.ADJUST P 5");
+    mirror.wait_until_says("the change feed of");
+    client.ask("CONFIG SET inv.feed-maxlen 1000");
+    client.ask("INV.ADJUST P 1");
+    mirror.wait_until_equal(&mut client, &tables);
+    let unexplained = "SELECT event || ' ' || quantity FROM stock_movement WHERE part <> 1";
+    assert_eq!(tables.ask(unexplained), "external 5");
+    tables.check();
+}
+
 /// The users of docs/mirror.md.
 #[test]
 fn the_documented_rights_are_enough() {
