@@ -3,6 +3,9 @@
 //! [`server`] connects to a server or to all masters of a cluster, [`sql`] to PostgreSQL. [`output`] prints for people or as
 //! JSON, and [`failure`] decides the exit code.
 
+// Nobody else uses this library. The comments of options are the text of --help.
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
+
 pub mod completions;
 pub mod csv;
 pub mod demo;

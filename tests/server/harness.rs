@@ -327,6 +327,7 @@ impl Server {
     }
 
     /// The same with the module in another file.
+    #[allow(dead_code, reason = "the histories use it")]
     pub fn start_again_with(&mut self, module: &Path) {
         std::fs::remove_file(self.configuration()).expect("a configuration file");
         self.module = module.into();

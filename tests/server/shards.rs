@@ -45,6 +45,7 @@ impl Cluster {
     }
 
     /// The same with a node in each of these places, the masters first.
+    #[allow(dead_code, reason = "the histories use it")]
     pub fn start_in(places: &[Place], masters: usize, replicas: usize, options: &[&str]) -> Self {
         let mut places = places.iter();
         Self::form(masters, replicas, options, |lines| {
