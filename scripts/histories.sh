@@ -26,6 +26,8 @@ build_released() {
         rm -rf "$sources"
         mkdir -p "$sources"
         git archive "$released" Cargo.toml Cargo.lock src benches examples tests | tar -x -C "$sources"
+        # It is not a member of this workspace.
+        printf '\n[workspace]\n' >>"$sources/Cargo.toml"
         (cd "$sources" && "$root/scripts/cargo.sh" build --lib --locked --manifest-path "$sources/Cargo.toml" \
             --target-dir "$root/target/released/target") >&2 || return 1
     fi
