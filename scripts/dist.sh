@@ -4,8 +4,8 @@
 #
 # The packages are reproducible: the same commit, Rust and C library give the same bytes.
 #
-# ARCH=aarch64 builds for that machine on this one (scripts/setup-aarch64.sh), in target/dist-aarch64. MODULE names a module that is already built: its
-# packages, in target/packages, are for tests, because the module contains paths of this machine.
+# ARCH=aarch64 builds for that machine on this one (scripts/setup-aarch64.sh), in target/dist-aarch64. MODULE names a module that
+# is already built: its packages, in target/packages, are for tests, because the module contains paths of this machine.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
