@@ -99,7 +99,7 @@ fuzz: ## fuzz each target for INV_FUZZ_SECONDS (600), with progress; builds carg
 mutants: ## check with cargo-mutants whether tests notice changes of the rules (hours); ARGS="--shard 0/8"
 	@scripts/mutants.sh $(ARGS)
 
-oldest-rust: ## build the module with the oldest supported Rust, fetched by rustup
+oldest-rust: ## check that the oldest supported Rust, fetched by rustup, compiles the module
 	@scripts/oldest-rust.sh
 
 lint: ## check format, clippy, rustdoc, shellcheck, ruff and typos

@@ -26,8 +26,9 @@ build_released() {
         rm -rf "$sources"
         mkdir -p "$sources"
         git archive "$released" Cargo.toml Cargo.lock src benches examples tests | tar -x -C "$sources"
-        # It is not a member of this workspace.
-        printf '\n[workspace]\n' >>"$sources/Cargo.toml"
+        # It is not a member of this workspace, and is built like the module of today, whose libraries it shares.
+        { printf '\n[workspace]\n' && sed -n '/^\[profile\.dev/,/^$/p' Cargo.toml; } >>"$sources/Cargo.toml"
+        share_libraries "$root/target/debug" "$root/target/released/target/debug"
         (cd "$sources" && "$root/scripts/cargo.sh" build --lib --locked --manifest-path "$sources/Cargo.toml" \
             --target-dir "$root/target/released/target") >&2 || return 1
     fi

@@ -73,6 +73,17 @@ own_configuration() {
     printf '%s\n' "$own"
 }
 
+# share_libraries FROM TO: copies the libraries that cargo has built in the folder FROM, such as target/debug, to TO, so that a
+# build there does not begin with them. If TO exists, nothing is done.
+share_libraries() {
+    [[ -e $1/.cargo-lock && ! -e $2 ]] && have flock || return 0
+    mkdir -p "${2%/*}"
+    # No cargo may be writing into FROM meanwhile.
+    flock "$1/.cargo-lock" cp -a --reflink=auto "$1" "$2.part"
+    find "$2.part" -depth -name '*redis[-_]inventory*' -exec rm -rf {} +
+    mv "$2.part" "$2"
+}
+
 # count_tests LOG: "PASSED FAILED", the sums over the summary lines of nextest and cargo. Tests that were not run after a failure
 # count as failed.
 count_tests() {

@@ -77,8 +77,9 @@ try_typescript() { step typescript-live in_typescript node build/tests/live.js "
 start_servers() {
     local program module port_of_one
     program=$(scripts/find-server.sh)
-    [[ -n ${INV_MODULE:-} ]] || scripts/cargo.sh build --lib
-    module=${INV_MODULE:-$built/debug/libredis_inventory.so}
+    # Not the module of a debug build: cargo would build that one anew for this script, while the server tests are using it.
+    [[ -n ${INV_MODULE:-} ]] || scripts/cargo.sh build --release
+    module=${INV_MODULE:-$(module_file)}
     folder=$(mktemp -d)
     start_server "$folder" "$program" --save '' --loadmodule "$module" feed-maxlen 100000
     export CLUSTER_PORT=$((20000 + RANDOM % 12000)) CLUSTER_DATA=$folder/cluster

@@ -21,7 +21,9 @@ readonly duration=$built/test.seconds
 # The module with faults has a folder of its own, or cargo would rebuild one of the two modules at each switch between them.
 # `--build-faults` does only this.
 build_faults() {
+    share_libraries "$built/debug" "$built/faults/debug"
     scripts/cargo.sh build --lib --features faults --target-dir "$built/faults"
+    share_libraries "$built/faults/debug" "$built/debug"
 }
 
 # What the tests start is built before them, because cargo would take the processors from them. `--build` does only this.
