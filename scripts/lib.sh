@@ -146,6 +146,7 @@ fetch_wheel() {
 # start_server FOLDER SERVER [arguments]: starts a server on a free loopback port, with its data and log in FOLDER, and sets
 # `port` and `pid`; stop_server ends it. The server has a minute to get ready, because the machine may be busy.
 pid=
+start_seconds=60
 start_server() {
     local folder=$1 server=$2 deadline
     shift 2
@@ -155,13 +156,13 @@ start_server() {
         : >"$folder/server.log"
         "$server" "$@" --bind 127.0.0.1 --port "$port" --dir "$folder" --daemonize no --logfile "$folder/server.log" &
         pid=$!
-        deadline=$((SECONDS + 60))
+        deadline=$((SECONDS + start_seconds))
         until grep -q "Ready to accept connections" "$folder/server.log"; do
             if ! kill -0 "$pid" 2>/dev/null; then
                 pid=
                 break
             fi
-            ((SECONDS < deadline)) || die "the server was not ready within a minute: $(tail -n 3 "$folder/server.log")"
+            ((SECONDS < deadline)) || die "the server was not ready within $start_seconds seconds: $(tail -n 3 "$folder/server.log")"
             sleep 0.1
         done
         [[ -z $pid ]] || return 0

