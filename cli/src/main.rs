@@ -26,7 +26,8 @@ struct Words {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 everything was done; 1 done, with something to look at (rows that failed, products that are low);
-2 the arguments or the input cannot be used; 3 no connection, or it was lost; 4 the server refused.";
+2 the arguments or the input cannot be used; 3 no connection, or it was lost; 4 the server refused;
+130 an import was interrupted.";
 
 /// One module each. What connects takes `words.server`.
 #[derive(Subcommand)]

@@ -92,7 +92,7 @@ pub fn run(options: &Options, server: &address::Options, output: Output) -> Resu
         let is_final = match failure.exit {
             Exit::Connection => options.once,
             Exit::Refused => options.once || !has_worked,
-            Exit::Done | Exit::Findings | Exit::Usage => true,
+            Exit::Done | Exit::Findings | Exit::Usage | Exit::Interrupted => true,
         };
         if is_final {
             return Err(failure);
