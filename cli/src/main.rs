@@ -9,6 +9,10 @@ use redis_inventory_cli::output::{Output, plain};
 use redis_inventory_cli::server::address;
 use redis_inventory_cli::{completions, demo, export, import, low, mirror, rebuild, watch};
 
+/// Replies of a server are hundreds of thousands of small texts, on which glibc's allocator spends half of the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Import, export and watch the stock of a Redis or Valkey server with the module redis-inventory.
 #[derive(Parser)]
 #[command(name = "inv", version, propagate_version = true, max_term_width = 100, after_help = EXIT_CODES)]
