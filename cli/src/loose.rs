@@ -140,7 +140,9 @@ fn read(
 
 /// What these texts of its counters and its floor say; `None` if there is nothing.
 fn judge(values: Value, has_warehouses: bool) -> Option<Loose> {
-    let texts: [Option<String>; 3] = from_redis_value(values).ok()?;
+    let Ok(texts) = from_redis_value::<[Option<String>; 3]>(values) else {
+        return Some(Loose::Unreadable("its counters are not texts".to_owned()));
+    };
     let numbers = texts.map(|text| match text {
         None => Ok(None),
         Some(text) => text.parse::<i64>().map(Some).map_err(|_| text),
