@@ -114,6 +114,9 @@ bench-latency: ## measure latency at half of the server's capacity, on SERVER or
 bench-sql: ## compare the module with PostgreSQL, which is found or fetched; ARGS="--rounds 5 --seconds 5"
 	@scripts/bench.sh sql $(ARGS)
 
+bench-mirror: ## measure inv mirror at full load, and inv import and export, with PostgreSQL; ARGS="--rounds 5"
+	@scripts/bench.sh mirror $(ARGS)
+
 bench-cluster: ## measure clusters of 1 to 3 masters, on SERVER or the server that is found
 	@scripts/bench.sh cluster $(ARGS)
 

@@ -9,6 +9,8 @@
 #                                  --seconds 5 for each command and round, --requests 200000 to measure the capacity
 #     scripts/bench.sh sql         the module compared with PostgreSQL (benches/sql.rs). Options: --rounds 5, --seconds 5 for
 #                                  PostgreSQL, --requests 200000 for the module
+#     scripts/bench.sh mirror      how much inv mirror keeps up with, and inv import and export (cli/benches/mirror.rs),
+#                                  with PostgreSQL. Options: --rounds 3, --seconds 5
 #     scripts/bench.sh cluster     the module in clusters of 1 to 3 masters (benches/cluster.rs). Options: --rounds 3,
 #                                  --requests 200000
 #     scripts/bench.sh growth      how cost and memory grow with reservations, to ten million, and products (benches/growth.rs):
@@ -24,12 +26,14 @@ scripts/cargo.sh build --release
 INV_SERVER=$(scripts/find-server.sh)
 INV_MODULE=$(module_file)
 export INV_SERVER INV_MODULE
-name=${1:?name a benchmark: throughput, open_loop, sql, expiry, cluster, growth, readers, worst}
+name=${1:?name a benchmark: throughput, open_loop, sql, mirror, expiry, cluster, growth, readers, worst}
 shift
 # A server with ten million keys takes longer to start than a test may wait.
 if [[ $name == growth ]]; then export INV_PATIENCE=${INV_PATIENCE:-10}; fi
-if [[ $name == sql ]]; then
+if [[ $name == sql || $name == mirror ]]; then
     exports=$(scripts/setup-postgres.sh)
     eval "$exports"
 fi
-exec scripts/cargo.sh bench --bench "$name" -- "$@"
+package=redis-inventory
+[[ $name != mirror ]] || package=redis-inventory-cli
+exec scripts/cargo.sh bench --package "$package" --bench "$name" -- "$@"

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::csv;
 use crate::failure::{Exit, Failure};
+use crate::loose::{self, Loose, Met};
 use crate::output::Output;
 use crate::server::address;
 use crate::server::masters::Masters;
@@ -61,6 +62,7 @@ pub fn run(options: &Options, server: &address::Options, output: Output) -> Resu
     let query = Query { pattern: options.pattern.clone(), is_low: false };
     let progress = output.progress("products", None);
     let mut unreadable = 0_u64;
+    let mut met = Met::default();
     walk(&mut masters, &query, |node, page| {
         let set = settings.of(node, &page)?;
         progress.add(page.len() as u64);
@@ -73,6 +75,11 @@ pub fn run(options: &Options, server: &address::Options, output: Output) -> Resu
                     continue;
                 }
             };
+            if !stock.warehouses.is_empty() {
+                met.with_warehouses.insert(product.clone());
+                met.places
+                    .extend(stock.warehouses.iter().map(|place| format!("{product}@{}", place.warehouse)));
+            }
             for line in lines(product, stock, threshold, limit) {
                 sink.write(&line.spell(output.is_json)?)?;
             }
@@ -80,6 +87,26 @@ pub fn run(options: &Options, server: &address::Options, output: Output) -> Resu
         Ok(())
     })?;
     drop(progress);
+    match loose::find(&mut masters, settings.style, options.pattern.as_deref(), &met)? {
+        Ok(found) => {
+            for (sku, loose) in found {
+                match line_of(&sku, loose) {
+                    Ok(line) => sink.write(&line.spell(output.is_json)?)?,
+                    Err(reason) => {
+                        unreadable += 1;
+                        output.say(&format!("inv: {sku} is left out: {reason}"));
+                    }
+                }
+            }
+        }
+        Err(refusal) => {
+            unreadable += 1;
+            output.say(&format!(
+                "inv: units outside of products and their warehouses are left out, because this user may not look for them: \
+                 {refusal}. SCAN, and MGET of stock:*, would allow it"
+            ));
+        }
+    }
     sink.close()?;
     if let Some(refusal) = settings.refusal {
         output.say(&format!(
@@ -110,6 +137,21 @@ fn lines(product: String, stock: Stock, threshold: Option<String>, limit: Option
         limit: limit.clone(),
     };
     stock.warehouses.into_iter().map(line).collect()
+}
+
+/// The line of a sku that no product counts, or why there is none.
+fn line_of(sku: &str, loose: Loose) -> Result<Line, String> {
+    match loose {
+        Loose::Own { available, reserved, floor } => {
+            let floor = Some(floor).filter(|floor| *floor != 0);
+            Ok(Line { sku: sku.to_owned(), available, reserved, floor, ..Line::default() })
+        }
+        Loose::Stray { available, reserved } => Err(format!(
+            "{available} available and {reserved} reserved units are stray, because the product is kept in other warehouses. \
+             docs/warehouses.md says how to correct that"
+        )),
+        Loose::Unreadable(reason) => Err(reason),
+    }
 }
 
 impl Line {

@@ -19,6 +19,8 @@ pub enum Exit {
     /// The server or the database refused: the login is wrong, the module is not loaded, or the user may not do this. Trying again
     /// is useless.
     Refused,
+    /// A signal ended long work, which has told what was done.
+    Interrupted,
 }
 
 impl From<Exit> for ExitCode {
@@ -29,6 +31,8 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Connection => 3,
             Exit::Refused => 4,
+            // As shells report Ctrl-C.
+            Exit::Interrupted => 130,
         })
     }
 }

@@ -14,6 +14,7 @@ pub mod export;
 pub mod failure;
 pub mod import;
 pub mod keys;
+mod loose;
 pub mod low;
 pub mod mirror;
 pub mod output;

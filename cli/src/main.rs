@@ -9,6 +9,10 @@ use redis_inventory_cli::output::{Output, plain};
 use redis_inventory_cli::server::address;
 use redis_inventory_cli::{completions, demo, export, import, low, mirror, rebuild, watch};
 
+/// Replies of a server are hundreds of thousands of small texts, on which glibc's allocator spends half of the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Import, export and watch the stock of a Redis or Valkey server with the module redis-inventory.
 #[derive(Parser)]
 #[command(name = "inv", version, propagate_version = true, max_term_width = 100, after_help = EXIT_CODES)]
@@ -26,7 +30,8 @@ struct Words {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 everything was done; 1 done, with something to look at (rows that failed, products that are low);
-2 the arguments or the input cannot be used; 3 no connection, or it was lost; 4 the server refused.";
+2 the arguments or the input cannot be used; 3 no connection, or it was lost; 4 the server refused;
+130 an import was interrupted.";
 
 /// One module each. What connects takes `words.server`.
 #[derive(Subcommand)]

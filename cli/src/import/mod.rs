@@ -1,26 +1,30 @@
 //! `inv import`: stock and settings from CSV.
 //!
-//! [`table`] reads the file into [`row`]s, [`commands`] says what is sent for a row, [`preview`] shows what would change.
+//! [`table`] reads the file into [`row`]s, [`commands`] says what is sent for a row, [`preview`] shows what would change, and
+//! [`report`] what has changed.
 
 pub mod commands;
+mod interruption;
 pub mod preview;
+mod report;
 pub mod row;
 pub mod table;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redis::{RedisResult, Value, from_redis_value};
-use serde::Serialize;
 
 use crate::failure::{Exit, Failure};
-use crate::output::{Output, Progress, number_of, plain};
+use crate::output::{Output, Progress};
 use crate::server::deliver::{Request, deliver};
 use crate::server::masters::Masters;
 use crate::server::{address, reason};
 use commands::Import;
+use interruption::Interruption;
+use report::Report;
 use row::{Fault, Row};
 use table::Table;
 
@@ -57,25 +61,8 @@ pub struct Options {
 /// Rows that are sent at once.
 const BATCH: usize = 1000;
 
-/// Faults that are listed on a terminal. --json and --rejects have all.
-const LISTED: usize = 100;
-
 /// The longest id of an import, in bytes: a token contains it.
 const LONGEST_ID: usize = 200;
-
-/// What an import has done.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    id: &'a str,
-    rows: usize,
-    imported: usize,
-    /// Of those, what an earlier run of this import has done; unknown if the user may not run EXISTS.
-    repeated: Option<usize>,
-    /// Rows without a value.
-    empty: usize,
-    failed: &'a [Fault],
-    seconds: f64,
-}
 
 /// Imports a file.
 pub fn run(options: &Options, server: &address::Options, output: Output) -> Result<Exit, Failure> {
@@ -89,28 +76,35 @@ pub fn run(options: &Options, server: &address::Options, output: Output) -> Resu
     if options.dry_run {
         return preview::show(&table, &import, &mut masters, output);
     }
+    let interruption = Interruption::expect()?;
     let progress = output.progress("rows", Some(table.rows.len() as u64));
     let start = Instant::now();
     let repeated = import.may_ask(&table.rows, &mut masters).then_some(0);
-    let mut run = Run { import: &import, imported: 0, repeated, faults: table.faults.clone() };
-    for rows in table.rows.chunks(BATCH) {
-        if let Err(failure) = run.bring_in(&mut masters, rows, &progress) {
-            let text = format!(
-                "{failure}\n{} of {} rows are imported. Run the same command again to continue{}",
-                run.imported,
-                table.rows.len(),
-                if options.id.is_some() { "" } else { ": what is in is not imported twice" },
-            );
-            return Err(Failure { text, ..failure });
-        }
-    }
-    let seconds = start.elapsed();
+    let mut run = Run { import: &import, interruption, imported: 0, repeated, faults: table.faults.clone() };
+    let failure = table.rows.chunks(BATCH).find_map(|rows| run.bring_in(&mut masters, rows, &progress).err());
+    let seconds = start.elapsed().as_secs_f64();
     drop(progress);
     run.faults.sort_by_key(|fault| fault.line);
-    if let Some(path) = &options.rejects {
-        write_rejects(path, &bytes, &table.header, &run.faults)?;
+    let report = Report {
+        id: &import.id,
+        rows: table.rows.len() + table.faults.len() + table.empty,
+        is_complete: failure.is_none(),
+        error: failure.as_ref().map(|failure| failure.text.as_str()),
+        imported: run.imported,
+        repeated: run.repeated,
+        empty: table.empty,
+        left: (table.rows.len() + table.faults.len()).saturating_sub(run.imported + run.faults.len()),
+        failed: &run.faults,
+        seconds,
+    };
+    let rejects = options.rejects.as_deref();
+    let told = rejects
+        .map_or(Ok(()), |path| write_rejects(path, &bytes, &table.header, &run.faults))
+        .and(report.print(output));
+    if let Some(failure) = failure {
+        return Err(failure);
     }
-    run.report(&table, seconds, output)?;
+    told?;
     Ok(if run.faults.is_empty() { Exit::Done } else { Exit::Findings })
 }
 
@@ -139,6 +133,7 @@ fn check_id(id: &str) -> Result<(), Failure> {
 /// An import that is going on.
 struct Run<'a> {
     import: &'a Import,
+    interruption: Interruption,
     imported: usize,
     repeated: Option<usize>,
     faults: Vec<Fault>,
@@ -147,24 +142,45 @@ struct Run<'a> {
 impl Run<'_> {
     /// Imports some rows: first their settings, and then the units of those whose settings were accepted. A warehouse must exist
     /// before units are booked into it, or they would belong to no product.
+    ///
+    /// If it ends early, the rows that have all their answers are counted nevertheless.
     fn bring_in(&mut self, masters: &mut Masters, rows: &[Row], progress: &Progress) -> Result<(), Failure> {
-        let mut reasons: Vec<Option<String>> = vec![None; rows.len()];
+        let mut fates: Vec<Fate> = vec![Fate::Imported; rows.len()];
         let mut settings = Batch::default();
         for (at, row) in rows.iter().enumerate() {
             for setting in &row.settings {
                 settings.add(at, setting.kind.column(), self.import.setting(row, setting));
             }
         }
-        settings.send(masters, |at, column, answer| {
-            if let Err(error) = answer
-                && reasons[at].is_none()
-            {
-                reasons[at] = Some(format!("{column}: {}", reason::text(&error)));
+        let mut failure = settings.send(masters, &self.interruption, |at, column, answer| match answer {
+            None => fates[at].is_not(Fate::Left),
+            Some(Err(error)) => fates[at].is_not(Fate::Failed(format!("{column}: {}", reason::text(&error)))),
+            Some(Ok(_)) => {}
+        });
+        if failure.is_none() {
+            failure = self.bring_in_units(masters, rows, &mut fates);
+        } else {
+            for (fate, _) in fates.iter_mut().zip(rows).filter(|(_, row)| row.count.is_some()) {
+                fate.is_not(Fate::Left);
             }
-        })?;
+        }
+        for (row, fate) in rows.iter().zip(fates) {
+            match fate {
+                Fate::Imported => self.imported += 1,
+                Fate::Failed(reason) => self.faults.push(row.fault(reason)),
+                Fate::Left => {}
+            }
+        }
+        progress.add(rows.len() as u64);
+        failure.map_or(Ok(()), Err)
+    }
 
+    /// Changes the units of the rows whose settings were accepted.
+    fn bring_in_units(&mut self, masters: &mut Masters, rows: &[Row], fates: &mut [Fate]) -> Option<Failure> {
         let mut counts = Batch::default();
-        for (at, row) in rows.iter().enumerate().filter(|(at, _)| reasons[*at].is_none()) {
+        for ((at, row), _) in
+            rows.iter().enumerate().zip(&*fates).filter(|(_, fate)| matches!(fate, Fate::Imported))
+        {
             if self.repeated.is_some()
                 && let Some(question) = self.import.remembers(row)
             {
@@ -175,73 +191,38 @@ impl Run<'_> {
             }
         }
         let mut repeated = Some(0);
-        let sent = counts.send(masters, |at, column, answer| match answer {
-            Ok(answer) if column == REMEMBERS => {
+        let failure = counts.send(masters, &self.interruption, |at, column, answer| match answer {
+            Some(Ok(answer)) if column == REMEMBERS => {
                 let is_known: bool = from_redis_value(answer).unwrap_or_default();
                 repeated = repeated.map(|repeated| repeated + usize::from(is_known));
             }
-            Ok(_) => {}
-            Err(_) if column == REMEMBERS => repeated = None,
-            Err(error) => reasons[at] = Some(reason::text(&error)),
+            Some(Err(_)) if column == REMEMBERS => repeated = None,
+            None if column == REMEMBERS => {}
+            Some(Ok(_)) => {}
+            Some(Err(error)) => fates[at].is_not(Fate::Failed(reason::text(&error))),
+            None => fates[at].is_not(Fate::Left),
         });
-        sent?;
         self.repeated = self.repeated.zip(repeated).map(|(before, now)| before + now);
-        for (row, reason) in rows.iter().zip(reasons) {
-            match reason {
-                Some(reason) => self.faults.push(row.fault(reason)),
-                None => self.imported += 1,
-            }
-        }
-        progress.add(rows.len() as u64);
-        Ok(())
+        failure
     }
+}
 
-    fn report(&self, table: &Table, seconds: Duration, output: Output) -> Result<(), Failure> {
-        let rows = table.rows.len() + table.faults.len() + table.empty;
-        if output.is_json {
-            return output.print_json(&Report {
-                id: &self.import.id,
-                rows,
-                imported: self.imported,
-                repeated: self.repeated,
-                empty: table.empty,
-                failed: &self.faults,
-                seconds: seconds.as_secs_f64(),
-            });
+/// What became of a row.
+#[derive(Clone)]
+enum Fate {
+    Imported,
+    /// With the reason.
+    Failed(String),
+    /// The import ended before it was known.
+    Left,
+}
+
+impl Fate {
+    /// It is not imported. The first reason counts.
+    fn is_not(&mut self, fate: Self) {
+        if matches!(self, Self::Imported) {
+            *self = fate;
         }
-        let rate = self.imported as f64 / seconds.as_secs_f64().max(0.001);
-        let mut text = format!(
-            "{}: {} imported in {:.1} s ({rate:.0} a second), {} failed",
-            number_of(rows, "row"),
-            self.imported,
-            seconds.as_secs_f64(),
-            self.faults.len()
-        );
-        if table.empty > 0 {
-            text += &format!(", {} without a value", table.empty);
-        }
-        let id = &self.import.id;
-        text += &format!("\nimport id: {id}\n");
-        if let Some(repeated) = self.repeated.filter(|repeated| *repeated > 0) {
-            text += &format!(
-                "{} had been imported with this id before, and changed no units now. For a new import, use another --id\n",
-                number_of(repeated, "row")
-            );
-        }
-        for Fault { line, sku, reason } in self.faults.iter().take(LISTED) {
-            text += &match sku.as_str() {
-                "" => format!("line {line}: {reason}\n"),
-                sku => format!("line {line}: {sku}: {reason}\n"),
-            };
-        }
-        if self.faults.len() > LISTED {
-            text += &format!("and {} more; --json and --rejects have all\n", self.faults.len() - LISTED);
-        }
-        if !self.faults.is_empty() {
-            text +=
-                &format!("To import the rest, correct these rows and run the command again with --id {id}\n");
-        }
-        output.print(&plain(&text))
     }
 }
 
@@ -261,17 +242,22 @@ impl Batch {
         self.owners.push((row, column));
     }
 
-    /// Sends them and calls `each` with the answers.
+    /// Sends them and calls `each` with the answers, as far as there are any. Returns why there are not all.
     fn send(
         self,
         masters: &mut Masters,
-        mut each: impl FnMut(usize, &'static str, RedisResult<Value>),
-    ) -> Result<(), Failure> {
-        let answers = deliver(masters, &self.requests)?;
-        for ((row, column), answer) in self.owners.into_iter().zip(answers) {
+        interruption: &Interruption,
+        mut each: impl FnMut(usize, &'static str, Option<RedisResult<Value>>),
+    ) -> Option<Failure> {
+        if let Some(failure) = interruption.failure() {
+            self.owners.into_iter().for_each(|(row, column)| each(row, column, None));
+            return Some(failure);
+        }
+        let delivery = deliver(masters, &self.requests, || interruption.failure());
+        for ((row, column), answer) in self.owners.into_iter().zip(delivery.answers) {
             each(row, column, answer);
         }
-        Ok(())
+        delivery.failure
     }
 }
 

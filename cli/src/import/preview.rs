@@ -108,7 +108,7 @@ fn read(masters: &mut Masters, rows: &[Row]) -> Result<Known, Failure> {
         command.arg(*product);
         Request { id: (*product).to_owned(), command }
     };
-    let answers = deliver(masters, &products.iter().map(request).collect::<Vec<_>>())?;
+    let answers = deliver(masters, &products.iter().map(request).collect::<Vec<_>>(), || None).complete()?;
     let known = |answer| match answer {
         Ok(answer) => parse_stock(answer).transpose(),
         Err(error) => Err(reason::text(&error)),
@@ -124,7 +124,7 @@ fn remembered(import: &Import, masters: &mut Masters, rows: &[Row]) -> Result<Ha
     if !import.may_ask(rows, masters) {
         return Ok(HashSet::new());
     }
-    let answers = deliver(masters, &requests)?;
+    let answers = deliver(masters, &requests, || None).complete()?;
     let is_remembered = |answer: RedisResult<Value>| {
         answer.is_ok_and(|answer| from_redis_value::<bool>(answer).unwrap_or_default())
     };

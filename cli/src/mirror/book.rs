@@ -337,15 +337,21 @@ impl Book {
         self.changes.movements.len()
     }
 
-    /// Forgets rows that are not needed soon, after they have been written.
+    /// The rows of these reservations, as they are now.
+    pub fn rows_of(&self, ids: &HashSet<String>) -> Vec<(String, Reservation)> {
+        ids.iter().filter_map(|id| Some((id.clone(), self.reservation(id)?.clone()))).collect()
+    }
+
+    /// Forgets rows that are not needed soon, after they have been written. Some of them may have changed since.
     pub fn forget(&mut self, written: &HashSet<String>) {
         for id in written {
-            if !self.is_live(id) {
+            if !self.is_live(id) && !self.changes.reservations.contains(id) {
                 self.reservations.remove(id);
             }
         }
         if self.reservations.len() > MOST_KEPT {
-            self.reservations.clear();
+            let changed = &self.changes.reservations;
+            self.reservations.retain(|id, _| changed.contains(id));
         }
     }
 

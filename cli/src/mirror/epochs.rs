@@ -28,6 +28,7 @@ impl Session<'_> {
         report: &mut Report,
     ) -> Result<(), Failure> {
         const WHY: &str = "another replication id";
+        self.settle(report)?;
         let places: Vec<(i32, EntryId)> = found
             .iter()
             .filter_map(|(at, _)| self.feeds.get(*at))
@@ -84,6 +85,7 @@ impl Session<'_> {
     ) -> Result<(), Failure> {
         // What was read before belongs to the history before.
         self.write(report)?;
+        self.settle(report)?;
         let Some(feed) = self.feeds.get(at).cloned() else { return Ok(()) };
         let Some(node) = self.masters.nodes().get_mut(feed.place) else { return Ok(()) };
         let name = node.name();

@@ -27,6 +27,8 @@ impl Session<'_> {
             return Ok(());
         }
         self.shown = Instant::now();
+        // The group does not come to entries that may be needed again.
+        self.settle(report)?;
         let feeds = std::mem::take(&mut self.to_show);
         if self.feeds.len() > MOST_FEEDS {
             return Ok(());

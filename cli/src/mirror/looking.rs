@@ -58,6 +58,8 @@ impl Session<'_> {
         if now < self.next_page {
             return Ok(());
         }
+        // A page of names is read from the tables.
+        self.settle(report)?;
         let Some(mut walk) = self.walk.take() else { return Ok(()) };
         if walk.page == Page::End {
             if self.feeds.iter().any(|feed| !feed.looks.is_empty()) {

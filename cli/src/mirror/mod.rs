@@ -1,8 +1,9 @@
 //! `inv mirror`: keeps the stock and its movements in PostgreSQL, exactly once in effect.
 //!
 //! The position of a feed and the rows that its entries lead to are written in one transaction, so whatever is killed, the next
-//! attempt goes on after what was written. [`source`] reads servers, [`book`] decides, and [`crate::tables`] writes. [`session`] does
-//! one after the other: [`reading`] the feeds, and [`looking`] at the counters, in the order of a [`walk`].
+//! attempt goes on after what was written. [`source`] reads servers, [`book`] decides, and [`writer`] writes while the next
+//! entries are read. A [`session`] does it again and again: [`reading`] the feeds, and [`looking`] at the counters, in the order of a
+//! [`walk`].
 
 pub mod book;
 pub mod entry;
@@ -17,6 +18,7 @@ mod session;
 pub mod source;
 mod walk;
 pub mod wire;
+mod writer;
 
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -92,7 +94,7 @@ pub fn run(options: &Options, server: &address::Options, output: Output) -> Resu
         let is_final = match failure.exit {
             Exit::Connection => options.once,
             Exit::Refused => options.once || !has_worked,
-            Exit::Done | Exit::Findings | Exit::Usage => true,
+            Exit::Done | Exit::Findings | Exit::Usage | Exit::Interrupted => true,
         };
         if is_final {
             return Err(failure);

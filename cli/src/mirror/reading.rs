@@ -12,11 +12,12 @@ use super::report::Report;
 use super::session::Session;
 use super::source::{self, Wanted};
 use super::wire::trouble;
+use super::writer;
 use crate::document::Document;
 use crate::failure::Failure;
 use crate::keys::{AVAILABLE, OUTCOME, RESERVATION, RESERVED};
 use crate::tables::feeds::Advance;
-use crate::tables::{failed, feeds, rows, settings};
+use crate::tables::{failed, rows};
 
 /// So many feeds of a master are read at a time.
 const MOST_FEEDS: usize = 500;
@@ -263,8 +264,10 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Writes everything that has changed, in one transaction with the positions of the feeds.
+    /// Begins to write everything that has changed, in one transaction with the positions of the feeds. Waits until what came before
+    /// is written.
     pub(super) fn write(&mut self, report: &mut Report) -> Result<(), Failure> {
+        self.settle(report)?;
         let changes = self.book.take_changes();
         let dirty = std::mem::take(&mut self.dirty);
         let feeds: Vec<&mut Feed> = self
@@ -284,26 +287,29 @@ impl Session<'_> {
         if is_idle {
             return Ok(());
         }
-        let sql = |error: postgres::Error| failed(&error);
-        let mut transaction = self.tables.client.transaction().map_err(sql)?;
-        rows::write(&mut transaction, &self.book, &changes).map_err(sql)?;
-        settings::write_quotas(&mut transaction, &std::mem::take(&mut self.quotas)).map_err(sql)?;
-        if !feeds::advance(&mut transaction, &advances).map_err(sql)? {
-            return Err(Failure::connection(
-                "another program has written into these tables: nothing was written, and the mirror reads them again",
-            ));
-        }
         for feed in feeds {
             feed.written = feed.position;
         }
-        for (at, after, entries) in std::mem::take(&mut self.gaps) {
-            if let Some(feed) = self.feeds.get(at) {
-                feeds::add_gap(&mut transaction, feed.number, feed.epoch, after, entries).map_err(sql)?;
-            }
+        let gaps = std::mem::take(&mut self.gaps).into_iter();
+        let gaps = gaps.filter_map(|(at, after, entries)| {
+            let feed = self.feeds.get(at)?;
+            Some((feed.number, feed.epoch, after, entries))
+        });
+        self.writer.begin(writer::Batch {
+            reservations: self.book.rows_of(&changes.reservations),
+            quotas: std::mem::take(&mut self.quotas),
+            advances,
+            gaps: gaps.collect(),
+            changes,
+        })
+    }
+
+    /// Waits until everything is written that [`Session::write`] was called for. Only then the tables say what the book says.
+    pub(super) fn settle(&mut self, report: &mut Report) -> Result<(), Failure> {
+        if let Some(changes) = self.writer.wait()? {
+            self.book.forget(&changes.reservations);
+            report.wrote(&changes.movements);
         }
-        transaction.commit().map_err(sql)?;
-        self.book.forget(&changes.reservations);
-        report.wrote(&changes.movements);
         Ok(())
     }
 }

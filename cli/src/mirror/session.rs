@@ -15,6 +15,7 @@ use super::report::Report;
 use super::source::{self, Wanted};
 use super::walk::Walk;
 use super::wire::{fields, text, trouble};
+use super::writer::Writer;
 use crate::failure::Failure;
 use crate::keys::FEED;
 use crate::server::masters::Masters;
@@ -25,6 +26,7 @@ use crate::tables::{State, Tables, failed, feeds};
 pub struct Session<'a> {
     pub(super) options: &'a Options,
     pub(super) tables: Tables,
+    pub(super) writer: Writer,
     pub(super) masters: Masters,
     pub(super) style: Style,
     /// Whether the tables have equalled the counters once.
@@ -89,6 +91,7 @@ impl<'a> Session<'a> {
         let now = Instant::now();
         let mut session = Self {
             options,
+            writer: Writer::start(tables.connect_again()?),
             tables,
             masters,
             style,
@@ -127,12 +130,14 @@ impl<'a> Session<'a> {
             self.show_lag(report, false)?;
             report.progress(self.behind())?;
             if self.options.once && self.is_mended() {
+                self.settle(report)?;
                 self.show_lag(report, true)?;
                 return report.summary(self.behind());
             }
             if self.masters_changed {
                 self.find_masters()?;
             } else if !is_busy {
+                self.settle(report)?;
                 self.wait()?;
             }
         }

@@ -16,6 +16,29 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// What became of several requests.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The answer to each. `None`: it is unknown whether the request was carried out.
+    pub answers: Vec<Option<RedisResult<Value>>>,
+    /// Why some have no answer.
+    pub failure: Option<Failure>,
+}
+
+impl Delivery {
+    /// All answers.
+    ///
+    /// # Errors
+    ///
+    /// If some are missing.
+    pub fn complete(self) -> Result<Vec<RedisResult<Value>>, Failure> {
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => Ok(self.answers.into_iter().flatten().collect()),
+        }
+    }
+}
+
 /// A command that is harmless to repeat.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -48,25 +71,30 @@ fn remedy(error: &RedisError) -> Remedy {
 }
 
 /// Sends the requests and returns the answer to each. Requests for the same id are carried out in their order, except that one
-/// which is repeated comes after those that were not.
+/// which is repeated comes after those that were not. An error that concerns one request is its answer.
 ///
-/// # Errors
-///
-/// If a connection is lost and cannot be made again, or if the server refuses what every request needs. Some of the requests may
-/// have been carried out then. An error that concerns one request is its answer.
-pub fn deliver(masters: &mut Masters, requests: &[Request]) -> Result<Vec<RedisResult<Value>>, Failure> {
+/// It ends early if a connection is lost and cannot be made again, if the server refuses what every request needs, or if
+/// `interruption` says why.
+pub fn deliver(
+    masters: &mut Masters,
+    requests: &[Request],
+    interruption: impl Fn() -> Option<Failure>,
+) -> Delivery {
     let mut answers: Vec<Option<RedisResult<Value>>> = requests.iter().map(|_| None).collect();
     let mut waiting: Vec<usize> = (0..requests.len()).collect();
     let mut progress = Instant::now();
     loop {
         let mut trouble = None;
         let mut is_search = false;
+        let mut put_off = Vec::new();
+        // Whether every request that waits concerns only its own key.
+        let mut is_of_keys = true;
         let mut routes: Vec<Vec<usize>> = masters.nodes().iter().map(|_| Vec::new()).collect();
         for &number in &waiting {
             match masters.place_of(&requests[number].id) {
                 Ok(place) => routes[place].push(number),
                 Err(failure) => {
-                    is_search = true;
+                    (is_search, is_of_keys) = (true, false);
                     trouble = Some(failure);
                 }
             }
@@ -79,7 +107,7 @@ pub fn deliver(masters: &mut Masters, requests: &[Request]) -> Result<Vec<RedisR
             let replies = match node.ask_all(numbers.iter().map(|&number| &requests[number].command)) {
                 Ok(replies) => replies,
                 Err(error) => {
-                    is_search = true;
+                    (is_search, is_of_keys) = (true, false);
                     trouble = Some(reason::failure(&name, &error));
                     continue;
                 }
@@ -87,39 +115,37 @@ pub fn deliver(masters: &mut Masters, requests: &[Request]) -> Result<Vec<RedisR
             for (number, reply) in numbers.into_iter().zip(replies) {
                 if let Err(error) = &reply {
                     match remedy(error) {
-                        Remedy::Again => {
-                            trouble = Some(reason::failure(&name, error));
-                            // Kept in case that it stays so.
-                            answers[number] = Some(reply);
-                            continue;
+                        Remedy::GiveUp => {
+                            let failure = Some(reason::failure(&name, error));
+                            return Delivery { answers, failure };
                         }
-                        Remedy::Search => {
-                            is_search = true;
-                            trouble = Some(reason::failure(&name, error));
-                            answers[number] = Some(reply);
-                            continue;
-                        }
-                        Remedy::GiveUp => return Err(reason::failure(&name, error)),
                         Remedy::Accept => {}
+                        remedy @ (Remedy::Again | Remedy::Search) => {
+                            is_search |= matches!(remedy, Remedy::Search);
+                            is_of_keys &= error.code() == Some("TRYAGAIN");
+                            trouble = Some(reason::failure(&name, error));
+                            put_off.push((number, reply));
+                            continue;
+                        }
                     }
                 }
                 progress = Instant::now();
                 answers[number] = Some(reply);
             }
         }
-        let is_open = |number: &usize| match &answers[*number] {
-            None => true,
-            Some(Ok(_)) => false,
-            Some(Err(error)) => !matches!(remedy(error), Remedy::Accept),
-        };
-        waiting.retain(is_open);
+        waiting.retain(|&number| answers[number].is_none());
         let Some(trouble) = trouble.filter(|_| !waiting.is_empty()) else {
-            return Ok(answers.into_iter().flatten().collect());
+            return Delivery { answers, failure: None };
         };
-        if progress.elapsed() > PATIENCE {
-            // What the server has answered is told for each request.
-            let has_answers = waiting.iter().all(|&number| answers[number].is_some());
-            return if has_answers { Ok(answers.into_iter().flatten().collect()) } else { Err(trouble) };
+        let is_over = progress.elapsed() > PATIENCE;
+        if is_over && is_of_keys {
+            for (number, reply) in put_off {
+                answers[number] = Some(reply);
+            }
+            return Delivery { answers, failure: None };
+        }
+        if let Some(failure) = interruption().or_else(|| is_over.then_some(trouble)) {
+            return Delivery { answers, failure: Some(failure) };
         }
         thread::sleep(PAUSE);
         if is_search {

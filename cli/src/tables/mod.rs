@@ -49,7 +49,8 @@ fn schema_name(text: &str) -> Result<String, String> {
 pub struct Tables {
     /// The connection. Its search path is the schema.
     pub client: Client,
-    schema: String,
+    options: Options,
+    patience: Duration,
 }
 
 /// The only row of the table `mirror`.
@@ -67,10 +68,16 @@ impl Tables {
     /// Connects. The schema need not exist.
     pub fn connect(options: &Options, patience: Duration) -> Result<Self, Failure> {
         let mut client = sql::connect(&options.database, patience)?;
-        let schema = options.schema.clone();
         // The name contains only letters, digits and _.
-        client.batch_execute(&format!("SET search_path = {schema}")).map_err(|error| failed(&error))?;
-        Ok(Self { client, schema })
+        client
+            .batch_execute(&format!("SET search_path = {}", options.schema))
+            .map_err(|error| failed(&error))?;
+        Ok(Self { client, options: options.clone(), patience })
+    }
+
+    /// Another connection to the same tables.
+    pub fn connect_again(&self) -> Result<Self, Failure> {
+        Self::connect(&self.options, self.patience)
     }
 
     /// Makes this connection the only one that writes the tables. False if another one is; it may write until it ends.
@@ -79,7 +86,7 @@ impl Tables {
             .client
             .query_one(
                 "SELECT pg_try_advisory_lock(hashtext('redis-inventory'), hashtext($1))",
-                &[&self.schema],
+                &[&self.options.schema],
             )
             .map_err(|error| failed(&error))?;
         Ok(row.get(0))
@@ -106,7 +113,7 @@ impl Tables {
             return Err(Failure::usage(format!(
                 "the tables of schema {} have version {version}, and this program writes version {VERSION}: use the inv of \
                  that version, or another --schema",
-                self.schema
+                self.options.schema
             )));
         }
         let style = Style::named(&style)
@@ -118,11 +125,11 @@ impl Tables {
     pub fn create(&mut self, style: Style) -> Result<(), Failure> {
         let mut transaction = self.client.transaction().map_err(|error| failed(&error))?;
         let exists = transaction
-            .query_opt("SELECT FROM pg_namespace WHERE nspname = $1", &[&self.schema])
+            .query_opt("SELECT FROM pg_namespace WHERE nspname = $1", &[&self.options.schema])
             .map_err(|error| failed(&error))?;
         if exists.is_none() {
             transaction
-                .batch_execute(&format!("CREATE SCHEMA {}", self.schema))
+                .batch_execute(&format!("CREATE SCHEMA {}", self.options.schema))
                 .map_err(|error| failed(&error))?;
         }
         transaction.batch_execute(SCHEMA).map_err(|error| failed(&error))?;
@@ -134,7 +141,7 @@ impl Tables {
 
     /// The name of the schema.
     pub fn schema(&self) -> &str {
-        &self.schema
+        &self.options.schema
     }
 }
 

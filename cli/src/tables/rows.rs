@@ -6,7 +6,7 @@ use postgres::{Client, Error, Row, Transaction};
 
 use super::{ms, time};
 use crate::document::Lines;
-use crate::mirror::book::{Book, Changes, Movement, Position, Reservation};
+use crate::mirror::book::{Changes, Movement, Position, Reservation};
 use crate::mirror::entry::{EntryId, Units};
 
 /// The units of these skus.
@@ -98,10 +98,14 @@ fn movement(feed: i32, row: &Row) -> Movement {
 }
 
 /// Writes what has changed in the book.
-pub fn write(transaction: &mut Transaction<'_>, book: &Book, changes: &Changes) -> Result<(), Error> {
+pub fn write(
+    transaction: &mut Transaction<'_>,
+    changes: &Changes,
+    reservations: &[(String, Reservation)],
+) -> Result<(), Error> {
     copy_movements(transaction, &changes.movements)?;
     write_stock(transaction, changes)?;
-    write_reservations(transaction, book, changes)
+    write_reservations(transaction, reservations)
 }
 
 fn copy_movements(transaction: &mut Transaction<'_>, movements: &[Movement]) -> Result<(), Error> {
@@ -204,15 +208,12 @@ fn write_stock(transaction: &mut Transaction<'_>, changes: &Changes) -> Result<(
 
 fn write_reservations(
     transaction: &mut Transaction<'_>,
-    book: &Book,
-    changes: &Changes,
+    rows: &[(String, Reservation)],
 ) -> Result<(), Error> {
-    let rows: Vec<(&str, &Reservation)> =
-        changes.reservations.iter().filter_map(|id| Some((id.as_str(), book.reservation(id)?))).collect();
     if rows.is_empty() {
         return Ok(());
     }
-    let ids: Vec<&str> = rows.iter().map(|(id, _)| *id).collect();
+    let ids: Vec<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
     let feeds: Vec<i32> = rows.iter().map(|(_, row)| row.feed).collect();
     let states: Vec<&str> = rows.iter().map(|(_, row)| row.state.as_str()).collect();
     let json = |lines: fn(&Reservation) -> &Lines| -> Vec<String> {

@@ -55,6 +55,59 @@ fn what_cannot_be_read_is_left_out_and_named() {
 }
 
 #[test]
+fn places_that_are_no_warehouses_are_exported_or_named() {
+    for style in ["plain", "tagged"] {
+        let (from, to) = (
+            Server::start_with(&[&format!("inv.key-style {style}")]),
+            Server::start_with(&[&format!("inv.key-style {style}")]),
+        );
+        let mut shop = from.connect();
+        let tagged =
+            |product: &str| if style == "plain" { product.to_owned() } else { format!("{{{product}}}") };
+        // Skus like any other, because their products have no warehouses.
+        shop.ask(format!("INV.SET {}@X AVAILABLE 5", tagged("P")));
+        shop.ask(format!("INV.FLOOR {}@X -2", tagged("P")));
+        shop.ask(format!("INV.RESERVE {} ITEMS {}@X 1", tagged("P"), tagged("P")));
+        shop.ask(format!("INV.SET {}@Y AVAILABLE 6", tagged("Q")));
+        shop.ask("INV.SET Q AVAILABLE 7");
+        shop.ask("INV.WAREHOUSES W SET A 1");
+        shop.ask(format!("INV.SET {}@A AVAILABLE 8", tagged("W")));
+        // A quota is no place.
+        shop.ask("INV.LIMIT Q 3");
+        shop.ask(format!("INV.RESERVE {}:1 BUYER b ITEMS Q 1", tagged("Q")));
+        let export = |words: &[&str]| {
+            let done = inv(&from, &[&["export"], words].concat());
+            let mut lines: Vec<String> = done.out.lines().skip(1).map(str::to_owned).collect();
+            lines.sort_unstable();
+            (done, lines)
+        };
+        let (done, lines) = export(&[]);
+        assert_eq!((done.code, done.err.as_str()), (Some(0), ""), "{style}");
+        assert_eq!(lines, ["P@X,4,1,,-2,,", "Q,6,1,,,,3", "Q@Y,6,0,,,,", "W@A,8,0,1,,,"], "{style}");
+        assert_eq!(export(&["--match", "[PW]*"]).1, ["P@X,4,1,,-2,,", "W@A,8,0,1,,,"], "{style}");
+        inv_reads(&to, &["import", "-"], &done.out).fine();
+        let copied = inv(&to, &["export", "--match", "P"]).fine();
+        assert_eq!(copied.lines().nth(1), Some("P@X,4,0,,-2,,"), "{style}");
+
+        // No command of the module sets these.
+        shop.ask(format!("SET stock:available:{}@Z 9", tagged("W")));
+        shop.ask(format!("SET stock:available:{} 2", tagged("W")));
+        shop.ask(format!("SET stock:available:{}@X many", tagged("P")));
+        let (done, lines) = export(&[]);
+        assert_eq!((done.code, lines.len()), (Some(1), 3), "{done:?}");
+        let said: Vec<&str> = done.err.lines().collect();
+        for (line, start) in said.iter().zip([
+            "inv: P@X is left out: 'many' is not an integer",
+            "inv: W is left out: 2 available and 0 reserved units are stray",
+            "inv: W@Z is left out: 9 available and 0 reserved units are stray",
+        ]) {
+            assert!(line.starts_with(start), "{done:?}");
+        }
+        assert_eq!(said.len(), 3, "{done:?}");
+    }
+}
+
+#[test]
 fn a_file_appears_when_it_is_complete() {
     let server = Server::start();
     server.connect().ask("INV.SET A AVAILABLE 5");

@@ -184,12 +184,14 @@ fn what_was_due_meanwhile_has_expired_and_can_be_sold_late() {
     let tables = Tables::start();
     let mut client = server.connect();
     client.ask("INV.ADJUST P 10");
-    client.ask("INV.RESERVE soon PX 1500 DATA cart ITEMS P 4");
+    client.ask("INV.RESERVE soon PX 8000 DATA cart ITEMS P 4");
+    let deadline = client.document("reservation:soon")["expires_at"].as_i64().expect("a time");
     client.ask("INV.RESERVE later EX 900 ITEMS P 1");
     once(&server, &tables);
     server.kill();
     server.start_again();
     let mut client = server.connect();
+    crate::harness::wait_until("it is due", crate::harness::LATER, || client.now() > deadline);
     let said = rebuild(&server, &tables, &[]);
     assert_eq!(said[said.len() - 2]["overdue"], 1, "{said:?}");
     assert_eq!(client.counters("P"), (9, 1));
@@ -306,4 +308,51 @@ fn with_tagged_keys_a_server_is_rebuilt_as_well() {
     assert_eq!(seen(&mut client), before);
     once(&server, &tables);
     tables.assert_equal(&mut client);
+}
+
+/// The mark inventory:managed is not mirrored: the module decides again by what it finds.
+#[test]
+fn after_a_rebuild_the_module_finds_out_whether_other_programs_reserve() {
+    for foreign in [0, 3] {
+        let mut server = Server::start_with(FEED);
+        let tables = Tables::start();
+        let mut client = server.connect();
+        client.ask("INV.SET P AVAILABLE 100");
+        client.ask("INV.RESERVE r1 ITEMS P 2");
+        assert_eq!(client.info("inv", "inv_managed"), "1");
+        if foreign > 0 {
+            client.ask(format!("INCRBY stock:reserved:P {foreign}"));
+        }
+        once(&server, &tables);
+        server.kill();
+        server.start_again();
+        let mut client = server.connect();
+        rebuild(&server, &tables, &[]);
+        assert_eq!(client.counters("P"), (98, 2 + foreign));
+        let standing = |client: &mut Client| {
+            let reason = client.info("inv", "inv_managed_db0").rsplit('=').next().map(str::to_owned);
+            (client.info("inv", "inv_managed"), reason.unwrap_or_default())
+        };
+        let expect = |managed: &str, reason: &str| (managed.to_owned(), reason.to_owned());
+        if foreign > 0 {
+            // Its units are never given away, whatever is loaded.
+            assert_eq!(standing(&mut client), expect("0", "foreign_write"));
+            client.ask("DEBUG RELOAD");
+            crate::harness::wait_for("compared", crate::harness::SOON, expect("0", "drift"), || {
+                standing(&mut client)
+            });
+            client.ask("INV.RESERVE r2 ITEMS P 1");
+            assert_eq!(standing(&mut client), expect("0", "drift"));
+            assert_eq!(client.counters("P"), (97, 6));
+            continue;
+        }
+        // The mark comes with the next reservation, or with a load after which all counters are right.
+        assert_eq!(standing(&mut client), expect("0", "none_reserved_yet"));
+        client.ask("DEBUG RELOAD");
+        crate::harness::wait_for("compared", crate::harness::SOON, expect("1", "none"), || {
+            standing(&mut client)
+        });
+        client.ask("INV.RESERVE r2 ITEMS P 1");
+        assert_eq!(client.counters("P"), (97, 3));
+    }
 }
