@@ -76,6 +76,7 @@ unpack_server() {
 unpack_from() {
     local options mirror home status=0
     mirror=$(debian_mirror) || die "apt on this machine has no Debian mirror to fetch $2 from; name one: DEBIAN_MIRROR=http://.../debian"
+    # shellcheck disable=SC2154  # lib.sh sets root
     mkdir -p "$root/.deps"
     home=$(mktemp -d "$root/.deps/apt.XXXXXX")
     apt_options "$home"
