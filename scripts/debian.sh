@@ -71,6 +71,20 @@ unpack_server() {
     mv "$part" "$folder"
 }
 
+# unpack_from SUITE PACKAGES FOLDER: the same with packages of this suite of Debian, whichever suite the machine has. Ends the
+# script if there is no mirror.
+unpack_from() {
+    local options mirror home status=0
+    mirror=$(debian_mirror) || die "apt on this machine has no Debian mirror to fetch $2 from; name one: DEBIAN_MIRROR=http://.../debian"
+    # shellcheck disable=SC2154  # lib.sh sets root
+    mkdir -p "$root/.deps"
+    home=$(mktemp -d "$root/.deps/apt.XXXXXX")
+    apt_options "$home"
+    update_lists deb "$mirror" "$home" "$1" && unpack_server "$2" "$3" "${options[@]}" || status=1
+    rm -rf "$home"
+    return "$status"
+}
+
 unpack_packages() {
     local folder=$1 wanted=$2 packages package
     shift 2

@@ -58,7 +58,7 @@ EOT
 check_port "$port"
 if is_in_use "$port"; then die "port $port is in use. Choose another: make run PORT=$(free_port "$port")"; fi
 if [[ -z ${INV_MODULE:-} ]]; then
-    [[ -e $(module_file) ]] || say "building the module; the first build takes some minutes"
+    [[ -e $(module_file) ]] || say "building the module; the first build takes a minute or two"
     scripts/cargo.sh build --release
 fi
 server=$(scripts/find-server.sh)

@@ -17,17 +17,10 @@ readonly go_folder=$root/.deps/go-$go redis_folder=$root/.deps/go-redis
 
 # fetch SUITE PACKAGES FOLDER
 fetch() {
-    local options mirror home status=0
     [[ ! -d $3 ]] || return 0
     if ! have apt-get || ! have dpkg; then die "go-redis and Go are Debian packages here, and this machine has no apt-get and dpkg"; fi
-    mirror=$(debian_mirror) || die "apt on this machine has no Debian mirror to fetch $2 from; name one: DEBIAN_MIRROR=http://.../debian"
     say "go: unpacking Debian's $2 into .deps/${3##*/} ..."
-    mkdir -p "$root/.deps"
-    home=$(mktemp -d "$root/.deps/apt.XXXXXX")
-    apt_options "$home"
-    update_lists deb "$mirror" "$home" "$1" && unpack_server "$2" "$3" "${options[@]}" || status=1
-    rm -rf "$home"
-    ((status == 0)) || die "$2 could not be fetched from Debian $1"
+    unpack_from "$1" "$2" "$3" || die "$2 could not be fetched from Debian $1"
 }
 
 # Debian's folders do not say the major versions. In GOPATH mode, Go looks for them by the path that a program imports.

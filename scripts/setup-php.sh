@@ -17,19 +17,7 @@ readonly php_folder=$root/.deps/php-$php
 # shellcheck disable=SC2016  # PHP contains the variable
 works() { "$@" -r '$version = phpversion("redis"); exit($version && version_compare($version, "6", ">=") ? 0 : 1);' >/dev/null 2>&1; }
 
-fetch() {
-    local options mirror home
-    mirror=$(debian_mirror) || die "apt on this machine has no Debian mirror to fetch PHP from; name one: DEBIAN_MIRROR=http://.../debian"
-    mkdir -p "$root/.deps"
-    home=$(mktemp -d "$root/.deps/apt.XXXXXX")
-    apt_options "$home"
-    update_lists deb "$mirror" "$home" "$debian" &&
-        unpack_server "php$php-cli php$php-redis" "$php_folder" "${options[@]}" &&
-        write_wrapper "$php_folder/bin/php$php"
-    local status=$?
-    rm -rf "$home"
-    return "$status"
-}
+fetch() { unpack_from "$debian" "php$php-cli php$php-redis" "$php_folder" && write_wrapper "$php_folder/bin/php$php"; }
 
 main() {
     local command extensions

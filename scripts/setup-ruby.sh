@@ -16,19 +16,7 @@ readonly ruby_folder=$root/.deps/ruby-$ruby
 
 works() { "$@" -e 'require "redis"; exit Redis::VERSION.to_i >= 5' >/dev/null 2>&1; }
 
-fetch() {
-    local options mirror home
-    mirror=$(debian_mirror) || die "apt on this machine has no Debian mirror to fetch Ruby from; name one: DEBIAN_MIRROR=http://.../debian"
-    mkdir -p "$root/.deps"
-    home=$(mktemp -d "$root/.deps/apt.XXXXXX")
-    apt_options "$home"
-    update_lists deb "$mirror" "$home" "$debian" &&
-        unpack_server "ruby$ruby ruby-redis" "$ruby_folder" "${options[@]}" &&
-        write_wrapper "$ruby_folder/bin/ruby$ruby"
-    local status=$?
-    rm -rf "$home"
-    return "$status"
-}
+fetch() { unpack_from "$debian" "ruby$ruby ruby-redis" "$ruby_folder" && write_wrapper "$ruby_folder/bin/ruby$ruby"; }
 
 main() {
     local command folder

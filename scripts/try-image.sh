@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the Dockerfile and runs the services of compose.yaml on a machine without a container daemon or an image registry: with
 # buildah's chroot isolation, on base images made here, each service in its own network namespace. Needs root, buildah,
-# debootstrap, iproute2, jq, openssl and Rust. Takes about ten minutes and 10 GB.
+# debootstrap, iproute2, jq, openssl and Rust. Takes about ten minutes on an idle machine, and up to 25 GB. If a file that the
+# build reads (.dockerignore) changes meanwhile, everything is built again.
 #
 # The base images have the names that the Dockerfile and compose.yaml use. The build image is Debian with this machine's Rust. The
 # server images are Debian sid, which has the version of Valkey that the Dockerfile names. The exporter image is Debian with its

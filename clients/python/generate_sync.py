@@ -20,6 +20,8 @@ WORDS = [
     ("async for ", "for "),
     ("await ", ""),
     ("AsyncIterator", "Iterator"),
+    ("AsyncGenerator[FeedEntry, None]", "Generator[FeedEntry, None, None]"),
+    ("AsyncGenerator", "Generator"),
     ("AsyncConnection", "Connection"),
     ("AsyncInventory", "Inventory"),
     ("AsyncFeed", "Feed"),

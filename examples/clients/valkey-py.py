@@ -266,7 +266,7 @@ async def answer_lost(shop: Valkey, other: Valkey, command: str) -> AsyncIterato
     before = await calls(shop, command)
     connection = await other.connection_pool.get_connection("EVAL")
     await connection.send_command("EVAL", BUSY, 0, 1.5 * TIMEOUT)
-    await connection.disconnect()
+    await connection.disconnect(nowait=True)
     await other.connection_pool.release(connection)
     yield
     times = await calls(shop, command) - before

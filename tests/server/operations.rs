@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::books::{Books, counted, sleep_past};
 use crate::harness::{
-    Client, LATER, SOON, Server, assert_same, assert_same_data, cli, code, module, server_program, wait_for,
-    wait_until,
+    Client, Json, LATER, SOON, Server, assert_same, assert_same_data, cli, code, module, server_program,
+    wait_for, wait_until,
 };
 use crate::shop::shop_with;
 
@@ -488,6 +488,24 @@ fn an_evicted_counter_is_set_right_by_a_count_and_a_repair() {
         assert_eq!(shop.counters("P"), (95, 5), "{gone}");
         assert_eq!(shop.ask("INV.COMMIT R"), "OK", "{gone}");
     }
+}
+
+#[test]
+fn the_counters_of_buyers_are_deleted_as_the_document_says() {
+    let (machine, [delete]) = (Machine::new(), blocks("Memory"));
+    let (server, mut shop) = shop_with(&[], &[("PS5", 10), ("OTHER", 10)]);
+    for (id, product, buyer) in
+        [("R1", "PS5", "cust7"), ("R2", "PS5", r#"a "b" \c"#), ("R3", "OTHER", "cust7")]
+    {
+        shop.ask(["INV.LIMIT", product, "2"]);
+        shop.ask(["INV.RESERVE", id, "BUYER", buyer, "ITEMS", product, "1"]);
+    }
+    machine.run(delete, &server);
+    let kept = shop.ask("KEYS *@@*");
+    let kept: Vec<&str> = kept.as_array().expect("an array").iter().filter_map(Json::as_str).collect();
+    assert!(kept.len() == 2 && kept.iter().all(|key| key.ends_with(":OTHER@@cust7")), "{kept:?}");
+    assert_eq!(shop.ask("INV.QUOTA PS5 cust7")["left"], 2);
+    assert_eq!(shop.counters("PS5"), (8, 2));
 }
 
 /// The memory of one item, measured in a separate server, so that growing hash tables of another kind are not counted.

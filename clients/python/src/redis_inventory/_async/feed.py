@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -52,7 +52,7 @@ class AsyncFeed:
         self._from_start = from_start
         self._interval = interval
 
-    async def __aiter__(self) -> AsyncIterator[FeedEntry]:
+    async def __aiter__(self) -> AsyncGenerator[FeedEntry, None]:
         await self._make_group(self._from_start)
         while True:
             # What was fetched is read from the list of entries that are not acknowledged, because

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -53,7 +53,7 @@ class Feed:
         self._from_start = from_start
         self._interval = interval
 
-    def __iter__(self) -> Iterator[FeedEntry]:
+    def __iter__(self) -> Generator[FeedEntry, None, None]:
         self._make_group(self._from_start)
         while True:
             # What was fetched is read from the list of entries that are not acknowledged, because
