@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Whether the tests notice changes of the rules. scripts/mutants.sh calls this.
 
 cargo-mutants lists its mutants: changes of one place of src/inventory, src/engine or src/ledger. Many of them are built into one
@@ -14,315 +13,34 @@ import hashlib
 import json
 import os
 import re
-import resource
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Timer
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("src/inventory", "src/engine", "src/ledger")
-WORK = ROOT / "target/mutants"
-TREE = WORK / "tree"
+from mutants_program import BODIES, FOLDERS, ROOT, WORK, Program, die, mutants, say
+
 TRIED = WORK / "tried.jsonl"
 EQUIVALENT = ROOT / "tests/equivalent-mutants.txt"
 REPORT = ROOT / "docs/internals/mutants.md"
 
 # The number of mutants in one program.
 BATCH = 300
-# The order in which mutants are tried is that of a hash with this seed: each part of a run is an even sample.
-SEED = "20261201"
-MEMORY = 4 << 30
+MEMORY_KB = 4 << 20
 # Suites that take less time than this run first, together.
 SHORT = 2.0
-
-PROGRAM = """\
-#![allow(warnings)]
-extern crate self as redis_inventory;
-
-#[path = "src/commands/mod.rs"]
-pub mod commands;
-#[path = "src/engine/mod.rs"]
-pub mod engine;
-#[path = "src/inventory/mod.rs"]
-pub mod inventory;
-#[path = "src/ledger/mod.rs"]
-pub mod ledger;
-#[path = "src/module.rs"]
-mod module;
-#[path = "src/server/mod.rs"]
-mod server;
-
-#[path = "tests/engine/main.rs"]
-mod engine_tests;
-#[path = "tests/inventory/main.rs"]
-mod inventory_tests;
-
-/// The number of the mutant that this process carries out, or 0.
-pub fn mutant() -> u32 {
-    static NUMBER: std::sync::LazyLock<u32> = std::sync::LazyLock::new(|| {
-        std::env::var("INV_MUTANT").map_or(0, |number| number.parse().unwrap())
-    });
-    *NUMBER
-}
-"""
-
-MANIFEST = """\
-[package]
-name = "redis-inventory"
-version = "{version}"
-edition = "2024"
-autobins = false
-autolib = false
-autotests = false
-
-[[test]]
-name = "mutants"
-path = "mutants.rs"
-
-[features]
-faults = []
-
-[profile.dev]
-opt-level = 1
-debug = false
-
-[workspace]
-
-[dependencies]
-{dependencies}
-
-[dev-dependencies]
-{tests}
-"""
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def die(text):
-    say(f"error: {text}")
-    sys.exit(1)
-
-
-class Mutant:
-    """A mutant of cargo-mutants' list."""
-
-    def __init__(self, entry):
-        self.file = entry["file"]
-        self.span = entry["span"]
-        self.replacement = entry["replacement"]
-        self.function = entry["function"] and entry["function"]["span"]
-        self.is_body = entry["genre"] == "FnValue"
-        # Without the place, which changes with each line above it.
-        self.what = re.sub(r"^[^:]*:\d+:\d+: ", "", entry["name"])
-        line = self.span["start"]["line"]
-        self.line = (ROOT / self.file).read_text().split("\n")[line - 1].strip()
-        hunk = "\n".join(line for line in entry["diff"].split("\n") if not line.startswith("@@"))
-        self.key = hashlib.sha256(f"{self.file}\n{hunk}".encode()).hexdigest()[:16]
-
-    def __str__(self):
-        return f"{self.file}:{self.span['start']['line']}: {self.what}"
-
-
-def mutants(extra):
-    """All mutants, in the order in which they are tried."""
-    command = ["cargo", "mutants", "--list", "--json", "--diff", *extra]
-    output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-    found = [Mutant(entry) for entry in json.loads(output or "[]")]
-    found = [mutant for mutant in found if mutant.file.startswith(FOLDERS)]
-    # The same change may be possible at two places that look alike.
-    seen = Counter()
-    for mutant in sorted(found, key=lambda mutant: (mutant.file, mutant.span["start"]["line"])):
-        seen[mutant.key] += 1
-        if seen[mutant.key] > 1:
-            mutant.key += f"-{seen[mutant.key]}"
-    return sorted(found, key=lambda mutant: hashlib.sha256(f"{SEED}{mutant.key}".encode()).digest())
-
-
-def place(text, position):
-    """The offset of a line and column, both from 1, in a text."""
-    lines = text.split("\n")
-    return sum(len(line) + 1 for line in lines[: position["line"] - 1]) + position["column"] - 1
-
-
-class Source:
-    """A source file that is written with mutants."""
-
-    def __init__(self, file):
-        self.file = file
-        self.text = (ROOT / file).read_text()
-
-    def range(self, span):
-        return place(self.text, span["start"]), place(self.text, span["end"])
-
-    def with_one(self, mutant):
-        begin, end = self.range(mutant.span)
-        return self.text[:begin] + mutant.replacement + self.text[end:]
-
-    def with_switches(self, bodies):
-        """Writes each body once more for each mutant. `bodies` has the mutants by number, by the span of the body.
-
-        Returns the text and, by line, the numbers of those mutants that an error in this line is due to.
-        """
-        pieces, blame, line, at = [], {}, 1, 0
-
-        def write(text, numbers=()):
-            nonlocal line
-            pieces.append(text)
-            for _ in range(text.count("\n") + 1):
-                blame.setdefault(line, set()).update(numbers)
-                line += 1
-            line -= 1
-
-        for (begin, end), own in sorted(bodies.items()):
-            write(self.text[at:begin])
-            write("\nmatch crate::mutant() {\n", own)
-            for number, mutant in own.items():
-                first, last = self.range(mutant.span)
-                changed = self.text[begin:first] + mutant.replacement + self.text[last:end]
-                write(f"{number} => {{\n{changed}\n}}\n", [number])
-            write(f"_ => {{\n{self.text[begin:end]}\n}}\n}}\n", own)
-            at = end
-        write(self.text[at:])
-        return "".join(pieces), blame
-
-
-class Program:
-    """The tests with all of the code in one crate, in a folder of its own."""
-
-    def __init__(self):
-        TREE.mkdir(parents=True, exist_ok=True)
-        for folder in ("src", "tests"):
-            mirror(ROOT / folder, TREE / folder)
-        manifest = (ROOT / "Cargo.toml").read_text()
-        section = dict(re.findall(r"^\[([^\]\n]+)\]\n(.*?)(?=^\[|\Z)", manifest, re.MULTILINE | re.DOTALL))
-        tests = [line for line in section["dev-dependencies"].split("\n") if re.match(r"(fastrand|proptest) ", line)]
-        version = re.search(r'^version = "(.*)"', section["package"], re.MULTILINE)[1]
-        text = MANIFEST.format(version=version, dependencies=section["dependencies"].strip(), tests="\n".join(tests))
-        update(TREE / "Cargo.toml", text)
-        update(TREE / "mutants.rs", PROGRAM)
-        shutil.copyfile(ROOT / "Cargo.lock", TREE / "Cargo.lock")
-        self.changed = set()
-        self.path = None
-
-    def write(self, files):
-        for file in self.changed - files.keys():
-            update(TREE / file, (ROOT / file).read_text())
-        for file, text in files.items():
-            update(TREE / file, text)
-        self.changed = set(files)
-
-    def build(self):
-        """Builds the program. Returns the places of errors, of which there are none if it was built."""
-        command = ["cargo", "test", "--quiet", "--no-run", "--test", "mutants", "--message-format", "json"]
-        environment = os.environ | {"CARGO_TARGET_DIR": str(WORK / "build"), "CARGO_INCREMENTAL": "1"}
-        built = subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
-        errors = []
-        for line in built.stdout.splitlines():
-            message = json.loads(line)
-            if message["reason"] == "compiler-artifact" and message["executable"]:
-                self.path = message["executable"]
-            if message["reason"] == "compiler-message" and message["message"]["level"] == "error":
-                errors.append({(span["file_name"], n) for span in spans(message["message"]) for n in lines_of(span)})
-        if built.returncode and not errors:
-            die(f"the program could not be built: {built.stderr}")
-        return errors if built.returncode else []
-
-    def build_many(self, batch):
-        """Builds one program with these mutants. Returns those that it has, by number, and the others."""
-        bodies_of = functions(batch)
-        here = {n + 1: mutant for n, mutant in enumerate(batch) if id(mutant) in bodies_of}
-        while here:
-            files, blame = {}, {}
-            for file in {mutant.file for mutant in here.values()}:
-                bodies = defaultdict(dict)
-                for number, mutant in here.items():
-                    if mutant.file == file:
-                        bodies[bodies_of[id(mutant)]][number] = mutant
-                files[file], blame[file] = Source(file).with_switches(bodies)
-            self.write(files)
-            errors = self.build()
-            if not errors:
-                break
-            # What an error is about is the narrowest of its places.
-            wrong = set()
-            for places in errors:
-                candidates = [blame.get(file, {}).get(line, set()) for file, line in places]
-                candidates = [numbers for numbers in candidates if numbers]
-                wrong |= min(candidates, key=len) if candidates else set()
-            if not wrong & here.keys():
-                say(f"mutants: cannot tell why {len(here)} mutants do not compile together: {errors[0]}")
-                wrong = set(here)
-            here = {number: mutant for number, mutant in here.items() if number not in wrong}
-        kept = {id(mutant) for mutant in here.values()}
-        return here, [mutant for mutant in batch if id(mutant) not in kept]
-
-    def build_one(self, mutant):
-        self.write({mutant.file: Source(mutant.file).with_one(mutant)})
-        return not self.build()
-
-
-def spans(message):
-    for child in [message, *message["children"]]:
-        yield from child["spans"]
-
-
-def lines_of(span):
-    return range(span["line_start"], min(span["line_end"], span["line_start"] + 200) + 1)
-
-
-def mirror(source, target):
-    """Makes a folder the same as another one. Files that are the same keep their times, so that cargo does not build again."""
-    names = {path.relative_to(source) for path in source.rglob("*.rs")}
-    for path in target.rglob("*.rs"):
-        if path.relative_to(target) not in names:
-            path.unlink()
-    for name in names:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        update(target / name, (source / name).read_text())
-
-
-def update(path, text):
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
-
-
-BODIES = {}
-
-
-def functions(batch):
-    """The span of the body around each mutant. cargo-mutants tells it with those mutants that replace the body."""
-    found = {}
-    for mutant in batch:
-        own = mutant.function and BODIES.get((mutant.file, json.dumps(mutant.function)))
-        if own:
-            found[id(mutant)] = Source(mutant.file).range(own)
-    # A function within another one is part of its body, which can be written once only.
-    kept, ends = {}, {}
-    for mutant in sorted(batch, key=lambda mutant: (mutant.file, found.get(id(mutant), (0, 0)))):
-        if id(mutant) not in found:
-            continue
-        body = found[id(mutant)]
-        last = ends.get(mutant.file)
-        if last and last != body and body[0] < last[1]:
-            continue
-        ends[mutant.file] = body
-        kept[id(mutant)] = body
-    return kept
 
 
 class Tests:
     """The tests, in the order in which they notice a mutant the soonest."""
 
     def __init__(self, path):
-        names = subprocess.run([path, "--list"], capture_output=True, text=True, check=True).stdout
+        names = subprocess.run(
+            [path, "--list"], capture_output=True, text=True, check=True
+        ).stdout
         names = re.findall(r"^(\S+): test$", names, re.MULTILINE)
         modules = sorted({"::".join(name.split("::")[:2]) + "::" for name in names})
         times = {}
@@ -333,15 +51,28 @@ class Tests:
             times[module] = time.monotonic() - begun
         short = [module for module in modules if times[module] < SHORT]
         long = sorted(set(modules) - set(short), key=times.get)
-        self.stages = [(stage, sum(times[module] for module in stage)) for stage in [short, *([one] for one in long)] if stage]
-        took = ", ".join(f"{' '.join(stage) if len(stage) == 1 else len(stage)} {took:.1f} s" for stage, took in self.stages)
+        self.stages = [
+            (stage, sum(times[module] for module in stage))
+            for stage in [short, *([one] for one in long)]
+            if stage
+        ]
+        took = ", ".join(
+            f"{' '.join(stage) if len(stage) == 1 else len(stage)} {took:.1f} s"
+            for stage, took in self.stages
+        )
         say(f"mutants: the tests take {sum(times.values()):.0f} s: {took}")
 
     @staticmethod
     def run(path, number, filters, limit):
         """Runs tests. Returns the name of the first that fails, `timeout`, or None."""
-        environment = os.environ | {"INV_MUTANT": str(number), "RUST_BACKTRACE": "0", "INV_SIM_WORLDS": "1000"}
-        command = [path, "--test-threads", "2", *filters]
+        environment = os.environ | {
+            "INV_MUTANT": str(number),
+            "RUST_BACKTRACE": "0",
+            "INV_SIM_WORLDS": "1000",
+        }
+        # A mutant that allocates without end must not take all memory.
+        limited = f'ulimit -v {MEMORY_KB}; exec "$0" "$@"'
+        command = ["sh", "-c", limited, path, "--test-threads", "2", *filters]
         process = subprocess.Popen(
             command,
             env=environment,
@@ -351,7 +82,6 @@ class Tests:
             stderr=subprocess.DEVNULL,
             text=True,
             start_new_session=True,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
         )
         is_late = []
 
@@ -387,13 +117,20 @@ class Tests:
 def suite():
     """Names the tests as they are now."""
     digest = hashlib.sha256()
-    for path in sorted(p for folder in ("engine", "inventory", "common") for p in (ROOT / "tests" / folder).rglob("*.rs")):
+    for path in sorted(
+        p
+        for folder in ("engine", "inventory", "common")
+        for p in (ROOT / "tests" / folder).rglob("*.rs")
+    ):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
 def commit():
-    return subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(
+        command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
 
 
 def tried():
@@ -414,11 +151,17 @@ def equivalent():
     """The mutants that change nothing, with the reason. Each is three lines: the mutant, its line of code, the reason."""
     known = {}
     if EQUIVALENT.exists():
-        text = "\n".join(line for line in EQUIVALENT.read_text().split("\n") if not line.startswith("#"))
+        text = "\n".join(
+            line
+            for line in EQUIVALENT.read_text().split("\n")
+            if not line.startswith("#")
+        )
         for block in re.split(r"\n\s*\n", text.strip()):
             lines = [line.strip() for line in block.split("\n")]
             if len(lines) < 3:
-                die(f"{EQUIVALENT.name}: this is not a mutant, its line and a reason: {block}")
+                die(
+                    f"{EQUIVALENT.name}: this is not a mutant, its line and a reason: {block}"
+                )
             known[lines[0], lines[1]] = " ".join(lines[2:])
     return known
 
@@ -474,12 +217,16 @@ class Run:
             begun = time.monotonic()
             here, others = self.program.build_many(batch)
             alone += others
-            say(f"mutants: {len(here)} of {len(batch)} built in {time.monotonic() - begun:.0f} s; {len(wanted)} to come")
+            say(
+                f"mutants: {len(here)} of {len(batch)} built in {time.monotonic() - begun:.0f} s; {len(wanted)} to come"
+            )
             if not here:
                 continue
             self.ready()
             with ThreadPoolExecutor(self.jobs) as pool:
-                list(pool.map(lambda item: self.attempt(item[1], item[0]), here.items()))
+                list(
+                    pool.map(lambda item: self.attempt(item[1], item[0]), here.items())
+                )
         for mutant in alone:
             if self.is_over():
                 break
@@ -545,7 +292,10 @@ def write_report(everything):
     ]
     if missed:
         lines += ["", "## Missed", ""]
-        lines += [f"- `{mutant.file}`: {mutant.what}: `{mutant.line}`" for mutant in sorted(missed, key=str)]
+        lines += [
+            f"- `{mutant.file}`: {mutant.what}: `{mutant.line}`"
+            for mutant in sorted(missed, key=str)
+        ]
     if equal:
         lines += [
             "",
@@ -565,7 +315,9 @@ def write_report(everything):
 def changed_since(reference):
     """The options of cargo-mutants for the mutants of what has changed, or None if nothing has."""
     command = ["git", "diff", "--merge-base", reference, "--", *FOLDERS]
-    difference = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    difference = subprocess.run(
+        command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
     if not difference:
         return None
     WORK.mkdir(parents=True, exist_ok=True)
@@ -576,11 +328,21 @@ def changed_since(reference):
 
 def main():
     parser = argparse.ArgumentParser(description="Tries mutants of the rules.")
-    parser.add_argument("--minutes", type=float, help="end after this time; the next run goes on")
-    parser.add_argument("--since", metavar="COMMIT", help="only what has changed since this commit; fails if one is missed")
+    parser.add_argument(
+        "--minutes", type=float, help="end after this time; the next run goes on"
+    )
+    parser.add_argument(
+        "--since",
+        metavar="COMMIT",
+        help="only what has changed since this commit; fails if one is missed",
+    )
     parser.add_argument("--file", action="append", help="only this file")
-    parser.add_argument("--missed", action="store_true", help="only those that were missed before")
-    parser.add_argument("--report", action="store_true", help="try nothing; only write the report")
+    parser.add_argument(
+        "--missed", action="store_true", help="only those that were missed before"
+    )
+    parser.add_argument(
+        "--report", action="store_true", help="try nothing; only write the report"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time (2)")
     options = parser.parse_args()
 
@@ -604,7 +366,11 @@ def main():
         result = results.get(mutant.key)
         if not result:
             return not options.missed
-        return result["result"] == "missed" and result["tests"] != now and not is_equivalent(mutant, same)
+        return (
+            result["result"] == "missed"
+            and result["tests"] != now
+            and not is_equivalent(mutant, same)
+        )
 
     wanted = [mutant for mutant in wanted if is_open(mutant)]
     # What was missed comes first: a test may have been written for it.
@@ -613,7 +379,9 @@ def main():
         say(f"mutants: {len(wanted)} of {len(mine)} to try")
         Run(options).all(wanted)
     sums, missed, _ = score(mine)
-    say(f"mutants: {sum(sums.values())} of {len(mine)} tried: {dict(sums)}; {percent(sums):.1f} % caught")
+    say(
+        f"mutants: {sum(sums.values())} of {len(mine)} tried: {dict(sums)}; {percent(sums):.1f} % caught"
+    )
     if options.since:
         for mutant in missed:
             say(f"missed: {mutant}\n        {mutant.line}")
