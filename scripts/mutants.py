@@ -354,8 +354,8 @@ def main():
     wanted = everything
     if options.since:
         extra = changed_since(options.since)
-        keys = {mutant.key for mutant in mutants(extra)} if extra else set()
-        wanted = [mutant for mutant in everything if mutant.key in keys]
+        changed = {str(mutant) for mutant in mutants(extra)} if extra else set()
+        wanted = [mutant for mutant in everything if str(mutant) in changed]
         say(f"mutants: {len(wanted)} in what has changed since {options.since}")
     if options.file:
         wanted = [mutant for mutant in wanted if mutant.file in options.file]

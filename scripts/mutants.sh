@@ -19,6 +19,10 @@ if [[ ${1:-} == --change ]]; then
     if git merge-base --is-ancestor HEAD origin/main 2>/dev/null || ! base=$(git merge-base HEAD origin/main 2>/dev/null); then
         base=HEAD^
     fi
+    if ! git rev-parse --quiet --verify "$base" >/dev/null; then
+        say "mutants: this clone does not say what has changed"
+        exit
+    fi
     if git diff --quiet "$base" -- src/inventory src/engine src/ledger; then
         say "mutants: the rules have not changed since $base"
         exit

@@ -215,6 +215,8 @@ class Program:
         shutil.copyfile(ROOT / "Cargo.lock", TREE / "Cargo.lock")
         self.changed = set()
         self.path = None
+        # What the compiler said about the errors of the last build.
+        self.said = ""
 
     def write(self, files):
         for file in self.changed - files.keys():
@@ -235,9 +237,10 @@ class Program:
             "--message-format",
             "json",
         ]
+        # What an interrupted incremental build leaves may not link.
         environment = os.environ | {
             "CARGO_TARGET_DIR": str(WORK / "build"),
-            "CARGO_INCREMENTAL": "1",
+            "CARGO_INCREMENTAL": "0",
         }
         built = subprocess.run(
             command,
@@ -247,7 +250,7 @@ class Program:
             capture_output=True,
             text=True,
         )
-        errors = []
+        errors, self.said = [], ""
         for line in built.stdout.splitlines():
             message = json.loads(line)
             if message["reason"] == "compiler-artifact" and message["executable"]:
@@ -256,6 +259,7 @@ class Program:
                 message["reason"] == "compiler-message"
                 and message["message"]["level"] == "error"
             ):
+                self.said += message["message"]["rendered"]
                 errors.append(
                     {
                         (span["file_name"], n)
@@ -294,10 +298,9 @@ class Program:
                 candidates = [numbers for numbers in candidates if numbers]
                 wrong |= min(candidates, key=len) if candidates else set()
             if not wrong & here.keys():
-                say(
-                    f"mutants: cannot tell why {len(here)} mutants do not compile together: {errors[0]}"
+                die(
+                    f"the program cannot be built, and no mutant is the reason:\n{self.said}"
                 )
-                wrong = set(here)
             here = {
                 number: mutant for number, mutant in here.items() if number not in wrong
             }
