@@ -96,7 +96,7 @@ audit: ## check advisories, licences and sources of the libraries, with cargo-de
 fuzz: ## fuzz each target for INV_FUZZ_SECONDS (600), with progress; builds cargo-fuzz first
 	@scripts/fuzz.sh
 
-mutants: ## check with cargo-mutants whether tests notice changes of the rules (hours); ARGS="--shard 0/8"
+mutants: ## try mutants of the rules (hours), or go on with it; ARGS="--minutes 60"; writes docs/internals/mutants.md
 	@scripts/mutants.sh $(ARGS)
 
 oldest-rust: ## check that the oldest supported Rust, fetched by rustup, compiles the module
@@ -140,6 +140,9 @@ bench-readers: ## measure INV.ALERTS and INV.STOCK on a large stock, on SERVER o
 
 bench-worst: ## measure how long the most expensive requests block the server, on SERVER or the server that is found
 	@scripts/bench.sh worst
+
+bench-audit: ## measure how soon the continuous audit sees drift, and what it costs; 20 minutes; ARGS="--rounds 15"
+	@scripts/bench.sh audit $(ARGS)
 
 clean: ## remove build output; fetched programs and data are kept
 	@rm -rf target

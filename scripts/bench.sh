@@ -16,6 +16,8 @@
 #     scripts/bench.sh growth      how cost and memory grow with reservations, to ten million, and products (benches/growth.rs):
 #                                  about twenty minutes, 7 GB of memory and 3 GB in the temporary folder
 #     scripts/bench.sh readers     the cost of INV.ALERTS and INV.STOCK on a large stock (benches/readers.rs)
+#     scripts/bench.sh audit       how soon the continuous audit sees drift, and what it costs (benches/audit.rs): about twenty
+#                                  minutes. Options: --rounds 7, --requests 200000
 #     scripts/bench.sh worst       how long the most expensive requests block the server (benches/worst.rs)
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -26,8 +28,14 @@ scripts/cargo.sh build --release
 INV_SERVER=$(scripts/find-server.sh)
 INV_MODULE=$(module_file)
 export INV_SERVER INV_MODULE
-name=${1:?name a benchmark: throughput, open_loop, sql, mirror, expiry, cluster, growth, readers, worst}
+name=${1:?name a benchmark: throughput, open_loop, sql, mirror, expiry, cluster, growth, readers, worst, audit}
 shift
+if [[ $name == audit ]]; then
+    # It plants drift of which the module does not hear.
+    folder=${CARGO_TARGET_DIR:-target}/faults
+    scripts/cargo.sh build --release --lib --features faults --target-dir "$folder"
+    INV_MODULE=$(module_file faults/release)
+fi
 # A server with ten million keys takes longer to start than a test may wait.
 if [[ $name == growth ]]; then export INV_PATIENCE=${INV_PATIENCE:-10}; fi
 if [[ $name == sql || $name == mirror ]]; then

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Whether the tests notice changes of the rules: cargo-mutants changes one place of src/inventory, src/engine or src/ledger at a
-# time, and the tests that need no server have to fail. Mutants that none notices are listed in target/mutants.out.
+# time, and the tests that need no server have to fail. mutants.py tries them, and writes docs/internals/mutants.md.
 #
-#     scripts/mutants.sh                              all; hours
-#     scripts/mutants.sh --shard 0/8                  an eighth of them
+#     scripts/mutants.sh                              all that were not tried yet
+#     scripts/mutants.sh --minutes 60                 for an hour; the next run goes on
 #     scripts/mutants.sh --file src/inventory/sku.rs  those of a file
+#     scripts/mutants.sh --change --minutes 5         those of what this branch, or the last commit of main, has changed; fails
+#                                                     if the tests miss one
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -13,13 +15,29 @@ cd "$root"
 readonly version=27.1.0
 readonly tool=$root/.deps/cargo-mutants-$version
 
-files=()
-[[ " $* " == *" --file "* ]] || files=(--file 'src/inventory/**' --file 'src/engine/**' --file 'src/ledger/**')
-if [[ ! -x $tool/bin/cargo-mutants ]]; then
+if [[ ${1:-} == --change ]]; then
+    if git merge-base --is-ancestor HEAD origin/main 2>/dev/null || ! base=$(git merge-base HEAD origin/main 2>/dev/null); then
+        base=HEAD^
+    fi
+    if ! git rev-parse --quiet --verify "$base" >/dev/null; then
+        say "mutants: this clone does not say what has changed"
+        exit
+    fi
+    if git diff --quiet "$base" -- src/inventory src/engine src/ledger; then
+        say "mutants: the rules have not changed since $base"
+        exit
+    fi
+    set -- --since "$base" "${@:2}"
+fi
+have cargo || PATH=$PATH:$HOME/.cargo/bin
+if [[ $(cargo mutants --version 2>/dev/null) != "cargo-mutants $version" && ! -x $tool/bin/cargo-mutants ]]; then
     say "mutants: building cargo-mutants $version into ${tool#"$root"/}"
-    scripts/cargo.sh install --quiet --locked --root "$tool" cargo-mutants --version "$version" >&2
+    # It waits for the compiler most of the time, so it need not be fast itself.
+    scripts/cargo.sh install --quiet --debug --locked --root "$tool" cargo-mutants --version "$version" >&2
 fi
 export PATH=$tool/bin:$PATH
-# The same random histories for each mutant, and fewer of them: one that only a rare history shows would take the longest.
-export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-20261122} PROPTEST_CASES=${PROPTEST_CASES:-64}
-exec scripts/cargo.sh mutants "${files[@]}" --output target --timeout-multiplier 3 "$@" -- --test engine --test inventory
+exports=$(scripts/setup-libclang.sh)
+eval "$exports"
+# The same random histories for each mutant.
+export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-20261122} PROPTEST_CASES=${PROPTEST_CASES:-200}
+exec python3 scripts/mutants.py "$@"

@@ -94,7 +94,11 @@ pub fn register(ctx: Ctx<'_>, arguments: &[Vec<u8>]) -> Result<(), String> {
         ctx.register_word(option.name, option.words, default, option.can_change, &option.value);
     }
     #[cfg(feature = "faults")]
-    ctx.register_number(c"panic-in", 0, 0..=i64::MAX, &super::faults::PANIC_IN);
+    {
+        ctx.register_number(c"panic-in", 0, 0..=i64::MAX, &super::faults::PANIC_IN);
+        ctx.register_number(c"deaf", 0, 0..=1, &super::faults::DEAF);
+        ctx.register_number(c"no-audit", 0, 0..=1, &super::faults::NO_AUDIT);
+    }
     Ok(())
 }
 

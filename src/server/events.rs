@@ -129,6 +129,10 @@ fn key_goes(ctx: Ctx<'_>, module: &Module, name: &[u8], key: &OpenKey<'_>, subev
 /// Called if a key appeared or changed and the change was not the module's own.
 impl HearsOfKeys for Watch {
     fn hear(ctx: Ctx<'_>, kind: c_int, notification: Notification<'_>) {
+        #[cfg(feature = "faults")]
+        if super::faults::DEAF.load(std::sync::atomic::Ordering::Relaxed) != 0 {
+            return;
+        }
         let module = &Module::current();
         if module.own.is_notification() {
             return;

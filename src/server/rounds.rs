@@ -35,6 +35,10 @@ impl Rounds {
 
 /// Continues the round, or begins the next if it is time. Call it when nothing more urgent is left.
 pub fn advance(ctx: Ctx<'_>, module: &Module) {
+    #[cfg(feature = "faults")]
+    if super::faults::NO_AUDIT.load(std::sync::atomic::Ordering::Relaxed) != 0 {
+        return;
+    }
     if !may_write(ctx) {
         return;
     }

@@ -167,6 +167,26 @@ fn a_call_releases_no_more_than_a_single_command_may() {
 }
 
 #[test]
+fn a_call_reads_a_bounded_number_of_lines_of_records_and_outcomes() {
+    let mut shop = shop();
+    let mut ids = Vec::new();
+    let items: String = (0..128).map(|sku| format!(" S{sku} 1")).collect();
+    for sku in 0..128 {
+        shop.client(&["SET", &format!("stock:available:S{sku}"), "1000"]);
+    }
+    // 128 outcomes have 16,384 lines; one more is still read.
+    for number in 0..131 {
+        ask(&mut shop, &format!("INV.RESERVE R{number} PX 60000 ITEMS{items}"));
+        ask(&mut shop, &format!("INV.COMMIT R{number}"));
+        ids.push(format!("R{number}"));
+    }
+    let answers = ask(&mut shop, &format!("INV.MCOMMIT {}", ids.join(" ")));
+    let read = answers.iter().take_while(|answer| *answer == "OK").count();
+    assert_eq!(read, 129, "{answers:?}");
+    assert!(answers[129..].iter().all(|answer| answer == "TRYAGAIN"), "{answers:?}");
+}
+
+#[test]
 fn a_broken_counter_concerns_its_elements_alone() {
     let mut shop = shop();
     shop.client(&["SET", "stock:available:BAD", "1.5"]);

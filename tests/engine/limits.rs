@@ -640,6 +640,16 @@ fn a_purchase_elsewhere_is_charged_with_adjust() {
 }
 
 #[test]
+fn a_quota_whose_counter_would_overflow_refuses_the_reservation() {
+    let mut shop = shop();
+    shop.client(&["SET", "stock:reserved:P@@ann", &i64::MAX.to_string()]);
+    let answer = ask(&mut shop, "INV.RESERVE A BUYER ann ITEMS P 1");
+    assert!(answer.starts_with("ERR"), "{answer}");
+    assert_eq!(shop.number("stock:reserved:P@@ann"), Some(i64::MAX));
+    assert_eq!(shop.stored("reservation:A"), None);
+}
+
+#[test]
 fn a_quota_takes_no_note() {
     let mut shop = shop();
     shop.settings.feed_maxlen = 100;

@@ -17,7 +17,7 @@ use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 use redis_inventory::ledger::Ledger;
 use redis_inventory::ledger::gone::Gone;
 
-use super::simulation::{Command, Simulation};
+use super::simulation::{BEGIN, Command, Simulation};
 
 fn id(text: &str) -> ReservationId {
     ReservationId::parse(text.as_bytes(), KeyStyle::Plain).unwrap()
@@ -710,6 +710,55 @@ fn a_record_that_is_renamed_away_and_back_is_the_same_reservation() {
     shop.advance(101);
     shop.sweep();
     assert_eq!(shop.counters("P"), "10 0");
+}
+
+#[test]
+fn a_record_under_another_name_hides_nothing_of_the_reservation_that_it_was() {
+    let mut shop = shop();
+    shop.client(&["RENAME", "reservation:A", "reservation:B"]);
+    shop.unit(|shop| assert_eq!(shop.commit("A"), unknown("A")));
+    shop.advance(101);
+    shop.sweep();
+    // Its units return at the deadline, as if it had been deleted.
+    assert_eq!(shop.counters("P"), "10 0");
+}
+
+#[test]
+fn a_rollback_after_the_deadline_is_counted() {
+    let mut shop = shop();
+    shop.advance(101);
+    shop.sweep();
+    let before = shop.total(Tally::RolledBack);
+    shop.unit(|shop| assert_eq!(shop.rollback("A"), "OK"));
+    assert_eq!(shop.total(Tally::RolledBack), before + 1);
+}
+
+#[test]
+fn a_reservation_that_is_sold_in_part_keeps_the_deadline_that_another_client_gave_it() {
+    let mut shop = shop();
+    let deadline = (BEGIN + 500).to_string();
+    shop.client(&["PEXPIREAT", "reservation:A", &deadline]);
+    let words = ["INV.COMMIT", "A", "ITEMS", "P", "1"];
+    shop.unit(|shop| super::calls::call(shop, &words)).expect("a part");
+    let after = shop.stored("reservation:A").unwrap();
+    assert!(after.contains(&format!(r#""expires_at":{deadline},"#)), "{after}");
+}
+
+#[test]
+fn a_restored_reservation_is_marked_if_a_counter_contradicts_it_and_stays_so_when_it_is_changed() {
+    let mut shop = shop();
+    let json = shop.stored("reservation:A").unwrap().to_owned();
+    let deadline = (BEGIN + 100).to_string();
+    let is_marked = |shop: &Simulation| shop.stored("reservation:A").unwrap().contains("restored");
+    shop.client(&["SET", "reservation:A", &json, "PXAT", &deadline]);
+    assert!(!is_marked(&shop), "the counter agrees");
+    shop.client(&["SET", "stock:reserved:P", "0"]);
+    shop.client(&["SET", "reservation:A", &json, "PXAT", &deadline]);
+    assert!(is_marked(&shop));
+    shop.client(&["SET", "stock:reserved:P", "5"]);
+    let words = ["INV.REPLACE", "A", "A", "ITEMS", "P", "3"];
+    shop.command("A", |shop| super::calls::call(shop, &words)).expect("a change");
+    assert!(is_marked(&shop));
 }
 
 #[test]

@@ -244,6 +244,18 @@ fn last_reads(plan: &Plan, stage: &Stage, calls: &[Call]) -> Vec<Call> {
         for sku in shop.skus() {
             clerk.require(number, &["INV.AUDIT".to_owned(), sku]);
         }
+        for buyer in buyers(calls.iter().filter(|call| call.shop == shop.name)) {
+            clerk.require(number, &["INV.QUOTA".to_owned(), shop.id("L"), buyer]);
+        }
     }
     clerk.calls
+}
+
+/// All buyers that calls name.
+fn buyers<'a>(calls: impl Iterator<Item = &'a Call>) -> BTreeSet<String> {
+    let named = calls.filter_map(|call| {
+        let at = call.words.iter().position(|word| word == "BUYER")?;
+        call.words.get(at + 1).cloned()
+    });
+    named.collect()
 }

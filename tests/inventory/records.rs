@@ -423,3 +423,11 @@ fn what_is_no_outcome_of_this_id_is_none() {
         assert_eq!(Outcome::from_json(&id("R"), json.as_bytes(), Plain), None, "{json}");
     }
 }
+
+#[test]
+fn a_record_under_the_key_of_another_id_is_misnamed() {
+    let json = record("A", "P 5").to_json();
+    assert!(Record::is_misnamed(&id("B"), &json));
+    assert!(!Record::is_misnamed(&id("A"), &json));
+    assert!(!Record::is_misnamed(&id("A"), b"7"), "what is not a record has no id");
+}

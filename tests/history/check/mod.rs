@@ -9,6 +9,7 @@
 //! | `balance.rs` | units that moved twice or never came back, requests that took effect twice, other answers than what happened |
 //! | `reads.rs` | numbers that were never true |
 //! | `rules.rs` | floors and limits that were exceeded, and so more units held and sold than there were |
+//! | `quotas.rs` | quotas that are not what was sold |
 //! | `losses.rs` | answers that were forgotten and should not have been |
 //!
 //! A call without an answer may have taken effect at any moment after it was sent, or never (`stints.rs` says until when). Clocks
@@ -21,6 +22,7 @@ mod feed;
 mod finding;
 mod ids;
 mod losses;
+mod quotas;
 mod reads;
 mod rules;
 mod search;
@@ -81,6 +83,7 @@ pub fn check(history: &History) -> Verdict {
         shop.check(findings);
         balance::check(&shop, findings);
         rules::check(&shop, findings);
+        quotas::check(&shop, findings);
         let cuts = losses::check(&shop, &mut verdict.losses, findings);
         verdict.reads += reads::check(&shop, &cuts, findings);
         let searched = ids::check(&shop, &cuts, findings);

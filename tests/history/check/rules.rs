@@ -130,7 +130,7 @@ fn limits(shop: &Shop<'_>, findings: &mut Vec<Finding>) {
 }
 
 /// The buyer of each group of reservations, or `None` if calls about it name several: it is then not known who held what.
-fn buyers(shop: &Shop<'_>) -> HashMap<String, Option<String>> {
+pub(super) fn buyers(shop: &Shop<'_>) -> HashMap<String, Option<String>> {
     let mut buyers: HashMap<String, Option<String>> = HashMap::new();
     for asked in shop.told.iter().flat_map(|told| &told.asked) {
         if let Ask::Reserve { id, wish } | Ask::Replace { new: id, wish, .. } = &asked.ask

@@ -258,6 +258,70 @@ fn a_limit_that_is_just_being_changed_may_be_either() {
     nothing_is_found(&scribe);
 }
 
+/// INV.QUOTA at rest, of the buyer of what `shop` has sold.
+fn quota_at_rest(shop: impl FnOnce(&mut Scribe), held: i64, bought: i64) -> Scribe {
+    let mut scribe = self::shop();
+    scribe.ok("INV.LIMIT P 4");
+    shop(&mut scribe);
+    scribe.rest();
+    let left = 4 - held - bought;
+    let answer = json!({"limit": 4, "held": held, "bought": bought, "left": left});
+    scribe.call("INV.QUOTA P ann", Outcome::Ok, answer);
+    scribe
+}
+
+#[test]
+fn a_quota_that_is_not_what_was_sold_is_found() {
+    // Ann buys two units and returns two.
+    let sell = |scribe: &mut Scribe| {
+        scribe.reserve("A", "P", 2, " BUYER ann");
+        scribe.reserve("B", "P", 2, " BUYER ann");
+        scribe.reserve("C", "P", 1, " BUYER bob");
+        scribe.commit("A");
+        scribe.roll_back("B");
+        scribe.commit("C");
+    };
+    nothing_is_found(&quota_at_rest(sell, 0, 2));
+    for bought in [0, 1, 3, 4] {
+        is_found(&quota_at_rest(sell, 0, bought), "another quota than what was sold");
+    }
+    is_found(&quota_at_rest(sell, 1, 2), "units that never came back");
+}
+
+#[test]
+fn a_quota_may_lack_what_was_forgiven() {
+    let forgive = |outcome: Outcome| {
+        move |scribe: &mut Scribe| {
+            scribe.reserve("A", "P", 2, " BUYER ann");
+            scribe.commit("A");
+            scribe.call("INV.ADJUST P@@ann 1 ONCE f", outcome, json!("ERR or the number"));
+        }
+    };
+    let cases = [(Outcome::Ok, false, true), (Outcome::Unknown, true, true), (Outcome::Fail, true, false)];
+    for (outcome, two_is_right, one_is_right) in cases {
+        for (bought, is_right) in [(2, two_is_right), (1, one_is_right), (0, false)] {
+            let scribe = quota_at_rest(forgive(outcome), 0, bought);
+            if is_right {
+                nothing_is_found(&scribe);
+            } else {
+                is_found(&scribe, "another quota than what was sold");
+            }
+        }
+    }
+    // The failover may have forgotten what was forgiven, because it is in no entry.
+    for bought in [2, 1] {
+        let scribe = quota_at_rest(
+            |scribe| {
+                forgive(Outcome::Ok)(scribe);
+                scribe.fail_over(3);
+            },
+            0,
+            bought,
+        );
+        nothing_is_found(&scribe);
+    }
+}
+
 #[test]
 fn a_floor_that_is_exceeded_is_found() {
     let mut scribe = shop();

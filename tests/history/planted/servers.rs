@@ -98,7 +98,8 @@ fn tokens_that_are_deleted_are_found() {
 
 #[test]
 fn quotas_that_are_deleted_are_found() {
-    is_found(Durability::Everysec, &["a limit exceeded"], |single, _| {
+    let what = ["a limit exceeded", "another quota than what was sold"];
+    is_found(Durability::Everysec, &what, |single, _| {
         delete(&mut single.master().connect(), "stock:*:L@@*");
     });
 }

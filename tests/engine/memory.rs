@@ -1,0 +1,121 @@
+//! What the ledger says of itself: whether it holds something, has work, or can be dropped.
+
+use redis_inventory::inventory::line::Line;
+use redis_inventory::inventory::quantity::Quantity;
+use redis_inventory::inventory::reservation::{Record, Restored};
+use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
+use redis_inventory::ledger::Ledger;
+use redis_inventory::ledger::gone::Gone;
+use redis_inventory::ledger::holds::Holds;
+
+use super::calls::call;
+use super::simulation::Simulation;
+
+fn id(text: &str) -> ReservationId {
+    ReservationId::parse(text.as_bytes(), KeyStyle::Plain).unwrap()
+}
+
+fn line(sku: &str, units: i64) -> Line {
+    let sku = Sku::parse_any(sku.as_bytes(), KeyStyle::Plain).unwrap();
+    Line { sku, quantity: Quantity::new(units).unwrap() }
+}
+
+fn record(name: &str, deadline: i64) -> Record {
+    Record::new(id(name), 0, deadline, vec![line("P", 2)], None)
+}
+
+#[test]
+fn an_index_is_empty_if_nothing_is_held_by_a_reservation_or_otherwise() {
+    let mut holds = Holds::default();
+    assert!(holds.is_empty());
+    holds.enter(&record("A", 1000), 1000);
+    assert!(!holds.is_empty());
+    holds.leave(&id("A"));
+    assert!(holds.is_empty());
+    holds.hold(&[line("P", 2)]);
+    assert!(!holds.is_empty(), "units that are remembered of a deleted reservation");
+    holds.unhold(&[line("P", 2)]);
+    assert!(holds.is_empty());
+}
+
+#[test]
+fn the_memory_of_an_index_that_had_reservations_is_given_back() {
+    assert!(Holds::default().into_remains().is_none());
+    let mut holds = Holds::default();
+    holds.enter(&record("A", 1000), 1000);
+    let mut remains = holds.into_remains().expect("something to give back");
+    while remains.free_some() {}
+}
+
+#[test]
+fn a_reservation_whose_record_was_overwritten_is_known_with_its_quota_and_buyer() {
+    let mut holds = Holds::default();
+    let quota = vec![line("P@@ann", 2)];
+    let entered = Record { quota: quota.clone(), buyer: Some("ann".to_owned()), ..record("A", 1000) };
+    holds.enter(&entered, 1500);
+    let gone = holds.as_indexed(&id("A")).expect("a reservation");
+    assert_eq!((gone.deadline, gone.record.expires_at), (1500, 1500));
+    assert_eq!((gone.record.items, gone.record.quota), (vec![line("P", 2)], quota));
+    assert_eq!(gone.record.buyer.as_deref(), Some("ann"));
+    assert!(holds.as_indexed(&id("B")).is_none());
+}
+
+#[test]
+fn info_shows_a_database_with_a_reservation_or_one_that_other_programs_use() {
+    let mut ledger = Ledger::default();
+    assert!(!ledger.is_in_use());
+    ledger.holds.enter(&record("A", 1000), 1000);
+    assert!(ledger.is_in_use());
+    ledger.holds.leave(&id("A"));
+    assert!(!ledger.is_in_use());
+    ledger.standing.begin_check(1);
+    assert!(ledger.is_in_use());
+}
+
+#[test]
+fn a_database_whose_counters_were_not_all_compared_is_not_like_an_empty_one() {
+    let mut ledger = Ledger::default();
+    assert!(ledger.standing.is_blank());
+    ledger.standing.begin_check(1);
+    assert!(!ledger.standing.is_blank());
+}
+
+#[test]
+fn only_a_walk_over_all_keys_tells_that_no_product_has_warehouses() {
+    let mut shop = Simulation::new();
+    assert!(shop.memory().have_no_warehouses());
+    let words = ["INV.WAREHOUSES", "W", "SET", "north", "1"];
+    shop.unit(|shop| call(shop, &words)).expect("a warehouse");
+    assert!(!shop.memory().have_no_warehouses());
+}
+
+#[test]
+fn a_database_in_which_nothing_happened_has_no_work() {
+    let mut ledger = Ledger::default();
+    for may_write in [false, true] {
+        assert!(!ledger.has_work(1000, may_write));
+    }
+    // A record that another client has written is marked, whether its slot is stable or moves.
+    ledger.notes.note_restored(&id("A"), Restored::Live);
+    assert!(ledger.has_work(1000, true));
+    let mut ledger = Ledger::default();
+    ledger.notes.mark_later(vec![(id("A"), Restored::Live)]);
+    assert!(ledger.has_work(1000, true));
+}
+
+#[test]
+fn what_is_remembered_is_settled_for_each_slot_alone() {
+    let mut ledger = Ledger::default();
+    for (name, deadline) in [("A", 1000), ("B", 1001)] {
+        let gone = Gone::new(record(name, deadline), deadline);
+        ledger.holds.hold(&gone.lines);
+        let lines = gone.lines.clone();
+        ledger.remember(gone, lines);
+    }
+    let slot = |name: &str| redis_inventory::inventory::cluster_slot::Slot::of(name);
+    let taken = |gone: Option<Gone>| gone.map(|gone| gone.record.id);
+    assert_eq!(taken(ledger.remembered.take_due(1001, Some(slot("B")))), None, "its deadline has not passed");
+    assert_eq!(taken(ledger.remembered.take_due(2000, Some(slot("B")))), Some(id("B")));
+    assert_eq!(taken(ledger.remembered.take_due(2000, Some(slot("B")))), None);
+    assert_eq!(taken(ledger.remembered.take_due(2000, Some(slot("A")))), Some(id("A")));
+}
