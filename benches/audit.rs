@@ -49,8 +49,6 @@ fn filled(keys: usize) -> Server {
         );
         client.ask(["EVAL", &script, "0"]);
     }
-    // A database in which nothing is held is not audited.
-    client.ask("INV.RESERVE held EX 86400 ITEMS SOLD 1");
     server
 }
 

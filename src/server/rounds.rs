@@ -10,7 +10,6 @@ use super::ledgers::Db;
 use super::role::may_write;
 use super::state::{Module, Rounds, RunningRound};
 use crate::engine::verify::Round;
-use crate::ledger::Ledger;
 
 /// The shortest time from the beginning of a round to the beginning of the next. Small data sets need no more.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -62,7 +61,8 @@ pub fn advance(ctx: Ctx<'_>, module: &Module) {
     module.rounds.verified_at.set(now_ms());
 }
 
-/// Begins a round over all databases in use, if it is time.
+/// Begins a round over all databases of which the module has heard, if it is time. Where nothing is held, a counter may still
+/// say that something is.
 fn begin(module: &Module, now: Instant) -> Option<RunningRound> {
     let rounds = &module.rounds;
     let is_time = rounds.next_at.get().is_some_and(|at| now >= at);
@@ -72,7 +72,6 @@ fn begin(module: &Module, now: Instant) -> Option<RunningRound> {
     if !is_time {
         return None;
     }
-    let in_use = |(db, ledger): (&Db, &Ledger)| ledger.is_in_use().then_some(*db);
-    let databases: VecDeque<Db> = module.ledgers.borrow().all().iter().filter_map(in_use).collect();
+    let databases: VecDeque<Db> = module.ledgers.borrow().databases().into();
     Some(RunningRound { databases, at: Round::default() })
 }

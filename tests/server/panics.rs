@@ -284,3 +284,23 @@ fn a_panic_in_a_script_is_an_error_of_its_call() {
     assert_eq!(panics(&mut shop), 1);
     works(&mut shop);
 }
+
+#[test]
+fn the_continuous_audit_sees_a_write_of_which_the_module_did_not_hear_also_where_nothing_is_held() {
+    let server = start(&[]);
+    let mut shop = server.connect();
+    shop.ask("INV.SET P AVAILABLE 5");
+    shop.ask("INV.RESERVE R ITEMS P 2");
+    shop.ask("INV.ROLLBACK R");
+    shop.ask("SELECT 3");
+    shop.ask("INV.SET Q AVAILABLE 5");
+    for (db, sku) in [(0, "P"), (3, "Q")] {
+        shop.ask(format!("SELECT {db}"));
+        shop.ask("CONFIG SET inv.deaf 1");
+        shop.ask(format!("INCRBY stock:reserved:{sku} 2"));
+        shop.ask("CONFIG SET inv.deaf 0");
+    }
+    wait_for("both are found", 2 * LATER, ["2", "4"].map(str::to_owned), || {
+        ["skus", "units"].map(|what| shop.info("inv", &format!("inv_drift_{what}")))
+    });
+}
