@@ -70,3 +70,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_no_cooldown_reaches_is_forgotten_now_and_then() {
+    let mut index = AlertIndex::default();
+    let product = |at: i64| Product::parse(format!("P{at}").as_bytes(), KeyStyle::Plain).unwrap();
+    for at in 0..1023 {
+        index.enter(&product(at), at, Some(LowStock));
+        index.forget_before(500);
+    }
+    let last = |at: i64| index.last(&product(at), LowStock);
+    assert_eq!([last(0), last(499), last(500), last(1022)], [None, None, Some(500), Some(1022)]);
+}

@@ -17,6 +17,7 @@ mod alert_index;
 mod batches;
 mod contract;
 mod faults;
+mod feed;
 mod floors;
 mod gone;
 mod histories;

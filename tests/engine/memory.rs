@@ -1,12 +1,17 @@
 //! What the ledger says of itself: whether it holds something, has work, or can be dropped.
 
+use redis_inventory::engine::keyspace::Keyspace;
+use redis_inventory::engine::queries::{self, ScanQuery};
+use redis_inventory::inventory::key::Watched;
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::{Record, Restored};
-use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
+use redis_inventory::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
 use redis_inventory::ledger::Ledger;
 use redis_inventory::ledger::gone::Gone;
 use redis_inventory::ledger::holds::Holds;
+use redis_inventory::ledger::notes::Touched;
+use redis_inventory::ledger::waiting::Waits;
 
 use super::calls::call;
 use super::simulation::Simulation;
@@ -101,6 +106,13 @@ fn a_database_in_which_nothing_happened_has_no_work() {
     let mut ledger = Ledger::default();
     ledger.notes.mark_later(vec![(id("A"), Restored::Live)]);
     assert!(ledger.has_work(1000, true));
+    // On a replica too: a key that could not be read yet, and one that a walk has met.
+    let mut ledger = Ledger::default();
+    ledger.waiting.enter(Waits::Unread(id("A"), 0));
+    assert!(ledger.has_work(1000, false));
+    let mut ledger = Ledger::default();
+    ledger.learn(Touched::Reservation(id("A")));
+    assert!(ledger.has_work(1000, false));
 }
 
 #[test]
@@ -118,4 +130,62 @@ fn what_is_remembered_is_settled_for_each_slot_alone() {
     assert_eq!(taken(ledger.remembered.take_due(2000, Some(slot("B")))), Some(id("B")));
     assert_eq!(taken(ledger.remembered.take_due(2000, Some(slot("B")))), None);
     assert_eq!(taken(ledger.remembered.take_due(2000, Some(slot("A")))), Some(id("A")));
+}
+
+#[test]
+fn a_ledger_that_knows_anything_is_not_blank() {
+    assert!(Ledger::default().is_blank());
+    let sku = line("P", 1).sku;
+    let product = Product::of(&sku);
+    for watched in [
+        Watched::Reservation(Some(id("A"))),
+        Watched::Threshold(product.clone()),
+        Watched::Alert(product.clone(), 5),
+        Watched::Warehouses(product.clone()),
+        Watched::Floor(sku.clone()),
+        Watched::Limit(product),
+        Watched::Reserved(sku.clone()),
+        Watched::Managed,
+    ] {
+        let mut ledger = Ledger::default();
+        let what = format!("{watched:?}");
+        ledger.touch_watched(b"a key", watched);
+        assert!(!ledger.is_blank(), "{what}");
+    }
+    let mut ledger = Ledger::default();
+    ledger.holds.enter(&record("A", 1000), 1000);
+    assert!(!ledger.is_blank());
+    let mut ledger = Ledger::default();
+    ledger.comparison.set_drift(&sku, 1);
+    assert!(!ledger.is_blank());
+}
+
+#[test]
+fn a_counter_that_another_client_has_written_is_known_until_it_is_compared() {
+    let mut ledger = Ledger::default();
+    let [p, q] = ["P", "Q"].map(|name| line(name, 1).sku);
+    assert!(!ledger.comparison.has_written());
+    ledger.note_written(p.clone());
+    let written = |ledger: &Ledger| [&p, &q].map(|sku| ledger.comparison.is_written(sku));
+    assert_eq!((ledger.comparison.has_written(), written(&ledger)), (true, [true, false]));
+    assert_eq!(ledger.take_written(), std::slice::from_ref(&p));
+    assert_eq!((ledger.comparison.has_written(), written(&ledger)), (false, [false, false]));
+}
+
+#[test]
+fn a_page_of_a_scan_looks_at_1024_reservations() {
+    let mut shop = Simulation::new();
+    for number in 0..1025 {
+        let named =
+            Record::new(id(&format!("R{number}")), 0, i64::MAX - 2000 + number, vec![line("P", 1)], None);
+        let record = if number == 1024 { Record { items: vec![line("Q", 1)], ..named } } else { named };
+        shop.ledger(|ledger| ledger.holds.enter(&record, record.expires_at));
+    }
+    let product = Some(Product::of(&line("Q", 1).sku));
+    let query = ScanQuery { from: None, count: 10, product, pattern: None, full: false };
+    let (next, found) = queries::scan(&mut shop, &query, |_| true).expect("a page");
+    assert_eq!(found, []);
+    let query = ScanQuery { from: next, ..query };
+    let (next, found) = queries::scan(&mut shop, &query, |_| true).expect("a page");
+    assert_eq!((next, found.iter().map(|found| found.id.as_str()).collect()), (None, vec!["R1024"]));
 }

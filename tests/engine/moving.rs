@@ -309,6 +309,18 @@ fn a_record_that_has_moved_away_is_not_remembered() {
     assert_eq!(shards.counters(), (STOCK, 0));
 }
 
+#[test]
+fn nothing_waits_for_a_due_reservation_that_has_left_with_its_slot() {
+    let mut shards = Shards::new();
+    shards.reserve(1, 5, 1000).unwrap();
+    shards.begin();
+    shards.pass(2000);
+    assert!(!shards.nodes[0].memory().waiting.is_empty());
+    shards.end();
+    shards.sweep();
+    assert!(shards.nodes[0].memory().waiting.is_empty());
+}
+
 /// A node to which the slot of W moves all at once. It has received the counters and one reservation of 5 units, and then
 /// receives each command of the old owner.
 fn node_that_receives_a_slot_at_once() -> Simulation {
