@@ -274,7 +274,8 @@ def write_report(everything):
         "A mutant is the code with one change: a comparison turned around, a condition negated, a function that returns a",
         "constant. If the tests still pass, they do not check what the change broke. `make mutants` tries the mutants that",
         "cargo-mutants finds in `src/inventory`, `src/engine` and `src/ledger` with the tests that need no server. It tries",
-        "them in an order drawn once, so those tried are an even sample. A run that was ended goes on where it was.",
+        "them in an order drawn once, so those tried are an even sample, except for those that do not compile together with",
+        "others: they are built alone, at the end. A run that was ended goes on where it was.",
         "",
         f"At commit {commit()}:",
         "",
@@ -343,6 +344,9 @@ def main():
     parser.add_argument(
         "--report", action="store_true", help="try nothing; only write the report"
     )
+    parser.add_argument(
+        "--most", type=int, help="try at most this many; the next run goes on"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time (2)")
     options = parser.parse_args()
 
@@ -375,6 +379,7 @@ def main():
     wanted = [mutant for mutant in wanted if is_open(mutant)]
     # What was missed comes first: a test may have been written for it.
     wanted.sort(key=lambda mutant: mutant.key not in results)
+    wanted = wanted[: options.most]
     if wanted and not options.report:
         say(f"mutants: {len(wanted)} of {len(mine)} to try")
         Run(options).all(wanted)

@@ -238,6 +238,9 @@ fn a_call_moves_a_thousand_lines_and_then_asks_for_another() {
     assert_eq!(ask(&mut shop, "INV.MCOMMIT A B C D"), ["OK", "OK", "TRYAGAIN", "OK"]);
     assert_eq!(ask(&mut shop, "INV.MCOMMIT A B C D"), ["OK", "OK", "OK", "OK"]);
     assert_eq!(counters(&shop, "S0"), (6, 0));
+    ask(&mut shop, &format!("INV.RESERVE E PX 60000 ITEMS {}", items.join(" ")));
+    ask(&mut shop, &format!("INV.RESERVE F PX 60000 ITEMS {}", items[..400].join(" ")));
+    assert_eq!(ask(&mut shop, "INV.MCOMMIT E F"), ["OK", "OK"], "a thousand together");
 }
 
 #[test]

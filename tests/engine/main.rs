@@ -28,5 +28,6 @@ mod moving;
 mod refusals;
 mod replace;
 mod rules;
+mod scan;
 mod stockscan;
 mod verify;

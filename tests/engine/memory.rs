@@ -1,7 +1,5 @@
 //! What the ledger says of itself: whether it holds something, has work, or can be dropped.
 
-use redis_inventory::engine::keyspace::Keyspace;
-use redis_inventory::engine::queries::{self, ScanQuery};
 use redis_inventory::inventory::key::Watched;
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::quantity::Quantity;
@@ -173,19 +171,10 @@ fn a_counter_that_another_client_has_written_is_known_until_it_is_compared() {
 }
 
 #[test]
-fn a_page_of_a_scan_looks_at_1024_reservations() {
-    let mut shop = Simulation::new();
-    for number in 0..1025 {
-        let named =
-            Record::new(id(&format!("R{number}")), 0, i64::MAX - 2000 + number, vec![line("P", 1)], None);
-        let record = if number == 1024 { Record { items: vec![line("Q", 1)], ..named } } else { named };
-        shop.ledger(|ledger| ledger.holds.enter(&record, record.expires_at));
+fn the_units_by_which_counters_differ_are_summed_above_and_below() {
+    let mut ledger = Ledger::default();
+    for (sku, drift) in [("P", 2), ("Q", -3), ("R", 1), ("R", 0)] {
+        ledger.comparison.set_drift(&line(sku, 1).sku, drift);
     }
-    let product = Some(Product::of(&line("Q", 1).sku));
-    let query = ScanQuery { from: None, count: 10, product, pattern: None, full: false };
-    let (next, found) = queries::scan(&mut shop, &query, |_| true).expect("a page");
-    assert_eq!(found, []);
-    let query = ScanQuery { from: next, ..query };
-    let (next, found) = queries::scan(&mut shop, &query, |_| true).expect("a page");
-    assert_eq!((next, found.iter().map(|found| found.id.as_str()).collect()), (None, vec!["R1024"]));
+    assert_eq!((ledger.comparison.drifting().len(), ledger.comparison.drifting_units()), (2, 5));
 }
