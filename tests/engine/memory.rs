@@ -1,5 +1,6 @@
 //! What the ledger says of itself: whether it holds something, has work, or can be dropped.
 
+use redis_inventory::inventory::cluster_slot::Slot;
 use redis_inventory::inventory::key::Watched;
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::quantity::Quantity;
@@ -8,7 +9,7 @@ use redis_inventory::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
 use redis_inventory::ledger::Ledger;
 use redis_inventory::ledger::gone::Gone;
 use redis_inventory::ledger::holds::Holds;
-use redis_inventory::ledger::notes::Touched;
+use redis_inventory::ledger::notes::{Notes, Touched};
 use redis_inventory::ledger::waiting::Waits;
 
 use super::calls::call;
@@ -122,12 +123,15 @@ fn what_is_remembered_is_settled_for_each_slot_alone() {
         let lines = gone.lines.clone();
         ledger.remember(gone, lines);
     }
-    let slot = |name: &str| redis_inventory::inventory::cluster_slot::Slot::of(name);
     let taken = |gone: Option<Gone>| gone.map(|gone| gone.record.id);
-    assert_eq!(taken(ledger.remembered.take_due(1001, Some(slot("B")))), None, "its deadline has not passed");
-    assert_eq!(taken(ledger.remembered.take_due(2000, Some(slot("B")))), Some(id("B")));
-    assert_eq!(taken(ledger.remembered.take_due(2000, Some(slot("B")))), None);
-    assert_eq!(taken(ledger.remembered.take_due(2000, Some(slot("A")))), Some(id("A")));
+    assert_eq!(
+        taken(ledger.remembered.take_due(1001, Some(Slot::of("B")))),
+        None,
+        "its deadline has not passed"
+    );
+    assert_eq!(taken(ledger.remembered.take_due(2000, Some(Slot::of("B")))), Some(id("B")));
+    assert_eq!(taken(ledger.remembered.take_due(2000, Some(Slot::of("B")))), None);
+    assert_eq!(taken(ledger.remembered.take_due(2000, Some(Slot::of("A")))), Some(id("A")));
 }
 
 #[test]
@@ -171,10 +175,13 @@ fn a_counter_that_another_client_has_written_is_known_until_it_is_compared() {
 }
 
 #[test]
-fn the_units_by_which_counters_differ_are_summed_above_and_below() {
-    let mut ledger = Ledger::default();
-    for (sku, drift) in [("P", 2), ("Q", -3), ("R", 1), ("R", 0)] {
-        ledger.comparison.set_drift(&line(sku, 1).sku, drift);
+fn more_notes_than_are_searched_may_concern_every_slot() {
+    let mut notes = Notes::default();
+    let product = |number: i64| Product::parse(format!("{{P}}{number}").as_bytes(), KeyStyle::Plain).unwrap();
+    for number in 0..4096 {
+        notes.touch(Touched::Threshold(product(number)));
     }
-    assert_eq!((ledger.comparison.drifting().len(), ledger.comparison.drifting_units()), (2, 5));
+    assert_eq!(["P", "Q"].map(|name| notes.has_touched_in(Slot::of(name))), [true, false]);
+    notes.touch(Touched::Managed);
+    assert!(notes.has_touched_in(Slot::of("Q")));
 }

@@ -88,6 +88,7 @@ fn whatever_is_no_record_of_this_id_is_foreign() {
         ("another id's", with_items(item).replace("\"R\"", "\"S\"")),
         ("another spelling of the id", with_items(item).replace("\"R\"", "\"{R}\"")),
         ("no items", with_items("")),
+        ("a comma after the last item", with_items(&format!("{item},"))),
         ("a sku twice", with_items(&format!("{item},{item}"))),
         ("quantity 0", with_items(r#"{"product_id":"P","quantity":0}"#)),
         ("quantity below 0", with_items(r#"{"product_id":"P","quantity":-1}"#)),
