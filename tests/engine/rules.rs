@@ -884,6 +884,18 @@ fn a_copy_under_an_ended_id_counts_for_nothing_after_a_restart_either() {
 }
 
 #[test]
+fn a_walk_finds_a_copy_under_an_ended_id_of_which_no_event_has_told() {
+    let mut shop = shop();
+    let json = shop.stored("reservation:A").unwrap().to_owned();
+    shop.unit(|shop| assert_eq!(shop.commit("A"), "OK"));
+    shop.is_deaf = true;
+    shop.client(&["SET", "reservation:A", &json, "PXAT", &(shop.clock + 50).to_string()]);
+    shop.is_deaf = false;
+    shop.restart(false);
+    assert_eq!((shop.memory().foreign.count(), shop.memory().holds.count()), (1, 0));
+}
+
+#[test]
 fn a_job_takes_no_old_outcome_away_inside_the_servers_scan() {
     let mut shop = shop();
     shop.settings.outcome_ttl_ms = 10;
