@@ -220,6 +220,8 @@ class Run:
             say(
                 f"mutants: {len(here)} of {len(batch)} built in {time.monotonic() - begun:.0f} s; {len(wanted)} to come"
             )
+            if self.is_over():
+                say("mutants: the build took all the time: --most makes it shorter")
             if not here:
                 continue
             self.ready()
