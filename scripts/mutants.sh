@@ -4,6 +4,7 @@
 #
 #     scripts/mutants.sh                              all that were not tried yet
 #     scripts/mutants.sh --minutes 60                 for an hour; the next run goes on
+#     scripts/mutants.sh --most 100                   a hundred; the build of a few is short
 #     scripts/mutants.sh --file src/inventory/sku.rs  those of a file
 #     scripts/mutants.sh --change --minutes 5         those of what this branch, or the last commit of main, has changed; fails
 #                                                     if the tests miss one

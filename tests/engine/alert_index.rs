@@ -70,3 +70,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_no_cooldown_reaches_is_forgotten_now_and_then() {
+    let mut index = AlertIndex::default();
+    let product = |at: i64| Product::parse(format!("P{at}").as_bytes(), KeyStyle::Plain).unwrap();
+    for at in 0..1023 {
+        index.enter(&product(at), at, Some(LowStock));
+        index.forget_before(500);
+    }
+    let last = |at: i64| index.last(&product(at), LowStock);
+    assert_eq!([last(0), last(499), last(500), last(1022)], [None, None, Some(500), Some(1022)]);
+}
+
+#[test]
+fn an_alert_tries_no_millisecond_again_that_was_found_to_be_taken() {
+    let mut index = AlertIndex::default();
+    let tries = |index: &AlertIndex| [99, 100, 103, 104].map(|now| index.first_to_try(&product(0), now));
+    index.note_tried(&product(0), 100, 103);
+    assert_eq!(tries(&index), [99, 100, 103, 104], "it has no alert");
+    index.enter(&product(0), 103, Some(LowStock));
+    index.note_tried(&product(0), 100, 103);
+    assert_eq!(tries(&index), [99, 104, 104, 104]);
+    index.note_tried(&product(0), 101, 105);
+    assert_eq!(tries(&index), [99, 106, 106, 106]);
+    index.note_tried(&product(0), 200, 201);
+    assert_eq!((tries(&index), index.first_to_try(&product(0), 200)), ([99, 100, 103, 104], 202));
+}
+
+#[test]
+fn an_index_is_empty_without_alerts_and_without_times_for_a_cooldown() {
+    let mut index = AlertIndex::default();
+    assert!(index.is_empty());
+    index.enter(&product(0), 5, None);
+    assert!(!index.is_empty());
+    index.leave(&product(0), 5);
+    assert!(index.is_empty());
+    index.enter(&product(0), 5, Some(LowStock));
+    index.leave(&product(0), 5);
+    assert!(!index.is_empty(), "the cooldown goes on");
+}

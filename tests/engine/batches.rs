@@ -238,6 +238,21 @@ fn a_call_moves_a_thousand_lines_and_then_asks_for_another() {
     assert_eq!(ask(&mut shop, "INV.MCOMMIT A B C D"), ["OK", "OK", "TRYAGAIN", "OK"]);
     assert_eq!(ask(&mut shop, "INV.MCOMMIT A B C D"), ["OK", "OK", "OK", "OK"]);
     assert_eq!(counters(&shop, "S0"), (6, 0));
+    ask(&mut shop, &format!("INV.RESERVE E PX 60000 ITEMS {}", items.join(" ")));
+    ask(&mut shop, &format!("INV.RESERVE F PX 60000 ITEMS {}", items[..400].join(" ")));
+    assert_eq!(ask(&mut shop, "INV.MCOMMIT E F"), ["OK", "OK"], "a thousand together");
+}
+
+#[test]
+fn the_first_reservation_of_a_call_may_have_more_than_a_thousand_lines() {
+    let mut shop = shop_with(Settings { max_items: 1024, ..settings() });
+    let items: Vec<String> = (0..1001).map(|number| format!("S{number} 1")).collect();
+    for number in 0..1001 {
+        shop.client(&["SET", &format!("stock:available:S{number}"), "9"]);
+    }
+    ask(&mut shop, &format!("INV.RESERVE A PX 60000 ITEMS {}", items.join(" ")));
+    assert_eq!(ask(&mut shop, "INV.MCOMMIT A"), ["OK"]);
+    assert_eq!(counters(&shop, "S1000"), (8, 0));
 }
 
 #[test]

@@ -263,6 +263,19 @@ fn in_a_cluster_the_reservation_of_a_token_is_looked_up_in_the_slot_of_its_comma
     expect(&mut shop, reserve, &format!("COMMITTED reservation {made} "));
 }
 
+#[test]
+fn in_a_cluster_a_record_whose_units_are_in_another_slot_is_foreign() {
+    let mut shop = Simulation::new();
+    shop.style = KeyStyle::Tagged;
+    shop.settings.in_cluster = true;
+    shop.client(&["SET", "stock:available:{P}", "10"]);
+    ask(&mut shop, "INV.RESERVE {P}:A EX 60 ITEMS {P} 3");
+    let json =
+        shop.stored("reservation:{P}:A").unwrap().replace(r#""product_id":"P""#, r#""product_id":"Q""#);
+    shop.client(&["SET", "reservation:{P}:A", &json]);
+    expect(&mut shop, "INV.COMMIT {P}:A", "FOREIGN ");
+}
+
 // --- the units of a late commit ---
 
 #[test]

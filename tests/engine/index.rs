@@ -7,6 +7,8 @@ use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 use redis_inventory::ledger::Ledger;
+use redis_inventory::ledger::gone::Gone;
+use redis_inventory::ledger::holds::Holds;
 
 const SKUS: u64 = 3000;
 
@@ -129,4 +131,64 @@ fn what_is_overdue_is_counted_once_also_while_it_waits_and_only_as_far_as_is_ask
     ledger.holds.enter(&Record::new(id(1), 0, 900, vec![line], None), 900);
     assert_eq!(overdue(&ledger, 105, 99), (3, Some(102)), "it was extended");
     assert_eq!(overdue(&ledger, 200, 99), (8, Some(102)));
+}
+
+#[test]
+fn the_first_reservation_to_open_is_known_and_one_that_waits_is_not_among_them() {
+    let mut ledger = Ledger::default();
+    assert_eq!(ledger.holds.next_wake(), None);
+    let line = Line { sku: sku(1), quantity: Quantity::new(1).unwrap() };
+    for (number, deadline) in [(0, 100), (1, 200)] {
+        ledger.holds.enter(&Record::new(id(number), 0, deadline, vec![line.clone()], None), deadline);
+    }
+    assert_eq!(ledger.holds.next_wake(), Some(100));
+    ledger.holds.postpone(&id(0), 300);
+    assert_eq!(ledger.holds.next_wake(), Some(200));
+}
+
+#[test]
+fn a_reservation_lapses_after_its_deadline_and_counts_as_overdue_until_it_is_settled() {
+    let mut ledger = Ledger::default();
+    let line = Line { sku: sku(1), quantity: Quantity::new(1).unwrap() };
+    let record = Record::new(id(0), 0, 100, vec![line], None);
+    ledger.holds.enter(&record, 100);
+    assert_eq!([100, 101].map(|now| ledger.lapsed(&id(0), now)), [None, Some(100)]);
+    ledger.pend(Gone::new(record, 100));
+    assert_eq!(ledger.lapsed(&id(0), 100), Some(100));
+    for (now, expected) in [(100, (0, None)), (101, (1, Some(100))), (200, (1, Some(100)))] {
+        let overdue = ledger.overdue(now, 99);
+        assert_eq!((overdue.count, overdue.earliest), expected, "{now}");
+    }
+}
+
+/// An index of reservations with ids of this length.
+fn index_of(count: u64, length: usize) -> Holds {
+    let mut holds = Holds::default();
+    let line = Line { sku: sku(1), quantity: Quantity::new(1).unwrap() };
+    for number in 0..count {
+        let id = ReservationId::parse(format!("{number:0length$}").as_bytes(), KeyStyle::Plain).unwrap();
+        holds.enter(&Record::new(id, 0, 100, vec![line.clone()], None), 100);
+    }
+    holds
+}
+
+#[test]
+fn an_id_of_up_to_38_bytes_takes_no_memory_of_its_own() {
+    let [one, longest, longer] = [1, 38, 39].map(|length| index_of(1, length).bytes());
+    assert!(one == longest && longest < longer, "{one} {longest} {longer}");
+}
+
+#[test]
+fn the_memory_of_many_reservations_is_given_back_in_parts() {
+    let calls = |holds: Holds| {
+        let mut remains = holds.into_remains().expect("something to give back");
+        (0..).take_while(|_| remains.free_some()).count()
+    };
+    let mut empty = index_of(5000, 10);
+    for number in 0..5000 {
+        empty.leave(&ReservationId::parse(format!("{number:010}").as_bytes(), KeyStyle::Plain).unwrap());
+    }
+    let of_places = calls(empty);
+    assert_eq!(calls(index_of(5000, 10)), of_places + 4);
+    assert!(of_places > calls(index_of(1, 10)), "{of_places}");
 }

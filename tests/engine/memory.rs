@@ -1,12 +1,16 @@
 //! What the ledger says of itself: whether it holds something, has work, or can be dropped.
 
+use redis_inventory::inventory::cluster_slot::Slot;
+use redis_inventory::inventory::key::Watched;
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::{Record, Restored};
-use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
+use redis_inventory::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
 use redis_inventory::ledger::Ledger;
 use redis_inventory::ledger::gone::Gone;
 use redis_inventory::ledger::holds::Holds;
+use redis_inventory::ledger::notes::{Notes, Touched};
+use redis_inventory::ledger::waiting::Waits;
 
 use super::calls::call;
 use super::simulation::Simulation;
@@ -101,6 +105,13 @@ fn a_database_in_which_nothing_happened_has_no_work() {
     let mut ledger = Ledger::default();
     ledger.notes.mark_later(vec![(id("A"), Restored::Live)]);
     assert!(ledger.has_work(1000, true));
+    // On a replica too: a key that could not be read yet, and one that a walk has met.
+    let mut ledger = Ledger::default();
+    ledger.waiting.enter(Waits::Unread(id("A"), 0));
+    assert!(ledger.has_work(1000, false));
+    let mut ledger = Ledger::default();
+    ledger.learn(Touched::Reservation(id("A")));
+    assert!(ledger.has_work(1000, false));
 }
 
 #[test]
@@ -112,10 +123,65 @@ fn what_is_remembered_is_settled_for_each_slot_alone() {
         let lines = gone.lines.clone();
         ledger.remember(gone, lines);
     }
-    let slot = |name: &str| redis_inventory::inventory::cluster_slot::Slot::of(name);
     let taken = |gone: Option<Gone>| gone.map(|gone| gone.record.id);
-    assert_eq!(taken(ledger.remembered.take_due(1001, Some(slot("B")))), None, "its deadline has not passed");
-    assert_eq!(taken(ledger.remembered.take_due(2000, Some(slot("B")))), Some(id("B")));
-    assert_eq!(taken(ledger.remembered.take_due(2000, Some(slot("B")))), None);
-    assert_eq!(taken(ledger.remembered.take_due(2000, Some(slot("A")))), Some(id("A")));
+    assert_eq!(
+        taken(ledger.remembered.take_due(1001, Some(Slot::of("B")))),
+        None,
+        "its deadline has not passed"
+    );
+    assert_eq!(taken(ledger.remembered.take_due(2000, Some(Slot::of("B")))), Some(id("B")));
+    assert_eq!(taken(ledger.remembered.take_due(2000, Some(Slot::of("B")))), None);
+    assert_eq!(taken(ledger.remembered.take_due(2000, Some(Slot::of("A")))), Some(id("A")));
+}
+
+#[test]
+fn a_ledger_that_knows_anything_is_not_blank() {
+    assert!(Ledger::default().is_blank());
+    let sku = line("P", 1).sku;
+    let product = Product::of(&sku);
+    for watched in [
+        Watched::Reservation(Some(id("A"))),
+        Watched::Threshold(product.clone()),
+        Watched::Alert(product.clone(), 5),
+        Watched::Warehouses(product.clone()),
+        Watched::Floor(sku.clone()),
+        Watched::Limit(product),
+        Watched::Reserved(sku.clone()),
+        Watched::Managed,
+    ] {
+        let mut ledger = Ledger::default();
+        let what = format!("{watched:?}");
+        ledger.touch_watched(b"a key", watched);
+        assert!(!ledger.is_blank(), "{what}");
+    }
+    let mut ledger = Ledger::default();
+    ledger.holds.enter(&record("A", 1000), 1000);
+    assert!(!ledger.is_blank());
+    let mut ledger = Ledger::default();
+    ledger.comparison.set_drift(&sku, 1);
+    assert!(!ledger.is_blank());
+}
+
+#[test]
+fn a_counter_that_another_client_has_written_is_known_until_it_is_compared() {
+    let mut ledger = Ledger::default();
+    let [p, q] = ["P", "Q"].map(|name| line(name, 1).sku);
+    assert!(!ledger.comparison.has_written());
+    ledger.note_written(p.clone());
+    let written = |ledger: &Ledger| [&p, &q].map(|sku| ledger.comparison.is_written(sku));
+    assert_eq!((ledger.comparison.has_written(), written(&ledger)), (true, [true, false]));
+    assert_eq!(ledger.take_written(), std::slice::from_ref(&p));
+    assert_eq!((ledger.comparison.has_written(), written(&ledger)), (false, [false, false]));
+}
+
+#[test]
+fn more_notes_than_are_searched_may_concern_every_slot() {
+    let mut notes = Notes::default();
+    let product = |number: i64| Product::parse(format!("{{P}}{number}").as_bytes(), KeyStyle::Plain).unwrap();
+    for number in 0..4096 {
+        notes.touch(Touched::Threshold(product(number)));
+    }
+    assert_eq!(["P", "Q"].map(|name| notes.has_touched_in(Slot::of(name))), [true, false]);
+    notes.touch(Touched::Managed);
+    assert!(notes.has_touched_in(Slot::of("Q")));
 }

@@ -309,6 +309,32 @@ fn a_record_that_has_moved_away_is_not_remembered() {
     assert_eq!(shards.counters(), (STOCK, 0));
 }
 
+#[test]
+fn nothing_waits_for_a_due_reservation_that_has_left_with_its_slot() {
+    let mut shards = Shards::new();
+    shards.reserve(1, 5, 1000).unwrap();
+    shards.begin();
+    shards.pass(2000);
+    assert!(!shards.nodes[0].memory().waiting.is_empty());
+    shards.end();
+    shards.sweep();
+    assert!(shards.nodes[0].memory().waiting.is_empty());
+}
+
+#[test]
+fn a_key_that_could_not_be_read_waits_an_hour_for_its_slot() {
+    let mut shards = Shards::new();
+    shards.begin();
+    let node = &mut shards.nodes[0];
+    let due = (node.clock - 1).to_string();
+    node.client(&["SET", "reservation:{W}:R1", "a due record", "PXAT", &due]);
+    for (ms, waits) in [(3_600_000, true), (1, false)] {
+        node.advance(ms);
+        node.sweep();
+        assert_eq!(!node.memory().waiting.is_empty(), waits);
+    }
+}
+
 /// A node to which the slot of W moves all at once. It has received the counters and one reservation of 5 units, and then
 /// receives each command of the old owner.
 fn node_that_receives_a_slot_at_once() -> Simulation {

@@ -1,6 +1,8 @@
 //! The rules of docs/internals/releases.md, one test for each sentence. Each test covers histories in which real servers
 //! lost or duplicated units.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use redis_inventory::engine::audit::{self, AuditCursor};
 use redis_inventory::engine::effects;
 use redis_inventory::engine::keyspace::{LoadRepair, Tally};
@@ -745,6 +747,19 @@ fn a_reservation_that_is_sold_in_part_keeps_the_deadline_that_another_client_gav
 }
 
 #[test]
+fn a_due_record_that_the_server_does_not_expire_yet_stays_until_the_next_try() {
+    let mut shop = shop();
+    shop.expires_late_ms = 5;
+    shop.advance(102);
+    shop.sweep();
+    assert!(shop.stored("reservation:A").is_some());
+    assert_eq!(shop.counters("P"), "5 5");
+    shop.advance(1001);
+    shop.sweep();
+    assert_eq!((shop.counters("P"), shop.outcome("A")), ("10 0".to_owned(), expired("P 5")));
+}
+
+#[test]
 fn a_restored_reservation_is_marked_if_a_counter_contradicts_it_and_stays_so_when_it_is_changed() {
     let mut shop = shop();
     let json = shop.stored("reservation:A").unwrap().to_owned();
@@ -816,6 +831,43 @@ fn a_record_that_appears_under_an_id_that_has_ended_is_foreign_for_as_long_as_it
 }
 
 #[test]
+fn a_record_that_was_found_to_be_foreign_is_so_without_the_outcome_too() {
+    let mut shop = shop();
+    let json = shop.stored("reservation:A").unwrap().to_owned();
+    shop.unit(|shop| assert_eq!(shop.commit("A"), "OK"));
+    // In one script, before the record can be marked.
+    shop.unit(|shop| {
+        shop.execute(&["SET", "reservation:A", &json]);
+        assert!(shop.commit("A").starts_with("FOREIGN"));
+        shop.execute(&["DEL", "inventory:outcome:A"]);
+        assert!(shop.commit("A").starts_with("FOREIGN"));
+    });
+    assert_eq!(shop.counters("P"), "5 0");
+}
+
+#[test]
+fn an_overdue_record_without_a_ttl_is_shown_as_expired() {
+    let mut shop = shop();
+    shop.client(&["PERSIST", "reservation:A"]);
+    for (ms, state) in [(100, "reserved"), (2, "expired")] {
+        shop.advance(ms);
+        assert_eq!(shop.unit(|shop| shop.get("A")).map(|view| view.state), Some(state));
+    }
+}
+
+#[test]
+fn a_process_that_dies_while_units_move_has_doubled_none() {
+    for call in 1..40 {
+        let mut shop = shop();
+        shop.dies_in = call;
+        let _ = catch_unwind(AssertUnwindSafe(|| shop.unit(|shop| shop.rollback("A"))));
+        let on_hand: i64 =
+            ["available", "reserved"].iter().filter_map(|kind| shop.number(&format!("stock:{kind}:P"))).sum();
+        assert!(on_hand <= 10, "it died in call {call} with {on_hand}");
+    }
+}
+
+#[test]
 fn a_copy_under_an_ended_id_counts_for_nothing_after_a_restart_either() {
     let mut shop = shop();
     let json = shop.stored("reservation:A").unwrap().to_owned();
@@ -829,6 +881,18 @@ fn a_copy_under_an_ended_id_counts_for_nothing_after_a_restart_either() {
         assert_eq!(shop.memory().holds.held_by_others(&p, 0), 0);
         shop.advance(51);
     }
+}
+
+#[test]
+fn a_walk_finds_a_copy_under_an_ended_id_of_which_no_event_has_told() {
+    let mut shop = shop();
+    let json = shop.stored("reservation:A").unwrap().to_owned();
+    shop.unit(|shop| assert_eq!(shop.commit("A"), "OK"));
+    shop.is_deaf = true;
+    shop.client(&["SET", "reservation:A", &json, "PXAT", &(shop.clock + 50).to_string()]);
+    shop.is_deaf = false;
+    shop.restart(false);
+    assert_eq!((shop.memory().foreign.count(), shop.memory().holds.count()), (1, 0));
 }
 
 #[test]

@@ -77,6 +77,8 @@ pub struct Simulation {
     pub paused: bool,
     /// Valkey's import mode: overdue keys are hidden but kept.
     pub importing: bool,
+    /// By this much, the clock by which the server expires keys is behind the one that the module reads.
+    pub expires_late_ms: i64,
     /// Jobs only have time for what cannot wait.
     pub is_busy: bool,
     /// In a cluster: a counter has moved away while something waited to be settled.
@@ -147,6 +149,7 @@ impl Simulation {
             role: Role::Master,
             paused: false,
             importing: false,
+            expires_late_ms: 0,
             is_busy: false,
             counter_has_left: false,
             slots: BTreeMap::new(),
@@ -489,7 +492,8 @@ impl Simulation {
     }
 
     fn is_due(&self, name: &str) -> bool {
-        self.data.get(name).and_then(|entry| entry.until).is_some_and(|until| self.clock > until)
+        let clock = self.clock - self.expires_late_ms;
+        self.data.get(name).and_then(|entry| entry.until).is_some_and(|until| clock > until)
     }
 
     // --- what a server does ---

@@ -28,3 +28,17 @@ fn a_page_reads_a_bounded_number_of_warehouses_and_the_walk_still_finds_every_pr
     found.sort_unstable();
     assert_eq!(found, ["P", "Q", "R"]);
 }
+
+#[test]
+fn a_product_with_too_many_warehouses_takes_no_room_from_the_others_of_its_page() {
+    let mut shop = Simulation::new();
+    for product in ["P", "Q", "R"] {
+        for place in 0..1025 {
+            shop.client(&["ZADD", &format!("stock:warehouses:{product}"), "1", &format!("w{place}")]);
+        }
+    }
+    let query = StockScanQuery { cursor: StockCursor::Counters(0), count: 100, pattern: None, low: false };
+    let page = shop.unit(|shop| stock_scan(shop, &query, |_| true)).expect("a page");
+    // None of them can be read.
+    assert_eq!((page.found.len(), page.found.iter().filter(|(_, stock)| stock.is_err()).count()), (3, 3));
+}

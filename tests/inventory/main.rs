@@ -6,6 +6,7 @@ mod allocation;
 mod ids;
 mod keys;
 mod orders;
+mod patterns;
 mod quantities;
 mod records;
 mod refusals;

@@ -4,7 +4,7 @@ use redis_inventory::inventory::ending::Ending;
 use redis_inventory::inventory::line::Line;
 use redis_inventory::inventory::outcome::{Outcome, Parts};
 use redis_inventory::inventory::quantity::Quantity;
-use redis_inventory::inventory::reservation::Record;
+use redis_inventory::inventory::reservation::{Record, Restored};
 use redis_inventory::inventory::sku::{
     KeyStyle::{Plain, Tagged},
     ReservationId, Sku,
@@ -84,9 +84,11 @@ fn whatever_is_no_record_of_this_id_is_foreign() {
         ("a script's", r#"{"sku":"P","qty":1}"#.to_owned()),
         ("cut off", with_items(item)[..40].to_owned()),
         ("something after it", with_items(item) + "x"),
+        ("a brace after it", with_items(item) + "}"),
         ("another id's", with_items(item).replace("\"R\"", "\"S\"")),
         ("another spelling of the id", with_items(item).replace("\"R\"", "\"{R}\"")),
         ("no items", with_items("")),
+        ("a comma after the last item", with_items(&format!("{item},"))),
         ("a sku twice", with_items(&format!("{item},{item}"))),
         ("quantity 0", with_items(r#"{"product_id":"P","quantity":0}"#)),
         ("quantity below 0", with_items(r#"{"product_id":"P","quantity":-1}"#)),
@@ -430,4 +432,17 @@ fn a_record_under_the_key_of_another_id_is_misnamed() {
     assert!(Record::is_misnamed(&id("B"), &json));
     assert!(!Record::is_misnamed(&id("A"), &json));
     assert!(!Record::is_misnamed(&id("A"), b"7"), "what is not a record has no id");
+}
+
+#[test]
+fn a_mark_is_written_once_and_only_into_the_record_of_this_id() {
+    let marked = |name: &str, json: &[u8], how| Record::marked_restored(&id(name), json, how);
+    let plain = record("R", "P 5").to_json();
+    let live = marked("R", &plain, Restored::Live).expect("a mark");
+    assert!(Record::from_json(&id("R"), &live, Plain).unwrap().restored);
+    assert_eq!(marked("R", &live, Restored::Live), None);
+    assert!(marked("R", &live, Restored::Ended).is_some());
+    for json in [&plain, &live] {
+        assert_eq!(marked("S", json, Restored::Ended), None);
+    }
 }
