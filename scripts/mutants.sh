@@ -39,6 +39,6 @@ fi
 export PATH=$tool/bin:$PATH
 exports=$(scripts/setup-libclang.sh)
 eval "$exports"
-# The same random histories for each mutant.
-export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-20261122} PROPTEST_CASES=${PROPTEST_CASES:-200}
+# The same random histories for each mutant. What a mutant fails in is not kept as a failure of the tests.
+export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-20261122} PROPTEST_CASES=${PROPTEST_CASES:-200} PROPTEST_DISABLE_FAILURE_PERSISTENCE=1
 exec python3 scripts/mutants.py "$@"
