@@ -158,7 +158,8 @@ fn cases() -> Vec<Case> {
             format!("INV.RESERVE odd-{n}-{n} ITEMS BUSY 1")
         }),
         case("COMMIT after a read of 300 due reservations of 128 lines", |client, n| {
-            let at = client.now() + 1000;
+            // Time enough to reserve all of them, on a busy machine too.
+            let at = client.now() + 3000;
             for number in 0..300 {
                 let items = items(|n| long("LONG", n), 1);
                 client.ask(format!("INV.RESERVE read-{n}-{number} PXAT {at} ITEMS {items}"));
