@@ -28,6 +28,10 @@ pub const MOST_RESERVATIONS: usize = 1000;
 /// The maximum number of lines in one call, for all its reservations together.
 pub const MOST_LINES: usize = 1000;
 
+/// The maximum size, in bytes, of the free texts of the reservations that one call ends. A text is read, and stored and
+/// replicated again with the outcome: a megabyte takes two milliseconds.
+const MOST_DATA: usize = 1 << 20;
+
 /// The number of lines of stored records and outcomes that one call reads. Reading them takes two milliseconds.
 const MOST_READ: usize = 16_384;
 
@@ -108,7 +112,7 @@ fn end<K: Keyspace>(
         },
     };
     let Some((record, deadline)) = live else { return Ok(()) };
-    work.move_lines(&record)?;
+    work.end(&record)?;
     let lines = &record.items;
     check_counters(draft, &record, lines, ending)?;
     let end = end_effect(draft, &record, deadline, ending, lines);
@@ -128,6 +132,8 @@ struct Work {
     read: usize,
     /// The lines of the reservations that it ends.
     moved: usize,
+    /// The bytes of their free texts.
+    data: usize,
 }
 
 impl Work {
@@ -146,17 +152,18 @@ impl Work {
         Ok(state)
     }
 
-    /// Counts the lines of a reservation that is to end. The first one may have any number.
+    /// Counts the lines and the free text of a reservation that is to end. The first one may have any number.
     ///
     /// # Errors
     ///
     /// [`Refusal::CallFull`] (`TRYAGAIN`) if there are too many.
-    fn move_lines(&mut self, record: &Record) -> Result<(), Refusal> {
-        let sum = self.moved.saturating_add(record.items.len());
-        if self.moved > 0 && sum > MOST_LINES {
+    fn end(&mut self, record: &Record) -> Result<(), Refusal> {
+        let moved = self.moved.saturating_add(record.items.len());
+        let data = self.data.saturating_add(record.data.as_ref().map_or(0, String::len));
+        if self.moved > 0 && (moved > MOST_LINES || data > MOST_DATA) {
             return Err(Refusal::CallFull(record.id.clone()));
         }
-        self.moved = sum;
+        (self.moved, self.data) = (moved, data);
         Ok(())
     }
 }

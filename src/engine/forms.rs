@@ -411,7 +411,7 @@ impl<'a> Packed<'a> {
                 return None;
             }
             first = first.or(Some(&record.id));
-            many.add(&record.to_json())?;
+            many.add(|out| record.write_json(out))?;
         }
         many.packed(Argument::Word(header(Step::Holds, style)?), first?)
     }
@@ -432,7 +432,7 @@ impl<'a> Packed<'a> {
                         return None;
                     }
                     units.start = index.checked_add(1)?;
-                    many.add(&outcome.to_json(id))?;
+                    many.add(|out| outcome.write_json(id, out))?;
                 }
                 Effect::Hold { .. }
                 | Effect::Record { .. }
@@ -526,13 +526,13 @@ impl Many {
         self.places.push(0..0);
     }
 
-    /// Adds the document of the next effect. `None` if there are too many bytes.
-    fn add(&mut self, document: &[u8]) -> Option<()> {
+    /// Adds the document of the next effect, which `write` appends. `None` if there are too many bytes.
+    fn add(&mut self, write: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Option<()> {
         if !self.documents.is_empty() {
             self.documents.push(BETWEEN);
         }
         let start = self.documents.len();
-        self.documents.extend_from_slice(document);
+        self.documents = write(std::mem::take(&mut self.documents));
         self.places.push(start..self.documents.len());
         (self.documents.len() <= MOST_PACKED).then_some(())
     }

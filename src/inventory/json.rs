@@ -4,7 +4,11 @@
 //! whitespace, the fields in their order, no escapes in strings. It gives up on anything else, and the caller falls back to
 //! `serde_json`. [`Writer`] writes the form, and leaves only strings that need escapes to `serde_json`.
 
+use super::bytes::position;
 use super::line::{LineJson, QuotaJson};
+
+/// The room for a document with one line and no free text, which takes 150 to 200 bytes.
+const USUAL: usize = 256;
 
 /// Writes a document. The caller also writes the text between the values, in the form that [`Reader`] expects.
 pub(super) struct Writer {
@@ -12,10 +16,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// An empty document.
-    pub(super) fn new() -> Self {
-        // With one line, a document takes 150 to 200 bytes.
-        Self { out: Vec::with_capacity(256) }
+    /// Appends a document with this free text to `out`.
+    pub(super) fn new(mut out: Vec<u8>, data: Option<&str>) -> Self {
+        out.reserve(USUAL.saturating_add(data.map_or(0, str::len)));
+        Self { out }
     }
 
     /// Writes `text` as it is.
@@ -25,8 +29,8 @@ impl Writer {
 
     /// Writes a string.
     pub(super) fn text(&mut self, value: &str) {
-        let is_verbatim = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
-        if value.bytes().all(is_verbatim) {
+        let needs_escape = |byte: u8| !(b' '..=b'~').contains(&byte) || byte == b'"' || byte == b'\\';
+        if position(value.as_bytes(), needs_escape).is_none() {
             self.put("\"");
             self.put(value);
             self.put("\"");
@@ -58,7 +62,7 @@ impl Writer {
         self.put(if lines.is_empty() { "[]" } else { "}]" });
     }
 
-    /// The finished document.
+    /// The text with the finished document.
     pub(super) fn end(self) -> Vec<u8> {
         self.out
     }
@@ -89,8 +93,7 @@ impl<'a> Reader<'a> {
     /// A string without escapes.
     pub(super) fn text(&mut self) -> Option<&'a str> {
         self.expect("\"")?;
-        let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..b' ');
-        let end = self.rest.iter().position(ends)?;
+        let end = position(self.rest, |byte| byte < b' ' || byte == b'"' || byte == b'\\')?;
         let (text, rest) = self.rest.split_at_checked(end)?;
         self.rest = rest;
         self.expect("\"")?;

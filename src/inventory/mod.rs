@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod allocation;
+mod bytes;
 pub mod cluster_slot;
 pub mod ending;
 mod json;

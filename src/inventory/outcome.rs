@@ -125,8 +125,8 @@ impl<'a> OutcomeJson<'a> {
         })
     }
 
-    fn write(&self) -> Vec<u8> {
-        let mut out = Writer::new();
+    fn write(&self, out: Vec<u8>) -> Vec<u8> {
+        let mut out = Writer::new(out, self.data.as_deref());
         out.put("{\"reservation_id\":");
         out.text(&self.reservation_id);
         out.put(",\"state\":");
@@ -307,6 +307,11 @@ impl Outcome {
 
     /// The stored form: JSON.
     pub fn to_json(&self, id: &ReservationId) -> Vec<u8> {
+        self.write_json(id, Vec::new())
+    }
+
+    /// Appends the stored form to `out`.
+    pub fn write_json(&self, id: &ReservationId, out: Vec<u8>) -> Vec<u8> {
         OutcomeJson {
             reservation_id: id.as_str().into(),
             state: self.ending,
@@ -322,7 +327,7 @@ impl Outcome {
             quota: QuotaJson::of(&self.quota),
             replaced_by: self.replaced_by.as_ref().map(|successor| successor.as_str().into()),
         }
-        .write()
+        .write(out)
     }
 
     /// The outcome after these lines have been returned as well.

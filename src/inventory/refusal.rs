@@ -411,7 +411,7 @@ impl fmt::Display for Refusal {
             ),
             Self::CallFull(id) => write!(
                 out,
-                "the earlier reservations of this call have as many lines as one call may have: send {id} in another call"
+                "the earlier reservations of this call are all that one call has time for: send {id} in another call"
             ),
             Self::TryAgain => {
                 out.write_str("the module is still indexing live reservations: try again in a moment")

@@ -154,8 +154,8 @@ impl<'a> RecordJson<'a> {
         })
     }
 
-    fn write(&self) -> Vec<u8> {
-        let mut out = Writer::new();
+    fn write(&self, out: Vec<u8>) -> Vec<u8> {
+        let mut out = Writer::new(out, self.data.as_deref());
         out.put("{\"reservation_id\":");
         out.text(&self.reservation_id);
         out.put(",\"created_at\":");
@@ -408,7 +408,7 @@ impl Record {
     pub fn marked_restored(id: &ReservationId, json: &[u8], how: Restored) -> Option<Vec<u8>> {
         let read = RecordJson::read(json)?;
         let is_new = read.reservation_id == id.as_str() && read.restored.is_none_or(|known| known != how);
-        is_new.then(|| RecordJson { restored: Some(how), ..read }.write())
+        is_new.then(|| RecordJson { restored: Some(how), ..read }.write(Vec::new()))
     }
 
     /// Whether `json` is the record of an id other than `id`, the one in its key. RENAME and COPY have this effect.
@@ -418,6 +418,11 @@ impl Record {
 
     /// The stored form: JSON.
     pub fn to_json(&self) -> Vec<u8> {
+        self.write_json(Vec::new())
+    }
+
+    /// Appends the stored form to `out`.
+    pub fn write_json(&self, out: Vec<u8>) -> Vec<u8> {
         RecordJson {
             reservation_id: self.id.as_str().into(),
             created_at: self.created_at,
@@ -432,6 +437,6 @@ impl Record {
             short: self.short.as_ref().map(|short| short.iter().map(LineJson::of).collect()),
             restored: self.restored.then_some(Restored::Live),
         }
-        .write()
+        .write(out)
     }
 }

@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::rc::Rc;
 
+use super::bytes::position;
+
 /// The longest id, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
 
@@ -354,7 +356,7 @@ pub fn check_text(what: impl fmt::Display, text: &[u8]) -> Result<&str, InvalidT
 
 /// Whether a text consists of printable ASCII characters. Most do, and the test is fast.
 pub fn is_plain(text: &[u8]) -> bool {
-    text.iter().all(|byte| (b' '..=b'~').contains(byte))
+    position(text, |byte| !(b' '..=b'~').contains(&byte)).is_none()
 }
 
 /// The canonical spelling of an id. In tagged style an id may contain no braces, or exactly one tag that is not empty.

@@ -244,6 +244,20 @@ fn a_call_moves_a_thousand_lines_and_then_asks_for_another() {
 }
 
 #[test]
+fn a_call_ends_reservations_with_a_megabyte_of_data_and_then_asks_for_another() {
+    let mut shop = shop_with(Settings { max_data_bytes: 4 << 20, ..settings() });
+    shop.client(&["SET", "stock:available:P", "9"]);
+    for (id, size) in [("A", 600 << 10), ("B", 500 << 10), ("C", 424 << 10), ("D", 0), ("E", 1536 << 10)] {
+        let data = if size > 0 { format!(" DATA {}", "d".repeat(size)) } else { String::new() };
+        ask(&mut shop, &format!("INV.RESERVE {id} PX 60000{data} ITEMS P 1"));
+    }
+    assert_eq!(ask(&mut shop, "INV.MROLLBACK A B C D E"), ["OK", "TRYAGAIN", "OK", "OK", "TRYAGAIN"]);
+    assert_eq!(ask(&mut shop, "INV.MCOMMIT B E"), ["OK", "TRYAGAIN"]);
+    assert_eq!(ask(&mut shop, "INV.MCOMMIT E"), ["OK"], "the first one may have any size");
+    assert_eq!(counters(&shop, "P"), (7, 0));
+}
+
+#[test]
 fn the_first_reservation_of_a_call_may_have_more_than_a_thousand_lines() {
     let mut shop = shop_with(Settings { max_items: 1024, ..settings() });
     let items: Vec<String> = (0..1001).map(|number| format!("S{number} 1")).collect();
