@@ -29,8 +29,8 @@ pub const MOST_RESERVATIONS: usize = 1000;
 pub const MOST_LINES: usize = 1000;
 
 /// The maximum size, in bytes, of the free texts of the reservations that one call ends. A text is read, and stored and
-/// replicated again with the outcome: a megabyte takes two milliseconds.
-const MOST_DATA: usize = 1 << 20;
+/// replicated again with the outcome: this many bytes take more than a millisecond.
+const MOST_DATA: usize = 512 << 10;
 
 /// The number of lines of stored records and outcomes that one call reads. Reading them takes two milliseconds.
 const MOST_READ: usize = 16_384;

@@ -244,10 +244,10 @@ fn a_call_moves_a_thousand_lines_and_then_asks_for_another() {
 }
 
 #[test]
-fn a_call_ends_reservations_with_a_megabyte_of_data_and_then_asks_for_another() {
+fn a_call_ends_reservations_with_half_a_megabyte_of_data_and_then_asks_for_another() {
     let mut shop = shop_with(Settings { max_data_bytes: 4 << 20, ..settings() });
     shop.client(&["SET", "stock:available:P", "9"]);
-    for (id, size) in [("A", 600 << 10), ("B", 500 << 10), ("C", 424 << 10), ("D", 0), ("E", 1536 << 10)] {
+    for (id, size) in [("A", 300 << 10), ("B", 250 << 10), ("C", 212 << 10), ("D", 0), ("E", 768 << 10)] {
         let data = if size > 0 { format!(" DATA {}", "d".repeat(size)) } else { String::new() };
         ask(&mut shop, &format!("INV.RESERVE {id} PX 60000{data} ITEMS P 1"));
     }
