@@ -6,10 +6,14 @@
 //! [`source`] reads all masters through a [`link`] to each, [`state`] keeps what was read, and [`view`] draws it.
 
 pub mod link;
+pub mod lists;
+pub mod look;
+pub mod rates;
 pub mod reading;
 pub mod replies;
 pub mod source;
 pub mod state;
+pub mod texts;
 pub mod view;
 
 use std::io::{self, IsTerminal};
@@ -28,10 +32,10 @@ use signal_hook::iterator::Signals;
 use crate::failure::{Exit, Failure};
 use crate::server::address;
 use link::now;
+use look::Look;
 use reading::{Ask, Reading, Trouble};
 use source::Source;
 use state::State;
-use view::Look;
 
 /// Show stock, reservations and alerts, live.
 #[derive(Debug, clap::Args)]

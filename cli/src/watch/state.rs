@@ -2,11 +2,13 @@
 //! ms by this machine's clock.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::stock::Stock;
+use crate::watch::lists::{Cursor, Order, Panel};
+use crate::watch::rates::{Counts, Rates};
 use crate::watch::reading::{Absence, Alert, Ask, Change, Reading, Reservation, STOCKS, Search, Totals};
 
 /// The number of products that are kept; further ones are not shown.
@@ -15,106 +17,8 @@ pub const MOST_PRODUCTS: usize = 10_000;
 /// The number of newest alerts that are kept.
 pub const MOST_ALERTS: usize = 500;
 
-/// Rates are averaged over the last five seconds.
-const RATES_MS: i64 = 5_000;
-
 /// A reading that takes longer than this is reported.
 const SLOW_MS: i64 = 2_000;
-
-/// The lists, in their order on the screen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Panel {
-    /// Available and reserved.
-    Products,
-    /// By deadline.
-    Reservations,
-    /// Newest first.
-    Alerts,
-}
-
-impl Panel {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Products, Self::Reservations, Self::Alerts];
-
-    const fn next(self) -> Self {
-        match self {
-            Self::Products => Self::Reservations,
-            Self::Reservations => Self::Alerts,
-            Self::Alerts => Self::Products,
-        }
-    }
-
-    const fn previous(self) -> Self {
-        self.next().next()
-    }
-}
-
-/// The order of the products.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Those of which the fewest units can be reserved.
-    LeastAvailable,
-    /// Those with the most reserved units.
-    MostReserved,
-    /// By name.
-    Name,
-}
-
-impl Order {
-    /// Its name in a title.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::LeastAvailable => "least available first",
-            Self::MostReserved => "most reserved first",
-            Self::Name => "by name",
-        }
-    }
-
-    const fn next(self) -> Self {
-        match self {
-            Self::LeastAvailable => Self::MostReserved,
-            Self::MostReserved => Self::Name,
-            Self::Name => Self::LeastAvailable,
-        }
-    }
-}
-
-/// A position in a list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cursor {
-    /// The selected row.
-    pub at: usize,
-    /// The first visible row.
-    pub top: usize,
-    /// The number of visible rows, set when the list is drawn.
-    pub height: usize,
-}
-
-impl Cursor {
-    /// Keeps it within a list of this length, with the selected row visible.
-    pub fn fit(&mut self, length: usize, height: usize) {
-        self.height = height;
-        self.at = self.at.min(length.saturating_sub(1));
-        let lowest = (self.at + 1).saturating_sub(height);
-        self.top = self.top.max(lowest).min(self.at).min(length.saturating_sub(height));
-    }
-
-    fn press(&mut self, key: KeyCode, length: usize) {
-        let page = self.height.max(1);
-        let last = length.saturating_sub(1);
-        self.at = match key {
-            KeyCode::Up | KeyCode::Char('k') => self.at.saturating_sub(1),
-            KeyCode::Down | KeyCode::Char('j') => self.at + 1,
-            KeyCode::PageUp => self.at.saturating_sub(page),
-            KeyCode::PageDown => self.at + page,
-            KeyCode::Home | KeyCode::Char('g') => 0,
-            KeyCode::End | KeyCode::Char('G') => last,
-            _ => self.at,
-        }
-        .min(last);
-        self.fit(length, self.height);
-    }
-}
 
 /// A product that is known.
 #[derive(Clone, Debug, Default)]
@@ -129,46 +33,6 @@ pub struct Product {
     asked: u64,
     /// Named by the user: it stays on the screen even if the server does not know it.
     is_named: bool,
-}
-
-/// Totals at several times within the last seconds.
-#[derive(Clone, Debug, Default)]
-struct Counts {
-    samples: VecDeque<(i64, Totals)>,
-}
-
-impl Counts {
-    fn add(&mut self, at: i64, totals: Totals) {
-        self.samples.push_back((at, totals));
-        // The first sample is the base of the rate.
-        while self.samples.get(1).is_some_and(|(second, _)| at - second >= RATES_MS) {
-            self.samples.pop_front();
-        }
-    }
-
-    /// Tenths of events per second.
-    fn rate(&self, count: impl Fn(&Totals) -> u64) -> Option<u64> {
-        let ((from, first), (to, last)) = (self.samples.front()?, self.samples.back()?);
-        let ms = u64::try_from(to - from).ok().filter(|ms| *ms > 0)?;
-        Some(count(last).saturating_sub(count(first)).saturating_mul(10_000) / ms)
-    }
-}
-
-/// Tenths of events per second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rates {
-    /// Reservations made.
-    pub reserved: u64,
-    /// Sold.
-    pub committed: u64,
-    /// Returned by a command.
-    pub rolled_back: u64,
-    /// Returned at their deadline.
-    pub expired: u64,
-    /// Refused because there was not enough stock; the feed does not have this.
-    pub short: Option<u64>,
-    /// There were more changes than were read.
-    pub are_at_least: bool,
 }
 
 /// Everything on the screen.

@@ -1,16 +1,18 @@
-//! Draws the state as text, on a screen of any size. Colours only repeat what the characters say.
+//! Draws the state as text, on a screen of any size.
 
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Modifier, Style};
-use ratatui::symbols::border;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Cell, Clear, Paragraph, Row, Table};
 use ratatui::{Frame, buffer};
 
-use crate::output::is_plain;
 use crate::stock::{Place, Units};
+use crate::watch::lists::{Cursor, Panel};
+use crate::watch::look::{CHOSEN, FAINT, Look, STRONG};
+use crate::watch::rates::Rates;
 use crate::watch::reading::{Absence, Alert, Reservation};
-use crate::watch::state::{Cursor, Panel, Product, Rates, State};
+use crate::watch::state::{Product, State};
+use crate::watch::texts::{count, first_fit, fit, plain, tenths, time_ago, time_left, width_of};
 
 /// From this width on, the lists are side by side.
 const WIDE: u16 = 120;
@@ -23,55 +25,6 @@ const NEW_MS: i64 = 10_000;
 
 /// A reservation that ends within this time is marked.
 const SOON_MS: i64 = 10_000;
-
-/// The capabilities of the terminal.
-#[derive(Clone, Copy, Debug)]
-pub struct Look {
-    /// Characters beyond ASCII.
-    pub is_utf8: bool,
-    /// Colours.
-    pub is_coloured: bool,
-}
-
-impl Look {
-    const fn pick<T: Copy>(self, utf8: T, ascii: T) -> T {
-        if self.is_utf8 { utf8 } else { ascii }
-    }
-
-    fn colour(self, colour: Color) -> Style {
-        if self.is_coloured { Style::new().fg(colour) } else { Style::new() }
-    }
-
-    fn good(self) -> Style {
-        self.colour(Color::Green)
-    }
-
-    fn warning(self) -> Style {
-        self.colour(Color::Yellow)
-    }
-
-    fn bad(self) -> Style {
-        self.colour(Color::Red)
-    }
-
-    fn frame(self) -> border::Set<'static> {
-        let ascii = border::Set {
-            top_left: "+",
-            top_right: "+",
-            bottom_left: "+",
-            bottom_right: "+",
-            vertical_left: "|",
-            vertical_right: "|",
-            horizontal_top: "-",
-            horizontal_bottom: "-",
-        };
-        self.pick(border::PLAIN, ascii)
-    }
-}
-
-const FAINT: Style = Style::new().add_modifier(Modifier::DIM);
-const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
-const CHOSEN: Style = Style::new().add_modifier(Modifier::REVERSED);
 
 /// Draws everything, and tells the lists how many of their rows are visible.
 pub fn draw(frame: &mut Frame, state: &mut State, now: i64, look: Look) {
@@ -119,12 +72,6 @@ fn make_plain(cell: &mut buffer::Cell, look: Look) {
         let end = if look.is_utf8 { plain.len() } else { 1 };
         cell.set_symbol(plain.get(..end).filter(|plain| !plain.is_empty()).unwrap_or(" "));
     }
-}
-
-/// Text from the server, without characters that would reorder the line, and in ASCII if the terminal needs it.
-pub fn plain(text: &str, is_utf8: bool) -> String {
-    let characters = text.chars().filter(|character| is_plain(*character));
-    characters.map(|character| if is_utf8 || character.is_ascii() { character } else { '?' }).collect()
 }
 
 fn draw_lists(frame: &mut Frame, state: &mut State, area: Rect, now: i64, look: Look) {
@@ -203,12 +150,6 @@ fn help_line(width: u16, look: Look) -> Line<'static> {
         " q quit  Tab list  ? help".to_owned(),
     ];
     Line::styled(first_fit(&texts, width.into()), FAINT)
-}
-
-/// The first of these texts that fits, or else the last.
-fn first_fit(texts: &[String], width: usize) -> String {
-    let fits = texts.iter().find(|text| width_of(text) <= width);
-    fits.or(texts.last()).cloned().unwrap_or_default()
 }
 
 /// The frame of a list, with its number, which is the key that selects it.
@@ -553,83 +494,4 @@ fn draw_help(frame: &mut Frame, area: Rect, look: Look) {
     let lines: Vec<Line> = HELP.iter().map(|line| Line::raw(format!(" {line}"))).collect();
     frame.render_widget(Clear, place);
     frame.render_widget(Paragraph::new(lines).block(block), place);
-}
-
-/// The number of cells that a text takes.
-fn width_of(text: &str) -> usize {
-    Span::raw(text).width()
-}
-
-/// Fits a text into a number of cells. Ids differ at their ends, so a long one is shortened in the middle.
-pub fn fit(text: &str, width: usize, look: Look) -> String {
-    if width_of(text) <= width {
-        return text.to_owned();
-    }
-    let Some(rest) = width.checked_sub(1) else {
-        return String::new();
-    };
-    let take = |characters: &mut dyn Iterator<Item = char>, room: usize| {
-        let mut taken = Vec::new();
-        let mut used = 0;
-        for character in characters {
-            used += width_of(character.encode_utf8(&mut [0; 4]));
-            if used > room {
-                break;
-            }
-            taken.push(character);
-        }
-        taken
-    };
-    let head: String = take(&mut text.chars(), rest.div_ceil(2)).into_iter().collect();
-    let tail: String = take(&mut text.chars().rev(), rest / 2).into_iter().rev().collect();
-    format!("{head}{}{tail}", look.pick("…", "~"))
-}
-
-/// `1,234,567`.
-pub fn count(number: impl ToString) -> String {
-    let digits = number.to_string();
-    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits.as_str()), |digits| ("-", digits));
-    let mut grouped = String::from(sign);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// `0.4`, `12`.
-pub fn tenths(number: u64) -> String {
-    if (1..100).contains(&number) {
-        format!("{}.{}", number / 10, number % 10)
-    } else {
-        count(number.saturating_add(5) / 10)
-    }
-}
-
-/// `12 s`. A part of a second counts as one; after the deadline it is `due`.
-pub fn time_left(ms: i64) -> String {
-    match ms {
-        ..=0 => "due".to_owned(),
-        ms => span(ms.saturating_add(999) / 1000),
-    }
-}
-
-/// `12 s ago`, `3 min ago`: without seconds after a while.
-pub fn time_ago(ms: i64) -> String {
-    match ms.max(0) / 1000 {
-        seconds @ 120..=5999 => format!("{} min ago", seconds / 60),
-        seconds => format!("{} ago", span(seconds)),
-    }
-}
-
-fn span(seconds: i64) -> String {
-    const HOUR: i64 = 3600;
-    const DAY: i64 = 24 * HOUR;
-    match seconds {
-        ..=5999 => format!("{seconds} s"),
-        6000..=359_999 => format!("{}h {:02}m", seconds / HOUR, seconds % HOUR / 60),
-        _ => format!("{} d", count(seconds / DAY)),
-    }
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::{NOW, alert, answer, info, know, names, new_state, press, reservation, stock};
+use redis_inventory_cli::watch::lists::{Cursor, Panel};
+use redis_inventory_cli::watch::rates::Rates;
 use redis_inventory_cli::watch::reading::{Absence, Change, Reading, STOCKS, Search, Totals};
-use redis_inventory_cli::watch::state::{Cursor, MOST_ALERTS, MOST_PRODUCTS, Panel, Rates};
+use redis_inventory_cli::watch::state::{MOST_ALERTS, MOST_PRODUCTS};
 
 fn change(number: i64, event: &str, product: &str, reservation: Option<&str>) -> Change {
     Change {

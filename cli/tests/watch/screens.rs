@@ -7,11 +7,11 @@ use ratatui::style::{Color, Modifier};
 
 use crate::{NOW, alert, answer, info, know, new_state, press, reservation, stock};
 use redis_inventory_cli::stock::{Place, Stock, Units};
+use redis_inventory_cli::watch::look::Look;
 use redis_inventory_cli::watch::reading::{Absence, Reading, Totals};
 use redis_inventory_cli::watch::state::State;
-use redis_inventory_cli::watch::view::{
-    Look, bar_parts, count, draw, fit, plain, tenths, time_ago, time_left,
-};
+use redis_inventory_cli::watch::texts::{count, fit, plain, tenths, time_ago, time_left};
+use redis_inventory_cli::watch::view::{bar_parts, draw};
 
 const FULL: Look = Look { is_utf8: true, is_coloured: true };
 
