@@ -35,6 +35,9 @@ const MOST_DATA: usize = 512 << 10;
 /// The number of lines of stored records and outcomes that one call reads. Reading them takes two milliseconds.
 const MOST_READ: usize = 16_384;
 
+/// The bytes of a free text that take as long to read as a line.
+const BYTES_A_LINE: usize = 128;
+
 /// Reserves for each request, or says why not. Returns the deadlines.
 ///
 /// # Errors
@@ -128,7 +131,7 @@ fn end<K: Keyspace>(
 /// The work that one call has done, which is bounded.
 #[derive(Default)]
 struct Work {
-    /// The lines that it has read from records and outcomes.
+    /// The lines that it has read from records and outcomes, and their free texts, counted as lines.
     read: usize,
     /// The lines of the reservations that it ends.
     moved: usize,
@@ -143,12 +146,13 @@ impl Work {
             return Err(Refusal::CallFull(id.clone()));
         }
         let state = settled_state_alone(draft, id)?.ours(id)?;
-        let lines = match &state {
-            State::Live(record, _) => record.items.len(),
-            State::Ended(outcome) => outcome.items.len(),
-            State::Unknown | State::Lapsed { .. } | State::Foreign => 0,
+        let (lines, data) = match &state {
+            State::Live(record, _) => (record.items.len(), record.data.as_ref()),
+            State::Ended(outcome) => (outcome.items.len(), outcome.data.as_ref()),
+            State::Unknown | State::Lapsed { .. } | State::Foreign => (0, None),
         };
-        self.read = self.read.saturating_add(lines);
+        let data = data.map_or(0, String::len).div_euclid(BYTES_A_LINE);
+        self.read = self.read.saturating_add(lines).saturating_add(data);
         Ok(state)
     }
 

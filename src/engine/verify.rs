@@ -29,8 +29,9 @@ impl Round {
     /// Continues the round until it ends or `time_is_up`. Returns whether it has ended: every counter was compared, except
     /// those whose slots are moving. Call it only on a master that may write now.
     pub fn advance<K: Keyspace>(&mut self, keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
-        // What is not settled is neither in the counters nor in the ledger as it will be.
-        if !keys.ledger(|ledger| ledger.is_complete() && !ledger.has_unsettled()) {
+        // What a record that another client has written holds is known only after it was looked at. Units that wait to be
+        // returned are held until then, in the ledger as in the counters.
+        if !keys.ledger(|ledger| ledger.is_complete() && !ledger.notes.has_touched()) {
             return false;
         }
         while let Some(at) = self.at {

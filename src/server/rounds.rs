@@ -32,7 +32,8 @@ impl Rounds {
     }
 }
 
-/// Continues the round, or begins the next if it is time. Call it when nothing more urgent is left.
+/// Continues the round, or begins the next if it is time. A shop in which deadlines pass all the time always has something
+/// more urgent to do, so this does not wait for that.
 pub fn advance(ctx: Ctx<'_>, module: &Module) {
     #[cfg(feature = "faults")]
     if super::faults::NO_AUDIT.load(std::sync::atomic::Ordering::Relaxed) != 0 {

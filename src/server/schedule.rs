@@ -76,9 +76,7 @@ fn do_job(ctx: Ctx<'_>, module: &Module) {
 pub fn tick(ctx: Ctx<'_>, module: &Module) {
     walk::begin_wanted(ctx, module);
     slice(ctx, module, config::sweep_budget());
-    if !module.schedule.has_backlog.get() {
-        rounds::advance(ctx, module);
-    }
+    rounds::advance(ctx, module);
     let_idle_fall_asleep(ctx, module);
 }
 

@@ -187,6 +187,23 @@ fn a_call_reads_a_bounded_number_of_lines_of_records_and_outcomes() {
 }
 
 #[test]
+fn a_call_reads_a_bounded_number_of_bytes_of_free_texts() {
+    let mut shop = shop_with(Settings { max_data_bytes: 1 << 20, ..settings() });
+    shop.client(&["SET", "stock:available:P", "100"]);
+    let data = "d".repeat(100 << 10);
+    let ids: Vec<String> = (0..25).map(|number| format!("R{number}")).collect();
+    for id in &ids {
+        ask(&mut shop, &format!("INV.RESERVE {id} PX 60000 DATA {data} ITEMS P 1"));
+        ask(&mut shop, &format!("INV.COMMIT {id}"));
+    }
+    let answers = ask(&mut shop, &format!("INV.MCOMMIT {}", ids.join(" ")));
+    // Two megabytes, and the one with which they are exceeded.
+    assert_eq!(answers.iter().position(|answer| answer == "TRYAGAIN"), Some(21), "{answers:?}");
+    assert!(answers[21..].iter().all(|answer| answer == "TRYAGAIN"), "{answers:?}");
+    assert_eq!(ask(&mut shop, &format!("INV.MCOMMIT {}", ids[21..].join(" "))), ["OK"; 4]);
+}
+
+#[test]
 fn a_broken_counter_concerns_its_elements_alone() {
     let mut shop = shop();
     shop.client(&["SET", "stock:available:BAD", "1.5"]);
