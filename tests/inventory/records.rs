@@ -51,9 +51,21 @@ fn a_record_has_data_and_parts_only_if_there_are_some() {
 
 #[test]
 fn any_text_survives_in_a_record() {
+    let survives = |text: String| {
+        let with_data = Record { data: Some(text.clone()), ..example() };
+        let json = with_data.to_json();
+        let read: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+        assert_eq!(read["data"], text);
+        assert_eq!(Record::from_json(&id("RES-456"), &json, Plain), Some(with_data));
+    };
     for text in ["\"quoted\" \\ back", "line\nbreak\0nul", "注文 é 🛒", "{\"a\":[1]}"] {
-        let with_data = Record { data: Some(text.to_owned()), ..example() };
-        assert_eq!(Record::from_json(&id("RES-456"), &with_data.to_json(), Plain), Some(with_data));
+        survives(text.to_owned());
+    }
+    // The first bytes are examined one by one, and the others in blocks.
+    for at in 0..150 {
+        for special in ["\"", "\\", "\n", "é", "\u{7f}"] {
+            survives(format!("{}{special}{}", "a".repeat(at), "b".repeat(150 - at)));
+        }
     }
 }
 
