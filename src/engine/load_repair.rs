@@ -4,11 +4,11 @@
 //! **Invariant:** units are returned automatically only if the module alone reserves in the database, which the key
 //! `inventory:managed` marks. In any other database a script may hold the units, so they are only reported.
 
-use super::change::{Cause, Change, Writes};
+use super::change::{Change, Writes};
 use super::effects::Release;
 use super::keyspace::{Argument, Counter, Keyspace, LoadRepair, Reading, Tally};
 use super::sent::Sent;
-use super::{alerts, feed, settle};
+use super::settle::{give_back, return_unheld};
 use crate::inventory::cluster_slot::SlotState;
 use crate::inventory::ending::Ending;
 use crate::inventory::key::Key;
@@ -62,27 +62,26 @@ fn check<K: Keyspace>(keys: &mut K, sku: &Sku) {
         LoadRepair::Auto if keys.in_cluster() => false,
         LoadRepair::Auto => sku.is_quota() || keys.ledger(|ledger| ledger.is_alone()),
     };
-    if returns && let Some(line) = quota_line(sku, drift) {
-        let quota = settle::give_back(keys, &line, Ending::Expired).into_iter().collect();
-        Change {
-            writes: Writes::Release(Box::new(Release { quota, ..Release::default() })),
-            ..Change::default()
+    match Quantity::new(drift) {
+        Some(quantity) if returns => return_line(keys, &Line { sku: sku.clone(), quantity }),
+        _ => {
+            keys.tally(Tally::UnexplainedUnits, drift.max(0));
+            keys.report(&format!(
+                "{sku}: {reserved} units are reserved, {drift} more than live reservations hold: none are returned (inv.load-repair)"
+            ));
         }
-        .carry_out(keys);
-        return;
-    }
-    if drift < 0 || !returns || !return_drift(keys, sku, drift) {
-        keys.tally(Tally::UnexplainedUnits, drift.max(0));
-        keys.report(&format!(
-            "{sku}: {reserved} units are reserved, {drift} more than live reservations hold: none are returned (inv.load-repair)"
-        ));
     }
 }
 
-/// What nothing holds of the quota of a buyer. `None` for a sku that holds units.
-fn quota_line(sku: &Sku, drift: i64) -> Option<Line> {
-    let quantity = Quantity::new(drift)?;
-    sku.is_quota().then(|| Line { sku: sku.clone(), quantity })
+/// Returns what nothing holds of a sku.
+fn return_line<K: Keyspace>(keys: &mut K, line: &Line) {
+    if line.sku.is_quota() {
+        let quota = give_back(keys, line, Ending::Expired).into_iter().collect();
+        let release = Release { quota, ..Release::default() };
+        Change { writes: Writes::Release(Box::new(release)), ..Change::default() }.carry_out(keys);
+    } else {
+        return_unheld(keys, line);
+    }
 }
 
 /// Returns the number of units by which a reserved counter exceeds what is held, and stores it in the ledger.
@@ -105,32 +104,6 @@ pub(super) fn compare<K: Keyspace>(keys: &mut K, sku: &Sku) -> Option<i64> {
         Counter::Absent => Some(drift_of(keys, sku, 0)),
         Counter::Broken(_) => None,
     }
-}
-
-/// Moves `drift` units from reserved to available. Returns false if available is not an integer or would overflow.
-fn return_drift<K: Keyspace>(keys: &mut K, sku: &Sku, drift: i64) -> bool {
-    let before = keys.read_counter(Key::Available(sku));
-    let has_room = match &before {
-        Counter::Absent => true,
-        Counter::Units(units) => units.checked_add(drift).is_some(),
-        Counter::Broken(_) => false,
-    };
-    if !has_room {
-        return false;
-    }
-    keys.ledger(|ledger| ledger.comparison.set_drift(sku, 0));
-    Change {
-        writes: Writes::Release(Box::new(Release {
-            units: vec![(sku.clone(), drift)],
-            ..Release::default()
-        })),
-        cause: Cause::Units(feed::Event::Repaired, vec![(sku, drift)], None),
-        moves: alerts::Moves::of(sku, &before, drift),
-        tally: Some((Tally::RepairedUnits, drift)),
-    }
-    .carry_out(keys);
-    keys.report(&format!("{sku}: returned {drift} reserved units that no reservation holds"));
-    true
 }
 
 /// Marks this database, if only the module reserves in it and at least one reservation has been made.

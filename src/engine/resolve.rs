@@ -4,10 +4,10 @@ use super::change::{Cause, Change, Writes};
 use super::effect::{Effect, units_of};
 use super::keyspace::{Keyspace, Tally, counter_to_change};
 use super::places::require_supply;
-use super::settle::{give_back_all, is_clamped};
+use super::settle::{give_back_all, is_clamped, release_blocked_of};
 use super::supply::{Budget, Supply, Terms};
 use super::sweep::settled_state;
-use super::{alerts, allowance, feed, once};
+use super::{alerts, allowance, feed, judge, once};
 use crate::inventory::ending::Ending;
 use crate::inventory::key::Key;
 use crate::inventory::lifetime::Lifetime;
@@ -19,6 +19,9 @@ use crate::inventory::refusal::{Objections, Refusal, both};
 use crate::inventory::reservation::Record;
 use crate::inventory::sku::ReservationId;
 use crate::inventory::state::{Rollback, State};
+
+/// The number of blocked lines that a late commit returns before it decides. This takes a millisecond.
+const MOST_UNBLOCKED: usize = 128;
 
 /// A request to commit or roll back a reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +73,7 @@ pub fn commit<K: Keyspace>(keys: &mut K, request: &ResolveRequest) -> Result<(),
 
 /// Commits after the deadline: takes the returned units again and sells them in one step, if they are still available.
 fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Outcome) -> Result<(), Refusal> {
+    let outcome = with_unblocked(keys, &request.id, outcome)?;
     let mut objections = Objections::default();
     objections.check(Supply::of_lines(keys, &outcome.items));
     let lines = outcome.to_take_again();
@@ -104,6 +108,28 @@ fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Out
     }
     .carry_out(keys);
     Ok(())
+}
+
+/// The outcome after units have been returned that could not be at the deadline, if their counter has been repaired since.
+fn with_unblocked<K: Keyspace>(
+    keys: &mut K,
+    id: &ReservationId,
+    outcome: Outcome,
+) -> Result<Outcome, Refusal> {
+    if keys.ledger(|ledger| ledger.blocked.is_empty()) {
+        return Ok(outcome);
+    }
+    let mut left = MOST_UNBLOCKED;
+    for line in &outcome.items {
+        let is_spent = || {
+            left = left.saturating_sub(1);
+            left == 0
+        };
+        if release_blocked_of(keys, &line.sku, is_spent) {
+            return Err(Refusal::Overdue(vec![line.sku.clone()]));
+        }
+    }
+    Ok(judge::outcome(keys, id)?.unwrap_or(outcome))
 }
 
 /// Returns what the reservation holds, or a part of it. It has no effect on the stock if the reservation was rolled

@@ -15,7 +15,7 @@ use crate::inventory::outcome::Outcome;
 use crate::inventory::quantity::{Quantity, UnixMs};
 use crate::inventory::refusal::Refusal;
 use crate::inventory::reservation::Record;
-use crate::inventory::sku::ReservationId;
+use crate::inventory::sku::{ReservationId, Sku};
 use crate::ledger::blocked::Blocked;
 use crate::ledger::gone::Gone;
 
@@ -48,7 +48,7 @@ pub(super) fn settle<K: Keyspace>(keys: &mut K, gone: &Gone, write_outcome: bool
     let Movable { moved, blocked, quota } = movable(keys, &gone.lines);
     keys.ledger(|ledger| ledger.holds.unhold(&gone.lines));
     for line in &blocked {
-        block(keys, gone, line);
+        block(keys, line, Some((id.clone(), gone.deadline)));
     }
     let outcome_ttl = keys.settings().outcome_ttl_ms;
     // If only a quota is left, another program has settled the units, and only that program knows how the reservation ended.
@@ -89,11 +89,11 @@ fn release<K: Keyspace>(
     .carry_out(keys);
 }
 
-/// Notes a line that cannot be returned now. The log gets one message for each sku.
-fn block<K: Keyspace>(keys: &mut K, gone: &Gone, line: &Line) {
+/// Notes a line that cannot be returned now, of this reservation with its deadline, or of none. The log gets one message
+/// for each sku.
+fn block<K: Keyspace>(keys: &mut K, line: &Line, of: Option<(ReservationId, UnixMs)>) {
     let Line { sku, quantity } = line;
-    let blocked = Blocked { id: gone.record.id.clone(), quantity: *quantity, deadline: gone.deadline };
-    if !keys.ledger(|ledger| ledger.block(line, blocked)) {
+    if !keys.ledger(|ledger| ledger.block(line, Blocked { quantity: *quantity, of })) {
         return;
     }
     let style = keys.style();
@@ -120,29 +120,75 @@ pub(super) fn release_blocked<K: Keyspace>(keys: &mut K, mut time_is_up: impl Fn
     if keys.ledger(|ledger| ledger.blocked.is_empty()) {
         return false;
     }
-    for sku in keys.ledger(|ledger| ledger.blocked.skus()) {
-        while let Some(blocked) = keys.ledger(|ledger| ledger.take_blocked(&sku)) {
-            let line = Line { sku: sku.clone(), quantity: blocked.quantity };
-            keys.ledger(|ledger| ledger.holds.hold(std::slice::from_ref(&line)));
-            let found = movable(keys, std::slice::from_ref(&line));
-            keys.ledger(|ledger| ledger.holds.unhold(std::slice::from_ref(&line)));
-            if !found.blocked.is_empty() {
-                keys.ledger(|ledger| ledger.block(&line, blocked));
-                break;
-            }
-            release_late(keys, &blocked, &line, &found.moved);
-            if time_is_up() {
-                return true;
-            }
+    let skus = keys.ledger(|ledger| ledger.blocked.skus());
+    skus.iter().any(|sku| release_blocked_of(keys, sku, &mut time_is_up))
+}
+
+/// The same for one sku.
+pub(super) fn release_blocked_of<K: Keyspace>(
+    keys: &mut K,
+    sku: &Sku,
+    mut time_is_up: impl FnMut() -> bool,
+) -> bool {
+    while let Some(blocked) = keys.ledger(|ledger| ledger.take_blocked(sku)) {
+        let line = Line { sku: sku.clone(), quantity: blocked.quantity };
+        keys.ledger(|ledger| ledger.holds.hold(std::slice::from_ref(&line)));
+        let found = movable(keys, std::slice::from_ref(&line));
+        keys.ledger(|ledger| ledger.holds.unhold(std::slice::from_ref(&line)));
+        if !found.blocked.is_empty() {
+            keys.ledger(|ledger| ledger.block(&line, blocked));
+            return false;
+        }
+        match blocked.of {
+            Some((id, _)) if sku.is_quota() => release(keys, &id, &[], found.quota, None, None),
+            Some((id, deadline)) => release_late(keys, &id, deadline, &line, &found.moved),
+            None => found.moved.iter().for_each(|line| return_unheld(keys, line)),
+        }
+        if time_is_up() {
+            return true;
         }
     }
     false
 }
 
+/// Returns units that no reservation holds, as the repair after a load has found. If the available counter does not allow
+/// it, they are returned when it does.
+pub(super) fn return_unheld<K: Keyspace>(keys: &mut K, line: &Line) {
+    let (sku, units) = (&line.sku, line.quantity.units());
+    let before = keys.read_counter(Key::Available(sku));
+    let has_room = match &before {
+        Counter::Absent => true,
+        Counter::Units(available) => available.checked_add(units).is_some(),
+        Counter::Broken(_) => false,
+    };
+    keys.ledger(|ledger| ledger.comparison.set_drift(sku, 0));
+    if !has_room {
+        block(keys, line, None);
+        return;
+    }
+    Change {
+        writes: Writes::Release(Box::new(Release {
+            units: vec![(sku.clone(), units)],
+            ..Release::default()
+        })),
+        cause: Cause::Units(feed::Event::Repaired, vec![(sku, units)], None),
+        moves: alerts::Moves::of(sku, &before, units),
+        tally: Some((Tally::RepairedUnits, units)),
+    }
+    .carry_out(keys);
+    keys.report(&format!("{sku}: returned {units} reserved units that no reservation holds"));
+}
+
 /// Returns a line that was blocked at its deadline. `moved` is the part of it that CLAMP allows. The outcome is
 /// updated.
-fn release_late<K: Keyspace>(keys: &mut K, blocked: &Blocked, line: &Line, moved: &[Line]) {
-    let (id, style) = (&blocked.id, keys.style());
+fn release_late<K: Keyspace>(
+    keys: &mut K,
+    id: &ReservationId,
+    deadline: UnixMs,
+    line: &Line,
+    moved: &[Line],
+) {
+    let style = keys.style();
     let outcome = match keys.peek(Key::Outcome(id)) {
         Reading::Text(json, Some(until)) => {
             let outcome = Outcome::from_json(id, &json, style);
@@ -154,7 +200,7 @@ fn release_late<K: Keyspace>(keys: &mut K, blocked: &Blocked, line: &Line, moved
     release(keys, id, moved, Vec::new(), outcome, None);
     let missing = line.quantity.units().saturating_sub(total(moved));
     keys.tally(Tally::UnexplainedUnits, missing);
-    let late = keys.now().saturating_sub(blocked.deadline);
+    let late = keys.now().saturating_sub(deadline);
     keys.lag(late.max(0));
 }
 
@@ -185,10 +231,6 @@ pub(super) fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Movable {
     };
     let mut found = Movable { moved: Vec::with_capacity(held.len()), blocked: Vec::new(), quota: Vec::new() };
     for line in held {
-        if line.sku.is_quota() {
-            found.quota.extend(give_back(keys, line, Ending::Expired));
-            continue;
-        }
         let Line { sku, quantity } = line;
         let reserved = units_in(Counter::from(keys.peek(Key::Reserved(sku))));
         let available = units_in(Counter::from(keys.peek(Key::Available(sku))));
@@ -196,6 +238,10 @@ pub(super) fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Movable {
             found.blocked.push(line.clone());
             continue;
         };
+        if sku.is_quota() {
+            found.quota.extend(give_back(keys, line, Ending::Expired));
+            continue;
+        }
         let others = keys.ledger(|ledger| ledger.holds.held_by_others(sku, quantity.units()));
         let units = reserved.saturating_sub(others).min(quantity.units());
         let Some(quantity) = Quantity::new(units) else { continue };

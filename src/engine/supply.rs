@@ -65,6 +65,19 @@ fn is_kept(line: &Line, own: Option<&Own<'_>>) -> bool {
     own.and_then(|own| own.get(&line.sku)).is_some_and(|own| line.quantity.units() <= *own)
 }
 
+/// Adds the places that the product does not have any more, and in which the request frees units. Like a closed warehouse,
+/// each offers only those.
+fn with_strays(mut places: Vec<Place>, product: &Sku, own: Option<&Own<'_>>) -> Vec<Place> {
+    let is_stray = |sku: &&Sku| {
+        sku.product() == product.product() && !sku.is_quota() && places.iter().all(|place| place.sku != **sku)
+    };
+    let own = own.into_iter().flat_map(|own| own.keys().copied());
+    let mut strays: Vec<Sku> = own.filter(is_stray).cloned().collect();
+    strays.sort_unstable();
+    places.extend(strays.into_iter().map(|sku| Place { sku, priority: f64::INFINITY }));
+    places
+}
+
 /// The warehouses from which a line takes that names only the product.
 fn open(places: &[(Shelf, Place)]) -> impl Iterator<Item = &(Shelf, Place)> {
     places.iter().filter(|(_, place)| !place.is_closed())
@@ -144,7 +157,8 @@ impl Supply {
                 continue;
             }
             let places = match line.sku.warehouse() {
-                None => places(keys, line.sku.product()),
+                None => places(keys, line.sku.product())
+                    .map(|places| places.map(|places| with_strays(places, &line.sku, own))),
                 Some(_) if is_kept(line, own) => Ok(None),
                 Some(_) => require_supply(keys, &line.sku).map(|()| None),
             };

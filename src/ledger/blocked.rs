@@ -1,4 +1,5 @@
-//! Units of expired reservations that could not be returned because a counter is not an integer or would overflow.
+//! Units of expired reservations, and units that no reservation holds, that could not be returned because a counter is not an
+//! integer or would overflow.
 //!
 //! **Invariant:** these units are held (in [`Holds`](super::holds::Holds)) until they are returned. So entries are
 //! added and removed only through the [`Ledger`](super::Ledger).
@@ -8,15 +9,13 @@ use std::collections::BTreeMap;
 use crate::inventory::quantity::{Quantity, UnixMs};
 use crate::inventory::sku::{ReservationId, Sku};
 
-/// The blocked units of one line of a reservation.
+/// Blocked units of one sku.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
-    /// The reservation.
-    pub id: ReservationId,
     /// The number of units.
     pub quantity: Quantity,
-    /// The deadline of the reservation.
-    pub deadline: UnixMs,
+    /// The reservation that held them, and its deadline. `None` if a repair found that no reservation holds them.
+    pub of: Option<(ReservationId, UnixMs)>,
 }
 
 /// All blocked lines of a database, by sku. None of the lists is empty.

@@ -105,10 +105,12 @@ fn write_standing(info: InfoCtx<'_>, module: &Module) {
     let standings: Vec<(Db, Standing)> = module.ledgers.borrow().all().iter().filter_map(in_use).collect();
     let is_managed = !standings.is_empty() && standings.iter().all(|(_, standing)| standing.is_managed());
     info.number(c"managed", i64::from(is_managed));
+    let in_cluster = module.server.get().in_cluster;
     for (db, standing) in standings.iter().take(MOST_DATABASES) {
         let Ok(name) = CString::new(format!("managed_db{db}")) else { continue };
         let reason: &CStr = match standing.ownership() {
             Ownership::Managed => c"none",
+            Ownership::Clean if in_cluster => c"cluster",
             Ownership::Clean => c"none_reserved_yet",
             Ownership::Shared(reason) => reason.word(),
         };

@@ -6,6 +6,7 @@ use redis_inventory::inventory::line::describe;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId};
 
 use super::calls::call;
+use super::floors::counters;
 use super::simulation::{BEGIN, Simulation};
 
 const DAY: i64 = 86_400_000;
@@ -799,4 +800,28 @@ fn partial_of_a_replacement_counts_the_own_units_and_releases_what_is_overdue() 
     assert_eq!([units(&shop, "P"), units(&shop, "Q")], [(0, 6), (1, 1)]);
     // If nothing of it is there, the cart stays as it is.
     refused(&mut shop, "INV.REPLACE B B PARTIAL ITEMS R 1", "INSUFFICIENT");
+}
+
+#[test]
+fn a_cart_keeps_and_reduces_units_in_a_place_that_the_product_has_no_more() {
+    let mut shop = warehouses("north 0, south 3");
+    expect(&mut shop, "INV.RESERVE s PX 60000 ITEMS P 3", "P@south 3");
+    shop.client(&["ZREM", "stock:warehouses:P", "south"]);
+    refused(&mut shop, "INV.REPLACE s s ITEMS P 4", "INSUFFICIENT");
+    expect(&mut shop, "INV.REPLACE s t ITEMS P 3", "P@south 3");
+    expect(&mut shop, "INV.REPLACE t t PARTIAL ITEMS P 2", "P@south 2");
+    shop.client(&["SET", "stock:available:P@north", "2"]);
+    // The warehouses that the product has come first.
+    expect(&mut shop, "INV.REPLACE t t ITEMS P 4", "P@north 2 P@south 2");
+    assert_eq!(counters(&shop, "P@south"), (1, 2));
+    // The same under the name of a product that has moved to warehouses.
+    let mut shop = self::shop("P 3");
+    expect(&mut shop, "INV.RESERVE s PX 60000 ITEMS P 3", "P 3");
+    shop.client(&["ZADD", "stock:warehouses:P", "1", "north"]);
+    refused(&mut shop, "INV.RESERVE other PX 60000 ITEMS P 1", "INSUFFICIENT");
+    expect(&mut shop, "INV.REPLACE s s ITEMS P 2", "P 2");
+    assert_eq!(counters(&shop, "P"), (1, 2));
+    expect(&mut shop, "INV.REPLACE s s2 ITEMS P 1", "P 1");
+    expect(&mut shop, "INV.COMMIT s2", "OK");
+    assert_eq!(counters(&shop, "P"), (2, 0));
 }

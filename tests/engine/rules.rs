@@ -550,6 +550,40 @@ fn a_counter_that_is_not_an_integer_blocks_a_release_until_it_is_repaired() {
 }
 
 #[test]
+fn units_whose_release_is_blocked_return_after_a_restart_and_the_repair_of_the_counter() {
+    for broken in ["many", "9223372036854775807"] {
+        let mut shop = shop();
+        shop.client(&["SET", "stock:available:P", broken]);
+        shop.advance(101);
+        shop.sweep();
+        assert_eq!(shop.memory().blocked.count(), 1, "{broken}");
+        shop.reload();
+        shop.sweep();
+        assert_eq!(shop.memory().blocked.count(), 1, "{broken}: {:?}", shop.log);
+        assert!(!shop.log.iter().any(|line| line.contains("none are returned")), "{broken}: {:?}", shop.log);
+        assert_eq!(shop.memory().comparison.drifting().count(), 0, "{broken}");
+        shop.client(&["SET", "stock:available:P", "5"]);
+        shop.sweep();
+        assert_eq!(shop.counters("P"), "10 0", "{broken}");
+        assert_eq!(shop.memory().blocked.count(), 0, "{broken}");
+        assert_eq!(shop.total(Tally::RepairedUnits), 5, "{broken}");
+    }
+}
+
+#[test]
+fn a_late_commit_first_returns_what_a_broken_counter_has_kept() {
+    let mut shop = shop();
+    shop.client(&["SET", "stock:available:P", "many"]);
+    shop.advance(101);
+    shop.sweep();
+    shop.unit(|shop| assert!(shop.commit_late("A").starts_with("WRONGTYPE")));
+    shop.client(&["SET", "stock:available:P", "5"]);
+    shop.unit(|shop| assert_eq!(shop.commit_late("A"), "OK"));
+    assert_eq!(shop.counters("P"), "5 0");
+    assert_eq!(shop.memory().blocked.count(), 0);
+}
+
+#[test]
 fn a_late_commit_of_a_release_that_was_cut_is_drift() {
     let mut shop = shop();
     shop.client(&["DECRBY", "stock:reserved:P", "2"]);
