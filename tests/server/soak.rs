@@ -22,8 +22,11 @@ const CUSTOMERS: u64 = 3;
 /// The longest lifetime, ms. It is short, so that all reservations of a round end soon after it.
 const LIFE: u64 = 1500;
 
-/// The units of each product. There are so few of the last one that customers wait for each other.
-const STOCK: [(&str, i64); 5] = [("P", 1_000_000), ("Q", 1_000_000), ("R", 500), ("W", 4000), ("RARE", 12)];
+/// The units of each product. There are so few RARE ones that customers wait for each other.
+const STOCK: [(&str, i64); 6] =
+    [("P", 1_000_000), ("Q", 1_000_000), ("R", 500), ("W", 4000), ("RARE", 12), (OWN, 1_000_000)];
+/// The product of the test itself. Customers give it neither a limit nor a floor.
+const OWN: &str = "OWN";
 const WAREHOUSES: [&str; 3] = ["north", "south", "east"];
 
 /// The run fails if a customer has repeated a call for this long without an answer.
@@ -277,7 +280,7 @@ impl Site {
             Fault::Restarted => {
                 // Another client restores the record of a sold reservation. The reservation stays sold.
                 let id = format!("{number}-copied");
-                shop.ask(format!("INV.RESERVE {id} EX 900 ITEMS P 1"));
+                shop.ask(format!("INV.RESERVE {id} EX 900 ITEMS {OWN} 1"));
                 let dump = "redis.call('SET', 'dump', redis.call('DUMP', KEYS[1]))";
                 shop.ask(["EVAL", dump, "1", &format!("reservation:{id}")]);
                 shop.ask(format!("INV.COMMIT {id}"));
@@ -290,8 +293,8 @@ impl Site {
                 shop.ask(format!("DEL reservation:{id}"));
             }
             Fault::Storm => {
-                let hold = "for i = 1, 5000 do redis.call('INV.RESERVE', ARGV[1] .. i, 'PX', 700, 'ITEMS', 'P', 1) end";
-                shop.ask(["EVAL", hold, "0", &format!("{number}-storm-")]);
+                let hold = "for i = 1, 5000 do redis.call('INV.RESERVE', ARGV[1] .. i, 'PX', 700, 'ITEMS', ARGV[2], 1) end";
+                shop.ask(["EVAL", hold, "0", &format!("{number}-storm-"), OWN]);
             }
         }
     }
