@@ -79,6 +79,10 @@ impl<'a> Stints<'a> {
     }
 }
 
+/// For how long a server may still use what its clock showed before it was set, in us. A server reads the time when an
+/// iteration of its event loop begins, and on a busy machine it may be stopped between that and a command.
+const STALE: Moment = 100_000;
+
 /// What the clocks of the servers showed.
 pub struct Clocks<'a> {
     history: &'a History,
@@ -98,7 +102,7 @@ impl<'a> Clocks<'a> {
         for name in servers.into_iter().filter(|name| server.is_none_or(|server| *name == server)) {
             let own: Vec<_> = self.history.clocks.iter().filter(|clock| clock.server == *name).collect();
             for (number, clock) in own.iter().enumerate() {
-                let until = own.get(number + 1).map_or(Moment::MAX, |next| next.end);
+                let until = own.get(number + 1).map_or(Moment::MAX, |next| next.end.saturating_add(STALE));
                 if clock.start <= to && until >= from {
                     range = (range.0.min(clock.offset), range.1.max(clock.offset));
                 }

@@ -476,6 +476,27 @@ fn a_clock_that_was_set_makes_deadlines_pass() {
     nothing_is_found(&scribe);
 }
 
+/// A clock that was 5 s ahead is set right before a RESERVE, whose deadline is still by the wrong one.
+fn deadline_by_a_clock_that_was_set(before_ms: u64) -> Scribe {
+    let mut scribe = shop();
+    let clock = |at, offset| crate::record::Clock { server: "n1".to_owned(), start: at, end: at, offset };
+    scribe.history.clocks.push(clock(0, 5000));
+    scribe.let_pass(1000);
+    scribe.reserve("A", "P", 3, "");
+    let call = scribe.history.calls.last_mut().expect("a call");
+    let deadline = call.answer["expires_at"].as_i64().expect("a time");
+    call.answer["expires_at"] = (deadline + 5000).into();
+    let set_at = call.start - before_ms * 1000;
+    scribe.history.clocks.push(clock(set_at, 0));
+    scribe
+}
+
+#[test]
+fn a_server_may_use_the_time_for_a_moment_that_its_clock_showed_before() {
+    nothing_is_found(&deadline_by_a_clock_that_was_set(20));
+    is_found(&deadline_by_a_clock_that_was_set(500), "an answer that contradicts others");
+}
+
 #[test]
 fn a_history_that_was_written_is_the_same_when_it_is_read() {
     let mut scribe = shop();
