@@ -17,7 +17,7 @@
 #                                  about twenty minutes, 7 GB of memory and 3 GB in the temporary folder
 #     scripts/bench.sh readers     the cost of INV.ALERTS and INV.STOCK on a large stock (benches/readers.rs)
 #     scripts/bench.sh audit       how soon the continuous audit sees drift, and what it costs (benches/audit.rs): about twenty
-#                                  minutes. Options: --rounds 15, --requests 200000, of which a round of RESERVEs has three times as many
+#                                  minutes. Options: --rounds 15, --requests 200000 (a round sends three times as many)
 #     scripts/bench.sh worst       how long the most expensive requests block the server (benches/worst.rs)
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
