@@ -49,6 +49,7 @@ pub fn reserve_each<K: Keyspace>(
 ) -> Result<Vec<Result<UnixMs, Refusal>>, Refusal> {
     check_places(keys, requests)?;
     catch_up(keys);
+    keys.ledger(|ledger| ledger.holds.fetch(requests.iter().map(|request| &request.id)));
     let mut budget = Budget::default();
     let mut work = Work::default();
     let mut draft = Draft::new(keys, requests.len());
@@ -87,6 +88,7 @@ pub fn roll_back_each<K: Keyspace>(keys: &mut K, ids: &[ReservationId]) -> Vec<R
 
 fn end_each<K: Keyspace>(keys: &mut K, ids: &[ReservationId], ending: Ending) -> Vec<Result<(), Refusal>> {
     catch_up(keys);
+    keys.ledger(|ledger| ledger.holds.fetch(ids.iter()));
     let mut work = Work::default();
     let mut draft = Draft::new(keys, ids.len());
     let answers = ids.iter().map(|id| end(&mut draft, &mut work, id, ending)).collect();

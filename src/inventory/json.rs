@@ -70,18 +70,18 @@ impl Writer {
 
 /// Reads a document in the exact form in which [`Writer`] writes it. Each step gives `None` if the document continues differently.
 pub(super) struct Reader<'a> {
-    rest: &'a [u8],
+    rest: &'a str,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader at the beginning of `json`.
-    pub(super) fn new(json: &'a [u8]) -> Self {
-        Self { rest: json }
+    /// A reader at the beginning of `json`. `None` if it is not UTF-8.
+    pub(super) fn new(json: &'a [u8]) -> Option<Self> {
+        Some(Self { rest: std::str::from_utf8(json).ok()? })
     }
 
     /// Passes over `expected`.
     pub(super) fn expect(&mut self, expected: &str) -> Option<()> {
-        self.rest = self.rest.strip_prefix(expected.as_bytes())?;
+        self.rest = self.rest.strip_prefix(expected)?;
         Some(())
     }
 
@@ -93,26 +93,26 @@ impl<'a> Reader<'a> {
     /// A string without escapes.
     pub(super) fn text(&mut self) -> Option<&'a str> {
         self.expect("\"")?;
-        let end = position(self.rest, |byte| byte < b' ' || byte == b'"' || byte == b'\\')?;
+        let end = position(self.rest.as_bytes(), |byte| byte < b' ' || byte == b'"' || byte == b'\\')?;
         let (text, rest) = self.rest.split_at_checked(end)?;
         self.rest = rest;
         self.expect("\"")?;
-        std::str::from_utf8(text).ok()
+        Some(text)
     }
 
     /// An integer that is not negative and has at most 18 digits.
     pub(super) fn number(&mut self) -> Option<i64> {
         let mut number = 0_i64;
         let mut digits = 0_usize;
-        while let Some((digit @ b'0'..=b'9', rest)) = self.rest.split_first() {
+        for digit in self.rest.bytes().take_while(u8::is_ascii_digit) {
             if digits == 18 || (digits == 1 && number == 0) {
                 return None;
             }
             // 18 digits fit.
             number = number.wrapping_mul(10).wrapping_add(i64::from(digit.wrapping_sub(b'0')));
             digits = digits.wrapping_add(1);
-            self.rest = rest;
         }
+        self.rest = self.rest.get(digits..)?;
         (digits > 0).then_some(number)
     }
 

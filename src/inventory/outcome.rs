@@ -83,7 +83,7 @@ impl<'a> OutcomeJson<'a> {
 
     /// Reads what [`OutcomeJson::write`] writes; `None` for any other document, even if it is an outcome.
     fn read_exact(json: &'a [u8]) -> Option<Self> {
-        let mut reader = Reader::new(json);
+        let mut reader = Reader::new(json)?;
         reader.expect("{\"reservation_id\":")?;
         let reservation_id = reader.text()?.into();
         reader.expect(",\"state\":")?;

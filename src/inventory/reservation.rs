@@ -116,7 +116,7 @@ impl<'a> RecordJson<'a> {
 
     /// Reads what [`RecordJson::write`] writes; `None` for any other document, even if it is a record.
     fn read_exact(json: &'a [u8]) -> Option<Self> {
-        let mut reader = Reader::new(json);
+        let mut reader = Reader::new(json)?;
         reader.expect("{\"reservation_id\":")?;
         let reservation_id = reader.text()?.into();
         reader.expect(",\"created_at\":")?;

@@ -10,7 +10,10 @@
 //! **Invariant:** every reservation in the slab is in the orders by id and by time, and its lines are counted in the units
 //! held. It is in the order by sku if its position is before `due_until`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
+use std::hint::black_box;
+
+use hashbrown::{HashMap, HashSet};
 
 use crate::inventory::line::Line;
 
@@ -204,6 +207,14 @@ impl Holds {
 
     fn number(&self, id: &ReservationId) -> Option<Number> {
         self.by_id.find(id.as_str(), |number| id_of(&self.slab, number))
+    }
+
+    /// Looks up reservations that a call is about to read. With random ids, each look-up waits for memory. If nothing else
+    /// is done in between, the processor waits for several of them at once.
+    pub fn fetch<'a>(&self, ids: impl Iterator<Item = &'a ReservationId>) {
+        for id in ids {
+            black_box(self.number(id));
+        }
     }
 
     fn get(&self, id: &ReservationId) -> Option<&Hold> {
