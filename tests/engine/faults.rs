@@ -148,7 +148,9 @@ impl World {
                 self.tell(|| format!("the cron, with time for {records} records"));
                 self.work(|world| {
                     let left = world.master.sweep_slice(records);
-                    if !left && !world.master.paused && !world.master.memory().is_behind() {
+                    // Nothing is repaired before the walk has met every key.
+                    let memory = world.master.memory();
+                    if !left && !world.master.paused && memory.is_complete() && !memory.is_behind() {
                         world.awaits_repair = false;
                     }
                 });
