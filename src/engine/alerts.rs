@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::bounds::stored_floor;
 use super::keyspace::{Counter, Keyspace, Reading, Tally, is_free};
-use super::places::places;
+use super::places::{Place, places};
 use super::{effects, feed};
 use crate::inventory::alert::{Alert, AlertType, crossing};
 use crate::inventory::cluster_slot::SlotState;
@@ -112,7 +112,7 @@ pub fn raise<K: Keyspace>(keys: &mut K, moves: Moves) {
             }
         } else if let Some(moves) = in_warehouses.remove(product)
             && let Some(threshold) = may_cross(keys, product, &moves)
-            && let Some((before, after)) = sums(keys, product, &moves)
+            && let Some((before, after)) = sums(keys, product, &moves, threshold)
             && let Some(crossed) = crossed(before, after, threshold)
         {
             raise_one(keys, product, crossed);
@@ -159,8 +159,9 @@ fn may_cross<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> Optio
 }
 
 /// What could be reserved from all open warehouses of a product together, before and after the changes. A negative number
-/// counts as 0. Returns `None` if the product has no warehouses, or if none of them was known before.
-fn sums<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> Option<(i64, i64)> {
+/// counts as 0. Returns `None` if the product has no warehouses, if none of them was known before, or if both sums are above
+/// the threshold. Few warehouses have to be read until the latter is known.
+fn sums<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move], threshold: i64) -> Option<(i64, i64)> {
     let (mut before, mut after, mut was_there) = (0_i64, 0_i64, false);
     for gone in moves.iter().filter(|moved| moved.leaves) {
         before = before.saturating_sub(gone.units);
@@ -172,7 +173,15 @@ fn sums<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> Option<(i6
         None => return None,
     };
     let moved: HashMap<&Sku, &Move> = moves.iter().map(|moved| (&moved.sku, *moved)).collect();
-    for place in places.iter().filter(|place| !place.is_closed()) {
+    let open = places.iter().filter(|place| !place.is_closed());
+    let mut open: Vec<(&Place, Option<&Move>)> =
+        open.map(|place| (place, moved.get(&place.sku).copied())).collect();
+    // After those that changed, both sums only grow.
+    open.sort_by_key(|(_, moved)| moved.is_none());
+    for (place, moved) in open {
+        if moved.is_none() && before > threshold && after > threshold {
+            return None;
+        }
         let available = Counter::from(keys.peek(Key::Available(&place.sku)));
         let is_counted = available != Counter::Absent;
         let (now, has_floor) = match (available, stored_floor(keys, &place.sku)) {
@@ -183,7 +192,7 @@ fn sums<K: Keyspace>(keys: &mut K, product: &str, moves: &[&Move]) -> Option<(i6
             (Counter::Absent, Counter::Units(floor)) => (floor.saturating_neg(), true),
             (Counter::Absent, Counter::Absent) => (0, false),
         };
-        let (then, was_counted) = match moved.get(&place.sku) {
+        let (then, was_counted) = match moved {
             Some(moved) => (now.saturating_sub(moved.units), moved.before != Counter::Absent),
             None => (now, is_counted),
         };

@@ -8,7 +8,7 @@ use super::effect::units_of;
 use super::feed::Event;
 use super::keyspace::{Keyspace, Ranking, Tally};
 use super::load_repair;
-use super::places::check_work;
+use super::places::{self, check_work};
 use super::reserve::{self, ReserveRequest, Verdict};
 use super::resolve::{check_counters, end_effect, rename_effect};
 use super::settle::give_back_all;
@@ -189,6 +189,8 @@ fn check_places<K: Keyspace>(keys: &mut K, requests: &[ReserveRequest]) -> Resul
         let found = match keys.ranking(Key::Warehouses(product), 0) {
             Ranking::Absent | Ranking::Other(_) => 0,
             Ranking::Members(members) => members.len(),
+            // A set that has more than a product may have is not examined, and only its own element is refused.
+            Ranking::TooMany(count) if count > places::MOST => 0,
             Ranking::TooMany(count) => count,
         };
         places = places.saturating_add(found);

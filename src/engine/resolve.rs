@@ -84,6 +84,14 @@ fn commit_late<K: Keyspace>(keys: &mut K, request: &ResolveRequest, outcome: Out
     objections.check(outcome.check_all_back());
     objections.unless_any(())?;
     let mut supply = Supply::of_limited_lines(keys, &lines)?;
+    if let Some((product, limit)) = supply.limits.first()
+        && outcome.buyer.is_none()
+    {
+        return Err(Refusal::impossible(format!(
+            "{product} has a limit of {limit} units for each buyer, and reservation {} names none: make a new one with BUYER",
+            request.id
+        )));
+    }
     let mut budget = Budget::default();
     let terms = Terms { buyer: outcome.buyer.as_deref(), ..Terms::default() };
     let (_, quota) = allowance::pick(keys, &mut supply, &lines, &terms, &mut budget)?;

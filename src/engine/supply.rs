@@ -19,6 +19,9 @@ use crate::inventory::sku::{Product, Sku};
 /// always released completely. This takes a few milliseconds.
 const MOST_RELEASED: usize = 500;
 
+/// The number of warehouses that can be read while one line is released.
+const PLACES_A_LINE: usize = 10;
+
 /// The number of due reservations that one command indexes by sku. This takes about two milliseconds.
 const MOST_INDEXED: usize = 10_000;
 
@@ -250,7 +253,7 @@ impl Supply {
                 Ok(lines) => return check_number(lines),
                 Err(shorts) => shorts,
             };
-            if !is_index_complete && shorts.iter().any(|short| self.may_be_overdue(short)) {
+            if !is_index_complete && shorts.iter().any(|short| self.may_be_overdue(short, terms)) {
                 return Err(Refusal::TryAgain);
             }
             let now = keys.now();
@@ -266,7 +269,7 @@ impl Supply {
                 budget.is_spent()
             };
             if sweep::settle_remembered_due(keys, is_spent) {
-                *self = self.again(keys, asked, terms)?;
+                self.read_again(keys, asked, terms, budget)?;
                 continue;
             }
             let before = budget.lines;
@@ -286,13 +289,33 @@ impl Supply {
                 });
                 return Err(Refusal::Insufficient(shortages.collect()));
             }
-            *self = self.again(keys, asked, terms)?;
+            self.read_again(keys, asked, terms, budget)?;
         }
     }
 
-    /// Whether the shortage of a line could be covered if everything reserved were overdue.
-    fn may_be_overdue(&self, (line, shortage): &Short) -> bool {
-        let missing = shortage.requested.saturating_sub(shortage.available);
+    /// Reads the same stock again after something was released. In a product with many warehouses this takes as long as
+    /// releasing many lines.
+    fn read_again<K: Keyspace>(
+        &mut self,
+        keys: &mut K,
+        asked: &[Line],
+        terms: &Terms<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), Refusal> {
+        *self = self.again(keys, asked, terms)?;
+        let places = |source: &Source| match source {
+            Source::Own(_) => 0,
+            Source::Warehouses(places) => places.len(),
+        };
+        let places = self.sources.iter().map(places).fold(0, usize::saturating_add);
+        budget.spend_some(places.div_euclid(PLACES_A_LINE));
+        Ok(())
+    }
+
+    /// Whether the shortage of a line could be covered if everything reserved were overdue. With `PARTIAL`, a part of it is
+    /// enough.
+    fn may_be_overdue(&self, (line, shortage): &Short, terms: &Terms<'_>) -> bool {
+        let missing = if terms.partial { 1 } else { shortage.requested.saturating_sub(shortage.available) };
         let reserved = match self.sources.get(*line) {
             Some(Source::Own(shelf)) => shelf.reserved,
             Some(Source::Warehouses(places)) => {
@@ -395,7 +418,12 @@ impl Default for Budget {
 impl Budget {
     /// Counts a released reservation with this number of lines. It counts as at least one.
     fn spend(&mut self, lines: usize) {
-        self.lines = self.lines.saturating_sub(lines.max(1));
+        self.spend_some(lines.max(1));
+    }
+
+    /// Counts work that takes as long as the release of this number of lines.
+    fn spend_some(&mut self, lines: usize) {
+        self.lines = self.lines.saturating_sub(lines);
     }
 
     fn is_spent(&self) -> bool {

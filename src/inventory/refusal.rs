@@ -83,6 +83,13 @@ pub enum Refusal {
         /// The time of the step that ended it, or its deadline if it expired.
         at: UnixMs,
     },
+    /// `EXPIRED`: the reservation has expired, and no outcome says more about it.
+    Forgotten {
+        /// The reservation.
+        id: ReservationId,
+        /// Its deadline.
+        at: UnixMs,
+    },
     /// `REPLACED`: another reservation has replaced this one.
     Replaced {
         /// The reservation.
@@ -283,7 +290,7 @@ impl Refusal {
             Self::TryAgain | Self::Overdue(_) | Self::CallFull(_) | Self::SlotMoving(_) => Rank::NotNow,
             Self::WrongType { .. } => Rank::WrongType,
             Self::Foreign(_) | Self::ForeignHere { .. } => Rank::Foreign,
-            Self::Ended { .. } | Self::Replaced { .. } => Rank::Ended,
+            Self::Ended { .. } | Self::Forgotten { .. } | Self::Replaced { .. } => Rank::Ended,
             Self::Mismatch { .. }
             | Self::CameShort { .. }
             | Self::OtherText { .. }
@@ -312,7 +319,7 @@ impl Refusal {
             Self::Foreign(_) | Self::ForeignHere { .. } => "FOREIGN",
             Self::Ended { how: Ending::Committed, .. } => "COMMITTED",
             Self::Ended { how: Ending::RolledBack, .. } => "ROLLEDBACK",
-            Self::Ended { how: Ending::Expired, .. } => "EXPIRED",
+            Self::Ended { how: Ending::Expired, .. } | Self::Forgotten { .. } => "EXPIRED",
             Self::Ended { how: Ending::Replaced, .. } | Self::Replaced { .. } => "REPLACED",
             Self::Mismatch { .. }
             | Self::CameShort { .. }
@@ -463,6 +470,10 @@ impl fmt::Display for Refusal {
                     }
                 }
             }
+            Self::Forgotten { id, at } => write!(
+                out,
+                "reservation {id} expired at {at}, and its outcome is not remembered (inv.outcome-ttl-ms): retry with a new id"
+            ),
             Self::Replaced { id, by, at } => {
                 write!(out, "reservation {id} was replaced by {by} at {at}: use {by} instead")
             }

@@ -216,7 +216,10 @@ impl State {
         match self {
             State::Unknown => Err(Refusal::NotFound(id.clone())),
             State::Live(record, deadline) => Ok((record, deadline)),
-            State::Lapsed { at, .. } => Err(Refusal::Ended { id: id.clone(), how: Ending::Expired, at }),
+            State::Lapsed { at, settled: false } => {
+                Err(Refusal::Ended { id: id.clone(), how: Ending::Expired, at })
+            }
+            State::Lapsed { at, settled: true } => Err(Refusal::Forgotten { id: id.clone(), at }),
             State::Ended(outcome) => Err(outcome.refusal(id)),
             State::Foreign => Err(Refusal::Foreign(id.clone())),
         }

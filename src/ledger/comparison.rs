@@ -3,7 +3,7 @@
 //! **Invariant:** a sku is listed as drifting only if its counter differed when it was last compared. A counter that
 //! has not been compared since the last walk is not known to agree.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use crate::inventory::sku::Sku;
 
@@ -11,7 +11,7 @@ use crate::inventory::sku::Sku;
 #[derive(Debug, Default)]
 pub struct Comparison {
     /// The skus whose reserved counter a walk has met, and which have not been compared since.
-    to_check: Vec<Sku>,
+    to_check: VecDeque<Sku>,
     is_under_way: bool,
     /// Whether some reserved counters have not been compared since the last walk, so that not all drifting skus are
     /// known.
@@ -37,7 +37,7 @@ impl Comparison {
 
     /// Adds a sku whose reserved counter the walk has met.
     pub fn meet(&mut self, sku: Sku) {
-        self.to_check.push(sku);
+        self.to_check.push_back(sku);
     }
 
     /// Cancels the comparison, because the counters are named in another key style than the module uses now.
@@ -49,13 +49,14 @@ impl Comparison {
 
     /// Takes the next sku to compare.
     pub fn take_next(&mut self) -> Option<Sku> {
-        self.to_check.pop()
+        self.to_check.pop_back()
     }
 
     /// Puts skus that cannot be compared now at the end of the list.
-    pub fn check_later(&mut self, mut skus: Vec<Sku>) {
-        skus.append(&mut self.to_check);
-        self.to_check = skus;
+    pub fn check_later(&mut self, skus: Vec<Sku>) {
+        for sku in skus {
+            self.to_check.push_front(sku);
+        }
     }
 
     /// Records that every counter was compared, except those whose slots are moving.

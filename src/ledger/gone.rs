@@ -34,16 +34,18 @@ impl Gone {
 /// The number of newest entries that are searched for those of one slot.
 pub(super) const NEWEST: usize = 64;
 
-/// Reservations in the order in which they disappeared, with an index by id. A script may let thousands expire and then
-/// ask for each of them.
+/// Reservations in the order in which they disappeared, with an index by id and one by sku. A script may let thousands
+/// expire and then ask for each of them, and for units of each sku.
 ///
-/// **Invariant:** each is in both orders.
+/// **Invariant:** each is in all three orders.
 #[derive(Debug, Default)]
 pub struct GoneQueue {
     /// By number. Later entries have higher numbers.
     by_number: BTreeMap<u64, Gone>,
     /// By id. An id may occur more than once.
     by_id: BTreeSet<(ReservationId, u64)>,
+    /// By sku, for each line.
+    by_sku: BTreeSet<(Sku, u64)>,
     next: u64,
 }
 
@@ -51,6 +53,7 @@ impl GoneQueue {
     /// Adds an entry at the end.
     pub fn push(&mut self, gone: Gone) {
         self.by_id.insert((gone.record.id.clone(), self.next));
+        self.by_sku.extend(gone.lines.iter().map(|line| (line.sku.clone(), self.next)));
         self.by_number.insert(self.next, gone);
         self.next = self.next.wrapping_add(1);
     }
@@ -92,11 +95,13 @@ impl GoneQueue {
         self.take(self.number(id)?)
     }
 
-    /// Takes the first entry that holds units of this sku. O(n).
+    /// Takes the first entry that holds units of this sku.
     pub fn take_of_sku(&mut self, sku: &Sku) -> Option<Gone> {
-        let holds = |lines: &[Line]| lines.iter().any(|line| line.sku == *sku);
-        let number = self.by_number.iter().find(|(_, gone)| holds(&gone.lines)).map(|(number, _)| *number)?;
-        self.take(number)
+        if self.by_sku.is_empty() {
+            return None;
+        }
+        let (found, number) = self.by_sku.range((sku.clone(), 0)..).next()?;
+        if found == sku { self.take(*number) } else { None }
     }
 
     /// Takes the first entry of this slot among the newest entries.
@@ -116,7 +121,7 @@ impl GoneQueue {
     pub fn take_from(&mut self, number: u64) -> Vec<Gone> {
         let taken = self.by_number.split_off(&number);
         for (number, gone) in &taken {
-            self.by_id.remove(&(gone.record.id.clone(), *number));
+            self.leave_indexes(*number, gone);
         }
         taken.into_values().collect()
     }
@@ -143,9 +148,15 @@ impl GoneQueue {
 
     fn take(&mut self, number: u64) -> Option<Gone> {
         let gone = self.by_number.remove(&number)?;
-        let entry = (gone.record.id.clone(), number);
-        self.by_id.remove(&entry);
+        self.leave_indexes(number, &gone);
         Some(gone)
+    }
+
+    fn leave_indexes(&mut self, number: u64, gone: &Gone) {
+        self.by_id.remove(&(gone.record.id.clone(), number));
+        for line in &gone.lines {
+            self.by_sku.remove(&(line.sku.clone(), number));
+        }
     }
 }
 

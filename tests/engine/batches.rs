@@ -302,6 +302,19 @@ fn too_many_warehouses_refuse_the_whole_call() {
 }
 
 #[test]
+fn a_set_of_too_many_warehouses_refuses_only_its_own_element() {
+    let mut shop = shop();
+    for number in 0..3000 {
+        shop.client(&["ZADD", "stock:warehouses:W", "1", &format!("w{number}")]);
+    }
+    let alone = ask(&mut shop, "INV.RESERVE A PX 1000 ITEMS W 1");
+    assert_eq!(alone, ["!ERR"]);
+    let answers = ask(&mut shop, "INV.MRESERVE PX 1000 2 A 1 W 1 B 1 P 1");
+    assert_eq!(answers[0], "ERR");
+    assert!(answers[1].starts_with("OK"), "{answers:?}");
+}
+
+#[test]
 fn elements_are_split_over_warehouses_from_what_earlier_ones_left() {
     let mut shop = shop();
     for (place, priority) in [("north", "1"), ("south", "2")] {

@@ -55,6 +55,25 @@ pub fn looks(server: &mut Simulation, words: &str) -> Vec<String> {
     server.looks.take().unwrap()
 }
 
+#[test]
+fn an_alert_is_ruled_out_by_few_of_many_warehouses_if_they_have_enough() {
+    let mut shop = Simulation::new();
+    shop.settings.low_stock_threshold = 10;
+    for place in 0..1000 {
+        shop.client(&["ZADD", "stock:warehouses:W", "1", &format!("w{place:04}")]);
+        shop.client(&["SET", &format!("stock:available:W@w{place:04}"), "5"]);
+    }
+    let read = looks(&mut shop, "INV.RESERVE A PX 50 ITEMS W@w0900 1");
+    assert!(read.len() < 20, "{} keys are read", read.len());
+    assert_eq!(shop.published, []);
+    // If there are few units in total, all places have to be read.
+    for place in 0..1000 {
+        shop.client(&["SET", &format!("stock:available:W@w{place:04}"), if place < 11 { "1" } else { "0" }]);
+    }
+    ask(&mut shop, "INV.RESERVE B PX 50 ITEMS W@w0003 1");
+    assert_eq!(shop.published.len(), 1, "{:?}", shop.published);
+}
+
 pub fn sent(server: &mut Simulation) -> Vec<Command> {
     server.take_stream().into_iter().flatten().collect()
 }

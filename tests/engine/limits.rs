@@ -487,7 +487,10 @@ fn a_late_commit_of_nobody_is_refused_while_a_limit_is_set() {
     shop.advance(60);
     shop.sweep();
     done(&mut shop, "INV.LIMIT P 5");
-    assert!(ask(&mut shop, "INV.COMMIT A LATE").starts_with("ERR P has a limit of 5"));
+    assert_eq!(
+        ask(&mut shop, "INV.COMMIT A LATE"),
+        "ERR P has a limit of 5 units for each buyer, and reservation A names none: make a new one with BUYER"
+    );
     done(&mut shop, "INV.LIMIT P OFF");
     done(&mut shop, "INV.COMMIT A LATE");
 }

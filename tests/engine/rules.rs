@@ -19,6 +19,7 @@ use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 use redis_inventory::ledger::Ledger;
 use redis_inventory::ledger::gone::Gone;
 
+use super::calls::call;
 use super::simulation::{BEGIN, Command, Simulation};
 
 fn id(text: &str) -> ReservationId {
@@ -1323,6 +1324,14 @@ fn after_a_restart_commands_answer_while_the_walk_is_under_way() {
     assert!(refusal.starts_with("TRYAGAIN the module is still indexing"), "{refusal}");
     let refusal = shop.unit(|shop| shop.reserve("C", "P 11", 100));
     assert_eq!(refusal, "INSUFFICIENT P requested 11, available 3");
+    // Nor is it known whether PARTIAL must take more than the three that are available.
+    for words in [
+        ["INV.RESERVE", "C", "PX", "100", "PARTIAL", "ITEMS", "P", "11"].as_slice(),
+        &["INV.REPLACE", "C", "C", "PX", "100", "PARTIAL", "ITEMS", "P", "11"],
+    ] {
+        let refusal = shop.unit(|shop| call(shop, words)).unwrap_err().to_string();
+        assert!(refusal.starts_with("TRYAGAIN the module is still indexing"), "{refusal}");
+    }
     assert_eq!(shop.unit(|shop| shop.reserve("C", "P 3", 100)), "OK");
     assert_eq!(shop.unit(|shop| shop.commit("C")), "OK");
     shop.walk_over(usize::MAX);
@@ -1513,4 +1522,40 @@ fn a_deadline_that_was_made_shorter_while_jobs_had_no_time_is_kept() {
     shop.sweep();
     assert_eq!(shop.stored("reservation:B"), None);
     assert!(shop.stored("inventory:outcome:B").is_some_and(|outcome| outcome.contains("expired")));
+}
+
+#[test]
+fn the_advice_after_a_deadline_whose_outcome_is_not_remembered_does_not_name_late() {
+    let mut shop = shop();
+    shop.settings.outcome_ttl_ms = 0;
+    shop.unit(|shop| assert_eq!(shop.reserve("B", "P 2", 100), "OK"));
+    shop.advance(101);
+    let refusal = shop.unit(|shop| shop.commit("B"));
+    let at = BEGIN + 100;
+    assert_eq!(
+        refusal,
+        format!(
+            "EXPIRED reservation B expired at {at}, and its outcome is not remembered (inv.outcome-ttl-ms): retry with a new id"
+        )
+    );
+}
+
+#[test]
+fn a_request_reads_many_warehouses_again_only_a_few_times() {
+    let mut shop = shop();
+    for place in 0..1000 {
+        shop.client(&["ZADD", "stock:warehouses:W", "1", &format!("w{place}")]);
+    }
+    shop.client(&["SET", "stock:available:W@w0", "500"]);
+    for number in 0..400 {
+        shop.unit(|shop| assert_eq!(shop.reserve(&format!("H{number}"), "W@w0 1", 100), "OK"));
+    }
+    // Another client has taken the reserved units, so that each release returns none.
+    shop.client(&["SET", "stock:reserved:W@w0", "0"]);
+    shop.advance(101);
+    shop.looks = Some(Vec::new());
+    let refusal = shop.unit(|shop| shop.reserve("B", "W 501", 100));
+    let looks = shop.looks.take().unwrap().len();
+    assert!(refusal.starts_with("TRYAGAIN"), "{refusal}");
+    assert!(looks < 20_000, "{looks} keys are read");
 }

@@ -11,3 +11,12 @@ fn a_pattern_keeps_its_text_as_it_was_written() {
         );
     }
 }
+
+#[test]
+fn the_work_counts_each_byte_of_a_class() {
+    let id = "x".repeat(256);
+    let work = |pattern: &str| Pattern::parse(pattern.as_bytes()).unwrap().work(&id);
+    let class = format!("*[{}]", "!".repeat(500));
+    assert_eq!(work("?[!]"), 0, "without a star a text is compared once");
+    assert!(work(&class) >= 120, "{}", work(&class));
+}
