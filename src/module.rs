@@ -109,15 +109,16 @@ fn load(context: &Context, module: &Module, arguments: &[Vec<u8>]) -> Result<(),
     Ok(())
 }
 
-/// The commands that the server wraps around several commands that are replicated together.
-const WRAPPING: [&CStr; 2] = [c"MULTI", c"EXEC"];
+/// The commands that the server itself replicates beside those of the module: around several of them, before those of
+/// another database, and for a key that it has let expire.
+const BESIDE: [&CStr; 4] = [c"MULTI", c"EXEC", c"SELECT", c"UNLINK"];
 
 /// Checks that the server knows every command that the module replicates or calls by its own name. A renamed command
 /// would silently reach neither the replicas nor the AOF.
 fn require_commands(ctx: Ctx<'_>, in_cluster: bool) -> Result<(), String> {
     let sent = Sent::ALL.iter().filter(|command| **command != Sent::Apply).map(|command| command.name());
     let called = Called::needed(in_cluster).iter().map(|command| command.words());
-    let needed = sent.chain(WRAPPING).map(|name| (name, None)).chain(called);
+    let needed = sent.chain(BESIDE).map(|name| (name, None)).chain(called);
     let missing: BTreeSet<&str> = needed
         .filter(|(name, part)| !ctx.has_command(name, *part))
         .filter_map(|(name, _)| name.to_str().ok())
