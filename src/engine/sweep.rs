@@ -494,7 +494,11 @@ pub(super) fn look_at<K: Keyspace>(keys: &mut K, touched: Touched) {
         Touched::Alert(product, at) => {
             if let Reading::Text(json, _) = keys.peek(Key::Alert(product.as_str(), at)) {
                 let kind = Alert::from_json(&json).map(|alert| alert.kind);
-                keys.ledger(|ledger| ledger.alerts.enter(&product, at, kind));
+                let cooldown_begins = keys.now().saturating_sub(keys.settings().alert_cooldown_ms);
+                keys.ledger(|ledger| {
+                    ledger.alerts.enter(&product, at, kind);
+                    ledger.alerts.forget_before(cooldown_begins);
+                });
             }
         }
     }

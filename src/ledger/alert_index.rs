@@ -16,7 +16,12 @@ pub struct AlertIndex {
     of_product: HashMap<Product, OfProduct>,
     /// The time of the last alert of each product and type, for the cooldown.
     last: BTreeMap<(Product, AlertType), UnixMs>,
+    /// The same, by time.
+    last_by_time: BTreeSet<(UnixMs, Product, AlertType)>,
 }
+
+/// The number of old entries that are forgotten at once. Each alert adds at most one, so the old ones become fewer.
+const FORGOTTEN_AT_ONCE: usize = 4;
 
 impl AlertIndex {
     /// Enters an alert. `kind` is `None` if its key has not been read yet.
@@ -25,8 +30,18 @@ impl AlertIndex {
         self.all.of(kind).insert((at, Some(product.clone())));
         self.of_product.entry(product.clone()).or_default().alerts.of(kind).insert(at);
         if let Some(kind) = kind {
-            let last = self.last.entry((product.clone(), kind)).or_insert(at);
-            *last = (*last).max(at);
+            self.enter_last(product, kind, at);
+        }
+    }
+
+    fn enter_last(&mut self, product: &Product, kind: AlertType, at: UnixMs) {
+        let before = self.last(product, kind);
+        if before.is_none_or(|before| before < at) {
+            if let Some(before) = before {
+                self.last_by_time.remove(&(before, product.clone(), kind));
+            }
+            self.last.insert((product.clone(), kind), at);
+            self.last_by_time.insert((at, product.clone(), kind));
         }
     }
 
@@ -46,11 +61,15 @@ impl AlertIndex {
         self.of_product.is_empty() && self.last.is_empty()
     }
 
-    /// Forgets the alerts raised before `before`, which no cooldown reaches.
+    /// Forgets some of the times before `before`, which no cooldown reaches.
     pub fn forget_before(&mut self, before: UnixMs) {
-        // This does not happen at every call, because it visits all entries.
-        if self.last.len() % 1024 == 1023 {
-            self.last.retain(|_, at| *at >= before);
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            let Some((_, product, kind)) = self.last_by_time.first().filter(|(at, ..)| *at < before).cloned()
+            else {
+                break;
+            };
+            self.last_by_time.pop_first();
+            self.last.remove(&(product, kind));
         }
     }
 
