@@ -14,14 +14,14 @@ use crate::inventory::sku::Sku;
 pub struct Round {
     /// Where the walk over all skus continues, or `None` after its end.
     at: Option<AuditCursor>,
-    /// The skus that had drift before and have not been compared since the end of the walk. The walk may not have met them,
-    /// because nothing is left of them.
-    drifting: Vec<Sku>,
+    /// The last of the drifting skus that was compared since the end of the walk. The walk may not have met those that
+    /// had drift before, because nothing is left of them.
+    drifting: Option<Sku>,
 }
 
 impl Default for Round {
     fn default() -> Self {
-        Self { at: Some(AuditCursor::START), drifting: Vec::new() }
+        Self { at: Some(AuditCursor::START), drifting: None }
     }
 }
 
@@ -43,15 +43,15 @@ impl Round {
                 compare(keys, &sku);
             }
             self.at = step.next;
-            if self.at.is_none() {
-                self.drifting = keys.ledger(|ledger| ledger.comparison.drifting().cloned().collect());
-            }
             if time_is_up() {
                 return false;
             }
         }
-        while let Some(sku) = self.drifting.pop() {
+        while let Some(sku) =
+            keys.ledger(|ledger| ledger.comparison.drifting_after(self.drifting.as_ref()).cloned())
+        {
             compare(keys, &sku);
+            self.drifting = Some(sku);
             if time_is_up() {
                 return false;
             }

@@ -3,7 +3,8 @@
 //! **Invariant:** a sku is listed as drifting only if its counter differed when it was last compared. A counter that
 //! has not been compared since the last walk is not known to agree.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::ops::Bound;
 
 use crate::inventory::sku::Sku;
 
@@ -19,7 +20,9 @@ pub struct Comparison {
     /// The skus whose reserved counter another client has written while the comparison was incomplete.
     pub(super) written_while_incomplete: HashSet<Sku>,
     /// The skus whose reserved counter differs from what is held, with the difference.
-    drifting: HashMap<Sku, i64>,
+    drifting: BTreeMap<Sku, i64>,
+    /// The sum of these differences without their signs. The type is exact for any number of skus.
+    drifting_units: u128,
     /// The skus whose reserved counter another client has written in the current unit of work, or while it could not be
     /// compared.
     written: BTreeSet<Sku>,
@@ -76,11 +79,14 @@ impl Comparison {
 
     /// Records that the reserved counter of `sku` is `drift` units above what is held. Negative: below.
     pub fn set_drift(&mut self, sku: &Sku, drift: i64) {
-        if drift == 0 {
-            self.drifting.remove(sku.as_str());
+        let before = if drift == 0 {
+            self.drifting.remove(sku.as_str())
         } else {
-            self.drifting.insert(sku.clone(), drift);
-        }
+            self.drifting.insert(sku.clone(), drift)
+        };
+        let units = |drift: i64| u128::from(drift.unsigned_abs());
+        self.drifting_units =
+            self.drifting_units.saturating_sub(before.map_or(0, units)).saturating_add(units(drift));
     }
 
     /// Whether the reserved counter of `sku` was found to be above what is held.
@@ -93,14 +99,20 @@ impl Comparison {
         self.drifting.get(sku.as_str()).copied().unwrap_or_default()
     }
 
-    /// The skus whose reserved counter was found to differ from what is held.
+    /// The skus whose reserved counter was found to differ from what is held, in order.
     pub fn drifting(&self) -> impl ExactSizeIterator<Item = &Sku> {
         self.drifting.keys()
     }
 
+    /// The first of these skus after `position`.
+    pub fn drifting_after(&self, position: Option<&Sku>) -> Option<&Sku> {
+        let from = position.map_or(Bound::Unbounded, |sku| Bound::Excluded(sku.as_str()));
+        self.drifting.range::<str, _>((from, Bound::Unbounded)).next().map(|(sku, _)| sku)
+    }
+
     /// The number of units by which all these counters differ, above or below.
     pub fn drifting_units(&self) -> i64 {
-        self.drifting.values().map(|drift| drift.saturating_abs()).fold(0, i64::saturating_add)
+        i64::try_from(self.drifting_units).unwrap_or(i64::MAX)
     }
 
     /// Whether any reserved counter was found to differ from what is held.
@@ -158,5 +170,6 @@ impl Comparison {
         self.is_incomplete = true;
         self.written_while_incomplete.clear();
         self.drifting.clear();
+        self.drifting_units = 0;
     }
 }

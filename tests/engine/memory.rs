@@ -1,5 +1,6 @@
 //! What the ledger says of itself: whether it holds something, has work, or can be dropped.
 
+use proptest::prelude::*;
 use redis_inventory::inventory::cluster_slot::Slot;
 use redis_inventory::inventory::key::Watched;
 use redis_inventory::inventory::line::Line;
@@ -7,6 +8,7 @@ use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::{Record, Restored};
 use redis_inventory::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
 use redis_inventory::ledger::Ledger;
+use redis_inventory::ledger::comparison::Comparison;
 use redis_inventory::ledger::gone::Gone;
 use redis_inventory::ledger::holds::Holds;
 use redis_inventory::ledger::notes::{Notes, Touched};
@@ -172,6 +174,26 @@ fn a_counter_that_another_client_has_written_is_known_until_it_is_compared() {
     assert_eq!((ledger.comparison.has_written(), written(&ledger)), (true, [true, false]));
     assert_eq!(ledger.take_written(), std::slice::from_ref(&p));
     assert_eq!((ledger.comparison.has_written(), written(&ledger)), (false, [false, false]));
+}
+
+proptest! {
+    #[test]
+    fn the_drifting_units_are_the_sum_over_all_skus(
+        steps in prop::collection::vec((0..5_usize, prop_oneof![-3..4_i64, Just(i64::MIN), Just(i64::MAX)]), 0..30)
+    ) {
+        let skus = ["P", "Q", "R", "S", "T"].map(|name| line(name, 1).sku);
+        let mut comparison = Comparison::default();
+        for (number, drift) in steps {
+            comparison.set_drift(&skus[number], drift);
+            let units = skus.iter().map(|sku| i128::from(comparison.drift_of(sku)).abs()).sum::<i128>();
+            prop_assert_eq!(i128::from(comparison.drifting_units()), units.min(i128::from(i64::MAX)));
+        }
+        let mut met: Vec<Sku> = Vec::new();
+        while let Some(next) = comparison.drifting_after(met.last()) {
+            met.push(next.clone());
+        }
+        prop_assert_eq!(met, comparison.drifting().cloned().collect::<Vec<_>>());
+    }
 }
 
 #[test]

@@ -102,6 +102,34 @@ fn a_round_in_slices_finds_the_same() {
 }
 
 #[test]
+fn drifting_skus_are_taken_one_by_one_after_the_walk() {
+    let mut shop = shop();
+    for number in 0..300 {
+        unheard(&mut shop, &format!("SET stock:reserved:{number} 1"));
+    }
+    verify(&mut shop);
+    // The walk does not meet these any more.
+    for number in 0..300 {
+        unheard(&mut shop, &format!("DEL stock:reserved:{number}"));
+    }
+    let drifting = |shop: &Simulation| shop.memory().comparison.drifting().len();
+    let mut slices = 1;
+    while drifting(&shop) > 150 {
+        let before = drifting(&shop);
+        assert!(!shop.verify(1), "slice {slices}");
+        assert!(before - drifting(&shop) <= 1, "slice {slices}: {before} became {}", drifting(&shop));
+        slices += 1;
+    }
+    assert!(slices > 150, "{slices} slices");
+    // Another sku drifts in the meantime. It need not have been known at the end of the walk.
+    shop.client(&["SET", "stock:reserved:Z", "5"]);
+    assert_eq!(drift_of(&shop, "Z"), 5);
+    unheard(&mut shop, "DEL stock:reserved:Z");
+    verify(&mut shop);
+    assert_eq!(drifting(&shop), 0);
+}
+
+#[test]
 fn what_waits_to_be_settled_is_no_drift() {
     let mut shop = shop();
     // Without time, the job leaves the units reserved, and the reservation pending.
