@@ -10,6 +10,8 @@ use crate::inventory::reservation::{Record, Restored};
 use crate::inventory::sku::{KeyStyle, ReservationId};
 use crate::ledger::Ledger;
 use crate::ledger::foreign::Foreign;
+use crate::ledger::hashed_ids::HashedIds;
+use crate::ledger::holds::Position;
 use crate::ledger::notes::Touched;
 use crate::ledger::walk::Purpose;
 
@@ -27,10 +29,14 @@ pub struct Walk {
     in_cluster: bool,
     purpose: Purpose,
     /// Ids that have ended. A record under such an id is foreign. The walk may meet the two keys in either order, so
-    /// they are compared at its end.
-    ended: Vec<ReservationId>,
+    /// they are compared at its end. There may be many times more outcomes than records.
+    ended: HashedIds,
     /// Ids whose outcome has expired but still exists.
-    with_stale_outcome: Vec<ReservationId>,
+    with_stale_outcome: HashedIds,
+    /// The last live reservation that was compared with these.
+    live: Option<Position>,
+    /// The number of the last pending reservation that was compared with these.
+    pending: Option<u64>,
     /// The number of counters that seem to be named in the other key style, and one example.
     of_other_style: (u64, String),
 }
@@ -38,8 +44,9 @@ pub struct Walk {
 impl Walk {
     /// Starts a walk at this moment.
     pub fn new(now: UnixMs, style: KeyStyle, in_cluster: bool, purpose: Purpose) -> Self {
-        let (ended, with_stale_outcome, of_other_style) = (Vec::new(), Vec::new(), (0, String::new()));
-        Self { now, style, in_cluster, purpose, ended, with_stale_outcome, of_other_style }
+        let (ended, with_stale_outcome) = (HashedIds::default(), HashedIds::default());
+        let (live, pending, of_other_style) = (None, None, (0, String::new()));
+        Self { now, style, in_cluster, purpose, ended, with_stale_outcome, live, pending, of_other_style }
     }
 
     /// Takes in one key, if the module knows its type. `read` returns the value, if it is a string, and the expiry time
@@ -83,9 +90,9 @@ impl Walk {
             Some(Watched::Outcome(id)) => {
                 let (_, ttl) = read();
                 if ttl.is_none_or(|until| self.now <= until) {
-                    self.ended.push(id);
+                    self.ended.enter(&id);
                 } else {
-                    self.with_stale_outcome.push(id);
+                    self.with_stale_outcome.enter(&id);
                 }
             }
             Some(Watched::Reserved(sku)) => ledger.comparison.meet(sku),
@@ -103,14 +110,27 @@ impl Walk {
     /// Finishes the walk after every key was met: records whose id has ended become foreign. Continues until
     /// `time_is_up`, and returns whether work is left.
     pub fn finish<K: Keyspace>(&mut self, keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
-        while let Some(id) = self.with_stale_outcome.pop() {
-            keys.ledger(|ledger| ledger.holds.note_outcome(&id));
+        while let Some((position, id, _)) = keys.ledger(|ledger| ledger.holds.after(self.live)) {
+            self.live = Some(position);
+            if self.with_stale_outcome.may_have(&id) {
+                keys.ledger(|ledger| ledger.holds.note_outcome(&id));
+            }
+            self.compare(keys, &id);
             if time_is_up() {
                 return true;
             }
         }
-        while let Some(id) = self.ended.pop() {
+        let pending_after = |ledger: &mut Ledger, number| {
+            ledger.pending.after(number).map(|(number, gone)| (number, gone.record.id.clone()))
+        };
+        while let Some((number, id)) = keys.ledger(|ledger| pending_after(ledger, self.pending)) {
+            self.pending = Some(number);
             self.compare(keys, &id);
+            if time_is_up() {
+                return true;
+            }
+        }
+        while self.ended.free_some() || self.with_stale_outcome.free_some() {
             if time_is_up() {
                 return true;
             }
@@ -138,11 +158,11 @@ impl Walk {
         }
     }
 
+    /// Tests whether the id of a live or pending reservation has ended.
     fn compare<K: Keyspace>(&self, keys: &mut K, id: &ReservationId) {
-        let is_known =
-            |ledger: &mut Ledger| ledger.holds.deadline(id).is_some() || ledger.pending.find(id).is_some();
-        // The outcome may have expired since it was met, and the id may have been used again.
-        if keys.ledger(is_known) && keys.peek(Key::Outcome(id)) != Reading::Absent {
+        // The outcome may be that of another id, or it may have expired since it was met, and the id may have been used
+        // again.
+        if self.ended.may_have(id) && keys.peek(Key::Outcome(id)) != Reading::Absent {
             keys.ledger(|ledger| {
                 if ledger.holds.deadline(id).is_some() {
                     ledger.holds.leave(id);

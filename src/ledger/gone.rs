@@ -2,6 +2,7 @@
 //! those that other clients have deleted, and the part of the latter that is remembered until the deadline.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
 use crate::inventory::cluster_slot::Slot;
 use crate::inventory::line::Line;
@@ -71,6 +72,12 @@ impl GoneQueue {
     /// All entries, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Gone> {
         self.by_number.values()
+    }
+
+    /// The first entry after the one with this number, with its own number.
+    pub fn after(&self, number: Option<u64>) -> Option<(u64, &Gone)> {
+        let from = number.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_number.range((from, Bound::Unbounded)).next().map(|(number, gone)| (*number, gone))
     }
 
     /// The first entry of this id.
@@ -186,6 +193,12 @@ impl Pending {
     /// The first entry of an id.
     pub fn find(&self, id: &ReservationId) -> Option<&Gone> {
         self.queue.find(id)
+    }
+
+    /// The first entry after the one with this number, with its own number. An entry that is added or put back later
+    /// gets a higher number.
+    pub fn after(&self, number: Option<u64>) -> Option<(u64, &Gone)> {
+        self.queue.after(number)
     }
 
     /// All entries, in the order in which they were added.

@@ -10,6 +10,7 @@ mod compact_id;
 pub mod comparison;
 pub mod foreign;
 pub mod gone;
+pub mod hashed_ids;
 pub mod holds;
 pub mod may_have;
 pub mod notes;

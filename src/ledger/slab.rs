@@ -99,7 +99,7 @@ fn address(number: Number) -> (usize, usize) {
 
 /// The number of tables that share the names. Each grows on its own: with a million names, one moves about four
 /// thousand.
-const SHARDS: usize = 256;
+pub(super) const SHARDS: usize = 256;
 
 /// Places by name. The names themselves are stored only in the places.
 #[derive(Debug, Default)]
@@ -114,35 +114,36 @@ pub struct Names {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     number: Number,
-    hash: u32,
+    hash: Hash,
 }
 
-/// The part of a hash that an [`Entry`] keeps.
-#[derive(Clone, Copy)]
-struct Hash(u32);
+/// The part of a name's hash that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hash(u32);
 
 impl Hash {
+    /// The hash of a name.
+    pub(super) fn of(hasher: &DefaultHashBuilder, name: &str) -> Self {
+        let bytes = hasher.hash_one(name).to_le_bytes();
+        Self(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    }
+
     /// Derives all 64 bits from the bits that are kept (Fibonacci hashing).
-    fn spread(self) -> u64 {
+    pub(super) fn spread(self) -> u64 {
         u64::from(self.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 
     /// The table itself uses both ends of a hash, so a byte from the middle chooses the table.
-    fn shard(self) -> usize {
+    pub(super) fn shard(self) -> usize {
         usize::from(self.spread().to_le_bytes()[4])
     }
 }
 
 impl Names {
-    fn hash(&self, name: &str) -> Hash {
-        let bytes = self.hasher.hash_one(name).to_le_bytes();
-        Hash(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-    }
-
     /// The place with this name. `name_of` returns the name of a place.
     pub fn find<'a>(&self, name: &str, name_of: impl Fn(Number) -> &'a [u8]) -> Option<Number> {
-        let hash = self.hash(name);
-        let same = |entry: &Entry| entry.hash == hash.0 && name_of(entry.number) == name.as_bytes();
+        let hash = Hash::of(&self.hasher, name);
+        let same = |entry: &Entry| entry.hash == hash && name_of(entry.number) == name.as_bytes();
         self.shards.get(hash.shard())?.find(hash.spread(), same).map(|entry| entry.number)
     }
 
@@ -151,19 +152,17 @@ impl Names {
         if self.shards.is_empty() {
             self.shards.resize_with(SHARDS, HashTable::new);
         }
-        let hash = self.hash(name);
+        let hash = Hash::of(&self.hasher, name);
         if let Some(shard) = self.shards.get_mut(hash.shard()) {
-            shard.insert_unique(hash.spread(), Entry { number, hash: hash.0 }, |entry| {
-                Hash(entry.hash).spread()
-            });
+            shard.insert_unique(hash.spread(), Entry { number, hash }, |entry| entry.hash.spread());
             self.count = self.count.saturating_add(1);
         }
     }
 
     /// Removes the place with this name, and returns it.
     pub fn leave<'a>(&mut self, name: &str, name_of: impl Fn(Number) -> &'a [u8]) -> Option<Number> {
-        let hash = self.hash(name);
-        let same = |entry: &Entry| entry.hash == hash.0 && name_of(entry.number) == name.as_bytes();
+        let hash = Hash::of(&self.hasher, name);
+        let same = |entry: &Entry| entry.hash == hash && name_of(entry.number) == name.as_bytes();
         let shard = self.shards.get_mut(hash.shard())?;
         let (entry, _) = shard.find_entry(hash.spread(), same).ok()?.remove();
         self.count = self.count.saturating_sub(1);

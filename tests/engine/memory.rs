@@ -10,6 +10,7 @@ use redis_inventory::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
 use redis_inventory::ledger::Ledger;
 use redis_inventory::ledger::comparison::Comparison;
 use redis_inventory::ledger::gone::Gone;
+use redis_inventory::ledger::hashed_ids::HashedIds;
 use redis_inventory::ledger::holds::Holds;
 use redis_inventory::ledger::notes::{Notes, Touched};
 use redis_inventory::ledger::waiting::Waits;
@@ -194,6 +195,20 @@ proptest! {
         }
         prop_assert_eq!(met, comparison.drifting().cloned().collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn hashed_ids_have_every_id_that_was_entered_and_seem_to_have_few_others() {
+    let mut hashed = HashedIds::default();
+    assert!(!hashed.may_have(&id("A")));
+    let ids = |prefix: &'static str| (0..20_000).map(move |number| id(&format!("{prefix}{number}")));
+    ids("A").chain(ids("A")).for_each(|id| hashed.enter(&id));
+    assert!(ids("A").all(|id| hashed.may_have(&id)));
+    // One in ten is expected.
+    assert!(ids("B").filter(|id| hashed.may_have(id)).count() < 10);
+    let parts = std::iter::repeat_with(|| hashed.free_some()).take_while(|is_left| *is_left).count();
+    assert_eq!(parts, 256);
+    assert!(!ids("A").any(|id| hashed.may_have(&id)));
 }
 
 #[test]

@@ -7,9 +7,11 @@ use redis_inventory::engine::audit::{self, AuditCursor};
 use redis_inventory::engine::effects;
 use redis_inventory::engine::keyspace::{LoadRepair, Tally};
 use redis_inventory::engine::queries::{self, ReservationView};
+use redis_inventory::engine::recover::Walk;
 use redis_inventory::engine::reserve::{ReserveRequest, reserve};
 use redis_inventory::engine::resolve::{ExtendRequest, ResolveRequest, commit, extend, rollback};
 use redis_inventory::inventory::allocation::Split;
+use redis_inventory::inventory::key::Watched;
 use redis_inventory::inventory::lifetime::Lifetime;
 use redis_inventory::inventory::line::{Line, describe};
 use redis_inventory::inventory::outcome::Outcome;
@@ -18,6 +20,7 @@ use redis_inventory::inventory::reservation::Record;
 use redis_inventory::inventory::sku::{KeyStyle, ReservationId, Sku};
 use redis_inventory::ledger::Ledger;
 use redis_inventory::ledger::gone::Gone;
+use redis_inventory::ledger::walk::Purpose;
 
 use super::calls::call;
 use super::simulation::{BEGIN, Command, Simulation};
@@ -1396,6 +1399,77 @@ fn a_copy_of_a_sold_reservation_that_a_walk_meets_is_never_released() {
         shop.sweep();
         assert_eq!(shop.counters("P"), "5 5", "slices of {slice}");
     }
+}
+
+#[test]
+fn an_outcome_that_is_gone_when_the_walk_ends_makes_no_record_foreign() {
+    for is_gone in [false, true] {
+        let mut shop = shop();
+        let copy = shop.stored("reservation:A").unwrap().to_owned();
+        assert_eq!(shop.unit(|shop| shop.commit("A")), "OK");
+        shop.is_deaf = true;
+        shop.client(&["SET", "reservation:A", &copy]);
+        shop.restart_in_slices();
+        shop.walk_over(shop.data.keys().take_while(|name| name.as_str() <= "inventory:outcome:A").count());
+        if is_gone {
+            shop.client(&["DEL", "inventory:outcome:A"]);
+        }
+        shop.is_deaf = false;
+        shop.walk_over(usize::MAX);
+        let found = (shop.memory().holds.count(), shop.memory().foreign.count());
+        assert_eq!(found, if is_gone { (1, 0) } else { (0, 1) });
+    }
+}
+
+#[test]
+fn a_walk_over_many_outcomes_ends_in_steps_and_compares_all_that_is_live_or_pending() {
+    use redis_inventory::engine::keyspace::Keyspace as _;
+    const LIVE: usize = 40;
+    let mut shop = Simulation::new();
+    shop.client(&["SET", "stock:available:P", "1000"]);
+    for number in 0..LIVE {
+        shop.unit(|shop| assert_eq!(shop.reserve(&format!("R{number}"), "P 1", 1000), "OK"));
+    }
+    let (clock, in_cluster) = (shop.clock, false);
+    let ids = |range: std::ops::Range<usize>| range.map(|number| id(&format!("R{number}")));
+    let mut walk = Walk::new(clock, KeyStyle::Plain, in_cluster, Purpose::Index);
+    shop.ledger(|ledger| ledger.begin_walk(Purpose::Index, clock));
+    // Every fourth has ended, as has every fourth that is pending. The outcome of every fourth other has expired.
+    for (number, outcome) in ids(0..10_000).enumerate().filter(|(number, _)| number % 2 == 0) {
+        let until = if number % 4 == 0 { clock + 10 } else { clock - 1 };
+        if number % 4 == 0 && number < LIVE {
+            shop.is_deaf = true;
+            shop.client(&["SET", &format!("inventory:outcome:R{number}"), "{}"]);
+            shop.is_deaf = false;
+        }
+        shop.ledger(|ledger| {
+            let watched = Some(Watched::Outcome(outcome));
+            walk.meet(ledger, b"inventory:outcome", watched, || (None, Some(until)));
+        });
+    }
+    for id in ids(LIVE / 2..LIVE) {
+        shop.ledger(|ledger| {
+            let gone = ledger.holds.as_indexed(&id).expect("a reservation");
+            ledger.pend(gone);
+        });
+    }
+    shop.looks = Some(Vec::new());
+    let mut steps = 1;
+    while walk.finish(&mut shop, || true) {
+        steps += 1;
+        assert!(shop.looks.as_ref().unwrap().len() <= steps, "step {steps}: {:?}", shop.looks);
+    }
+    assert!((LIVE..1000).contains(&steps), "{steps} steps: they do not depend on the number of outcomes");
+    let outcomes = shop.looks.take().unwrap();
+    let outcomes = outcomes.iter().filter(|name| name.starts_with("inventory:outcome:")).count();
+    assert_eq!(outcomes, LIVE / 4, "only the outcomes of ids that have ended are read");
+    let memory = shop.memory();
+    assert_eq!((memory.holds.count(), memory.pending.len(), memory.foreign.count()), (15, 15, 5));
+    assert!(memory.is_complete());
+    for (number, id) in ids(0..LIVE / 2).enumerate().filter(|(number, _)| number % 4 != 0) {
+        assert_eq!(memory.holds.may_have_outcome(&id), number % 2 == 0, "{id}");
+    }
+    assert_eq!(memory.holds.held_by_others(&sku_of("P"), 0), 30);
 }
 
 // --- the style of the keys ---
