@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::remains::steps;
 use crate::inventory::alert::AlertType;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::Product;
@@ -123,6 +124,15 @@ impl AlertIndex {
     }
 }
 
+impl AlertIndex {
+    /// Drops the index, one entry in each step.
+    pub(super) fn into_steps(self) -> impl Iterator<Item = ()> {
+        let Self { all, of_product, last, last_by_time } = self;
+        let of_product = of_product.into_values().flat_map(|of_product| of_product.alerts.into_steps());
+        all.into_steps().chain(of_product).chain(steps(last)).chain(steps(last_by_time))
+    }
+}
+
 /// The alerts of one product.
 #[derive(Debug, Default)]
 struct OfProduct {
@@ -164,6 +174,12 @@ impl<T: Ord> ByType<T> {
         [&mut self.unread, &mut self.low, &mut self.out, &mut self.back]
             .into_iter()
             .any(|alerts| alerts.remove(one))
+    }
+
+    /// Drops the entries, one in each step.
+    fn into_steps(self) -> impl Iterator<Item = ()> {
+        let Self { unread, low, out, back } = self;
+        [unread, low, out, back].into_iter().flat_map(steps)
     }
 
     fn is_empty(&self) -> bool {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::remains::steps;
 use crate::inventory::quantity::{Quantity, UnixMs};
 use crate::inventory::sku::{ReservationId, Sku};
 
@@ -44,6 +45,11 @@ impl BlockedLines {
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = (Sku, Blocked)> + use<> {
         let all = std::mem::take(&mut self.0).into_iter();
         all.flat_map(|(sku, waiting)| waiting.into_iter().map(move |blocked| (sku.clone(), blocked)))
+    }
+
+    /// Drops the lines, one in each step.
+    pub(super) fn into_steps(self) -> impl Iterator<Item = ()> {
+        self.0.into_values().flat_map(steps)
     }
 
     /// The skus that have blocked lines.

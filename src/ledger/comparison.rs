@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::ops::Bound;
 
+use super::remains::steps;
 use crate::inventory::sku::Sku;
 
 /// What is known about the reserved counters of a database.
@@ -163,6 +164,15 @@ impl Comparison {
     pub(super) fn forget_written(&mut self) {
         self.written.clear();
         self.written_in_moving_slots.clear();
+    }
+
+    /// Drops the lists, one entry in each step.
+    pub(super) fn into_steps(self) -> impl Iterator<Item = ()> {
+        let Self { to_check, written_while_incomplete, drifting, written, written_in_moving_slots, .. } =
+            self;
+        let found = steps(to_check).chain(steps(drifting));
+        let all_written = steps(written_while_incomplete).chain(steps(written));
+        found.chain(all_written).chain(steps(written_in_moving_slots))
     }
 
     /// Forgets the results. What other programs hold is unknown until the next walk and its comparison are complete.

@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use super::remains::steps;
+
 /// The reason why a `reservation:` key is foreign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foreign {
@@ -45,6 +47,11 @@ impl ForeignRecords {
     /// Whether there is a key other than `name` that may be a script's record.
     pub fn has_stranger_beside(&self, name: &[u8]) -> bool {
         self.strangers > usize::from(self.by_name.get(name) == Some(&Foreign::Stranger))
+    }
+
+    /// Drops the names, one in each step.
+    pub(super) fn into_steps(self) -> impl Iterator<Item = ()> {
+        steps(self.by_name)
     }
 
     /// The number of foreign keys.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 
+use super::remains::steps;
 use crate::inventory::cluster_slot::Slot;
 use crate::inventory::line::Line;
 use crate::inventory::quantity::UnixMs;
@@ -145,6 +146,12 @@ impl GoneQueue {
         std::mem::take(self).by_number.into_values()
     }
 
+    /// Drops the queue, one entry in each step.
+    fn into_steps(self) -> impl Iterator<Item = ()> {
+        let Self { by_number, by_id, .. } = self;
+        steps(by_number).chain(steps(by_id))
+    }
+
     fn number(&self, id: &ReservationId) -> Option<u64> {
         if self.by_id.is_empty() {
             return None;
@@ -245,6 +252,11 @@ impl Pending {
         self.fresh = None;
         self.queue.take_all()
     }
+
+    /// Drops the entries, one in each step.
+    pub(super) fn into_steps(self) -> impl Iterator<Item = ()> {
+        self.queue.into_steps()
+    }
 }
 
 /// Reservations whose records other clients have deleted or overwritten, until it is decided what to remember of them.
@@ -328,6 +340,12 @@ impl Removed {
         self.undecided.take_all()
     }
 
+    /// Drops the entries, one in each step.
+    pub(super) fn into_steps(self) -> impl Iterator<Item = ()> {
+        let Self { unseen, undecided, undecided_units } = self;
+        unseen.into_steps().chain(undecided.into_steps()).chain(steps(undecided_units))
+    }
+
     fn count_undecided(&mut self, gone: &Gone, sign: i64) {
         for line in &gone.lines {
             let units = self.undecided_units.entry(line.sku.clone()).or_default();
@@ -388,5 +406,11 @@ impl Remembered {
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Gone> + use<> {
         self.by_deadline.clear();
         std::mem::take(&mut self.by_id).into_values()
+    }
+
+    /// Drops the entries, one in each step.
+    pub(super) fn into_steps(self) -> impl Iterator<Item = ()> {
+        let Self { by_id, by_deadline } = self;
+        steps(by_id).chain(steps(by_deadline))
     }
 }

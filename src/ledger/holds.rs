@@ -19,6 +19,7 @@ use crate::inventory::line::Line;
 
 use super::compact_id::CompactId;
 use super::gone::Gone;
+use super::remains::steps;
 use super::slab::{Names, Number, Slab};
 use crate::inventory::quantity::{Quantity, UnixMs};
 use crate::inventory::reservation::Record;
@@ -427,33 +428,18 @@ impl Holds {
     }
 }
 
-/// An index whose contents are not needed any more. With millions of reservations, giving back its memory takes longer
-/// than a command may wait, so it is done in parts.
-#[derive(Debug)]
-pub struct Remains(Holds);
-
 impl Holds {
-    /// The memory of this index; `None` if it has none.
-    pub fn into_remains(self) -> Option<Remains> {
-        (self.bytes() > 0).then_some(Remains(self))
-    }
-}
-
-impl Remains {
-    /// Gives back a part of the memory, in less than a millisecond. Returns whether something is left.
-    pub fn free_some(&mut self) -> bool {
-        const POSITIONS: usize = 1024;
-        let Self(Holds { slab, by_id, by_wake, postponed_by_deadline, due_by_sku, skus, .. }) = self;
-        if slab.free_chunk() || by_id.free_shard() || skus.entries.free_chunk() || skus.names.free_shard() {
-            return true;
-        }
-        for _ in 0..POSITIONS {
-            let is_left = by_wake.pop_first().is_some() | postponed_by_deadline.pop_first().is_some();
-            if !(due_by_sku.pop_first().is_some() | is_left) {
-                return false;
-            }
-        }
-        true
+    /// Drops the index, in steps of less than a millisecond.
+    pub(super) fn into_steps(self) -> impl Iterator<Item = ()> {
+        let Self { mut slab, mut by_id, by_wake, postponed_by_deadline, due_by_sku, mut skus, .. } = self;
+        let tables = std::iter::from_fn(move || {
+            let is_left = slab.free_chunk()
+                || by_id.free_shard()
+                || skus.entries.free_chunk()
+                || skus.names.free_shard();
+            is_left.then_some(())
+        });
+        tables.chain(steps(by_wake)).chain(steps(postponed_by_deadline)).chain(steps(due_by_sku))
     }
 }
 

@@ -5,6 +5,8 @@ use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::Hash;
 
+use super::remains::steps;
+
 /// The names for which the key of a setting may exist. Every event that can create such a key enters its name. An entry too
 /// many only costs a look at the key.
 #[derive(Debug)]
@@ -33,6 +35,11 @@ impl<T: Eq + Hash> MayHave<T> {
         T: Borrow<Q>,
     {
         !self.0.is_empty() && self.0.contains(name)
+    }
+
+    /// Drops the names, one in each step.
+    pub(super) fn into_steps(self) -> impl Iterator<Item = ()> {
+        steps(self.0)
     }
 
     /// Whether there can be no such key.

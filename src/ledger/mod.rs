@@ -14,6 +14,7 @@ pub mod hashed_ids;
 pub mod holds;
 pub mod may_have;
 pub mod notes;
+pub mod remains;
 mod slab;
 pub mod standing;
 pub mod thresholds;
@@ -30,9 +31,10 @@ use blocked::{Blocked, BlockedLines};
 use comparison::Comparison;
 use foreign::{Foreign, ForeignRecords};
 use gone::{Gone, Pending, Remembered, Removed};
-use holds::{Holds, Overdue, Remains};
+use holds::{Holds, Overdue};
 use may_have::MayHave;
 use notes::{Notes, Touched};
+use remains::Remains;
 use standing::{Reason, Standing};
 use thresholds::Thresholds;
 use waiting::{Waiting, Waits};
@@ -530,7 +532,37 @@ impl Ledger {
 
     /// If nothing is held, takes the memory that the index has from earlier.
     pub fn take_empty_index(&mut self) -> Option<Remains> {
-        if self.holds.is_empty() { std::mem::take(&mut self.holds).into_remains() } else { None }
+        let has_memory = self.holds.is_empty() && self.holds.bytes() > 0;
+        has_memory.then(|| Remains::of(std::mem::take(&mut self.holds).into_steps()))
+    }
+
+    /// The memory of this ledger, whose data set no longer exists.
+    pub fn into_remains(self) -> Remains {
+        let Self {
+            holds,
+            pending,
+            removed,
+            remembered,
+            blocked,
+            waiting,
+            notes,
+            foreign,
+            standing: _,
+            comparison,
+            alerts,
+            thresholds,
+            warehouse_sets,
+            floors,
+            limits,
+            walk: _,
+        } = self;
+        let live = holds.into_steps();
+        let gone = pending.into_steps().chain(removed.into_steps()).chain(remembered.into_steps());
+        let work = blocked.into_steps().chain(waiting.into_steps()).chain(notes.into_steps());
+        let found = foreign.into_steps().chain(comparison.into_steps()).chain(alerts.into_steps());
+        let may_have = warehouse_sets.into_steps().chain(floors.into_steps()).chain(limits.into_steps());
+        let settings = thresholds.into_steps().chain(may_have);
+        Remains::of(live.chain(gone).chain(work).chain(found).chain(settings))
     }
 
     /// The earliest deadline of the live and remembered reservations, if there is one. Until then, only commands and

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::gone::NEWEST;
+use super::remains::steps;
 use crate::inventory::cluster_slot::Slot;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::reservation::Restored;
@@ -107,6 +108,13 @@ impl Notes {
     /// Whether there are records to mark as restored.
     pub(super) fn has_restored(&self) -> bool {
         !(self.restored.is_empty() && self.restored_in_moving_slots.is_empty())
+    }
+
+    /// Drops the notes, one in each step.
+    pub(super) fn into_steps(self) -> impl Iterator<Item = ()> {
+        let Self { touched, to_learn, dropped, restored, restored_in_moving_slots } = self;
+        let keys = steps(touched).chain(steps(to_learn)).chain(steps(dropped));
+        keys.chain(steps(restored)).chain(steps(restored_in_moving_slots))
     }
 
     /// Forgets the records to mark as restored, because only a master marks them.

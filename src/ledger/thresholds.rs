@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::remains::steps;
 use crate::inventory::sku::Product;
 
 /// The low-stock thresholds by product.
@@ -27,6 +28,11 @@ impl Thresholds {
                 self.0.remove(product.as_str());
             }
         }
+    }
+
+    /// Drops the entries, one in each step.
+    pub(super) fn into_steps(self) -> impl Iterator<Item = ()> {
+        steps(self.0)
     }
 
     /// Whether no product has its own threshold.

@@ -4,6 +4,7 @@ use crate::inventory::cluster_slot::Slot;
 use std::collections::BTreeMap;
 
 use super::gone::Gone;
+use super::remains::steps;
 use crate::inventory::quantity::UnixMs;
 use crate::inventory::sku::ReservationId;
 
@@ -80,6 +81,11 @@ impl Waiting {
             self.by_slot.remove(&slot);
         }
         last
+    }
+
+    /// Drops the entries, one in each step.
+    pub(super) fn into_steps(self) -> impl Iterator<Item = ()> {
+        self.by_slot.into_values().flat_map(steps)
     }
 
     /// Forgets everything except live reservations.

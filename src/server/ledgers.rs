@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::inventory::quantity::UnixMs;
 use crate::ledger::Ledger;
-use crate::ledger::holds::Remains;
+use crate::ledger::remains::Remains;
 
 /// The number of a database.
 pub type Db = i32;
@@ -24,7 +24,7 @@ pub struct Ledgers {
     /// The ledgers before a flush of all databases or the start of a load. Servers differ in the order of these two
     /// events.
     set_aside: BTreeMap<Db, Ledger>,
-    /// The indexes of data sets that no longer exist. Their memory is given back in slices.
+    /// What is left of data sets that no longer exist. Their memory is given back in slices.
     discarded: Vec<Remains>,
 }
 
@@ -123,7 +123,7 @@ impl Ledgers {
 
     /// Discards a ledger whose data set no longer exists.
     pub fn discard(&mut self, ledger: Ledger) {
-        self.discarded.extend(ledger.holds.into_remains());
+        self.discarded.push(ledger.into_remains());
     }
 
     /// Discards the ledger of a database that is being flushed.
@@ -133,7 +133,7 @@ impl Ledgers {
         }
     }
 
-    /// Gives back the memory of discarded indexes until nothing is left or `time_is_up`. Returns whether something is
+    /// Gives back the memory of discarded ledgers until nothing is left or `time_is_up`. Returns whether something is
     /// left.
     pub fn free_discarded(&mut self, mut time_is_up: impl FnMut() -> bool) -> bool {
         while let Some(remains) = self.discarded.last_mut() {

@@ -181,7 +181,9 @@ fn an_id_of_up_to_38_bytes_takes_no_memory_of_its_own() {
 #[test]
 fn the_memory_of_many_reservations_is_given_back_in_parts() {
     let calls = |holds: Holds| {
-        let mut remains = holds.into_remains().expect("something to give back");
+        let mut ledger = Ledger::default();
+        ledger.holds = holds;
+        let mut remains = ledger.into_remains();
         (0..).take_while(|_| remains.free_some()).count()
     };
     let mut empty = index_of(5000, 10);
@@ -189,6 +191,7 @@ fn the_memory_of_many_reservations_is_given_back_in_parts() {
         empty.leave(&ReservationId::parse(format!("{number:010}").as_bytes(), KeyStyle::Plain).unwrap());
     }
     let of_places = calls(empty);
-    assert_eq!(calls(index_of(5000, 10)), of_places + 4);
+    // The order by deadline is given back one entry at a time.
+    assert_eq!(calls(index_of(5000, 10)), of_places + 5000);
     assert!(of_places > calls(index_of(1, 10)), "{of_places}");
 }

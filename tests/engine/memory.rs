@@ -1,6 +1,7 @@
 //! What the ledger says of itself: whether it holds something, has work, or can be dropped.
 
 use proptest::prelude::*;
+use redis_inventory::inventory::alert::AlertType;
 use redis_inventory::inventory::cluster_slot::Slot;
 use redis_inventory::inventory::key::Watched;
 use redis_inventory::inventory::line::Line;
@@ -8,7 +9,9 @@ use redis_inventory::inventory::quantity::Quantity;
 use redis_inventory::inventory::reservation::{Record, Restored};
 use redis_inventory::inventory::sku::{KeyStyle, Product, ReservationId, Sku};
 use redis_inventory::ledger::Ledger;
+use redis_inventory::ledger::blocked::Blocked;
 use redis_inventory::ledger::comparison::Comparison;
+use redis_inventory::ledger::foreign::Foreign;
 use redis_inventory::ledger::gone::Gone;
 use redis_inventory::ledger::hashed_ids::HashedIds;
 use redis_inventory::ledger::holds::Holds;
@@ -47,11 +50,66 @@ fn an_index_is_empty_if_nothing_is_held_by_a_reservation_or_otherwise() {
 
 #[test]
 fn the_memory_of_an_index_that_had_reservations_is_given_back() {
-    assert!(Holds::default().into_remains().is_none());
-    let mut holds = Holds::default();
-    holds.enter(&record("A", 1000), 1000);
-    let mut remains = holds.into_remains().expect("something to give back");
+    let mut ledger = Ledger::default();
+    assert!(ledger.take_empty_index().is_none());
+    ledger.holds.enter(&record("A", 1000), 1000);
+    assert!(ledger.take_empty_index().is_none(), "a reservation is held");
+    ledger.holds.leave(&id("A"));
+    let mut remains = ledger.take_empty_index().expect("something to give back");
     while remains.free_some() {}
+    assert_eq!(ledger.holds.bytes(), 0);
+}
+
+/// A ledger that contains this many of everything that data sets can have many of.
+fn full_ledger(count: i64) -> Ledger {
+    let mut ledger = Ledger::default();
+    for number in 0..count {
+        let name = format!("X{number}");
+        let (sku, product) = (line(&name, 1).sku, Product::parse(name.as_bytes(), KeyStyle::Plain).unwrap());
+        let gone = |prefix: &str| Gone::new(record(&format!("{prefix}{number}"), 1000), 1000);
+        ledger.holds.enter(&record(&name, number), number);
+        ledger.pend(gone("pending"));
+        ledger.note_removed(gone("removed"));
+        if number == count / 2 {
+            ledger.leave_removed_undecided();
+        }
+        let remembered = gone("remembered");
+        let lines = remembered.lines.clone();
+        ledger.holds.hold(&lines);
+        ledger.remember(remembered, lines);
+        let blocked = Blocked { quantity: Quantity::new(1).unwrap(), of: Some((id(&name), 1000)) };
+        ledger.block(&line("P", 1), blocked);
+        ledger.waiting.enter(Waits::Unread(id(&name), 0));
+        ledger.notes.touch(Touched::Threshold(product.clone()));
+        ledger.learn(Touched::Reservation(id(&name)));
+        ledger.notes.dropped.push(id(&name));
+        ledger.notes.note_restored(&id(&name), Restored::Live);
+        ledger.notes.mark_later(vec![(id(&name), Restored::Live)]);
+        ledger.foreign.enter(name.as_bytes(), Foreign::Stranger);
+        ledger.comparison.meet(sku.clone());
+        ledger.comparison.set_drift(&sku, 1);
+        ledger.note_written(sku.clone());
+        ledger.comparison.compare_later(vec![sku.clone()]);
+        ledger.alerts.enter(&product, number, None);
+        ledger.alerts.enter(&Product::of(&line("P", 1).sku), number, Some(AlertType::LowStock));
+        ledger.thresholds.set(product.clone(), Some(1));
+        ledger.warehouse_sets.enter(product.clone());
+        ledger.floors.enter(sku);
+        ledger.limits.enter(product);
+    }
+    ledger
+}
+
+#[test]
+fn the_memory_of_a_whole_ledger_is_given_back_in_as_many_steps_as_it_has_entries() {
+    let steps = |count: i64| {
+        let mut remains = full_ledger(count).into_remains();
+        std::iter::repeat_with(|| remains.free_some()).take_while(|is_left| *is_left).count()
+    };
+    let (few, many) = (steps(1000), steps(2000));
+    // Live reservations leave the index in larger parts, except from the order by deadline.
+    let of_each = (many - few) / 1000;
+    assert_eq!(of_each, 27, "{few} steps and {many}");
 }
 
 #[test]
