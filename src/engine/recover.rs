@@ -11,7 +11,6 @@ use crate::inventory::sku::{KeyStyle, ReservationId};
 use crate::ledger::Ledger;
 use crate::ledger::foreign::Foreign;
 use crate::ledger::hashed_ids::HashedIds;
-use crate::ledger::holds::Position;
 use crate::ledger::notes::Touched;
 use crate::ledger::walk::Purpose;
 
@@ -28,13 +27,12 @@ pub struct Walk {
     style: KeyStyle,
     in_cluster: bool,
     purpose: Purpose,
-    /// Ids that have ended. A record under such an id is foreign. The walk may meet the two keys in either order, so
-    /// they are compared at its end. There may be many times more outcomes than records.
+    /// Ids that have ended. A record under such an id is foreign. There may be many times more outcomes than records.
     ended: HashedIds,
     /// Ids whose outcome has expired but still exists.
     with_stale_outcome: HashedIds,
-    /// The last live reservation that was compared with these.
-    live: Option<Position>,
+    /// The ids of which the walk has met a record and probably an outcome, in either order. They are compared at its end.
+    twice: Vec<ReservationId>,
     /// The number of the last pending reservation that was compared with these.
     pending: Option<u64>,
     /// The number of counters that seem to be named in the other key style, and one example.
@@ -45,8 +43,8 @@ impl Walk {
     /// Starts a walk at this moment.
     pub fn new(now: UnixMs, style: KeyStyle, in_cluster: bool, purpose: Purpose) -> Self {
         let (ended, with_stale_outcome) = (HashedIds::default(), HashedIds::default());
-        let (live, pending, of_other_style) = (None, None, (0, String::new()));
-        Self { now, style, in_cluster, purpose, ended, with_stale_outcome, live, pending, of_other_style }
+        let (twice, pending, of_other_style) = (Vec::new(), None, (0, String::new()));
+        Self { now, style, in_cluster, purpose, ended, with_stale_outcome, twice, pending, of_other_style }
     }
 
     /// Takes in one key, if the module knows its type. `read` returns the value, if it is a string, and the expiry time
@@ -69,13 +67,27 @@ impl Walk {
             Some(Watched::Reservation(Some(id))) => {
                 // A key that was found to be foreign must not be adopted by a walk. An id that is already indexed is
                 // followed through its events.
-                if ledger.foreign.contains(name) || ledger.holds.deadline(&id).is_some() {
+                if ledger.foreign.contains(name) {
+                    return;
+                }
+                if ledger.holds.deadline(&id).is_some() {
+                    if self.ended.may_have(&id) {
+                        self.twice.push(id);
+                    }
                     return;
                 }
                 let (value, ttl) = read();
                 let record = value.and_then(|json| Record::from_json(&id, json, self.style));
                 match record.filter(|record| !self.in_cluster || is_in_slot_of(&id, &record.items)) {
-                    Some(record) => ledger.holds.enter(&record, ttl.unwrap_or(record.expires_at)),
+                    Some(record) => {
+                        ledger.holds.enter(&record, ttl.unwrap_or(record.expires_at));
+                        if self.with_stale_outcome.may_have(&id) {
+                            ledger.holds.note_outcome(&id);
+                        }
+                        if self.ended.may_have(&id) {
+                            self.twice.push(id);
+                        }
+                    }
                     None => {
                         let misnamed = value.is_some_and(|json| Record::is_misnamed(&id, json));
                         ledger
@@ -89,10 +101,13 @@ impl Walk {
             Some(Watched::Alert(product, at)) => ledger.learn(Touched::Alert(product, at)),
             Some(Watched::Outcome(id)) => {
                 let (_, ttl) = read();
-                if ttl.is_none_or(|until| self.now <= until) {
-                    self.ended.enter(&id);
-                } else {
-                    self.with_stale_outcome.enter(&id);
+                let (is_live, has_ended) =
+                    (ledger.holds.deadline(&id).is_some(), ttl.is_none_or(|until| self.now <= until));
+                match (is_live, has_ended) {
+                    (true, true) => self.twice.push(id),
+                    (true, false) => ledger.holds.note_outcome(&id),
+                    (false, true) => self.ended.enter(&id),
+                    (false, false) => self.with_stale_outcome.enter(&id),
                 }
             }
             Some(Watched::Reserved(sku)) => ledger.comparison.meet(sku),
@@ -110,11 +125,7 @@ impl Walk {
     /// Finishes the walk after every key was met: records whose id has ended become foreign. Continues until
     /// `time_is_up`, and returns whether work is left.
     pub fn finish<K: Keyspace>(&mut self, keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
-        while let Some((position, id, _)) = keys.ledger(|ledger| ledger.holds.after(self.live)) {
-            self.live = Some(position);
-            if self.with_stale_outcome.may_have(&id) {
-                keys.ledger(|ledger| ledger.holds.note_outcome(&id));
-            }
+        while let Some(id) = self.twice.pop() {
             self.compare(keys, &id);
             if time_is_up() {
                 return true;
@@ -125,7 +136,9 @@ impl Walk {
         };
         while let Some((number, id)) = keys.ledger(|ledger| pending_after(ledger, self.pending)) {
             self.pending = Some(number);
-            self.compare(keys, &id);
+            if self.ended.may_have(&id) {
+                self.compare(keys, &id);
+            }
             if time_is_up() {
                 return true;
             }
@@ -162,7 +175,7 @@ impl Walk {
     fn compare<K: Keyspace>(&self, keys: &mut K, id: &ReservationId) {
         // The outcome may be that of another id, or it may have expired since it was met, and the id may have been used
         // again.
-        if self.ended.may_have(id) && keys.peek(Key::Outcome(id)) != Reading::Absent {
+        if keys.peek(Key::Outcome(id)) != Reading::Absent {
             keys.ledger(|ledger| {
                 if ledger.holds.deadline(id).is_some() {
                     ledger.holds.leave(id);

@@ -148,8 +148,8 @@ impl GoneQueue {
 
     /// Drops the queue, one entry in each step.
     fn into_steps(self) -> impl Iterator<Item = ()> {
-        let Self { by_number, by_id, .. } = self;
-        steps(by_number).chain(steps(by_id))
+        let Self { by_number, by_id, by_sku, next: _ } = self;
+        steps(by_number).chain(steps(by_id)).chain(steps(by_sku))
     }
 
     fn number(&self, id: &ReservationId) -> Option<u64> {

@@ -17,7 +17,10 @@ const W: Sku = 5;
 const W_PLACES: [Sku; 3] = [2, 3, 4];
 
 /// The priority of a closed warehouse.
-const CLOSED: i64 = i64::MAX;
+const CLOSED: i64 = GONE - 1;
+
+/// The priority of a warehouse that W does not have any more, in which units are freed.
+const GONE: i64 = i64::MAX;
 
 /// The low-stock threshold of products without one of their own, in all histories.
 pub const THRESHOLD: i64 = 3;
@@ -1616,14 +1619,22 @@ impl Model {
             };
             (first, then, SKUS[*sku], *sku)
         };
-        let mut places: Vec<(i64, i64, &str, Sku)> = self.warehouses.iter().map(place).collect();
+        // A place that W does not have any more is like a closed one, and comes after those.
+        let is_stray = |sku: &Sku| SKUS[*sku].starts_with('W') && !self.warehouses.contains_key(sku);
+        let strays: BTreeMap<Sku, i64> =
+            own.iter().filter(|line| is_stray(&line.0)).map(|line| (line.0, GONE)).collect();
+        let mut places: Vec<(i64, i64, &str, Sku)> =
+            self.warehouses.iter().chain(&strays).map(place).collect();
         places.sort_unstable();
         // Of a closed place, W gets only what is freed there and not taken by name.
         let by_name: Vec<i64> = (0..SKUS.len())
-            .map(|sku| lines.iter().filter(|line| line.0 == sku).map(|line| line.1).sum())
+            .map(|sku| {
+                let named = lines.iter().filter(|line| line.0 == sku && !is_split(sku));
+                named.map(|line| line.1).sum()
+            })
             .collect();
         let mut left_of_w = left.clone();
-        for sku in (0..SKUS.len()).filter(|sku| self.is_closed(*sku)) {
+        for sku in (0..SKUS.len()).filter(|sku| self.is_closed(*sku) || strays.contains_key(sku)) {
             left_of_w[sku] = units_of(own, sku) - by_name[sku];
         }
         for &(sku, quantity) in lines {

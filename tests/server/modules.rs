@@ -375,7 +375,8 @@ fn a_server_that_has_renamed_what_the_module_sends_or_calls_does_not_start_with_
     let load = format!("loadmodule {}", module().display());
     let sent = Sent::ALL.iter().filter(|command| **command != Sent::Apply);
     let sent = sent.map(|command| command.name().to_str().expect("a name"));
-    let needed: Vec<&str> = sent.chain(["MULTI", "EXEC", "SELECT", "UNLINK", "SCAN", "CLIENT", "ACL"]).collect();
+    let needed: Vec<&str> =
+        sent.chain(["MULTI", "EXEC", "SELECT", "UNLINK", "SCAN", "CLIENT", "ACL"]).collect();
     for (number, command) in needed.iter().enumerate() {
         let line = rename(command, if number % 2 == 0 { "" } else { "gone" });
         // The order of the lines does not matter.
