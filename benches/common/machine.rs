@@ -23,7 +23,12 @@ pub fn server_name(client: &mut Client) -> String {
 /// A short description of the machine.
 pub fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{}, {cores} cores, {}", cpu(), said_by("uname", &["-sr"]))
+    format!("{}, {cores} cores, {}", cpu(), kernel())
+}
+
+/// The system and the version of its kernel, such as `Linux 6.18`, without what its build adds.
+fn kernel() -> String {
+    said_by("uname", &["-sr"]).split('.').take(2).collect::<Vec<_>>().join(".")
 }
 
 fn cpu() -> String {
