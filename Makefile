@@ -49,10 +49,10 @@ dist: ## build the packages in target/dist and try each on a server; ARCH=aarch6
 
 ## Work on the module
 
-test: ## run all tests, on SERVER or the server that is found; ARGS="expiry::" for tests whose names contain this
+test: ## run the tests of the module, on SERVER or the one that is found; ARGS="expiry::" for tests whose names contain this
 	@scripts/test.sh $(ARGS)
 
-servers: ## fetch Redis 8.0, 8.2 and Valkey 8.0, 8.1, 9.1 into .servers
+servers: ## fetch the servers of scripts/get-servers.sh into .servers
 	@scripts/get-servers.sh
 
 test-all: ## run the server tests on each of those servers, except what does not depend on the server
@@ -96,7 +96,7 @@ audit: ## check advisories, licences and sources of the libraries, with cargo-de
 fuzz: ## fuzz each target for INV_FUZZ_SECONDS (600), with progress; builds cargo-fuzz first
 	@scripts/fuzz.sh
 
-mutants: ## try mutants of the rules (hours), or go on with it; ARGS="--minutes 60"; writes docs/internals/mutants.md
+mutants: ## try mutants of the rules (hours), or continue a run; ARGS="--minutes 60"; writes docs/internals/mutants.md
 	@scripts/mutants.sh $(ARGS)
 
 oldest-rust: ## check that the oldest supported Rust, fetched by rustup, compiles the module

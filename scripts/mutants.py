@@ -4,8 +4,8 @@ cargo-mutants lists its mutants: changes of one place of src/inventory, src/engi
 program, which carries out the one that INV_MUTANT names, because a build takes longer than the tests. Each function is written
 once for itself and once for each of its mutants. A mutant that does not compile in this way is built alone.
 
-Each result is appended to target/mutants/tried.jsonl at once, so a run that was ended goes on where it was. A mutant that was
-missed is tried again when the tests have changed.
+Each result is appended to target/mutants/tried.jsonl at once, so an interrupted run continues where it stopped. A mutant that
+was missed is tried again when the tests have changed.
 """
 
 import argparse
@@ -279,7 +279,7 @@ def write_report(everything):
         "constant. If the tests still pass, they do not check what the change broke. `make mutants` tries the mutants that",
         "cargo-mutants finds in `src/inventory`, `src/engine` and `src/ledger` with the tests that need no server. It tries",
         "them in an order drawn once, so those tried are an even sample, except for those that do not compile together with",
-        "others: they are built alone, at the end. A run that was ended goes on where it was.",
+        "others: they are built alone, at the end. An interrupted run continues where it stopped.",
         "",
         f"At commit {commit()}:",
         "",
