@@ -17,11 +17,13 @@ pub struct Round {
     /// The last of the drifting skus that was compared since the end of the walk. The walk may not have met those that
     /// had drift before, because nothing is left of them.
     drifting: Option<Sku>,
+    /// Whether a reserved counter was not an integer, so that it is not known what it says.
+    has_unreadable: bool,
 }
 
 impl Default for Round {
     fn default() -> Self {
-        Self { at: Some(AuditCursor::START), drifting: None }
+        Self { at: Some(AuditCursor::START), drifting: None, has_unreadable: false }
     }
 }
 
@@ -40,7 +42,7 @@ impl Round {
                 return false;
             };
             for sku in step.skus {
-                compare(keys, &sku);
+                self.has_unreadable |= !compare(keys, &sku);
             }
             self.at = step.next;
             if time_is_up() {
@@ -50,14 +52,16 @@ impl Round {
         while let Some(sku) =
             keys.ledger(|ledger| ledger.comparison.drifting_after(self.drifting.as_ref()).cloned())
         {
-            compare(keys, &sku);
+            self.has_unreadable |= !compare(keys, &sku);
             self.drifting = Some(sku);
             if time_is_up() {
                 return false;
             }
         }
         let now = keys.now();
-        keys.ledger(|ledger| ledger.end_round(now));
+        if !self.has_unreadable {
+            keys.ledger(|ledger| ledger.end_readable_round(now));
+        }
         if keys.ledger(|ledger| ledger.holds.count() > 0) {
             load_repair::mark(keys);
         }
@@ -65,16 +69,18 @@ impl Round {
     }
 }
 
-fn compare<K: Keyspace>(keys: &mut K, sku: &Sku) {
+/// Compares a reserved counter with what is held. Returns whether it could be read.
+fn compare<K: Keyspace>(keys: &mut K, sku: &Sku) -> bool {
     // The counters of a quota may be deleted while it is held.
     if sku.is_quota() || !keys.is_slot_stable(sku.product()) {
-        return;
+        return true;
     }
     let known = keys.ledger(|ledger| ledger.comparison.drift_of(sku));
-    let Some(drift) = load_repair::compare(keys, sku) else { return };
+    let Some(drift) = load_repair::compare(keys, sku) else { return false };
     if drift != 0 && known != drift && keys.ledger(|ledger| ledger.is_alone()) {
         keys.report(&format!(
             "{sku}: the continuous audit found drift {drift}, which is the units reserved minus those that reservations hold"
         ));
     }
+    true
 }

@@ -414,8 +414,8 @@ impl Ledger {
         self.standing.end_check(is_right, now);
     }
 
-    /// Ends a round of the continuous audit, in which every counter was compared.
-    pub fn end_round(&mut self, now: UnixMs) {
+    /// Ends a round of the continuous audit in which every counter could be read and was compared.
+    pub fn end_readable_round(&mut self, now: UnixMs) {
         let is_right = !self.comparison.has_drift() && self.foreign.is_empty();
         if is_right && !self.comparison.is_under_way() {
             self.standing.end_clean_round(now);

@@ -247,3 +247,18 @@ fn a_counter_that_is_not_an_integer_stops_no_round() {
     verify(&mut shop);
     assert_eq!(drift_of(&shop, "P"), 1);
 }
+
+#[test]
+fn a_round_that_meets_a_counter_that_is_no_integer_does_not_let_the_mark_return() {
+    let mut shop = shop();
+    assert!(is_marked(&shop));
+    shop.client(&["SET", "stock:reserved:P", "2.0"]);
+    assert!(!is_marked(&shop), "what another program holds is not known");
+    verify(&mut shop);
+    verify(&mut shop);
+    assert!(!is_marked(&shop));
+    // When it is corrected, nothing speaks against it any more.
+    unheard(&mut shop, "SET stock:reserved:P 2");
+    verify(&mut shop);
+    assert!(is_marked(&shop));
+}
