@@ -131,10 +131,9 @@ pub(super) fn marked_style<K: Keyspace>(keys: &mut K) -> Option<KeyStyle> {
 /// Compares these reserved counters, which another client has written, with what is held.
 pub(super) fn compare_written<K: Keyspace>(keys: &mut K, written: Vec<Sku>) {
     let now = keys.now();
-    let mut later = Vec::new();
     for sku in written {
         if !keys.is_slot_stable(sku.product()) {
-            later.push(sku);
+            keys.ledger(|ledger| ledger.comparison.compare_later(sku));
         } else if compare(keys, &sku) != Some(0) {
             let was_alone = keys.ledger(|ledger| ledger.standing.is_managed());
             keys.ledger(|ledger| ledger.standing.doubt(Reason::ForeignWrite, now));
@@ -146,9 +145,6 @@ pub(super) fn compare_written<K: Keyspace>(keys: &mut K, written: Vec<Sku>) {
                 ));
             }
         }
-    }
-    if !later.is_empty() {
-        keys.ledger(|ledger| ledger.comparison.compare_later(later));
     }
 }
 

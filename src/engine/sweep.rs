@@ -12,6 +12,7 @@ use super::sent::Sent;
 use super::settle::{Movable, movable, release_blocked, settle, settle_pending_of};
 use super::{load_repair, moving};
 use crate::inventory::alert::Alert;
+use crate::inventory::cluster_slot::Slot;
 use crate::inventory::key::Key;
 use crate::inventory::line::{Line, sum_lines};
 use crate::inventory::quantity::UnixMs;
@@ -163,10 +164,14 @@ pub(super) fn release_one<K: Keyspace>(
 
 /// Settles and examines everything that was noted, until `time_is_up`. Returns whether work is left. The job after an
 /// event does only this; for the cron, it is the first step.
-pub fn work_off_notes<K: Keyspace>(keys: &mut K, caller: Caller, time_is_up: impl FnMut() -> bool) -> bool {
+pub fn work_off_notes<K: Keyspace>(
+    keys: &mut K,
+    caller: Caller,
+    mut time_is_up: impl FnMut() -> bool,
+) -> bool {
     judge_written(keys);
-    let is_left = work_off_removals(keys, caller, time_is_up);
-    mark_restored(keys);
+    let mut is_left = work_off_removals(keys, caller, &mut time_is_up);
+    is_left |= mark_restored(keys, time_is_up);
     load_repair::unmark(keys);
     is_left
 }
@@ -236,34 +241,49 @@ fn remember_removed<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> b
     false
 }
 
-/// Marks the records that other clients have put back as restored, so that this is still known after a restart. A live
-/// record is marked only if a counter contradicts it: fewer units are reserved than live reservations hold.
-fn mark_restored<K: Keyspace>(keys: &mut K) {
-    let mut later = Vec::new();
-    for (id, how) in keys.ledger(Ledger::take_restored) {
-        if !keys.is_slot_stable(id.as_str()) {
-            later.push((id, how));
-            continue;
+/// Marks the records that other clients have put back as restored, so that this is still known after a restart. Stops when
+/// `time_is_up`, and returns whether work may be left.
+fn mark_restored<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
+    while let Some((id, how)) = keys.ledger(Ledger::take_restored) {
+        if keys.is_slot_stable(id.as_str()) {
+            mark_as_restored(keys, &id, how);
+        } else {
+            keys.ledger(|ledger| ledger.notes.mark_later(id, how));
         }
-        let key = Key::Reservation(&id);
-        if let Reading::Text(json, until) = keys.peek(key)
-            && let Some(json) = Record::marked_restored(&id, &json, how)
-            && (how == Restored::Ended || is_contradicted(keys, &id))
-        {
-            keys.rewrite(key, &json);
-            keys.notify(c"set", key);
-            let arguments = [Argument::Key(key), Argument::Text(&json)];
-            match until {
-                Some(until) => {
-                    let deadline = [Argument::Word("PXAT"), Argument::Number(until)];
-                    keys.replicate(Sent::Set, &[arguments, deadline].concat());
-                }
-                None => keys.replicate(Sent::Set, &arguments),
-            }
+        if time_is_up() {
+            return true;
         }
     }
-    if !later.is_empty() {
-        keys.ledger(|ledger| ledger.notes.mark_later(later));
+    false
+}
+
+/// Marks one record as restored. A live record is marked only if a counter contradicts it: fewer units are reserved than
+/// live reservations hold.
+fn mark_as_restored<K: Keyspace>(keys: &mut K, id: &ReservationId, how: Restored) {
+    let key = Key::Reservation(id);
+    if let Reading::Text(json, until) = keys.peek(key)
+        && let Some(json) = Record::marked_restored(id, &json, how)
+        && (how == Restored::Ended || is_contradicted(keys, id))
+    {
+        keys.rewrite(key, &json);
+        keys.notify(c"set", key);
+        let arguments = [Argument::Key(key), Argument::Text(&json)];
+        match until {
+            Some(until) => {
+                let deadline = [Argument::Word("PXAT"), Argument::Number(until)];
+                keys.replicate(Sent::Set, &[arguments, deadline].concat());
+            }
+            None => keys.replicate(Sent::Set, &arguments),
+        }
+    }
+}
+
+/// Lets everything be tried again that was postponed because its slot was moving and is stable now.
+fn try_moving_slots_again<K: Keyspace>(keys: &mut K) {
+    for name in keys.ledger(|ledger| ledger.postponed()) {
+        if keys.is_slot_stable(&name) {
+            keys.ledger(|ledger| ledger.try_again(Slot::of(&name)));
+        }
     }
 }
 
@@ -316,7 +336,7 @@ fn may_meet_stale_key<K: Keyspace>(keys: &mut K, gone: &Gone) -> bool {
 /// left or `time_is_up`, and returns whether work is left. Call it only on a master that may write now.
 pub fn sweep<K: Keyspace>(keys: &mut K, mut time_is_up: impl FnMut() -> bool) -> bool {
     let now = keys.now();
-    keys.ledger(Ledger::try_moving_slots_again);
+    try_moving_slots_again(keys);
     if tell_of_dropped(keys, &mut time_is_up) || work_off_notes(keys, Caller::CommandOrCron, &mut time_is_up)
     {
         return true;

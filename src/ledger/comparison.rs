@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::ops::Bound;
 
 use super::remains::steps;
+use crate::inventory::cluster_slot::Slot;
 use crate::inventory::sku::Sku;
 
 /// What is known about the reserved counters of a database.
@@ -27,8 +28,8 @@ pub struct Comparison {
     /// The skus whose reserved counter another client has written in the current unit of work, or while it could not be
     /// compared.
     written: BTreeSet<Sku>,
-    /// The same for skus whose slots are moving.
-    written_in_moving_slots: Vec<Sku>,
+    /// The same for skus whose slots are moving, by slot. None of the sets is empty.
+    written_in_moving_slots: BTreeMap<Slot, BTreeSet<Sku>>,
 }
 
 impl Comparison {
@@ -142,14 +143,19 @@ impl Comparison {
         std::mem::take(&mut self.written).into_iter().collect()
     }
 
-    /// Postpones skus whose slots are moving.
-    pub fn compare_later(&mut self, skus: Vec<Sku>) {
-        self.written_in_moving_slots.extend(skus);
+    /// Postpones a sku whose slot is moving.
+    pub fn compare_later(&mut self, sku: Sku) {
+        self.written_in_moving_slots.entry(Slot::of(sku.product())).or_default().insert(sku);
     }
 
-    /// Lets the postponed skus be compared again.
-    pub(super) fn try_moving_slots_again(&mut self) {
-        self.written.extend(self.written_in_moving_slots.drain(..));
+    /// One postponed sku of each slot that has any.
+    pub(super) fn postponed(&self) -> impl Iterator<Item = &Sku> {
+        self.written_in_moving_slots.values().filter_map(BTreeSet::first)
+    }
+
+    /// Lets the postponed skus of this slot be compared.
+    pub(super) fn try_again(&mut self, slot: Slot) {
+        self.written.extend(self.written_in_moving_slots.remove(&slot).unwrap_or_default());
     }
 
     /// Whether a counter that another client has written still has to be compared, or waits for the end of the

@@ -21,6 +21,7 @@ pub mod thresholds;
 pub mod waiting;
 pub mod walk;
 
+use crate::inventory::cluster_slot::Slot;
 use crate::inventory::key::Watched;
 use crate::inventory::line::Line;
 use crate::inventory::quantity::UnixMs;
@@ -343,10 +344,16 @@ impl Ledger {
         self.waiting.enter(Waits::Parked(id.clone()));
     }
 
-    /// Lets everything be tried again that could not be done while slots were moving.
-    pub fn try_moving_slots_again(&mut self) {
-        self.comparison.try_moving_slots_again();
-        self.notes.try_moving_slots_again();
+    /// One or two names in each slot for which something was postponed because it was moving.
+    pub fn postponed(&self) -> Vec<String> {
+        let skus = self.comparison.postponed().map(|sku| sku.product().to_owned());
+        skus.chain(self.notes.postponed().map(|id| id.as_str().to_owned())).collect()
+    }
+
+    /// Lets everything be tried again that was postponed because this slot was moving.
+    pub fn try_again(&mut self, slot: Slot) {
+        self.comparison.try_again(slot);
+        self.notes.try_again(slot);
     }
 
     /// Forgets what only a releasing master needs: notes of restored records, and everything that waits for its slot
@@ -463,10 +470,10 @@ impl Ledger {
         if self.is_complete() { self.comparison.take_written() } else { Vec::new() }
     }
 
-    /// Takes the records to mark as restored. If the index is not complete, the list is not reliable, and nothing is
+    /// Takes the first record to mark as restored. If the index is not complete, the list is not reliable, and nothing is
     /// taken.
-    pub fn take_restored(&mut self) -> Vec<(ReservationId, Restored)> {
-        if self.is_complete() { self.notes.take_restored() } else { Vec::new() }
+    pub fn take_restored(&mut self) -> Option<(ReservationId, Restored)> {
+        if self.is_complete() { self.notes.take_restored() } else { None }
     }
 
     // --- whether the module is alone ---

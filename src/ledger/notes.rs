@@ -3,7 +3,7 @@
 //!
 //! **Invariant:** a note only says where to look. Whoever examines the key removes the note and relies only on the key.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::gone::NEWEST;
 use super::remains::steps;
@@ -45,9 +45,9 @@ pub struct Notes {
     /// Due records that a load has dropped. Replicas and the AOF still have them, so their deletion must be replicated.
     pub dropped: Vec<ReservationId>,
     /// Records that another client has put back, and which are not marked as restored yet.
-    restored: Vec<(ReservationId, Restored)>,
-    /// The same for records whose slots are moving.
-    restored_in_moving_slots: Vec<(ReservationId, Restored)>,
+    restored: VecDeque<(ReservationId, Restored)>,
+    /// The same for records whose slots are moving, by slot. None of the lists is empty.
+    restored_in_moving_slots: BTreeMap<Slot, VecDeque<(ReservationId, Restored)>>,
 }
 
 impl Notes {
@@ -87,22 +87,27 @@ impl Notes {
 
     /// Notes that another client has put this record back, so that it is marked as restored.
     pub fn note_restored(&mut self, id: &ReservationId, how: Restored) {
-        self.restored.push((id.clone(), how));
+        self.restored.push_back((id.clone(), how));
     }
 
-    /// Takes the records to mark as restored.
-    pub(super) fn take_restored(&mut self) -> Vec<(ReservationId, Restored)> {
-        std::mem::take(&mut self.restored)
+    /// Takes the first record to mark as restored.
+    pub(super) fn take_restored(&mut self) -> Option<(ReservationId, Restored)> {
+        self.restored.pop_front()
     }
 
-    /// Postpones records whose slots are moving.
-    pub fn mark_later(&mut self, records: Vec<(ReservationId, Restored)>) {
-        self.restored_in_moving_slots.extend(records);
+    /// Postpones a record whose slot is moving.
+    pub fn mark_later(&mut self, id: ReservationId, how: Restored) {
+        self.restored_in_moving_slots.entry(Slot::of(id.as_str())).or_default().push_back((id, how));
     }
 
-    /// Lets the postponed records be marked again.
-    pub(super) fn try_moving_slots_again(&mut self) {
-        self.restored.append(&mut self.restored_in_moving_slots);
+    /// One postponed record of each slot that has any.
+    pub(super) fn postponed(&self) -> impl Iterator<Item = &ReservationId> {
+        self.restored_in_moving_slots.values().filter_map(|records| records.front()).map(|(id, _)| id)
+    }
+
+    /// Lets the postponed records of this slot be marked.
+    pub(super) fn try_again(&mut self, slot: Slot) {
+        self.restored.extend(self.restored_in_moving_slots.remove(&slot).unwrap_or_default());
     }
 
     /// Whether there are records to mark as restored.

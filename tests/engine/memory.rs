@@ -164,7 +164,7 @@ fn a_database_in_which_nothing_happened_has_no_work() {
     ledger.notes.note_restored(&id("A"), Restored::Live);
     assert!(ledger.has_work(1000, true));
     let mut ledger = Ledger::default();
-    ledger.notes.mark_later(vec![(id("A"), Restored::Live)]);
+    ledger.notes.mark_later(id("A"), Restored::Live);
     assert!(ledger.has_work(1000, true));
     // On a replica too: a key that could not be read yet, and one that a walk has met.
     let mut ledger = Ledger::default();

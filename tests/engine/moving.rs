@@ -273,6 +273,55 @@ fn the_first_command_on_a_slot_that_is_stable_again_releases_overdue_reservation
 }
 
 #[test]
+fn a_sweep_asks_once_about_a_moving_slot_and_marks_its_records_in_slices_when_it_is_stable() {
+    let mut shards = Shards::with_warehouses();
+    for number in 0..100 {
+        shards.reserve(number, 1, 60_000).unwrap();
+    }
+    let is_record = |name: &String| name.starts_with("reservation:");
+    shards.begin();
+    for name in shards.left() {
+        shards.migrate(&name);
+    }
+    let before = shards.nodes[1].slot_questions;
+    shards.nodes[1].sweep();
+    let questions = shards.nodes[1].slot_questions - before;
+    assert!((1..10).contains(&questions), "{questions} questions about one slot");
+    shards.end();
+    let node = &mut shards.nodes[1];
+    for place in PLACES {
+        node.client(&["SET", &format!("stock:reserved:{{W}}@{place}"), "0"]);
+    }
+    let records: Vec<String> = node.data.keys().filter(|name| is_record(name)).cloned().collect();
+    let marked = |node: &Simulation| {
+        records.iter().filter(|name| node.stored(name).unwrap().contains("restored")).count()
+    };
+    for slice in 1..=9 {
+        assert!(node.sweep_slice(10), "records are left after slice {slice}");
+        assert_eq!(marked(node), slice * 10);
+    }
+    node.sweep();
+    assert_eq!(marked(node), 100);
+}
+
+#[test]
+fn a_sweep_asks_once_about_a_moving_slot_whatever_number_of_its_counters_was_written() {
+    let mut node = node();
+    node.slots.insert(Slot::of("W"), SlotState::Importing);
+    for number in 0..100 {
+        node.client(&["SET", &format!("stock:reserved:{{W}}@{number}"), "1"]);
+    }
+    let before = node.slot_questions;
+    node.sweep();
+    let questions = node.slot_questions - before;
+    assert!((1..10).contains(&questions), "{questions} questions about one slot");
+    assert_eq!(node.memory().comparison.drifting_units(), 0);
+    node.slots.insert(Slot::of("W"), SlotState::Stable);
+    node.sweep();
+    assert_eq!(node.memory().comparison.drifting_units(), 100);
+}
+
+#[test]
 fn a_record_that_the_server_expires_after_its_counters_have_left_follows_them() {
     let mut shards = Shards::new();
     shards.reserve(1, 5, 1000).unwrap();

@@ -1360,6 +1360,28 @@ fn a_reserved_counter_that_another_client_writes_during_the_walk_removes_the_mar
 }
 
 #[test]
+fn records_that_others_put_back_during_a_walk_are_marked_in_slices() {
+    let mut shop = shop();
+    let json = shop.stored("reservation:A").unwrap().to_owned();
+    shop.restart_in_slices();
+    for n in 100..200 {
+        let json = json.replace("\"A\"", &format!("\"B{n}\""));
+        shop.client(&["SET", &format!("reservation:B{n}"), &json]);
+    }
+    shop.walk_over(usize::MAX);
+    let marked = |shop: &Simulation| {
+        let is_marked = |n: &i32| shop.stored(&format!("reservation:B{n}")).unwrap().contains("restored");
+        (100..200).filter(is_marked).count()
+    };
+    for slice in 1..=9 {
+        assert!(shop.sweep_slice(10), "records are left after slice {slice}");
+        assert_eq!(marked(&shop), slice * 10);
+    }
+    shop.sweep();
+    assert_eq!(marked(&shop), 100);
+}
+
+#[test]
 fn a_walk_takes_the_keys_as_they_change_under_it() {
     for slice in 1..6 {
         let mut shop = shop();

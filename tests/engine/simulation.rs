@@ -100,6 +100,8 @@ pub struct Simulation {
     pub log: Vec<String>,
     /// The keys that the engine reads, in order, if they are recorded.
     pub looks: Option<Vec<String>>,
+    /// How often the engine has asked for the state of a slot.
+    pub slot_questions: usize,
     /// The process dies in this call of the engine, counted from now; 0: it does not.
     pub dies_in: u64,
     /// Events are lost: the module hears only of what it has done itself.
@@ -161,6 +163,7 @@ impl Simulation {
             lags: Vec::new(),
             log: Vec::new(),
             looks: None,
+            slot_questions: 0,
             dies_in: 0,
             is_deaf: false,
             tallies: Vec::new(),
@@ -811,6 +814,7 @@ impl Keyspace for Simulation {
 
     fn slot_state(&mut self, id: &str) -> SlotState {
         self.called();
+        self.slot_questions += 1;
         self.slots.get(&Slot::of(id)).copied().unwrap_or(SlotState::Stable)
     }
 
