@@ -41,7 +41,6 @@ impl Audit {
 ///
 /// [`Refusal::TryAgain`] until every live reservation is known, and `WRONGTYPE` if the counter is not an integer.
 pub fn audit<K: Keyspace>(keys: &mut K, sku: &Sku) -> Result<Audit, Refusal> {
-    sweep::look_at_touched(keys, || false);
     require_index(keys)?;
     let reserved = counter(keys, Key::Reserved(sku))?;
     let held = keys.ledger(|ledger| ledger.holds.held_by_others(sku, 0));
@@ -196,7 +195,6 @@ pub fn audit_scan<K: Keyspace>(
     count: usize,
     may_see: impl Fn(&Sku) -> bool,
 ) -> Result<AuditPage, Refusal> {
-    sweep::look_at_touched(keys, || false);
     require_index(keys)?;
     let mut page = AuditPage { next: Some(cursor), found: Vec::new() };
     let mut examined = 0_usize;

@@ -156,11 +156,11 @@ pub(super) fn unmark<K: Keyspace>(keys: &mut K) {
     }
 }
 
-/// Removes the mark, if there is one, until the reserved counters have been compared.
+/// Removes the mark, if there is one, until the reserved counters have been compared. Until then, none is written.
 pub(super) fn unmark_until_checked<K: Keyspace>(keys: &mut K) {
+    let now = keys.now();
+    keys.ledger(|ledger| ledger.standing.doubt_until_checked(now));
     if marked(keys) {
-        let now = keys.now();
-        keys.ledger(|ledger| ledger.standing.doubt_until_checked(now));
         remove_mark(keys);
     }
 }

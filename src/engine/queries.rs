@@ -185,7 +185,6 @@ pub fn scan<K: Keyspace>(
     query: &ScanQuery,
     may_see: impl Fn(&ReservationId) -> bool,
 ) -> Result<(Option<Position>, Vec<Scanned>), Refusal> {
-    sweep::look_at_touched(keys, || false);
     sweep::require_index(keys)?;
     let now = keys.now();
     let (mut next, met) = keys.ledger(|ledger| {

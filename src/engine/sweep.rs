@@ -39,8 +39,8 @@ pub enum Caller {
     Job,
 }
 
-/// The number of keys touched by other clients that a command examines before its own work. Examining them takes a few
-/// milliseconds.
+/// The number of keys touched by other clients that a command, or work that cannot be postponed, examines at once. Examining
+/// them takes a few milliseconds.
 const MOST_TOUCHED: usize = 1024;
 
 /// Settles what earlier commands of the same unit of work (a script or a transaction) have left. Every write command does
@@ -99,16 +99,23 @@ fn lapsed_state<K: Keyspace>(keys: &mut K, id: &ReservationId, at: UnixMs) -> Re
     })
 }
 
-/// Checks that the index is complete.
+/// Examines the keys that events named, and checks that the index is complete. If there are more keys than a command has
+/// time for, each try examines more of them.
 ///
 /// # Errors
 ///
 /// `TRYAGAIN` until every live reservation is known, or all of those in the slot to which the command is confined.
 pub(super) fn require_index<K: Keyspace>(keys: &mut K) -> Result<(), Refusal> {
+    let mut left = MOST_TOUCHED;
+    look_at_touched(keys, || {
+        left = left.saturating_sub(1);
+        left == 0
+    });
     if !keys.ledger(|ledger| ledger.is_complete()) {
         return Err(Refusal::TryAgain);
     }
     match keys.confined_to() {
+        None if keys.ledger(|ledger| ledger.notes.has_touched()) => Err(Refusal::TryAgain),
         // The slot has just arrived, and not all of its keys have been examined.
         Some(slot) if keys.ledger(|ledger| ledger.notes.has_touched_in(slot)) => {
             Err(Refusal::SlotMoving(slot))
@@ -171,6 +178,10 @@ pub fn work_off_notes<K: Keyspace>(
 ) -> bool {
     judge_written(keys);
     let mut is_left = work_off_removals(keys, caller, &mut time_is_up);
+    if !is_left {
+        // There may have been too much to examine before.
+        judge_written(keys);
+    }
     is_left |= mark_restored(keys, time_is_up);
     load_repair::unmark(keys);
     is_left
@@ -179,18 +190,25 @@ pub fn work_off_notes<K: Keyspace>(
 /// Compares the reserved counters that other clients have written, when their unit of work is complete. If one differs
 /// from what is held, another program uses it, and the mark is removed.
 ///
-/// This cannot be postponed: if this master fails, the mark must already be deleted on its replicas. Call it only on a
-/// master that may write now.
+/// If it is not known what is held, and finding out would take too long, the mark is removed at once and the counters are
+/// compared later. Removing the mark cannot be postponed: if this master fails, it must already be deleted on its
+/// replicas. Otherwise it would vouch for units of another program.
+///
+/// Call this only on a master that may write now.
 pub fn judge_written<K: Keyspace>(keys: &mut K) {
-    if keys.ledger(|ledger| ledger.comparison.has_written() && !ledger.is_complete()) {
-        // What is held is not known yet. If this master failed before it is, its mark would vouch for units of another
-        // program.
-        load_repair::unmark_until_checked(keys);
-    }
-    let written = keys.ledger(Ledger::take_written);
-    if written.is_empty() {
+    if !keys.ledger(|ledger| ledger.comparison.has_written()) {
         return;
     }
+    if !keys.ledger(|ledger| ledger.is_complete()) {
+        load_repair::unmark_until_checked(keys);
+        return;
+    }
+    if keys.ledger(|ledger| ledger.unexamined()) > MOST_TOUCHED {
+        load_repair::unmark_until_checked(keys);
+        keys.ledger(|ledger| ledger.comparison.doubt_written());
+        return;
+    }
+    let written = keys.ledger(Ledger::take_written);
     // Records that this unit of work has put back or deleted must count in what is held.
     look_at_touched(keys, || false);
     remember_removed(keys, || false);

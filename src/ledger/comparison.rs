@@ -19,7 +19,8 @@ pub struct Comparison {
     /// Whether some reserved counters have not been compared since the last walk, so that not all drifting skus are
     /// known.
     pub(super) is_incomplete: bool,
-    /// The skus whose reserved counter another client has written while the comparison was incomplete.
+    /// The skus whose reserved counter another client has written while the comparison was incomplete, or together with
+    /// more records than could be examined at once.
     pub(super) written_while_incomplete: HashSet<Sku>,
     /// The skus whose reserved counter differs from what is held, with the difference.
     drifting: BTreeMap<Sku, i64>,
@@ -156,6 +157,12 @@ impl Comparison {
     /// Lets the postponed skus of this slot be compared.
     pub(super) fn try_again(&mut self, slot: Slot) {
         self.written.extend(self.written_in_moving_slots.remove(&slot).unwrap_or_default());
+    }
+
+    /// Treats the units of all skus that were written and not compared since as if they might belong to another
+    /// program, until everything deleted so far has been remembered.
+    pub fn doubt_written(&mut self) {
+        self.written_while_incomplete.extend(self.written.iter().cloned());
     }
 
     /// Whether a counter that another client has written still has to be compared, or waits for the end of the

@@ -291,6 +291,12 @@ impl Removed {
         !self.unseen.is_empty()
     }
 
+    /// The number of unseen entries, together with the undecided ones if the decision is possible now.
+    pub(super) fn to_examine(&self, can_decide: bool) -> usize {
+        let undecided = if can_decide { self.undecided.len() } else { 0 };
+        self.unseen.len().saturating_add(undecided)
+    }
+
     /// Takes the last unseen entry.
     pub fn take_last(&mut self) -> Option<Gone> {
         self.unseen.take_last()

@@ -421,10 +421,11 @@ impl Ledger {
         self.standing.end_check(is_right, now);
     }
 
-    /// Ends a round of the continuous audit in which every counter could be read and was compared.
+    /// Ends a round of the continuous audit in which every counter could be read and was compared. Another client may have
+    /// written one since.
     pub fn end_readable_round(&mut self, now: UnixMs) {
         let is_right = !self.comparison.has_drift() && self.foreign.is_empty();
-        if is_right && !self.comparison.is_under_way() {
+        if is_right && !self.comparison.is_under_way() && !self.comparison.has_written() {
             self.standing.end_clean_round(now);
         }
     }
@@ -502,6 +503,13 @@ impl Ledger {
     /// Whether notes of events still have to be handled.
     pub fn is_behind(&self) -> bool {
         !self.pending.is_empty() || self.removed.has_unseen() || self.notes.has_touched()
+    }
+
+    /// The number of records that other clients have written or deleted and that still have to be examined before it is
+    /// known what is held.
+    pub fn unexamined(&self) -> usize {
+        let removed = self.removed.to_examine(self.knows_the_shared());
+        self.notes.touched_count().saturating_add(removed)
     }
 
     /// Whether something is not settled yet, so that reserved counters cannot be compared with what is held.

@@ -74,6 +74,11 @@ impl Notes {
         self.touched.remove(at)
     }
 
+    /// The number of notes of touched keys.
+    pub(super) fn touched_count(&self) -> usize {
+        self.touched.len()
+    }
+
     /// Whether there are notes of touched keys.
     pub fn has_touched(&self) -> bool {
         !self.touched.is_empty()

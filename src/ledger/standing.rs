@@ -5,7 +5,7 @@ use crate::inventory::quantity::UnixMs;
 /// The reason why reserved units in a database may belong to another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Not all reserved counters have been compared with what is held.
+    /// Not all reserved counters have been compared with what is held, since a load or since another client wrote one.
     Unchecked,
     /// When all were compared, a reserved counter differed from what was held.
     Drift,

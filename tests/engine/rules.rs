@@ -242,6 +242,99 @@ fn a_command_looks_at_a_bounded_number_of_keys_that_others_touched_and_the_job_a
 }
 
 #[test]
+fn a_command_that_needs_every_reservation_looks_at_a_bounded_number_of_touched_keys_and_says_so() {
+    for words in ["INV.AUDIT P", "INV.AUDITSCAN 0", "INV.REPAIR P", "INV.SCAN 0"] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let mut shop = shop();
+        shop.unit(|shop| {
+            for n in 0..5000 {
+                shop.execute(&["SET", &format!("reservation:X{n}"), "foreign"]);
+            }
+            let mut tries = 0;
+            loop {
+                shop.looks = Some(Vec::new());
+                let answer = super::calls::call(shop, &words);
+                let looks = shop.looks.take().unwrap().len();
+                assert!(looks < 5000, "{words:?}: {looks} reads of keys");
+                tries += 1;
+                match answer {
+                    Ok(_) => break,
+                    Err(refusal) => assert_eq!(refusal.code(), "TRYAGAIN"),
+                }
+            }
+            assert!((3..=5).contains(&tries), "{words:?}: {tries} tries");
+        });
+    }
+}
+
+/// Deletes 1200 reservations and adds to the reserved units of P, in one unit of work whose job has no time.
+fn delete_many_and_reserve(shop: &mut Simulation, units: &str) {
+    shop.client(&["SET", "stock:available:MANY", "1200"]);
+    for n in 0..1200 {
+        shop.unit(|shop| assert_eq!(shop.reserve(&format!("M{n}"), "MANY 1", 100), "OK"));
+    }
+    shop.is_busy = true;
+    shop.looks = Some(Vec::new());
+    shop.unit(|shop| {
+        for n in 0..1200 {
+            shop.execute(&["DEL", &format!("reservation:M{n}")]);
+        }
+        shop.execute(&["DECRBY", "stock:available:P", units]);
+        shop.execute(&["INCRBY", "stock:reserved:P", units]);
+    });
+    let looks = shop.looks.take().unwrap().len();
+    assert!(looks < 100, "{looks} reads of keys");
+    shop.is_busy = false;
+}
+
+#[test]
+fn a_counter_written_beside_more_deletions_than_there_is_time_for_costs_the_mark_until_it_is_checked() {
+    let mark = "inventory:managed";
+    for (units, is_right) in [("1", false), ("0", true)] {
+        let mut shop = shop();
+        assert!(shop.stored(mark).is_some());
+        delete_many_and_reserve(&mut shop, units);
+        assert_eq!(shop.stored(mark), None, "a replica would repair what belongs to another program");
+        shop.unit(|shop| assert_eq!(shop.reserve("B", "P 1", 100), "OK"));
+        shop.sweep();
+        assert_eq!(shop.stored(mark), None);
+        let found: Vec<&str> = shop.memory().comparison.drifting().map(Sku::as_str).collect();
+        assert_eq!(found, if is_right { vec![] } else { vec!["P"] });
+        assert!(shop.verify(usize::MAX));
+        assert_eq!(shop.stored(mark).is_some(), is_right, "INCRBY {units}");
+        // What was deleted is remembered.
+        shop.advance(101);
+        shop.sweep();
+        assert_eq!(shop.counters("MANY"), "1200 0");
+    }
+}
+
+#[test]
+fn a_round_of_the_audit_does_not_let_the_mark_return_before_a_written_counter_is_compared() {
+    let mut shop = shop();
+    // The round has compared P.
+    assert!(!shop.verify(1));
+    delete_many_and_reserve(&mut shop, "1");
+    assert!(shop.verify(usize::MAX));
+    assert_eq!(shop.stored("inventory:managed"), None);
+}
+
+#[test]
+fn units_of_another_program_are_not_remembered_before_the_counter_is_compared() {
+    let mut shop = shop();
+    delete_many_and_reserve(&mut shop, "5");
+    // A script returns what A held.
+    shop.script(&[
+        &["DEL", "reservation:A"],
+        &["DECRBY", "stock:reserved:P", "5"],
+        &["INCRBY", "stock:available:P", "5"],
+    ]);
+    shop.advance(101);
+    shop.sweep();
+    assert_eq!(shop.counters("P"), "5 5", "the other program has its units");
+}
+
+#[test]
 fn a_later_write_command_of_the_unit_settles_what_a_read_expired() {
     let mut shop = shop();
     shop.advance(101);
