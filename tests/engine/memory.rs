@@ -84,12 +84,12 @@ fn full_ledger(count: i64) -> Ledger {
         ledger.learn(Touched::Reservation(id(&name)));
         ledger.notes.dropped.push(id(&name));
         ledger.notes.note_restored(&id(&name), Restored::Live);
-        ledger.notes.mark_later(vec![(id(&name), Restored::Live)]);
+        ledger.notes.mark_later(id(&name), Restored::Live);
         ledger.foreign.enter(name.as_bytes(), Foreign::Stranger);
         ledger.comparison.meet(sku.clone());
         ledger.comparison.set_drift(&sku, 1);
         ledger.note_written(sku.clone());
-        ledger.comparison.compare_later(vec![sku.clone()]);
+        ledger.comparison.compare_later(sku.clone());
         ledger.alerts.enter(&product, number, None);
         ledger.alerts.enter(&Product::of(&line("P", 1).sku), number, Some(AlertType::LowStock));
         ledger.thresholds.set(product.clone(), Some(1));

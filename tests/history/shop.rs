@@ -323,7 +323,8 @@ impl Customer {
     /// Learns from a reply what a reservation holds. Returns the reservation.
     pub fn hear(&mut self, answer: &serde_json::Value) -> Option<Known> {
         let id = answer["reservation_id"].as_str()?;
-        let known = self.known.iter_mut().find(|known| known.id == id || known.id == canonical(id))?;
+        // If a failover has forgotten the first answer, a retry may have completed the id differently.
+        let known = self.known.iter_mut().find(|known| canonical(&known.id) == canonical(id))?;
         id.clone_into(&mut known.id);
         known.holds = units(&answer["items"]);
         Some(known.clone())

@@ -36,6 +36,7 @@ const NOT_FOUND: &str = "NOTFOUND reservation R is unknown: it was never made, i
 const FOREIGN: &str = "FOREIGN the key of reservation R is not a record of this module, but perhaps one of a script, or a copy: end it with the program that created it, or use a new id";
 const COMMITTED: &str = "COMMITTED reservation R was committed at 2500: use a new id for a new order";
 const ROLLED_BACK: &str = "ROLLEDBACK reservation R was rolled back at 2500: use a new id for a new order";
+const FORGOTTEN: &str = "EXPIRED reservation R expired at 1900, and its outcome is not remembered (inv.outcome-ttl-ms): retry with a new id";
 const EXPIRED: &str = "EXPIRED reservation R expired at 1900: retry with a new id, or sell its units with INV.COMMIT R LATE if they are still available";
 
 #[test]
@@ -95,7 +96,7 @@ fn a_live_reservation_is_committed_and_a_committed_one_is_left_alone() {
 fn nothing_else_is_committed() {
     let refused: [Refused; 6] = [
         (State::Unknown, NOT_FOUND),
-        (lapsed(true), EXPIRED),
+        (lapsed(true), FORGOTTEN),
         (lapsed(false), EXPIRED),
         (ended(Ending::RolledBack), ROLLED_BACK),
         (ended(Ending::Expired), EXPIRED),
@@ -134,7 +135,7 @@ fn only_a_live_reservation_is_taken_from_in_parts_or_extended() {
     assert_eq!(live().live(&id("R")), Ok((held(), DEADLINE)));
     let refused: [Refused; 7] = [
         (State::Unknown, NOT_FOUND),
-        (lapsed(true), EXPIRED),
+        (lapsed(true), FORGOTTEN),
         (lapsed(false), EXPIRED),
         (ended(Ending::Committed), COMMITTED),
         (ended(Ending::RolledBack), ROLLED_BACK),

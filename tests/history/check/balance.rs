@@ -66,11 +66,14 @@ fn no_request_twice(shop: &Shop<'_>, findings: &mut Vec<Finding>) {
             }
         }
         if let Some(id) = &entry.reservation {
-            let known = names.entry(canonical(id)).or_insert(id);
-            if *known != id {
-                findings
-                    .push(Finding::new("took effect twice", format!("one RESERVE made {known} and {id}")));
-                *known = id;
+            // A REPLACE may make anew what a failover has forgotten.
+            if entry.event == "reserved" {
+                let known = names.entry(canonical(id)).or_insert(id);
+                if *known != id {
+                    let text = format!("one RESERVE made {known} and {id}");
+                    findings.push(Finding::new("took effect twice", text));
+                    *known = id;
+                }
             }
             *parts.entry((canonical(id), &entry.event, &entry.sku)).or_default() += 1;
         }
