@@ -315,7 +315,7 @@ fn history(shop: &mut Client) {
             // This one returns at its deadline. A restart would release deleted records with later deadlines.
             146 => {
                 shop.ask("SET stock:available:SPARE 2");
-                shop.ask("INV.RESERVE SPARE PX 40 ITEMS SPARE 2");
+                shop.ask("INV.RESERVE SPARE PX 1000 ITEMS SPARE 2");
                 assert_eq!(shop.ask("DEL reservation:SPARE"), 1);
             }
             160 => _ = shop.ask("SWAPDB 0 1"),
