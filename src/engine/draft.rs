@@ -46,6 +46,8 @@ pub(super) struct Draft<'k, K> {
 struct SeenShelf {
     available: Option<SeenCounter>,
     reserved: Option<SeenCounter>,
+    /// Whether an effect, which is not written yet, adds to one of them.
+    is_deferred: bool,
 }
 
 /// A counter that has been read.
@@ -64,6 +66,13 @@ struct Entry {
 }
 
 impl SeenShelf {
+    /// Whether both counters are 0, and an effect has added to them.
+    fn is_over(&self) -> bool {
+        let is_zero =
+            |seen: &Option<SeenCounter>| seen.as_ref().is_some_and(|seen| seen.now == Counter::Units(0));
+        self.is_deferred && is_zero(&self.available) && is_zero(&self.reserved)
+    }
+
     fn counter(&mut self, key: &Key<'_>) -> &mut Option<SeenCounter> {
         if matches!(key, Key::Available(_)) { &mut self.available } else { &mut self.reserved }
     }
@@ -98,8 +107,8 @@ impl<'k, K: Keyspace> Draft<'k, K> {
     pub(super) fn hold(&mut self, record: Record) {
         let deadline = record.expires_at;
         for Line { sku, quantity } in record.held() {
-            self.shift(Key::Available(sku), quantity.units().saturating_neg());
-            self.shift(Key::Reserved(sku), quantity.units());
+            self.defer(Key::Available(sku), quantity.units().saturating_neg());
+            self.defer(Key::Reserved(sku), quantity.units());
         }
         self.keys.ledger(|ledger| ledger.holds.enter(&record, deadline));
         feed::tell_lines(self, Event::Reserved, &record.id, &record.items);
@@ -119,7 +128,7 @@ impl<'k, K: Keyspace> Draft<'k, K> {
         (event, tally): (Event, Tally),
     ) {
         for effect in moves {
-            effect.each_move(|key, delta| self.shift(key, delta));
+            effect.each_move(|key, delta| self.defer(key, delta));
             if let Effect::Clear { sku } = &effect {
                 for key in [Key::Available(sku), Key::Reserved(sku)] {
                     if let Some(seen) = self.see(key, K::counter_to_change) {
@@ -139,6 +148,14 @@ impl<'k, K: Keyspace> Draft<'k, K> {
         self.changed.insert(id.clone(), self.effects.len());
         self.effects.push(effect);
         self.keys.tally(tally, 1);
+    }
+
+    /// Adds to the counter that the draft shows, as an effect does when it is written.
+    fn defer(&mut self, key: Key<'_>, delta: i64) {
+        self.shift(key, delta);
+        if let Some(shelf) = sku_of(&key).and_then(|sku| self.shelves.get_mut(sku)) {
+            shelf.is_deferred = true;
+        }
     }
 
     /// Adds to the counter that the draft shows.
@@ -194,9 +211,24 @@ impl<'k, K: Keyspace> Draft<'k, K> {
         }
     }
 
+    /// Deletes the counters of quotas that are both 0 with all effects. A release, which is written at once, deletes none
+    /// to which an effect still adds.
+    fn clear_quotas(&mut self) {
+        let quotas = self.shelves.iter().filter(|(sku, shelf)| sku.is_quota() && shelf.is_over());
+        let mut over: Vec<Sku> = quotas.map(|(sku, _)| sku.clone()).collect();
+        let lasts = |reading| matches!(reading, Reading::Text(_, None));
+        over.retain(|sku| {
+            [Key::Available(sku), Key::Reserved(sku)].into_iter().all(|key| lasts(self.keys.peek(key)))
+        });
+        // In a fixed order, so that the same call is replicated in the same form.
+        over.sort_unstable();
+        self.effects.extend(over.into_iter().map(|sku| Effect::Clear { sku }));
+    }
+
     /// Writes and replicates all effects, appends the entries of the feed, and raises the alerts for the net change. After
     /// this point nothing may fail.
-    pub(super) fn write(self) {
+    pub(super) fn write(mut self) {
+        self.clear_quotas();
         let Self { keys, effects, shelves, entries, .. } = self;
         if !effects.is_empty() {
             effects::write_entered(keys, &effects);
@@ -254,6 +286,10 @@ impl<K: Keyspace> Keyspace for Draft<'_, K> {
 
     fn is_draft(&self) -> bool {
         true
+    }
+
+    fn is_deferred(&self, sku: &Sku) -> bool {
+        self.shelves.get(sku).is_some_and(|shelf| shelf.is_deferred)
     }
 
     fn read(&mut self, key: Key<'_>) -> Reading {

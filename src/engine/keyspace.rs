@@ -8,7 +8,7 @@ use crate::inventory::key::{Counted, Key};
 use crate::inventory::lifetime::Lifetimes;
 use crate::inventory::quantity::{UnixMs, parse_integer};
 use crate::inventory::refusal::Refusal;
-use crate::inventory::sku::{KeyStyle, Product};
+use crate::inventory::sku::{KeyStyle, Product, Sku};
 use crate::ledger::Ledger;
 
 /// The configuration, as one command sees it. Times are in milliseconds.
@@ -217,6 +217,11 @@ pub trait Keyspace {
 
     /// Whether changes of this keyspace are still being collected. Their alerts are raised later, for all of them together.
     fn is_draft(&self) -> bool {
+        false
+    }
+
+    /// Whether a change of this sku's counters is still being collected, so that they must not be deleted now.
+    fn is_deferred(&self, _sku: &Sku) -> bool {
         false
     }
 

@@ -239,7 +239,10 @@ pub(super) fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Movable {
             continue;
         };
         if sku.is_quota() {
-            found.quota.extend(give_back(keys, line, Ending::Expired));
+            let given = give_back(keys, line, Ending::Expired);
+            // It is written at once.
+            let is_over = |given: &Given| given.is_over && !keys.is_deferred(&line.sku);
+            found.quota.extend(given.map(|given| Given { is_over: is_over(&given), ..given }));
             continue;
         }
         let others = keys.ledger(|ledger| ledger.holds.held_by_others(sku, quantity.units()));

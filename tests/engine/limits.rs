@@ -954,6 +954,27 @@ fn a_batch_that_ends_reservations_moves_their_quotas() {
     assert_eq!(counters(&shop, "P"), (10, 0));
 }
 
+#[test]
+fn a_batch_that_ends_one_hold_of_a_buyer_and_lets_another_expire_leaves_no_quota() {
+    for first in ["A", "B"] {
+        let mut shop = shop();
+        done(&mut shop, "INV.LIMIT P 5");
+        done(&mut shop, "INV.RESERVE A PX 5000 BUYER ann ITEMS P 2");
+        done(&mut shop, "INV.RESERVE B PX 50 BUYER ann ITEMS P 2");
+        let replica = Simulation::replica_of(&shop);
+        shop.take_stream();
+        shop.advance(51);
+        // B is overdue, so its release is written at once, while the end of A is still collected.
+        let second = if first == "A" { "B" } else { "A" };
+        assert_eq!(ask(&mut shop, &format!("INV.MROLLBACK {first} {second}")), "OK | OK");
+        assert_eq!((quota(&shop), held(&shop, "P@@ann")), (None, 0), "{first} first");
+        assert_eq!(ask(&mut shop, "INV.QUOTA P ann"), "5 0 0 5");
+        let mut replica = replica;
+        replica.receive(&shop.take_stream());
+        assert_eq!(replica.data, shop.data);
+    }
+}
+
 // --- REPLACE ---
 
 #[test]
