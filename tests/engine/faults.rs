@@ -588,6 +588,12 @@ fn check(server: &Simulation, who: &str) {
         let held: i64 = records.iter().map(|(record, _)| units(Some(&record.items), sku)).sum();
         assert!(held <= reserved, "{sku} of {who}: {held} are held, and {reserved} reserved");
     }
+    // What a buyer holds and has bought is below 0.
+    for name in server.data.keys().filter(|name| name.starts_with("stock:") && name.contains("@@")) {
+        let units = server.number(name).unwrap_or(0);
+        assert!(!name.starts_with("stock:available:") || units <= 0, "{name} of {who} is {units}");
+        assert!(!name.starts_with("stock:reserved:") || units >= 0, "{name} of {who} is {units}");
+    }
     for (record, _) in &records {
         let outcome = format!("inventory:outcome:{}", record.id);
         assert!(!server.data.contains_key(&outcome), "{} of {who} is live although it has ended", record.id);
