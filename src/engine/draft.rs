@@ -46,7 +46,7 @@ pub(super) struct Draft<'k, K> {
 struct SeenShelf {
     available: Option<SeenCounter>,
     reserved: Option<SeenCounter>,
-    /// Whether an effect, which is not written yet, adds to one of them.
+    /// Whether these are counters of a quota, and an effect that is not written yet adds to one of them.
     is_deferred: bool,
 }
 
@@ -66,7 +66,7 @@ struct Entry {
 }
 
 impl SeenShelf {
-    /// Whether both counters are 0, and an effect has added to them.
+    /// Whether they are counters of a quota that are both 0 after an effect has added to them.
     fn is_over(&self) -> bool {
         let is_zero =
             |seen: &Option<SeenCounter>| seen.as_ref().is_some_and(|seen| seen.now == Counter::Units(0));
@@ -153,7 +153,9 @@ impl<'k, K: Keyspace> Draft<'k, K> {
     /// Adds to the counter that the draft shows, as an effect does when it is written.
     fn defer(&mut self, key: Key<'_>, delta: i64) {
         self.shift(key, delta);
-        if let Some(shelf) = sku_of(&key).and_then(|sku| self.shelves.get_mut(sku)) {
+        // Only the counters of quotas are ever deleted.
+        let quota = sku_of(&key).filter(|sku| sku.is_quota());
+        if let Some(shelf) = quota.and_then(|sku| self.shelves.get_mut(sku)) {
             shelf.is_deferred = true;
         }
     }
@@ -214,7 +216,7 @@ impl<'k, K: Keyspace> Draft<'k, K> {
     /// Deletes the counters of quotas that are both 0 with all effects. A release, which is written at once, deletes none
     /// to which an effect still adds.
     fn clear_quotas(&mut self) {
-        let quotas = self.shelves.iter().filter(|(sku, shelf)| sku.is_quota() && shelf.is_over());
+        let quotas = self.shelves.iter().filter(|(_, shelf)| shelf.is_over());
         let mut over: Vec<Sku> = quotas.map(|(sku, _)| sku.clone()).collect();
         let lasts = |reading| matches!(reading, Reading::Text(_, None));
         over.retain(|sku| {

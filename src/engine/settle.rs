@@ -240,7 +240,7 @@ pub(super) fn movable<K: Keyspace>(keys: &mut K, held: &[Line]) -> Movable {
         };
         if sku.is_quota() {
             let given = give_back(keys, line, Ending::Expired);
-            // It is written at once.
+            // This is written at once, even if a call still collects changes of the same counters.
             let is_over = |given: &Given| given.is_over && !keys.is_deferred(&line.sku);
             found.quota.extend(given.map(|given| Given { is_over: is_over(&given), ..given }));
             continue;
