@@ -172,10 +172,10 @@ fn cases() -> Vec<Case> {
             ]);
             "INV.COMMIT nobody".to_owned()
         }),
-        case("ECHO, a command of the server, of a million words", |_, _| {
+        case("ECHO, a command of the server, of a million arguments", |_, _| {
             format!("ECHO{}", " P".repeat(MANY))
         }),
-        case("RESERVE of a million words", |_, n| {
+        case("RESERVE of a million arguments", |_, n| {
             format!("INV.RESERVE R{n} ITEMS{}", " P 1".repeat(MANY / 2))
         }),
         Case {
@@ -270,7 +270,7 @@ fn cases() -> Vec<Case> {
         case("STOCK of 2 products in 1,024 warehouses each", |_, _| {
             format!("INV.STOCK {}", (0..2).map(wide).collect::<Vec<_>>().join(" "))
         }),
-        case("STOCK of a million words", |_, _| format!("INV.STOCK{}", " P".repeat(MANY))),
+        case("STOCK of a million arguments", |_, _| format!("INV.STOCK{}", " P".repeat(MANY))),
         case("SCAN of a million reservations, the largest page", |_, _| "INV.SCAN 0 COUNT 1000".to_owned()),
         case("SCAN of a product with a million", |_, _| "INV.SCAN 0 PRODUCT BUSY COUNT 1000".to_owned()),
         case("SCAN FULL of a million reservations, the largest page", |_, _| {
@@ -386,7 +386,7 @@ fn main() {
         "All requests are at the default limits, in a database with {MANY} reservations of one product. The table \
              shows milliseconds, the median of {TIMES}: the time from the request to the reply to a PING after it, \
              which includes reading the request, and the part that the command took according to `INFO commandstats`. \
-             A million words take the server itself a tenth of a second, whatever the command is. The rest is the \
+             A million arguments take the server itself a tenth of a second, whatever the command is. The rest is the \
              time in which the module's bindings count them, before the module sees the call. Target: the command \
              under {TARGET} ms.\n"
     )
